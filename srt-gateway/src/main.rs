@@ -1,0 +1,3 @@
+//! The `srt-gateway` binary.
+#![forbid(unsafe_code)]
+fn main() {}
