@@ -1,0 +1,172 @@
+//! The edge to C: one function for each way in which libsrt returns, addresses in both directions, typed socket flags, and
+//! the one type that closes a socket. The only modules with `unsafe` besides this one are `init`, `error` (reading the
+//! last error), `trampoline`, `epoll`, `group`, `stats` and `log`.
+
+use std::{
+    ffi::{c_int, c_void},
+    net::SocketAddr,
+};
+
+use libsrt_sys::{SRT_ERRNO, SRT_SOCKOPT, SRTSOCKET};
+use socket2::SockAddr;
+
+use crate::{Error, Result, init};
+
+/// Converts a return value where -1 (`SRT_ERROR`, `SRT_INVALID_SOCK`) means failure and the error is in libsrt's thread-local.
+pub(crate) fn check(operation: &'static str, ret: c_int) -> Result<c_int> {
+    if ret == libsrt_sys::SRT_ERROR {
+        Err(Error::last(operation))
+    } else {
+        Ok(ret)
+    }
+}
+
+/// [`check`] for calls that return a count.
+pub(crate) fn check_count(operation: &'static str, ret: c_int) -> Result<usize> {
+    check(operation, ret).map(|n| usize::try_from(n).unwrap_or(0))
+}
+
+/// The only owner of a libsrt socket or group: closes it on drop.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct OwnedSocket(SRTSOCKET);
+
+impl OwnedSocket {
+    /// Makes a socket (`srt_create_socket`), starting the library where that has not been done.
+    pub(crate) fn create() -> Result<Self> {
+        init::ensure_started()?;
+        // SAFETY: the library is started; the call has no other precondition.
+        check("srt_create_socket", unsafe { libsrt_sys::srt_create_socket() }).map(Self::adopt)
+    }
+
+    /// Takes over a socket that libsrt has just handed out: `id` must be open and owned by nobody else.
+    pub(crate) fn adopt(id: SRTSOCKET) -> Self {
+        init::track(id);
+        Self(id)
+    }
+
+    pub(crate) const fn id(&self) -> SRTSOCKET {
+        self.0
+    }
+
+    /// Gives the socket away without closing it.
+    pub(crate) fn release(self) -> SRTSOCKET {
+        let id = self.0;
+        init::forget(id);
+        std::mem::forget(self);
+        id
+    }
+
+    /// Closes and reports: `srt_close`.
+    pub(crate) fn close(self) -> Result<()> {
+        let id = self.release();
+        // SAFETY: this was the only owner, and it is gone; libsrt answers SRT_EINVSOCK for an id that it closed by itself.
+        check("srt_close", unsafe { libsrt_sys::srt_close(id) }).map(drop)
+    }
+}
+
+impl Drop for OwnedSocket {
+    fn drop(&mut self) {
+        init::forget(self.0);
+        // SAFETY: as in `close`; an error here means that libsrt closed the socket already.
+        unsafe { libsrt_sys::srt_close(self.0) };
+    }
+}
+
+/// Reads a flag of plain data: `srt_getsockflag`.
+pub(crate) fn socket_flag<T: Copy + Default>(id: SRTSOCKET, option: SRT_SOCKOPT) -> Result<T> {
+    let mut value = T::default();
+    let mut len = c_len(size_of::<T>());
+    // SAFETY: the pointer and the length describe `value`; libsrt writes at most `len` bytes of plain data or fails.
+    let ret =
+        unsafe { libsrt_sys::srt_getsockflag(id, option, (&raw mut value).cast::<c_void>(), &raw mut len) };
+    check("srt_getsockflag", ret)?;
+    Ok(value)
+}
+
+/// Reads a flag of text into `buffer` and returns the bytes written (no terminator).
+pub(crate) fn socket_flag_bytes(id: SRTSOCKET, option: SRT_SOCKOPT, buffer: &mut [u8]) -> Result<usize> {
+    let mut len = c_len(buffer.len());
+    // SAFETY: the pointer and the length describe `buffer`; libsrt checks the length before it writes.
+    let ret = unsafe {
+        libsrt_sys::srt_getsockflag(id, option, buffer.as_mut_ptr().cast::<c_void>(), &raw mut len)
+    };
+    check("srt_getsockflag", ret)?;
+    Ok(usize::try_from(len).unwrap_or(0).min(buffer.len()))
+}
+
+/// Sets a flag of plain data: `srt_setsockflag`.
+pub(crate) fn set_socket_flag<T: Copy>(id: SRTSOCKET, option: SRT_SOCKOPT, value: &T) -> Result<()> {
+    // SAFETY: the pointer and the length describe `value`, which libsrt only reads, during the call.
+    let ret = unsafe {
+        libsrt_sys::srt_setsockflag(
+            id,
+            option,
+            std::ptr::from_ref(value).cast::<c_void>(),
+            c_len(size_of::<T>()),
+        )
+    };
+    check("srt_setsockflag", ret).map(drop)
+}
+
+/// Sets a flag of text: `srt_setsockflag`.
+pub(crate) fn set_socket_flag_bytes(id: SRTSOCKET, option: SRT_SOCKOPT, value: &[u8]) -> Result<()> {
+    // SAFETY: the pointer and the length describe `value`, which libsrt only reads, during the call.
+    let ret = unsafe {
+        libsrt_sys::srt_setsockflag(id, option, value.as_ptr().cast::<c_void>(), c_len(value.len()))
+    };
+    check("srt_setsockflag", ret).map(drop)
+}
+
+/// A length as C takes it. All buffers of this crate are far below 2 GiB.
+pub(crate) fn c_len(len: usize) -> c_int {
+    c_int::try_from(len).unwrap_or(c_int::MAX)
+}
+
+/// An address in the form that libsrt reads, with its length.
+pub(crate) fn with_sockaddr<R>(addr: SocketAddr, f: impl FnOnce(*const libc::sockaddr, c_int) -> R) -> R {
+    let addr = SockAddr::from(addr);
+    f(addr.as_ptr().cast(), c_len(addr.len() as usize))
+}
+
+/// Calls a function of libsrt that fills in an address.
+pub(crate) fn sockaddr_from<R>(
+    operation: &'static str,
+    f: impl FnOnce(*mut libc::sockaddr, *mut c_int) -> Result<R>,
+) -> Result<(R, SocketAddr)> {
+    let mut storage = socket2::SockAddrStorage::zeroed();
+    let mut len = c_len(size_of::<socket2::SockAddrStorage>());
+    let result = f((&raw mut storage).cast(), &raw mut len)?;
+    let len = libc::socklen_t::try_from(len).unwrap_or(0);
+    // SAFETY: libsrt wrote a sockaddr_in or sockaddr_in6 of `len` bytes (it fails otherwise), and the rest is zeroed.
+    let addr = unsafe { SockAddr::new(storage, len) };
+    match addr.as_socket() {
+        Some(addr) => Ok((result, addr)),
+        None => Err(Error::new(
+            SRT_ERRNO::SRT_EINVPARAM,
+            operation,
+            "libsrt gave an address of an unknown family",
+        )),
+    }
+}
+
+/// Reads an address that libsrt passes to a callback.
+///
+/// # Safety
+/// `addr` is null or points to a sockaddr of its own family's size.
+pub(crate) unsafe fn sockaddr_of(addr: *const libc::sockaddr) -> Option<SocketAddr> {
+    if addr.is_null() {
+        return None;
+    }
+    // SAFETY: not null, and readable by the caller's promise.
+    let family = c_int::from(unsafe { (*addr).sa_family });
+    let len = match family {
+        libc::AF_INET => size_of::<libc::sockaddr_in>(),
+        libc::AF_INET6 => size_of::<libc::sockaddr_in6>(),
+        _ => return None,
+    };
+    let mut storage = socket2::SockAddrStorage::zeroed();
+    // SAFETY: the source has `len` readable bytes by the caller's promise; the storage holds any sockaddr; they do not overlap.
+    unsafe { std::ptr::copy_nonoverlapping(addr.cast::<u8>(), (&raw mut storage).cast::<u8>(), len) };
+    // SAFETY: the storage holds a sockaddr of `len` bytes.
+    unsafe { SockAddr::new(storage, libc::socklen_t::try_from(len).unwrap_or(0)) }.as_socket()
+}

@@ -1,0 +1,33 @@
+// Our edits to libsrt, applied at build time to a copy of its source in OUT_DIR; one file a concern, each with its reason.
+// An edit stands on anchors: a few words of the source that occur exactly once in its file. In the pinned version a missing
+// anchor fails the build; in another tree (LIBSRT_SOURCE_DIR) the edit is left out whole, with a warning.
+
+mod deferred_verdict;
+mod epoll_wakeups;
+
+/// A named change of libsrt's behaviour.
+pub(crate) struct Edit {
+    /// How crates above ask for it: `libsrt_sys::has_edit(NAME)`.
+    pub(crate) name: &'static str,
+    pub(crate) changes: &'static [Change],
+}
+
+/// One change to one file.
+pub(crate) struct Change {
+    pub(crate) file: &'static str,
+    /// Must occur exactly once in `file`.
+    pub(crate) anchor: &'static str,
+    pub(crate) put: Put,
+    pub(crate) text: &'static str,
+}
+
+/// Where the text goes.
+pub(crate) enum Put {
+    /// Behind the line that holds the anchor.
+    AfterLine,
+    /// In place of the anchor itself.
+    Replace,
+}
+
+/// All edits, in the order in which they are applied.
+pub(crate) const ALL: &[Edit] = &[deferred_verdict::EDIT, epoll_wakeups::EDIT];
