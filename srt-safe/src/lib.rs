@@ -2,7 +2,11 @@
 mod error;
 mod ffi;
 mod init;
+mod listener;
 mod reject;
+mod socket;
 
 pub use error::{Error, ErrorCode, ErrorKind, Result};
+pub use listener::SrtListener;
 pub use reject::{RejectCode, RejectReason};
+pub use socket::{AsSrtSocket, SocketId, SrtSocket};
