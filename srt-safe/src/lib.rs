@@ -5,8 +5,10 @@ mod init;
 mod listener;
 mod reject;
 mod socket;
+mod stream_id;
 
 pub use error::{Error, ErrorCode, ErrorKind, Result};
 pub use listener::SrtListener;
 pub use reject::{RejectCode, RejectReason};
 pub use socket::{AsSrtSocket, SocketId, SrtSocket};
+pub use stream_id::{Fields, Mode, StreamId, StreamIdBuilder, StreamIdError};
