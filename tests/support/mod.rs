@@ -1,0 +1,9 @@
+//! The parts of the test library, one file or folder each.
+
+pub mod gateway;
+pub mod impair;
+pub mod pace;
+pub mod peers;
+pub mod rng;
+pub mod source;
+pub mod wait;

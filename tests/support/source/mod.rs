@@ -1,0 +1,13 @@
+//! Test streams: a real one that ffmpeg makes ([`sample_ts`]), and one whose every packet tells its place
+//! ([`StampedTs`]), with what checks a received copy of each.
+
+mod sample;
+mod stamped;
+mod verify;
+
+pub use sample::{Sample, contiguous_part, sample_ts};
+pub use stamped::StampedTs;
+pub use verify::{Report, Verifier};
+
+/// The size of an MPEG-TS packet in bytes.
+pub const TS_PACKET: usize = 188;
