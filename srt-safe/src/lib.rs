@@ -1,4 +1,5 @@
 //! Safe API of libsrt.
+mod epoll;
 mod error;
 mod ffi;
 mod init;
@@ -7,6 +8,7 @@ mod reject;
 mod socket;
 mod stream_id;
 
+pub use epoll::{Epoll, Event, Events, EventsIter, Interest, Registry, Trigger, Waker};
 pub use error::{Error, ErrorCode, ErrorKind, Result};
 pub use listener::SrtListener;
 pub use reject::{RejectCode, RejectReason};

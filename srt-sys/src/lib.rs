@@ -67,6 +67,13 @@ pub const EDIT_DEFERRED_VERDICT: &str = "deferred-verdict";
 /// The edit that wakes every waiting epoll, and loses no wake-up between its look and its wait.
 pub const EDIT_EPOLL_WAKEUPS: &str = "epoll-wakeups";
 
+/// The edit that lets [`SRT_EPOLL_WAKE`] end a wait, and a newly added socket be seen at once.
+pub const EDIT_EPOLL_WAKE: &str = "epoll-wake";
+
+/// Flag for `srt_epoll_set` that ends the wait of that epoll, or its next one, in a library with [`EDIT_EPOLL_WAKE`]; any
+/// other library ignores it.
+pub const SRT_EPOLL_WAKE: i32 = 1 << 30;
+
 /// Reject code that means "ask again" to a library with [`EDIT_DEFERRED_VERDICT`]. It never goes over the wire.
 pub const SRT_REJX_DEFERRED: i32 = 1999;
 

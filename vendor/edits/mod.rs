@@ -3,6 +3,7 @@
 // anchor fails the build; in another tree (LIBSRT_SOURCE_DIR) the edit is left out whole, with a warning.
 
 mod deferred_verdict;
+mod epoll_wake;
 mod epoll_wakeups;
 
 /// A named change of libsrt's behaviour.
@@ -30,4 +31,4 @@ pub(crate) enum Put {
 }
 
 /// All edits, in the order in which they are applied.
-pub(crate) const ALL: &[Edit] = &[deferred_verdict::EDIT, epoll_wakeups::EDIT];
+pub(crate) const ALL: &[Edit] = &[deferred_verdict::EDIT, epoll_wakeups::EDIT, epoll_wake::EDIT];

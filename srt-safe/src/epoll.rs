@@ -1,0 +1,590 @@
+//! Readiness of many sockets on one thread: [`Epoll`] waits, [`Registry`] says for what, from any thread, at any time.
+//!
+//! Waiting runs on the caller's thread. What libsrt leaves open is closed here: a listener that has callers queued when it
+//! is added, and a socket that broke before it was added, raise nothing in libsrt; here they are reported at the next wait.
+//! System descriptors are not taken: libsrt would look at them only each 10 ms.
+
+use std::{
+    fmt,
+    num::NonZeroU8,
+    ops::BitOr,
+    sync::{
+        Arc, LazyLock, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use libsrt_sys::{SRT_EPOLL_EVENT, SRT_EPOLL_FLAGS, SRT_EPOLL_OPT, SRT_SOCKSTATUS, SRTSOCKET};
+
+use crate::{AsSrtSocket, Result, SocketId, ffi, init};
+
+const IN: u32 = SRT_EPOLL_OPT::SRT_EPOLL_IN.0;
+const OUT: u32 = SRT_EPOLL_OPT::SRT_EPOLL_OUT.0;
+const ERR: u32 = SRT_EPOLL_OPT::SRT_EPOLL_ERR.0;
+
+/// How long a waiter may be deaf to [`Waker::wake`] where libsrt lacks `epoll-wake`. libsrt's own slices are as long.
+const SLICE: Duration = Duration::from_millis(10);
+
+static WAKE_ENDS_WAIT: LazyLock<bool> = LazyLock::new(|| libsrt_sys::has_edit(libsrt_sys::EDIT_EPOLL_WAKE));
+
+/// Which events of a socket are wanted. Errors are always reported.
+///
+/// ```
+/// use srt_safe::Interest;
+/// let both = Interest::READABLE | Interest::WRITABLE;
+/// assert!(both.is_readable() && both.is_writable());
+/// assert!(!Interest::READABLE.is_writable());
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Interest(NonZeroU8);
+
+impl Interest {
+    /// Data to receive, or a caller to accept (`SRT_EPOLL_IN`, `SRT_EPOLL_ACCEPT`).
+    pub const READABLE: Self = Self::bits(IN);
+    /// Room to send, or a connection that came about (`SRT_EPOLL_OUT`, `SRT_EPOLL_CONNECT`). A connected socket is nearly
+    /// always writable: ask for it only while there is something that did not fit.
+    pub const WRITABLE: Self = Self::bits(OUT);
+    /// Neither data nor room: only errors.
+    pub const ERRORS: Self = Self::bits(ERR);
+
+    const fn bits(bits: u32) -> Self {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the three flags are 1, 4 and 8 in srt.h"
+        )]
+        match NonZeroU8::new(bits as u8) {
+            Some(bits) => Self(bits),
+            None => panic!("an interest is never empty"),
+        }
+    }
+
+    /// Whether it asks for [`READABLE`](Self::READABLE).
+    #[must_use]
+    pub const fn is_readable(self) -> bool {
+        self.raw() & IN != 0
+    }
+
+    /// Whether it asks for [`WRITABLE`](Self::WRITABLE).
+    #[must_use]
+    pub const fn is_writable(self) -> bool {
+        self.raw() & OUT != 0
+    }
+
+    const fn raw(self) -> u32 {
+        self.0.get() as u32
+    }
+}
+
+impl BitOr for Interest {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl fmt::Debug for Interest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.is_readable(), self.is_writable()) {
+            (true, true) => "READABLE | WRITABLE",
+            (true, false) => "READABLE",
+            (false, true) => "WRITABLE",
+            (false, false) => "ERRORS",
+        })
+    }
+}
+
+/// When an event is reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Trigger {
+    /// At each wait, as long as the condition lasts. Sockets that are ready stay at the head of libsrt's list: with more of
+    /// them than [`Events`] holds, those behind starve, so make it hold all of them.
+    Level,
+    /// Once, when the condition begins (`SRT_EPOLL_ET`). Receive, send or accept until
+    /// [`WouldBlock`](crate::ErrorKind::WouldBlock): what is left behind raises no new event.
+    Edge,
+}
+
+/// One socket that is ready, as libsrt saw it during the wait.
+#[derive(Clone, Copy)]
+pub struct Event(SRT_EPOLL_EVENT);
+
+impl Event {
+    const NONE: SRT_EPOLL_EVENT = SRT_EPOLL_EVENT {
+        fd: libsrt_sys::SRT_INVALID_SOCK,
+        events: 0,
+    };
+
+    /// The socket. It may have been closed or removed since, by another thread: skip ids that are no longer known.
+    #[must_use]
+    pub const fn socket(&self) -> SocketId {
+        SocketId(self.0.fd)
+    }
+
+    /// Whether there is something to receive or to accept. A lost connection is also readable: the call says so.
+    #[must_use]
+    pub const fn is_readable(&self) -> bool {
+        self.has(IN)
+    }
+
+    /// Whether there is room to send, or the connection came about.
+    #[must_use]
+    pub const fn is_writable(&self) -> bool {
+        self.has(OUT)
+    }
+
+    /// Whether the connection broke, or did not come about. What was received before can still be read. The event carries
+    /// no cause: the next call on the socket does. It repeats, [`Trigger::Edge`] or not, until the socket is removed.
+    #[must_use]
+    pub const fn is_error(&self) -> bool {
+        self.has(ERR)
+    }
+
+    const fn has(&self, bit: u32) -> bool {
+        self.0.events.cast_unsigned() & bit != 0
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event")
+            .field("socket", &self.socket())
+            .field("readable", &self.is_readable())
+            .field("writable", &self.is_writable())
+            .field("error", &self.is_error())
+            .finish()
+    }
+}
+
+/// Room for the events of one wait, allocated once.
+pub struct Events {
+    slots: Box<[SRT_EPOLL_EVENT]>,
+    len: usize,
+}
+
+impl Events {
+    /// Makes room for `capacity` events (at least one). More sockets than that may be registered; the others are reported
+    /// by the next wait (see [`Trigger::Level`] for when that is not so).
+    #[must_use]
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self {
+            slots: vec![Event::NONE; capacity.max(1)].into_boxed_slice(),
+            len: 0,
+        }
+    }
+
+    /// The most events that one wait reports.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// How many events the last wait reported.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the last wait ended without an event: by its timeout or by a [`Waker`].
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The events of the last wait.
+    #[must_use]
+    pub fn iter(&self) -> EventsIter<'_> {
+        EventsIter(self.slots[..self.len].iter())
+    }
+
+    fn push(&mut self, event: SRT_EPOLL_EVENT) {
+        self.slots[self.len] = event;
+        self.len += 1;
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self).finish()
+    }
+}
+
+impl<'a> IntoIterator for &'a Events {
+    type Item = Event;
+    type IntoIter = EventsIter<'a>;
+
+    fn into_iter(self) -> EventsIter<'a> {
+        self.iter()
+    }
+}
+
+/// Iterates over the events of a wait: [`Events::iter`].
+#[derive(Clone)]
+pub struct EventsIter<'a>(std::slice::Iter<'a, SRT_EPOLL_EVENT>);
+
+impl Iterator for EventsIter<'_> {
+    type Item = Event;
+
+    fn next(&mut self) -> Option<Event> {
+        self.0.next().copied().map(Event)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl ExactSizeIterator for EventsIter<'_> {}
+
+impl fmt::Debug for EventsIter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.clone()).finish()
+    }
+}
+
+/// Waits until one of many sockets is ready.
+///
+/// Waiting takes `&mut self`: an epoll has one waiter. A process may have several epolls, each with its own waiting thread;
+/// libsrt wakes all of them for each event of any (with the edit `epoll-wakeups`; without it they wait for each other).
+///
+/// ```no_run
+/// use srt_safe::{Epoll, Events, Interest, SrtListener, Trigger};
+/// # fn main() -> srt_safe::Result<()> {
+/// # let listener: SrtListener = todo!();
+/// let mut epoll = Epoll::new()?;
+/// epoll.registry().add(&listener, Interest::READABLE, Trigger::Edge)?;
+/// let mut events = Events::with_capacity(256);
+/// loop {
+///     epoll.wait(&mut events, None)?;
+///     for event in &events {
+///         println!("{event:?}");
+///     }
+/// }
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Epoll {
+    registry: Registry,
+}
+
+impl Epoll {
+    /// Makes an epoll (`srt_epoll_create`). It takes one descriptor of the process.
+    ///
+    /// # Errors
+    /// The library cannot start, or descriptors ran out.
+    pub fn new() -> Result<Self> {
+        init::ensure_started()?;
+        // SAFETY: the library is started; the call has no other precondition.
+        let id = ffi::check("srt_epoll_create", unsafe { libsrt_sys::srt_epoll_create() })?;
+        let inner = Inner {
+            id,
+            woken: AtomicBool::new(false),
+            has_missed: AtomicBool::new(false),
+            missed: Mutex::new(Vec::new()),
+        };
+        // An epoll whose last socket another thread just removed is not an error of its waiter.
+        inner.set(SRT_EPOLL_FLAGS::SRT_EPOLL_ENABLE_EMPTY.0.cast_signed())?;
+        Ok(Self {
+            registry: Registry(Arc::new(inner)),
+        })
+    }
+
+    /// Where sockets are added and removed; clone it for other threads.
+    #[must_use]
+    pub const fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// A handle that ends the wait from another thread.
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        Waker(self.registry.clone())
+    }
+
+    /// Waits for events (`srt_epoll_uwait`), at most for `timeout`, rounded up to milliseconds; `None` waits until something
+    /// happens. On timeout and after [`Waker::wake`] it returns with `events` empty.
+    ///
+    /// # Errors
+    /// None in a working process; libsrt would refuse an epoll that does not exist.
+    pub fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> Result<()> {
+        let inner = &*self.registry.0;
+        events.len = 0;
+        if inner.has_missed.load(Ordering::Acquire) {
+            inner.take_missed(events);
+            if events.len < events.capacity() {
+                inner.uwait(events, 0)?;
+            }
+            return Ok(());
+        }
+        if *WAKE_ENDS_WAIT {
+            return inner.uwait(events, timeout.map_or(-1, round_up));
+        }
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            inner.uwait(events, round_up(left.map_or(SLICE, |left| left.min(SLICE))))?;
+            let woken = inner.woken.swap(false, Ordering::AcqRel);
+            if inner.has_missed.load(Ordering::Acquire) && events.len < events.capacity() {
+                inner.take_missed(events);
+            }
+            if woken || !events.is_empty() || left.is_some_and(|left| left.is_zero()) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Adds sockets to an [`Epoll`] and removes them, from any thread, also while it waits.
+///
+/// Clones share the epoll, which lives until the last of them and the [`Epoll`] are gone. A socket that is closed leaves its
+/// epolls by itself.
+#[derive(Clone, Debug)]
+pub struct Registry(Arc<Inner>);
+
+impl Registry {
+    /// Adds a socket (`srt_epoll_add_usock`). What is ready already is reported by the next wait, or by the one that is on.
+    /// Adding a socket that is there already replaces its interest and trigger, as [`modify`](Self::modify) does.
+    ///
+    /// A listener that is added raises one event whether callers are queued or not, since libsrt does not tell: accept until
+    /// [`WouldBlock`](crate::ErrorKind::WouldBlock).
+    ///
+    /// # Errors
+    /// [`InvalidState`](crate::ErrorKind::InvalidState): the socket is closed.
+    pub fn add(&self, socket: &impl AsSrtSocket, interest: Interest, trigger: Trigger) -> Result<()> {
+        self.0
+            .watch("srt_epoll_add_usock", socket.socket_id(), interest, trigger)
+    }
+
+    /// Replaces interest and trigger of a socket (`srt_epoll_update_usock`), and reports anew what is ready now: this
+    /// re-arms [`Trigger::Edge`]. A socket that is not there is added.
+    ///
+    /// # Errors
+    /// [`InvalidState`](crate::ErrorKind::InvalidState): the socket is closed.
+    pub fn modify(&self, socket: &impl AsSrtSocket, interest: Interest, trigger: Trigger) -> Result<()> {
+        self.0
+            .watch("srt_epoll_update_usock", socket.socket_id(), interest, trigger)
+    }
+
+    /// Takes a socket out (`srt_epoll_remove_usock`): no later wait reports it. A wait that has just ended may have. To take
+    /// out a socket that is not there is no error.
+    ///
+    /// # Errors
+    /// None in a working process.
+    pub fn remove(&self, socket: &impl AsSrtSocket) -> Result<()> {
+        self.remove_id(socket.socket_id())
+    }
+
+    /// [`remove`](Self::remove) for who holds only the id, as from an [`Event`]. The socket may be closed already.
+    ///
+    /// # Errors
+    /// As [`remove`](Self::remove).
+    pub fn remove_id(&self, id: SocketId) -> Result<()> {
+        // SAFETY: plain numbers; libsrt answers with an error for those it does not know.
+        let ret = unsafe { libsrt_sys::srt_epoll_remove_usock(self.0.id, id.0) };
+        if self.0.has_missed.load(Ordering::Acquire) {
+            self.0.missed().retain(|event| event.fd != id.0);
+        }
+        ffi::check("srt_epoll_remove_usock", ret).map(drop)
+    }
+}
+
+/// Ends the wait of an [`Epoll`] from another thread.
+///
+/// A wake during no wait ends the next one; several wakes may end one wait together. It takes effect at once where the
+/// library has the edit `epoll-wake`, else within 10 ms.
+#[derive(Clone, Debug)]
+pub struct Waker(Registry);
+
+impl Waker {
+    /// Makes the wait return, with what is ready or with nothing. Never blocks for long; any thread.
+    pub fn wake(&self) {
+        self.0.0.wake();
+    }
+}
+
+/// The C side of an epoll. Released when the last handle is dropped, so that no handle can meet the id of another epoll.
+struct Inner {
+    id: i32,
+    /// Set by a waker for waits that libsrt does not end early.
+    woken: AtomicBool,
+    /// Whether `missed` holds something: keeps the lock out of the common wait.
+    has_missed: AtomicBool,
+    /// Conditions that were there before the socket was added, which libsrt does not report.
+    missed: Mutex<Vec<SRT_EPOLL_EVENT>>,
+}
+
+impl Inner {
+    fn watch(
+        &self,
+        operation: &'static str,
+        SocketId(id): SocketId,
+        interest: Interest,
+        trigger: Trigger,
+    ) -> Result<()> {
+        let mode = match trigger {
+            Trigger::Level => 0,
+            Trigger::Edge => SRT_EPOLL_OPT::SRT_EPOLL_ET.0,
+        };
+        let flags = (interest.raw() | ERR | mode).cast_signed();
+        // SAFETY: the pointer is to a local that libsrt reads during the call. Adding and updating are one function in libsrt.
+        let ret = unsafe { libsrt_sys::srt_epoll_add_usock(self.id, id, &raw const flags) };
+        ffi::check(operation, ret)?;
+        // After the call above, so that a change in between is seen by one of the two.
+        let missed = missed_events(id, interest);
+        if missed != 0 {
+            self.missed().push(SRT_EPOLL_EVENT {
+                fd: id,
+                events: missed.cast_signed(),
+            });
+            self.has_missed.store(true, Ordering::Release);
+            self.wake();
+        }
+        Ok(())
+    }
+
+    fn wake(&self) {
+        self.woken.store(true, Ordering::Release);
+        let set = self.set(libsrt_sys::SRT_EPOLL_WAKE);
+        debug_assert!(set.is_ok(), "the epoll exists as long as its handles");
+    }
+
+    fn set(&self, flags: i32) -> Result<()> {
+        // SAFETY: plain numbers; the epoll exists as long as this handle.
+        ffi::check("srt_epoll_set", unsafe {
+            libsrt_sys::srt_epoll_set(self.id, flags)
+        })
+        .map(drop)
+    }
+
+    /// Adds what is ready to `events`.
+    fn uwait(&self, events: &mut Events, timeout_ms: i64) -> Result<()> {
+        let free = &mut events.slots[events.len..];
+        // SAFETY: pointer and length describe `free`, which libsrt fills with at most that many events of plain data.
+        let ret = unsafe {
+            libsrt_sys::srt_epoll_uwait(self.id, free.as_mut_ptr(), ffi::c_len(free.len()), timeout_ms)
+        };
+        // libsrt up to 1.5.2 counts events that did not fit as well.
+        let count = ffi::check_count("srt_epoll_uwait", ret)?.min(free.len());
+        events.len += count;
+        Ok(())
+    }
+
+    fn take_missed(&self, events: &mut Events) {
+        let mut missed = self.missed();
+        let take = missed.len().min(events.capacity() - events.len);
+        for event in missed.drain(..take) {
+            events.push(event);
+        }
+        self.has_missed.store(!missed.is_empty(), Ordering::Release);
+    }
+
+    fn missed(&self) -> std::sync::MutexGuard<'_, Vec<SRT_EPOLL_EVENT>> {
+        self.missed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Epoll").field(&self.id).finish()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // SAFETY: this was the last handle, so nobody waits; sockets that are still in it drop their side by themselves.
+        unsafe { libsrt_sys::srt_epoll_release(self.id) };
+    }
+}
+
+/// What libsrt (`CUDT::addEPoll`) does not look at when a socket is added: the queue of a listener, and a broken connection.
+fn missed_events(id: SRTSOCKET, interest: Interest) -> u32 {
+    // SAFETY: a plain number; libsrt answers SRTS_NONEXIST for one it does not know.
+    match unsafe { libsrt_sys::srt_getsockstate(id) } {
+        SRT_SOCKSTATUS::SRTS_LISTENING => interest.raw() & IN,
+        SRT_SOCKSTATUS::SRTS_BROKEN
+        | SRT_SOCKSTATUS::SRTS_CLOSING
+        | SRT_SOCKSTATUS::SRTS_CLOSED
+        | SRT_SOCKSTATUS::SRTS_NONEXIST => IN | OUT | ERR,
+        _ => 0,
+    }
+}
+
+/// Milliseconds as libsrt takes them: rounded up, so that a short wait is no busy loop.
+fn round_up(timeout: Duration) -> i64 {
+    // libsrt multiplies by 1000 and adds to a clock of microseconds.
+    const LONGEST: i64 = i64::MAX / 1_000_000;
+    i64::try_from(timeout.as_nanos().div_ceil(1_000_000)).map_or(LONGEST, |ms| ms.min(LONGEST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_round_up_and_never_overflow() {
+        assert_eq!(round_up(Duration::ZERO), 0);
+        assert_eq!(round_up(Duration::from_nanos(1)), 1);
+        assert_eq!(round_up(Duration::from_millis(7)), 7);
+        assert_eq!(round_up(Duration::from_micros(7_001)), 8);
+        // libsrt multiplies by 1000.
+        assert!(round_up(Duration::MAX).checked_mul(1000).is_some());
+    }
+
+    #[test]
+    fn an_empty_epoll_waits_out_its_timeout() {
+        let mut epoll = Epoll::new().unwrap();
+        let mut events = Events::with_capacity(4);
+        let start = Instant::now();
+        epoll.wait(&mut events, Some(Duration::from_millis(30))).unwrap();
+        assert!(events.is_empty());
+        assert!(start.elapsed() >= Duration::from_millis(30));
+    }
+
+    #[test]
+    fn a_wake_ends_an_endless_wait_and_is_used_up_by_it() {
+        let mut epoll = Epoll::new().unwrap();
+        let mut events = Events::with_capacity(4);
+        for _ in 0..20 {
+            let waker = epoll.waker();
+            let thread = std::thread::spawn(move || waker.wake());
+            epoll.wait(&mut events, None).unwrap();
+            assert!(events.is_empty());
+            thread.join().unwrap();
+        }
+        let start = Instant::now();
+        epoll.wait(&mut events, Some(Duration::from_millis(20))).unwrap();
+        assert!(start.elapsed() >= Duration::from_millis(20));
+    }
+
+    #[test]
+    fn a_closed_socket_is_refused() {
+        let epoll = Epoll::new().unwrap();
+        let socket = crate::ffi::OwnedSocket::create().unwrap();
+        let id = SocketId(socket.id());
+        socket.close().unwrap();
+        let error = epoll
+            .registry()
+            .0
+            .watch("srt_epoll_add_usock", id, Interest::READABLE, Trigger::Level)
+            .unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::InvalidState, "{error}");
+        epoll.registry().remove_id(id).unwrap();
+    }
+
+    #[test]
+    fn interests_join() {
+        let both = Interest::READABLE | Interest::WRITABLE;
+        assert_eq!(both, Interest::WRITABLE | Interest::READABLE);
+        assert_eq!(format!("{both:?}"), "READABLE | WRITABLE");
+        assert!(!Interest::ERRORS.is_readable() && !Interest::ERRORS.is_writable());
+    }
+
+    const _: () = {
+        const fn both<T: Send + Sync>() {}
+        both::<Epoll>();
+        both::<Registry>();
+        both::<Waker>();
+        both::<Events>();
+    };
+}
