@@ -4,6 +4,7 @@ mod error;
 mod ffi;
 mod init;
 mod listener;
+pub mod log;
 mod reject;
 mod socket;
 mod stream_id;
