@@ -1,1 +1,136 @@
-//! config
+//! The configuration of the gateway: TOML text in, typed [`Config`] or every fault of the text out.
+//!
+//! ```text
+//! text -> raw (tree with places) -> reader (typed, records faults) -> validate (defaults, cross checks) -> Config
+//!                                    ^ keys (all keys)  ^ support (what this release refuses)
+//! ```
+//!
+//! Owns names, types, defaults and limits of all keys. Runs on whichever thread asks. Imports nothing else of the
+//! gateway, opens no socket, resolves no name; whether libsrt knows an option is asked of the caller
+//! ([`Config::validate_options`]).
+
+mod checks;
+mod endpoint;
+mod fault;
+mod keys;
+mod mask;
+mod model;
+mod nearest;
+mod raw;
+mod reader;
+mod secret;
+mod srt;
+mod streams;
+mod support;
+#[cfg(test)]
+mod tests;
+mod types;
+mod units;
+mod url;
+mod validate;
+
+use std::{collections::BTreeSet, path::Path};
+
+pub use endpoint::{Endpoint, ExpandError, FileTarget, SrtMode, SrtTarget, Target, UdpTarget};
+pub use fault::{ConfigErrors, Fault, LoadError};
+pub use keys::{KeyDoc, Section, reference};
+pub use mask::SourceText;
+pub use model::{
+    Action, Api, Auth, Config, ConfigExternal, DuplicatePublisher, Events, FailMode, Failover, Gateway,
+    Limits, ListenerRange, Log, LogFormat, LogLevel, OptionValue, PortOwner, Rule, SrtOption, SrtPort,
+    SrtSettings, StartAt, Stream, StreamSettings, StreamsDefault, Template, Tls,
+};
+pub use secret::{HttpUrl, Secret};
+pub use types::{CryptoMode, KeyLength, ListenAddr, Location, PortKind, SrtVersion};
+
+use reader::Gate;
+
+/// The configuration of a gateway that is started without a file.
+pub const DEFAULT_TOML: &str = include_str!("default.toml");
+
+impl Config {
+    /// Reads a configuration.
+    ///
+    /// # Errors
+    /// All faults of the text at once.
+    ///
+    /// # Examples
+    /// ```
+    /// use srt_gateway::config::Config;
+    /// let config = Config::parse("[srt]\nport = \"127.0.0.1:9998\"")?;
+    /// assert_eq!(config.ports[0].listen.port(), 9998);
+    ///
+    /// let errors = Config::parse("[srt]\nport = 0\nlatncy = 120").unwrap_err();
+    /// assert_eq!(errors.faults().len(), 2);
+    /// assert_eq!(errors.faults()[1].hint(), Some("did you mean `latency`?"));
+    /// # Ok::<(), srt_gateway::config::ConfigErrors>(())
+    /// ```
+    pub fn parse(text: &str) -> Result<Self, ConfigErrors> {
+        validate::parse(text, Gate::Enforced)
+    }
+
+    /// Reads a configuration file. Blocks on the file system.
+    ///
+    /// # Errors
+    /// The file cannot be read, is not UTF-8, or its text has faults.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|error| LoadError::Read {
+            path: path.into(),
+            error,
+        })?;
+        let text = String::from_utf8(bytes).map_err(|error| LoadError::Utf8 {
+            path: path.into(),
+            offset: error.utf8_error().valid_up_to(),
+        })?;
+        Self::parse(&text).map_err(|errors| LoadError::Invalid {
+            path: path.into(),
+            text: SourceText::new(text),
+            errors,
+        })
+    }
+
+    /// Asks `check` about each entry of each `options` table: name, value, and what is wrong with it, if anything is.
+    /// The names are lower-case, without `SRTO_`.
+    ///
+    /// # Errors
+    /// All that `check` refuses, each with its place.
+    pub fn validate_options(
+        &self,
+        mut check: impl FnMut(&str, &OptionValue) -> Result<(), String>,
+    ) -> Result<(), ConfigErrors> {
+        let ports = self.srt_ports().map(|(_, port)| &port.settings);
+        let streams = self
+            .streams
+            .values()
+            .chain(self.templates.values().map(|template| &template.stream));
+        let endpoints = streams.flat_map(|stream| stream.inputs.iter().chain(&stream.outputs));
+        let of_endpoints = endpoints.filter_map(|endpoint| match &endpoint.target {
+            Target::Srt(srt) => Some(&srt.settings),
+            _ => None,
+        });
+        let mut faults = Vec::new();
+        // Options of the defaults are in the settings of each port as well.
+        let mut asked = BTreeSet::new();
+        for settings in std::iter::once(&self.srt_defaults)
+            .chain(ports)
+            .chain(of_endpoints)
+        {
+            for (name, option) in &settings.options {
+                if asked.insert(option.at.span().start)
+                    && let Err(message) = check(name, &option.value)
+                {
+                    faults.push(Fault::new(&option.path, option.at.clone(), message));
+                }
+            }
+        }
+        ConfigErrors::of(faults).map_or(Ok(()), Err)
+    }
+}
+
+impl Default for Config {
+    /// What an empty file says: no port, no stream, all defaults. See [`DEFAULT_TOML`] for one that serves.
+    fn default() -> Self {
+        Self::parse("").expect("an empty text has no faults")
+    }
+}

@@ -1,0 +1,174 @@
+//! Checks between tables: no address may be listened on twice. Pure.
+
+use std::ops::RangeInclusive;
+
+use super::{
+    endpoint::{Endpoint, SrtMode, Target},
+    fault::Fault,
+    model::SrtPort,
+    reader::{At, Item, Session},
+    types::{ListenAddr, Location, PortKind},
+    url::Direction,
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Transport {
+    Udp,
+    Tcp,
+}
+
+/// Something that will be bound.
+#[derive(Clone, Debug)]
+struct Claim {
+    transport: Transport,
+    addr: ListenAddr,
+    /// Differs from the port of `addr` for a range.
+    ports: RangeInclusive<u16>,
+    kind: Option<PortKind>,
+    at: Location,
+    path: String,
+}
+
+impl Claim {
+    fn overlaps(&self, other: &Self) -> bool {
+        let port = *self.ports.start().max(other.ports.start());
+        let meet = port <= *self.ports.end().min(other.ports.end());
+        meet && self.transport == other.transport
+            && with_port(self.addr, port).overlaps(&with_port(other.addr, port))
+    }
+
+    /// The table or stream that it belongs to.
+    fn owner(&self) -> &str {
+        let table = self.path.strip_suffix(".port").unwrap_or(&self.path);
+        table.rsplit_once('.').map_or("", |(owner, _)| owner)
+    }
+}
+
+fn with_port(addr: ListenAddr, port: u16) -> ListenAddr {
+    match addr {
+        ListenAddr::All(_) => ListenAddr::All(port),
+        ListenAddr::One(mut one) => {
+            one.set_port(port);
+            ListenAddr::One(one)
+        }
+    }
+}
+
+/// All that will be bound, in the order of reading.
+#[derive(Debug, Default)]
+pub(crate) struct Claims {
+    claims: Vec<Claim>,
+}
+
+impl Claims {
+    /// A port for SRT callers.
+    pub(crate) fn port(&mut self, port: &At<SrtPort>) {
+        let addr = port.value.listen;
+        self.add(
+            Transport::Udp,
+            addr,
+            Some(port.value.kind),
+            port.at.clone(),
+            port.path.clone(),
+        );
+    }
+
+    /// Ports of a backend.
+    pub(crate) fn range(&mut self, ports: RangeInclusive<u16>, item: &Item<'_>) {
+        let addr = ListenAddr::All(*ports.start());
+        let (at, path) = (item.location(), item.path().to_owned());
+        self.claims.push(Claim {
+            transport: Transport::Udp,
+            addr,
+            ports,
+            kind: None,
+            at,
+            path,
+        });
+    }
+
+    /// The HTTP API.
+    pub(crate) fn api(&mut self, addr: ListenAddr, item: &Item<'_>) {
+        self.add(
+            Transport::Tcp,
+            addr,
+            None,
+            item.location(),
+            item.path().to_owned(),
+        );
+    }
+
+    /// An input or output, if it listens. Multicast groups may be shared.
+    pub(crate) fn endpoint(&mut self, item: &Item<'_>, endpoint: &Endpoint, direction: Direction) {
+        let (host, port) = match &endpoint.target {
+            Target::Srt(srt) if srt.mode == SrtMode::Listener => (&srt.host, srt.port),
+            Target::Udp(udp) | Target::Rtp(udp) if direction == Direction::Input => (&udp.host, udp.port),
+            _ => return,
+        };
+        let addr = match host.as_ref().map(|host| host.parse::<std::net::IpAddr>()) {
+            None => ListenAddr::All(port),
+            Some(Ok(ip)) if !ip.is_multicast() => ListenAddr::One((ip, port).into()),
+            _ => return,
+        };
+        if endpoint.enabled {
+            self.add(
+                Transport::Udp,
+                addr,
+                None,
+                item.location(),
+                item.path().to_owned(),
+            );
+        }
+    }
+
+    fn add(
+        &mut self,
+        transport: Transport,
+        addr: ListenAddr,
+        kind: Option<PortKind>,
+        at: Location,
+        path: String,
+    ) {
+        // Port 0 is a different one each time.
+        if addr.port() != 0 {
+            self.claims.push(Claim {
+                transport,
+                addr,
+                ports: addr.port()..=addr.port(),
+                kind,
+                at,
+                path,
+            });
+        }
+    }
+
+    /// Records what is claimed twice, at the later place.
+    pub(crate) fn check(mut self, session: &Session<'_>) {
+        self.claims.sort_by_key(|claim| claim.at.span().start);
+        // Sorted by port, only neighbours in reach of a range have to be compared; but the first place in the text is
+        // to be named, so each is compared with those before it. Thousands of ports are some ms.
+        for (index, later) in self.claims.iter().enumerate() {
+            let Some(earlier) = self.claims[..index]
+                .iter()
+                .find(|earlier| earlier.overlaps(later))
+            else {
+                continue;
+            };
+            let what = if later.ports.start() == later.ports.end() {
+                later.addr.to_string()
+            } else {
+                format!("{}-{}", later.ports.start(), later.ports.end())
+            };
+            let message = format!("{what} is in use by {} already", earlier.path);
+            let fault =
+                Fault::new(&later.path, later.at.clone(), message).other(earlier.at.clone(), "used here");
+            let both = later.kind.is_some() && earlier.kind.is_some() && later.owner() == earlier.owner();
+            session.fault(if both {
+                fault
+                    .help("to publish and play on one port, use one table `srt`; else give each its own port")
+            } else {
+                fault.help("give each its own port or address")
+            });
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Inputs and outputs: what a URL and the keys beside it mean. Pure; resolves no name and opens nothing.
+//!
+//! The URLs are those of ffmpeg and srt-live-transmit, not RFC 3986's: a streamid may hold `#`, `!` and `:` as they are.
+
+use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
+
+use super::{model::SrtSettings, secret::Secret};
+
+/// One entry of `inputs` or `outputs`. `Debug` and `Display` show scheme, host, port and path only.
+#[derive(Clone, PartialEq)]
+pub struct Endpoint {
+    /// Whether it is used.
+    pub enabled: bool,
+    /// Where it is, by transport.
+    pub target: Target,
+    pub(crate) url: Secret,
+}
+
+/// The transport of an [`Endpoint`] with what it needs.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Target {
+    /// `srt://`.
+    Srt(Box<SrtTarget>),
+    /// `udp://`.
+    Udp(UdpTarget),
+    /// `rtp://`.
+    Rtp(UdpTarget),
+    /// `file://`.
+    File(FileTarget),
+}
+
+/// An SRT peer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SrtTarget {
+    /// Who calls.
+    pub mode: SrtMode,
+    /// Name or address; `None` only for a listener on all addresses.
+    pub host: Option<String>,
+    /// The peer's port, or the one to listen on.
+    pub port: u16,
+    /// Local address to send from.
+    pub adapter: Option<IpAddr>,
+    /// Local port to send from. `None`: any; for rendezvous the same as `port`.
+    pub local_port: Option<u16>,
+    /// Sent to the listener. Secret: it may carry a password.
+    pub stream_id: Option<Secret>,
+    /// Largest payload of a packet, in bytes.
+    pub payload_size: u16,
+    /// Settings of the socket: those of the entry over those of `[srt_defaults]` that are not about our ports.
+    pub settings: SrtSettings,
+}
+
+/// Who calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SrtMode {
+    /// We call.
+    Caller,
+    /// We wait for a call.
+    Listener,
+    /// Both call.
+    Rendezvous,
+}
+
+/// Datagrams, plain or RTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UdpTarget {
+    /// Name, address or multicast group. `None`: all addresses (inputs only).
+    pub host: Option<String>,
+    /// The port.
+    pub port: u16,
+    /// Network interface of a multicast group, by name or address.
+    pub interface: Option<String>,
+    /// Time to live of multicast datagrams.
+    pub ttl: u8,
+    /// Payload of a datagram, in bytes.
+    pub payload_size: u16,
+    /// Only from this sender.
+    pub source: Option<IpAddr>,
+    /// Size of the socket's buffer, in bytes.
+    pub buffer_size: usize,
+    /// Local address to send from.
+    pub local_address: Option<IpAddr>,
+}
+
+/// A file of TS packets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileTarget {
+    /// Where it is. That of an output may hold `strftime` fields.
+    pub path: PathBuf,
+    /// Begin again at the end (inputs).
+    pub repeat: bool,
+    /// Length of a file (outputs). `None`: one file.
+    pub segment: Option<Duration>,
+}
+
+/// Why an endpoint with `${name}` cannot be made for a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExpandError {
+    /// The stream's name would lead out of the directory that the path names.
+    UnsafePath,
+    /// The streamid would be longer than SRT's 512 bytes.
+    StreamIdTooLong,
+}
+
+impl fmt::Display for ExpandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnsafePath => {
+                "the stream's name cannot be part of a path: it has an empty, `.` or `..` component"
+            }
+            Self::StreamIdTooLong => "the streamid is longer than 512 bytes with the stream's name in it",
+        })
+    }
+}
+
+impl std::error::Error for ExpandError {}
+
+/// What stands for the stream's name in a streamid or a path.
+pub(crate) const NAME: &str = "${name}";
+
+impl Endpoint {
+    /// The URL as it was written, secrets included.
+    pub fn expose_url(&self) -> &str {
+        self.url.expose()
+    }
+
+    /// This endpoint for the stream `name`: `${name}` in its streamid or path replaced. Callers may choose the names of
+    /// streams, so a path that the name would lead astray is refused.
+    ///
+    /// # Errors
+    /// [`ExpandError`] says why it cannot be.
+    pub fn for_stream(&self, name: &str) -> Result<Self, ExpandError> {
+        let mut endpoint = self.clone();
+        match &mut endpoint.target {
+            Target::Srt(srt) => {
+                let id = srt.stream_id.as_ref().map(|id| id.expose().replace(NAME, name));
+                if id.as_ref().is_some_and(|id| id.len() > 512) {
+                    return Err(ExpandError::StreamIdTooLong);
+                }
+                srt.stream_id = id.map(Secret::new);
+            }
+            Target::File(file) => {
+                let path = file.path.to_string_lossy().into_owned();
+                let astray = || name.split('/').any(|part| matches!(part, "" | "." | ".."));
+                if path.contains(NAME) {
+                    if astray() || name.contains(['\\', '\0']) {
+                        return Err(ExpandError::UnsafePath);
+                    }
+                    // A name is no format: its % must survive strftime.
+                    file.path = PathBuf::from(path.replace(NAME, &name.replace('%', "%%")));
+                }
+            }
+            Target::Udp(_) | Target::Rtp(_) => {}
+        }
+        endpoint.url = Secret::new(endpoint.url.expose().replace(NAME, name));
+        Ok(endpoint)
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let network = |f: &mut fmt::Formatter<'_>, scheme, host: &Option<String>, port| {
+            let host = host.as_deref().unwrap_or_default();
+            if host.contains(':') {
+                write!(f, "{scheme}://[{host}]:{port}")
+            } else {
+                write!(f, "{scheme}://{host}:{port}")
+            }
+        };
+        match &self.target {
+            Target::Srt(srt) => network(f, "srt", &srt.host, srt.port),
+            Target::Udp(udp) => network(f, "udp", &udp.host, udp.port),
+            Target::Rtp(udp) => network(f, "rtp", &udp.host, udp.port),
+            Target::File(file) => write!(f, "file://{}", file.path.display()),
+        }
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("url", &format_args!("{self}"))
+            .field("enabled", &self.enabled)
+            .field("target", &self.target)
+            .finish()
+    }
+}

@@ -1,0 +1,197 @@
+//! Keeps secrets out of what errors quote of the source. Pure functions of text.
+//!
+//! Errs on the side of hiding: what stands at an unknown key may be a secret whose key is misspelt, and in a text that
+//! is no TOML every string may be one.
+
+use std::{fmt, ops::Range};
+
+use super::{
+    raw::{Entry, Node, Value},
+    reader::{Gate, Session},
+};
+
+/// The text of a configuration file. `Debug` does not print it: it holds secrets.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SourceText(Box<str>);
+
+impl SourceText {
+    pub(crate) fn new(text: String) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, secrets included.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SourceText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SourceText({} bytes)", self.0.len())
+    }
+}
+
+/// `text` with `*` for each byte that is, or may be, of a secret. Of the same length, so that spans stay true.
+pub(crate) fn masked(text: &str) -> String {
+    let spans = match Node::document(text) {
+        Ok(root) => {
+            let mut spans = Vec::new();
+            by_name(&root, Naming::Plain, &mut spans);
+            let session = Session::new(text, Gate::Skipped);
+            // Only what the walk finds to hide is of interest here, not what it reads.
+            drop(super::validate::read(&session, &root));
+            spans.extend(session.into_parts().1);
+            spans
+        }
+        Err(_) => in_broken_text(text),
+    };
+    apply(text, spans)
+}
+
+fn apply(text: &str, spans: Vec<Range<usize>>) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    for span in spans {
+        let end = span.end.min(bytes.len());
+        for byte in &mut bytes[span.start.min(end)..end] {
+            if !matches!(*byte, b'\n' | b'\r' | b'"' | b'\'') {
+                *byte = b'*';
+            }
+        }
+    }
+    // A span may only hide whole characters: one that cut a character would make this fail, and then nothing is shown.
+    String::from_utf8(bytes).unwrap_or_else(|_| hidden(text))
+}
+
+fn hidden(text: &str) -> String {
+    text.bytes()
+        .map(|b| {
+            if matches!(b, b'\n' | b'\r') {
+                char::from(b)
+            } else {
+                '*'
+            }
+        })
+        .collect()
+}
+
+/// Whether a key of this name holds a secret.
+pub(crate) fn is_secret_name(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["pass", "secret", "token", "pwd", "credential"]
+        .iter()
+        .any(|word| name.contains(word))
+}
+
+#[derive(Clone, Copy)]
+enum Naming {
+    Plain,
+    /// Under a key whose name is that of a secret.
+    Secret,
+}
+
+fn by_name(node: &Node, naming: Naming, spans: &mut Vec<Range<usize>>) {
+    match (&node.value, naming) {
+        (Value::Table(entries), _) => {
+            for Entry { key, node, .. } in entries {
+                let below = if is_secret_name(key) {
+                    Naming::Secret
+                } else {
+                    naming
+                };
+                by_name(node, below, spans);
+            }
+        }
+        (Value::Array(items), _) => items.iter().for_each(|item| by_name(item, naming, spans)),
+        (_, Naming::Secret) => spans.push(node.span.clone()),
+        (Value::Str(text), Naming::Plain) => {
+            spans.extend(secret_parts(text).into_iter().map(|part| node.part(part)));
+        }
+        _ => {}
+    }
+}
+
+/// The parts of a string that are secret by themselves: user and password of a URL, its passphrase, a streamid.
+pub(crate) fn secret_parts(text: &str) -> Vec<Range<usize>> {
+    let mut parts = Vec::new();
+    let Some(scheme) = text.find("://") else {
+        if text.contains("#!:") || text.to_ascii_lowercase().contains("password=") {
+            parts.push(0..text.len());
+        }
+        return parts;
+    };
+    let authority = scheme + 3;
+    if let Some(at) = text.rfind('@').filter(|at| *at > authority) {
+        parts.push(authority..at);
+    }
+    let Some(query) = text.find('?') else { return parts };
+    let mut from = query + 1;
+    for parameter in text[from..].split('&') {
+        let name = parameter.split('=').next().unwrap_or_default();
+        let value = from + (name.len() + 1).min(parameter.len());
+        if is_secret_name(name) || name.ends_with("streamid") {
+            parts.push(value..from + parameter.len());
+        } else if !parameter.contains('=') {
+            // What follows an unescaped & in a passphrase.
+            parts.push(from..from + parameter.len());
+        }
+        from += parameter.len() + 1;
+    }
+    parts
+}
+
+/// All values of a text that is not TOML, except plain words and numbers at keys that are no secrets.
+fn in_broken_text(text: &str) -> Vec<Range<usize>> {
+    let multi_line_strings = text.contains(r#"""""#) || text.contains("'''");
+    let mut spans = Vec::new();
+    let mut from = 0;
+    for line in text.split_inclusive('\n') {
+        let header = line.trim_start().starts_with('[') && !line.contains('=') && !line.contains(',');
+        let begin = match line.find('=') {
+            Some(at) => at + 1,
+            None if header && !multi_line_strings => line.len(),
+            None => 0,
+        };
+        let value = &line[begin..];
+        let plain = !multi_line_strings
+            && begin > 0
+            && !value.contains(['"', '\''])
+            && !is_secret_name(line)
+            && !value.contains(['[', '{', '@']);
+        if !plain {
+            spans.push(from + begin..from + line.len());
+        }
+        from += line.len();
+    }
+    spans
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hides_secrets_and_keeps_the_rest() {
+        let text = "[srt]\nport = 1\npassphrase = \"correct horse\" # old\n[nonsense]\nx = \"hunter\"\n";
+        let shown = masked(text);
+        assert_eq!(shown.len(), text.len());
+        assert!(shown.contains("port = 1"), "{shown}");
+        assert!(!shown.contains("horse") && !shown.contains("hunter"), "{shown}");
+    }
+
+    #[test]
+    fn hides_what_may_be_a_secret_in_broken_text() {
+        for text in [
+            "[srt]\npassphrase = hunter22\n",
+            "[srt\npassphrase = \"hunter22\n",
+            "x = [\n \"hunter22\",\n",
+            "x = { passphrase = hunter22",
+            "x = \"\"\"\nport = hunter22\n",
+            "hunter22",
+        ] {
+            let shown = masked(text);
+            assert_eq!(shown.len(), text.len());
+            assert!(!shown.contains("hunter22"), "{shown}");
+        }
+        assert!(masked("[srt]\nport = 99x8\n").contains("99x8"));
+    }
+}

@@ -1,0 +1,633 @@
+//! Typed access to the tree of [`raw`](super::raw): each reader knows the place and the key path of what it reads,
+//! answers `Option`, and records what is wrong, so that one pass finds all faults.
+//!
+//! Knows types and the table of keys, not what keys mean together: that is `validate`'s.
+
+use std::{cell::RefCell, fmt::Display, net::IpAddr, ops::Range, ops::RangeInclusive, time::Duration};
+
+use super::{
+    fault::Fault,
+    keys::{self, KeyDoc, Section},
+    nearest::nearest,
+    raw::{Entry, Node, Value},
+    secret::Secret,
+    support::{self, Part},
+    types::{ListenAddr, Location, SrtVersion},
+    units::{self, Unit},
+};
+
+/// Whether keys that this release does not support are faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    Enforced,
+    Skipped,
+}
+
+/// One pass over one text: collects faults, and the places of secrets.
+pub(crate) struct Session<'t> {
+    text: &'t str,
+    gate: Gate,
+    faults: RefCell<Vec<Fault>>,
+    masks: RefCell<Vec<Range<usize>>>,
+    #[cfg(test)]
+    met: RefCell<std::collections::BTreeSet<(Section, &'static str)>>,
+}
+
+impl<'t> Session<'t> {
+    pub(crate) fn new(text: &'t str, gate: Gate) -> Self {
+        Self {
+            text,
+            gate,
+            faults: RefCell::default(),
+            masks: RefCell::default(),
+            #[cfg(test)]
+            met: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn gate(&self) -> Gate {
+        self.gate
+    }
+
+    pub(crate) fn location(&self, span: Range<usize>) -> Location {
+        Location::of(self.text, span)
+    }
+
+    pub(crate) fn fault(&self, fault: Fault) {
+        self.faults.borrow_mut().push(fault);
+    }
+
+    /// Keeps the bytes of `span` out of what errors show.
+    pub(crate) fn hide(&self, span: Range<usize>) {
+        self.masks.borrow_mut().push(span);
+    }
+
+    /// The known keys that the text has.
+    #[cfg(test)]
+    pub(crate) fn met(&self) -> std::collections::BTreeSet<(Section, &'static str)> {
+        self.met.borrow().clone()
+    }
+
+    /// The faults, and what to hide.
+    pub(crate) fn into_parts(self) -> (Vec<Fault>, Vec<Range<usize>>) {
+        (self.faults.into_inner(), self.masks.into_inner())
+    }
+}
+
+/// A value with its place.
+#[derive(Clone, Debug)]
+pub(crate) struct At<T> {
+    pub(crate) value: T,
+    pub(crate) at: Location,
+    pub(crate) path: String,
+}
+
+/// A table that is read.
+#[derive(Clone)]
+pub(crate) struct Table<'a> {
+    session: &'a Session<'a>,
+    entries: Vec<&'a Entry>,
+    section: Section,
+    path: String,
+    span: Range<usize>,
+    gate: Gate,
+}
+
+impl<'a> Table<'a> {
+    /// The document.
+    pub(crate) fn root(session: &'a Session<'a>, node: &'a Node) -> Option<Self> {
+        let Value::Table(entries) = &node.value else {
+            return None;
+        };
+        let start = 0..0;
+        Some(Self::of(
+            session,
+            entries.iter().collect(),
+            Section::Root,
+            String::new(),
+            start,
+            session.gate(),
+        ))
+    }
+
+    /// A table of these entries; those that are unknown or not supported are faults.
+    pub(crate) fn of(
+        session: &'a Session<'a>,
+        entries: Vec<&'a Entry>,
+        section: Section,
+        path: String,
+        span: Range<usize>,
+        gate: Gate,
+    ) -> Self {
+        let table = Self {
+            session,
+            entries,
+            section,
+            path,
+            span,
+            gate,
+        };
+        for entry in &table.entries {
+            match keys::find(section, &entry.key) {
+                None => table.unknown(entry),
+                Some(doc) => {
+                    #[cfg(test)]
+                    session.met.borrow_mut().insert((doc.section, doc.name));
+                    if gate == Gate::Enforced && support::is_missing(doc.section, doc.name, Part::Key) {
+                        table.missing(entry, doc);
+                    }
+                }
+            }
+        }
+        table
+    }
+
+    fn unknown(&self, entry: &Entry) {
+        // It may be a passphrase whose key is misspelt.
+        self.session.hide(entry.node.span.clone());
+        hide_below(self.session, &entry.node);
+        let name: String = entry.key.chars().take(60).collect();
+        let mut fault = Fault::new(
+            join(&self.path, &entry.key),
+            self.session.location(entry.key_span.clone()),
+            format!("unknown key `{}`", name.escape_debug()),
+        );
+        let here = || keys::of(self.section).map(|key| key.name);
+        let synonym = || {
+            let (_, ours) = keys::SYNONYMS.iter().find(|(theirs, _)| *theirs == entry.key)?;
+            here().find(|key| key == ours)
+        };
+        let elsewhere = || keys::reference().iter().find(|key| key.name == entry.key);
+        if let Some(known) = synonym().or_else(|| nearest(&entry.key, here())) {
+            fault = fault.help(format!("did you mean `{known}`?"));
+        } else if let Some(key) = elsewhere() {
+            fault = fault.help(format!("`{}` is a key of {}", key.name, key.section.title()));
+        } else {
+            let known: Vec<_> = here().collect();
+            fault = fault.help(format!("known here: {}", known.join(", ")));
+        }
+        self.session.fault(fault);
+    }
+
+    fn missing(&self, entry: &Entry, doc: &KeyDoc) {
+        self.session.fault(
+            Fault::new(
+                join(&self.path, &entry.key),
+                self.session.location(entry.key_span.clone()),
+                format!(
+                    "`{}` is not supported by this version of the gateway yet",
+                    doc.name
+                ),
+            )
+            .help("remove it, or put it in a comment"),
+        );
+    }
+
+    /// The value of `key`, if the table has it.
+    pub(crate) fn get(&self, key: &str) -> Option<Item<'a>> {
+        let doc = keys::find(self.section, key);
+        debug_assert!(
+            doc.is_some(),
+            "{key} is not in the table of keys for {:?}",
+            self.section
+        );
+        let doc = doc?;
+        let entry = self.entries.iter().find(|entry| entry.key == key)?;
+        let missing = support::is_missing(doc.section, doc.name, Part::Key);
+        Some(Item {
+            session: self.session,
+            node: &entry.node,
+            doc,
+            path: join(&self.path, key),
+            // What stands below a key that is refused already needs no second fault of that kind.
+            gate: if missing { Gate::Skipped } else { self.gate },
+        })
+    }
+
+    /// As [`get`](Self::get); a fault if it is not there.
+    pub(crate) fn need(&self, key: &str) -> Option<Item<'a>> {
+        let item = self.get(key);
+        if item.is_none() {
+            let example = keys::find(self.section, key).map_or("", |doc| doc.example);
+            self.fault(Fault::new(
+                &self.path,
+                self.at(),
+                format!("`{key}` is missing, as in {key} = {example}"),
+            ));
+        }
+        item
+    }
+
+    pub(crate) fn at(&self) -> Location {
+        self.session.location(self.span.clone())
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    pub(crate) fn session(&self) -> &'a Session<'a> {
+        self.session
+    }
+
+    pub(crate) fn fault(&self, fault: Fault) {
+        self.session.fault(fault);
+    }
+}
+
+fn hide_below(session: &Session<'_>, node: &Node) {
+    match &node.value {
+        Value::Array(items) => items.iter().for_each(|item| hide_below(session, item)),
+        Value::Table(entries) => entries.iter().for_each(|entry| hide_below(session, &entry.node)),
+        _ => session.hide(node.span.clone()),
+    }
+}
+
+/// `path.key`, quoted as TOML does.
+pub(crate) fn join(path: &str, key: &str) -> String {
+    let bare = !key.is_empty()
+        && key
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    let key = if bare { key.to_owned() } else { format!("{key:?}") };
+    if path.is_empty() {
+        key
+    } else {
+        format!("{path}.{key}")
+    }
+}
+
+/// A value that is read.
+#[derive(Clone)]
+pub(crate) struct Item<'a> {
+    session: &'a Session<'a>,
+    node: &'a Node,
+    doc: &'static KeyDoc,
+    path: String,
+    gate: Gate,
+}
+
+impl<'a> Item<'a> {
+    pub(crate) fn session(&self) -> &'a Session<'a> {
+        self.session
+    }
+
+    pub(crate) fn node(&self) -> &'a Node {
+        self.node
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    pub(crate) fn gate(&self) -> Gate {
+        self.gate
+    }
+
+    pub(crate) fn location(&self) -> Location {
+        self.session.location(self.node.span.clone())
+    }
+
+    pub(crate) fn at<T>(&self, value: T) -> At<T> {
+        At {
+            value,
+            at: self.location(),
+            path: self.path.clone(),
+        }
+    }
+
+    /// A fault of this value.
+    pub(crate) fn wrong(&self, message: impl Into<String>) -> Fault {
+        Fault::new(&self.path, self.location(), message)
+    }
+
+    /// Records that the value is not what is allowed. Names the value, unless it is a secret.
+    pub(crate) fn must_be(&self, allowed: impl Display) {
+        let is = if self.doc.secret {
+            self.node.type_words().to_owned()
+        } else {
+            self.node.shown()
+        };
+        self.session
+            .fault(self.wrong(format!("must be {allowed}, is {is}")));
+    }
+
+    pub(crate) fn text(&self) -> Option<&'a str> {
+        let text = self.node.as_str();
+        if text.is_none() {
+            self.must_be("a string");
+        }
+        text
+    }
+
+    /// A string of at least one character, without control characters.
+    pub(crate) fn line(&self) -> Option<&'a str> {
+        let text = self.text()?;
+        let good = !text.is_empty() && !text.chars().any(char::is_control);
+        if !good {
+            self.must_be("a string of at least one character, without control characters");
+        }
+        good.then_some(text)
+    }
+
+    pub(crate) fn boolean(&self) -> Option<bool> {
+        let value = match &self.node.value {
+            Value::Bool(on) => Some(*on),
+            Value::Text(text) => match text.as_str() {
+                "true" | "1" | "yes" => Some(true),
+                "false" | "0" | "no" => Some(false),
+                _ => None,
+            },
+            _ => None,
+        };
+        if value.is_none() {
+            self.must_be("true or false");
+        }
+        value
+    }
+
+    pub(crate) fn integer(&self, allowed: RangeInclusive<i64>) -> Option<i64> {
+        let value = match &self.node.value {
+            Value::Int(number) => *number,
+            Value::Text(text) => text.parse().ok(),
+            _ => None,
+        };
+        let value = value.filter(|number| allowed.contains(number));
+        if value.is_none() {
+            let (low, high) = allowed.into_inner();
+            self.must_be(format_args!("an integer from {low} to {high}"));
+        }
+        value
+    }
+
+    /// A limit of which 0 is none.
+    pub(crate) fn limit(&self) -> Option<Option<std::num::NonZeroU32>> {
+        let number = self.integer(0..=i64::from(u32::MAX))?;
+        Some(u32::try_from(number).ok().and_then(std::num::NonZeroU32::new))
+    }
+
+    pub(crate) fn choice<T: Copy>(&self, words: &[(&'static str, T)]) -> Option<T> {
+        let text = self.node.as_str();
+        let found = words.iter().find(|(word, _)| Some(*word) == text);
+        let Some((word, value)) = found else {
+            let all: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
+            let allowed = match all.split_last() {
+                Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+                _ => all.concat(),
+            };
+            let mut fault = self.wrong(format!("must be {allowed}, is {}", self.node.shown()));
+            if let Some(near) = text.and_then(|t| nearest(t, words.iter().map(|(word, _)| *word))) {
+                fault = fault.help(format!("did you mean \"{near}\"?"));
+            }
+            self.session.fault(fault);
+            return None;
+        };
+        if self.gate == Gate::Enforced
+            && support::is_missing(self.doc.section, self.doc.name, Part::Value(word))
+        {
+            let supported = words
+                .iter()
+                .map(|(word, _)| *word)
+                .find(|word| !support::is_missing(self.doc.section, self.doc.name, Part::Value(word)));
+            let mut fault = self.wrong(format!(
+                "`{} = {word:?}` is not supported by this version of the gateway yet",
+                self.doc.name
+            ));
+            if let Some(supported) = supported {
+                fault = fault.help(format!("use {supported:?}"));
+            }
+            self.session.fault(fault);
+        }
+        Some(*value)
+    }
+
+    pub(crate) fn duration(&self, unit: Unit, allowed: RangeInclusive<Duration>) -> Option<Duration> {
+        let value = self
+            .bare_duration(unit)
+            .filter(|duration| allowed.contains(duration));
+        if value.is_none() {
+            let (low, high) = (unit.show(*allowed.start()), unit.show(*allowed.end()));
+            let example = if unit == Unit::Millis {
+                "\"120ms\""
+            } else {
+                "\"5s\", \"2m\""
+            };
+            self.must_be(format_args!(
+                "a duration from {low} to {high}: a number in {}, or a string such as {example}",
+                unit.name()
+            ));
+        }
+        value
+    }
+
+    /// A duration, of which -1 is `None`.
+    pub(crate) fn duration_or_never(
+        &self,
+        unit: Unit,
+        allowed: RangeInclusive<Duration>,
+    ) -> Option<Option<Duration>> {
+        let never = match &self.node.value {
+            Value::Int(Some(-1)) => true,
+            Value::Text(text) | Value::Str(text) => text == "-1",
+            _ => false,
+        };
+        if never {
+            return Some(None);
+        }
+        let value = self
+            .bare_duration(unit)
+            .filter(|duration| allowed.contains(duration));
+        if value.is_none() {
+            let (low, high) = (unit.show(*allowed.start()), unit.show(*allowed.end()));
+            self.must_be(format_args!("-1 (never), or a duration from {low} to {high}"));
+        }
+        value.map(Some)
+    }
+
+    fn bare_duration(&self, unit: Unit) -> Option<Duration> {
+        match &self.node.value {
+            Value::Int(number) => units::duration(&(*number)?.to_string(), unit),
+            Value::Float(text) | Value::Str(text) | Value::Text(text) => units::duration(text, unit),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn bytes(&self, allowed: RangeInclusive<u64>) -> Option<u64> {
+        let value = match &self.node.value {
+            Value::Int(number) => number.and_then(|n| u64::try_from(n).ok()),
+            Value::Str(text) | Value::Text(text) => units::bytes(text),
+            _ => None,
+        };
+        let value = value.filter(|bytes| allowed.contains(bytes));
+        if value.is_none() {
+            let (low, high) = (show_bytes(*allowed.start()), show_bytes(*allowed.end()));
+            self.must_be(format_args!(
+                "a size from {low} to {high}, such as \"8MiB\" or a number of bytes"
+            ));
+        }
+        value
+    }
+
+    pub(crate) fn bit_rate(&self) -> Option<u64> {
+        let value = match &self.node.value {
+            Value::Int(number) => number.and_then(|n| u64::try_from(n).ok()),
+            Value::Str(text) | Value::Text(text) => units::bit_rate(text),
+            _ => None,
+        };
+        if value.is_none() {
+            self.must_be("a bit rate: a number of b/s, or a string such as \"20M\" or \"500k\"");
+        }
+        value
+    }
+
+    /// A secret; `Some(None)` if it is empty.
+    pub(crate) fn secret(&self) -> Option<Option<Secret>> {
+        self.session.hide(self.node.span.clone());
+        let text = self.text()?;
+        Some((!text.is_empty()).then(|| Secret::new(text)))
+    }
+
+    /// A passphrase of SRT; `Some(None)` if it is empty.
+    pub(crate) fn passphrase(&self) -> Option<Option<Secret>> {
+        let secret = self.secret()?;
+        match secret.as_ref().map(|secret| secret.expose().len()) {
+            None | Some(10..=79) => Some(secret),
+            Some(length) => {
+                let ascii = secret.is_some_and(|secret| secret.expose().is_ascii());
+                let counted = if ascii { "" } else { " (counted as bytes of UTF-8)" };
+                self.session.fault(
+                    self.wrong(format!("must be 10 to 79 characters, is {length}{counted}"))
+                        .help("an empty string means no encryption"),
+                );
+                None
+            }
+        }
+    }
+
+    pub(crate) fn version(&self) -> Option<SrtVersion> {
+        match self.text()?.parse() {
+            Ok(version) => Some(version),
+            Err(allowed) => {
+                self.must_be(allowed);
+                None
+            }
+        }
+    }
+
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        let ip = self.text()?.parse().ok();
+        if ip.is_none() {
+            self.must_be("an IP address");
+        }
+        ip
+    }
+
+    pub(crate) fn listen_addr(&self) -> Option<ListenAddr> {
+        let parsed = match &self.node.value {
+            Value::Int(Some(number)) => ListenAddr::parse(&number.to_string()),
+            Value::Str(text) | Value::Text(text) => ListenAddr::parse(text),
+            _ => ListenAddr::parse(""),
+        };
+        match parsed {
+            Ok(addr) => Some(addr),
+            Err(allowed) => {
+                self.must_be(allowed);
+                None
+            }
+        }
+    }
+
+    /// The elements of a list. A value that is no list is a list of one.
+    pub(crate) fn elements(&self) -> Vec<Item<'a>> {
+        let element = |(index, node): (usize, &'a Node)| Item {
+            node,
+            path: format!("{}[{index}]", self.path),
+            ..self.clone()
+        };
+        match &self.node.value {
+            Value::Array(items) => {
+                let items: Vec<_> = items.iter().enumerate().map(element).collect();
+                let several = items.len() > 1
+                    && self.gate == Gate::Enforced
+                    && support::is_missing(self.doc.section, self.doc.name, Part::Several);
+                if several {
+                    self.session.fault(self.wrong(format!(
+                        "several values of `{}` are not supported by this version of the gateway yet",
+                        self.doc.name
+                    )));
+                }
+                items
+            }
+            _ => vec![self.clone()],
+        }
+    }
+
+    /// The elements of what must be a list.
+    pub(crate) fn list(&self) -> Vec<Item<'a>> {
+        if matches!(self.node.value, Value::Array(_)) {
+            return self.elements();
+        }
+        self.must_be(format_args!(
+            "a list, as in {} = {}",
+            self.doc.name, self.doc.example
+        ));
+        Vec::new()
+    }
+
+    /// A table of kind `section`.
+    pub(crate) fn table(&self, section: Section) -> Option<Table<'a>> {
+        let entries = self.entries()?.iter().collect();
+        let span = self.node.span.clone();
+        Some(Table::of(
+            self.session,
+            entries,
+            section,
+            self.path.clone(),
+            span,
+            self.gate,
+        ))
+    }
+
+    /// The tables of a table whose keys are names.
+    pub(crate) fn named(&self) -> Vec<(&'a Entry, Item<'a>)> {
+        let item = |entry: &'a Entry| Item {
+            node: &entry.node,
+            path: join(&self.path, &entry.key),
+            ..self.clone()
+        };
+        self.entries()
+            .unwrap_or_default()
+            .iter()
+            .map(|entry| (entry, item(entry)))
+            .collect()
+    }
+
+    /// The entries of what must be a table.
+    pub(crate) fn entries(&self) -> Option<&'a [Entry]> {
+        if let Value::Table(entries) = &self.node.value {
+            return Some(entries);
+        }
+        self.session.hide(self.node.span.clone());
+        let (name, example) = (self.doc.name, self.doc.example);
+        self.session.fault(
+            self.wrong(format!("must be a table, is {}", self.node.type_words()))
+                .help(if self.doc.secret {
+                    "a table is { key = value }".to_owned()
+                } else {
+                    format!("as in {name} = {example}")
+                }),
+        );
+        None
+    }
+}
+
+fn show_bytes(bytes: u64) -> String {
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let unit = units
+        .iter()
+        .find(|(size, _)| bytes >= *size && bytes.is_multiple_of(*size));
+    unit.map_or_else(
+        || format!("{bytes} bytes"),
+        |(size, name)| format!("{} {name}", bytes / size),
+    )
+}

@@ -1,0 +1,234 @@
+//! Reads `[streams.*]`, `[templates.*]` and `[streams_default]`. Pure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{
+    checks::Claims,
+    fault::Fault,
+    keys::Section,
+    model::{DuplicatePublisher, Failover, StartAt, Stream, StreamSettings, StreamsDefault, Template},
+    raw::Entry,
+    reader::{Item, Table},
+    secret::Secret,
+    srt::{self, SrtLayer},
+    types::PortKind,
+    units::Unit,
+    url::{self, Direction},
+};
+
+const DAY: Duration = Duration::from_secs(86_400);
+/// The longest streamid of SRT, and so the longest name that anybody could ask for.
+const NAME_LIMIT: usize = 512;
+
+/// What each stream starts from.
+pub(crate) struct Base<'b> {
+    pub(crate) srt: &'b SrtLayer,
+    pub(crate) settings: &'b StreamSettings,
+}
+
+/// Reads `[streams_default]`.
+pub(crate) fn streams_default(root: &Table<'_>) -> StreamsDefault {
+    let standard = StreamsDefault {
+        accept_unknown: false,
+        settings: StreamSettings::default(),
+    };
+    let Some(table) = root
+        .get("streams_default")
+        .and_then(|item| item.table(Section::StreamsDefault))
+    else {
+        return standard;
+    };
+    StreamsDefault {
+        accept_unknown: table
+            .get("accept_unknown")
+            .and_then(|item| item.boolean())
+            .unwrap_or(false),
+        settings: settings(&table, &standard.settings),
+    }
+}
+
+/// Reads `[streams.*]`.
+pub(crate) fn streams(root: &Table<'_>, base: &Base<'_>, claims: &mut Claims) -> BTreeMap<String, Stream> {
+    let Some(item) = root.get("streams") else {
+        return BTreeMap::new();
+    };
+    let mut streams = BTreeMap::new();
+    for (entry, item) in item.named() {
+        check_name(&item, entry);
+        if let Some(table) = item.table(Section::Stream) {
+            streams.insert(entry.key.clone(), stream(&table, base, claims));
+        }
+    }
+    streams
+}
+
+fn check_name(item: &Item<'_>, entry: &Entry) {
+    let complaint = match entry.key.len() {
+        0 => "the name of a stream must not be empty".to_owned(),
+        1..=NAME_LIMIT if !entry.key.contains(char::is_control) => return,
+        1..=NAME_LIMIT => "the name of a stream must not have control characters".to_owned(),
+        length => format!("the name of a stream must be at most {NAME_LIMIT} bytes, is {length}"),
+    };
+    let at = item.session().location(entry.key_span.clone());
+    item.session().fault(Fault::new(item.path(), at, complaint));
+}
+
+/// Reads `[templates.*]`.
+pub(crate) fn templates(
+    root: &Table<'_>,
+    base: &Base<'_>,
+    claims: &mut Claims,
+) -> BTreeMap<String, Template> {
+    let Some(item) = root.get("templates") else {
+        return BTreeMap::new();
+    };
+    let mut templates: BTreeMap<String, Template> = BTreeMap::new();
+    for (entry, item) in item.named() {
+        let Some(table) = item.table(Section::Template) else {
+            continue;
+        };
+        let stream = stream(&table, base, claims);
+        let Some(prefix_item) = table.need("prefix") else {
+            continue;
+        };
+        let Some(prefix) = prefix_item.line() else {
+            continue;
+        };
+        if let Some((other, _)) = templates.iter().find(|(_, template)| template.prefix == prefix) {
+            let message = format!("is the prefix of templates.{other} too: {prefix:?}");
+            item.session().fault(prefix_item.wrong(message));
+        }
+        templates.insert(
+            entry.key.clone(),
+            Template {
+                prefix: prefix.to_owned(),
+                stream,
+            },
+        );
+    }
+    templates
+}
+
+/// Reads the keys of a stream. What is wrong keeps its default: the faults keep the result from being used.
+fn stream(table: &Table<'_>, base: &Base<'_>, claims: &mut Claims) -> Stream {
+    let mut ports = Vec::new();
+    for kind in [PortKind::Both, PortKind::Publish, PortKind::Play] {
+        if let Some(port) = table
+            .get(kind.key())
+            .and_then(|item| srt::port(&item, kind, base.srt))
+        {
+            claims.port(&port);
+            ports.push(port.value);
+        }
+    }
+    Stream {
+        ports,
+        publish_passphrases: passphrases(table, "publish_passphrase"),
+        play_passphrases: passphrases(table, "play_passphrase"),
+        password: table.get("password").and_then(|item| item.secret()).flatten(),
+        inputs: endpoints(table, "inputs", Direction::Input, base, claims),
+        failover: failover(table),
+        on_demand: table
+            .get("on_demand")
+            .and_then(|item| item.boolean())
+            .unwrap_or(false),
+        outputs: endpoints(table, "outputs", Direction::Output, base, claims),
+        settings: settings(table, base.settings),
+    }
+}
+
+fn settings(table: &Table<'_>, base: &StreamSettings) -> StreamSettings {
+    let policies = [
+        ("reject", DuplicatePublisher::Reject),
+        ("takeover", DuplicatePublisher::Takeover),
+        ("takeover_if_silent", DuplicatePublisher::TakeoverIfSilent),
+        ("standby", DuplicatePublisher::Standby),
+    ];
+    let starts = [("keyframe", StartAt::Keyframe), ("live", StartAt::Live)];
+    let ring = table.get("ring").and_then(|item| item.bytes(256 << 10..=4 << 30));
+    StreamSettings {
+        duplicate_publisher: table
+            .get("duplicate_publisher")
+            .and_then(|item| item.choice(&policies))
+            .unwrap_or(base.duplicate_publisher),
+        on_source_lost: table
+            .get("on_source_lost")
+            .and_then(|item| item.duration(Unit::Seconds, Duration::ZERO..=DAY))
+            .unwrap_or(base.on_source_lost),
+        start_at: table
+            .get("start_at")
+            .and_then(|item| item.choice(&starts))
+            .unwrap_or(base.start_at),
+        max_viewers: table
+            .get("max_viewers")
+            .and_then(|item| item.limit())
+            .unwrap_or(base.max_viewers),
+        ring: ring
+            .and_then(|bytes| usize::try_from(bytes).ok())
+            .unwrap_or(base.ring),
+    }
+}
+
+fn passphrases(table: &Table<'_>, key: &str) -> Vec<Secret> {
+    let Some(item) = table.get(key) else {
+        return Vec::new();
+    };
+    let elements = item.elements();
+    let several = elements.len() > 1;
+    let mut found = Vec::new();
+    for element in elements {
+        match element.passphrase() {
+            Some(Some(secret)) if found.contains(&secret) => {
+                element.session().fault(element.wrong("is in the list already"));
+            }
+            Some(Some(secret)) => found.push(secret),
+            Some(None) if several => {
+                element
+                    .session()
+                    .fault(element.wrong("must not be empty in a list of several"));
+            }
+            Some(None) | None => {}
+        }
+    }
+    found
+}
+
+fn failover(table: &Table<'_>) -> Failover {
+    let standard = Failover::default();
+    let Some(table) = table
+        .get("failover")
+        .and_then(|item| item.table(Section::Failover))
+    else {
+        return standard;
+    };
+    let time = |key, low| {
+        table
+            .get(key)
+            .and_then(|item| item.duration(Unit::Seconds, low..=DAY))
+    };
+    Failover {
+        after: time("after", Duration::from_millis(10)).unwrap_or(standard.after),
+        back: time("back", Duration::ZERO).unwrap_or(standard.back),
+    }
+}
+
+fn endpoints(
+    table: &Table<'_>,
+    key: &str,
+    direction: Direction,
+    base: &Base<'_>,
+    claims: &mut Claims,
+) -> Vec<super::endpoint::Endpoint> {
+    let Some(item) = table.get(key) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for element in item.list() {
+        if let Some(endpoint) = url::endpoint(&element, direction, base.srt) {
+            claims.endpoint(&element, &endpoint, direction);
+            found.push(endpoint);
+        }
+    }
+    found
+}

@@ -1,0 +1,433 @@
+//! Reads the entries of `inputs` and `outputs`: splits the URL, and reads its parameters and the keys beside it with the
+//! same table of keys. Pure.
+//!
+//! Never quotes a URL in a fault: it may hold a passphrase anywhere.
+
+use std::{net::IpAddr, ops::Range, path::PathBuf, time::Duration};
+
+use super::{
+    endpoint::{Endpoint, FileTarget, NAME, SrtMode, SrtTarget, Target, UdpTarget},
+    fault::Fault,
+    keys::Section,
+    raw::{Entry, Node, Value},
+    reader::{Item, Table},
+    secret::Secret,
+    srt::SrtLayer,
+    units::Unit,
+};
+
+/// Which list an entry stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Input,
+    Output,
+}
+
+/// A URL's parts with their places in the string.
+struct Parts<'u> {
+    scheme: &'u str,
+    authority: &'u str,
+    path: &'u str,
+    /// Name, value, and where both stand.
+    parameters: Vec<(&'u str, &'u str, Range<usize>, Range<usize>)>,
+    /// Whether a parameter has no `=`.
+    broken: bool,
+}
+
+fn split(url: &str) -> Option<Parts<'_>> {
+    let (scheme, rest) = url.split_once("://")?;
+    let start = scheme.len() + 3;
+    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let slash = if scheme == "file" {
+        0
+    } else {
+        place.find('/').unwrap_or(place.len())
+    };
+    let mut parts = Parts {
+        scheme,
+        authority: &place[..slash],
+        path: &place[slash..],
+        parameters: Vec::new(),
+        broken: false,
+    };
+    let mut from = start + place.len() + 1;
+    for parameter in query.split('&') {
+        if let Some((name, value)) = parameter.split_once('=') {
+            let value_at = from + name.len() + 1;
+            parts.parameters.push((
+                name,
+                value,
+                from..from + name.len(),
+                value_at..value_at + value.len(),
+            ));
+        } else {
+            parts.broken |= !parameter.is_empty();
+        }
+        from += parameter.len() + 1;
+    }
+    Some(parts)
+}
+
+/// Decodes `%41`; what is no such triple stays as it is, as ffmpeg has it.
+fn percent_decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let hex = |at: usize| {
+        char::from(*bytes.get(at)?)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        if let (b'%', Some(high), Some(low)) = (bytes[at], hex(at + 1), hex(at + 2)) {
+            out.push(high << 4 | low);
+            at += 3;
+        } else {
+            out.push(bytes[at]);
+            at += 1;
+        }
+    }
+    String::from_utf8(out).unwrap_or_else(|_| text.to_owned())
+}
+
+/// Names that ffmpeg has for parameters of ours, where the unit is the same.
+fn own_name(name: &str) -> &str {
+    match name {
+        "pbkeylen" => "key_length",
+        "srt_streamid" => "streamid",
+        "payload_size" | "payloadsize" => "pkt_size",
+        "enforced_encryption" => "enforcedencryption",
+        "local_port" => "localport",
+        other => other,
+    }
+}
+
+/// Reads one entry of `inputs` or `outputs`.
+pub(crate) fn endpoint(item: &Item<'_>, direction: Direction, defaults: &SrtLayer) -> Option<Endpoint> {
+    let session = item.session();
+    let (url, beside): (&Node, &[Entry]) = match &item.node().value {
+        Value::Table(entries) => {
+            let Some(url) = entries.iter().find(|entry| entry.key == "url") else {
+                session.fault(item.wrong("`url` is missing, as in { url = \"srt://backup.example:9000\" }"));
+                return None;
+            };
+            (&url.node, entries)
+        }
+        Value::Str(_) => (item.node(), &[]),
+        _ => {
+            item.must_be("a URL, or a table with one: { url = \"srt://backup.example:9000\" }");
+            return None;
+        }
+    };
+    let complain = |message: &str, span: Range<usize>| {
+        session.fault(Fault::new(item.path(), session.location(span), message));
+        None
+    };
+    let known = "must be a URL that begins with srt://, udp://, rtp:// or file://";
+    let Some(text) = url.as_str() else {
+        return complain(known, url.span.clone());
+    };
+    let section = split(text).and_then(|parts| match parts.scheme {
+        "srt" => Some(Section::SrtEndpoint),
+        "udp" | "rtp" => Some(Section::UdpEndpoint),
+        "file" => Some(Section::FileEndpoint),
+        _ => None,
+    });
+    let (Some(parts), Some(section)) = (split(text), section) else {
+        session.hide(url.span.clone());
+        return complain(known, url.span.clone());
+    };
+    if text.contains(char::is_control) {
+        session.hide(url.span.clone());
+        return complain("must not have control characters", url.span.clone());
+    }
+    if parts.broken {
+        session.hide(url.span.clone());
+        return complain(
+            "has a parameter without `=`; an & in a passphrase must be written %26",
+            url.span.clone(),
+        );
+    }
+    let parameters = parameters(item, url, &parts);
+    let entries: Vec<&Entry> = beside.iter().chain(&parameters).collect();
+    let table = Table::of(
+        session,
+        entries,
+        section,
+        item.path().to_owned(),
+        url.span.clone(),
+        item.gate(),
+    );
+    let enabled = table.get("enabled").map_or(Some(true), |item| item.boolean());
+    // Its place in the tree: read above, met here for the record of what is read.
+    debug_assert!(beside.is_empty() || table.get("url").is_some());
+    let target = match section {
+        Section::SrtEndpoint => srt(&table, &parts, url, defaults).map(|srt| Target::Srt(Box::new(srt))),
+        Section::UdpEndpoint => udp(&table, &parts, url, direction).map(|udp| match parts.scheme {
+            "rtp" => Target::Rtp(udp),
+            _ => Target::Udp(udp),
+        }),
+        _ => file(&table, &parts, url, direction).map(Target::File),
+    };
+    Some(Endpoint {
+        enabled: enabled?,
+        target: target?,
+        url: Secret::new(text),
+    })
+}
+
+/// The parameters as entries of a table. One that the table has too is a fault.
+fn parameters(item: &Item<'_>, url: &Node, parts: &Parts<'_>) -> Vec<Entry> {
+    let session = item.session();
+    let beside = if let Value::Table(entries) = &item.node().value {
+        entries.as_slice()
+    } else {
+        &[]
+    };
+    let mut entries: Vec<Entry> = Vec::new();
+    for (name, value, name_at, value_at) in &parts.parameters {
+        let key = own_name(name).to_owned();
+        let key_span = url.part(name_at.clone());
+        let twice = beside.iter().chain(&entries).any(|entry| entry.key == key);
+        if twice || matches!(key.as_str(), "url" | "enabled" | "options") {
+            session.hide(url.part(value_at.clone()));
+            let message = if twice {
+                "is given twice"
+            } else {
+                "is no parameter of a URL; write it beside `url`"
+            };
+            let name: String = key.chars().take(60).collect();
+            let message = format!("`{}` {message}", name.escape_debug());
+            session.fault(Fault::new(item.path(), session.location(key_span), message));
+            continue;
+        }
+        // Paths may hold %Y for strftime, parameters may not.
+        let node = Node::text(percent_decoded(value), url.part(value_at.clone()));
+        entries.push(Entry { key, key_span, node });
+    }
+    entries
+}
+
+fn srt(table: &Table<'_>, parts: &Parts<'_>, url: &Node, defaults: &SrtLayer) -> Option<SrtTarget> {
+    let settings = SrtLayer::read(table).over(&defaults.for_endpoints(), table.session());
+    let place = authority(table, parts, url, 0);
+    let modes = [
+        ("caller", SrtMode::Caller),
+        ("listener", SrtMode::Listener),
+        ("rendezvous", SrtMode::Rendezvous),
+    ];
+    let mode = table.get("mode").map(|item| item.choice(&modes));
+    let stream_id = table.get("streamid").map(|item| stream_id(&item));
+    let adapter = table.get("adapter").map(|item| item.ip());
+    let local_port = table.get("localport").map(|item| item.integer(0..=65_535));
+    let payload = table.get("pkt_size").map(|item| item.integer(188..=1_456));
+    // There is one value; it is read for its faults.
+    let live = table
+        .get("transtype")
+        .is_none_or(|item| item.choice(&[("live", ())]).is_some());
+    let (host, port) = place?;
+    let ours = if host.is_none() {
+        SrtMode::Listener
+    } else {
+        SrtMode::Caller
+    };
+    let mode = mode.unwrap_or(Some(ours))?;
+    let complaint = match (mode, &host) {
+        (SrtMode::Listener, Some(host)) if host.parse::<IpAddr>().is_err() => {
+            Some("must have an IP address to listen on, or none: srt://:9000")
+        }
+        (SrtMode::Caller | SrtMode::Rendezvous, None) => Some("must have the peer's host: srt://host:port"),
+        _ => None,
+    };
+    if let Some(message) = complaint {
+        table.fault(Fault::new(table.path(), table.at(), message));
+    }
+    (live && complaint.is_none()).then_some(())?;
+    Some(SrtTarget {
+        mode,
+        host,
+        port,
+        adapter: adapter.map_or(Some(None), |ip| ip.map(Some))?,
+        local_port: local_port
+            .unwrap_or(Some(0))?
+            .try_into()
+            .ok()
+            .filter(|port| *port != 0),
+        stream_id: stream_id.unwrap_or(Some(None))?,
+        payload_size: payload.unwrap_or(Some(1_316))?.try_into().ok()?,
+        settings,
+    })
+}
+
+/// At most 512 bytes; `${name}` is counted as it is, and again when the stream's name is known.
+fn stream_id(item: &Item<'_>) -> Option<Option<Secret>> {
+    let secret = item.secret()?;
+    let length = secret.as_ref().map_or(0, |id| id.expose().len());
+    if length > 512 {
+        item.session()
+            .fault(item.wrong(format!("must be at most 512 bytes, is {length}")));
+        return None;
+    }
+    if has_unknown_variable(secret.as_ref().map_or("", |id| id.expose())) {
+        item.session()
+            .fault(item.wrong(format!("has a ${{...}} that is not {NAME}")));
+        return None;
+    }
+    Some(secret)
+}
+
+fn has_unknown_variable(text: &str) -> bool {
+    text.replace(NAME, "").contains("${")
+}
+
+fn udp(table: &Table<'_>, parts: &Parts<'_>, url: &Node, direction: Direction) -> Option<UdpTarget> {
+    let place = authority(table, parts, url, 1);
+    let interface = table.get("interface").map(|item| item.line().map(str::to_owned));
+    let ttl = table.get("ttl").map(|item| item.integer(0..=255));
+    let payload = table.get("pkt_size").map(|item| item.integer(188..=65_507));
+    let source = table.get("sources").map(|item| item.ip());
+    let buffer = table.get("buffer_size").map(|item| item.bytes(1 << 12..=1 << 30));
+    let local = table.get("localaddr").map(|item| item.ip());
+    let (host, port) = place?;
+    if host.is_none() && direction == Direction::Output {
+        table.fault(Fault::new(
+            table.path(),
+            table.at(),
+            "must have a host to send to: udp://host:port",
+        ));
+        return None;
+    }
+    Some(UdpTarget {
+        host,
+        port,
+        interface: interface.map_or(Some(None), |name| name.map(Some))?,
+        ttl: ttl.unwrap_or(Some(1))?.try_into().ok()?,
+        payload_size: payload.unwrap_or(Some(1_316))?.try_into().ok()?,
+        source: source.map_or(Some(None), |ip| ip.map(Some))?,
+        buffer_size: buffer.unwrap_or(Some(2 << 20))?.try_into().ok()?,
+        local_address: local.map_or(Some(None), |ip| ip.map(Some))?,
+    })
+}
+
+fn file(table: &Table<'_>, parts: &Parts<'_>, url: &Node, direction: Direction) -> Option<FileTarget> {
+    let repeat = table.get("loop").map(|item| (item.boolean(), item));
+    let segment = table.get("segment").map(|item| {
+        (
+            item.duration(Unit::Seconds, Duration::ZERO..=Duration::from_secs(86_400)),
+            item,
+        )
+    });
+    let mut good = true;
+    let mut complain = |item: &Item<'_>, message: &str| {
+        item.session().fault(item.wrong(message));
+        good = false;
+    };
+    if let (Direction::Output, Some((_, item))) = (direction, &repeat) {
+        complain(item, "`loop` is for inputs");
+    }
+    if let (Direction::Input, Some((_, item))) = (direction, &segment) {
+        complain(item, "`segment` is for outputs");
+    }
+    let path = parts.path;
+    let bad = if !path.starts_with('/') || path.ends_with('/') {
+        Some("must be an absolute path to a file, with three slashes: file:///var/lib/loop.ts")
+    } else if has_unknown_variable(path) {
+        Some("has a ${...} that is not ${name}")
+    } else {
+        None
+    };
+    if let Some(message) = bad {
+        let at = table.session().location(url.span.clone());
+        table.fault(Fault::new(table.path(), at, message));
+        return None;
+    }
+    let (repeat, segment) = (
+        repeat.map_or(Some(false), |(on, _)| on)?,
+        segment.map_or(Some(Duration::ZERO), |(length, _)| length)?,
+    );
+    good.then(|| FileTarget {
+        path: PathBuf::from(path),
+        repeat,
+        segment: (!segment.is_zero()).then_some(segment),
+    })
+}
+
+/// Host and port. `at_signs`: how many leading `@` are read over, as in VLC's udp://@239.1.1.1:5000.
+fn authority(
+    table: &Table<'_>,
+    parts: &Parts<'_>,
+    url: &Node,
+    at_signs: usize,
+) -> Option<(Option<String>, u16)> {
+    let complain = |message: &str| {
+        table.session().hide(url.span.clone());
+        table.fault(Fault::new(
+            table.path(),
+            table.session().location(url.span.clone()),
+            message,
+        ));
+        None
+    };
+    let text = parts
+        .authority
+        .strip_prefix(if at_signs > 0 { "@" } else { "" })
+        .unwrap_or(parts.authority);
+    if text.contains('@') {
+        return complain(
+            "must not have a user or password; SRT has u= and password= in the streamid for that",
+        );
+    }
+    if !matches!(parts.path, "" | "/") {
+        return complain("must not have a path; the stream is named by the streamid");
+    }
+    let host_and_port = match text.strip_prefix('[') {
+        Some(rest) => rest
+            .split_once("]:")
+            .filter(|(ip, _)| ip.parse::<std::net::Ipv6Addr>().is_ok()),
+        None => text
+            .split_once(':')
+            .filter(|(host, _)| !host.contains(|c: char| c.is_whitespace() || "$[]".contains(c))),
+    };
+    let Some((host, port)) = host_and_port else {
+        return complain("must have a host and a port: host:port, 192.0.2.1:port or [2001:db8::1]:port");
+    };
+    match port.parse::<u16>() {
+        Ok(port) if port != 0 => Some(((!host.is_empty()).then(|| host.to_owned()), port)),
+        _ => complain("must have a port from 1 to 65535 after the host"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splits_urls_as_ffmpeg_users_write_them() {
+        let parts = split("srt://enc.example:9000?streamid=#!::r=cam1,m=request&latency=200").unwrap();
+        assert_eq!(
+            (parts.scheme, parts.authority, parts.path),
+            ("srt", "enc.example:9000", "")
+        );
+        let found: Vec<_> = parts
+            .parameters
+            .iter()
+            .map(|(name, value, ..)| (*name, *value))
+            .collect();
+        assert_eq!(found, [("streamid", "#!::r=cam1,m=request"), ("latency", "200")]);
+        let parts = split("file:///var/%Y/x.ts?loop=true").unwrap();
+        assert_eq!((parts.authority, parts.path), ("", "/var/%Y/x.ts"));
+    }
+
+    #[test]
+    fn decodes_percent_signs_and_keeps_what_is_none() {
+        for (text, wanted) in [
+            ("%23!::r=a%2Cb", "#!::r=a,b"),
+            ("100%", "100%"),
+            ("%zz", "%zz"),
+            ("%ff", "%ff"),
+            ("%C3%A9", "é"),
+        ] {
+            assert_eq!(percent_decoded(text), wanted, "{text}");
+        }
+    }
+}

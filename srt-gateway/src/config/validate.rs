@@ -1,0 +1,363 @@
+//! From the tree to the typed [`Config`]: reads each table, checks tables against each other. Pure; one pass finds all
+//! faults.
+
+use std::{num::NonZeroUsize, ops::RangeInclusive, path::PathBuf, time::Duration};
+
+use super::{
+    checks::Claims,
+    fault::{ConfigErrors, Fault},
+    keys::Section,
+    model::{
+        Action, Api, Auth, Config, ConfigExternal, Events, FailMode, Gateway, Limits, ListenerRange, Log,
+        LogFormat, LogLevel, Rule, Tls,
+    },
+    raw::{Node, Value},
+    reader::{Gate, Item, Session, Table},
+    secret::HttpUrl,
+    srt::{self, SrtLayer},
+    streams::{self, Base},
+    types::{Location, PortKind},
+    units::Unit,
+};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Reads `text`; `gate` says whether what this release does not support is refused.
+pub(crate) fn parse(text: &str, gate: Gate) -> Result<Config, ConfigErrors> {
+    let session = Session::new(text, gate);
+    let config = match Node::document(text) {
+        Ok(root) => read(&session, &root),
+        Err(error) => {
+            let span = error.span().unwrap_or(text.len()..text.len());
+            let message = format!("this is not valid TOML: {}", error.message());
+            session.fault(Fault::new("", Location::of(text, span), message));
+            None
+        }
+    };
+    match (ConfigErrors::of(session.into_parts().0), config) {
+        (None, Some(config)) => Ok(config),
+        (Some(errors), _) => Err(errors),
+        (None, None) => unreachable!("a document is a table, and what is no document is a fault"),
+    }
+}
+
+/// Reads the tree; the faults are in `session`.
+pub(crate) fn read(session: &Session<'_>, root: &Node) -> Option<Config> {
+    let root = Table::root(session, root)?;
+    let defaults = root
+        .get("srt_defaults")
+        .and_then(|item| item.table(Section::Srt))
+        .map(|table| SrtLayer::read(&table))
+        .unwrap_or_default();
+    defaults.check(session);
+    let mut claims = Claims::default();
+    let mut ports = Vec::new();
+    for kind in [PortKind::Both, PortKind::Publish, PortKind::Play] {
+        if let Some(port) = root
+            .get(kind.key())
+            .and_then(|item| srt::port(&item, kind, &defaults))
+        {
+            claims.port(&port);
+            ports.push(port.value);
+        }
+    }
+    let streams_default = streams::streams_default(&root);
+    let base = Base {
+        srt: &defaults,
+        settings: &streams_default.settings,
+    };
+    let streams = streams::streams(&root, &base, &mut claims);
+    let templates = streams::templates(&root, &base, &mut claims);
+    let listeners = listeners(&root, &mut claims);
+    let config_external = config_external(&root);
+    if let (Some(item), None) = (root.get("listeners"), root.get("config_external")) {
+        session.fault(
+            item.wrong("needs a backend that configures the ports")
+                .help("add [config_external]"),
+        );
+    }
+    let api = api(&root, &mut claims);
+    claims.check(session);
+    Some(Config {
+        gateway: gateway(&root),
+        ports,
+        streams,
+        templates,
+        streams_default,
+        listeners,
+        config_external,
+        rules: rules(&root),
+        auth: auth(&root),
+        events: events(&root),
+        limits: limits(&root),
+        api,
+        log: log(&root),
+        srt_defaults: defaults.resolve(),
+    })
+}
+
+fn gateway(root: &Table<'_>) -> Gateway {
+    let standard = Gateway::default();
+    let Some(table) = root.get("gateway").and_then(|item| item.table(Section::Gateway)) else {
+        return standard;
+    };
+    let name = table.get("name").and_then(|item| {
+        let name = item.line()?;
+        if name.len() > 255 {
+            item.must_be("a name of at most 255 bytes");
+            return None;
+        }
+        Some(name.to_owned())
+    });
+    let workers = table.get("workers").and_then(|item| item.integer(0..=1024));
+    Gateway {
+        name,
+        workers: workers
+            .and_then(|n| usize::try_from(n).ok())
+            .and_then(NonZeroUsize::new),
+        strict: table
+            .get("strict")
+            .and_then(|item| item.boolean())
+            .unwrap_or(standard.strict),
+    }
+}
+
+const ACTIONS: [(&str, Action); 3] = [
+    ("publish", Action::Publish),
+    ("play", Action::Play),
+    ("any", Action::Any),
+];
+
+fn listeners(root: &Table<'_>, claims: &mut Claims) -> Vec<ListenerRange> {
+    let Some(item) = root.get("listeners") else {
+        return Vec::new();
+    };
+    let read = |element: Item<'_>| {
+        let table = element.table(Section::Listener)?;
+        let mode = table.get("mode").map(|item| item.choice(&ACTIONS));
+        let ports = table.need("ports")?;
+        let mut ranges = Vec::new();
+        for element in ports.elements() {
+            let Some(range) = port_range(&element.node().value) else {
+                element.must_be("a port, or a range of ports such as \"9100-9199\"");
+                continue;
+            };
+            claims.range(range.clone(), &element);
+            ranges.push(range);
+        }
+        if matches!(&ports.node().value, Value::Array(items) if items.is_empty()) {
+            ports.must_be("a port, or a range of ports such as \"9100-9199\"");
+        }
+        Some(ListenerRange {
+            ports: ranges,
+            mode: mode.unwrap_or(Some(Action::Any))?,
+            at: element.location(),
+        })
+    };
+    item.list().into_iter().filter_map(read).collect()
+}
+
+fn port_range(value: &Value) -> Option<RangeInclusive<u16>> {
+    let port = |text: &str| text.trim().parse::<u16>().ok().filter(|port| *port != 0);
+    match value {
+        Value::Int(number) => {
+            let port = u16::try_from((*number)?).ok().filter(|port| *port != 0)?;
+            Some(port..=port)
+        }
+        Value::Str(text) | Value::Text(text) => match text.split_once('-') {
+            Some((low, high)) => {
+                let (low, high) = (port(low)?, port(high)?);
+                (low <= high).then_some(low..=high)
+            }
+            None => port(text).map(|port| port..=port),
+        },
+        _ => None,
+    }
+}
+
+/// A URL to call; `Some(None)` if it is empty.
+fn http_url(item: &Item<'_>) -> Option<Option<HttpUrl>> {
+    let text = item.text()?;
+    if text.is_empty() {
+        return Some(None);
+    }
+    match HttpUrl::parse(text) {
+        Ok(url) => Some(Some(url)),
+        Err(allowed) => {
+            item.session().hide(item.node().span.clone());
+            item.session().fault(item.wrong(format!("must be {allowed}")));
+            None
+        }
+    }
+}
+
+fn needed_url(table: &Table<'_>) -> Option<HttpUrl> {
+    let item = table.need("url")?;
+    let url = http_url(&item)?;
+    if url.is_none() {
+        table.fault(item.wrong("must be an http:// or https:// URL, is empty"));
+    }
+    url
+}
+
+fn duration_of(table: &Table<'_>, key: &str, low: Duration, standard: Duration) -> Duration {
+    table
+        .get(key)
+        .and_then(|item| item.duration(Unit::Seconds, low..=DAY))
+        .unwrap_or(standard)
+}
+
+/// The shortest wait for a hook's answer.
+const TIMEOUT_FLOOR: Duration = Duration::from_millis(10);
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+fn config_external(root: &Table<'_>) -> Option<ConfigExternal> {
+    let table = root.get("config_external")?.table(Section::ConfigExternal)?;
+    let timeout = duration_of(&table, "timeout", TIMEOUT_FLOOR, TIMEOUT);
+    let cache = duration_of(&table, "cache", Duration::ZERO, Duration::from_secs(60));
+    Some(ConfigExternal {
+        url: needed_url(&table)?,
+        timeout,
+        cache,
+    })
+}
+
+fn rules(root: &Table<'_>) -> Vec<Rule> {
+    let Some(item) = root.get("rules") else {
+        return Vec::new();
+    };
+    let read = |element: Item<'_>| {
+        let table = element.table(Section::Rule)?;
+        let stream = table.get("stream").map(|item| item.line().map(str::to_owned));
+        let action = table.get("action").map(|item| item.choice(&ACTIONS));
+        let user = table.get("user").map(|item| item.line().map(str::to_owned));
+        let password = table.get("password").map(|item| item.secret());
+        let allow = table
+            .get("allow")
+            .map(|item| srt::networks(&item))
+            .unwrap_or_default();
+        Some(Rule {
+            stream: stream.unwrap_or_else(|| Some("*".to_owned()))?,
+            action: action.unwrap_or(Some(Action::Any))?,
+            user: user.map_or(Some(None), |user| user.map(Some))?,
+            password: password.unwrap_or(Some(None))?,
+            allow,
+            at: element.location(),
+        })
+    };
+    item.list().into_iter().filter_map(read).collect()
+}
+
+fn auth(root: &Table<'_>) -> Option<Auth> {
+    let table = root.get("auth")?.table(Section::Auth)?;
+    let cache = table.get("cache").and_then(|item| item.table(Section::AuthCache));
+    let cached = |key, standard| {
+        cache.as_ref().map_or(standard, |table| {
+            duration_of(table, key, Duration::ZERO, standard)
+        })
+    };
+    let fail = [("closed", FailMode::Closed), ("open", FailMode::Open)];
+    let fail = table
+        .get("fail")
+        .and_then(|item| item.choice(&fail))
+        .unwrap_or_default();
+    let secret = table.get("secret").and_then(|item| item.secret()).flatten();
+    let timeout = duration_of(&table, "timeout", TIMEOUT_FLOOR, TIMEOUT);
+    let (cache_allow, cache_deny) = (
+        cached("allow", Duration::from_secs(30)),
+        cached("deny", Duration::from_secs(10)),
+    );
+    Some(Auth {
+        url: needed_url(&table)?,
+        timeout,
+        cache_allow,
+        cache_deny,
+        fail,
+        secret,
+    })
+}
+
+fn events(root: &Table<'_>) -> Option<Events> {
+    let table = root.get("events")?.table(Section::Events)?;
+    let url = http_url(&table.get("url")?)??;
+    Some(Events { url })
+}
+
+fn limits(root: &Table<'_>) -> Limits {
+    let standard = Limits::default();
+    let Some(table) = root.get("limits").and_then(|item| item.table(Section::Limits)) else {
+        return standard;
+    };
+    let limit = |key, standard| table.get(key).and_then(|item| item.limit()).unwrap_or(standard);
+    Limits {
+        handshakes_per_second_per_ip: limit(
+            "handshakes_per_second_per_ip",
+            standard.handshakes_per_second_per_ip,
+        ),
+        ban_after_rejections: limit("ban_after_rejections", standard.ban_after_rejections),
+        ban_for: duration_of(&table, "ban_for", Duration::from_secs(1), standard.ban_for),
+    }
+}
+
+fn api(root: &Table<'_>, claims: &mut Claims) -> Api {
+    let standard = Api::default();
+    let Some(table) = root.get("api").and_then(|item| item.table(Section::Api)) else {
+        return standard;
+    };
+    let token = table.get("token").and_then(|item| item.secret()).flatten();
+    let mut listen = standard.listen;
+    if let Some(item) = table.get("listen") {
+        listen = if item.node().as_str() == Some("") {
+            None
+        } else {
+            item.listen_addr()
+        };
+        if let Some(addr) = listen {
+            claims.api(addr, &item);
+            if token.is_none() && !addr.is_loopback() {
+                let message = format!("{addr} can be reached by others, and there is no token");
+                table.fault(item.wrong(message).help("set api.token, or listen on 127.0.0.1"));
+            }
+        }
+    }
+    Api {
+        listen,
+        token,
+        tls: table.get("tls").and_then(|item| tls(&item)),
+    }
+}
+
+fn tls(item: &Item<'_>) -> Option<Tls> {
+    let table = item.table(Section::Tls)?;
+    let path = |key| table.need(key)?.line().map(PathBuf::from);
+    let (cert, key) = (path("cert"), path("key"));
+    Some(Tls {
+        cert: cert?,
+        key: key?,
+    })
+}
+
+fn log(root: &Table<'_>) -> Log {
+    let Some(table) = root.get("log").and_then(|item| item.table(Section::Log)) else {
+        return Log::default();
+    };
+    let levels = [
+        LogLevel::Error,
+        LogLevel::Warn,
+        LogLevel::Info,
+        LogLevel::Debug,
+        LogLevel::Trace,
+    ];
+    let levels = levels.map(|level| (level.as_str(), level));
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    Log {
+        level: table
+            .get("level")
+            .and_then(|item| item.choice(&levels))
+            .unwrap_or_default(),
+        format: table
+            .get("format")
+            .and_then(|item| item.choice(&formats))
+            .unwrap_or_default(),
+    }
+}
