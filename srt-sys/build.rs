@@ -46,6 +46,12 @@ fn run() -> Result<()> {
     };
     bindings::provide(&library)?;
 
+    // The one edit that adds a function: without it there is no such symbol to link.
+    println!("cargo::rustc-check-cfg=cfg(handshake_view)");
+    if library.edits.contains(&"handshake-view") {
+        println!("cargo::rustc-cfg=handshake_view");
+    }
+
     // For build scripts of direct dependents (DEP_SRT_*), and for this crate's own constants.
     for (key, value) in [
         ("version", library.version.as_str()),

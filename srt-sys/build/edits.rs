@@ -82,6 +82,10 @@ fn changed(change: &Change, text: &str) -> Result<String> {
     let end = start + change.anchor.len();
     let (keep, resume) = match change.put {
         Put::Replace => (start, end),
+        Put::BeforeLine => {
+            let line = text[..start].rfind('\n').map_or(0, |n| n + 1);
+            (line, line)
+        }
         Put::AfterLine => {
             let eol = text[end..].find('\n').map_or(text.len(), |n| end + n + 1);
             (eol, eol)

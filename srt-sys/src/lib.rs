@@ -70,6 +70,27 @@ pub const EDIT_EPOLL_WAKEUPS: &str = "epoll-wakeups";
 /// The edit that lets [`SRT_EPOLL_WAKE`] end a wait, and a newly added socket be seen at once.
 pub const EDIT_EPOLL_WAKE: &str = "epoll-wake";
 
+/// The edit that lets [`srt_edit_handshake_extensions`] show a caller's handshake to the listen callback.
+pub const EDIT_HANDSHAKE_VIEW: &str = "handshake-view";
+
+#[cfg(handshake_view)]
+unsafe extern "C" {
+    /// Extension words of the handshake that the listen callback of this thread is called for, in host order, and their
+    /// number; null and 0 outside of a callback, and for a handshake without extensions. Valid until the callback returns.
+    pub fn srt_edit_handshake_extensions(count: *mut usize) -> *const u32;
+}
+
+/// What a library without [`EDIT_HANDSHAKE_VIEW`] shows: nothing.
+///
+/// # Safety
+/// `count` must be valid for a write.
+#[cfg(not(handshake_view))]
+pub unsafe fn srt_edit_handshake_extensions(count: *mut usize) -> *const u32 {
+    // SAFETY: valid by the caller's promise.
+    unsafe { *count = 0 };
+    std::ptr::null()
+}
+
 /// Flag for `srt_epoll_set` that ends the wait of that epoll, or its next one, in a library with [`EDIT_EPOLL_WAKE`]; any
 /// other library ignores it.
 pub const SRT_EPOLL_WAKE: i32 = 1 << 30;

@@ -5,6 +5,7 @@
 mod deferred_verdict;
 mod epoll_wake;
 mod epoll_wakeups;
+mod handshake_view;
 
 /// A named change of libsrt's behaviour.
 pub(crate) struct Edit {
@@ -24,6 +25,8 @@ pub(crate) struct Change {
 
 /// Where the text goes.
 pub(crate) enum Put {
+    /// In front of the line that holds the anchor.
+    BeforeLine,
     /// Behind the line that holds the anchor.
     AfterLine,
     /// In place of the anchor itself.
@@ -31,4 +34,9 @@ pub(crate) enum Put {
 }
 
 /// All edits, in the order in which they are applied.
-pub(crate) const ALL: &[Edit] = &[deferred_verdict::EDIT, epoll_wakeups::EDIT, epoll_wake::EDIT];
+pub(crate) const ALL: &[Edit] = &[
+    deferred_verdict::EDIT,
+    epoll_wakeups::EDIT,
+    epoll_wake::EDIT,
+    handshake_view::EDIT,
+];
