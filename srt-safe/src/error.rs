@@ -93,6 +93,12 @@ impl Error {
         Self::new(SRT_ERRNO::SRT_EINVPARAM, operation, detail)
     }
 
+    /// The same error, said to come from a more telling operation.
+    pub(crate) const fn with_operation(mut self, operation: &'static str) -> Self {
+        self.operation = operation;
+        self
+    }
+
     pub(crate) const fn with_reject_reason(mut self, reason: RejectReason) -> Self {
         self.reject = Some(reason);
         self

@@ -1,0 +1,417 @@
+//! Every option of libsrt's API: as a typed value, by name for configuration files, and collected in [`Options`] to be
+//! applied to sockets later.
+//!
+//! One table (`opt`) defines each option once: marker type, C constant, name, limits, when it can be set, documentation. The
+//! typed way and the way by name are both driven by it. Plain data until it is applied, on the thread that opens the
+//! socket or, for a connection that is being accepted, on libsrt's. Knows no policy: defaults are libsrt's.
+
+mod error;
+mod filter;
+pub mod opt;
+mod passphrase;
+mod raw;
+mod values;
+
+use std::{collections::BTreeMap, fmt};
+
+use libsrt_sys::{SRT_SOCKOPT, SRTSOCKET};
+
+use crate::{Error, Result, SrtListener, SrtSocket};
+pub use error::OptionError;
+pub use filter::{Arq, FecLayout, FilterError, PacketFilter};
+pub use opt::{AfterConnect, OptionInfo, Readable, Settable, SockOpt, Writable};
+pub use passphrase::{InvalidPassphrase, Passphrase};
+use raw::Raw;
+use values::Value;
+pub use values::{
+    Congestion, CryptoMode, InputBandwidth, InvalidVersion, IpTos, Ipv6Only, KeyLength, KmState,
+    MaxBandwidth, Readiness, RetransmitAlgorithm, RetransmitBandwidth, SrtVersion, TransmissionType,
+};
+
+/// A value as a configuration file has it, for [`Options::named`].
+#[derive(Clone, PartialEq, Eq)]
+pub enum OptionValue {
+    /// An integer: a number in the option's unit, or the number of a choice.
+    Int(i64),
+    /// A yes or no.
+    Bool(bool),
+    /// A text, or the name of a choice.
+    Str(String),
+}
+
+impl fmt::Debug for OptionValue {
+    /// Does not show texts: one of them may be a passphrase.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Int(value) => write!(f, "Int({value})"),
+            Self::Bool(value) => write!(f, "Bool({value})"),
+            Self::Str(text) => write!(f, "Str({} bytes)", text.len()),
+        }
+    }
+}
+
+impl From<i64> for OptionValue {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<bool> for OptionValue {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<&str> for OptionValue {
+    fn from(value: &str) -> Self {
+        Self::Str(value.to_owned())
+    }
+}
+
+impl From<String> for OptionValue {
+    fn from(value: String) -> Self {
+        Self::Str(value)
+    }
+}
+
+/// Which options to apply, by what has happened to the socket so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// A new socket: those that must be set before it is bound.
+    BeforeBind,
+    /// A bound socket (or one that will be bound by connecting): all others.
+    BeforeConnect,
+    /// The socket-to-be in a listen callback: all that do not belong to the port.
+    Callback,
+    /// A new group: all at once.
+    Group,
+}
+
+impl Stage {
+    fn covers(self, info: &OptionInfo) -> bool {
+        // FC may be set later than RCVBUF, but RCVBUF is cut to the FC of its time.
+        let early = info.settable == Some(Settable::BeforeBind) || info.number == SRT_SOCKOPT::SRTO_FC;
+        match self {
+            Self::BeforeBind => early,
+            Self::BeforeConnect => !early,
+            Self::Callback => !info.of_port,
+            Self::Group => true,
+        }
+    }
+}
+
+/// Settings for sockets: plain data, to be cloned, compared, and applied as often as wanted.
+///
+/// What is not set stays at libsrt's default (or, for an accepted connection, at the listener's value). The typed setters
+/// do not fail: a value that libsrt would not take is found by [`check`](Self::check), and by whatever applies the options.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use srt_safe::{KeyLength, Options, OptionValue, Passphrase};
+/// let options = Options::new()
+///     .latency(Duration::from_millis(200))
+///     .passphrase(Passphrase::new("correct horse battery")?)
+///     .key_length(KeyLength::Aes256)
+///     .named("lossmaxttl", 40.into())?;
+/// options.check()?;
+///
+/// let error = Options::new().named("lossmaxtll", OptionValue::Int(40)).unwrap_err();
+/// assert_eq!(error.to_string(), "libsrt has no option \"lossmaxtll\"; did you mean \"lossmaxttl\"?");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    values: BTreeMap<u32, Raw>,
+}
+
+impl Options {
+    /// No setting at all.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            values: BTreeMap::new(),
+        }
+    }
+
+    /// Sets any option by its marker.
+    #[must_use]
+    pub fn set<O: Writable>(mut self, _option: O, value: O::Value) -> Self {
+        self.values.insert(O::INFO.number.0, value.into_raw(O::INFO.kind));
+        self
+    }
+
+    /// Sets an option by its name in lower case without `SRTO_`: what configuration files use for options that have no
+    /// key of their own.
+    ///
+    /// # Errors
+    /// Unknown name (with the nearest known one), read-only option, wrong type, value out of range (with what is allowed).
+    pub fn named(mut self, name: &str, value: OptionValue) -> Result<Self, OptionError> {
+        let info = opt::by_name(name).ok_or_else(|| OptionError::Unknown {
+            name: name.to_owned(),
+            nearest: opt::nearest(name),
+        })?;
+        self.values.insert(info.number.0, info.convert(&value)?);
+        Ok(self)
+    }
+
+    /// Takes a setting out again, so that libsrt's default (or the listener's value) stays.
+    #[must_use]
+    pub fn unset<O: Writable>(mut self, _option: O) -> Self {
+        self.values.remove(&O::INFO.number.0);
+        self
+    }
+
+    /// The value of an option in these settings, if it is set.
+    #[must_use]
+    pub fn get<O: Writable>(&self, _option: O) -> Option<O::Value> {
+        self.values
+            .get(&O::INFO.number.0)
+            .and_then(|raw| O::Value::from_raw(raw.clone(), O::INFO.kind))
+    }
+
+    /// These settings with those of `other` over them.
+    #[must_use]
+    pub fn overlaid_with(mut self, other: &Self) -> Self {
+        self.values
+            .extend(other.values.iter().map(|(number, raw)| (*number, raw.clone())));
+        self
+    }
+
+    /// Whether nothing is set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// The options that are set, in the order in which they are applied.
+    pub fn iter(&self) -> impl Iterator<Item = &'static OptionInfo> + '_ {
+        self.entries().map(|(info, _)| info)
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (&'static OptionInfo, &Raw)> {
+        opt::all().filter_map(|info| self.values.get(&info.number.0).map(|raw| (info, raw)))
+    }
+
+    fn int(&self, option: SRT_SOCKOPT) -> Option<i64> {
+        match self.values.get(&option.0) {
+            Some(Raw::Int(value)) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// Checks each value, and those that depend on each other.
+    ///
+    /// # Errors
+    /// The first value that libsrt would refuse, or would take and not act upon.
+    pub fn check(&self) -> Result<(), OptionError> {
+        for (info, raw) in self.entries() {
+            info.check(raw)?;
+        }
+        self.check_keys()?;
+        let conflict = |name, reason| Err(OptionError::Conflict { name, reason });
+        let gcm = self.int(SRT_SOCKOPT::SRTO_CRYPTOMODE) == Some(2);
+        let file = self.int(SRT_SOCKOPT::SRTO_TRANSTYPE) == Some(1);
+        if gcm && self.int(SRT_SOCKOPT::SRTO_TSBPDMODE).map_or(file, |on| on == 0) {
+            return conflict(
+                "cryptomode",
+                "AES-GCM needs \"tsbpdmode\" (live transmission): use \"ctr\"",
+            );
+        }
+        if gcm
+            && self
+                .int(SRT_SOCKOPT::SRTO_PAYLOADSIZE)
+                .is_some_and(|size| size > 1440)
+        {
+            return conflict(
+                "payloadsize",
+                "at most 1440 with AES-GCM, which adds 16 bytes to a packet",
+            );
+        }
+        let filter = self.values.contains_key(&SRT_SOCKOPT::SRTO_PACKETFILTER.0);
+        if filter
+            && self
+                .int(SRT_SOCKOPT::SRTO_PAYLOADSIZE)
+                .is_some_and(|size| size > 1452)
+        {
+            return conflict(
+                "payloadsize",
+                "at most 1452 with a packet filter, which adds 4 bytes to a packet",
+            );
+        }
+        let idle = self.int(SRT_SOCKOPT::SRTO_PEERIDLETIMEO).unwrap_or(5000);
+        if self
+            .int(SRT_SOCKOPT::SRTO_GROUPMINSTABLETIMEO)
+            .is_some_and(|stable| stable > idle)
+        {
+            return conflict(
+                "groupminstabletimeo",
+                "at most \"peeridletimeo\" (5000 unless set)",
+            );
+        }
+        let no_reports = self.int(SRT_SOCKOPT::SRTO_NAKREPORT) == Some(0);
+        if no_reports && self.int(SRT_SOCKOPT::SRTO_RETRANSMITALGO) == Some(1) {
+            return conflict(
+                "retransmitalgo",
+                "\"efficient\" needs \"nakreport\": set one of them otherwise",
+            );
+        }
+        Ok(())
+    }
+
+    fn check_keys(&self) -> Result<(), OptionError> {
+        // 0 is libsrt's default of either: 2^24 and 4096 packets (haicrypt.h).
+        let or_default = |option, default| self.int(option).filter(|value| *value != 0).unwrap_or(default);
+        let refresh = or_default(SRT_SOCKOPT::SRTO_KMREFRESHRATE, 1 << 24);
+        let announce = self.int(SRT_SOCKOPT::SRTO_KMPREANNOUNCE);
+        if announce.is_some() && or_default(SRT_SOCKOPT::SRTO_KMPREANNOUNCE, 4096) > (refresh - 1) / 2 {
+            return Err(OptionError::Conflict {
+                name: "kmpreannounce",
+                reason: "less than half of \"kmrefreshrate\" (16777216 unless set)",
+            });
+        }
+        Ok(())
+    }
+
+    /// Sets on a socket (or group) what belongs to the stage, in the order that libsrt needs.
+    pub(crate) fn apply(&self, id: SRTSOCKET, stage: Stage) -> Result<()> {
+        if stage != Stage::BeforeConnect {
+            self.check()
+                .map_err(|error| Error::invalid_input(error.operation(), error.detail()))?;
+        }
+        for (info, raw) in self.entries().filter(|(info, _)| stage.covers(info)) {
+            let live = info.number == SRT_SOCKOPT::SRTO_TRANSTYPE && *raw == Raw::Int(0);
+            // A group is live and does not take being told so.
+            if !(stage == Stage::Group && live) {
+                info.write(id, raw)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Options {
+    /// Shows the settings by name; never the passphrase.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(self.entries().map(|(info, raw)| (info.name, raw)))
+            .finish()
+    }
+}
+
+/// Reads an option of any socket, listener or group.
+pub(crate) fn read<O: Readable>(id: SRTSOCKET) -> Result<O::Value> {
+    let raw = O::INFO.read(id)?;
+    O::Value::from_raw(raw, O::INFO.kind).ok_or_else(|| {
+        Error::invalid_input(
+            O::INFO.operation,
+            "libsrt gave a value that this option cannot have",
+        )
+    })
+}
+
+/// Sets an option of any socket, listener or group.
+pub(crate) fn write<O: AfterConnect>(id: SRTSOCKET, value: O::Value) -> Result<()> {
+    O::INFO.write(id, &value.into_raw(O::INFO.kind))
+}
+
+impl SrtSocket {
+    /// Reads an option: `srt_getsockflag`. Does not block.
+    ///
+    /// # Errors
+    /// The socket is closed, or (a few options) not connected.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # use srt_safe::{opt, SrtSocket, Result};
+    /// # fn f(socket: SrtSocket) -> Result<()> {
+    /// println!("the peer has libsrt {}", socket.option::<opt::PeerVersion>()?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn option<O: Readable>(&self) -> Result<O::Value> {
+        read::<O>(self.raw.id())
+    }
+
+    /// Sets an option of a live socket: `srt_setsockflag`. Does not block.
+    ///
+    /// Options that must be set before the socket is bound or connected go into [`Options`] and do not compile here:
+    ///
+    /// ```compile_fail
+    /// # use srt_safe::{opt, SrtSocket};
+    /// # fn f(socket: SrtSocket) {
+    /// socket.set_option(opt::Latency, std::time::Duration::from_secs(1));
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// A value out of range; the socket is closed or broken.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # use srt_safe::{opt, MaxBandwidth, SrtSocket, Result};
+    /// # fn f(socket: SrtSocket) -> Result<()> {
+    /// socket.set_option(opt::MaxBandwidth, MaxBandwidth::RelativeToInput)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_option<O: AfterConnect>(&self, _option: O, value: O::Value) -> Result<()> {
+        write::<O>(self.raw.id(), value)
+    }
+
+    /// Where the exchange of keys stands in both directions. Does not block.
+    ///
+    /// # Errors
+    /// The socket is closed.
+    pub fn key_state(&self) -> Result<KeyState> {
+        Ok(KeyState {
+            sending: self.option::<opt::SendKeyState>()?,
+            receiving: self.option::<opt::ReceiveKeyState>()?,
+        })
+    }
+}
+
+impl SrtListener {
+    /// Reads an option, which connections inherit: `srt_getsockflag`. Does not block.
+    ///
+    /// # Errors
+    /// The listener is closed.
+    pub fn option<O: Readable>(&self) -> Result<O::Value> {
+        read::<O>(self.raw.id())
+    }
+
+    /// Sets an option of the listener, which later connections inherit: `srt_setsockflag`. Does not block.
+    ///
+    /// # Errors
+    /// A value out of range; the listener is closed.
+    pub fn set_option<O: AfterConnect>(&self, _option: O, value: O::Value) -> Result<()> {
+        write::<O>(self.raw.id(), value)
+    }
+}
+
+/// Where the exchange of keys stands, for each direction of a connection.
+///
+/// ```text
+///   no passphrase here or there:            Unsecured
+///   passphrases equal:          Securing -> Secured
+///   only the peer has one:                  NoSecret      (if both allow unencrypted: SRTO_ENFORCEDENCRYPTION off)
+///   passphrases differ:                     BadSecret     (likewise)
+///   CTR against GCM:                        BadCryptoMode (likewise)
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct KeyState {
+    /// Of what this side sends.
+    pub sending: KmState,
+    /// Of what the peer sends.
+    pub receiving: KmState,
+}
+
+impl KeyState {
+    /// Whether both directions are encrypted, and each side can read the other.
+    #[must_use]
+    pub fn is_secured(self) -> bool {
+        self.sending == KmState::Secured && self.receiving == KmState::Secured
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,272 @@
+//! An option's value in the form in which libsrt takes it, the kinds of such values with their limits, and the way to and
+//! from a socket. Runs on the caller's thread; libsrt takes its own locks.
+
+#![expect(unnameable_types, reason = "sealed: only the options' table speaks of them")]
+
+use std::{ffi::c_int, fmt, time::Duration};
+
+use libsrt_sys::{SRT_ERRNO, SRTSOCKET};
+
+use super::{OptionError, OptionInfo, OptionValue, PacketFilter, Passphrase, values::SrtVersion};
+use crate::{Error, Result, ffi};
+
+/// The value of an option, untyped. Flags are 0 and 1, durations count the unit of the option's kind.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Raw {
+    Int(i64),
+    Bytes(Box<[u8]>),
+    Secret(Option<Passphrase>),
+}
+
+/// How libsrt represents an option, and what it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A C++ `bool`.
+    Flag,
+    /// An `int` that is 0 or 1.
+    IntFlag,
+    /// An `int` of `min..=max`, or `special`.
+    Int {
+        min: i64,
+        max: i64,
+        special: Option<i64>,
+    },
+    /// As `Int`, but an `int64_t`.
+    Wide { min: i64, max: i64 },
+    /// As `Int`, counting milliseconds.
+    Millis {
+        min: i64,
+        max: i64,
+        special: Option<i64>,
+    },
+    /// `struct linger`, counting seconds; 0 is off.
+    Linger,
+    /// An `int` that stands for one of these names.
+    Names(&'static [(&'static str, i64)]),
+    /// One of these texts.
+    Words(&'static [&'static str]),
+    /// 0xMMmmpp.
+    Version,
+    /// Bytes, at most that many.
+    Bytes { max: usize },
+    /// The name of a network device.
+    Device,
+    /// The configuration of a packet filter.
+    Filter,
+    /// The passphrase.
+    Secret,
+}
+
+pub(super) const INT_MAX: i64 = i32::MAX as i64;
+
+impl Kind {
+    /// What one unit of an integer means, where it is a time.
+    pub(crate) const fn unit(self) -> Duration {
+        match self {
+            Self::Linger => Duration::from_secs(1),
+            _ => Duration::from_millis(1),
+        }
+    }
+
+    /// What stands for "none": no limit, not set, off.
+    pub(crate) fn none(self) -> Raw {
+        match self {
+            Self::Linger => Raw::Int(0),
+            Self::Words(_) | Self::Bytes { .. } | Self::Device | Self::Filter => Raw::Bytes(Box::default()),
+            Self::Secret => Raw::Secret(None),
+            _ => Raw::Int(-1),
+        }
+    }
+
+    fn takes(self, raw: &Raw) -> bool {
+        match (self, raw) {
+            (Self::Flag | Self::IntFlag, Raw::Int(value)) => (0..=1).contains(value),
+            (Self::Int { min, max, special } | Self::Millis { min, max, special }, Raw::Int(value)) => {
+                (min..=max).contains(value) || special == Some(*value)
+            }
+            (Self::Wide { min, max }, Raw::Int(value)) => (min..=max).contains(value),
+            (Self::Linger, Raw::Int(value)) => (0..=INT_MAX).contains(value),
+            (Self::Names(names), Raw::Int(value)) => names.iter().any(|(_, code)| code == value),
+            (Self::Version, Raw::Int(value)) => (0..=0x00ff_ffff).contains(value),
+            (Self::Words(words), Raw::Bytes(bytes)) => words.iter().any(|word| word.as_bytes() == &**bytes),
+            (Self::Bytes { max }, Raw::Bytes(bytes)) => bytes.len() <= max,
+            // IFNAMSIZ counts the terminator.
+            (Self::Device, Raw::Bytes(bytes)) => bytes.len() < libc::IFNAMSIZ && !bytes.contains(&0),
+            (Self::Filter, Raw::Bytes(bytes)) => {
+                std::str::from_utf8(bytes).is_ok_and(|text| text.parse::<PacketFilter>().is_ok())
+            }
+            (Self::Secret, Raw::Secret(_)) => true,
+            _ => false,
+        }
+    }
+
+    /// Turns a value from a configuration file into the form that libsrt takes. The error is the type that was given.
+    fn convert(self, value: &OptionValue) -> Result<Option<Raw>, &'static str> {
+        let wrong = match value {
+            OptionValue::Int(_) => "an integer",
+            OptionValue::Bool(_) => "a boolean",
+            OptionValue::Str(_) => "a text",
+        };
+        match (self, value) {
+            (Self::Flag | Self::IntFlag | Self::Names(_), OptionValue::Bool(value)) => {
+                match self {
+                    // Only a choice between no and yes, and perhaps a third, can be said with a boolean.
+                    Self::Names(names) if !names.iter().any(|(name, _)| *name == "yes") => Err(wrong),
+                    _ => Ok(Some(Raw::Int(i64::from(*value)))),
+                }
+            }
+            (
+                Self::Flag
+                | Self::IntFlag
+                | Self::Int { .. }
+                | Self::Wide { .. }
+                | Self::Millis { .. }
+                | Self::Linger
+                | Self::Names(_)
+                | Self::Version,
+                OptionValue::Int(value),
+            ) => Ok(Some(Raw::Int(*value))),
+            (Self::Names(names), OptionValue::Str(text)) => Ok(names
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(text))
+                .map(|(_, code)| Raw::Int(*code))),
+            (Self::Version, OptionValue::Str(text)) => Ok(text
+                .parse::<SrtVersion>()
+                .ok()
+                .map(|version| Raw::Int(version.number().into()))),
+            (Self::Words(_) | Self::Bytes { .. } | Self::Device | Self::Filter, OptionValue::Str(text)) => {
+                Ok(Some(Raw::Bytes(text.as_bytes().into())))
+            }
+            (Self::Secret, OptionValue::Str(text)) if text.is_empty() => Ok(Some(Raw::Secret(None))),
+            (Self::Secret, OptionValue::Str(text)) => Ok(Passphrase::new(text)
+                .ok()
+                .map(|passphrase| Raw::Secret(Some(passphrase)))),
+            _ => Err(wrong),
+        }
+    }
+}
+
+impl OptionInfo {
+    /// Checks a value against what the option takes.
+    pub(crate) fn check(&'static self, raw: &Raw) -> Result<(), OptionError> {
+        if self.kind.takes(raw) {
+            Ok(())
+        } else {
+            Err(self.out_of_range())
+        }
+    }
+
+    /// Converts and checks a value from a configuration file.
+    pub(crate) fn convert(&'static self, value: &OptionValue) -> Result<Raw, OptionError> {
+        if self.settable.is_none() {
+            return Err(OptionError::ReadOnly { name: self.name });
+        }
+        let raw = self.kind.convert(value).map_err(|given| OptionError::WrongType {
+            name: self.name,
+            given,
+            allowed: self.allowed,
+        })?;
+        let raw = raw.ok_or_else(|| self.out_of_range())?;
+        self.check(&raw).map(|()| raw)
+    }
+
+    fn out_of_range(&self) -> OptionError {
+        OptionError::OutOfRange {
+            name: self.name,
+            allowed: self.allowed,
+        }
+    }
+
+    /// Sets the option on a socket, a listener or a group.
+    pub(crate) fn write(&'static self, id: SRTSOCKET, raw: &Raw) -> Result<()> {
+        self.check(raw)
+            .map_err(|error| Error::invalid_input(self.operation, error.detail()))?;
+        let option = self.number;
+        match raw {
+            Raw::Int(value) => match self.kind {
+                Kind::Flag => ffi::set_socket_flag(id, option, &u8::from(*value != 0)),
+                Kind::Wide { .. } => ffi::set_socket_flag(id, option, value),
+                Kind::Linger => {
+                    let seconds = self.int(*value)?;
+                    ffi::set_socket_flag(
+                        id,
+                        option,
+                        &Linger {
+                            on: c_int::from(seconds > 0),
+                            seconds,
+                        },
+                    )
+                }
+                _ => ffi::set_socket_flag(id, option, &self.int(*value)?),
+            },
+            Raw::Bytes(bytes) => ffi::set_socket_flag_bytes(id, option, bytes),
+            Raw::Secret(secret) => {
+                ffi::set_socket_flag_bytes(id, option, secret.as_ref().map_or(&[], Passphrase::expose))
+            }
+        }
+        .map_err(|error| error.with_operation(self.operation))
+    }
+
+    /// Reads the option from a socket, a listener or a group.
+    pub(crate) fn read(&'static self, id: SRTSOCKET) -> Result<Raw> {
+        match self.kind {
+            Kind::Words(_) | Kind::Bytes { .. } | Kind::Device | Kind::Filter => {
+                let mut text = [0; 1024];
+                ffi::socket_flag_bytes(id, self.number, &mut text).map(|len| Raw::Bytes(text[..len].into()))
+            }
+            Kind::Linger => ffi::socket_flag::<Linger>(id, self.number)
+                .map(|linger| Raw::Int(if linger.on == 0 { 0 } else { linger.seconds.into() })),
+            Kind::Secret => {
+                return Err(Error::invalid_input(
+                    self.operation,
+                    "libsrt does not give the passphrase out",
+                ));
+            }
+            _ => read_number(id, self),
+        }
+        .map_err(|error| error.with_operation(self.operation))
+    }
+
+    fn int(&self, value: i64) -> Result<c_int> {
+        c_int::try_from(value).map_err(|_| Error::invalid_input(self.operation, self.allowed))
+    }
+}
+
+/// `struct linger`, which libc has no `Default` for.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+struct Linger {
+    on: c_int,
+    seconds: c_int,
+}
+
+/// libsrt writes numbers without a look at the length, and a group answers in the width in which a value was set: so there
+/// is room, and alignment, for the widest, and the length that comes back decides.
+fn read_number(id: SRTSOCKET, info: &OptionInfo) -> Result<Raw> {
+    #[repr(C, align(8))]
+    struct Widest([u8; 8]);
+    let mut buffer = Widest([0; 8]);
+    let len = ffi::socket_flag_bytes(id, info.number, &mut buffer.0)?;
+    let [a, b, c, d, ..] = buffer.0;
+    match len {
+        1 => Ok(Raw::Int(i64::from(a != 0))),
+        4 => Ok(Raw::Int(c_int::from_ne_bytes([a, b, c, d]).into())),
+        8 => Ok(Raw::Int(i64::from_ne_bytes(buffer.0))),
+        _ => Err(Error::new(
+            SRT_ERRNO::SRT_EINVPARAM,
+            info.operation,
+            "libsrt gave a value of an unknown width",
+        )),
+    }
+}
+
+impl fmt::Debug for Raw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Int(value) => value.fmt(f),
+            Self::Bytes(bytes) => write!(f, "\"{}\"", bytes.escape_ascii()),
+            Self::Secret(Some(_)) => f.write_str("(secret)"),
+            Self::Secret(None) => f.write_str("(none)"),
+        }
+    }
+}
