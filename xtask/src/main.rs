@@ -1,2 +1,90 @@
-//! Repository tasks: `cargo xtask --help`.
-fn main() {}
+//! Repository tasks: `cargo xtask --help`. What CI runs is what a developer runs.
+//!
+//! Each task calls cargo with the same packages, features and profile as the others, so that a run of all of them
+//! compiles everything once.
+
+mod bindings;
+mod cargo;
+mod checked;
+mod deny;
+mod install;
+mod lint;
+mod steps;
+mod test;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use install::Install;
+use steps::Steps;
+
+#[derive(Debug, Parser)]
+#[command(about = "Tasks of the SRT gateway's repository", version)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Run all tests; installs the programs they talk to if they are missing
+    Test(MayInstall),
+    /// Check formatting, clippy, documentation, dependencies and the checked-in bindings
+    Lint(MayInstall),
+    /// Do what CI does: lint, then test
+    Ci(MayInstall),
+    /// Generate srt-sys/src/bindings.rs from the pinned headers
+    Bindings {
+        /// Compare with the checked-in file, change nothing
+        #[arg(long)]
+        check: bool,
+    },
+    /// Check licenses, bans and sources of all dependencies with cargo-deny
+    Deny(MayInstall),
+    /// Run the safe crate's tests, and libsrt with them, under the address sanitizer
+    Asan {
+        /// Given to `cargo test`
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+    /// Model-check the ring with loom
+    Loom {
+        /// Given to the test
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct MayInstall {
+    /// Install nothing; say what is missing and stop
+    #[arg(long)]
+    no_install: bool,
+}
+
+impl MayInstall {
+    fn install(&self) -> Install {
+        if self.no_install {
+            Install::Forbidden
+        } else {
+            Install::Allowed
+        }
+    }
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().task {
+        Task::Test(may) => test::all(may.install()),
+        Task::Lint(may) => lint::all(may.install()),
+        Task::Ci(may) => {
+            let mut steps = Steps::new();
+            steps.run("lint", || lint::all(may.install()));
+            steps.run("test", || test::all(may.install()));
+            steps.finish()
+        }
+        Task::Bindings { check: true } => bindings::check(),
+        Task::Bindings { check: false } => bindings::update(),
+        Task::Deny(may) => deny::check(may.install()),
+        Task::Asan { args } => checked::asan(&args),
+        Task::Loom { args } => checked::loom(&args),
+    }
+}

@@ -1,0 +1,116 @@
+//! How the tasks call cargo: one set of packages and features for all of them.
+//!
+//! Cargo unifies features over the packages it is asked to build. Asking for the whole workspace every time, and
+//! choosing by target, keeps the result of one step useful to the next; `-p` would compile shared dependencies again.
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Every optional feature but two of libsrt-sys: `system` links another library, `bindgen` needs libclang.
+const FEATURES: &str = "srt-safe/async,srt-safe/tracing";
+
+/// The root of the repository.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask/ lies in the root of the repository")
+        .to_path_buf()
+}
+
+/// `cargo <subcommand>` in the root of the repository. In CI, with Cargo.lock as it is and without incremental data,
+/// which a single run never uses.
+pub(crate) fn cargo(subcommand: &str) -> Command {
+    let mut command = plain(subcommand);
+    if env::var_os("CI").is_some() {
+        command.arg("--locked").env("CARGO_INCREMENTAL", "0");
+    }
+    command
+}
+
+/// `cargo <subcommand>` for subcommands that do not know cargo's own options.
+pub(crate) fn plain(subcommand: &str) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root()).arg(subcommand);
+    command
+}
+
+/// `cargo <subcommand>` on the whole workspace with the features that all tasks use.
+pub(crate) fn workspace(subcommand: &str) -> Command {
+    let mut command = cargo(subcommand);
+    command.args(["--workspace", "--features", FEATURES]);
+    command
+}
+
+/// What `command`, a cargo that prints JSON, says, line by line.
+pub(crate) fn json_lines(command: &mut Command) -> Result<Vec<Value>> {
+    let output = command
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .context("cannot start cargo")?;
+    if !output.status.success() {
+        bail!("{command:?} ended with {}", output.status);
+    }
+    output
+        .stdout
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).context("cargo prints JSON"))
+        .collect()
+}
+
+/// The names of the workspace's integration tests but the end-to-end ones, which run last.
+pub(crate) fn integration_tests() -> Result<Vec<String>> {
+    let metadata = json_lines(cargo("metadata").args(["--no-deps", "--format-version", "1"]))?;
+    Ok(test_targets(&metadata)
+        .into_iter()
+        .filter(|name| name != "e2e")
+        .collect())
+}
+
+fn test_targets(metadata: &[Value]) -> Vec<String> {
+    let packages = metadata
+        .iter()
+        .filter_map(|line| line["packages"].as_array())
+        .flatten();
+    let targets = packages
+        .filter_map(|package| package["targets"].as_array())
+        .flatten();
+    let is_test = |target: &&Value| {
+        target["kind"]
+            .as_array()
+            .is_some_and(|kinds| kinds.contains(&"test".into()))
+    };
+    // A test that asks for features no task gives it is one that has a task of its own (loom).
+    let is_plain = |target: &&Value| target["required-features"].as_array().is_none_or(Vec::is_empty);
+    let names = targets
+        .filter(is_test)
+        .filter(is_plain)
+        .filter_map(|target| target["name"].as_str());
+    let mut names: Vec<String> = names.map(str::to_owned).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{integration_tests, test_targets};
+    use serde_json::json;
+
+    #[test]
+    fn only_tests_are_listed_once_each() {
+        let metadata = json!({"packages": [
+            {"targets": [{"kind": ["lib"], "name": "a"}, {"kind": ["test"], "name": "t"}]},
+            {"targets": [{"kind": ["test"], "name": "t"}, {"kind": ["test"], "name": "m", "required-features": ["x"]}]},
+        ]});
+        assert_eq!(test_targets(&[metadata]), ["t"]);
+    }
+
+    #[test]
+    fn end_to_end_tests_are_left_for_last() {
+        assert!(!integration_tests().unwrap().contains(&"e2e".to_owned()));
+    }
+}

@@ -1,0 +1,185 @@
+//! Installs what the tasks need beside cargo, from the distribution's packages, and says plainly when it cannot.
+
+use crate::steps::run;
+use anyhow::{Result, bail};
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Whether a task may install what is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Install {
+    Allowed,
+    Forbidden,
+}
+
+/// Something a task needs on the machine.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Need {
+    what: &'static str,
+    /// Debian's (and Ubuntu's) package of it.
+    package: &'static str,
+    is_there: fn() -> bool,
+}
+
+/// Compiles libsrt.
+pub(crate) const CXX: Need = Need {
+    what: "a C++ compiler",
+    package: "g++",
+    is_there: || env::var_os("CXX").is_some() || in_path("c++").is_some(),
+};
+
+/// A peer of the end-to-end tests.
+pub(crate) const SRT_TOOLS: Need = Need {
+    what: "srt-live-transmit",
+    package: "srt-tools",
+    is_there: || in_path("srt-live-transmit").is_some(),
+};
+
+/// Another peer of the end-to-end tests.
+pub(crate) const FFMPEG: Need = Need {
+    what: "ffmpeg and ffprobe",
+    package: "ffmpeg",
+    is_there: || in_path("ffmpeg").is_some() && in_path("ffprobe").is_some(),
+};
+
+/// Reads libsrt's headers for bindgen.
+pub(crate) const LIBCLANG: Need = Need {
+    what: "libclang",
+    package: "libclang-dev",
+    is_there: has_libclang,
+};
+
+/// Sees to it that all `needs` are met.
+///
+/// # Errors
+/// When something is missing and may not or cannot be installed here; the message says what and how.
+pub(crate) fn ensure(needs: &[Need], install: Install) -> Result<()> {
+    let missing: Vec<Need> = needs.iter().copied().filter(|need| !(need.is_there)()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names = missing
+        .iter()
+        .map(|need| need.what)
+        .collect::<Vec<_>>()
+        .join(", ");
+    let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
+    let by_hand = format!(
+        "missing: {names}; install (Debian and Ubuntu: apt-get install {})",
+        packages.join(" ")
+    );
+    if install == Install::Forbidden {
+        bail!("{by_hand}, or leave out --no-install");
+    }
+    if in_path("apt-get").is_none() {
+        bail!("{by_hand}; there is no apt-get here to do it with");
+    }
+    eprintln!("installing with apt-get: {}", packages.join(" "));
+    let mut install = vec!["install", "-y", "--no-install-recommends"];
+    install.extend(packages);
+    for arguments in [vec!["update"], install] {
+        let Some(mut command) = as_root() else {
+            bail!("{by_hand}; apt-get needs root, and there is no sudo here");
+        };
+        run(command
+            .args(["DEBIAN_FRONTEND=noninteractive", "apt-get"])
+            .args(arguments))?;
+    }
+    match missing.iter().find(|need| !(need.is_there)()) {
+        Some(need) => bail!(
+            "{} is still missing after its package {} was installed",
+            need.what,
+            need.package
+        ),
+        None => Ok(()),
+    }
+}
+
+/// `env` as root, through sudo if need be; `None` when neither can be.
+fn as_root() -> Option<Command> {
+    let id = Command::new("id").arg("-u").output().ok()?;
+    if id.stdout.trim_ascii() == b"0" {
+        return Some(Command::new("env"));
+    }
+    let mut command = Command::new(in_path("sudo")?);
+    command.arg("env");
+    Some(command)
+}
+
+fn in_path(program: &str) -> Option<PathBuf> {
+    env::split_paths(&env::var_os("PATH")?)
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
+}
+
+/// Looks where Debian and its relatives put libclang, as bindgen's loader does.
+fn has_libclang() -> bool {
+    let named = env::var_os("LIBCLANG_PATH").is_some();
+    let folders = ["/usr/lib", "/usr/lib64", "/usr/local/lib"].map(Path::new);
+    let nested = folders
+        .iter()
+        .flat_map(|folder| entries(folder))
+        .flat_map(|folder| [folder.join("lib"), folder]);
+    named
+        || folders
+            .iter()
+            .map(|folder| folder.to_path_buf())
+            .chain(nested)
+            .any(|folder| {
+                entries(&folder)
+                    .iter()
+                    .filter_map(|entry| entry.file_name()?.to_str())
+                    .any(is_libclang)
+            })
+}
+
+fn is_libclang(name: &str) -> bool {
+    name.starts_with("libclang.so") || (name.starts_with("libclang-") && name.contains(".so"))
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let listed = fs::read_dir(folder).into_iter().flatten();
+    listed.filter_map(|entry| Some(entry.ok()?.path())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Install, Need, ensure, is_libclang};
+
+    const THERE: Need = Need {
+        what: "a shell",
+        package: "dash",
+        is_there: || true,
+    };
+    const NOWHERE: Need = Need {
+        what: "a unicorn",
+        package: "unicorn",
+        is_there: || false,
+    };
+
+    #[test]
+    fn nothing_missing_installs_nothing() {
+        ensure(&[THERE], Install::Forbidden).unwrap();
+    }
+
+    #[test]
+    fn missing_is_named_with_its_package() {
+        let message = ensure(&[THERE, NOWHERE], Install::Forbidden)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("missing: a unicorn;") && message.contains("apt-get install unicorn"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn libclang_is_told_from_its_relatives() {
+        assert!(
+            is_libclang("libclang.so") && is_libclang("libclang-14.so.1") && is_libclang("libclang.so.18")
+        );
+        assert!(!is_libclang("libclang-cpp.a") && !is_libclang("libclangAST.so"));
+    }
+}

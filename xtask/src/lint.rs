@@ -1,0 +1,28 @@
+//! `cargo xtask lint`: everything that CI checks beside the tests.
+
+use crate::cargo::{cargo, plain, workspace};
+use crate::install::{CXX, Install, LIBCLANG, ensure};
+use crate::steps::{Steps, run};
+use crate::{bindings, deny};
+use anyhow::Result;
+
+/// Runs all checks and reports all failures.
+pub(crate) fn all(install: Install) -> Result<()> {
+    ensure(&[CXX, LIBCLANG], install)?;
+    let mut steps = Steps::new();
+    steps.run("formatting", || run(plain("fmt").args(["--all", "--check"])));
+    steps.run("clippy", || {
+        run(workspace("clippy").args(["--all-targets", "--", "-D", "warnings"]))
+    });
+    steps.run("documentation", || {
+        run(workspace("doc")
+            .arg("--no-deps")
+            .env("RUSTDOCFLAGS", "-D warnings"))
+    });
+    steps.run("safe crate without features", || {
+        run(cargo("clippy").args(["-p", "srt-safe", "--no-default-features", "--", "-D", "warnings"]))
+    });
+    steps.run("bindings", bindings::check);
+    steps.run("dependencies", || deny::check(install));
+    steps.finish()
+}

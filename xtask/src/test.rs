@@ -1,0 +1,32 @@
+//! `cargo xtask test`: all tests of the workspace, the end-to-end ones last.
+
+use crate::cargo::{integration_tests, workspace};
+use crate::install::{CXX, FFMPEG, Install, SRT_TOOLS, ensure};
+use crate::steps::{Steps, run};
+use anyhow::Result;
+
+/// Runs all tests. On success the last line printed is cargo's summary of the end-to-end tests.
+pub(crate) fn all(install: Install) -> Result<()> {
+    ensure(&[CXX, SRT_TOOLS, FFMPEG], install)?;
+    // The end-to-end tests run the gateway's binary, which cargo builds for no test of another package.
+    run(workspace("build").args(["--bins", "--examples", "--tests"]))?;
+    let mut steps = Steps::new();
+    steps.run("unit and integration tests", || {
+        let mut command = workspace("test");
+        command.args(["--no-fail-fast", "--lib", "--bins"]);
+        for test in integration_tests()? {
+            command.args(["--test", &test]);
+        }
+        run(&mut command)
+    });
+    steps.run("documentation tests", || {
+        run(workspace("test").args(["--no-fail-fast", "--doc"]))
+    });
+    // Not a step of the list: a step ends with a line of its own, and the summary is to be the last.
+    eprintln!("\n=== end-to-end tests");
+    let last = run(workspace("test").args(["--test", "e2e"]));
+    if last.is_err() {
+        steps.run("end-to-end tests", || last);
+    }
+    steps.finish()
+}
