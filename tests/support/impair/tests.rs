@@ -31,15 +31,14 @@ impl Path {
     /// a socket's default buffer holds few more.
     fn send(&self, range: std::ops::Range<u32>) -> Vec<u32> {
         let mut arrived = Vec::new();
-        let before = self.proxy.counters(Way::ToServer);
-        let sent = range.len() as u64;
+        let total = self.proxy.counters(Way::ToServer).received + range.len() as u64;
         for number in range {
             self.client.send(&number.to_be_bytes()).unwrap();
         }
         wait_until(DEADLINE, "all datagrams to be decided", || {
             let now = self.proxy.counters(Way::ToServer);
-            let gone = now.forwarded + now.lost + now.cut + now.overflowed - now.duplicated;
-            gone == before.forwarded + before.lost + before.cut + before.overflowed - before.duplicated + sent
+            let gone = now.forwarded + now.refused + now.lost + now.cut + now.overflowed;
+            now.received == total && gone == now.received + now.duplicated
         });
         self.server.set_nonblocking(true).unwrap();
         let mut buffer = [0; 4];
