@@ -111,7 +111,7 @@ fn delay_is_one_way_in_each_direction() {
     path.ping();
     let round_trip = start.elapsed();
     assert!(round_trip >= Duration::from_millis(80), "{round_trip:?}");
-    assert!(round_trip < Duration::from_millis(400), "{round_trip:?}");
+    assert!(round_trip < Duration::from_secs(2), "{round_trip:?}");
 }
 
 #[test]
