@@ -1,0 +1,183 @@
+//! Program specific information: sections out of packets, and what we need of PAT and PMT (ISO/IEC 13818-1, 2.4.4).
+//!
+//! Owns the bytes of one section that is being put together. Runs on the input's worker, for packets of table PIDs.
+//! Deliberately knows two tables only, and of a PAT only its first section.
+
+use super::packet::{Pid, TsPacket};
+use super::picture::VideoCodec;
+
+/// The longest section of a PAT or PMT in bytes, header and CRC included.
+const SECTION_MAX: usize = 1024;
+
+/// Section header up to and with `last_section_number`, and the CRC at the end.
+const HEADER_LEN: usize = 8;
+const CRC_LEN: usize = 4;
+
+/// Puts sections together from the packets of one PID.
+pub(super) struct SectionAssembler {
+    buffer: [u8; SECTION_MAX],
+    held: usize,
+    /// Number of the message in which the section begins; None while waiting for one to begin.
+    since: Option<u64>,
+}
+
+impl SectionAssembler {
+    pub(super) fn new() -> Self {
+        Self {
+            buffer: [0; SECTION_MAX],
+            held: 0,
+            since: None,
+        }
+    }
+
+    /// Forgets the section in progress.
+    pub(super) fn reset(&mut self) {
+        self.held = 0;
+        self.since = None;
+    }
+
+    /// Takes a packet that begins in message `at`, and hands each whole section that ends in it to `each`,
+    /// with the number of the message in which the section begins. CRCs are not checked here.
+    pub(super) fn feed(&mut self, packet: &TsPacket<'_>, at: u64, mut each: impl FnMut(&[u8], u64)) {
+        let Some(payload) = packet.payload() else { return };
+        if !packet.is_unit_start() {
+            self.continue_with(payload, &mut each);
+            return;
+        }
+        let (pointer, sections) = (usize::from(payload[0]), &payload[1..]);
+        let Some((tail, mut sections)) = sections.split_at_checked(pointer) else {
+            self.reset();
+            return;
+        };
+        self.continue_with(tail, &mut each);
+        // A table_id of 0xFF is stuffing, up to the end of the packet.
+        while sections.first().is_some_and(|table_id| *table_id != 0xFF) {
+            self.held = 0;
+            self.since = Some(at);
+            sections = self.continue_with(sections, &mut each);
+        }
+    }
+
+    /// Takes bytes of the section in progress; returns those after its end.
+    fn continue_with<'p>(&mut self, bytes: &'p [u8], each: &mut impl FnMut(&[u8], u64)) -> &'p [u8] {
+        let Some(since) = self.since else { return &[] };
+        let mut rest = bytes;
+        if self.held < 3 {
+            rest = self.take(rest, 3 - self.held);
+        }
+        if self.held < 3 {
+            return &[];
+        }
+        let total = 3 + usize::from(u16::from_be_bytes([self.buffer[1], self.buffer[2]]) & 0x0FFF);
+        if total > SECTION_MAX {
+            self.reset();
+            return &[];
+        }
+        rest = self.take(rest, total - self.held);
+        if self.held < total {
+            return &[];
+        }
+        each(&self.buffer[..total], since);
+        self.reset();
+        rest
+    }
+
+    fn take<'p>(&mut self, bytes: &'p [u8], wanted: usize) -> &'p [u8] {
+        let (taken, rest) = bytes.split_at(wanted.min(bytes.len()));
+        self.buffer[self.held..self.held + taken.len()].copy_from_slice(taken);
+        self.held += taken.len();
+        rest
+    }
+}
+
+/// A PAT or PMT section that is whole, valid now, and whose CRC is right.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Table<'a> {
+    /// `transport_stream_id` of a PAT, `program_number` of a PMT.
+    pub(super) extension: u16,
+    /// Changes when the contents do.
+    pub(super) crc: u32,
+    body: &'a [u8],
+}
+
+impl<'a> Table<'a> {
+    /// The first section of the table `table_id`; None for any other section, and for what is not well-formed.
+    fn parse(section: &'a [u8], table_id: u8) -> Option<Self> {
+        let (contents, crc) = section.split_at_checked(section.len().checked_sub(CRC_LEN)?)?;
+        let (header, body) = contents.split_at_checked(HEADER_LEN)?;
+        let has_long_header = header[1] & 0x80 != 0;
+        let is_current = header[5] & 0x01 != 0;
+        if header[0] != table_id || !has_long_header || !is_current || header[6] != 0 {
+            return None;
+        }
+        let crc = u32::from_be_bytes(*crc.first_chunk()?);
+        (crc32(contents) == crc).then_some(Self {
+            extension: u16::from_be_bytes([header[3], header[4]]),
+            crc,
+            body,
+        })
+    }
+
+    /// Reads a section of a program association table.
+    pub(super) fn pat(section: &'a [u8]) -> Option<Self> {
+        Self::parse(section, 0x00)
+    }
+
+    /// Reads a section of a program map table.
+    pub(super) fn pmt(section: &'a [u8]) -> Option<Self> {
+        Self::parse(section, 0x02)
+    }
+
+    /// The programs of a PAT: program number and PID of its PMT. The network PID (program 0) is not one.
+    pub(super) fn programs(self) -> impl Iterator<Item = (u16, Pid)> {
+        let (entries, _) = self.body.as_chunks::<4>();
+        entries
+            .iter()
+            .map(|&[n1, n0, p1, p0]| (u16::from_be_bytes([n1, n0]), Pid::from_be_bytes([p1, p0])))
+            .filter(|(number, _)| *number != 0)
+    }
+
+    /// The first video stream of a PMT.
+    pub(super) fn video(self) -> Option<(Pid, VideoCodec)> {
+        let info_len = usize::from(u16::from_be_bytes([*self.body.get(2)?, *self.body.get(3)?]) & 0x0FFF);
+        let mut streams = self.body.get(4 + info_len..)?;
+        while let Some((&[stream_type, p1, p0, l1, l0], rest)) = streams.split_first_chunk() {
+            let (descriptors, rest) =
+                rest.split_at_checked(usize::from(u16::from_be_bytes([l1, l0]) & 0x0FFF))?;
+            if let Some(codec) = VideoCodec::of_stream(stream_type, descriptors) {
+                return Some((Pid::from_be_bytes([p1, p0]), codec));
+            }
+            streams = rest;
+        }
+        None
+    }
+}
+
+/// The CRC of sections (ISO/IEC 13818-1, annex A): polynomial 0x04C11DB7, all ones at first, not reflected.
+pub(super) fn crc32(bytes: &[u8]) -> u32 {
+    const TABLE: [u32; 256] = crc_table();
+    bytes.iter().fold(u32::MAX, |crc, byte| {
+        let [top, ..] = crc.to_be_bytes();
+        crc << 8 ^ TABLE[usize::from(top ^ byte)]
+    })
+}
+
+const fn crc_table() -> [u32; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0_u32;
+    while byte < 256 {
+        let mut crc = byte << 24;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc & 0x8000_0000 == 0 {
+                crc << 1
+            } else {
+                crc << 1 ^ 0x04C1_1DB7
+            };
+            bit += 1;
+        }
+        table[byte as usize] = crc;
+        byte += 1;
+    }
+    table
+}

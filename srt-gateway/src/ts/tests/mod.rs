@@ -1,0 +1,6 @@
+//! Tests of the observer on streams made by `mpeg2ts` and, where that cannot write them, by hand.
+
+mod build;
+mod faults;
+mod packets;
+mod start_points;
