@@ -8,6 +8,7 @@ pub mod log;
 mod options;
 mod reject;
 mod socket;
+mod stats;
 mod stream_id;
 
 pub use epoll::{Epoll, Event, Events, EventsIter, Interest, Registry, Trigger, Waker};
@@ -21,4 +22,5 @@ pub use options::{
 };
 pub use reject::{RejectCode, RejectReason};
 pub use socket::{AsSrtSocket, SocketId, SrtSocket};
+pub use stats::{Buffer, Counters, Delta, Link, Stats, StatsAccumulator, Traffic};
 pub use stream_id::{Fields, Mode, StreamId, StreamIdBuilder, StreamIdError};

@@ -225,11 +225,9 @@ fn the_table_has_every_option_of_the_bindings() {
 #[test]
 fn limits_in_words_are_the_limits() {
     for info in opt::all().filter(|info| info.settable.is_some()) {
-        let (min, max, special) = match info.kind {
-            raw::Kind::Int { min, max, special } | raw::Kind::Millis { min, max, special } => {
-                (min, max, special)
-            }
-            _ => continue,
+        let (raw::Kind::Int { min, max, special } | raw::Kind::Millis { min, max, special }) = info.kind
+        else {
+            continue;
         };
         assert!(
             info.allowed.contains(&format!("{min} to {max}")),
