@@ -5,4 +5,4 @@
 
 mod support;
 
-pub use support::{gateway, impair, pace, peers, rng, source, wait};
+pub use support::{gateway, impair, pace, peers, ports, rng, source, wait};

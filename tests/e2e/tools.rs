@@ -3,23 +3,16 @@
 use srt_e2e::impair::{Impairment, Way};
 use srt_e2e::pace::Tail;
 use srt_e2e::peers::{KeyLength, SrtUrl, ffmpeg, live_transmit};
+use srt_e2e::ports::free_udp;
 use srt_e2e::source::{Sample, StampedTs, Verifier, contiguous_part, sample_ts};
-use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A UDP port that nobody uses now, for a peer that cannot be told to take any.
-fn free_port() -> SocketAddr {
-    UdpSocket::bind("127.0.0.1:0")
-        .and_then(|socket| socket.local_addr())
-        .expect("a loopback port")
-}
-
 #[test]
 fn live_transmit_is_byte_exact_through_an_impaired_path() {
     let folder = tempfile::tempdir().unwrap();
-    let listener = free_port();
+    let listener = free_udp();
     let latency = Duration::from_millis(300);
     let encrypted = |url: SrtUrl| {
         url.latency(latency)
@@ -54,7 +47,7 @@ fn live_transmit_is_byte_exact_through_an_impaired_path() {
 #[test]
 fn stamped_stream_survives_reordering_and_duplicates() {
     let folder = tempfile::tempdir().unwrap();
-    let listener = free_port();
+    let listener = free_udp();
     let latency = Duration::from_millis(300);
     let player = live_transmit::player(
         &SrtUrl::listener(listener).latency(latency),
@@ -86,7 +79,7 @@ fn stamped_stream_survives_reordering_and_duplicates() {
 fn ffmpeg_to_ffmpeg_decodes_clean() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("out.ts");
-    let listener = free_port();
+    let listener = free_udp();
     let latency = Duration::from_millis(200);
     let stream_id = "#!::r=live/cam1,m=publish";
     let length = Duration::from_secs(4);

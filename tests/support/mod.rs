@@ -4,6 +4,7 @@ pub mod gateway;
 pub mod impair;
 pub mod pace;
 pub mod peers;
+pub mod ports;
 pub mod rng;
 pub mod source;
 pub mod wait;

@@ -15,6 +15,7 @@ mod test;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use install::Install;
+use std::process::ExitCode;
 use steps::Steps;
 
 #[derive(Debug, Parser)]
@@ -71,8 +72,19 @@ impl MayInstall {
     }
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().task {
+fn main() -> ExitCode {
+    match perform(Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Not the Debug form: whoever set RUST_BACKTRACE for the tests wants no backtrace of a failed step.
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(task: Task) -> Result<()> {
+    match task {
         Task::Test(may) => test::all(may.install()),
         Task::Lint(may) => lint::all(may.install()),
         Task::Ci(may) => {
