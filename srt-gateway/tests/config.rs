@@ -1,10 +1,10 @@
 //! The configuration as its users meet it.
 
-use std::time::Duration;
+use std::{io::Write as _, time::Duration};
 
 use srt_gateway::config::{
-    Config, CryptoMode, DuplicatePublisher, KeyLength, ListenAddr, LogFormat, LogLevel, OptionValue,
-    PortKind, Secret, SrtVersion, StartAt,
+    Config, CryptoMode, DuplicatePublisher, KeyLength, ListenAddr, LoadError, LogFormat, LogLevel,
+    OptionValue, PortKind, Secret, SrtVersion, StartAt,
 };
 
 const SUPPORTED: &str = r#"
@@ -175,4 +175,119 @@ fn every_example_is_accepted() {
     }
     names.sort();
     assert_eq!(names, ["full", "minimal", "ports"]);
+}
+
+#[test]
+fn options_are_checked_once_each_where_they_stand() {
+    let text =
+        "[srt_defaults]\noptions = { SRTO_Good = 1, bad = 2 }\n[srt]\nport = 1\n[srt_play]\nport = 2\n";
+    let config = Config::parse(text).unwrap();
+    let mut asked = Vec::new();
+    let errors = config
+        .validate_options(|name, value| {
+            asked.push((name.to_owned(), value.clone()));
+            if name == "bad" {
+                Err("is no option of libsrt".to_owned())
+            } else {
+                Ok(())
+            }
+        })
+        .unwrap_err();
+    assert_eq!(
+        asked,
+        [
+            ("bad".to_owned(), OptionValue::Int(2)),
+            ("good".to_owned(), OptionValue::Int(1))
+        ]
+    );
+    assert_eq!(
+        errors.to_string(),
+        "2:34: srt_defaults.options.bad: is no option of libsrt"
+    );
+}
+
+#[test]
+fn files_that_cannot_be_used_are_told_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("gw.toml");
+    let shown = path.display().to_string();
+
+    let error = Config::load(&path).unwrap_err();
+    assert!(matches!(error, LoadError::Read { .. }), "{error:?}");
+    assert!(
+        error
+            .to_string()
+            .starts_with(&format!("{shown}: cannot be read: ")),
+        "{error}"
+    );
+
+    std::fs::File::create(&path)
+        .unwrap()
+        .write_all(b"name = \"\xff\"")
+        .unwrap();
+    let error = Config::load(&path).unwrap_err();
+    assert!(matches!(error, LoadError::Utf8 { offset: 8, .. }), "{error:?}");
+
+    std::fs::write(&path, "[srt]\nport = 0\npassphrase = \"hunter22\"\n").unwrap();
+    let error = Config::load(&path).unwrap_err();
+    let lines: Vec<_> = error.to_string().lines().map(str::to_owned).collect();
+    assert_eq!(lines.len(), 2);
+    assert!(
+        lines[0].starts_with(&format!("{shown}:2:8: srt.port: must be a port")),
+        "{error}"
+    );
+    assert!(lines[1].starts_with(&format!(
+        "{shown}:3:14: srt.passphrase: must be 10 to 79 characters, is 8"
+    )));
+    for text in [error.render(), error.render_styled(), format!("{error:?}")] {
+        assert!(!text.contains("hunter22"), "{text}");
+    }
+    assert!(
+        error.render().ends_with("gw.toml: 2 errors\n"),
+        "{}",
+        error.render()
+    );
+    assert!(!error.render().contains('\u{1b}') && error.render_styled().contains('\u{1b}'));
+}
+
+#[test]
+fn rendering_marks_the_line_and_the_other_place() {
+    let text = "[srt]\nport = 9998\n\n[srt_play]\nport = \"127.0.0.1:9998\"\n";
+    let rendered = Config::parse(text).unwrap_err().render("gw.toml", text);
+    let wanted = [
+        "error: srt_play.port: 127.0.0.1:9998 is in use by srt.port already",
+        " --> gw.toml:5:8",
+        "5 | port = \"127.0.0.1:9998\"",
+        "  |        ^^^^^^^^^^^^^^^^",
+        " ::: gw.toml:2:8",
+        "2 | port = 9998",
+        "  |        ---- used here",
+        "  = help: to publish and play on one port, use one table `srt`; else give each its own port",
+        "gw.toml: 1 error",
+    ];
+    let lines: Vec<_> = rendered.lines().collect();
+    for line in wanted {
+        assert!(lines.contains(&line), "{line:?} is not in\n{rendered}");
+    }
+}
+
+#[test]
+fn all_faults_are_told_in_the_order_of_the_text() {
+    let text = "[log]\nlevel = \"loud\"\n[srt]\nport = true\nlatncy = 1\n[gateway]\nworkers = -1\n";
+    let errors = Config::parse(text).unwrap_err();
+    let keys: Vec<_> = errors.faults().iter().map(|fault| fault.key()).collect();
+    assert_eq!(keys, ["log.level", "srt.port", "srt.latncy", "gateway.workers"]);
+    let places: Vec<_> = errors
+        .faults()
+        .iter()
+        .map(|fault| (fault.location().line(), fault.location().column()))
+        .collect();
+    assert_eq!(places, [(2, 9), (4, 8), (5, 1), (7, 11)]);
+}
+
+#[test]
+fn columns_count_characters() {
+    let text = "gateway = { name = \"été\", workers = -1 }";
+    let errors = Config::parse(text).unwrap_err();
+    assert_eq!(errors.faults()[0].location().column(), 37);
 }

@@ -1,6 +1,6 @@
 //! Checks between tables: no address may be listened on twice. Pure.
 
-use std::ops::RangeInclusive;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use super::{
     endpoint::{Endpoint, SrtMode, Target},
@@ -145,15 +145,19 @@ impl Claims {
     /// Records what is claimed twice, at the later place.
     pub(crate) fn check(mut self, session: &Session<'_>) {
         self.claims.sort_by_key(|claim| claim.at.span().start);
-        // Sorted by port, only neighbours in reach of a range have to be compared; but the first place in the text is
-        // to be named, so each is compared with those before it. Thousands of ports are some ms.
-        for (index, later) in self.claims.iter().enumerate() {
-            let Some(earlier) = self.claims[..index]
-                .iter()
-                .find(|earlier| earlier.overlaps(later))
-            else {
-                continue;
-            };
+        // A gateway may have thousands of ports: each is compared only with what has the same one.
+        let mut single: BTreeMap<u16, Vec<&Claim>> = BTreeMap::new();
+        let mut ranges: Vec<&Claim> = Vec::new();
+        for later in &self.claims {
+            let same = single.range(later.ports.clone()).flat_map(|(_, claims)| claims);
+            let earlier = same.chain(&ranges).filter(|earlier| earlier.overlaps(later));
+            let earlier = earlier.min_by_key(|earlier| earlier.at.span().start).copied();
+            if later.ports.start() == later.ports.end() {
+                single.entry(*later.ports.start()).or_default().push(later);
+            } else {
+                ranges.push(later);
+            }
+            let Some(earlier) = earlier else { continue };
             let what = if later.ports.start() == later.ports.end() {
                 later.addr.to_string()
             } else {

@@ -1,6 +1,8 @@
 //! Every key of the configuration: its type, unit, default, meaning, an example. The one table behind the hints for
 //! unknown keys and the reference in the documentation. A test keeps it equal to what the reader reads.
 
+use super::support;
+
 /// A kind of table of the configuration. Several tables may be of one kind: `[srt]` and `streams.*.srt` both are
 /// [`Section::Port`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -138,6 +140,11 @@ pub struct KeyDoc {
 }
 
 impl KeyDoc {
+    /// Whether this version of the gateway does what the key says. Some of its values may be refused all the same.
+    pub fn is_supported(&self) -> bool {
+        !support::is_missing(self.section, self.name, support::Part::Key)
+    }
+
     const fn unit(mut self, unit: &'static str) -> Self {
         self.unit = unit;
         self

@@ -6,6 +6,7 @@
 use std::{fmt, ops::Range};
 
 use super::{
+    keys::{self, Section},
     raw::{Entry, Node, Value},
     reader::{Gate, Session},
 };
@@ -139,28 +140,42 @@ pub(crate) fn secret_parts(text: &str) -> Vec<Range<usize>> {
     parts
 }
 
+/// Whether these words before a `=` are a key whose value may be shown.
+fn is_known_and_open(key: &str) -> bool {
+    let mut same = keys::reference()
+        .iter()
+        .filter(|known| known.name == key.trim())
+        .peekable();
+    same.peek().is_some() && same.all(|known| !known.secret)
+}
+
+/// Whether the line is no more than the header of a table that we know: no element of a list, nothing behind it.
+fn is_known_header(line: &str) -> bool {
+    let line = line.trim();
+    let name = line.trim_start_matches('[');
+    let first = name.split(['.', ']']).next().unwrap_or_default().trim();
+    let ends = line.ends_with(']')
+        || name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+    name != line && ends && !is_secret_name(line) && keys::find(Section::Root, first).is_some()
+}
+
 /// All values of a text that is not TOML, except plain words and numbers at keys that are no secrets.
 fn in_broken_text(text: &str) -> Vec<Range<usize>> {
     let multi_line_strings = text.contains(r#"""""#) || text.contains("'''");
     let mut spans = Vec::new();
     let mut from = 0;
     for line in text.split_inclusive('\n') {
-        let header = line.trim_start().starts_with('[') && !line.contains('=') && !line.contains(',');
-        let begin = match line.find('=') {
-            Some(at) => at + 1,
-            None if header && !multi_line_strings => line.len(),
-            None => 0,
-        };
-        let value = &line[begin..];
-        let plain = !multi_line_strings
-            && begin > 0
-            && !value.contains(['"', '\''])
-            && !is_secret_name(line)
-            && !value.contains(['[', '{', '@']);
-        if !plain {
-            spans.push(from + begin..from + line.len());
+        let end = from + line.len();
+        let (key, value) = line.split_once('=').unwrap_or(("", line));
+        let header = key.is_empty() && is_known_header(line);
+        let open =
+            is_known_and_open(key) && !is_secret_name(line) && !value.contains(['"', '\'', '[', '{', '@']);
+        if multi_line_strings || !(header || open) {
+            spans.push(end - value.len()..end);
         }
-        from += line.len();
+        from = end;
     }
     spans
 }
@@ -187,11 +202,14 @@ mod tests {
             "x = { passphrase = hunter22",
             "x = \"\"\"\nport = hunter22\n",
             "hunter22",
+            "[streams.a] passphrase \"hunter22\"\n",
+            "play_passphrase = [\n[\"hunter22\"]\n",
         ] {
             let shown = masked(text);
             assert_eq!(shown.len(), text.len());
             assert!(!shown.contains("hunter22"), "{shown}");
         }
-        assert!(masked("[srt]\nport = 99x8\n").contains("99x8"));
+        let shown = masked("[streams.\"live/cam1\"]\n[srt\nport = 99x8\n");
+        assert_eq!(shown, "[streams.\"live/cam1\"]\n[srt\nport = 99x8\n");
     }
 }

@@ -146,7 +146,7 @@ pub enum OptionValue {
 }
 
 /// `[streams.*]`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stream {
     /// Its own ports; at most one of each kind.
     pub ports: Vec<SrtPort>,

@@ -9,8 +9,13 @@ pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) 
         return None;
     }
     let limit = (length / 3).clamp(1, 3);
-    let near =
-        |known: &str| distance(&word, known).min(distance(&word.replace('_', ""), &known.replace('_', "")));
+    let near = |known: &str| {
+        // "warning" for "warn", "call" for "caller".
+        let begins =
+            known.len().min(word.len()) >= 3 && (known.starts_with(&word) || word.starts_with(known));
+        let apart = || distance(&word, known).min(distance(&word.replace('_', ""), &known.replace('_', "")));
+        if begins { 1 } else { apart() }
+    };
     known
         .into_iter()
         .map(|k| (near(k), k))

@@ -12,7 +12,7 @@ use super::{
     raw::{Entry, Node, Value},
     secret::Secret,
     support::{self, Part},
-    types::{ListenAddr, Location, SrtVersion},
+    types::{LineStarts, ListenAddr, Location, SrtVersion},
     units::{self, Unit},
 };
 
@@ -26,6 +26,7 @@ pub(crate) enum Gate {
 /// One pass over one text: collects faults, and the places of secrets.
 pub(crate) struct Session<'t> {
     text: &'t str,
+    lines: LineStarts,
     gate: Gate,
     faults: RefCell<Vec<Fault>>,
     masks: RefCell<Vec<Range<usize>>>,
@@ -37,6 +38,7 @@ impl<'t> Session<'t> {
     pub(crate) fn new(text: &'t str, gate: Gate) -> Self {
         Self {
             text,
+            lines: LineStarts::of(text),
             gate,
             faults: RefCell::default(),
             masks: RefCell::default(),
@@ -50,7 +52,7 @@ impl<'t> Session<'t> {
     }
 
     pub(crate) fn location(&self, span: Range<usize>) -> Location {
-        Location::of(self.text, span)
+        Location::of(self.text, &self.lines, span)
     }
 
     pub(crate) fn fault(&self, fault: Fault) {
@@ -147,11 +149,9 @@ impl<'a> Table<'a> {
         self.session.hide(entry.node.span.clone());
         hide_below(self.session, &entry.node);
         let name: String = entry.key.chars().take(60).collect();
-        let mut fault = Fault::new(
-            join(&self.path, &entry.key),
-            self.session.location(entry.key_span.clone()),
-            format!("unknown key `{}`", name.escape_debug()),
-        );
+        let at = self.session.location(entry.key_span.clone());
+        let message = format!("unknown key `{}`", name.escape_debug());
+        let mut fault = Fault::new(join(&self.path, &name), at, message);
         let here = || keys::of(self.section).map(|key| key.name);
         let synonym = || {
             let (_, ours) = keys::SYNONYMS.iter().find(|(theirs, _)| *theirs == entry.key)?;
@@ -303,13 +303,17 @@ impl<'a> Item<'a> {
 
     /// Records that the value is not what is allowed. Names the value, unless it is a secret.
     pub(crate) fn must_be(&self, allowed: impl Display) {
+        self.session.fault(self.not(allowed));
+    }
+
+    fn not(&self, allowed: impl Display) -> Fault {
         let is = if self.doc.secret {
+            hide_below(self.session, self.node);
             self.node.type_words().to_owned()
         } else {
             self.node.shown()
         };
-        self.session
-            .fault(self.wrong(format!("must be {allowed}, is {is}")));
+        self.wrong(format!("must be {allowed}, is {is}"))
     }
 
     pub(crate) fn text(&self) -> Option<&'a str> {
@@ -368,35 +372,24 @@ impl<'a> Item<'a> {
 
     pub(crate) fn choice<T: Copy>(&self, words: &[(&'static str, T)]) -> Option<T> {
         let text = self.node.as_str();
-        let found = words.iter().find(|(word, _)| Some(*word) == text);
-        let Some((word, value)) = found else {
-            let all: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
-            let allowed = match all.split_last() {
-                Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
-                _ => all.concat(),
-            };
-            let mut fault = self.wrong(format!("must be {allowed}, is {}", self.node.shown()));
-            if let Some(near) = text.and_then(|t| nearest(t, words.iter().map(|(word, _)| *word))) {
+        let missing = |word: &&'static str| {
+            let part = Part::Value(word);
+            self.gate == Gate::Enforced && support::is_missing(self.doc.section, self.doc.name, part)
+        };
+        let offered = || words.iter().map(|(word, _)| *word).filter(|word| !missing(word));
+        let Some((word, value)) = words.iter().find(|(word, _)| Some(*word) == text) else {
+            let mut fault = self.not(either(offered()));
+            if let Some(near) = text.and_then(|text| nearest(text, offered())) {
                 fault = fault.help(format!("did you mean \"{near}\"?"));
             }
             self.session.fault(fault);
             return None;
         };
-        if self.gate == Gate::Enforced
-            && support::is_missing(self.doc.section, self.doc.name, Part::Value(word))
-        {
-            let supported = words
-                .iter()
-                .map(|(word, _)| *word)
-                .find(|word| !support::is_missing(self.doc.section, self.doc.name, Part::Value(word)));
-            let mut fault = self.wrong(format!(
-                "`{} = {word:?}` is not supported by this version of the gateway yet",
-                self.doc.name
-            ));
-            if let Some(supported) = supported {
-                fault = fault.help(format!("use {supported:?}"));
-            }
-            self.session.fault(fault);
+        if missing(word) {
+            let name = self.doc.name;
+            let message = format!("`{name} = {word:?}` is not supported by this version of the gateway yet");
+            self.session
+                .fault(self.wrong(message).help(format!("use {}", either(offered()))));
         }
         Some(*value)
     }
@@ -412,10 +405,21 @@ impl<'a> Item<'a> {
             } else {
                 "\"5s\", \"2m\""
             };
-            self.must_be(format_args!(
+            let mut fault = self.not(format_args!(
                 "a duration from {low} to {high}: a number in {}, or a string such as {example}",
                 unit.name()
             ));
+            // 200 ms, as a URL made for ffmpeg has it.
+            let micros = self
+                .bare_duration(Unit::Micros)
+                .filter(|duration| allowed.contains(duration));
+            if let (Unit::Millis, Some(micros)) = (unit, micros) {
+                let meant = unit.show(micros);
+                fault = fault.help(format!(
+                    "ffmpeg has microseconds here; if you meant {meant}, write {meant:?}"
+                ));
+            }
+            self.session.fault(fault);
         }
         value
     }
@@ -618,6 +622,15 @@ impl<'a> Item<'a> {
                 }),
         );
         None
+    }
+}
+
+/// `"a", "b" or "c"`.
+fn either<'w>(words: impl Iterator<Item = &'w str>) -> String {
+    let words: Vec<_> = words.map(|word| format!("{word:?}")).collect();
+    match words.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => words.concat(),
     }
 }
 

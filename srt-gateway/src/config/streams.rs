@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{
     checks::Claims,
+    endpoint::Endpoint,
     fault::Fault,
     keys::Section,
     model::{DuplicatePublisher, Failover, StartAt, Stream, StreamSettings, StreamsDefault, Template},
@@ -57,7 +58,7 @@ pub(crate) fn streams(root: &Table<'_>, base: &Base<'_>, claims: &mut Claims) ->
     for (entry, item) in item.named() {
         check_name(&item, entry);
         if let Some(table) = item.table(Section::Stream) {
-            streams.insert(entry.key.clone(), stream(&table, base, claims));
+            streams.insert(entry.key.clone(), stream(&table, base, claims, Some(&entry.key)));
         }
     }
     streams
@@ -88,7 +89,7 @@ pub(crate) fn templates(
         let Some(table) = item.table(Section::Template) else {
             continue;
         };
-        let stream = stream(&table, base, claims);
+        let stream = stream(&table, base, claims, None);
         let Some(prefix_item) = table.need("prefix") else {
             continue;
         };
@@ -110,8 +111,9 @@ pub(crate) fn templates(
     templates
 }
 
-/// Reads the keys of a stream. What is wrong keeps its default: the faults keep the result from being used.
-fn stream(table: &Table<'_>, base: &Base<'_>, claims: &mut Claims) -> Stream {
+/// Reads the keys of a stream. What is wrong keeps its default: the faults keep the result from being used. `name` is
+/// what `${name}` means, unless the streams of a template are to say so.
+fn stream(table: &Table<'_>, base: &Base<'_>, claims: &mut Claims, name: Option<&str>) -> Stream {
     let mut ports = Vec::new();
     for kind in [PortKind::Both, PortKind::Publish, PortKind::Play] {
         if let Some(port) = table
@@ -127,13 +129,13 @@ fn stream(table: &Table<'_>, base: &Base<'_>, claims: &mut Claims) -> Stream {
         publish_passphrases: passphrases(table, "publish_passphrase"),
         play_passphrases: passphrases(table, "play_passphrase"),
         password: table.get("password").and_then(|item| item.secret()).flatten(),
-        inputs: endpoints(table, "inputs", Direction::Input, base, claims),
+        inputs: endpoints(table, "inputs", Direction::Input, base, claims, name),
         failover: failover(table),
         on_demand: table
             .get("on_demand")
             .and_then(|item| item.boolean())
             .unwrap_or(false),
-        outputs: endpoints(table, "outputs", Direction::Output, base, claims),
+        outputs: endpoints(table, "outputs", Direction::Output, base, claims, name),
         settings: settings(table, base.settings),
     }
 }
@@ -219,15 +221,20 @@ fn endpoints(
     direction: Direction,
     base: &Base<'_>,
     claims: &mut Claims,
-) -> Vec<super::endpoint::Endpoint> {
+    name: Option<&str>,
+) -> Vec<Endpoint> {
     let Some(item) = table.get(key) else {
         return Vec::new();
     };
     let mut found = Vec::new();
     for element in item.list() {
-        if let Some(endpoint) = url::endpoint(&element, direction, base.srt) {
-            claims.endpoint(&element, &endpoint, direction);
-            found.push(endpoint);
+        let Some(endpoint) = url::endpoint(&element, direction, base.srt) else {
+            continue;
+        };
+        claims.endpoint(&element, &endpoint, direction);
+        match name.map_or_else(|| Ok(endpoint.clone()), |name| endpoint.for_stream(name)) {
+            Ok(endpoint) => found.push(endpoint),
+            Err(error) => element.session().fault(element.wrong(error.to_string())),
         }
     }
     found

@@ -1,5 +1,9 @@
 //! Tests of the configuration below its gate: keys that this release refuses are parsed, typed and checked all the same.
 
+mod endpoints;
+mod faults;
+mod properties;
+
 use super::{
     keys,
     raw::Node,

@@ -220,15 +220,16 @@ pub struct Location {
 }
 
 impl Location {
-    pub(crate) fn of(text: &str, span: Range<usize>) -> Self {
+    /// The place of `span` in `text`, whose lines begin at `lines`.
+    pub(crate) fn of(text: &str, lines: &LineStarts, span: Range<usize>) -> Self {
         let end = floor_char_boundary(text, span.end);
         let start = floor_char_boundary(text, span.start.min(end));
-        let before = &text[..start];
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = lines.0.partition_point(|from| *from <= start);
+        let from = lines.0[line - 1];
         Self {
             span: start..end,
-            line: before.bytes().filter(|&b| b == b'\n').count() + 1,
-            column: text[line_start..start].chars().count() + 1,
+            line,
+            column: text[from..start].chars().count() + 1,
         }
     }
 
@@ -245,6 +246,17 @@ impl Location {
     /// Column in characters, from 1. 0 if it stands in no text.
     pub fn column(&self) -> usize {
         self.column
+    }
+}
+
+/// Where the lines of a text begin. Counted once: a configuration may have as many places as lines.
+#[derive(Debug)]
+pub(crate) struct LineStarts(Vec<usize>);
+
+impl LineStarts {
+    pub(crate) fn of(text: &str) -> Self {
+        let after = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self(std::iter::once(0).chain(after).collect())
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 /// The unit of a duration that is a bare number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
+    Micros,
     Millis,
     Seconds,
 }
@@ -15,6 +16,7 @@ pub(crate) enum Unit {
 impl Unit {
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::Micros => "us",
             Self::Millis => "ms",
             Self::Seconds => "s",
         }
@@ -22,6 +24,7 @@ impl Unit {
 
     const fn nanos(self) -> u128 {
         match self {
+            Self::Micros => 1_000,
             Self::Millis => 1_000_000,
             Self::Seconds => 1_000_000_000,
         }

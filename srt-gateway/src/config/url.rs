@@ -106,50 +106,33 @@ fn own_name(name: &str) -> &str {
 pub(crate) fn endpoint(item: &Item<'_>, direction: Direction, defaults: &SrtLayer) -> Option<Endpoint> {
     let session = item.session();
     let (url, beside): (&Node, &[Entry]) = match &item.node().value {
-        Value::Table(entries) => {
-            let Some(url) = entries.iter().find(|entry| entry.key == "url") else {
+        Value::Table(entries) => match entries.iter().find(|entry| entry.key == "url") {
+            Some(url) => (&url.node, entries),
+            None => {
                 session.fault(item.wrong("`url` is missing, as in { url = \"srt://backup.example:9000\" }"));
                 return None;
-            };
-            (&url.node, entries)
-        }
+            }
+        },
         Value::Str(_) => (item.node(), &[]),
         _ => {
             item.must_be("a URL, or a table with one: { url = \"srt://backup.example:9000\" }");
             return None;
         }
     };
-    let complain = |message: &str, span: Range<usize>| {
-        session.fault(Fault::new(item.path(), session.location(span), message));
-        None
+    let (parts, section) = match url.as_str().ok_or(UNKNOWN_SCHEME).and_then(checked) {
+        Ok(found) => found,
+        Err(message) => {
+            session.hide(url.span.clone());
+            session.fault(Fault::new(
+                item.path(),
+                session.location(url.span.clone()),
+                message,
+            ));
+            return None;
+        }
     };
-    let known = "must be a URL that begins with srt://, udp://, rtp:// or file://";
-    let Some(text) = url.as_str() else {
-        return complain(known, url.span.clone());
-    };
-    let section = split(text).and_then(|parts| match parts.scheme {
-        "srt" => Some(Section::SrtEndpoint),
-        "udp" | "rtp" => Some(Section::UdpEndpoint),
-        "file" => Some(Section::FileEndpoint),
-        _ => None,
-    });
-    let (Some(parts), Some(section)) = (split(text), section) else {
-        session.hide(url.span.clone());
-        return complain(known, url.span.clone());
-    };
-    if text.contains(char::is_control) {
-        session.hide(url.span.clone());
-        return complain("must not have control characters", url.span.clone());
-    }
-    if parts.broken {
-        session.hide(url.span.clone());
-        return complain(
-            "has a parameter without `=`; an & in a passphrase must be written %26",
-            url.span.clone(),
-        );
-    }
     let parameters = parameters(item, url, &parts);
-    let entries: Vec<&Entry> = beside.iter().chain(&parameters).collect();
+    let entries = beside.iter().chain(&parameters).collect();
     let table = Table::of(
         session,
         entries,
@@ -159,8 +142,6 @@ pub(crate) fn endpoint(item: &Item<'_>, direction: Direction, defaults: &SrtLaye
         item.gate(),
     );
     let enabled = table.get("enabled").map_or(Some(true), |item| item.boolean());
-    // Its place in the tree: read above, met here for the record of what is read.
-    debug_assert!(beside.is_empty() || table.get("url").is_some());
     let target = match section {
         Section::SrtEndpoint => srt(&table, &parts, url, defaults).map(|srt| Target::Srt(Box::new(srt))),
         Section::UdpEndpoint => udp(&table, &parts, url, direction).map(|udp| match parts.scheme {
@@ -172,8 +153,28 @@ pub(crate) fn endpoint(item: &Item<'_>, direction: Direction, defaults: &SrtLaye
     Some(Endpoint {
         enabled: enabled?,
         target: target?,
-        url: Secret::new(text),
+        url: Secret::new(url.as_str()?),
     })
+}
+
+const UNKNOWN_SCHEME: &str = "must be a URL that begins with srt://, udp://, rtp:// or file://";
+
+/// The parts of a URL whose outline is right, and the kind of table that its parameters make.
+fn checked(url: &str) -> Result<(Parts<'_>, Section), &'static str> {
+    let parts = split(url).ok_or(UNKNOWN_SCHEME)?;
+    let section = match parts.scheme {
+        "srt" => Section::SrtEndpoint,
+        "udp" | "rtp" => Section::UdpEndpoint,
+        "file" => Section::FileEndpoint,
+        _ => return Err(UNKNOWN_SCHEME),
+    };
+    if url.contains(char::is_control) {
+        return Err("must not have control characters");
+    }
+    if parts.broken {
+        return Err("has a parameter without `=`; an & in a passphrase must be written %26");
+    }
+    Ok((parts, section))
 }
 
 /// The parameters as entries of a table. One that the table has too is a fault.

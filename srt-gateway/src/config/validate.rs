@@ -16,7 +16,7 @@ use super::{
     secret::HttpUrl,
     srt::{self, SrtLayer},
     streams::{self, Base},
-    types::{Location, PortKind},
+    types::PortKind,
     units::Unit,
 };
 
@@ -30,7 +30,7 @@ pub(crate) fn parse(text: &str, gate: Gate) -> Result<Config, ConfigErrors> {
         Err(error) => {
             let span = error.span().unwrap_or(text.len()..text.len());
             let message = format!("this is not valid TOML: {}", error.message());
-            session.fault(Fault::new("", Location::of(text, span), message));
+            session.fault(Fault::new("", session.location(span), message));
             None
         }
     };
