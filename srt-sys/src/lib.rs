@@ -95,6 +95,15 @@ pub unsafe fn srt_edit_handshake_extensions(count: *mut usize) -> *const u32 {
 /// other library ignores it.
 pub const SRT_EPOLL_WAKE: i32 = 1 << 30;
 
+/// The edit that returns a packet which a blocking receive took out of the buffer while the peer closed the connection.
+pub const EDIT_LAST_PACKET: &str = "last-packet";
+
+/// The edit that keeps a non-blocking accept from logging that nobody called.
+pub const EDIT_QUIET_ACCEPT: &str = "quiet-accept";
+
+/// The edit that leaves libsrt's clean-up out when the process exits, so that no thread can hold it.
+pub const EDIT_EXIT_AT_ONCE: &str = "exit-at-once";
+
 /// Reject code that means "ask again" to a library with [`EDIT_DEFERRED_VERDICT`]. It never goes over the wire.
 pub const SRT_REJX_DEFERRED: i32 = 1999;
 

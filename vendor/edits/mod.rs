@@ -5,7 +5,10 @@
 mod deferred_verdict;
 mod epoll_wake;
 mod epoll_wakeups;
+mod exit_at_once;
 mod handshake_view;
+mod last_packet;
+mod quiet_accept;
 
 /// A named change of libsrt's behaviour.
 pub(crate) struct Edit {
@@ -39,4 +42,7 @@ pub(crate) const ALL: &[Edit] = &[
     epoll_wakeups::EDIT,
     epoll_wake::EDIT,
     handshake_view::EDIT,
+    exit_at_once::EDIT,
+    last_packet::EDIT,
+    quiet_accept::EDIT,
 ];
