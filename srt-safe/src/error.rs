@@ -99,6 +99,17 @@ impl Error {
         self
     }
 
+    /// The error of a call to the system that this crate makes by itself.
+    pub(crate) fn from_io(operation: &'static str, error: &io::Error) -> Self {
+        Self::new(SRT_ERRNO::SRT_ESOCKFAIL, operation, "the system refused")
+            .with_os_errno(error.raw_os_error().unwrap_or(0))
+    }
+
+    pub(crate) const fn with_os_errno(mut self, errno: i32) -> Self {
+        self.os_errno = errno;
+        self
+    }
+
     pub(crate) const fn with_reject_reason(mut self, reason: RejectReason) -> Self {
         self.reject = Some(reason);
         self

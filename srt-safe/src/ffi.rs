@@ -5,12 +5,13 @@
 use std::{
     ffi::{c_int, c_void},
     net::SocketAddr,
+    thread,
 };
 
 use libsrt_sys::{SRT_ERRNO, SRT_SOCKOPT, SRTSOCKET};
 use socket2::SockAddr;
 
-use crate::{Error, Result, init};
+use crate::{Error, Result, init, trampoline};
 
 /// Converts a return value where -1 (`SRT_ERROR`, `SRT_INVALID_SOCK`) means failure and the error is in libsrt's thread-local.
 pub(crate) fn check(operation: &'static str, ret: c_int) -> Result<c_int> {
@@ -58,17 +59,48 @@ impl OwnedSocket {
 
     /// Closes and reports: `srt_close`.
     pub(crate) fn close(self) -> Result<()> {
-        let id = self.release();
-        // SAFETY: this was the only owner, and it is gone; libsrt answers SRT_EINVSOCK for an id that it closed by itself.
-        check("srt_close", unsafe { libsrt_sys::srt_close(id) }).map(drop)
+        let closed = self.shutdown();
+        std::mem::forget(self);
+        closed
+    }
+
+    /// Closes while the handle lives on, because other threads may be blocked in a call with it. Later calls with the id fail
+    /// (libsrt does not use it again for 2^30 sockets), and so does the second `srt_close` that comes with the drop.
+    pub(crate) fn shutdown(&self) -> Result<()> {
+        let id = self.0;
+        init::forget(id);
+        if trampoline::in_callback() {
+            // Here srt_close would wait for the very callback that it is called from.
+            return thread::Builder::new()
+                .name("srt-close".into())
+                .spawn(move || close_id(id))
+                .map(drop)
+                .map_err(|error| Error::from_io("srt_close", &error));
+        }
+        close_id(id)
     }
 }
 
 impl Drop for OwnedSocket {
     fn drop(&mut self) {
-        init::forget(self.0);
-        // SAFETY: as in `close`; an error here means that libsrt closed the socket already.
-        unsafe { libsrt_sys::srt_close(self.0) };
+        // An error means that libsrt closed the socket already.
+        self.shutdown().ok();
+    }
+}
+
+fn close_id(id: SRTSOCKET) -> Result<()> {
+    // SAFETY: srt_close takes any number, and answers SRT_EINVSOCK for one that is no open socket.
+    check("srt_close", unsafe { libsrt_sys::srt_close(id) }).map(drop)
+}
+
+/// An IPv4 address that came through a dual-stack socket, as what it is: rules about addresses are written for that form.
+pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
+    match addr {
+        SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
+            Some(ip) => SocketAddr::from((ip, v6.port())),
+            None => addr,
+        },
+        SocketAddr::V4(_) => addr,
     }
 }
 

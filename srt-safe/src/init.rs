@@ -1,51 +1,133 @@
 //! Starts libsrt once per process, and makes the end of the process safe whatever its threads are doing.
 //!
-//! libsrt cleans up in the destructor of a static, and that clean-up waits forever for a thread that sits in a blocking
-//! `srt_accept` (measured). So every open socket is on record here, and a handler that runs before that destructor closes
-//! them all first, which ends the blocked calls.
+//! Two things go wrong at the exit of a process that uses plain libsrt. Its clean-up, which runs in the destructor of a
+//! static, waits for threads that sit in blocking calls, some of them forever (measured: `srt_accept`); and if it does not,
+//! it takes more than a second. And peers are not told.
+//!
+//! So every open socket is on record here, and a handler that runs before that destructor closes them: peers are told,
+//! blocked calls return. It gives up after [`DEADLINE`], because closing waits for others: for a decision about a caller
+//! that does not return, or for a thread that exits while it holds a lock of libsrt. After it, the edit `exit-at-once`
+//! leaves libsrt's own clean-up out; the system takes back what the process had. An installed libsrt does its clean-up
+//! (about a second), and waits for threads that are then still inside of it.
 
 use std::{
     collections::HashSet,
-    sync::{Mutex, OnceLock, PoisonError},
+    panic::catch_unwind,
+    sync::{
+        Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
 };
 
-use libsrt_sys::SRTSOCKET;
+use libsrt_sys::{SRT_ERRNO, SRT_SOCKOPT, SRTSOCKET};
 
-use crate::{Error, Result, ffi};
+use crate::{Error, Result, SocketState, ffi};
+
+/// How long the exit waits for sockets to close.
+const DEADLINE: Duration = Duration::from_secs(1);
 
 static OPEN: Mutex<Option<HashSet<SRTSOCKET>>> = Mutex::new(None);
+static EXITING: AtomicBool = AtomicBool::new(false);
 
-/// Starts the library (`srt_startup`) at the first call; later calls cost one atomic read.
+/// Starts the library (`srt_startup`) at the first call; later calls cost two atomic reads.
 pub(crate) fn ensure_started() -> Result<()> {
     static STARTED: OnceLock<Result<(), Error>> = OnceLock::new();
+    if EXITING.load(Ordering::Relaxed) {
+        return Err(Error::new(
+            SRT_ERRNO::SRT_EINVOP,
+            "srt_startup",
+            "the process is exiting",
+        ));
+    }
     *STARTED.get_or_init(|| {
         // SAFETY: OnceLock lets one thread do this, once.
         ffi::check("srt_startup", unsafe { libsrt_sys::srt_startup() })?;
         // SAFETY: the handler is a plain function; registered after libsrt's static exists, it runs before that is destroyed.
-        unsafe { libc::atexit(close_all) };
+        unsafe { libc::atexit(at_exit) };
         Ok(())
     })
 }
 
 /// Puts a socket on record.
 pub(crate) fn track(id: SRTSOCKET) {
-    OPEN.lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .get_or_insert_with(HashSet::new)
-        .insert(id);
+    let mut open = open();
+    if EXITING.load(Ordering::Relaxed) {
+        drop(open);
+        // A call that was blocked in `accept` came back with a caller just now, after the record was read.
+        close_now(id);
+    } else {
+        open.get_or_insert_with(HashSet::new).insert(id);
+    }
 }
 
 /// Takes a socket off the record.
 pub(crate) fn forget(id: SRTSOCKET) {
-    if let Some(open) = OPEN.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+    if let Some(open) = open().as_mut() {
         open.remove(&id);
     }
 }
 
-extern "C" fn close_all() {
-    let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner).take();
-    for id in open.into_iter().flatten() {
-        // SAFETY: an id that its owner has closed meanwhile is an error to libsrt, not undefined.
-        unsafe { libsrt_sys::srt_close(id) };
+fn open() -> MutexGuard<'static, Option<HashSet<SRTSOCKET>>> {
+    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+extern "C" fn at_exit() {
+    // A panic must not reach the C library, and there is nobody left to tell about it.
+    drop(catch_unwind(|| {
+        let mut open = open();
+        EXITING.store(true, Ordering::Relaxed);
+        let record = open.take();
+        drop(open);
+        close_within_deadline(record.into_iter().flatten().collect());
+    }));
+}
+
+/// Closes on a thread of its own, since any of it may block, and the exit must not.
+fn close_within_deadline(ids: Vec<SRTSOCKET>) {
+    // Statics, not a channel: thread-locals of the exiting thread are gone, and channels want one.
+    static DONE: Mutex<bool> = Mutex::new(false);
+    static CHANGED: Condvar = Condvar::new();
+    if ids.is_empty() {
+        return;
     }
+    let closer = thread::Builder::new().name("srt-exit".into()).spawn(move || {
+        close_all(ids);
+        *DONE.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        CHANGED.notify_all();
+    });
+    if closer.is_ok() {
+        let done = DONE.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(CHANGED.wait_timeout_while(done, DEADLINE, |done| !*done));
+    }
+}
+
+/// Listeners first, so that nobody new comes in; then those that may have a peer to tell. Attempts to connect last: closing
+/// one waits up to a second for the thread that is connecting, and there is nobody to tell.
+fn close_all(ids: Vec<SRTSOCKET>) {
+    let mut ids: Vec<_> = ids.into_iter().map(|id| (SocketState::of(id), id)).collect();
+    ids.sort_by_key(|(state, _)| match state {
+        SocketState::Listening => 0,
+        SocketState::Connecting => 2,
+        _ => 1,
+    });
+    for (state, id) in ids {
+        let nobody_to_tell = state == SocketState::Connecting;
+        if nobody_to_tell && libsrt_sys::has_edit(libsrt_sys::EDIT_EXIT_AT_ONCE) {
+            continue;
+        }
+        close_now(id);
+    }
+}
+
+fn close_now(id: SRTSOCKET) {
+    // Without this a stream's unsent data would hold the exit for up to three minutes. A live socket has none of it anyway.
+    let no_linger = libc::linger {
+        l_onoff: 0,
+        l_linger: 0,
+    };
+    ffi::set_socket_flag(id, SRT_SOCKOPT::SRTO_LINGER, &no_linger).ok();
+    // SAFETY: an id that its owner has closed meanwhile is an error to libsrt, not undefined.
+    unsafe { libsrt_sys::srt_close(id) };
 }

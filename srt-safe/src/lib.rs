@@ -1,7 +1,10 @@
 //! Safe API of libsrt.
+mod access;
+mod connect;
 mod epoll;
 mod error;
 mod ffi;
+mod file;
 mod init;
 mod listener;
 pub mod log;
@@ -10,10 +13,14 @@ mod reject;
 mod socket;
 mod stats;
 mod stream_id;
+mod trampoline;
+mod transfer;
 
+pub use access::{AccessControl, AccessCounts, AccessRequest, Admission, Verdict};
+pub use connect::{Connecting, Progress, SrtSocketBuilder};
 pub use epoll::{Epoll, Event, Events, EventsIter, Interest, Registry, Trigger, Waker};
 pub use error::{Error, ErrorCode, ErrorKind, Result};
-pub use listener::SrtListener;
+pub use listener::{Incoming, SrtListener, SrtListenerBuilder};
 pub use options::{
     AfterConnect, Arq, Congestion, CryptoMode, FecLayout, FilterError, InputBandwidth, InvalidPassphrase,
     InvalidVersion, IpTos, Ipv6Only, KeyLength, KeyState, KmState, MaxBandwidth, OptionError, OptionInfo,
@@ -21,6 +28,7 @@ pub use options::{
     RetransmitBandwidth, Settable, SockOpt, SrtVersion, TransmissionType, Writable, opt,
 };
 pub use reject::{RejectCode, RejectReason};
-pub use socket::{AsSrtSocket, SocketId, SrtSocket};
+pub use socket::{AsSrtSocket, SocketId, SocketState, SrtSocket};
 pub use stats::{Buffer, Counters, Delta, Link, Stats, StatsAccumulator, Traffic};
 pub use stream_id::{Fields, Mode, StreamId, StreamIdBuilder, StreamIdError};
+pub use transfer::{DeliveryOrder, MessageInfo, MessageOptions, SourceTime, Unsent};

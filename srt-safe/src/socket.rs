@@ -1,11 +1,17 @@
-//! Sockets: the handle, its identity and its state.
+//! Sockets: the handle, its identity, its state and its modes.
 //!
 //! Everything here runs on the thread that calls it; libsrt takes its own locks. Connecting lives in `connect`, listening in
-//! `listener`, options in `options`.
+//! `listener`, sending and receiving in `transfer` and `file`, options in `options`.
 
-use libsrt_sys::SRTSOCKET;
+use std::{net::SocketAddr, time::Duration};
 
-use crate::ffi::OwnedSocket;
+use libsrt_sys::{SRT_SOCKOPT, SRT_SOCKSTATUS, SRTSOCKET};
+
+use crate::{
+    Result, StreamId,
+    ffi::{self, OwnedSocket},
+    transfer::SourceTime,
+};
 
 /// The number by which libsrt knows a socket or a group (`SRTSOCKET`). It identifies, it does not own: it may outlive the
 /// socket, and libsrt does not use it again soon.
@@ -24,10 +30,20 @@ impl SocketId {
     pub const fn is_group(self) -> bool {
         self.0 >= 0 && self.0 & libsrt_sys::SRTGROUP_MASK != 0
     }
+
+    /// Where the socket of that id is in its life (`srt_getsockstate`).
+    #[must_use]
+    pub fn state(self) -> SocketState {
+        SocketState::of(self.0)
+    }
 }
 
 pub(crate) mod sealed {
     /// Keeps [`AsSrtSocket`](super::AsSrtSocket) to this crate's types.
+    #[expect(
+        unnameable_types,
+        reason = "a trait that others cannot name is one they cannot implement"
+    )]
     pub trait Sealed {}
 }
 
@@ -37,7 +53,83 @@ pub trait AsSrtSocket: sealed::Sealed {
     fn socket_id(&self) -> SocketId;
 }
 
-/// A connected (or connecting) SRT socket. Closed on drop.
+/// Where a socket is in its life (`SRT_SOCKSTATUS`).
+///
+/// ```text
+/// Init ─bind─> Opened ─connect─> Connecting ──> Connected ──> Broken ─┐
+///                 │                  └─ refused, timed out ──> Broken ├─close─> Closing ──> Closed ──> NonExistent
+///                 └────listen────> Listening ─────────────────────────┘
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SocketState {
+    /// Made, not bound.
+    Init,
+    /// Bound.
+    Opened,
+    /// Takes callers in.
+    Listening,
+    /// A connection is on its way.
+    Connecting,
+    /// Connected.
+    Connected,
+    /// The connection is gone, or did not come about; what was received before can still be read.
+    Broken,
+    /// Being closed.
+    Closing,
+    /// Closed; libsrt keeps the remains for about a second.
+    Closed,
+    /// libsrt knows no such socket (any more).
+    NonExistent,
+}
+
+impl SocketState {
+    pub(crate) const fn from_raw(status: SRT_SOCKSTATUS) -> Self {
+        match status {
+            SRT_SOCKSTATUS::SRTS_INIT => Self::Init,
+            SRT_SOCKSTATUS::SRTS_OPENED => Self::Opened,
+            SRT_SOCKSTATUS::SRTS_LISTENING => Self::Listening,
+            SRT_SOCKSTATUS::SRTS_CONNECTING => Self::Connecting,
+            SRT_SOCKSTATUS::SRTS_CONNECTED => Self::Connected,
+            SRT_SOCKSTATUS::SRTS_BROKEN => Self::Broken,
+            SRT_SOCKSTATUS::SRTS_CLOSING => Self::Closing,
+            SRT_SOCKSTATUS::SRTS_CLOSED => Self::Closed,
+            _ => Self::NonExistent,
+        }
+    }
+
+    pub(crate) fn of(id: SRTSOCKET) -> Self {
+        // SAFETY: srt_getsockstate takes any number; one that is no socket is SRTS_NONEXIST.
+        Self::from_raw(unsafe { libsrt_sys::srt_getsockstate(id) })
+    }
+}
+
+/// A connected SRT socket, or an accepted group of bonded ones. Closed on drop.
+///
+/// A live connection (the default) carries messages: [`send`](Self::send) and [`recv`](Self::recv), one packet each. A
+/// connection in file mode carries a stream of bytes: [`Read`](std::io::Read) and [`Write`](std::io::Write), also for
+/// `&SrtSocket`, so that one thread may read while another writes.
+///
+/// # Closing
+/// Dropping closes, and ignores errors; [`close`](Self::close) reports them. A blocking socket in file mode stays in the
+/// call until the peer has all that was sent, up to `SRTO_LINGER` (180 s there; none in live mode); a non-blocking one
+/// returns at once and lets libsrt deliver the rest, as long as the process lives. [`shutdown`](Self::shutdown) ends the
+/// connection while other threads are blocked on it.
+///
+/// # Examples
+/// ```
+/// use srt_safe::{SrtListener, SrtSocket};
+///
+/// let listener = SrtListener::bind("127.0.0.1:0")?;
+/// let caller = SrtSocket::connect(listener.local_addr()?)?;
+/// let (accepted, _peer) = listener.accept()?;
+///
+/// caller.send(b"one packet")?;
+/// let mut packet = [0; 1316];
+/// let len = accepted.recv(&mut packet)?;
+/// assert_eq!(&packet[..len], b"one packet");
+/// # Ok::<(), srt_safe::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct SrtSocket {
     pub(crate) raw: OwnedSocket,
@@ -52,15 +144,202 @@ impl AsSrtSocket for SrtSocket {
 }
 
 impl SrtSocket {
+    pub(crate) fn adopt(id: SRTSOCKET) -> Self {
+        Self {
+            raw: OwnedSocket::adopt(id),
+        }
+    }
+
     /// The socket's id.
     #[must_use]
     pub fn id(&self) -> SocketId {
         SocketId(self.raw.id())
     }
 
-    pub(crate) fn adopt(id: SRTSOCKET) -> Self {
-        Self {
-            raw: OwnedSocket::adopt(id),
-        }
+    /// Whether this is a group of bonded connections, accepted as one.
+    #[must_use]
+    pub fn is_group(&self) -> bool {
+        self.id().is_group()
+    }
+
+    /// Where the socket is in its life (`srt_getsockstate`).
+    #[must_use]
+    pub fn state(&self) -> SocketState {
+        SocketState::of(self.raw.id())
+    }
+
+    /// The peer's address (`srt_getpeername`). An IPv4 peer of a dual-stack socket has its IPv4 address, not the mapped one.
+    ///
+    /// # Errors
+    /// [`NotConnected`](crate::ErrorKind::NotConnected) without a connection, also after it broke; and for a group, which has one peer per member.
+    pub fn peer_addr(&self) -> Result<SocketAddr> {
+        peer_addr_of(self.raw.id())
+    }
+
+    /// The address and port that the socket is bound to (`srt_getsockname`).
+    ///
+    /// # Errors
+    /// On a socket that is not bound, and on a group.
+    pub fn local_addr(&self) -> Result<SocketAddr> {
+        local_addr_of(self.raw.id())
+    }
+
+    /// The streamid: what this caller has set, or on an accepted socket what its caller sent (`SRTO_STREAMID`); `None` when empty.
+    ///
+    /// # Errors
+    /// When the socket is closed.
+    pub fn stream_id(&self) -> Result<Option<StreamId>> {
+        let mut bytes = [0; StreamId::MAX_LEN + 1];
+        let len = ffi::socket_flag_bytes(self.raw.id(), SRT_SOCKOPT::SRTO_STREAMID, &mut bytes)?;
+        // Longer than the limit cannot be: libsrt checks it on both sides.
+        Ok(StreamId::new(&bytes[..len]).ok().filter(|id| !id.is_empty()))
+    }
+
+    /// When the connection came about, on libsrt's clock (`srt_connection_time`).
+    ///
+    /// # Errors
+    /// When the socket is closed.
+    pub fn connected_at(&self) -> Result<SourceTime> {
+        // SAFETY: srt_connection_time takes any number.
+        let micros = unsafe { libsrt_sys::srt_connection_time(self.raw.id()) };
+        SourceTime::from_micros(micros).ok_or_else(|| crate::Error::last("srt_connection_time"))
+    }
+
+    /// Makes [`send`](Self::send) and [`recv`](Self::recv) return [`WouldBlock`](crate::ErrorKind::WouldBlock) in place of waiting
+    /// (`SRTO_SNDSYN` and `SRTO_RCVSYN` off).
+    ///
+    /// # Errors
+    /// When the socket is closed.
+    pub fn set_nonblocking(&self) -> Result<()> {
+        set_blocking_mode(self.raw.id(), Mode::NonBlocking)
+    }
+
+    /// Makes [`send`](Self::send) and [`recv`](Self::recv) wait: the state of a new socket.
+    ///
+    /// # Errors
+    /// When the socket is closed.
+    pub fn set_blocking(&self) -> Result<()> {
+        set_blocking_mode(self.raw.id(), Mode::Blocking)
+    }
+
+    /// Whether receiving waits (`SRTO_RCVSYN`).
+    ///
+    /// # Errors
+    /// When the socket is closed.
+    pub fn is_blocking(&self) -> Result<bool> {
+        ffi::socket_flag::<i32>(self.raw.id(), SRT_SOCKOPT::SRTO_RCVSYN).map(|on| on & 0xff != 0)
+    }
+
+    /// Limits how long a blocking [`recv`](Self::recv) waits (`SRTO_RCVTIMEO`), in whole milliseconds, rounded up. `None`: no limit.
+    ///
+    /// # Errors
+    /// When the socket is closed.
+    pub fn set_recv_timeout(&self, limit: Option<Duration>) -> Result<()> {
+        set_timeout(self.raw.id(), SRT_SOCKOPT::SRTO_RCVTIMEO, limit)
+    }
+
+    /// Limits how long a blocking [`send`](Self::send) waits for room (`SRTO_SNDTIMEO`), in whole milliseconds, rounded up. `None`: no limit.
+    ///
+    /// # Errors
+    /// When the socket is closed.
+    pub fn set_send_timeout(&self, limit: Option<Duration>) -> Result<()> {
+        set_timeout(self.raw.id(), SRT_SOCKOPT::SRTO_SNDTIMEO, limit)
+    }
+
+    /// Ends the connection from any thread: calls that are blocked on this socket in other threads return with an error, the
+    /// peer is told, and the socket is of no more use. The way to stop a thread that sits in [`recv`](Self::recv).
+    ///
+    /// Maps to `srt_close`; dropping the socket afterwards is fine. For how long it blocks see [Closing](Self#closing).
+    ///
+    /// # Errors
+    /// When libsrt has closed the socket by itself, or an earlier call did and libsrt has forgotten the socket since.
+    pub fn shutdown(&self) -> Result<()> {
+        self.raw.shutdown()
+    }
+
+    /// Closes the socket (`srt_close`). For how long it blocks see [Closing](Self#closing).
+    ///
+    /// # Errors
+    /// When libsrt has closed it already.
+    pub fn close(self) -> Result<()> {
+        self.raw.close()
+    }
+
+    /// Gives the socket out of this crate's hands, open.
+    #[must_use]
+    pub fn into_raw(self) -> i32 {
+        self.raw.release()
+    }
+
+    /// Takes a socket of libsrt over.
+    ///
+    /// # Safety
+    /// `raw` is an open socket or group of the libsrt that this crate links, and nobody else closes it.
+    #[must_use]
+    pub unsafe fn from_raw(raw: i32) -> Self {
+        Self::adopt(raw)
+    }
+}
+
+/// How calls behave when there is nothing to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Mode {
+    #[default]
+    Blocking,
+    NonBlocking,
+}
+
+pub(crate) fn set_blocking_mode(id: SRTSOCKET, mode: Mode) -> Result<()> {
+    let wait = i32::from(mode == Mode::Blocking);
+    ffi::set_socket_flag(id, SRT_SOCKOPT::SRTO_SNDSYN, &wait)?;
+    ffi::set_socket_flag(id, SRT_SOCKOPT::SRTO_RCVSYN, &wait)
+}
+
+pub(crate) fn peer_addr_of(id: SRTSOCKET) -> Result<SocketAddr> {
+    ffi::sockaddr_from("srt_getpeername", |addr, len| {
+        // SAFETY: `sockaddr_from` gives room for any address, and its size.
+        ffi::check("srt_getpeername", unsafe {
+            libsrt_sys::srt_getpeername(id, addr, len)
+        })
+    })
+    .map(|(_, addr)| ffi::canonical(addr))
+}
+
+pub(crate) fn local_addr_of(id: SRTSOCKET) -> Result<SocketAddr> {
+    ffi::sockaddr_from("srt_getsockname", |addr, len| {
+        // SAFETY: `sockaddr_from` gives room for any address, and its size.
+        ffi::check("srt_getsockname", unsafe {
+            libsrt_sys::srt_getsockname(id, addr, len)
+        })
+    })
+    .map(|(_, addr)| addr)
+}
+
+fn set_timeout(id: SRTSOCKET, option: SRT_SOCKOPT, limit: Option<Duration>) -> Result<()> {
+    let millis: i32 = limit.map_or(-1, millis_up);
+    ffi::set_socket_flag(id, option, &millis)
+}
+
+/// Milliseconds as C takes them: a limit below one still waits a little, one beyond 24 days is 24 days.
+pub(crate) fn millis_up(time: Duration) -> i32 {
+    i32::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_round_up_and_saturate() {
+        assert_eq!(millis_up(Duration::ZERO), 0);
+        assert_eq!(millis_up(Duration::from_nanos(1)), 1);
+        assert_eq!(millis_up(Duration::from_millis(20)), 20);
+        assert_eq!(millis_up(Duration::from_secs(1 << 40)), i32::MAX);
+    }
+
+    #[test]
+    fn invalid_socket_is_no_group() {
+        assert!(!SocketId(libsrt_sys::SRT_INVALID_SOCK).is_group());
+        assert!(SocketId(libsrt_sys::SRTGROUP_MASK | 7).is_group());
     }
 }

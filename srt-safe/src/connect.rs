@@ -1,0 +1,345 @@
+//! Making connections: callers, blocking or not, and rendezvous.
+//!
+//! Runs on the thread that calls; a non-blocking attempt is carried on by libsrt's threads.
+
+use std::{
+    io,
+    net::{SocketAddr, ToSocketAddrs},
+    time::Duration,
+};
+
+use libsrt_sys::{SRT_ERRNO, SRT_REJECT_REASON, SRT_SOCKOPT, SRTSOCKET};
+
+use crate::{
+    AsSrtSocket, Error, ErrorKind, Options, RejectReason, Result, SocketId, SocketState, SrtSocket, StreamId,
+    ffi::{self, OwnedSocket},
+    options::Stage,
+    socket::{Mode, sealed, set_blocking_mode},
+};
+
+/// How a caller is to be set up. Made by [`SrtSocket::builder`].
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use srt_safe::{Options, SrtListener, SrtSocket};
+///
+/// let listener = SrtListener::bind("127.0.0.1:0")?;
+/// let caller = SrtSocket::builder()
+///     .options(Options::new().latency(Duration::from_millis(200)))
+///     .connect_timeout(Duration::from_secs(2))
+///     .connect(listener.local_addr()?)?;
+/// # Ok::<(), srt_safe::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct SrtSocketBuilder {
+    options: Options,
+    local: Option<SocketAddr>,
+    mode: Mode,
+}
+
+impl SrtSocket {
+    /// Sets a caller up with other than the default settings.
+    pub fn builder() -> SrtSocketBuilder {
+        SrtSocketBuilder::default()
+    }
+
+    /// Connects to a listener, with default settings (live mode, 120 ms of latency), and waits for it: see
+    /// [`SrtSocketBuilder::connect`].
+    ///
+    /// # Errors
+    /// As [`SrtSocketBuilder::connect`].
+    pub fn connect(addr: impl ToSocketAddrs) -> Result<Self> {
+        Self::builder().connect(addr)
+    }
+}
+
+impl SrtSocketBuilder {
+    /// Sets all options at once: those set before by other methods of this builder, except for the local address, are replaced.
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Sends this streamid with the handshake (`SRTO_STREAMID`).
+    pub fn stream_id(mut self, id: StreamId) -> Self {
+        self.options = self.options.stream_id(id);
+        self
+    }
+
+    /// Gives up connecting after that time (`SRTO_CONNTIMEO`; libsrt's default is 3 s). Rendezvous allows itself ten times as much.
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.options = self.options.connect_timeout(limit);
+        self
+    }
+
+    /// Sends from this address and port (`srt_bind`); port 0 takes a free one. Sockets of a process that have the same
+    /// address, port and settings share one UDP socket and its two threads.
+    pub fn bind(mut self, local: SocketAddr) -> Self {
+        self.local = Some(local);
+        self
+    }
+
+    /// Makes the connected socket non-blocking, as by [`SrtSocket::set_nonblocking`]. [`connect`](Self::connect) itself still waits.
+    pub fn nonblocking(mut self) -> Self {
+        self.mode = Mode::NonBlocking;
+        self
+    }
+
+    /// Connects and waits until the listener has answered (`srt_connect`). Of several addresses of a host each is tried in turn.
+    ///
+    /// # Errors
+    /// [`ConnectionRejected`](ErrorKind::ConnectionRejected), whose [`reject_reason`](Error::reject_reason) says why;
+    /// [`TimedOut`](ErrorKind::TimedOut) when nobody answered; [`InvalidInput`](ErrorKind::InvalidInput) for a name that
+    /// does not resolve, a local address of the other family, or an option that does not go with another;
+    /// [`AddressInUse`](ErrorKind::AddressInUse) for the local address.
+    pub fn connect(&self, addr: impl ToSocketAddrs) -> Result<SrtSocket> {
+        first_that_works(addr, |addr| {
+            let socket = self.prepare(self.local)?;
+            set_blocking_mode(socket.raw.id(), Mode::Blocking)?;
+            call_connect(&socket, addr).map_err(|error| explain(socket.raw.id(), error))?;
+            set_blocking_mode(socket.raw.id(), self.mode)?;
+            Ok(socket)
+        })
+    }
+
+    /// Begins to connect and returns at once (`srt_connect` on a non-blocking socket). The socket stays non-blocking.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect), without those that come from the network: [`Connecting::finish`] has them.
+    pub fn start_connect(&self, addr: SocketAddr) -> Result<Connecting> {
+        let socket = self.prepare(self.local)?;
+        set_blocking_mode(socket.raw.id(), Mode::NonBlocking)?;
+        call_connect(&socket, addr)?;
+        Ok(Connecting { socket })
+    }
+
+    /// Connects to a peer that calls this side at the same time (`srt_rendezvous`), and waits for it. Both sides name their
+    /// own address, which replaces that of [`bind`](Self::bind), and the other's.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn rendezvous(&self, local: SocketAddr, remote: SocketAddr) -> Result<SrtSocket> {
+        let socket = self.prepare(None)?;
+        set_blocking_mode(socket.raw.id(), Mode::Blocking)?;
+        call_rendezvous(&socket, local, remote).map_err(|error| explain(socket.raw.id(), error))?;
+        set_blocking_mode(socket.raw.id(), self.mode)?;
+        Ok(socket)
+    }
+
+    /// Begins a rendezvous and returns at once. The socket stays non-blocking.
+    ///
+    /// # Errors
+    /// As [`start_connect`](Self::start_connect).
+    pub fn start_rendezvous(&self, local: SocketAddr, remote: SocketAddr) -> Result<Connecting> {
+        let socket = self.prepare(None)?;
+        set_blocking_mode(socket.raw.id(), Mode::NonBlocking)?;
+        call_rendezvous(&socket, local, remote)?;
+        Ok(Connecting { socket })
+    }
+
+    /// A socket with all options, bound if `local` says so.
+    fn prepare(&self, local: Option<SocketAddr>) -> Result<SrtSocket> {
+        let socket = SrtSocket {
+            raw: OwnedSocket::create()?,
+        };
+        self.options.apply(socket.raw.id(), Stage::BeforeBind)?;
+        if let Some(local) = local {
+            bind(socket.raw.id(), local)?;
+        }
+        self.options.apply(socket.raw.id(), Stage::BeforeConnect)?;
+        Ok(socket)
+    }
+}
+
+/// A connection on its way, without waiting.
+///
+/// ```text
+/// start_connect ──> Connecting ──finish──> Progress::Pending(Connecting)    nothing yet: wait for writable, or an error
+///                                     ├──> Progress::Connected(SrtSocket)
+///                                     └──> Err                              refused, timed out, closed
+/// ```
+///
+/// In an epoll it becomes writable when it is connected, and raises an error when it failed. Dropping it gives up.
+#[derive(Debug)]
+pub struct Connecting {
+    socket: SrtSocket,
+}
+
+/// What [`Connecting::finish`] found.
+#[derive(Debug)]
+pub enum Progress {
+    /// The connection is there; the socket is non-blocking.
+    Connected(SrtSocket),
+    /// Nobody has answered yet.
+    Pending(Connecting),
+}
+
+impl sealed::Sealed for Connecting {}
+
+impl AsSrtSocket for Connecting {
+    fn socket_id(&self) -> SocketId {
+        self.id()
+    }
+}
+
+impl Connecting {
+    /// The socket's id, which it keeps when it is connected.
+    #[must_use]
+    pub fn id(&self) -> SocketId {
+        self.socket.id()
+    }
+
+    /// Where the attempt is: [`Connecting`](SocketState::Connecting), [`Connected`](SocketState::Connected), or
+    /// [`Broken`](SocketState::Broken) when it failed.
+    #[must_use]
+    pub fn state(&self) -> SocketState {
+        self.socket.state()
+    }
+
+    /// The address and port that the socket is bound to.
+    ///
+    /// # Errors
+    /// When the socket is closed.
+    pub fn local_addr(&self) -> Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Looks how the attempt went, without waiting.
+    ///
+    /// # Errors
+    /// [`ConnectionRejected`](ErrorKind::ConnectionRejected), whose [`reject_reason`](Error::reject_reason) says why;
+    /// [`TimedOut`](ErrorKind::TimedOut) when nobody answered in time.
+    pub fn finish(self) -> Result<Progress> {
+        match self.state() {
+            SocketState::Connected => Ok(Progress::Connected(self.socket)),
+            SocketState::Connecting => Ok(Progress::Pending(self)),
+            _ => Err(failure(self.socket.raw.id())),
+        }
+    }
+}
+
+/// The error of a non-blocking attempt that failed: libsrt has only the reason left.
+fn failure(id: SRTSOCKET) -> Error {
+    const OPERATION: &str = "srt_connect";
+    match reject_reason(id) {
+        Some(RejectReason::TIMEOUT) => Error::new(
+            SRT_ERRNO::SRT_ENOSERVER,
+            OPERATION,
+            "nobody answered within the connect timeout",
+        ),
+        Some(reason) => {
+            Error::new(SRT_ERRNO::SRT_ECONNREJ, OPERATION, "connection refused").with_reject_reason(reason)
+        }
+        None => Error::new(
+            SRT_ERRNO::SRT_ECONNLOST,
+            OPERATION,
+            "the connection was lost again, or the socket closed",
+        ),
+    }
+}
+
+/// Adds the reason to the error of a blocking attempt.
+fn explain(id: SRTSOCKET, error: Error) -> Error {
+    match reject_reason(id) {
+        Some(reason) if error.kind() == ErrorKind::ConnectionRejected => error.with_reject_reason(reason),
+        _ => error,
+    }
+}
+
+fn reject_reason(id: SRTSOCKET) -> Option<RejectReason> {
+    // SAFETY: srt_getrejectreason takes any number.
+    let reason = unsafe { libsrt_sys::srt_getrejectreason(id) };
+    (reason != SRT_REJECT_REASON::SRT_REJ_UNKNOWN.0.cast_signed()).then(|| RejectReason::from_raw(reason))
+}
+
+/// Binds a socket (`srt_bind`). An IPv6 wildcard takes IPv4 as well unless `SRTO_IPV6ONLY` was set: libsrt wants it said.
+pub(crate) fn bind(id: SRTSOCKET, local: SocketAddr) -> Result<()> {
+    settle_ipv6_only(id, local)?;
+    ffi::with_sockaddr(local, |addr, len| {
+        // SAFETY: `with_sockaddr` passes a valid address of that length, alive during the call.
+        ffi::check("srt_bind", unsafe { libsrt_sys::srt_bind(id, addr, len) })
+    })
+    .map(drop)
+}
+
+fn settle_ipv6_only(id: SRTSOCKET, local: SocketAddr) -> Result<()> {
+    let wildcard = local.is_ipv6() && local.ip().is_unspecified();
+    let unset = || ffi::socket_flag::<i32>(id, SRT_SOCKOPT::SRTO_IPV6ONLY).map(|value| value < 0);
+    if wildcard && unset()? {
+        ffi::set_socket_flag(id, SRT_SOCKOPT::SRTO_IPV6ONLY, &0_i32)?;
+    }
+    Ok(())
+}
+
+fn call_connect(socket: &SrtSocket, addr: SocketAddr) -> Result<()> {
+    ffi::with_sockaddr(addr, |addr, len| {
+        // SAFETY: `with_sockaddr` passes a valid address of that length, alive during the call.
+        ffi::check("srt_connect", unsafe {
+            libsrt_sys::srt_connect(socket.raw.id(), addr, len)
+        })
+    })
+    .map(drop)
+}
+
+fn call_rendezvous(socket: &SrtSocket, local: SocketAddr, remote: SocketAddr) -> Result<()> {
+    settle_ipv6_only(socket.raw.id(), local)?;
+    ffi::with_sockaddr(local, |local, local_len| {
+        ffi::with_sockaddr(remote, |remote, remote_len| {
+            // SAFETY: `with_sockaddr` passes valid addresses of these lengths, alive during the call.
+            ffi::check("srt_rendezvous", unsafe {
+                libsrt_sys::srt_rendezvous(socket.raw.id(), local, local_len, remote, remote_len)
+            })
+        })
+    })
+    .map(drop)
+}
+
+/// Resolves, and tries each address until one works; the error is that of the last.
+pub(crate) fn first_that_works<T>(
+    addr: impl ToSocketAddrs,
+    mut attempt: impl FnMut(SocketAddr) -> Result<T>,
+) -> Result<T> {
+    let mut last = Error::invalid_input("resolve", "the name has no address");
+    for addr in addr.to_socket_addrs().map_err(|error| unresolved(&error))? {
+        match attempt(addr) {
+            Ok(done) => return Ok(done),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn unresolved(error: &io::Error) -> Error {
+    Error::invalid_input("resolve", "not an address and port, or the name does not resolve")
+        .with_os_errno(error.raw_os_error().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_address_is_tried_until_one_works() {
+        let addrs: [SocketAddr; 3] = [1, 2, 3].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let mut tried = Vec::new();
+        let won = first_that_works(&addrs[..], |addr| {
+            tried.push(addr.port());
+            if addr.port() == 2 {
+                Ok(addr)
+            } else {
+                Err(Error::invalid_input("test", "no"))
+            }
+        });
+        assert_eq!((won, tried), (Ok(addrs[1]), vec![1, 2]));
+    }
+
+    #[test]
+    fn without_an_address_the_error_says_so() {
+        let none = first_that_works(&[][..], |_| Ok(())).expect_err("there is nothing to connect to");
+        assert_eq!(none.kind(), ErrorKind::InvalidInput);
+        let bad = first_that_works("no port here", |_| Ok(())).expect_err("that is no address");
+        assert!(bad.to_string().contains("address and port"), "{bad}");
+    }
+}
