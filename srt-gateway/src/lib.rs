@@ -3,6 +3,18 @@
 //! `ARCHITECTURE.md` at the root of the repository draws the modules, the way of a packet and the way of a decision.
 #![forbid(unsafe_code)]
 
+mod access;
+pub mod cli;
 pub mod config;
+mod control;
 pub mod data;
+mod gateway;
+mod io;
+mod names;
+pub mod telemetry;
 pub mod ts;
+
+pub use access::Scope;
+pub use control::{PortError, StreamStatus};
+pub use gateway::{Gateway, Listening, StartError};
+pub use names::{Role, SessionId, StreamName};

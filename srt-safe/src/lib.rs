@@ -5,6 +5,7 @@ mod epoll;
 mod error;
 mod ffi;
 mod file;
+mod handshake;
 mod init;
 mod listener;
 pub mod log;
@@ -15,11 +16,13 @@ mod stats;
 mod stream_id;
 mod trampoline;
 mod transfer;
+mod version;
 
 pub use access::{AccessControl, AccessCounts, AccessRequest, Admission, Verdict};
 pub use connect::{Connecting, Progress, SrtSocketBuilder};
 pub use epoll::{Epoll, Event, Events, EventsIter, Interest, Registry, Trigger, Waker};
 pub use error::{Error, ErrorCode, ErrorKind, Result};
+pub use handshake::CallerHandshake;
 pub use listener::{Incoming, SrtListener, SrtListenerBuilder};
 pub use options::{
     AfterConnect, Arq, Congestion, CryptoMode, FecLayout, FilterError, InputBandwidth, InvalidPassphrase,
@@ -32,3 +35,4 @@ pub use socket::{AsSrtSocket, SocketId, SocketState, SrtSocket};
 pub use stats::{Buffer, Counters, Delta, Link, Stats, StatsAccumulator, Traffic};
 pub use stream_id::{Fields, Mode, StreamId, StreamIdBuilder, StreamIdError};
 pub use transfer::{DeliveryOrder, MessageInfo, MessageOptions, SourceTime, Unsent};
+pub use version::{library_crypto, library_edits, library_version};

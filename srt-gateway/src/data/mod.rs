@@ -10,6 +10,7 @@
 
 mod ring;
 mod shim;
+mod stream;
 mod wake;
 
 #[cfg(test)]
@@ -20,4 +21,5 @@ pub use ring::{
     Batch, Counters, Cursor, MessageOutcome, MessageSizeError, ReadOutcome, Ring, Seq, StartAt, Writer,
 };
 pub use shim::MESSAGE_MAX;
+pub use stream::Stream;
 pub use wake::WakeFlag;

@@ -151,7 +151,7 @@ fn only_the_indicator_tells_a_keyframe_in_scrambled_video() {
     let mut announced = mux.announced_keyframe();
     idr[3] |= 0x80;
     announced[3] |= 0x80;
-    assert_eq!(start_points(&[pat, pmt, idr]), []);
+    assert_eq!(start_points(&[pat, pmt, idr]), Vec::<u64>::new());
     assert_eq!(start_points(&[pat, pmt, announced]), [0]);
 }
 

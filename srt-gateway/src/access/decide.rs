@@ -1,0 +1,341 @@
+//! The decision on a caller: a pure function of the port, the streamid, the address and the streams as they are.
+
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use srt_safe::{
+    CallerHandshake, Passphrase, RejectCode, RejectReason, SrtVersion, StreamIdError, log::EncryptionFault,
+};
+
+use super::{Ask, AskMode, Directory, PortPolicy, Scope};
+use crate::{
+    config::PortKind,
+    names::{Role, StreamName},
+};
+
+/// Who knocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller<'a> {
+    pub(crate) peer: SocketAddr,
+    pub(crate) streamid: &'a [u8],
+    /// What it says of itself, where libsrt lets us see it.
+    pub(crate) handshake: Option<CallerHandshake>,
+}
+
+/// The answer.
+#[derive(Debug)]
+pub(crate) enum Decision {
+    Admit(Grant),
+    Refuse(Why),
+}
+
+/// What a caller gets.
+#[derive(Debug)]
+pub(crate) struct Grant {
+    pub(crate) role: Role,
+    pub(crate) stream: StreamName,
+    /// The passphrase that this caller must have; None: none.
+    pub(crate) passphrase: Option<Passphrase>,
+}
+
+/// Why a caller is refused. [`Display`](fmt::Display) is the sentence for the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    BadStreamId(StreamIdError),
+    StreamIdNotText,
+    BidirectionalMode,
+    AddressNotAllowed,
+    NameMissing {
+        port: String,
+    },
+    ModeMissing {
+        port: String,
+    },
+    WrongMode {
+        port: String,
+        asked: Role,
+    },
+    OtherStream {
+        asked: StreamName,
+        served: StreamName,
+        exists: bool,
+    },
+    UnknownStream(StreamName),
+    NoSource(StreamName),
+    HasPublisher(StreamName),
+    StreamFull {
+        stream: StreamName,
+        max: u32,
+    },
+    PortFull {
+        max: u32,
+    },
+    LatencyTooLong {
+        offered: Duration,
+        max: Duration,
+    },
+    OtherVersion {
+        required: SrtVersion,
+        offered: SrtVersion,
+    },
+    WrongPassphrase {
+        role: Role,
+        stream: StreamName,
+    },
+    NoPassphrase {
+        role: Role,
+        stream: StreamName,
+    },
+    UnexpectedPassphrase {
+        role: Role,
+        stream: StreamName,
+    },
+    OtherCryptoMode,
+}
+
+impl Why {
+    /// A handshake that libsrt ended over encryption.
+    pub(crate) fn of_encryption(fault: EncryptionFault, grant: Grant) -> Self {
+        let Grant {
+            role,
+            stream,
+            passphrase,
+        } = grant;
+        match (fault, passphrase) {
+            (EncryptionFault::CryptoMode, _) => Self::OtherCryptoMode,
+            (EncryptionFault::Missing, Some(_)) => Self::NoPassphrase { role, stream },
+            (_, Some(_)) => Self::WrongPassphrase { role, stream },
+            (_, None) => Self::UnexpectedPassphrase { role, stream },
+        }
+    }
+
+    /// What the caller is told: libsrt's own reason where it was libsrt that refused.
+    pub(crate) fn code(&self) -> RejectReason {
+        let code = match self {
+            Self::BadStreamId(_)
+            | Self::StreamIdNotText
+            | Self::NameMissing { .. }
+            | Self::ModeMissing { .. }
+            | Self::LatencyTooLong { .. } => RejectCode::BAD_REQUEST,
+            Self::AddressNotAllowed | Self::OtherStream { exists: true, .. } => RejectCode::FORBIDDEN,
+            Self::BidirectionalMode | Self::WrongMode { .. } => RejectCode::BAD_MODE,
+            Self::OtherStream { exists: false, .. } | Self::UnknownStream(_) | Self::NoSource(_) => {
+                RejectCode::NOT_FOUND
+            }
+            Self::HasPublisher(_) => RejectCode::CONFLICT,
+            Self::StreamFull { .. } | Self::PortFull { .. } => RejectCode::OVERLOAD,
+            Self::OtherVersion { .. } => RejectCode::VERSION,
+            Self::WrongPassphrase { .. } => return RejectReason::BAD_SECRET,
+            Self::NoPassphrase { .. } | Self::UnexpectedPassphrase { .. } => return RejectReason::UNSECURE,
+            Self::OtherCryptoMode => return RejectReason::CRYPTO,
+        };
+        code.into()
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadStreamId(error) => write!(f, "the streamid cannot be read: {error}"),
+            Self::StreamIdNotText => f.write_str("the streamid is not UTF-8 text"),
+            Self::BidirectionalMode => f.write_str(
+                "m=bidirectional is not served: connect once with m=publish and once with m=request",
+            ),
+            Self::AddressNotAllowed => {
+                f.write_str("the address is not let in by allow and deny of this port")
+            }
+            Self::NameMissing { port } => write!(
+                f,
+                "{port} serves many streams, so the streamid must name one: r=NAME in \"#!::r=NAME,m=publish\""
+            ),
+            Self::ModeMissing { port } => write!(
+                f,
+                "{port} both publishes and plays, so the streamid must say which: m=publish to send, m=request to receive"
+            ),
+            Self::WrongMode { port, asked } => match asked {
+                Role::Publisher => write!(
+                    f,
+                    "m=publish, but {port} only plays: publish on an srt or srt_publish port"
+                ),
+                Role::Viewer => write!(
+                    f,
+                    "m=request, but {port} only publishes: play from an srt or srt_play port"
+                ),
+            },
+            Self::OtherStream { asked, served, .. } => {
+                write!(
+                    f,
+                    "the streamid asks for {asked:?}, but the port serves {served:?} only"
+                )
+            }
+            Self::UnknownStream(name) => write!(
+                f,
+                "no stream is named {name:?}: add [streams.{name:?}] to the configuration, or set accept_unknown = true \
+                 in [streams_default]"
+            ),
+            Self::NoSource(name) => write!(
+                f,
+                "nobody publishes {name:?}, and on_source_lost = 0 lets no viewer wait"
+            ),
+            Self::HasPublisher(name) => write!(
+                f,
+                "{name:?} has a publisher already (duplicate_publisher = \"reject\")"
+            ),
+            Self::StreamFull { stream, max } => write!(f, "{stream:?} has max_viewers = {max} already"),
+            Self::OtherVersion { required, offered } => {
+                write!(
+                    f,
+                    "the caller has SRT {offered}, and version = {required} of this port demands exactly that"
+                )
+            }
+            Self::WrongPassphrase { role, stream } => {
+                write!(
+                    f,
+                    "the {role} of {stream:?} has another passphrase than is configured for it"
+                )
+            }
+            Self::NoPassphrase { role, stream } => {
+                write!(
+                    f,
+                    "the {role} of {stream:?} has no passphrase, and the configuration demands one"
+                )
+            }
+            Self::UnexpectedPassphrase { role, stream } => write!(
+                f,
+                "the {role} of {stream:?} has a passphrase and the configuration has none: set one, or take the caller's away"
+            ),
+            Self::OtherCryptoMode => {
+                f.write_str("the caller wants another crypto mode than crypto_mode of this port")
+            }
+            Self::PortFull { max } => write!(f, "the port has max_connections = {max} already"),
+            Self::LatencyTooLong { offered, max } => {
+                write!(
+                    f,
+                    "latency {} ms is above max_latency = {} ms",
+                    offered.as_millis(),
+                    max.as_millis()
+                )
+            }
+        }
+    }
+}
+
+/// Decides on a caller.
+///
+/// | port | name (`r=`) | mode (`m=`) |
+/// |---|---|---|
+/// | global `srt` | required | required |
+/// | global `srt_publish`, `srt_play` | required | known; the other one is refused |
+/// | local `srt` | optional | required |
+/// | local `srt_publish`, `srt_play` | optional | known; the other one is refused |
+pub(crate) fn decide(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Decision {
+    match grant(port, directory, caller) {
+        Ok(grant) => Decision::Admit(grant),
+        Err(why) => Decision::Refuse(why),
+    }
+}
+
+fn grant(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Result<Grant, Why> {
+    if !port.admits(caller.peer.ip()) {
+        return Err(Why::AddressNotAllowed);
+    }
+    let ask = Ask::read(caller.streamid)?;
+    let stream = stream_for(port, directory, &ask)?;
+    let role = role_for(port, &ask)?;
+    if port.is_full() {
+        return Err(Why::PortFull {
+            max: port.max_connections,
+        });
+    }
+    let entry = directory.streams.get(&stream).cloned();
+    let policy = match (&entry, &directory.unknown) {
+        (Some(entry), _) => Arc::clone(&entry.policy),
+        (None, Some(unknown)) => Arc::clone(unknown),
+        (None, None) => return Err(Why::UnknownStream(stream)),
+    };
+    if let Some(handshake) = caller.handshake {
+        check_handshake(port, role, handshake)?;
+    }
+    let has_source = entry.as_ref().is_some_and(|entry| entry.stream.has_source());
+    let viewers = entry.as_ref().map_or(0, |entry| entry.stream.viewers());
+    let own_passphrase = match role {
+        Role::Publisher if has_source => return Err(Why::HasPublisher(stream)),
+        Role::Viewer if !has_source && policy.on_source_lost.is_zero() => return Err(Why::NoSource(stream)),
+        Role::Viewer if policy.max_viewers > 0 && viewers >= policy.max_viewers => {
+            return Err(Why::StreamFull {
+                stream,
+                max: policy.max_viewers,
+            });
+        }
+        Role::Publisher => &policy.publish_passphrase,
+        Role::Viewer => &policy.play_passphrase,
+    };
+    // A stream's own port has been given its passphrase on purpose; a shared one serves each stream by the stream's.
+    let passphrase = match port.scope {
+        Scope::Global => own_passphrase.as_ref().or(port.passphrase.as_ref()),
+        Scope::Stream(_) => port.passphrase.as_ref().or(own_passphrase.as_ref()),
+    };
+    Ok(Grant {
+        role,
+        stream,
+        passphrase: passphrase.cloned(),
+    })
+}
+
+/// What a caller asks for that the port's settings do not allow.
+fn check_handshake(port: &PortPolicy, role: Role, caller: CallerHandshake) -> Result<(), Why> {
+    let offered = match role {
+        Role::Publisher => caller.send_latency,
+        Role::Viewer => caller.receive_latency,
+    };
+    if offered > port.max_latency {
+        return Err(Why::LatencyTooLong {
+            offered,
+            max: port.max_latency,
+        });
+    }
+    match port.version {
+        Some(required) if required != caller.version => Err(Why::OtherVersion {
+            required,
+            offered: caller.version,
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn stream_for(port: &PortPolicy, directory: &Directory, ask: &Ask) -> Result<StreamName, Why> {
+    match (&port.scope, &ask.stream) {
+        (Scope::Global, Some(asked)) => Ok(asked.clone()),
+        (Scope::Global, None) => Err(Why::NameMissing {
+            port: port.to_string(),
+        }),
+        (Scope::Stream(served), None) => Ok(served.clone()),
+        (Scope::Stream(served), Some(asked)) if asked == served => Ok(served.clone()),
+        (Scope::Stream(served), Some(asked)) => Err(Why::OtherStream {
+            asked: asked.clone(),
+            served: served.clone(),
+            exists: directory.streams.contains_key(asked),
+        }),
+    }
+}
+
+fn role_for(port: &PortPolicy, ask: &Ask) -> Result<Role, Why> {
+    let asked = ask.mode.map(|mode| match mode {
+        AskMode::Publish => Role::Publisher,
+        AskMode::Request => Role::Viewer,
+    });
+    let served = match port.kind {
+        PortKind::Both => None,
+        PortKind::Publish => Some(Role::Publisher),
+        PortKind::Play => Some(Role::Viewer),
+    };
+    match (served, asked) {
+        (None, None) => Err(Why::ModeMissing {
+            port: port.to_string(),
+        }),
+        (Some(served), Some(asked)) if served != asked => Err(Why::WrongMode {
+            port: port.to_string(),
+            asked,
+        }),
+        (Some(role), _) | (None, Some(role)) => Ok(role),
+    }
+}

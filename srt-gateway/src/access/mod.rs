@@ -1,0 +1,17 @@
+//! Who may connect, as what, to which stream.
+//!
+//! `streamid` reads what a caller asks for, `decide` answers from what it is given (a pure function), `gate` asks it from
+//! libsrt's listen callback over a snapshot of the registry. No I/O happens here, and nothing waits.
+
+mod decide;
+mod gate;
+mod policy;
+mod streamid;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use decide::{Caller, Decision, Grant, Why, decide};
+pub(crate) use gate::{Gate, Refused};
+pub use policy::Scope;
+pub(crate) use policy::{Directory, Entry, PortPolicy, StreamPolicy};
+pub(crate) use streamid::{Ask, AskMode};

@@ -1,0 +1,114 @@
+//! What access decides from: the ports, and a snapshot of the streams. Made by control, read by listen callbacks.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use ipnet::IpNet;
+use srt_safe::{Options, Passphrase, SrtVersion};
+
+use crate::{config::PortKind, data::Stream, names::StreamName};
+
+/// Whose port it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Everybody's: the streamid names the stream.
+    Global,
+    /// One stream's.
+    Stream(StreamName),
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Global => f.write_str("all streams"),
+            Self::Stream(name) => name.fmt(f),
+        }
+    }
+}
+
+/// A listening port.
+#[derive(Debug)]
+pub(crate) struct PortPolicy {
+    pub(crate) scope: Scope,
+    pub(crate) kind: PortKind,
+    /// As written in the configuration; the bound address is the listener's.
+    pub(crate) addr: SocketAddr,
+    /// The port's own passphrase; already among the listener's options.
+    pub(crate) passphrase: Option<Passphrase>,
+    pub(crate) max_latency: Duration,
+    /// Exactly this SRT version is required of a caller.
+    pub(crate) version: Option<SrtVersion>,
+    pub(crate) data_timeout: Option<Duration>,
+    pub(crate) allow: Vec<IpNet>,
+    pub(crate) deny: Vec<IpNet>,
+    /// 0: any number.
+    pub(crate) max_connections: u32,
+    /// Sessions that came in by this port and are open.
+    pub(crate) connections: AtomicU32,
+}
+
+impl PortPolicy {
+    /// Whether `allow` and `deny` let an address in: `deny` first, an empty `allow` means everyone.
+    pub(crate) fn admits(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        let within = |nets: &[IpNet]| nets.iter().any(|net| net.contains(&peer));
+        !within(&self.deny) && (self.allow.is_empty() || within(&self.allow))
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.max_connections > 0 && self.connections.load(Relaxed) >= self.max_connections
+    }
+}
+
+/// `srt_publish port 9002 of live/cam1`: for people.
+impl fmt::Display for PortPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} port {}", self.kind.key(), self.addr.port())?;
+        match &self.scope {
+            Scope::Global => Ok(()),
+            Scope::Stream(stream) => write!(f, " of {stream}"),
+        }
+    }
+}
+
+/// What holds for a stream whatever the port.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct StreamPolicy {
+    pub(crate) publish_passphrase: Option<Passphrase>,
+    pub(crate) play_passphrase: Option<Passphrase>,
+    /// 0: any number.
+    pub(crate) max_viewers: u32,
+    /// How long viewers wait for a source; zero: not at all.
+    pub(crate) on_source_lost: Duration,
+}
+
+/// A stream in the directory.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) stream: Arc<Stream>,
+    pub(crate) policy: Arc<StreamPolicy>,
+}
+
+/// The streams as they are now. Never changed: control puts a new one in its place.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Directory {
+    pub(crate) streams: HashMap<StreamName, Entry>,
+    /// What holds for a stream that no table names; None: such a stream is refused.
+    pub(crate) unknown: Option<Arc<StreamPolicy>>,
+}
+
+/// Settings of one connection that differ from its listener's.
+pub(crate) fn connection_options(passphrase: Option<&Passphrase>) -> Options {
+    match passphrase {
+        Some(passphrase) => Options::new().passphrase(passphrase.clone()),
+        None => Options::new(),
+    }
+}

@@ -1,0 +1,353 @@
+//! The decision, cell by cell.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicU32},
+    time::Duration,
+};
+
+use srt_safe::{CallerHandshake, Passphrase};
+
+use super::{Caller, Decision, Directory, Entry, Grant, PortPolicy, Scope, StreamPolicy, Why, decide};
+use crate::{
+    config::PortKind,
+    data::Stream,
+    names::{Role, SessionId, StreamName},
+};
+
+fn port(scope: Option<&str>, kind: PortKind) -> PortPolicy {
+    PortPolicy {
+        scope: scope.map_or(Scope::Global, |name| Scope::Stream(StreamName::new(name))),
+        kind,
+        addr: "127.0.0.1:9998".parse().unwrap(),
+        passphrase: None,
+        max_latency: Duration::from_secs(10),
+        version: None,
+        data_timeout: None,
+        allow: Vec::new(),
+        deny: Vec::new(),
+        max_connections: 0,
+        connections: AtomicU32::new(0),
+    }
+}
+
+fn stream_policy() -> StreamPolicy {
+    StreamPolicy {
+        publish_passphrase: None,
+        play_passphrase: None,
+        max_viewers: 0,
+        on_source_lost: Duration::from_secs(10),
+    }
+}
+
+/// A directory with these streams; unknown names are refused.
+fn directory(streams: &[(&str, StreamPolicy)]) -> Directory {
+    let entry = |(name, policy): &(&str, StreamPolicy)| {
+        let name = StreamName::new(*name);
+        let stream = Stream::new(name.clone(), 1 << 20, 1);
+        (
+            name,
+            Entry {
+                stream,
+                policy: Arc::new(policy.clone()),
+            },
+        )
+    };
+    Directory {
+        streams: streams.iter().map(entry).collect::<HashMap<_, _>>(),
+        unknown: None,
+    }
+}
+
+fn knock(port: &PortPolicy, directory: &Directory, streamid: &str) -> Decision {
+    let peer: SocketAddr = "127.0.0.1:4000".parse().unwrap();
+    decide(
+        port,
+        directory,
+        Caller {
+            peer,
+            streamid: streamid.as_bytes(),
+            handshake: None,
+        },
+    )
+}
+
+fn admitted(port: &PortPolicy, directory: &Directory, streamid: &str) -> Grant {
+    match knock(port, directory, streamid) {
+        Decision::Admit(grant) => grant,
+        Decision::Refuse(why) => panic!("{streamid:?} on {port}: refused: {why}"),
+    }
+}
+
+fn refused(port: &PortPolicy, directory: &Directory, streamid: &str) -> (i32, Why) {
+    match knock(port, directory, streamid) {
+        Decision::Admit(grant) => panic!("{streamid:?} on {port}: admitted: {grant:?}"),
+        Decision::Refuse(why) => (why.code().value(), why),
+    }
+}
+
+#[test]
+fn what_each_kind_of_port_requires() {
+    let cam1 = directory(&[("live/cam1", stream_policy())]);
+    let (publish, play) = (Ok(Role::Publisher), Ok(Role::Viewer));
+    let global = None;
+    let local = Some("live/cam1");
+    let cells = [
+        (global, PortKind::Both, "#!::r=live/cam1,m=publish", publish),
+        (global, PortKind::Both, "#!::r=live/cam1,m=request", play),
+        (global, PortKind::Both, "#!::r=live/cam1", Err(1400)),
+        (global, PortKind::Both, "live/cam1", Err(1400)),
+        (global, PortKind::Both, "#!::m=publish", Err(1400)),
+        (global, PortKind::Both, "", Err(1400)),
+        (
+            global,
+            PortKind::Both,
+            "#!::r=live/cam1,m=bidirectional",
+            Err(1405),
+        ),
+        (global, PortKind::Both, "#!::r=other,m=publish", Err(1404)),
+        (global, PortKind::Publish, "#!::r=live/cam1", publish),
+        (global, PortKind::Publish, "live/cam1", publish),
+        (global, PortKind::Publish, "#!::r=live/cam1,m=publish", publish),
+        (global, PortKind::Publish, "#!::r=live/cam1,m=request", Err(1405)),
+        (global, PortKind::Publish, "", Err(1400)),
+        (global, PortKind::Play, "#!::r=live/cam1", play),
+        (global, PortKind::Play, "live/cam1", play),
+        (global, PortKind::Play, "#!::r=live/cam1,m=publish", Err(1405)),
+        (global, PortKind::Play, "#!::m=request", Err(1400)),
+        (local, PortKind::Both, "#!::m=publish", publish),
+        (local, PortKind::Both, "#!::m=request", play),
+        (local, PortKind::Both, "#!::r=live/cam1,m=request", play),
+        (local, PortKind::Both, "", Err(1400)),
+        (local, PortKind::Both, "live/cam1", Err(1400)),
+        (local, PortKind::Publish, "", publish),
+        (local, PortKind::Publish, "#!::m=publish", publish),
+        (local, PortKind::Publish, "live/cam1", publish),
+        (local, PortKind::Publish, "#!::m=request", Err(1405)),
+        (local, PortKind::Publish, "#!::r=other", Err(1404)),
+        (local, PortKind::Play, "", play),
+        (local, PortKind::Play, "#!::r=live/cam1,m=request", play),
+        (local, PortKind::Play, "#!::m=publish", Err(1405)),
+        (local, PortKind::Play, "other", Err(1404)),
+    ];
+    for (scope, kind, streamid, expected) in cells {
+        let port = port(scope, kind);
+        let got = match knock(&port, &cam1, streamid) {
+            Decision::Admit(grant) => {
+                assert_eq!(grant.stream.as_str(), "live/cam1");
+                Ok(grant.role)
+            }
+            Decision::Refuse(why) => Err(why.code().value()),
+        };
+        assert_eq!(got, expected, "{streamid:?} on {port}");
+    }
+}
+
+#[test]
+fn another_stream_on_a_local_port_is_forbidden_if_it_is_there_and_not_found_if_it_is_not() {
+    let both = directory(&[("a", stream_policy()), ("b", stream_policy())]);
+    let of_a = port(Some("a"), PortKind::Publish);
+    assert_eq!(refused(&of_a, &both, "#!::r=b").0, 1403);
+    assert_eq!(refused(&of_a, &both, "#!::r=c").0, 1404);
+}
+
+#[test]
+fn streamids_that_urls_have_changed_are_read_as_they_were_meant() {
+    let streams = directory(&[("live/cam1", stream_policy())]);
+    let global = port(None, PortKind::Both);
+    for streamid in [
+        "%23!::r=live/cam1,m=publish",
+        "!::r=live/cam1,m=publish",
+        "%23%21%3A%3Ar%3Dlive%2Fcam1%2Cm%3Dpublish",
+    ] {
+        let grant = admitted(&global, &streams, streamid);
+        assert_eq!(
+            (grant.role, grant.stream.as_str()),
+            (Role::Publisher, "live/cam1"),
+            "{streamid}"
+        );
+    }
+    assert_eq!(
+        admitted(&port(None, PortKind::Play), &streams, "live%2Fcam1")
+            .stream
+            .as_str(),
+        "live/cam1"
+    );
+}
+
+#[test]
+fn unknown_streams_are_admitted_only_where_the_configuration_says_so() {
+    let mut none = directory(&[]);
+    let global = port(None, PortKind::Publish);
+    let (code, why) = refused(&global, &none, "x");
+    assert_eq!(code, 1404);
+    assert!(why.to_string().contains("accept_unknown"), "{why}");
+    none.unknown = Some(Arc::new(stream_policy()));
+    assert_eq!(admitted(&global, &none, "x").stream.as_str(), "x");
+}
+
+#[test]
+fn a_second_publisher_conflicts_and_a_viewer_needs_a_source_or_patience() {
+    let streams = directory(&[
+        ("patient", stream_policy()),
+        (
+            "strict",
+            StreamPolicy {
+                on_source_lost: Duration::ZERO,
+                ..stream_policy()
+            },
+        ),
+    ]);
+    let (publish, play) = (port(None, PortKind::Publish), port(None, PortKind::Play));
+    assert_eq!(refused(&play, &streams, "strict").0, 1404);
+    assert_eq!(admitted(&play, &streams, "patient").role, Role::Viewer);
+
+    let strict = &streams.streams[&StreamName::new("strict")].stream;
+    let writer = strict.claim_source(SessionId(1)).unwrap();
+    assert_eq!(refused(&publish, &streams, "strict").0, 1409);
+    assert_eq!(admitted(&play, &streams, "strict").role, Role::Viewer);
+    strict.release_source(writer);
+    assert_eq!(admitted(&publish, &streams, "strict").role, Role::Publisher);
+}
+
+#[test]
+fn limits_refuse_with_overload() {
+    let streams = directory(&[(
+        "a",
+        StreamPolicy {
+            max_viewers: 1,
+            ..stream_policy()
+        },
+    )]);
+    let play = port(None, PortKind::Play);
+    streams.streams[&StreamName::new("a")].stream.add_viewer(0);
+    assert_eq!(refused(&play, &streams, "a").0, 1402);
+
+    let mut publish = port(None, PortKind::Publish);
+    publish.max_connections = 1;
+    assert_eq!(admitted(&publish, &streams, "a").role, Role::Publisher);
+    publish.connections = AtomicU32::new(1);
+    assert_eq!(refused(&publish, &streams, "a").0, 1402);
+}
+
+#[test]
+fn the_passphrase_is_the_streams_on_shared_ports_and_the_ports_on_its_own() {
+    let passphrase = |text: &str| Passphrase::new(text).unwrap();
+    let own = StreamPolicy {
+        publish_passphrase: Some(passphrase("of the publisher")),
+        play_passphrase: Some(passphrase("of the viewers")),
+        ..stream_policy()
+    };
+    let streams = directory(&[("a", own), ("b", stream_policy())]);
+    let (mut global, mut local) = (port(None, PortKind::Both), port(Some("a"), PortKind::Both));
+    let of = |port: &PortPolicy, streamid| admitted(port, &streams, streamid).passphrase;
+    assert_eq!(
+        of(&global, "#!::r=a,m=publish"),
+        Some(passphrase("of the publisher"))
+    );
+    assert_eq!(
+        of(&global, "#!::r=a,m=request"),
+        Some(passphrase("of the viewers"))
+    );
+    assert_eq!(of(&global, "#!::r=b,m=request"), None);
+    assert_eq!(of(&local, "#!::m=request"), Some(passphrase("of the viewers")));
+
+    global.passphrase = Some(passphrase("of the global port"));
+    local.passphrase = Some(passphrase("of the local port"));
+    assert_eq!(
+        of(&global, "#!::r=a,m=publish"),
+        Some(passphrase("of the publisher"))
+    );
+    assert_eq!(
+        of(&global, "#!::r=b,m=publish"),
+        Some(passphrase("of the global port"))
+    );
+    assert_eq!(of(&local, "#!::m=publish"), Some(passphrase("of the local port")));
+}
+
+#[test]
+fn addresses_pass_deny_before_allow() {
+    let streams = directory(&[("a", stream_policy())]);
+    let mut publish = port(None, PortKind::Publish);
+    publish.deny = vec!["127.0.0.0/8".parse().unwrap()];
+    assert_eq!(refused(&publish, &streams, "a").0, 1403);
+    publish.allow = publish.deny.clone();
+    assert_eq!(refused(&publish, &streams, "a").0, 1403);
+    publish.deny.clear();
+    assert_eq!(admitted(&publish, &streams, "a").role, Role::Publisher);
+    publish.allow = vec!["10.0.0.0/8".parse().unwrap()];
+    assert_eq!(refused(&publish, &streams, "a").0, 1403);
+}
+
+#[test]
+fn what_the_caller_says_of_itself_is_held_against_the_ports_limits() {
+    let streams = directory(&[("a", stream_policy())]);
+    let mut publish = port(None, PortKind::Publish);
+    publish.max_latency = Duration::from_millis(500);
+    let mut caller = srt_handshake();
+    let ask = |port: &PortPolicy, handshake| {
+        let peer = "127.0.0.1:4000".parse().unwrap();
+        match decide(
+            port,
+            &streams,
+            Caller {
+                peer,
+                streamid: b"a",
+                handshake: Some(handshake),
+            },
+        ) {
+            Decision::Admit(_) => 0,
+            Decision::Refuse(why) => why.code().value(),
+        }
+    };
+    assert_eq!(ask(&publish, caller), 0);
+    // Of a publisher only the latency for what it sends counts.
+    caller.receive_latency = Duration::from_millis(501);
+    assert_eq!(ask(&publish, caller), 0);
+    caller.send_latency = Duration::from_millis(501);
+    assert_eq!(ask(&publish, caller), 1400);
+    caller.send_latency = Duration::from_millis(500);
+    publish.version = Some(srt_safe::SrtVersion::new(1, 5, 6));
+    assert_eq!(ask(&publish, caller), 1505);
+    caller.version = srt_safe::SrtVersion::new(1, 5, 6);
+    assert_eq!(ask(&publish, caller), 0);
+}
+
+fn srt_handshake() -> CallerHandshake {
+    CallerHandshake {
+        version: srt_safe::SrtVersion::new(1, 5, 7),
+        receive_latency: Duration::from_millis(120),
+        send_latency: Duration::from_millis(120),
+        encryption: None,
+    }
+}
+
+#[test]
+fn no_refusal_shows_a_passphrase_and_each_says_what_to_do() {
+    let streams = directory(&[("a", stream_policy())]);
+    for (kind, streamid) in [
+        (PortKind::Both, ""),
+        (PortKind::Both, "#!::m=publish"),
+        (PortKind::Play, "nosuch"),
+    ] {
+        let (_, why) = refused(&port(None, kind), &streams, streamid);
+        let sentence = why.to_string();
+        assert!(sentence.len() > 40 && sentence.is_ascii(), "{sentence}");
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_are_refused() {
+    let streams = directory(&[("a", stream_policy())]);
+    let peer = "127.0.0.1:4000".parse().unwrap();
+    let caller = Caller {
+        peer,
+        streamid: &[0xFF, 0xFE, b'a'],
+        handshake: None,
+    };
+    match decide(&port(None, PortKind::Publish), &streams, caller) {
+        Decision::Refuse(why) => assert_eq!(why, Why::StreamIdNotText),
+        Decision::Admit(grant) => panic!("{grant:?}"),
+    }
+}

@@ -1,0 +1,341 @@
+//! The owner of the registry: one thread that makes streams, opens and ends sessions, and keeps the time of streams
+//! without a source. Everything that changes the registry goes through it; others read the snapshot that it publishes.
+//!
+//! It accepts connections (the decision was made in the listen callback), and it writes the log line of each connection
+//! that is opened, refused or closed. It never sends or receives a message of a stream.
+
+mod ports;
+mod refusals;
+mod registry;
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::Receiver;
+use srt_safe::{ErrorKind, KeyLength, SocketId, SrtSocket, SrtVersion, log::EncryptionFault, opt};
+use tracing::{debug, error, info, warn};
+
+pub use ports::PortError;
+pub(crate) use ports::{Port, open_ports, option_value, passphrase};
+use refusals::Refusals;
+use registry::Session;
+pub(crate) use registry::{Registry, StreamPlan};
+
+use crate::{
+    access::{Grant, PortPolicy, Refused, Why},
+    io::{CloseReason, ClosedSession, IoEvent, Message, Pool, Routes, Seat, Task},
+    names::{Role, SessionId, StreamName},
+    telemetry::SessionCounters,
+    ts::Format,
+};
+
+/// How often streams without a source and unfinished handshakes are looked at.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What control is told to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// End in order, by `Instant` at the latest: the thread ends when all is closed.
+    Shutdown(Instant),
+}
+
+/// What control listens to.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    pub(crate) commands: Receiver<Command>,
+    pub(crate) events: Receiver<IoEvent>,
+    pub(crate) refused: Receiver<Refused>,
+    /// Handshakes that ended over encryption: libsrt tells of them in its log only.
+    pub(crate) faults: Receiver<(SocketId, EncryptionFault)>,
+}
+
+/// The control thread's state.
+#[derive(Debug)]
+pub(crate) struct Control {
+    ports: Vec<Port>,
+    registry: Registry,
+    pool: Pool,
+    routes: Routes,
+    last_session: u64,
+    refusals: Refusals,
+}
+
+/// Whether the thread goes on.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    Go,
+    End,
+}
+
+impl Control {
+    pub(crate) fn new(ports: Vec<Port>, registry: Registry, pool: Pool, routes: Routes) -> Self {
+        Self {
+            ports,
+            registry,
+            pool,
+            routes,
+            last_session: 0,
+            refusals: Refusals::default(),
+        }
+    }
+
+    /// Runs until [`Command::Shutdown`], or until the epoll thread fails.
+    pub(crate) fn run(mut self, inbox: &Inbox) {
+        let ticks = crossbeam_channel::tick(TICK);
+        loop {
+            let next = crossbeam_channel::select! {
+                recv(inbox.commands) -> command => match command {
+                    Ok(Command::Shutdown(deadline)) => {
+                        self.shut_down(deadline, inbox);
+                        Next::End
+                    }
+                    Err(_) => Next::End,
+                },
+                recv(inbox.events) -> event => event.map_or(Next::End, |event| self.io_event(event)),
+                recv(inbox.refused) -> refused => {
+                    if let Ok(refused) = refused {
+                        self.refusals.add(refused, Instant::now());
+                    }
+                    Next::Go
+                }
+                recv(inbox.faults) -> fault => {
+                    if let Ok((socket, fault)) = fault {
+                        self.encryption_fault(socket, fault);
+                    }
+                    Next::Go
+                }
+                recv(ticks) -> _ => {
+                    self.tick(Instant::now());
+                    Next::Go
+                }
+            };
+            if next == Next::End {
+                return;
+            }
+        }
+    }
+
+    fn io_event(&mut self, event: IoEvent) -> Next {
+        match event {
+            IoEvent::Acceptable(listener) => self.accept_all(listener),
+            IoEvent::Closed(closed) => self.closed(&closed, Instant::now()),
+            IoEvent::Format(session, format) => self.log_format(session, format),
+            IoEvent::PollFailed(error) => {
+                error!(%error, "libsrt's epoll failed: the gateway ends, since it would relay nothing any more");
+                return Next::End;
+            }
+        }
+        Next::Go
+    }
+
+    fn log_format(&self, session: SessionId, format: Format) {
+        let Some(Session { stream, peer, .. }) = self.registry.session(session) else {
+            return;
+        };
+        match format {
+            Format::NotTs => warn!(
+                %session, %stream, %peer,
+                "the payload is not MPEG-TS in packets of 188 bytes: relayed as it comes, but a viewer may start anywhere in it"
+            ),
+            _ => debug!(%session, %stream, %peer, ?format, "payload recognised"),
+        }
+    }
+
+    fn accept_all(&mut self, listener: SocketId) {
+        loop {
+            let Some(port) = self.ports.iter().find(|port| port.listener.id() == listener) else {
+                return;
+            };
+            match port.listener.accept() {
+                Ok((socket, peer)) => {
+                    let grant = port.gate.take(socket.id());
+                    let policy = Arc::clone(port.gate.port());
+                    match grant {
+                        Some(grant) => self.open(socket, peer, policy, grant),
+                        None => {
+                            warn!(%peer, port = %policy, "accepted a connection that was never granted: closed");
+                        }
+                    }
+                }
+                Err(error) if error.is_would_block() => return,
+                Err(error) if error.kind() == ErrorKind::InvalidState => return,
+                Err(error) => {
+                    warn!(%error, "accept failed");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Opens a session for an accepted connection.
+    fn open(&mut self, socket: SrtSocket, peer: SocketAddr, port: Arc<PortPolicy>, grant: Grant) {
+        let connection = match Connection::of(&socket) {
+            Ok(connection) => connection,
+            Err(error) => return info!(%peer, port = %port, %error, "closed before it was served"),
+        };
+        if connection.latency > port.max_latency {
+            return info!(
+                role = %grant.role, stream = %grant.stream, %peer, port = %port, code = 1400,
+                "closed: the caller asks for a latency of {} ms, above max_latency = {} ms",
+                connection.latency.as_millis(), port.max_latency.as_millis()
+            );
+        }
+        let now = Instant::now();
+        let stream = self.registry.stream(&grant.stream);
+        self.last_session += 1;
+        let session = SessionId(self.last_session);
+        let task = match grant.role {
+            Role::Viewer => Task::View(self.registry.start_at(&grant.stream)),
+            Role::Publisher => match stream.claim_source(session) {
+                Some(writer) => Task::Publish(writer),
+                // Two publishers knocked at once: both were let in, and the other one was faster.
+                None => {
+                    return info!(
+                        role = %grant.role, stream = %grant.stream, %peer, port = %port, code = 1409,
+                        "closed: the stream has just got another publisher"
+                    );
+                }
+            },
+        };
+        info!(
+            %session, role = %grant.role, stream = %grant.stream, %peer, port = %port,
+            latency_ms = connection.latency.as_millis(), version = %connection.version,
+            encryption = connection.encryption, "connected"
+        );
+        let counters = Arc::new(SessionCounters::default());
+        let worker = self.pool.worker_for(socket.id());
+        port.connections.fetch_add(1, Relaxed);
+        self.registry.add_session(
+            session,
+            Session {
+                role: grant.role,
+                stream: grant.stream,
+                peer,
+                socket: socket.id(),
+                worker,
+                opened: now,
+                port: Arc::clone(&port),
+            },
+        );
+        let data_timeout = port.data_timeout;
+        let seat = Seat {
+            session,
+            socket,
+            stream,
+            data_timeout,
+            counters,
+        };
+        self.pool.send(worker, Message::Start(Box::new(seat), task));
+    }
+
+    fn closed(&mut self, closed: &ClosedSession, now: Instant) {
+        let Some(session) = self.registry.remove_session(closed.session, now) else {
+            return;
+        };
+        session.port.connections.fetch_sub(1, Relaxed);
+        info!(
+            session = %closed.session, role = %closed.role, stream = %session.stream, peer = %session.peer,
+            seconds = now.duration_since(session.opened).as_secs(), totals = %closed.totals,
+            "closed: {}", closed.reason
+        );
+    }
+
+    /// A caller that was granted and failed at the passphrase: it is refused after all.
+    fn encryption_fault(&mut self, socket: SocketId, fault: EncryptionFault) {
+        for port in &self.ports {
+            let Some((peer, grant)) = port.gate.take_with_peer(socket) else {
+                continue;
+            };
+            let why = Why::of_encryption(fault, grant);
+            let streamid = Box::default();
+            let refused = Refused {
+                peer,
+                port: Arc::clone(port.gate.port()),
+                streamid,
+                why,
+            };
+            return self.refusals.add(refused, Instant::now());
+        }
+    }
+
+    fn tick(&mut self, now: Instant) {
+        self.refusals.tick(now);
+        for (socket, worker) in self.registry.overdue_viewers(now) {
+            self.pool
+                .send(worker, Message::Close(socket, CloseReason::SourceLost));
+        }
+        for port in &self.ports {
+            for (peer, grant) in port.gate.take_incomplete(now) {
+                info!(
+                    role = %grant.role, stream = %grant.stream, %peer, port = %port.gate.port(),
+                    "not connected: the caller did not complete its handshake"
+                );
+            }
+        }
+    }
+
+    /// Closes the listeners, then the sources, then the viewers once they have what is in the rings.
+    fn shut_down(&mut self, deadline: Instant, inbox: &Inbox) {
+        for port in self.ports.drain(..) {
+            self.routes.remove(&port.listener);
+            if let Err(error) = port.listener.close() {
+                debug!(%error, "closing a listener");
+            }
+        }
+        self.pool.shut_down(deadline);
+        let now = Instant::now();
+        for event in inbox.events.try_iter() {
+            if let IoEvent::Closed(closed) = event {
+                self.closed(&closed, now);
+            }
+        }
+    }
+}
+
+/// What was negotiated with a caller.
+#[derive(Debug)]
+struct Connection {
+    latency: Duration,
+    version: SrtVersion,
+    encryption: &'static str,
+}
+
+impl Connection {
+    fn of(socket: &SrtSocket) -> srt_safe::Result<Self> {
+        // The larger of the two directions: which one counts depends on who sends.
+        let latency = socket
+            .option::<opt::ReceiveLatency>()?
+            .max(socket.option::<opt::PeerLatency>()?);
+        let version = socket.option::<opt::PeerVersion>()?;
+        let encryption = if socket.key_state()?.is_secured() {
+            match socket.option::<opt::KeyLength>()? {
+                KeyLength::Aes192 => "AES-192",
+                KeyLength::Aes256 => "AES-256",
+                _ => "AES-128",
+            }
+        } else {
+            "none"
+        };
+        Ok(Self {
+            latency,
+            version,
+            encryption,
+        })
+    }
+}
+
+/// For tests and operators: the streams that there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamStatus {
+    /// Its name.
+    pub name: StreamName,
+    /// Whether somebody feeds it.
+    pub has_source: bool,
+    /// Viewers now.
+    pub viewers: u32,
+    /// Bytes that came in so far, from all its sources.
+    pub bytes: u64,
+}

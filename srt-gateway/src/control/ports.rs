@@ -1,0 +1,205 @@
+//! Opens the listening ports: settings of the configuration become options of libsrt.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    num::NonZeroU16,
+    sync::{Arc, atomic::AtomicU32},
+};
+
+use arc_swap::ArcSwap;
+use crossbeam_channel::Sender;
+use srt_safe::{
+    AccessRequest, CryptoMode, Interest, Ipv6Only, KeyLength, OptionValue, Options, PacketFilter, Passphrase,
+    SrtListener, SrtVersion,
+};
+
+use crate::{
+    access::{Directory, Gate, PortPolicy, Refused, Scope},
+    config::{self, PortOwner, SrtPort, SrtSettings},
+    io::{Route, Routes},
+    names::StreamName,
+};
+
+/// Connections that libsrt holds for us between two accepts.
+const BACKLOG: NonZeroU16 = NonZeroU16::new(1024).unwrap();
+
+/// An open port.
+#[derive(Debug)]
+pub(crate) struct Port {
+    pub(crate) listener: SrtListener,
+    pub(crate) gate: Arc<Gate>,
+    /// The address that it got, where the configuration leaves the port open.
+    pub(crate) addr: SocketAddr,
+}
+
+/// Why a port could not be opened.
+#[derive(Debug)]
+pub struct PortError {
+    port: String,
+    addr: SocketAddr,
+    cause: Cause,
+}
+
+#[derive(Debug)]
+enum Cause {
+    Options(String),
+    Srt(srt_safe::Error),
+}
+
+impl From<srt_safe::Error> for Cause {
+    fn from(error: srt_safe::Error) -> Self {
+        Self::Srt(error)
+    }
+}
+
+impl fmt::Display for PortError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot listen on {} for {}: ", self.addr, self.port)?;
+        match &self.cause {
+            Cause::Options(why) => f.write_str(why),
+            Cause::Srt(error) if error.kind() == srt_safe::ErrorKind::AddressInUse => {
+                write!(
+                    f,
+                    "{error}; another program has this UDP port: choose another one, or stop that program"
+                )
+            }
+            Cause::Srt(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for PortError {}
+
+/// Opens all ports of the configuration and puts them under watch. Fails on the first that cannot be opened.
+pub(crate) fn open_ports(
+    config: &config::Config,
+    directory: &Arc<ArcSwap<Directory>>,
+    refused: &Sender<Refused>,
+    routes: &Routes,
+) -> Result<Vec<Port>, PortError> {
+    let mut ports = Vec::new();
+    for (owner, port) in config.srt_ports() {
+        let scope = match owner {
+            PortOwner::Stream(name) => Scope::Stream(StreamName::new(name)),
+            PortOwner::Global | PortOwner::Template(_) => Scope::Global,
+        };
+        for addr in port.listen.socket_addrs() {
+            let policy = Arc::new(policy(scope.clone(), port, addr));
+            let gate = Gate::new(Arc::clone(&policy), Arc::clone(directory), refused.clone());
+            let fail = |cause| PortError {
+                port: policy.to_string(),
+                addr,
+                cause,
+            };
+            match open(&gate, addr, &port.settings, routes) {
+                Ok((listener, addr)) => ports.push(Port { listener, gate, addr }),
+                // A host without IPv6: all its addresses are IPv4 ones.
+                Err(Cause::Srt(error)) if port.listen.ip().is_none() && addr.is_ipv6() && no_ipv6(&error) => {
+                }
+                Err(cause) => return Err(fail(cause)),
+            }
+        }
+    }
+    Ok(ports)
+}
+
+fn no_ipv6(error: &srt_safe::Error) -> bool {
+    // EAFNOSUPPORT and EADDRNOTAVAIL of Linux.
+    matches!(error.os_errno(), Some(97 | 99))
+}
+
+fn open(
+    gate: &Arc<Gate>,
+    addr: SocketAddr,
+    settings: &SrtSettings,
+    routes: &Routes,
+) -> Result<(SrtListener, SocketAddr), Cause> {
+    let gate = Arc::clone(gate);
+    let decide = move |request: &AccessRequest<'_>| gate.authorize(request);
+    let listener = SrtListener::builder()
+        .options(options(settings, addr).map_err(Cause::Options)?)
+        .backlog(BACKLOG)
+        .access_control(decide)
+        .nonblocking()
+        .bind(addr)?;
+    routes.add(&listener, Interest::READABLE, Route::Control)?;
+    let addr = listener.local_addr()?;
+    Ok((listener, addr))
+}
+
+fn policy(scope: Scope, port: &SrtPort, addr: SocketAddr) -> PortPolicy {
+    let settings = &port.settings;
+    PortPolicy {
+        scope,
+        kind: port.kind,
+        addr,
+        passphrase: settings.passphrase.as_ref().map(passphrase),
+        max_latency: settings.max_latency,
+        version: settings
+            .version
+            .map(|version| SrtVersion::from_number(version.to_libsrt())),
+        data_timeout: settings.timeout,
+        allow: settings.allow.clone(),
+        deny: settings.deny.clone(),
+        max_connections: settings.max_connections.map_or(0, std::num::NonZeroU32::get),
+        connections: AtomicU32::new(0),
+    }
+}
+
+/// A passphrase of the configuration, whose length the configuration has checked.
+pub(crate) fn passphrase(secret: &config::Secret) -> Passphrase {
+    Passphrase::new(secret.expose()).expect("the configuration checked its length")
+}
+
+/// What libsrt is told for a port. Its connections inherit it.
+fn options(settings: &SrtSettings, addr: SocketAddr) -> Result<Options, String> {
+    let mut options = Options::new()
+        .latency(settings.latency.max(settings.min_latency))
+        // A message is relayed as it came, so whatever fits a packet must go out again.
+        .payload_size(0)
+        .key_length(match settings.key_length {
+            config::KeyLength::Aes128 => KeyLength::Aes128,
+            config::KeyLength::Aes192 => KeyLength::Aes192,
+            config::KeyLength::Aes256 => KeyLength::Aes256,
+        })
+        .crypto_mode(match settings.crypto_mode {
+            config::CryptoMode::Auto => CryptoMode::Auto,
+            config::CryptoMode::Ctr => CryptoMode::Ctr,
+            config::CryptoMode::Gcm => CryptoMode::Gcm,
+        })
+        .enforced_encryption(settings.enforced_encryption)
+        .min_version(SrtVersion::from_number(settings.min_version.to_libsrt()))
+        .peer_idle_timeout(settings.peer_idle_timeout)
+        .linger(settings.linger);
+    if addr.is_ipv6() {
+        // Another listener has the IPv4 addresses; libsrt wants this said for a wildcard.
+        options = options.ipv6_only(Ipv6Only::Yes);
+    }
+    if let Some(secret) = &settings.passphrase {
+        options = options.passphrase(passphrase(secret));
+    }
+    if let Some(filter) = &settings.packet_filter {
+        options = options.packet_filter(
+            filter
+                .parse::<PacketFilter>()
+                .map_err(|error| format!("packetfilter: {error}"))?,
+        );
+    }
+    for (name, option) in &settings.options {
+        options = options
+            .named(name, option_value(&option.value))
+            .map_err(|error| error.to_string())?;
+    }
+    options.check().map_err(|error| error.to_string())?;
+    Ok(options)
+}
+
+/// An entry of `options` as srt-safe takes it.
+pub(crate) fn option_value(value: &config::OptionValue) -> OptionValue {
+    match value {
+        config::OptionValue::Int(n) => OptionValue::Int(*n),
+        config::OptionValue::Bool(b) => OptionValue::Bool(*b),
+        config::OptionValue::Str(s) => OptionValue::Str(s.clone()),
+    }
+}

@@ -1,0 +1,103 @@
+//! A stream as the data path sees it: its ring, who feeds it, and which workers have viewers of it.
+//!
+//! Shared by the control thread (which makes and removes streams), the workers (which write and read) and the listen
+//! callbacks (which only look). Holds no sockets and no settings.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+};
+
+use super::{Ring, WakeFlag, Writer};
+use crate::names::{SessionId, StreamName};
+
+/// One stream: a ring with a place for each worker.
+#[derive(Debug)]
+pub struct Stream {
+    name: StreamName,
+    ring: Arc<Ring>,
+    /// Session that feeds the ring; 0: none. A hint for the listen callback: the claim itself is the ring's writer.
+    source: AtomicU64,
+    places: Box<[Place]>,
+}
+
+/// A worker's part in a stream.
+#[derive(Debug, Default)]
+struct Place {
+    wake: WakeFlag,
+    viewers: AtomicU32,
+}
+
+impl Stream {
+    /// Makes a stream with `ring_bytes` of history, for `workers` workers.
+    #[must_use]
+    pub fn new(name: StreamName, ring_bytes: usize, workers: usize) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            ring: Ring::with_capacity(ring_bytes),
+            source: AtomicU64::new(0),
+            places: (0..workers).map(|_| Place::default()).collect(),
+        })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &StreamName {
+        &self.name
+    }
+
+    /// Its messages.
+    #[must_use]
+    pub fn ring(&self) -> &Arc<Ring> {
+        &self.ring
+    }
+
+    /// Whether somebody feeds the stream.
+    #[must_use]
+    pub fn has_source(&self) -> bool {
+        self.source.load(Relaxed) != 0
+    }
+
+    /// Makes `session` the source, unless there is one: the right to write comes with it.
+    pub(crate) fn claim_source(&self, session: SessionId) -> Option<Writer> {
+        let mut writer = self.ring.claim_writer()?;
+        writer.begin_source();
+        self.source.store(session.0, Relaxed);
+        Some(writer)
+    }
+
+    /// Gives the place of the source up; `writer` is what [`claim_source`](Self::claim_source) gave.
+    pub(crate) fn release_source(&self, writer: Writer) {
+        // In this order a newcomer that finds the hint down finds the claim free as well, or is refused by the claim.
+        drop(writer);
+        self.source.store(0, Relaxed);
+    }
+
+    /// Viewers on all workers.
+    #[must_use]
+    pub fn viewers(&self) -> u32 {
+        self.places.iter().map(|place| place.viewers.load(Relaxed)).sum()
+    }
+
+    pub(crate) fn add_viewer(&self, worker: usize) {
+        self.places[worker].viewers.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn remove_viewer(&self, worker: usize) {
+        self.places[worker].viewers.fetch_sub(1, Relaxed);
+    }
+
+    /// Calls `notify` with each worker that has viewers and no notice on its way yet. To be called after a push.
+    pub(crate) fn wake_viewers(&self, mut notify: impl FnMut(usize)) {
+        for (worker, place) in self.places.iter().enumerate() {
+            if place.viewers.load(Relaxed) > 0 && place.wake.request() {
+                notify(worker);
+            }
+        }
+    }
+
+    /// To be called by a worker that got its notice, before it reads.
+    pub(crate) fn wake_received(&self, worker: usize) {
+        self.places[worker].wake.clear();
+    }
+}

@@ -1,0 +1,263 @@
+//! The composition root: makes the threads, joins them by channels, and ends them in order.
+//!
+//! ```text
+//!   start:  epoll, workers, ports, control, epoll thread
+//!   end:    ports, sources, viewers (with what the rings hold), workers, epoll thread
+//! ```
+
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use crossbeam_channel::Sender;
+use srt_safe::log::{self, LogLevel};
+
+use crate::{
+    access::{Directory, Scope, StreamPolicy},
+    config::{self, Config, PortKind},
+    control::{self, Command, Control, Inbox, PortError, Registry, StreamPlan, StreamStatus},
+    data::StartAt,
+    io::{Poller, Pool},
+    names::StreamName,
+};
+
+/// Longest time that an orderly end may take: viewers that have not got everything by then are cut.
+const SHUTDOWN: Duration = Duration::from_millis(1500);
+
+/// Refusals that may wait to be told of; more at once are only counted by libsrt's callers.
+const REFUSED_QUEUE: usize = 1024;
+
+/// A running gateway. Dropping it ends it, as [`shut_down`](Self::shut_down) does.
+#[derive(Debug)]
+pub struct Gateway {
+    commands: Sender<Command>,
+    directory: Arc<ArcSwap<Directory>>,
+    listening: Vec<Listening>,
+    poller: Poller,
+    control: Option<JoinHandle<()>>,
+    _log_watch: log::Subscription,
+}
+
+/// A port that the gateway listens on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listening {
+    /// Publish, play or both.
+    pub kind: PortKind,
+    /// Whose port it is.
+    pub scope: Scope,
+    /// The bound address.
+    pub addr: SocketAddr,
+}
+
+/// Why the gateway could not start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A port could not be opened.
+    Port(PortError),
+    /// libsrt refused something else.
+    Srt(srt_safe::Error),
+    /// The system refused a thread.
+    Thread(io::Error),
+    /// `strict = true` and a libsrt with known holes.
+    UnsafeLibrary {
+        /// Its version.
+        version: String,
+    },
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Port(error) => error.fmt(f),
+            Self::Srt(error) => write!(f, "cannot start libsrt: {error}"),
+            Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
+            Self::UnsafeLibrary { version } => write!(
+                f,
+                "libsrt {version} has known holes (CVE-2026-55868, CVE-2026-55869 are fixed in 1.5.6): link a newer one, \
+                 or set strict = false in [gateway] if your distributor has patched it"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<srt_safe::Error> for StartError {
+    fn from(error: srt_safe::Error) -> Self {
+        Self::Srt(error)
+    }
+}
+
+impl Gateway {
+    /// Opens all ports of `config` and starts to serve. Returns when all ports listen.
+    ///
+    /// # Errors
+    /// A port that cannot be opened, a libsrt that `strict` does not allow, threads that cannot be had. Nothing is left open.
+    pub fn start(config: &Config) -> Result<Self, StartError> {
+        check_library(config)?;
+        let workers = worker_count(config);
+        let (epoll, routes) = Poller::prepare()?;
+        let waker = epoll.waker();
+        let (commands, command_receiver) = crossbeam_channel::bounded(16);
+        let (events, event_receiver) = crossbeam_channel::unbounded();
+        let (refused, refused_receiver) = crossbeam_channel::bounded(REFUSED_QUEUE);
+
+        let (faults, fault_receiver) = crossbeam_channel::bounded(REFUSED_QUEUE);
+        let log_watch = log::subscribe(LogLevel::Warning, move |line| {
+            if let Some(fault) = line.encryption_fault() {
+                if faults.try_send(fault).is_err() {
+                    tracing::debug!("more handshakes fail over encryption than can be told of");
+                }
+            }
+        })?;
+
+        let registry = registry(config, workers);
+        let directory = Arc::clone(registry.directory());
+        let ports = control::open_ports(config, &directory, &refused, &routes).map_err(StartError::Port)?;
+        let listening = ports
+            .iter()
+            .map(|port| {
+                let policy = port.gate.port();
+                Listening {
+                    kind: policy.kind,
+                    scope: policy.scope.clone(),
+                    addr: port.addr,
+                }
+            })
+            .collect();
+
+        let pool = Pool::start(workers, &routes, &events).map_err(StartError::Thread)?;
+        let poller = Poller::start(epoll, waker, routes.clone(), pool.senders(), events)
+            .map_err(StartError::Thread)?;
+        let control = Control::new(ports, registry, pool, routes);
+        let inbox = Inbox {
+            commands: command_receiver,
+            events: event_receiver,
+            refused: refused_receiver,
+            faults: fault_receiver,
+        };
+        let control = thread::Builder::new()
+            .name("control".to_owned())
+            .spawn(move || control.run(&inbox))
+            .map_err(StartError::Thread)?;
+        Ok(Self {
+            commands,
+            directory,
+            listening,
+            poller,
+            control: Some(control),
+            _log_watch: log_watch,
+        })
+    }
+
+    /// The ports that it listens on.
+    #[must_use]
+    pub fn listening(&self) -> &[Listening] {
+        &self.listening
+    }
+
+    /// The streams that there are, by name.
+    #[must_use]
+    pub fn streams(&self) -> Vec<StreamStatus> {
+        let mut streams: Vec<_> = self
+            .directory
+            .load()
+            .streams
+            .values()
+            .map(|entry| StreamStatus {
+                name: entry.stream.name().clone(),
+                has_source: entry.stream.has_source(),
+                viewers: entry.stream.viewers(),
+                bytes: entry.stream.ring().counters().bytes,
+            })
+            .collect();
+        streams.sort_by(|a, b| a.name.cmp(&b.name));
+        streams
+    }
+
+    /// Whether it still serves. False after a failure that the log tells of.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.control
+            .as_ref()
+            .is_some_and(|control| !control.is_finished())
+    }
+
+    /// Ends the gateway in order: no new sessions, viewers get what is in the rings, all sockets closed, all threads
+    /// joined. Blocks for less than 2 s.
+    pub fn shut_down(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        let Some(control) = self.control.take() else {
+            return;
+        };
+        // A control thread that has ended by itself has no use for it.
+        drop(self.commands.send(Command::Shutdown(Instant::now() + SHUTDOWN)));
+        drop(control.join());
+        self.poller.stop();
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn worker_count(config: &Config) -> usize {
+    config.gateway.workers.map_or_else(
+        || thread::available_parallelism().map_or(1, usize::from),
+        usize::from,
+    )
+}
+
+fn check_library(config: &Config) -> Result<(), StartError> {
+    let version = srt_safe::library_version();
+    // 1.5.6 is the first release with both fixes.
+    if config.gateway.strict && version < srt_safe::SrtVersion::new(1, 5, 6) {
+        return Err(StartError::UnsafeLibrary {
+            version: version.to_string(),
+        });
+    }
+    Ok(())
+}
+
+fn registry(config: &Config, workers: usize) -> Registry {
+    let plan = |stream: Option<&config::Stream>, settings: &config::StreamSettings| StreamPlan {
+        policy: Arc::new(StreamPolicy {
+            publish_passphrase: stream
+                .and_then(|s| s.publish_passphrases.first())
+                .map(control::passphrase),
+            play_passphrase: stream
+                .and_then(|s| s.play_passphrases.first())
+                .map(control::passphrase),
+            max_viewers: settings.max_viewers.map_or(0, std::num::NonZeroU32::get),
+            on_source_lost: settings.on_source_lost,
+        }),
+        ring_bytes: settings.ring,
+        start_at: match settings.start_at {
+            config::StartAt::Keyframe => StartAt::Keyframe,
+            config::StartAt::Live => StartAt::Live,
+        },
+    };
+    let default_plan = plan(None, &config.streams_default.settings);
+    let unknown = config
+        .streams_default
+        .accept_unknown
+        .then(|| Arc::clone(&default_plan.policy));
+    let configured = config.streams.iter().map(|(name, stream)| {
+        (
+            StreamName::new(name.as_str()),
+            plan(Some(stream), &stream.settings),
+        )
+    });
+    Registry::new(configured, default_plan, unknown, workers)
+}

@@ -1,0 +1,99 @@
+//! Sockets and the threads that serve them: one thread waits on libsrt's epoll, a pool of workers does the work.
+//!
+//! ```text
+//!   srt_poll (1 thread) ──Ready──▶ worker 0..n ──Closed──▶ control
+//!        └──────────Acceptable────────────────────────────▶ control
+//!   control ──Publish, View, Close──▶ worker      worker ──Fanout──▶ worker
+//! ```
+//!
+//! Knows data, ts, telemetry and srt_safe. Decides nothing: who may connect and what happens when a source is lost is
+//! control's and access's business.
+//!
+//! The channels are unbounded and yet bounded by what feeds them: at most one `Ready` per change of a socket's state
+//! (edge-triggered), one `Fanout` per stream and worker (its wake flag), and one command per session.
+
+mod publisher;
+mod srt_poll;
+mod viewer;
+mod worker;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use srt_safe::{SocketId, SrtSocket};
+
+pub(crate) use srt_poll::{Poller, Route, Routes};
+pub(crate) use worker::{Message, Pool};
+
+use crate::{
+    data::{StartAt, Stream, Writer},
+    names::{Role, SessionId},
+    telemetry::{SessionCounters, Totals},
+    ts::Format,
+};
+
+/// What io tells control.
+#[derive(Debug)]
+pub(crate) enum IoEvent {
+    /// A listener has connections to accept.
+    Acceptable(SocketId),
+    /// A session is over and its socket closed.
+    Closed(ClosedSession),
+    /// What a publisher sends has been recognised, or not any more.
+    Format(SessionId, Format),
+    /// The epoll thread cannot go on.
+    PollFailed(srt_safe::Error),
+}
+
+/// A session's seat on a worker.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) session: SessionId,
+    pub(crate) socket: SrtSocket,
+    pub(crate) stream: Arc<Stream>,
+    /// Closed after this long without data; None: never.
+    pub(crate) data_timeout: Option<Duration>,
+    pub(crate) counters: Arc<SessionCounters>,
+}
+
+/// What the session is there for.
+#[derive(Debug)]
+pub(crate) enum Task {
+    Publish(Writer),
+    View(StartAt),
+}
+
+/// The end of a session.
+#[derive(Debug)]
+pub(crate) struct ClosedSession {
+    pub(crate) session: SessionId,
+    pub(crate) role: Role,
+    pub(crate) reason: CloseReason,
+    pub(crate) totals: Totals,
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CloseReason {
+    /// The peer closed, or was not heard of for `peer_idle_timeout`.
+    PeerGone,
+    /// No data for the configured `timeout`.
+    NoData(Duration),
+    /// The stream's source did not come back within `on_source_lost`.
+    SourceLost,
+    /// libsrt reported an error that ends the session.
+    Failed(srt_safe::Error),
+    /// The gateway shuts down.
+    Shutdown,
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PeerGone => f.write_str("the peer closed the connection or fell silent"),
+            Self::NoData(timeout) => write!(f, "no data for {timeout:?} (timeout)"),
+            Self::SourceLost => f.write_str("the source did not come back (on_source_lost)"),
+            Self::Failed(error) => write!(f, "{error}"),
+            Self::Shutdown => f.write_str("the gateway shuts down"),
+        }
+    }
+}

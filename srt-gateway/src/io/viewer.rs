@@ -1,0 +1,115 @@
+//! A viewer's session on its worker: a cursor in the stream's ring, and a socket that takes what it can.
+
+use std::time::Instant;
+
+use srt_safe::ErrorKind;
+
+use super::{CloseReason, Seat};
+use crate::data::{Batch, Cursor, MESSAGE_MAX, ReadOutcome};
+
+/// Messages sent to one lagging viewer in one turn before other sessions get theirs.
+const TURN: usize = 256;
+
+/// ```text
+///               TURN sent             settled           its turn
+///   InStep ────────────────▶ Behind ──────────▶ Queued ──────────▶ InStep
+///      │  socket full (WouldBlock)    settled            writable
+///      ├────────────────────▶ Full ────────────▶ Blocked ────────▶ InStep
+///      │  error
+///      └────────────────────▶ Ended ───settled──▶ removed
+/// ```
+/// "Settled" is the worker's `settle`. A viewer that the ring laps skips to a start point, and that is counted.
+#[derive(Debug)]
+pub(super) struct Viewer {
+    pub(super) seat: Seat,
+    cursor: Cursor,
+    pub(super) flow: Flow,
+    pub(super) last_data: Instant,
+}
+
+/// What a viewer waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// The next message.
+    InStep,
+    /// To be queued: it has had its turn, and the ring has more.
+    Behind,
+    /// Its next turn.
+    Queued,
+    /// To be watched: libsrt's send buffer is full.
+    Full,
+    /// The event that its socket is writable again.
+    Blocked,
+    /// To be removed: the session is over.
+    Ended(CloseReason),
+}
+
+impl Viewer {
+    pub(super) fn new(seat: Seat, cursor: Cursor, now: Instant) -> Self {
+        Self {
+            seat,
+            cursor,
+            flow: Flow::InStep,
+            last_data: now,
+        }
+    }
+
+    /// Whether `batch` connects to what the viewer has had: it may hold more, or nothing, for this viewer.
+    pub(super) fn is_reached_by(&self, batch: &Batch) -> bool {
+        batch.first() <= self.cursor.next()
+    }
+
+    /// Sends what `batch` holds from the viewer's position on.
+    pub(super) fn send(&mut self, batch: &Batch, now: Instant) {
+        for (_, message) in batch.messages_from(self.cursor.next()) {
+            match self.seat.socket.send(message) {
+                Ok(_) => {
+                    self.cursor.advance(1);
+                    self.seat.counters.add(message.len());
+                    self.last_data = now;
+                }
+                Err(error) => {
+                    self.flow = match error.kind() {
+                        ErrorKind::WouldBlock | ErrorKind::Congested => Flow::Full,
+                        ErrorKind::ConnectionLost | ErrorKind::NotConnected | ErrorKind::InvalidState => {
+                            Flow::Ended(CloseReason::PeerGone)
+                        }
+                        _ => Flow::Ended(CloseReason::Failed(error)),
+                    };
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Sends from the ring at the viewer's own pace, up to [`TURN`] messages.
+    pub(super) fn catch_up(&mut self, batch: &mut Batch, now: Instant) {
+        let mut sent = 0;
+        while self.flow == Flow::InStep {
+            let ring = self.seat.stream.ring();
+            match ring.read_batch(self.cursor.next(), batch) {
+                ReadOutcome::UpToDate => return,
+                ReadOutcome::Lapped { oldest } => {
+                    let skipped = self.cursor.skip_to(ring.skip_target(oldest));
+                    self.seat.counters.add_skipped(skipped);
+                }
+                ReadOutcome::Read { count } => {
+                    self.send(batch, now);
+                    sent += count;
+                    if sent >= TURN && self.flow == Flow::InStep {
+                        self.flow = Flow::Behind;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes and drops what a viewer sends: it is not expected to, and must not fill libsrt's buffer.
+    pub(super) fn discard_received(&self, buffer: &mut [u8; MESSAGE_MAX]) {
+        for _ in 0..TURN {
+            if self.seat.socket.recv(buffer).is_err() {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,516 @@
+//! The pool of workers: each runs its sessions from one loop and sleeps on one channel.
+//!
+//! A session lives on one worker from its first to its last message. A publisher's worker writes the stream's ring and
+//! sends one coalesced notice to each worker with viewers of it; a viewer's worker sends from the ring. No lock is held
+//! across a call of libsrt, nothing is allocated per message.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use srt_safe::{Event, Interest, SocketId, SrtSocket};
+
+use super::{
+    CloseReason, ClosedSession, IoEvent, Route, Routes, Seat, Task,
+    publisher::{Publisher, Turn},
+    viewer::{Flow, Viewer},
+};
+use crate::{
+    data::{Batch, Cursor, MESSAGE_MAX, ReadOutcome, Seq, Stream},
+    names::{Role, StreamName},
+    telemetry::Totals,
+};
+
+/// How often time limits are looked at.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Messages handled before the loop looks at the clock again.
+const BURST: usize = 256;
+
+/// Messages read from a ring at once.
+const BATCH: usize = 64;
+
+/// How often a draining worker looks whether its viewers have it all.
+const DRAIN_POLL: Duration = Duration::from_millis(5);
+
+/// What a worker is told.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// From the epoll thread.
+    Ready(Event),
+    /// From the worker of the stream's source: the ring has news.
+    Fanout(Arc<Stream>),
+    /// From itself: a viewer that had more to send than one turn allows.
+    CatchUp(SocketId),
+    /// From itself: a publisher that had more to take than one turn allows.
+    Receive(SocketId),
+    /// From control: a new session.
+    Start(Box<Seat>, Task),
+    /// From control: a session is to end.
+    Close(SocketId, CloseReason),
+    /// Shutdown, first step: take what the publishers have sent, close them, and answer.
+    EndSources(Sender<()>),
+    /// Shutdown, second step: bring what is in the rings to the viewers until `Instant`, close them, and end.
+    Drain(Instant),
+}
+
+/// The workers' threads.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    senders: Box<[Sender<Message>]>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Pool {
+    pub(crate) fn start(workers: usize, routes: &Routes, control: &Sender<IoEvent>) -> io::Result<Self> {
+        let (senders, receivers): (Vec<_>, Vec<_>) =
+            (0..workers).map(|_| crossbeam_channel::unbounded()).unzip();
+        let mut pool = Self {
+            senders: senders.into(),
+            threads: Vec::new(),
+        };
+        for (index, receiver) in receivers.into_iter().enumerate() {
+            let worker = Worker {
+                index,
+                peers: pool.senders.clone(),
+                routes: routes.clone(),
+                control: control.clone(),
+                publishers: HashMap::new(),
+                groups: HashMap::new(),
+                viewer_streams: HashMap::new(),
+                batch: Batch::with_capacity(BATCH),
+                straggler_batch: Batch::with_capacity(BATCH),
+                buffer: Box::new([0; MESSAGE_MAX]),
+                now: Instant::now(),
+            };
+            let thread = thread::Builder::new()
+                .name(format!("relay-{index}"))
+                .spawn(move || worker.run(&receiver))?;
+            pool.threads.push(thread);
+        }
+        Ok(pool)
+    }
+
+    pub(crate) fn senders(&self) -> Box<[Sender<Message>]> {
+        self.senders.clone()
+    }
+
+    /// The worker for a new session: by its socket's number, which libsrt counts down by one.
+    pub(crate) fn worker_for(&self, socket: SocketId) -> usize {
+        usize::try_from(socket.value().unsigned_abs()).unwrap_or(0) % self.senders.len()
+    }
+
+    pub(crate) fn send(&self, worker: usize, message: Message) {
+        // A worker ends only by `Drain`; what comes later is of no use to anybody.
+        drop(self.senders[worker].send(message));
+    }
+
+    /// Ends all sessions in order: sources first, then viewers once they have what the rings hold, or at `deadline`.
+    pub(crate) fn shut_down(&mut self, deadline: Instant) {
+        let (answer, answers) = crossbeam_channel::bounded(self.senders.len());
+        for worker in 0..self.senders.len() {
+            self.send(worker, Message::EndSources(answer.clone()));
+        }
+        drop(answer);
+        while answers.recv_deadline(deadline).is_ok() {}
+        for worker in 0..self.senders.len() {
+            self.send(worker, Message::Drain(deadline));
+        }
+        for thread in self.threads.drain(..) {
+            drop(thread.join());
+        }
+    }
+}
+
+impl Drop for Pool {
+    /// For a start that failed half way: without sessions this ends at once.
+    fn drop(&mut self) {
+        self.shut_down(Instant::now());
+    }
+}
+
+/// Viewers of one stream on one worker.
+#[derive(Debug)]
+struct Group {
+    stream: Arc<Stream>,
+    viewers: Vec<Viewer>,
+    /// Up to here the group has been served together.
+    position: Seq,
+}
+
+#[derive(Debug)]
+struct Worker {
+    index: usize,
+    peers: Box<[Sender<Message>]>,
+    routes: Routes,
+    control: Sender<IoEvent>,
+    publishers: HashMap<SocketId, Publisher>,
+    groups: HashMap<StreamName, Group>,
+    viewer_streams: HashMap<SocketId, StreamName>,
+    batch: Batch,
+    /// For a viewer that stands elsewhere than its group, while `batch` is in use.
+    straggler_batch: Batch,
+    buffer: Box<[u8; MESSAGE_MAX]>,
+    now: Instant,
+}
+
+impl Worker {
+    fn run(mut self, messages: &Receiver<Message>) {
+        let mut next_tick = self.now + TICK;
+        loop {
+            match messages.recv_deadline(next_tick) {
+                Ok(first) => {
+                    self.now = Instant::now();
+                    for message in std::iter::once(first).chain(messages.try_iter().take(BURST)) {
+                        if let Message::Drain(deadline) = message {
+                            return self.drain(deadline);
+                        }
+                        self.handle(message);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => self.now = Instant::now(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if self.now >= next_tick {
+                next_tick = self.now + TICK;
+                self.close_silent();
+            }
+        }
+    }
+
+    fn handle(&mut self, message: Message) {
+        match message {
+            Message::Ready(event) => self.ready(event),
+            Message::Fanout(stream) => {
+                stream.wake_received(self.index);
+                self.fan_out(stream.name());
+            }
+            Message::CatchUp(socket) => self.catch_up(socket),
+            Message::Receive(socket) => self.receive(socket),
+            Message::Start(seat, task) => self.start(*seat, task),
+            Message::Close(socket, reason) => self.close(socket, reason),
+            Message::EndSources(answer) => {
+                self.end_sources();
+                drop(answer);
+            }
+            Message::Drain(_) => {}
+        }
+    }
+
+    fn start(&mut self, seat: Seat, task: Task) {
+        let id = seat.socket.id();
+        match task {
+            Task::Publish(writer) => {
+                self.publishers.insert(id, Publisher::new(seat, writer, self.now));
+            }
+            Task::View(start_at) => {
+                let stream = Arc::clone(&seat.stream);
+                let start = stream.ring().start_position(start_at);
+                let group = self.groups.entry(stream.name().clone()).or_insert_with(|| Group {
+                    position: stream.ring().head(),
+                    stream: Arc::clone(&stream),
+                    viewers: Vec::new(),
+                });
+                group
+                    .viewers
+                    .push(Viewer::new(seat, Cursor::new(start), self.now));
+                self.viewer_streams.insert(id, stream.name().clone());
+                stream.add_viewer(self.index);
+                self.catch_up(id);
+            }
+        }
+        let added = match self.socket(id) {
+            Some(socket) => self
+                .routes
+                .add(socket, Interest::READABLE, Route::Worker(self.index)),
+            None => Ok(()),
+        };
+        if let Err(error) = added {
+            self.close(id, CloseReason::Failed(error));
+        }
+    }
+
+    fn socket(&self, id: SocketId) -> Option<&SrtSocket> {
+        match self.publishers.get(&id) {
+            Some(publisher) => Some(&publisher.seat.socket),
+            None => {
+                let group = self.groups.get(self.viewer_streams.get(&id)?)?;
+                group
+                    .viewers
+                    .iter()
+                    .map(|viewer| &viewer.seat.socket)
+                    .find(|socket| socket.id() == id)
+            }
+        }
+    }
+
+    fn ready(&mut self, event: Event) {
+        let id = event.socket();
+        if self.publishers.contains_key(&id) {
+            self.receive(id);
+            return;
+        }
+        if event.is_error() {
+            self.close(id, CloseReason::PeerGone);
+            return;
+        }
+        let Some(group) = self
+            .viewer_streams
+            .get(&id)
+            .and_then(|name| self.groups.get_mut(name))
+        else {
+            return;
+        };
+        let Some(viewer) = group.viewers.iter().find(|viewer| viewer.seat.socket.id() == id) else {
+            return;
+        };
+        if event.is_readable() {
+            viewer.discard_received(&mut self.buffer);
+        }
+        if event.is_writable() && viewer.flow == Flow::Blocked {
+            match self.routes.modify(&viewer.seat.socket, Interest::READABLE) {
+                Ok(()) => self.catch_up(id),
+                Err(error) => self.close(id, CloseReason::Failed(error)),
+            }
+        }
+    }
+
+    /// A publisher's turn: libsrt -> ring, then notices to the workers with viewers.
+    fn receive(&mut self, id: SocketId) {
+        let Some(publisher) = self.publishers.get_mut(&id) else {
+            return;
+        };
+        let turn = publisher.receive(&mut self.buffer, self.now);
+        if let Some(format) = publisher.take_format_change() {
+            drop(self.control.send(IoEvent::Format(publisher.seat.session, format)));
+        }
+        let stream = Arc::clone(&publisher.seat.stream);
+        self.announce(&stream);
+        match turn {
+            Turn::Drained => {}
+            Turn::HasMore => drop(self.peers[self.index].send(Message::Receive(id))),
+            Turn::Ended(reason) => self.close(id, reason),
+        }
+    }
+
+    fn announce(&mut self, stream: &Arc<Stream>) {
+        let mut here = false;
+        stream.wake_viewers(|worker| {
+            if worker == self.index {
+                here = true;
+            } else {
+                drop(self.peers[worker].send(Message::Fanout(Arc::clone(stream))));
+            }
+        });
+        if here {
+            stream.wake_received(self.index);
+            self.fan_out(stream.name());
+        }
+    }
+
+    /// Brings the ring's news to this worker's viewers of the stream.
+    fn fan_out(&mut self, name: &StreamName) {
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        let ring = group.stream.ring();
+        let mut unsettled = false;
+        loop {
+            match ring.read_batch(group.position, &mut self.batch) {
+                ReadOutcome::UpToDate => break,
+                // The whole group was late: each viewer goes on by itself, and counts what it skips.
+                ReadOutcome::Lapped { oldest } => group.position = ring.skip_target(oldest),
+                ReadOutcome::Read { .. } => {
+                    group.position = self.batch.end();
+                    for viewer in group
+                        .viewers
+                        .iter_mut()
+                        .filter(|viewer| viewer.flow == Flow::InStep)
+                    {
+                        if viewer.is_reached_by(&self.batch) {
+                            viewer.send(&self.batch, self.now);
+                        } else {
+                            viewer.catch_up(&mut self.straggler_batch, self.now);
+                        }
+                        unsettled |= viewer.flow != Flow::InStep;
+                    }
+                }
+            }
+        }
+        if unsettled {
+            self.settle(name);
+        }
+    }
+
+    /// A lagging viewer's turn.
+    fn catch_up(&mut self, id: SocketId) {
+        let Some(name) = self.viewer_streams.get(&id).cloned() else {
+            return;
+        };
+        let Some(group) = self.groups.get_mut(&name) else {
+            return;
+        };
+        let Some(viewer) = group
+            .viewers
+            .iter_mut()
+            .find(|viewer| viewer.seat.socket.id() == id)
+        else {
+            return;
+        };
+        viewer.flow = Flow::InStep;
+        viewer.catch_up(&mut self.batch, self.now);
+        if viewer.flow != Flow::InStep {
+            self.settle(&name);
+        }
+    }
+
+    /// Does for a stream's viewers what must not be done while their group is borrowed: another turn, a watch, an end.
+    fn settle(&mut self, name: &StreamName) {
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        let mut ended = Vec::new();
+        for viewer in &mut group.viewers {
+            let socket = &viewer.seat.socket;
+            match viewer.flow {
+                Flow::InStep | Flow::Queued | Flow::Blocked => {}
+                Flow::Behind => {
+                    viewer.flow = Flow::Queued;
+                    drop(self.peers[self.index].send(Message::CatchUp(socket.id())));
+                }
+                Flow::Full => match self
+                    .routes
+                    .modify(socket, Interest::READABLE | Interest::WRITABLE)
+                {
+                    Ok(()) => viewer.flow = Flow::Blocked,
+                    Err(error) => ended.push((socket.id(), CloseReason::Failed(error))),
+                },
+                Flow::Ended(reason) => ended.push((socket.id(), reason)),
+            }
+        }
+        for (id, reason) in ended {
+            self.close(id, reason);
+        }
+    }
+
+    /// Ends a session: closes its socket and tells control.
+    fn close(&mut self, id: SocketId, reason: CloseReason) {
+        let (seat, role) = if let Some(publisher) = self.publishers.remove(&id) {
+            (publisher.release(), Role::Publisher)
+        } else if let Some(viewer) = self.take_viewer(id) {
+            (viewer.seat, Role::Viewer)
+        } else {
+            return;
+        };
+        self.routes.remove(&seat.socket);
+        let totals = totals(&seat);
+        // Closing does not wait: what is unsent lingers inside libsrt, and a broken socket has nothing to say.
+        drop(seat.socket);
+        drop(self.control.send(IoEvent::Closed(ClosedSession {
+            session: seat.session,
+            role,
+            reason,
+            totals,
+        })));
+    }
+
+    fn take_viewer(&mut self, id: SocketId) -> Option<Viewer> {
+        let name = self.viewer_streams.remove(&id)?;
+        let group = self.groups.get_mut(&name)?;
+        let at = group
+            .viewers
+            .iter()
+            .position(|viewer| viewer.seat.socket.id() == id)?;
+        let viewer = group.viewers.swap_remove(at);
+        viewer.seat.stream.remove_viewer(self.index);
+        if group.viewers.is_empty() {
+            self.groups.remove(&name);
+        }
+        Some(viewer)
+    }
+
+    /// Closes sessions that have had no data for their time limit.
+    fn close_silent(&mut self) {
+        let now = self.now;
+        let silent = |seat: &Seat, last_data: Instant| {
+            let timeout = seat
+                .data_timeout
+                .filter(|timeout| now.duration_since(last_data) >= *timeout)?;
+            Some((seat.socket.id(), CloseReason::NoData(timeout)))
+        };
+        let publishers = self
+            .publishers
+            .values()
+            .filter_map(|p| silent(&p.seat, p.last_data));
+        let viewers = self
+            .groups
+            .values()
+            .flat_map(|group| &group.viewers)
+            .filter_map(|v| silent(&v.seat, v.last_data));
+        let over: Vec<_> = publishers.chain(viewers).collect();
+        for (id, reason) in over {
+            self.close(id, reason);
+        }
+    }
+
+    fn end_sources(&mut self) {
+        let ids: Vec<_> = self.publishers.keys().copied().collect();
+        for id in ids {
+            while let Some(publisher) = self.publishers.get_mut(&id) {
+                let turn = publisher.receive(&mut self.buffer, self.now);
+                let stream = Arc::clone(&publisher.seat.stream);
+                self.announce(&stream);
+                if !matches!(turn, Turn::HasMore) {
+                    break;
+                }
+            }
+            self.close(id, CloseReason::Shutdown);
+        }
+    }
+
+    /// Sends what the rings hold, waits until libsrt has brought it over, closes everything.
+    fn drain(mut self, deadline: Instant) {
+        loop {
+            self.now = Instant::now();
+            let names: Vec<_> = self.groups.keys().cloned().collect();
+            for name in &names {
+                self.fan_out(name);
+            }
+            for id in self.viewer_streams.keys().copied().collect::<Vec<_>>() {
+                self.catch_up(id);
+            }
+            let unsent = |viewer: &Viewer| {
+                viewer.flow != Flow::InStep
+                    || viewer.seat.socket.unsent().is_ok_and(|unsent| unsent.packets > 0)
+            };
+            let waiting = self.groups.values().flat_map(|group| &group.viewers).any(unsent);
+            if !waiting || self.now >= deadline {
+                break;
+            }
+            // The only thing left to wait for is libsrt's send buffers, of which no event tells that they are empty.
+            thread::sleep(DRAIN_POLL);
+        }
+        for id in self.viewer_streams.keys().copied().collect::<Vec<_>>() {
+            self.close(id, CloseReason::Shutdown);
+        }
+    }
+}
+
+fn totals(seat: &Seat) -> Totals {
+    let mut totals = Totals {
+        messages: seat.counters.messages(),
+        bytes: seat.counters.bytes(),
+        skipped: seat.counters.skipped(),
+        ..Totals::default()
+    };
+    // A socket that libsrt has removed by itself has no statistics any more; ours are there all the same.
+    if let Ok(stats) = seat.socket.stats() {
+        totals.add_wire(&stats);
+    }
+    totals
+}

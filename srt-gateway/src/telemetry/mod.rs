@@ -1,0 +1,93 @@
+//! Counters that the data path writes and others read: plain atomics, no locks, no labels made on the way.
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+/// What one session has carried. Written by its worker only.
+#[derive(Debug, Default)]
+pub struct SessionCounters {
+    messages: AtomicU64,
+    bytes: AtomicU64,
+    skipped: AtomicU64,
+}
+
+impl SessionCounters {
+    /// Counts one message of `bytes`.
+    pub(crate) fn add(&self, bytes: usize) {
+        // One writer: a load and a store are cheaper than a locked read-modify-write, and lose nothing.
+        self.messages.store(self.messages.load(Relaxed) + 1, Relaxed);
+        self.bytes.store(self.bytes.load(Relaxed) + bytes as u64, Relaxed);
+    }
+
+    /// Counts messages that a viewer was too slow for.
+    pub(crate) fn add_skipped(&self, messages: u64) {
+        self.skipped.store(self.skipped.load(Relaxed) + messages, Relaxed);
+    }
+
+    /// Messages carried.
+    #[must_use]
+    pub fn messages(&self) -> u64 {
+        self.messages.load(Relaxed)
+    }
+
+    /// Bytes of payload carried.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
+    /// Messages that a viewer was too slow for.
+    #[must_use]
+    pub fn skipped(&self) -> u64 {
+        self.skipped.load(Relaxed)
+    }
+}
+
+/// A session's totals, taken when it ends: ours, and what libsrt counted on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Totals {
+    /// Messages carried.
+    pub messages: u64,
+    /// Bytes of payload carried.
+    pub bytes: u64,
+    /// Messages that a viewer was too slow for.
+    pub skipped: u64,
+    /// Packets lost on the wire (and mostly sent again).
+    pub lost: u64,
+    /// Packets sent again.
+    pub retransmitted: u64,
+    /// Packets given up as too late.
+    pub dropped: u64,
+    /// Round trip time, as last measured.
+    pub rtt: Duration,
+}
+
+impl Totals {
+    /// Adds what libsrt counted: one direction of a session carries data, so both may be added up.
+    pub(crate) fn add_wire(&mut self, stats: &srt_safe::Stats) {
+        let total = &stats.total;
+        self.lost = total.receive_lost.packets + total.send_lost;
+        self.retransmitted = total.retransmitted.packets + total.received_retransmitted;
+        self.dropped = total.send_dropped.packets + total.receive_dropped.packets;
+        self.rtt = stats.link.rtt;
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} bytes in {} messages, {} lost, {} retransmitted, {} dropped, {} skipped, rtt {:.1} ms",
+            self.bytes,
+            self.messages,
+            self.lost,
+            self.retransmitted,
+            self.dropped,
+            self.skipped,
+            self.rtt.as_secs_f64() * 1e3
+        )
+    }
+}

@@ -1,0 +1,139 @@
+//! What a caller says of itself in its handshake, beyond the streamid: read during access control.
+//!
+//! The layout of the extension blocks is that of the SRT protocol (draft-sharabayko-srt, section 3.2.1.1 and 3.2.2): a word
+//! of type and length, then the content. Every block is bounded by the handshake; what does not fit is not there.
+
+use std::time::Duration;
+
+use crate::{AccessRequest, KeyLength, SrtVersion};
+
+/// Types of extension blocks.
+const HSREQ: u32 = 1;
+const KMREQ: u32 = 3;
+
+/// A caller's own words during its handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallerHandshake {
+    /// The SRT version that it speaks.
+    pub version: SrtVersion,
+    /// The latency that it wants for what it receives.
+    pub receive_latency: Duration,
+    /// The least latency that it wants for what it sends.
+    pub send_latency: Duration,
+    /// With which key length it wants to encrypt; None: not at all.
+    pub encryption: Option<KeyLength>,
+}
+
+impl AccessRequest<'_> {
+    /// What the caller says of itself. None where the library does not show it (no edit `handshake-view`), and for callers
+    /// with handshakes of before SRT 1.3.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use srt_safe::{AccessRequest, Admission, RejectCode, SrtListener};
+    ///
+    /// let listener = SrtListener::builder()
+    ///     .access_control(|request: &AccessRequest<'_>| match request.handshake() {
+    ///         Some(caller) if caller.receive_latency > Duration::from_secs(5) => Err(RejectCode::UNACCEPTABLE),
+    ///         _ => Ok(Admission::new()),
+    ///     })
+    ///     .bind("127.0.0.1:0")?;
+    /// # Ok::<(), srt_safe::Error>(())
+    /// ```
+    #[must_use]
+    pub fn handshake(&self) -> Option<CallerHandshake> {
+        with_extensions(parse)
+    }
+}
+
+/// Calls `f` with the words of the handshake for which this thread is in the listen callback; elsewhere with none.
+fn with_extensions<R>(f: impl FnOnce(&[u32]) -> R) -> R {
+    let mut count = 0;
+    // SAFETY: `count` is valid for the write; the function only reads thread-locals of libsrt (edit handshake-view).
+    let words = unsafe { libsrt_sys::srt_edit_handshake_extensions(&raw mut count) };
+    if words.is_null() || count == 0 {
+        return f(&[]);
+    }
+    // SAFETY: the edit shows `count` words of the packet that the callback runs for, which libsrt neither changes nor frees
+    // before the callback returns; the slice does not outlive this call, and this call does not outlive the callback.
+    f(unsafe { std::slice::from_raw_parts(words, count) })
+}
+
+fn parse(words: &[u32]) -> Option<CallerHandshake> {
+    let hello = block(words, HSREQ)?;
+    let [version, _flags, latencies, ..] = hello else {
+        return None;
+    };
+    // The receiver's delay is the upper half.
+    let half = |shift: u32| Duration::from_millis(u64::from(latencies >> shift & 0xFFFF));
+    Some(CallerHandshake {
+        version: SrtVersion::from_number(*version),
+        receive_latency: half(16),
+        send_latency: half(0),
+        encryption: block(words, KMREQ).and_then(key_length),
+    })
+}
+
+/// The last byte of the fourth word of the key material message is the key's length in words of 4 bytes.
+fn key_length(key_material: &[u32]) -> Option<KeyLength> {
+    match key_material.get(3)? & 0xFF {
+        4 => Some(KeyLength::Aes128),
+        6 => Some(KeyLength::Aes192),
+        8 => Some(KeyLength::Aes256),
+        _ => None,
+    }
+}
+
+/// The content of the first block of `kind`.
+fn block(mut words: &[u32], kind: u32) -> Option<&[u32]> {
+    while let [head, rest @ ..] = words {
+        let len = usize::try_from(head & 0xFFFF).ok()?;
+        let content = rest.get(..len)?;
+        if head >> 16 == kind {
+            return Some(content);
+        }
+        words = &rest[len..];
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_version_latencies_and_key_length() {
+        let words = [
+            HSREQ << 16 | 3,
+            0x0001_0507,
+            0xBF,
+            200 << 16 | 120,
+            5 << 16 | 1,
+            0,
+            KMREQ << 16 | 4,
+            0,
+            0,
+            0,
+            0x0000_0408,
+        ];
+        let seen = parse(&words).unwrap();
+        assert_eq!(seen.version, SrtVersion::new(1, 5, 7));
+        assert_eq!(seen.receive_latency, Duration::from_millis(200));
+        assert_eq!(seen.send_latency, Duration::from_millis(120));
+        assert_eq!(seen.encryption, Some(KeyLength::Aes256));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_there() {
+        assert_eq!(parse(&[]), None);
+        assert_eq!(parse(&[HSREQ << 16 | 3, 0x0001_0507]), None);
+        assert_eq!(parse(&[5 << 16 | 0xFFFF, 0]), None);
+        assert_eq!(parse(&[HSREQ << 16, HSREQ << 16 | 3, 1, 2, 3]), None);
+    }
+
+    #[test]
+    fn outside_of_a_callback_there_is_nothing() {
+        assert_eq!(with_extensions(<[u32]>::len), 0);
+    }
+}
