@@ -110,10 +110,10 @@ impl Gateway {
 
         let (faults, fault_receiver) = crossbeam_channel::bounded(REFUSED_QUEUE);
         let log_watch = log::subscribe(LogLevel::Warning, move |line| {
-            if let Some(fault) = line.encryption_fault() {
-                if faults.try_send(fault).is_err() {
-                    tracing::debug!("more handshakes fail over encryption than can be told of");
-                }
+            if let Some(fault) = line.encryption_fault()
+                && faults.try_send(fault).is_err()
+            {
+                tracing::debug!("more handshakes fail over encryption than can be told of");
             }
         })?;
 
