@@ -402,4 +402,4 @@ fn write_tracing(line: &LogLine) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

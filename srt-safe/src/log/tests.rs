@@ -4,7 +4,7 @@
 use std::{
     ffi::CString,
     sync::{
-        Mutex,
+        Mutex, RwLock,
         mpsc::{self, RecvTimeoutError},
     },
 };
@@ -12,6 +12,10 @@ use std::{
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Held for writing by the test of the log, and for reading by tests that make libsrt write lines: `cargo test` runs them
+/// in one process.
+pub(crate) static LOG: RwLock<()> = RwLock::new(());
 
 /// Records what the `log` crate is given.
 struct Capture(Mutex<Vec<Captured>>);
@@ -63,6 +67,7 @@ fn emit(level: i32, message: &str) {
 
 #[test]
 fn the_log_reaches_loggers_and_subscribers_and_never_blocks() {
+    let _alone = LOG.write().expect("nobody panics with it");
     ::log::set_logger(&CAPTURE).expect("the only logger");
     ::log::set_max_level(::log::LevelFilter::Trace);
     install(LogBridge::to_log().queue(8).level(LogLevel::Note)).expect("installs");

@@ -22,11 +22,11 @@ pub use filter::{Arq, FecLayout, FilterError, PacketFilter};
 pub use opt::{AfterConnect, OptionInfo, Readable, Settable, SockOpt, Writable};
 pub use passphrase::{InvalidPassphrase, Passphrase};
 use raw::Raw;
-use values::Value;
 pub use values::{
     Congestion, CryptoMode, InputBandwidth, InvalidVersion, IpTos, Ipv6Only, KeyLength, KmState,
     MaxBandwidth, Readiness, RetransmitAlgorithm, RetransmitBandwidth, SrtVersion, TransmissionType,
 };
+use values::{Input, Value};
 
 /// A value as a configuration file has it, for [`Options::named`].
 #[derive(Clone, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use std::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::{StreamId, ffi::OwnedSocket};
+use crate::{StreamId, ffi::OwnedSocket, log::tests::LOG};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -18,6 +18,8 @@ const fn ms(ms: u64) -> Duration {
 
 /// A socket that has been through both stages of applying.
 fn socket_with(options: &Options) -> Result<OwnedSocket> {
+    // libsrt writes to the log about some values.
+    let _log = LOG.read().expect("nobody panics with it");
     let socket = OwnedSocket::create()?;
     options.apply(socket.id(), Stage::BeforeBind)?;
     options.apply(socket.id(), Stage::BeforeConnect)?;

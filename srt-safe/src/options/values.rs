@@ -9,18 +9,24 @@ use std::{
     time::Duration,
 };
 
+use libsrt_sys::SRT_SOCKSTATUS;
+
 use super::{
     PacketFilter, Passphrase,
     raw::{Kind, Raw},
 };
-use crate::StreamId;
+use crate::{SocketState, StreamId};
 
-/// A type that options have as their value.
+/// A type in which options are read.
 pub trait Value: Sized {
-    /// In the form that libsrt takes. Out of range stays out of range: the option's kind tells.
-    fn into_raw(self, kind: Kind) -> Raw;
     /// From the form in which libsrt gives it; `None` for what this type cannot say.
     fn from_raw(raw: Raw, kind: Kind) -> Option<Self>;
+}
+
+/// A type in which options are set.
+pub trait Input: Value {
+    /// In the form that libsrt takes. Out of range stays out of range: the option's kind tells.
+    fn into_raw(self, kind: Kind) -> Raw;
 }
 
 fn int(raw: &Raw) -> Option<i64> {
@@ -34,11 +40,13 @@ fn saturated(value: impl TryInto<i64>) -> Raw {
     Raw::Int(value.try_into().unwrap_or(i64::MAX))
 }
 
-impl Value for bool {
+impl Input for bool {
     fn into_raw(self, _: Kind) -> Raw {
         Raw::Int(self.into())
     }
+}
 
+impl Value for bool {
     fn from_raw(raw: Raw, _: Kind) -> Option<Self> {
         int(&raw).map(|value| value != 0)
     }
@@ -46,11 +54,13 @@ impl Value for bool {
 
 macro_rules! integers {
     ($($type:ty)*) => {$(
-        impl Value for $type {
+        impl Input for $type {
             fn into_raw(self, _: Kind) -> Raw {
                 saturated(self)
             }
+        }
 
+        impl Value for $type {
             fn from_raw(raw: Raw, _: Kind) -> Option<Self> {
                 int(&raw)?.try_into().ok()
             }
@@ -59,35 +69,41 @@ macro_rules! integers {
 }
 integers!(u8 u16 u32 u64);
 
-impl Value for NonZeroU8 {
+impl Input for NonZeroU8 {
     fn into_raw(self, _: Kind) -> Raw {
         Raw::Int(self.get().into())
     }
+}
 
+impl Value for NonZeroU8 {
     fn from_raw(raw: Raw, _: Kind) -> Option<Self> {
         int(&raw)?.try_into().ok().and_then(Self::new)
     }
 }
 
-impl Value for Duration {
+impl Input for Duration {
     fn into_raw(self, kind: Kind) -> Raw {
         // Rounded up, so that what is short does not become nothing.
         saturated(self.as_nanos().div_ceil(kind.unit().as_nanos()))
     }
+}
 
+impl Value for Duration {
     fn from_raw(raw: Raw, kind: Kind) -> Option<Self> {
         u32::try_from(int(&raw)?).ok().map(|units| kind.unit() * units)
     }
 }
 
-impl<T: Value> Value for Option<T> {
+impl<T: Input> Input for Option<T> {
     fn into_raw(self, kind: Kind) -> Raw {
         match self {
             Some(value) => value.into_raw(kind),
             None => kind.none(),
         }
     }
+}
 
+impl<T: Value> Value for Option<T> {
     fn from_raw(raw: Raw, kind: Kind) -> Option<Self> {
         if raw == kind.none() {
             Some(None)
@@ -97,11 +113,13 @@ impl<T: Value> Value for Option<T> {
     }
 }
 
-impl Value for String {
+impl Input for String {
     fn into_raw(self, _: Kind) -> Raw {
         Raw::Bytes(self.into_bytes().into())
     }
+}
 
+impl Value for String {
     fn from_raw(raw: Raw, _: Kind) -> Option<Self> {
         match raw {
             Raw::Bytes(bytes) => Self::from_utf8(bytes.into()).ok(),
@@ -110,11 +128,13 @@ impl Value for String {
     }
 }
 
-impl Value for StreamId {
+impl Input for StreamId {
     fn into_raw(self, _: Kind) -> Raw {
         Raw::Bytes(self.as_bytes().into())
     }
+}
 
+impl Value for StreamId {
     fn from_raw(raw: Raw, _: Kind) -> Option<Self> {
         match raw {
             Raw::Bytes(bytes) => Self::new(bytes).ok(),
@@ -123,21 +143,25 @@ impl Value for StreamId {
     }
 }
 
-impl Value for PacketFilter {
+impl Input for PacketFilter {
     fn into_raw(self, _: Kind) -> Raw {
         Raw::Bytes(self.to_string().into_bytes().into())
     }
+}
 
+impl Value for PacketFilter {
     fn from_raw(raw: Raw, _: Kind) -> Option<Self> {
         String::from_raw(raw, Kind::Filter)?.parse().ok()
     }
 }
 
-impl Value for Passphrase {
+impl Input for Passphrase {
     fn into_raw(self, _: Kind) -> Raw {
         Raw::Secret(Some(self))
     }
+}
 
+impl Value for Passphrase {
     fn from_raw(raw: Raw, _: Kind) -> Option<Self> {
         match raw {
             Raw::Secret(passphrase) => passphrase,
@@ -157,7 +181,7 @@ pub enum MaxBandwidth {
     BytesPerSecond(NonZeroU64),
 }
 
-impl Value for MaxBandwidth {
+impl Input for MaxBandwidth {
     fn into_raw(self, _: Kind) -> Raw {
         match self {
             Self::Unlimited => Raw::Int(-1),
@@ -165,7 +189,9 @@ impl Value for MaxBandwidth {
             Self::BytesPerSecond(rate) => saturated(rate.get()),
         }
     }
+}
 
+impl Value for MaxBandwidth {
     fn from_raw(raw: Raw, _: Kind) -> Option<Self> {
         match int(&raw)? {
             -1 => Some(Self::Unlimited),
@@ -187,14 +213,16 @@ pub enum InputBandwidth {
     BytesPerSecond(NonZeroU64),
 }
 
-impl Value for InputBandwidth {
+impl Input for InputBandwidth {
     fn into_raw(self, _: Kind) -> Raw {
         match self {
             Self::Measured => Raw::Int(0),
             Self::BytesPerSecond(rate) => saturated(rate.get()),
         }
     }
+}
 
+impl Value for InputBandwidth {
     fn from_raw(raw: Raw, _: Kind) -> Option<Self> {
         let rate = u64::try_from(int(&raw)?).ok()?;
         Some(NonZeroU64::new(rate).map_or(Self::Measured, Self::BytesPerSecond))
@@ -210,14 +238,16 @@ pub enum RetransmitBandwidth {
     BytesPerSecond(u64),
 }
 
-impl Value for RetransmitBandwidth {
+impl Input for RetransmitBandwidth {
     fn into_raw(self, _: Kind) -> Raw {
         match self {
             Self::Unlimited => Raw::Int(-1),
             Self::BytesPerSecond(rate) => saturated(rate),
         }
     }
+}
 
+impl Value for RetransmitBandwidth {
     fn from_raw(raw: Raw, _: Kind) -> Option<Self> {
         match int(&raw)? {
             -1 => Some(Self::Unlimited),
@@ -254,11 +284,13 @@ impl IpTos {
     }
 }
 
-impl Value for IpTos {
+impl Input for IpTos {
     fn into_raw(self, _: Kind) -> Raw {
         Raw::Int(self.0.into())
     }
+}
 
+impl Value for IpTos {
     fn from_raw(raw: Raw, _: Kind) -> Option<Self> {
         int(&raw)?.try_into().ok().map(Self)
     }
@@ -327,11 +359,13 @@ impl fmt::Display for InvalidVersion {
 
 impl std::error::Error for InvalidVersion {}
 
-impl Value for SrtVersion {
+impl Input for SrtVersion {
     fn into_raw(self, _: Kind) -> Raw {
         Raw::Int(self.number().into())
     }
+}
 
+impl Value for SrtVersion {
     fn from_raw(raw: Raw, _: Kind) -> Option<Self> {
         int(&raw)?.try_into().ok().map(Self::from_number)
     }
@@ -364,13 +398,15 @@ macro_rules! choices {
             }
         }
 
-        impl Value for $type {
+        impl Input for $type {
             fn into_raw(self, _: Kind) -> Raw {
                 match self {
                     $(Self::$variant => Raw::Int($code),)*
                 }
             }
+        }
 
+        impl Value for $type {
             fn from_raw(raw: Raw, _: Kind) -> Option<Self> {
                 match int(&raw)? {
                     $($code => Some(Self::$variant),)*
@@ -469,11 +505,13 @@ impl Congestion {
     }
 }
 
-impl Value for Congestion {
+impl Input for Congestion {
     fn into_raw(self, _: Kind) -> Raw {
         Raw::Bytes(self.as_str().as_bytes().into())
     }
+}
 
+impl Value for Congestion {
     fn from_raw(raw: Raw, _: Kind) -> Option<Self> {
         match raw {
             Raw::Bytes(bytes) if &*bytes == b"live" => Some(Self::Live),
@@ -510,11 +548,16 @@ impl Readiness {
 }
 
 impl Value for Readiness {
-    fn into_raw(self, _: Kind) -> Raw {
-        Raw::Int(self.flags.into())
-    }
-
     fn from_raw(raw: Raw, _: Kind) -> Option<Self> {
         int(&raw)?.try_into().ok().map(|flags| Self { flags })
+    }
+}
+
+impl Value for SocketState {
+    fn from_raw(raw: Raw, _: Kind) -> Option<Self> {
+        int(&raw)?
+            .try_into()
+            .ok()
+            .map(|status| Self::from_raw(SRT_SOCKSTATUS(status)))
     }
 }

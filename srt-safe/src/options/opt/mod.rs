@@ -4,7 +4,10 @@
 
 use libsrt_sys::SRT_SOCKOPT;
 
-use super::{raw::Kind, values::Value};
+use super::{
+    raw::Kind,
+    values::{Input, Value},
+};
 
 /// When an option can be set for the last time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,7 +61,7 @@ impl OptionInfo {
         self.readable
     }
 
-    /// Whether it belongs to the port or to the way of connecting, so that an [`Admission`](crate::Options) of a single
+    /// Whether it belongs to the port or to the way of connecting, so that an [`Admission`](crate::Admission) of a single
     /// connection leaves it alone.
     #[must_use]
     pub const fn is_of_port(&self) -> bool {
@@ -101,7 +104,7 @@ pub trait SockOpt: sealed::Sealed {
 /// An option that libsrt gives out.
 pub trait Readable: SockOpt {}
 /// An option that can be set at some time.
-pub trait Writable: SockOpt {}
+pub trait Writable: SockOpt<Value: Input> {}
 /// An option that can be set until the socket is bound.
 pub trait BeforeBind: Writable {}
 /// An option that can be set until the socket listens or begins to connect.

@@ -14,7 +14,7 @@ options! {
     }
 
     /// The socket's state, as `srt_getsockstate` tells it.
-    State: u32 {
+    State: crate::SocketState {
         SRTO_STATE "state", Kind::Int { min: 1, max: 9, special: None }, "read only: SRT_SOCKSTATUS",
         default "1 (new)", status
     }
