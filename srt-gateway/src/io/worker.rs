@@ -21,7 +21,7 @@ use super::{
     viewer::{Flow, Viewer},
 };
 use crate::{
-    data::{Batch, Cursor, MESSAGE_MAX, ReadOutcome, Seq, Stream},
+    data::{Batch, Cursor, MESSAGE_MAX, ReadOutcome, Seq, StartAt, Stream},
     names::{Role, StreamName},
     telemetry::Totals,
 };
@@ -204,35 +204,41 @@ impl Worker {
 
     fn start(&mut self, seat: Seat, task: Task) {
         let id = seat.socket.id();
+        let is_viewer = matches!(task, Task::View(_));
         match task {
             Task::Publish(writer) => {
                 self.publishers.insert(id, Publisher::new(seat, writer, self.now));
             }
-            Task::View(start_at) => {
-                let stream = Arc::clone(&seat.stream);
-                let start = stream.ring().start_position(start_at);
-                let group = self.groups.entry(stream.name().clone()).or_insert_with(|| Group {
-                    position: stream.ring().head(),
-                    stream: Arc::clone(&stream),
-                    viewers: Vec::new(),
-                });
-                group
-                    .viewers
-                    .push(Viewer::new(seat, Cursor::new(start), self.now));
-                self.viewer_streams.insert(id, stream.name().clone());
-                stream.add_viewer(self.index);
-                self.catch_up(id);
-            }
+            Task::View(start_at) => self.add_viewer(seat, start_at),
         }
+        // Before the first message is sent: a socket that is full then is put under another watch.
         let added = match self.socket(id) {
             Some(socket) => self
                 .routes
                 .add(socket, Interest::READABLE, Route::Worker(self.index)),
             None => Ok(()),
         };
-        if let Err(error) = added {
-            self.close(id, CloseReason::Failed(error));
+        match added {
+            Ok(()) if is_viewer => self.catch_up(id),
+            Ok(()) => {}
+            Err(error) => self.close(id, CloseReason::Failed(error)),
         }
+    }
+
+    fn add_viewer(&mut self, seat: Seat, start_at: StartAt) {
+        let stream = Arc::clone(&seat.stream);
+        let start = stream.ring().start_position(start_at);
+        let group = self.groups.entry(stream.name().clone()).or_insert_with(|| Group {
+            position: stream.ring().head(),
+            stream: Arc::clone(&stream),
+            viewers: Vec::new(),
+        });
+        self.viewer_streams
+            .insert(seat.socket.id(), stream.name().clone());
+        group
+            .viewers
+            .push(Viewer::new(seat, Cursor::new(start), self.now));
+        stream.add_viewer(self.index);
     }
 
     fn socket(&self, id: SocketId) -> Option<&SrtSocket> {
