@@ -230,7 +230,8 @@ fn check_library(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
-fn registry(config: &Config, workers: usize) -> Registry {
+/// The streams that the configuration names, without anybody there.
+pub(crate) fn registry(config: &Config, workers: usize) -> Registry {
     let plan = |stream: Option<&config::Stream>, settings: &config::StreamSettings| StreamPlan {
         policy: Arc::new(StreamPolicy {
             publish_passphrase: stream

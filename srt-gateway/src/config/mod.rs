@@ -74,6 +74,18 @@ impl Config {
     /// # Errors
     /// The file cannot be read, is not UTF-8, or its text has faults.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
+        Self::load_checked(path, |_, _| Ok(()))
+    }
+
+    /// As [`load`](Self::load), and asks `check` about the options of libsrt as [`validate_options`](Self::validate_options)
+    /// does.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and all options that `check` refuses.
+    pub fn load_checked(
+        path: impl AsRef<Path>,
+        check: impl FnMut(&str, &OptionValue) -> Result<(), String>,
+    ) -> Result<Self, LoadError> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(|error| LoadError::Read {
             path: path.into(),
@@ -83,7 +95,8 @@ impl Config {
             path: path.into(),
             offset: error.utf8_error().valid_up_to(),
         })?;
-        Self::parse(&text).map_err(|errors| LoadError::Invalid {
+        let checked = Self::parse(&text).and_then(|config| config.validate_options(check).map(|()| config));
+        checked.map_err(|errors| LoadError::Invalid {
             path: path.into(),
             text: SourceText::new(text),
             errors,

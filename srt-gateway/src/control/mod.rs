@@ -19,7 +19,7 @@ use srt_safe::{ErrorKind, KeyLength, SocketId, SrtSocket, SrtVersion, log::Encry
 use tracing::{debug, error, info, warn};
 
 pub use ports::PortError;
-pub(crate) use ports::{Port, open_ports, option_value, passphrase};
+pub(crate) use ports::{Port, check_option, open_ports, passphrase, policy, scope};
 use refusals::Refusals;
 use registry::Session;
 pub(crate) use registry::{Registry, StreamPlan};

@@ -80,10 +80,7 @@ pub(crate) fn open_ports(
 ) -> Result<Vec<Port>, PortError> {
     let mut ports = Vec::new();
     for (owner, port) in config.srt_ports() {
-        let scope = match owner {
-            PortOwner::Stream(name) => Scope::Stream(StreamName::new(name)),
-            PortOwner::Global | PortOwner::Template(_) => Scope::Global,
-        };
+        let scope = scope(owner);
         for addr in port.listen.socket_addrs() {
             let policy = Arc::new(policy(scope.clone(), port, addr));
             let gate = Gate::new(Arc::clone(&policy), Arc::clone(directory), refused.clone());
@@ -128,7 +125,16 @@ fn open(
     Ok((listener, addr))
 }
 
-fn policy(scope: Scope, port: &SrtPort, addr: SocketAddr) -> PortPolicy {
+/// Whose port it is, as access sees it.
+pub(crate) fn scope(owner: PortOwner<'_>) -> Scope {
+    match owner {
+        PortOwner::Stream(name) => Scope::Stream(StreamName::new(name)),
+        PortOwner::Global | PortOwner::Template(_) => Scope::Global,
+    }
+}
+
+/// What access needs to know of a port.
+pub(crate) fn policy(scope: Scope, port: &SrtPort, addr: SocketAddr) -> PortPolicy {
     let settings = &port.settings;
     PortPolicy {
         scope,
@@ -195,8 +201,14 @@ fn options(settings: &SrtSettings, addr: SocketAddr) -> Result<Options, String> 
     Ok(options)
 }
 
+/// Whether libsrt knows an entry of `options` and takes its value: for [`config::Config::load_checked`].
+pub(crate) fn check_option(name: &str, value: &config::OptionValue) -> Result<(), String> {
+    let options = Options::new().named(name, option_value(value));
+    options.map(drop).map_err(|error| error.to_string())
+}
+
 /// An entry of `options` as srt-safe takes it.
-pub(crate) fn option_value(value: &config::OptionValue) -> OptionValue {
+fn option_value(value: &config::OptionValue) -> OptionValue {
     match value {
         config::OptionValue::Int(n) => OptionValue::Int(*n),
         config::OptionValue::Bool(b) => OptionValue::Bool(*b),

@@ -1,0 +1,20 @@
+//! `check`: reads a configuration file and says all that is wrong with it.
+
+use std::{path::Path, process::ExitCode};
+
+use super::{load, say};
+
+pub(super) fn check(file: &Path) -> ExitCode {
+    match load(Some(file)) {
+        Ok(config) => {
+            let ports = config.srt_ports().count();
+            say(format_args!(
+                "{}: valid: {ports} ports, {} streams",
+                file.display(),
+                config.streams.len()
+            ));
+            ExitCode::SUCCESS
+        }
+        Err(code) => code,
+    }
+}

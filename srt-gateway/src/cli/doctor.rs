@@ -1,0 +1,369 @@
+//! `doctor`: whether this machine is fit for the gateway of a configuration. Each finding says what to do about it.
+//!
+//! Looks only: what it binds it closes at once, and it changes no setting. It cannot tell how fast the network is.
+
+use std::{
+    fmt, fs, io,
+    net::{Ipv6Addr, SocketAddr, UdpSocket},
+    path::Path,
+    process::ExitCode,
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use rustix::process::{Resource, getrlimit};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::{load, say};
+use crate::config::{Config, OptionValue, SrtSettings};
+
+/// What libsrt asks of the kernel for a port, unless options say otherwise (socketconfig.h).
+const UDP_RECEIVE_BUFFER: u64 = 12_288_000;
+const UDP_SEND_BUFFER: u64 = 65_536;
+
+/// First release without the holes that `strict` refuses.
+const WITHOUT_HOLES: srt_safe::SrtVersion = srt_safe::SrtVersion::new(1, 5, 6);
+
+/// Descriptors for everything but ports: log, timers, API, files, hooks.
+const DESCRIPTORS: u64 = 1024;
+
+/// 2025-01-01: a clock before it was never set.
+const CLOCK_FLOOR: Duration = Duration::from_secs(1_735_689_600);
+
+/// For how long the two clocks are compared, and by how much they may differ after it.
+const CLOCK_LOOK: Duration = Duration::from_millis(100);
+const CLOCK_DRIFT: Duration = Duration::from_millis(5);
+
+/// How a finding is to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Level {
+    Ok,
+    Warn,
+    Fail,
+}
+
+/// One line of the report.
+#[derive(Debug)]
+struct Finding {
+    level: Level,
+    what: &'static str,
+    text: String,
+}
+
+impl Finding {
+    fn new(level: Level, what: &'static str, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { level, what, text }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let level = match self.level {
+            Level::Ok => "ok",
+            Level::Warn => "warn",
+            Level::Fail => "fail",
+        };
+        write!(f, "{level:<5} {:<12} {}", self.what, self.text)
+    }
+}
+
+pub(super) fn doctor(file: Option<&Path>) -> ExitCode {
+    let config = match load(file) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let mut findings = vec![
+        library(&config),
+        kernel_buffer(&config, &RECEIVE),
+        kernel_buffer(&config, &SEND),
+        descriptors(&config),
+        processors(&config),
+        clock(),
+        clock_source(),
+        ipv6(),
+    ];
+    findings.extend(ports(&config));
+    for finding in &findings {
+        say(format_args!("{finding}"));
+    }
+    if findings.iter().any(|finding| finding.level == Level::Fail) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+fn library(config: &Config) -> Finding {
+    let version = srt_safe::library_version();
+    let edits = match srt_safe::library_edits() {
+        "" => "none",
+        edits => edits,
+    };
+    let text = format!(
+        "{version}, edits: {edits}, crypto: {}",
+        srt_safe::library_crypto()
+    );
+    if version >= WITHOUT_HOLES {
+        return Finding::new(Level::Ok, "libsrt", text);
+    }
+    let holes = format!(
+        "{text}; known holes (CVE-2026-55868, CVE-2026-55869, fixed in {WITHOUT_HOLES}): link a newer one"
+    );
+    // With strict = true the gateway does not start on it.
+    let level = if config.gateway.strict {
+        Level::Fail
+    } else {
+        Level::Warn
+    };
+    Finding::new(level, "libsrt", holes)
+}
+
+/// A buffer of the kernel's for each UDP socket.
+struct KernelBuffer {
+    setting: &'static str,
+    path: &'static str,
+    option: &'static str,
+    standard: u64,
+}
+
+const RECEIVE: KernelBuffer = KernelBuffer {
+    setting: "rmem_max",
+    path: "/proc/sys/net/core/rmem_max",
+    option: "udp_rcvbuf",
+    standard: UDP_RECEIVE_BUFFER,
+};
+const SEND: KernelBuffer = KernelBuffer {
+    setting: "wmem_max",
+    path: "/proc/sys/net/core/wmem_max",
+    option: "udp_sndbuf",
+    standard: UDP_SEND_BUFFER,
+};
+
+fn kernel_buffer(config: &Config, buffer: &KernelBuffer) -> Finding {
+    let wanted = |settings: &SrtSettings| match settings.options.get(buffer.option).map(|o| &o.value) {
+        Some(OptionValue::Int(bytes)) => u64::try_from(*bytes).unwrap_or(buffer.standard),
+        _ => buffer.standard,
+    };
+    let ports = config.srt_ports().map(|(_, port)| wanted(&port.settings));
+    let wanted = ports.max().unwrap_or(buffer.standard);
+    let read = fs::read_to_string(buffer.path)
+        .ok()
+        .and_then(|text| text.trim().parse::<u64>().ok());
+    match read {
+        None => Finding::new(
+            Level::Warn,
+            buffer.setting,
+            format!("{} cannot be read: is this Linux with /proc?", buffer.path),
+        ),
+        Some(max) if max >= wanted => Finding::new(
+            Level::Ok,
+            buffer.setting,
+            format!("{max} bytes, the ports ask for {wanted}"),
+        ),
+        Some(max) => Finding::new(
+            Level::Warn,
+            buffer.setting,
+            format!(
+                "{max} bytes, but the ports ask for {wanted} ({}): bursts may be lost. As root: sysctl -w net.core.{}={wanted}",
+                buffer.option, buffer.setting
+            ),
+        ),
+    }
+}
+
+fn descriptors(config: &Config) -> Finding {
+    let ports: usize = config
+        .srt_ports()
+        .map(|(_, port)| port.listen.socket_addrs().len())
+        .sum();
+    let wanted = DESCRIPTORS + 2 * ports as u64;
+    match getrlimit(Resource::Nofile).current {
+        Some(limit) if limit < wanted => Finding::new(
+            Level::Warn,
+            "descriptors",
+            format!("{limit}, wanted {wanted}: LimitNOFILE={wanted} in the service, or ulimit -n {wanted}"),
+        ),
+        Some(limit) => Finding::new(Level::Ok, "descriptors", format!("{limit}, wanted {wanted}")),
+        None => Finding::new(Level::Ok, "descriptors", "no limit"),
+    }
+}
+
+fn processors(config: &Config) -> Finding {
+    let workers = config.gateway.workers.map(usize::from);
+    match (thread::available_parallelism().map(usize::from), workers) {
+        (Err(error), _) => Finding::new(
+            Level::Warn,
+            "processors",
+            format!("cannot be counted ({error}): set workers in [gateway]"),
+        ),
+        (Ok(count), Some(workers)) if workers > count => Finding::new(
+            Level::Warn,
+            "processors",
+            format!("{count}, but workers = {workers}: more workers than processors only cost"),
+        ),
+        (Ok(count), workers) => Finding::new(
+            Level::Ok,
+            "processors",
+            format!("{count}, workers: {}", workers.unwrap_or(count)),
+        ),
+    }
+}
+
+/// The wall clock was set once and runs as fast as the steady one: logs, tokens and segment names depend on it.
+fn clock() -> Finding {
+    let (wall, steady) = (SystemTime::now(), Instant::now());
+    thread::sleep(CLOCK_LOOK);
+    let since = wall.elapsed().ok();
+    let drift = since.map(|since| since.abs_diff(steady.elapsed()));
+    match wall.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(now) if now >= CLOCK_FLOOR => {}
+        _ => {
+            return Finding::new(
+                Level::Fail,
+                "clock",
+                "was never set: start a time service (chrony, systemd-timesyncd)",
+            );
+        }
+    }
+    match drift {
+        Some(drift) if drift <= CLOCK_DRIFT => Finding::new(Level::Ok, "clock", "set, and runs evenly"),
+        Some(drift) => Finding::new(
+            Level::Warn,
+            "clock",
+            format!(
+                "the wall clock went {drift:?} off within {CLOCK_LOOK:?}: is something setting it, or the machine overloaded?"
+            ),
+        ),
+        None => Finding::new(
+            Level::Warn,
+            "clock",
+            "the wall clock went back just now: is something setting it?",
+        ),
+    }
+}
+
+/// libsrt reads the clock for each packet: a source that the kernel must be entered for costs much.
+fn clock_source() -> Finding {
+    const PATH: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
+    let source = fs::read_to_string(PATH).unwrap_or_default();
+    match source.trim() {
+        "" => Finding::new(Level::Ok, "clock source", "not shown by this system"),
+        source @ ("hpet" | "acpi_pm" | "jiffies" | "xen") => Finding::new(
+            Level::Warn,
+            "clock source",
+            format!(
+                "{source} is slow to read, and SRT reads it for each packet: use tsc or kvm-clock (kernel parameter clocksource=)"
+            ),
+        ),
+        source => Finding::new(Level::Ok, "clock source", source),
+    }
+}
+
+fn ipv6() -> Finding {
+    match UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)) {
+        Ok(_) => Finding::new(Level::Ok, "ipv6", "available"),
+        Err(error) => Finding::new(
+            Level::Warn,
+            "ipv6",
+            format!("not available ({error}): ports of all addresses serve IPv4 only"),
+        ),
+    }
+}
+
+fn ports(config: &Config) -> Vec<Finding> {
+    let addresses = config.srt_ports().flat_map(|(owner, port)| {
+        let name = crate::control::scope(owner);
+        let all = port.listen.ip().is_none();
+        port.listen
+            .socket_addrs()
+            .into_iter()
+            .map(move |addr| (name.clone(), port.kind, addr, all))
+    });
+    let mut findings = Vec::new();
+    for (scope, kind, addr, all) in addresses {
+        let what = format!("{addr} ({} of {scope})", kind.key());
+        match bind(addr) {
+            Ok(()) => findings.push(Finding::new(Level::Ok, "port", format!("{what} is free"))),
+            // A host without IPv6, which has a line of its own; the gateway does without, too.
+            Err(error) if all && addr.is_ipv6() && matches!(error.raw_os_error(), Some(97 | 99)) => {}
+            Err(error) => findings.push(Finding::new(
+                Level::Fail,
+                "port",
+                format!("{what} {}", port_advice(&error)),
+            )),
+        }
+    }
+    findings
+}
+
+fn port_advice(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "is in use: a gateway that runs already has it, or another program (ss -ulpn shows which)"
+                .to_owned()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "needs a right: choose a port from 1024, or give the gateway CAP_NET_BIND_SERVICE".to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "is no address of this machine: correct it, or bring its interface up".to_owned()
+        }
+        _ => format!("cannot be bound: {error}"),
+    }
+}
+
+/// Binds as the gateway would, and lets go.
+fn bind(addr: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&addr.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        Config::parse(text).unwrap()
+    }
+
+    #[test]
+    fn port_in_use_is_a_failure_and_a_free_one_is_not() {
+        let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let addr = taken.local_addr().unwrap();
+        let config = config(&format!("[srt]\nport = \"{addr}\""));
+        let found = ports(&config);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].level, Level::Fail, "{found:?}");
+        assert!(found[0].text.contains("is in use"), "{found:?}");
+        drop(taken);
+        assert_eq!(ports(&config)[0].level, Level::Ok);
+    }
+
+    #[test]
+    fn buffer_that_the_ports_want_is_that_of_their_options() {
+        let want = |bytes: u64| {
+            let config = config(&format!(
+                "[srt]\nport = 9000\noptions = {{ udp_rcvbuf = {bytes} }}"
+            ));
+            kernel_buffer(&config, &RECEIVE)
+        };
+        assert_eq!(want(1).level, Level::Ok);
+        let much = want(i32::MAX as u64);
+        assert_eq!(much.level, Level::Warn);
+        assert!(
+            much.text.contains("sysctl -w net.core.rmem_max=2147483647"),
+            "{much}"
+        );
+    }
+
+    #[test]
+    fn address_of_another_machine_is_told_from_a_port_in_use() {
+        let found = ports(&config("[srt]\nport = \"192.0.2.1:9000\""));
+        assert_eq!(found[0].level, Level::Fail);
+        assert!(found[0].text.contains("no address of this machine"), "{found:?}");
+    }
+}

@@ -1,0 +1,148 @@
+//! `explain-streamid`: how a streamid is read and what each port would say to a caller with it.
+//!
+//! Asks the very functions that the listen callback asks, over the streams that the configuration names with nobody
+//! there. Opens nothing. Never shows a passphrase, only where it comes from.
+
+use std::{
+    ffi::OsString,
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    os::unix::ffi::OsStrExt as _,
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use super::{USAGE, load, say, say_error};
+use crate::{
+    access::{Ask, AskMode, Caller, Decision, Directory, Grant, PortPolicy, Scope, decide},
+    config::Config,
+    control, gateway,
+    names::Role,
+};
+
+/// What to explain, and against which configuration.
+#[derive(Debug, clap::Args)]
+pub(super) struct Explain {
+    /// The streamid, as the caller sends it; quote it for the shell.
+    #[arg(value_name = "STRING", allow_hyphen_values = true)]
+    streamid: OsString,
+    /// TOML file; without it, the configuration of a gateway that is started without one.
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Only the ports of this number.
+    #[arg(short, long, value_name = "NUMBER")]
+    port: Option<u16>,
+    /// The caller's address, for `allow` and `deny`.
+    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    from: IpAddr,
+}
+
+pub(super) fn explain(command: &Explain) -> ExitCode {
+    let config = match load(command.config.as_deref()) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let streamid = command.streamid.as_bytes();
+    let ports = ports(&config, command.port);
+    if let (Some(number), []) = (command.port, ports.as_slice()) {
+        say_error(format_args!(
+            "srt-gateway: the configuration opens no port {number}: leave --port out to see all"
+        ));
+        return ExitCode::from(USAGE);
+    }
+    say(format_args!("streamid  \"{}\"", streamid.escape_ascii()));
+    say(format_args!("{}", Reading(streamid)));
+    let registry = gateway::registry(&config, 1);
+    let directory = registry.directory().load();
+    let caller = Caller {
+        peer: SocketAddr::new(command.from, 0),
+        streamid,
+        handshake: None,
+    };
+    say(format_args!(
+        "\nA caller from {} with it, while nobody publishes or plays:",
+        command.from
+    ));
+    for port in ports {
+        say(format_args!("  {port} on {}", port.addr));
+        say(format_args!("      {}", verdict(&port, &directory, caller)));
+    }
+    ExitCode::SUCCESS
+}
+
+/// The ports that the configuration opens; a port of all addresses is one.
+fn ports(config: &Config, number: Option<u16>) -> Vec<PortPolicy> {
+    let ports = config
+        .srt_ports()
+        .filter(|(_, port)| number.is_none_or(|number| port.listen.port() == number));
+    ports
+        .filter_map(|(owner, port)| {
+            let addr = port.listen.socket_addrs().first().copied()?;
+            Some(control::policy(control::scope(owner), port, addr))
+        })
+        .collect()
+}
+
+/// How a streamid is read.
+struct Reading<'a>(&'a [u8]);
+
+impl fmt::Display for Reading<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ask = match Ask::read(self.0) {
+            Ok(ask) => ask,
+            Err(why) => return write!(f, "read as   nothing: {why}"),
+        };
+        writeln!(f, "read as   {}", ask.dialect)?;
+        match &ask.stream {
+            Some(stream) => writeln!(f, "  stream  {stream}")?,
+            None => writeln!(f, "  stream  not named")?,
+        }
+        f.write_str(match ask.mode {
+            Some(AskMode::Publish) => "  mode    publish",
+            Some(AskMode::Request) => "  mode    request (play)",
+            None => "  mode    not said",
+        })
+    }
+}
+
+fn verdict(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> String {
+    match decide(port, directory, caller) {
+        Decision::Admit(grant) => {
+            let role = match grant.role {
+                Role::Publisher => "publishes",
+                Role::Viewer => "plays",
+            };
+            format!(
+                "admitted: {role} {}; {}",
+                grant.stream,
+                passphrase_source(port, directory, &grant)
+            )
+        }
+        Decision::Refuse(why) => format!("refused {}: {why}", why.code().value()),
+    }
+}
+
+/// Where the passphrase comes from that the caller must have.
+fn passphrase_source(port: &PortPolicy, directory: &Directory, grant: &Grant) -> String {
+    let Some(passphrase) = &grant.passphrase else {
+        return "without a passphrase".to_owned();
+    };
+    let key = match grant.role {
+        Role::Publisher => "publish_passphrase",
+        Role::Viewer => "play_passphrase",
+    };
+    let entry = directory.streams.get(&grant.stream);
+    let own = entry.and_then(|entry| match grant.role {
+        Role::Publisher => entry.policy.publish_passphrase.as_ref(),
+        Role::Viewer => entry.policy.play_passphrase.as_ref(),
+    });
+    let of_port = port.passphrase.as_ref() == Some(passphrase);
+    if of_port && (own != Some(passphrase) || port.scope != Scope::Global) {
+        format!(
+            "with the passphrase of this port ({}.passphrase)",
+            port.kind.key()
+        )
+    } else {
+        format!("with {key} of {}", grant.stream)
+    }
+}

@@ -1,0 +1,133 @@
+//! Commands and flags of the binary, and what it prints. One file a command; here is what they share.
+//!
+//! Everything runs on the main thread. No command decides anything by itself: each asks the module that the gateway asks.
+//!
+//! Exit codes: 0 ended in order, 1 failed while starting or running, 2 the command line or the configuration is wrong.
+
+mod check;
+mod doctor;
+mod explain;
+mod serve;
+mod shell;
+
+use std::{
+    io::{IsTerminal, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::LazyLock,
+};
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    config::{Config, DEFAULT_TOML, LoadError},
+    control,
+};
+
+/// A command line or a configuration that is wrong.
+const USAGE: u8 = 2;
+
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "{} (libsrt {}; edits: {}; crypto: {})",
+        env!("CARGO_PKG_VERSION"),
+        srt_safe::library_version(),
+        match srt_safe::library_edits() {
+            "" => "none",
+            edits => edits,
+        },
+        srt_safe::library_crypto()
+    )
+});
+
+/// SRT gateway: relays MPEG-TS, byte for byte, between SRT callers and listeners.
+#[derive(Debug, Parser)]
+#[command(name = "srt-gateway", version = VERSION.as_str(), args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: ConfigFile,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until SIGTERM or SIGINT (what happens without a command, too).
+    Run(ConfigFile),
+    /// Read a configuration file and say all that is wrong with it.
+    Check {
+        /// The TOML file.
+        file: PathBuf,
+    },
+    /// Say how a streamid is read, and what would happen to a caller with it on each port.
+    ExplainStreamid(explain::Explain),
+    /// Look whether this machine is fit for the gateway and say what to change. Exits with 1 if anything fails.
+    Doctor(ConfigFile),
+    /// Write a shell's completions to standard output.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual page to standard output, or those of all commands into a directory.
+    Man {
+        /// An existing directory for srt-gateway.1, srt-gateway-check.1 and so on.
+        directory: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct ConfigFile {
+    /// TOML file; without it, publish and play by streamid on 127.0.0.1:9998.
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Runs the command of the process's arguments.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        None => serve::serve(cli.run.config.as_deref()),
+        Some(Command::Run(run)) => serve::serve(run.config.as_deref()),
+        Some(Command::Check { file }) => Ok(check::check(&file)),
+        Some(Command::ExplainStreamid(explain)) => Ok(explain::explain(&explain)),
+        Some(Command::Doctor(of)) => Ok(doctor::doctor(of.config.as_deref())),
+        Some(Command::Completions { shell }) => Ok(shell::completions(shell)),
+        Some(Command::Man { directory }) => shell::man(directory.as_deref()),
+    };
+    outcome.unwrap_or_else(|error| {
+        say_error(format_args!("srt-gateway: {error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+fn say_error(text: std::fmt::Arguments<'_>) {
+    // Nobody is left to tell when stderr is closed.
+    drop(writeln!(std::io::stderr(), "{text}"));
+}
+
+fn say(text: std::fmt::Arguments<'_>) {
+    // A closed stdout (a pager that was left) is no reason to stop.
+    drop(writeln!(std::io::stdout(), "{text}"));
+}
+
+/// Reads a configuration, the options of libsrt in it included; `None` is the one of a gateway without a file.
+fn read(file: Option<&Path>) -> Result<Config, LoadError> {
+    let Some(path) = file else {
+        return Ok(Config::parse(DEFAULT_TOML).expect("a test parses the embedded configuration"));
+    };
+    Config::load_checked(path, control::check_option)
+}
+
+/// As [`read`]; tells on stderr what is wrong and gives the exit code for it.
+fn load(file: Option<&Path>) -> Result<Config, ExitCode> {
+    read(file).map_err(|error| {
+        let told = if std::io::stderr().is_terminal() {
+            error.render_styled()
+        } else {
+            error.render()
+        };
+        say_error(format_args!("{}", told.trim_end()));
+        ExitCode::from(USAGE)
+    })
+}

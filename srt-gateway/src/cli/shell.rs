@@ -1,0 +1,33 @@
+//! `completions` and `man`: both are made from the definition of the command line, so that they cannot contradict it.
+
+use std::{io, path::Path, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+use clap_mangen::Man;
+
+use super::Cli;
+
+pub(super) fn completions(shell: Shell) -> ExitCode {
+    let mut command = Cli::command();
+    let name = command.get_name().to_owned();
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut command, name, &mut text);
+    // A closed stdout (`| head`) is no reason to complain.
+    drop(io::Write::write_all(&mut io::stdout(), &text));
+    ExitCode::SUCCESS
+}
+
+pub(super) fn man(directory: Option<&Path>) -> anyhow::Result<ExitCode> {
+    match directory {
+        None => {
+            let mut page = Vec::new();
+            Man::new(Cli::command()).render(&mut page)?;
+            drop(io::Write::write_all(&mut io::stdout(), &page));
+        }
+        Some(directory) => clap_mangen::generate_to(Cli::command(), directory)
+            .with_context(|| format!("cannot write manual pages to {}", directory.display()))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

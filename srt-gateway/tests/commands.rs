@@ -1,0 +1,142 @@
+//! The commands that look without serving: explain-streamid, doctor, completions, man.
+
+use std::{
+    io::Write as _,
+    net::UdpSocket,
+    process::{Command, Output},
+};
+
+use tempfile::NamedTempFile;
+
+const CONFIG: &str = r##"
+[srt]
+port = "127.0.0.1:9998"
+[srt_play]
+port = "127.0.0.1:9996"
+passphrase = "secret of the port"
+[streams."live/cam1"]
+srt_publish = { port = "127.0.0.1:9002", passphrase = "own port secret" }
+publish_passphrase = "publish secret"
+"##;
+
+fn config(text: &str) -> NamedTempFile {
+    let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+fn run(arguments: &[&str], config: Option<&NamedTempFile>) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_srt-gateway"));
+    command.args(arguments);
+    if let Some(file) = config {
+        command.arg("--config").arg(file.path());
+    }
+    command.output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// What `explain-streamid` says under the heading of a port.
+fn verdict_on<'a>(text: &'a str, port: &str) -> &'a str {
+    let mut lines = text.lines();
+    lines
+        .find(|line| line.contains(port))
+        .unwrap_or_else(|| panic!("{text}"));
+    lines.next().unwrap().trim()
+}
+
+#[test]
+fn explains_a_streamid_on_each_port() {
+    let file = config(CONFIG);
+    let output = run(&["explain-streamid", "#!::r=live/cam1,m=publish"], Some(&file));
+    let text = stdout(&output);
+    assert!(output.status.success(), "{output:?}");
+    assert!(text.contains("stream  live/cam1"), "{text}");
+    assert!(text.contains("mode    publish"), "{text}");
+    assert_eq!(
+        verdict_on(&text, "srt port 9998"),
+        "admitted: publishes live/cam1; with publish_passphrase of live/cam1"
+    );
+    assert!(
+        verdict_on(&text, "srt_play port 9996").starts_with("refused 1405: "),
+        "{text}"
+    );
+    assert_eq!(
+        verdict_on(&text, "srt_publish port 9002 of live/cam1"),
+        "admitted: publishes live/cam1; with the passphrase of this port (srt_publish.passphrase)"
+    );
+}
+
+#[test]
+fn explanation_of_one_port_shows_no_other_and_no_passphrase() {
+    let file = config(CONFIG);
+    let output = run(&["explain-streamid", "live/cam1", "--port", "9996"], Some(&file));
+    let text = stdout(&output);
+    assert!(!text.contains("9998"), "{text}");
+    assert_eq!(
+        verdict_on(&text, "srt_play port 9996"),
+        "admitted: plays live/cam1; with the passphrase of this port (srt_play.passphrase)"
+    );
+    assert!(!text.contains("secret"), "{text}");
+}
+
+#[test]
+fn a_port_that_is_not_there_is_a_wrong_command_line() {
+    let file = config(CONFIG);
+    let output = run(&["explain-streamid", "x", "--port", "1"], Some(&file));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no port 1"));
+}
+
+#[test]
+fn a_streamid_that_cannot_be_read_is_explained_and_refused() {
+    let output = run(&["explain-streamid", "#!::r"], None);
+    let text = stdout(&output);
+    assert!(output.status.success(), "{output:?}");
+    assert!(text.contains("read as   nothing: "), "{text}");
+    assert!(
+        verdict_on(&text, "srt port 9998").starts_with("refused 1400: "),
+        "{text}"
+    );
+}
+
+#[test]
+fn doctor_fails_for_a_port_in_use_only() {
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let file = config(&format!("[srt]\nport = \"{}\"", taken.local_addr().unwrap()));
+    let output = run(&["doctor"], Some(&file));
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let failed: Vec<_> = text.lines().filter(|line| line.starts_with("fail")).collect();
+    assert_eq!(failed.len(), 1, "{text}");
+    assert!(failed[0].contains("is in use"), "{text}");
+
+    drop(taken);
+    let output = run(&["doctor"], Some(&file));
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    for what in ["libsrt", "rmem_max", "descriptors", "processors", "clock", "ipv6"] {
+        assert!(stdout(&output).contains(what), "{what}");
+    }
+}
+
+#[test]
+fn completions_and_manual_know_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = run(&["completions", shell], None);
+        assert!(output.status.success());
+        assert!(stdout(&output).contains("explain-streamid"), "{shell}");
+    }
+    let page = run(&["man"], None);
+    assert!(stdout(&page).starts_with(".ie"), "{}", stdout(&page));
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(&["man", folder.path().to_str().unwrap()], None);
+    assert!(output.status.success(), "{output:?}");
+    assert!(folder.path().join("srt-gateway.1").exists());
+    assert!(folder.path().join("srt-gateway-doctor.1").exists());
+    assert_eq!(
+        run(&["man", "/nonexistent/directory"], None).status.code(),
+        Some(1)
+    );
+}
