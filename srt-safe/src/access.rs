@@ -52,9 +52,10 @@ pub enum Verdict {
     Admit(Admission),
     /// Turned away; the caller sees the code as its reject reason.
     Refuse(RejectCode),
-    /// Not known yet. The handshake stays unanswered, the caller repeats it (each 250 ms or each second, by its mode) until its
-    /// connect timeout (3 s unless it set another), and each time the question is put again. Where the library cannot do
-    /// that ([`SrtListener::can_defer`](crate::SrtListener::can_defer)) the caller is refused with [`RejectCode::UNAVAILABLE`].
+    /// Not known yet. The handshake stays unanswered, the caller repeats it (each 250 ms, or each second if it blocks in
+    /// libsrt's own connect) until its connect timeout (3 s unless it set another), and each time the question is put
+    /// again. Where the library cannot do that ([`SrtListener::can_defer`](crate::SrtListener::can_defer)) the caller is
+    /// refused with [`RejectCode::UNAVAILABLE`].
     Defer,
 }
 
@@ -127,8 +128,8 @@ impl AccessRequest<'_> {
         self.socket
     }
 
-    /// Where the handshake came from. Addresses can be forged until the caller is admitted only by somebody on the path: libsrt
-    /// has checked a cookie by now. An IPv4 caller of a dual-stack port has its IPv4 address, not the mapped one.
+    /// Where the handshake came from. The caller has returned a cookie that was sent there, so the address is not forged, but
+    /// by somebody on the path. An IPv4 caller of a dual-stack port has its IPv4 address, not the mapped one.
     #[must_use]
     pub const fn peer_addr(&self) -> SocketAddr {
         self.peer

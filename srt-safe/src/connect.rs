@@ -1,6 +1,6 @@
 //! Making connections: callers, blocking or not, and rendezvous.
 //!
-//! Runs on the thread that calls; a non-blocking attempt is carried on by libsrt's threads.
+//! Runs on the thread that calls; every attempt is non-blocking to libsrt and carried on by its threads.
 
 use std::{
     io,
@@ -11,7 +11,8 @@ use std::{
 use libsrt_sys::{SRT_ERRNO, SRT_REJECT_REASON, SRT_SOCKOPT, SRTSOCKET};
 
 use crate::{
-    AsSrtSocket, Error, ErrorKind, Options, RejectReason, Result, SocketId, SocketState, SrtSocket, StreamId,
+    AsSrtSocket, Epoll, Error, Events, Interest, Options, RejectReason, Result, SocketId, SocketState,
+    SrtSocket, StreamId, Trigger,
     ffi::{self, OwnedSocket},
     options::Stage,
     socket::{Mode, sealed, set_blocking_mode},
@@ -90,18 +91,12 @@ impl SrtSocketBuilder {
     /// Connects and waits until the listener has answered (`srt_connect`). Of several addresses of a host each is tried in turn.
     ///
     /// # Errors
-    /// [`ConnectionRejected`](ErrorKind::ConnectionRejected), whose [`reject_reason`](Error::reject_reason) says why;
-    /// [`TimedOut`](ErrorKind::TimedOut) when nobody answered; [`InvalidInput`](ErrorKind::InvalidInput) for a name that
+    /// [`ConnectionRejected`](crate::ErrorKind::ConnectionRejected), whose [`reject_reason`](Error::reject_reason) says why;
+    /// [`TimedOut`](crate::ErrorKind::TimedOut) when nobody answered; [`InvalidInput`](crate::ErrorKind::InvalidInput) for a name that
     /// does not resolve, a local address of the other family, or an option that does not go with another;
-    /// [`AddressInUse`](ErrorKind::AddressInUse) for the local address.
+    /// [`AddressInUse`](crate::ErrorKind::AddressInUse) for the local address.
     pub fn connect(&self, addr: impl ToSocketAddrs) -> Result<SrtSocket> {
-        first_that_works(addr, |addr| {
-            let socket = self.prepare(self.local)?;
-            set_blocking_mode(socket.raw.id(), Mode::Blocking)?;
-            call_connect(&socket, addr).map_err(|error| explain(socket.raw.id(), error))?;
-            set_blocking_mode(socket.raw.id(), self.mode)?;
-            Ok(socket)
-        })
+        first_that_works(addr, |addr| self.settle(self.start_connect(addr)?.wait()?))
     }
 
     /// Begins to connect and returns at once (`srt_connect` on a non-blocking socket). The socket stays non-blocking.
@@ -121,11 +116,7 @@ impl SrtSocketBuilder {
     /// # Errors
     /// As [`connect`](Self::connect).
     pub fn rendezvous(&self, local: SocketAddr, remote: SocketAddr) -> Result<SrtSocket> {
-        let socket = self.prepare(None)?;
-        set_blocking_mode(socket.raw.id(), Mode::Blocking)?;
-        call_rendezvous(&socket, local, remote).map_err(|error| explain(socket.raw.id(), error))?;
-        set_blocking_mode(socket.raw.id(), self.mode)?;
-        Ok(socket)
+        self.settle(self.start_rendezvous(local, remote)?.wait()?)
     }
 
     /// Begins a rendezvous and returns at once. The socket stays non-blocking.
@@ -137,6 +128,11 @@ impl SrtSocketBuilder {
         set_blocking_mode(socket.raw.id(), Mode::NonBlocking)?;
         call_rendezvous(&socket, local, remote)?;
         Ok(Connecting { socket })
+    }
+
+    fn settle(&self, socket: SrtSocket) -> Result<SrtSocket> {
+        set_blocking_mode(socket.raw.id(), self.mode)?;
+        Ok(socket)
     }
 
     /// A socket with all options, bound if `local` says so.
@@ -209,8 +205,8 @@ impl Connecting {
     /// Looks how the attempt went, without waiting.
     ///
     /// # Errors
-    /// [`ConnectionRejected`](ErrorKind::ConnectionRejected), whose [`reject_reason`](Error::reject_reason) says why;
-    /// [`TimedOut`](ErrorKind::TimedOut) when nobody answered in time.
+    /// [`ConnectionRejected`](crate::ErrorKind::ConnectionRejected), whose [`reject_reason`](Error::reject_reason) says why;
+    /// [`TimedOut`](crate::ErrorKind::TimedOut) when nobody answered in time.
     pub fn finish(self) -> Result<Progress> {
         match self.state() {
             SocketState::Connected => Ok(Progress::Connected(self.socket)),
@@ -218,9 +214,32 @@ impl Connecting {
             _ => Err(failure(self.socket.raw.id())),
         }
     }
+
+    /// Waits until the attempt has ended, one way or the other. The socket stays non-blocking.
+    ///
+    /// This is how this crate's blocking [`connect`](SrtSocketBuilder::connect) waits. libsrt's own looks at its clock, and
+    /// repeats a handshake, only once a second, and holds the process at exit.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub fn wait(mut self) -> Result<SrtSocket> {
+        let mut epoll = Epoll::new()?;
+        epoll.registry().add(&self, Interest::WRITABLE, Trigger::Level)?;
+        let mut events = Events::with_capacity(1);
+        loop {
+            match self.finish()? {
+                Progress::Connected(socket) => return Ok(socket),
+                Progress::Pending(pending) => self = pending,
+            }
+            epoll.wait(&mut events, Some(LOOK_AT_STATE))?;
+        }
+    }
 }
 
-/// The error of a non-blocking attempt that failed: libsrt has only the reason left.
+/// How often a wait looks at the attempt by itself: it ends without an event if the socket is closed.
+const LOOK_AT_STATE: Duration = Duration::from_millis(50);
+
+/// The error of an attempt that failed: libsrt has only the reason left.
 fn failure(id: SRTSOCKET) -> Error {
     const OPERATION: &str = "srt_connect";
     match reject_reason(id) {
@@ -237,14 +256,6 @@ fn failure(id: SRTSOCKET) -> Error {
             OPERATION,
             "the connection was lost again, or the socket closed",
         ),
-    }
-}
-
-/// Adds the reason to the error of a blocking attempt.
-fn explain(id: SRTSOCKET, error: Error) -> Error {
-    match reject_reason(id) {
-        Some(reason) if error.kind() == ErrorKind::ConnectionRejected => error.with_reject_reason(reason),
-        _ => error,
     }
 }
 
@@ -319,6 +330,7 @@ fn unresolved(error: &io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ErrorKind;
 
     #[test]
     fn each_address_is_tried_until_one_works() {

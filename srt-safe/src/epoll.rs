@@ -24,7 +24,7 @@ const OUT: u32 = SRT_EPOLL_OPT::SRT_EPOLL_OUT.0;
 const ERR: u32 = SRT_EPOLL_OPT::SRT_EPOLL_ERR.0;
 
 /// How long a waiter may be deaf to [`Waker::wake`] where libsrt lacks `epoll-wake`. libsrt's own slices are as long.
-const SLICE: Duration = Duration::from_millis(10);
+pub(crate) const SLICE: Duration = Duration::from_millis(10);
 
 static WAKE_ENDS_WAIT: LazyLock<bool> = LazyLock::new(|| libsrt_sys::has_edit(libsrt_sys::EDIT_EPOLL_WAKE));
 
@@ -306,7 +306,8 @@ impl Epoll {
     /// happens. On timeout and after [`Waker::wake`] it returns with `events` empty.
     ///
     /// # Errors
-    /// None in a working process; libsrt would refuse an epoll that does not exist.
+    /// None in a working process; libsrt would refuse an epoll that does not exist. With an installed libsrt,
+    /// [`InvalidState`](crate::ErrorKind::InvalidState) once the process is exiting.
     pub fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> Result<()> {
         let inner = &*self.registry.0;
         events.len = 0;
@@ -323,6 +324,8 @@ impl Epoll {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            // Such a library destroys at exit what waiters sleep on, and waits there until none sleeps.
+            init::fail_when_exiting()?;
             inner.uwait(events, round_up(left.map_or(SLICE, |left| left.min(SLICE))))?;
             let woken = inner.woken.swap(false, Ordering::AcqRel);
             if inner.has_missed.load(Ordering::Acquire) && events.len < events.capacity() {

@@ -34,13 +34,7 @@ static EXITING: AtomicBool = AtomicBool::new(false);
 /// Starts the library (`srt_startup`) at the first call; later calls cost two atomic reads.
 pub(crate) fn ensure_started() -> Result<()> {
     static STARTED: OnceLock<Result<(), Error>> = OnceLock::new();
-    if EXITING.load(Ordering::Relaxed) {
-        return Err(Error::new(
-            SRT_ERRNO::SRT_EINVOP,
-            "srt_startup",
-            "the process is exiting",
-        ));
-    }
+    fail_when_exiting()?;
     *STARTED.get_or_init(|| {
         // SAFETY: OnceLock lets one thread do this, once.
         ffi::check("srt_startup", unsafe { libsrt_sys::srt_startup() })?;
@@ -48,6 +42,18 @@ pub(crate) fn ensure_started() -> Result<()> {
         unsafe { libc::atexit(at_exit) };
         Ok(())
     })
+}
+
+/// An error once the process is exiting: what is begun then may hold it.
+pub(crate) fn fail_when_exiting() -> Result<()> {
+    if EXITING.load(Ordering::Relaxed) {
+        return Err(Error::new(
+            SRT_ERRNO::SRT_EINVOP,
+            "exit",
+            "the process is exiting",
+        ));
+    }
+    Ok(())
 }
 
 /// Puts a socket on record.
@@ -81,6 +87,10 @@ extern "C" fn at_exit() {
         let record = open.take();
         drop(open);
         close_within_deadline(record.into_iter().flatten().collect());
+        if !libsrt_sys::has_edit(libsrt_sys::EDIT_EXIT_AT_ONCE) {
+            // Waiters that are in an epoll come out of it, see the flag, and stay out: see `Epoll::wait`.
+            thread::sleep(2 * crate::epoll::SLICE);
+        }
     }));
 }
 

@@ -181,8 +181,7 @@ impl SrtListener {
             match accepted {
                 Ok((id, peer)) => {
                     let socket = SrtSocket::adopt(id);
-                    // If this fails, the socket is gone again; the next caller then.
-                    if set_blocking_mode(id, self.mode()).is_ok() {
+                    if self.pass_mode_on(&socket) {
                         return Ok((socket, ffi::canonical(peer)));
                     }
                 }
@@ -191,6 +190,13 @@ impl SrtListener {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Puts an accepted socket into the listener's mode; false if libsrt has closed it already, and the next is to be taken.
+    /// One whose caller has left keeps what it inherited, so that what the caller sent can be read.
+    fn pass_mode_on(&self, socket: &SrtSocket) -> bool {
+        set_blocking_mode(socket.raw.id(), self.mode()).is_ok()
+            || matches!(socket.state(), SocketState::Connected | SocketState::Broken)
     }
 
     fn is_listening(&self) -> bool {

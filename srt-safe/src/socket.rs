@@ -171,7 +171,8 @@ impl SrtSocket {
     /// The peer's address (`srt_getpeername`). An IPv4 peer of a dual-stack socket has its IPv4 address, not the mapped one.
     ///
     /// # Errors
-    /// [`NotConnected`](crate::ErrorKind::NotConnected) without a connection, also after it broke; and for a group, which has one peer per member.
+    /// [`NotConnected`](crate::ErrorKind::NotConnected) without a connection, also after it broke; for a group, which has one
+    /// peer per member; and on a caller with an installed libsrt 1.5.1, which forgets whom it called.
     pub fn peer_addr(&self) -> Result<SocketAddr> {
         peer_addr_of(self.raw.id())
     }

@@ -33,8 +33,7 @@ fn accepted_sockets_outlive_their_listener() {
 }
 
 /// Sends `packets` packets, closes at once, and returns the receiving side.
-fn sent_and_closed(packets: u64) -> SrtSocket {
-    let (caller, accepted) = live_pair();
+fn sent_and_closed((caller, accepted): (SrtSocket, SrtSocket), packets: u64) -> SrtSocket {
     for number in 0..packets {
         caller.send(&noise(number, 1316)).expect("room");
     }
@@ -48,7 +47,7 @@ fn sent_and_closed(packets: u64) -> SrtSocket {
 #[test]
 fn blocking_receiver_gets_everything_that_was_sent_before_the_end() {
     // 120 ms of latency: nothing is due yet when the connection closes.
-    let accepted = sent_and_closed(50);
+    let accepted = sent_and_closed(live_pair(), 50);
     wait_until("the end to arrive", || accepted.state() != SocketState::Connected);
     let mut buffer = [0; 1500];
     for number in 0..50 {
@@ -99,9 +98,26 @@ fn receiver_that_waits_at_the_end_loses_nothing() {
 }
 
 #[test]
+fn caller_that_left_before_it_was_accepted_can_still_be_read() {
+    let listener = SrtListener::builder().nonblocking().bind(V4).expect("a listener");
+    let caller = SrtSocket::connect(addr_of(&listener)).expect("connected");
+    caller.send(b"just this").expect("room");
+    wait_until("the packet to be acknowledged", || {
+        caller.unsent().expect("open").packets == 0
+    });
+    drop(caller);
+    let accepted = accept(&listener);
+    let mut buffer = [0; 1500];
+    wait_until("the packet to be due", || {
+        accepted.recv(&mut buffer) == Ok(b"just this".len())
+    });
+}
+
+#[test]
 fn nonblocking_receiver_learns_what_is_still_to_come() {
-    let accepted = sent_and_closed(10);
-    accepted.set_nonblocking().expect("open");
+    let pair = live_pair();
+    pair.1.set_nonblocking().expect("open");
+    let accepted = sent_and_closed(pair, 10);
     wait_until("the end to arrive", || accepted.state() != SocketState::Connected);
     let mut buffer = [0; 1500];
     assert_eq!(
