@@ -54,7 +54,7 @@ impl SrtSocket {
                 SEND_BLOCK,
             )
         };
-        u64::try_from(sent).map_err(|_| Error::last(OPERATION))
+        u64::try_from(sent).map_err(|_| Error::last(OPERATION).of_connection())
     }
 
     /// Receives `length` bytes into a file, which is made or emptied first (`srt_recvfile`), and returns how many came: fewer
@@ -80,7 +80,7 @@ impl SrtSocket {
             )
         };
         if received < 0 {
-            return Err(Error::last("srt_recvfile"));
+            return Err(Error::last("srt_recvfile").of_connection());
         }
         // At an early end libsrt returns zero whatever it wrote; the offset knows.
         Ok(u64::try_from(position).unwrap_or(0))

@@ -13,7 +13,7 @@ use libsrt_sys::{SRT_TRACEBSTATS, SRTSOCKET};
 pub use accumulator::{Delta, StatsAccumulator};
 pub use counters::{Counters, Traffic};
 
-use crate::{Result, SrtSocket, ffi};
+use crate::{Error, Result, SrtSocket, ffi};
 
 /// What libsrt tells about a connection at one moment (`SRT_TRACEBSTATS`).
 ///
@@ -182,7 +182,7 @@ pub(crate) fn read(id: SRTSOCKET, levels: Levels) -> Result<Stats> {
     let instantaneous = i32::from(levels == Levels::Instantaneous);
     // SAFETY: libsrt writes the struct behind the pointer, which outlives the call, and checks the id.
     let ret = unsafe { libsrt_sys::srt_bistats(id, &raw mut perf, 0, instantaneous) };
-    ffi::check("srt_bistats", ret)?;
+    ffi::check("srt_bistats", ret).map_err(Error::of_connection)?;
     Ok(Stats::new(&perf))
 }
 

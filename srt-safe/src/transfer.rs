@@ -183,6 +183,7 @@ impl SrtSocket {
         ffi::check_count("srt_send", unsafe {
             libsrt_sys::srt_send(self.raw.id(), data.as_ptr().cast(), ffi::c_len(data.len()))
         })
+        .map_err(Error::of_connection)
     }
 
     /// [`send`](Self::send) with particulars, which also tells the numbers that the message got (`srt_sendmsg2`).
@@ -200,7 +201,8 @@ impl SrtSocket {
                 ffi::c_len(data.len()),
                 &raw mut ctrl,
             )
-        })?;
+        })
+        .map_err(Error::of_connection)?;
         Ok((sent, MessageInfo::from_raw(&ctrl)))
     }
 
@@ -233,6 +235,7 @@ impl SrtSocket {
                 ffi::c_len(buffer.len()),
             )
         })
+        .map_err(Error::of_connection)
     }
 
     /// [`recv`](Self::recv) that also tells when the message was sent, and its numbers (`srt_recvmsg2`).
@@ -253,7 +256,8 @@ impl SrtSocket {
                 ffi::c_len(buffer.len()),
                 &raw mut ctrl,
             )
-        })?;
+        })
+        .map_err(Error::of_connection)?;
         Ok((received, MessageInfo::from_raw(&ctrl)))
     }
 
@@ -282,6 +286,7 @@ impl SrtSocket {
     pub fn unread(&self) -> Result<usize> {
         ffi::socket_flag::<i32>(self.raw.id(), SRT_SOCKOPT::SRTO_RCVDATA)
             .map(|packets| usize::try_from(packets).unwrap_or(0))
+            .map_err(Error::of_connection)
     }
 
     /// What the peer has not acknowledged yet (`srt_getsndbuffer`).
@@ -293,7 +298,8 @@ impl SrtSocket {
         // SAFETY: both pointers are to fields of a local that outlives the call.
         ffi::check("srt_getsndbuffer", unsafe {
             libsrt_sys::srt_getsndbuffer(self.raw.id(), &raw mut unsent.packets, &raw mut unsent.bytes)
-        })?;
+        })
+        .map_err(Error::of_connection)?;
         Ok(unsent)
     }
 }
