@@ -7,7 +7,6 @@
 
 use std::{
     fmt, io,
-    net::SocketAddr,
     sync::Arc,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -18,10 +17,12 @@ use crossbeam_channel::Sender;
 use srt_safe::log::{self, LogLevel};
 
 use crate::{
-    access::{Directory, Scope, StreamPolicy},
-    config::{self, Config, PortKind},
-    control::{self, Command, Control, Inbox, PortError, Registry, StreamPlan, StreamStatus},
-    data::StartAt,
+    access::Directory,
+    config::Config,
+    control::{
+        self, Command, Control, Inbox, Listening, Opener, PortError, Registry, Reloaded, StreamPlan,
+        StreamStatus,
+    },
     io::{Poller, Pool},
     names::StreamName,
 };
@@ -37,21 +38,10 @@ const REFUSED_QUEUE: usize = 1024;
 pub struct Gateway {
     commands: Sender<Command>,
     directory: Arc<ArcSwap<Directory>>,
-    listening: Vec<Listening>,
+    listening: Arc<ArcSwap<Vec<Listening>>>,
     poller: Poller,
     control: Option<JoinHandle<()>>,
     _log_watch: log::Subscription,
-}
-
-/// A port that the gateway listens on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listening {
-    /// Publish, play or both.
-    pub kind: PortKind,
-    /// Whose port it is.
-    pub scope: Scope,
-    /// The bound address.
-    pub addr: SocketAddr,
 }
 
 /// Why the gateway could not start.
@@ -119,23 +109,18 @@ impl Gateway {
 
         let registry = registry(config, workers);
         let directory = Arc::clone(registry.directory());
-        let ports = control::open_ports(config, &directory, &refused, &routes).map_err(StartError::Port)?;
-        let listening = ports
-            .iter()
-            .map(|port| {
-                let policy = port.gate.port();
-                Listening {
-                    kind: policy.kind,
-                    scope: policy.scope.clone(),
-                    addr: port.addr,
-                }
-            })
-            .collect();
+        let opener = Opener {
+            directory: Arc::clone(&directory),
+            refused,
+            routes: routes.clone(),
+        };
+        let ports = control::open_ports(config, &opener).map_err(StartError::Port)?;
 
         let pool = Pool::start(workers, &routes, &events).map_err(StartError::Thread)?;
         let poller = Poller::start(epoll, waker, routes.clone(), pool.senders(), events)
             .map_err(StartError::Thread)?;
-        let control = Control::new(ports, registry, pool, routes);
+        let control = Control::new(config.clone(), opener, ports, registry, pool);
+        let listening = Arc::clone(control.listening());
         let inbox = Inbox {
             commands: command_receiver,
             events: event_receiver,
@@ -156,10 +141,21 @@ impl Gateway {
         })
     }
 
-    /// The ports that it listens on.
+    /// The ports that it listens on now.
     #[must_use]
-    pub fn listening(&self) -> &[Listening] {
-        &self.listening
+    pub fn listening(&self) -> Vec<Listening> {
+        self.listening.load().as_ref().clone()
+    }
+
+    /// Puts another configuration in force: only what differs is touched, and what the new one no longer has is ended.
+    /// Returns when that is done; a port that cannot be opened yet is tried again later. `None` when the gateway has
+    /// stopped.
+    pub fn reload(&self, config: Config) -> Option<Reloaded> {
+        let (reply, answer) = crossbeam_channel::bounded(1);
+        self.commands
+            .send(Command::Reload(Box::new(config), reply))
+            .ok()?;
+        answer.recv().ok()
     }
 
     /// The streams that there are, by name.
@@ -232,33 +228,14 @@ fn check_library(config: &Config) -> Result<(), StartError> {
 
 /// The streams that the configuration names, without anybody there.
 pub(crate) fn registry(config: &Config, workers: usize) -> Registry {
-    let plan = |stream: Option<&config::Stream>, settings: &config::StreamSettings| StreamPlan {
-        policy: Arc::new(StreamPolicy {
-            publish_passphrase: stream
-                .and_then(|s| s.publish_passphrases.first())
-                .map(control::passphrase),
-            play_passphrase: stream
-                .and_then(|s| s.play_passphrases.first())
-                .map(control::passphrase),
-            max_viewers: settings.max_viewers.map_or(0, std::num::NonZeroU32::get),
-            on_source_lost: settings.on_source_lost,
-        }),
-        ring_bytes: settings.ring,
-        start_at: match settings.start_at {
-            config::StartAt::Keyframe => StartAt::Keyframe,
-            config::StartAt::Live => StartAt::Live,
-        },
-    };
-    let default_plan = plan(None, &config.streams_default.settings);
+    let default_plan = StreamPlan::of_unknown(config);
     let unknown = config
         .streams_default
         .accept_unknown
         .then(|| Arc::clone(&default_plan.policy));
-    let configured = config.streams.iter().map(|(name, stream)| {
-        (
-            StreamName::new(name.as_str()),
-            plan(Some(stream), &stream.settings),
-        )
-    });
+    let configured = config
+        .streams
+        .iter()
+        .map(|(name, stream)| (StreamName::new(name.as_str()), StreamPlan::of(stream)));
     Registry::new(configured, default_plan, unknown, workers)
 }

@@ -51,8 +51,8 @@ pub(crate) struct PortPolicy {
     pub(crate) deny: Vec<IpNet>,
     /// 0: any number.
     pub(crate) max_connections: u32,
-    /// Sessions that came in by this port and are open.
-    pub(crate) connections: AtomicU32,
+    /// Sessions that came in by this port and are open; shared with its earlier openings.
+    pub(crate) connections: Arc<AtomicU32>,
 }
 
 impl PortPolicy {

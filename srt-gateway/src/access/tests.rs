@@ -28,7 +28,7 @@ fn port(scope: Option<&str>, kind: PortKind) -> PortPolicy {
         allow: Vec::new(),
         deny: Vec::new(),
         max_connections: 0,
-        connections: AtomicU32::new(0),
+        connections: Arc::default(),
     }
 }
 
@@ -227,7 +227,7 @@ fn limits_refuse_with_overload() {
     let mut publish = port(None, PortKind::Publish);
     publish.max_connections = 1;
     assert_eq!(admitted(&publish, &streams, "a").role, Role::Publisher);
-    publish.connections = AtomicU32::new(1);
+    publish.connections = Arc::new(AtomicU32::new(1));
     assert_eq!(refused(&publish, &streams, "a").0, 1402);
 }
 

@@ -7,6 +7,7 @@
 mod check;
 mod doctor;
 mod explain;
+mod live;
 mod serve;
 mod shell;
 

@@ -9,23 +9,34 @@ use signal_hook::{
 };
 use srt_safe::log::LogBridge;
 use tracing::{error, info, warn};
+use tracing_subscriber::{
+    EnvFilter, Registry, fmt, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
+};
 
-use super::{load, say};
+use super::{
+    live::{Asked, Live},
+    load, say,
+};
 use crate::{
     access::Scope,
-    config::{Config, LogFormat, PortKind},
-    gateway::{Gateway, Listening},
+    config::{Config, LogFormat, LogLevel, PortKind},
+    control::Listening,
+    gateway::Gateway,
 };
 
 /// How often the main thread looks whether the gateway still runs.
 const LOOK: Duration = Duration::from_millis(500);
 
 pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let mut live = file.map(Live::new);
     let config = match load(file) {
         Ok(config) => config,
         Err(code) => return Ok(code),
     };
-    start_log(&config)?;
+    let mut log = start_log(&config)?;
+    if let Some(live) = &live {
+        live.tell();
+    }
     // Before any thread is there, so that none of them is interrupted in its place.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("cannot watch for signals")?;
     let gateway = Gateway::start(&config)?;
@@ -36,7 +47,7 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
         warn!("the configuration opens no port: add [srt], or srt to a stream");
     }
     if file.is_none() {
-        say_how_to_use(gateway.listening());
+        say_how_to_use(&gateway.listening());
     }
 
     let (caught, signal) = crossbeam_channel::bounded(4);
@@ -47,22 +58,29 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
             }
         }
     })?;
+    let changed = live
+        .as_ref()
+        .map_or_else(crossbeam_channel::never, |live| live.changed().clone());
     loop {
-        match signal.recv_timeout(LOOK) {
-            Ok(SIGHUP) => {
-                warn!("SIGHUP: this version does not reload its configuration: restart the gateway");
+        crossbeam_channel::select! {
+            recv(signal) -> number => match (number, &mut live) {
+                (Ok(SIGHUP), Some(live)) => live.reload(&gateway, &mut log, Asked::BySignal),
+                (Ok(SIGHUP), None) => warn!("SIGHUP: there is no configuration file to read again"),
+                (number, _) => {
+                    let name = if number == Ok(SIGINT) { "SIGINT" } else { "SIGTERM" };
+                    info!(signal = name, "shutting down");
+                    gateway.shut_down();
+                    info!("ended");
+                    return Ok(ExitCode::SUCCESS);
+                }
+            },
+            recv(changed) -> _ => {
+                if let Some(live) = &mut live {
+                    live.settle();
+                    live.reload(&gateway, &mut log, Asked::ByFile);
+                }
             }
-            Ok(number) => {
-                info!(
-                    signal = if number == SIGINT { "SIGINT" } else { "SIGTERM" },
-                    "shutting down"
-                );
-                gateway.shut_down();
-                info!("ended");
-                return Ok(ExitCode::SUCCESS);
-            }
-            Err(_) if gateway.is_running() => {}
-            Err(_) => {
+            default(LOOK) => if !gateway.is_running() {
                 error!("the gateway has stopped by itself: see the lines above");
                 return Ok(ExitCode::FAILURE);
             }
@@ -70,22 +88,61 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn start_log(config: &Config) -> anyhow::Result<()> {
-    let level = config.log.level.as_str();
-    // libsrt's own lines are its developers' language, and what matters in them is told in ours: only RUST_LOG shows them.
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(format!("{level},libsrt=off")));
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    match config.log.format {
-        LogFormat::Text => lines
-            .with_target(false)
-            .with_ansi(std::io::stderr().is_terminal())
-            .init(),
-        LogFormat::Json => lines.json().flatten_event(true).init(),
+/// The level of the log, to be changed while the gateway runs.
+pub(super) struct LogControl {
+    level: LogLevel,
+    /// None: RUST_LOG was set by hand for this run, and stands above the file.
+    filter: Option<reload::Handle<EnvFilter, Registry>>,
+}
+
+impl LogControl {
+    pub(super) fn set(&mut self, level: LogLevel) {
+        if level == self.level {
+            return;
+        }
+        self.level = level;
+        if let Some(filter) = &self.filter
+            && let Err(error) = filter.reload(filter_of(level))
+        {
+            warn!(%error, "the log level could not be changed");
+        }
     }
-    srt_safe::log::install(LogBridge::to_tracing()).context("cannot take over libsrt's log")
+}
+
+fn start_log(config: &Config) -> anyhow::Result<LogControl> {
+    let filter = EnvFilter::try_from_default_env();
+    let fixed = filter.is_ok();
+    let filter = filter.unwrap_or_else(|_| filter_of(config.log.level));
+    let (filter, handle) = reload::Layer::new(filter);
+    let log = tracing_subscriber::registry().with(filter);
+    match config.log.format {
+        LogFormat::Text => log
+            .with(
+                fmt::layer()
+                    .with_writer(std::io::stderr)
+                    .with_target(false)
+                    .with_ansi(std::io::stderr().is_terminal()),
+            )
+            .init(),
+        LogFormat::Json => log
+            .with(
+                fmt::layer()
+                    .with_writer(std::io::stderr)
+                    .json()
+                    .flatten_event(true),
+            )
+            .init(),
+    }
+    srt_safe::log::install(LogBridge::to_tracing()).context("cannot take over libsrt's log")?;
+    Ok(LogControl {
+        level: config.log.level,
+        filter: (!fixed).then_some(handle),
+    })
+}
+
+/// libsrt's own lines are its developers' language, and what matters in them is told in ours: only RUST_LOG shows them.
+fn filter_of(level: LogLevel) -> EnvFilter {
+    EnvFilter::new(format!("{},libsrt=off", level.as_str()))
 }
 
 /// Lines to paste, for whoever starts the gateway for the first time.

@@ -4,9 +4,11 @@
 //! It accepts connections (the decision was made in the listen callback), and it writes the log line of each connection
 //! that is opened, refused or closed. It never sends or receives a message of a stream.
 
+mod plan;
 mod ports;
 mod refusals;
 mod registry;
+mod reload;
 
 use std::{
     net::SocketAddr,
@@ -14,19 +16,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::Receiver;
+use arc_swap::ArcSwap;
+use crossbeam_channel::{Receiver, Sender};
 use srt_safe::{ErrorKind, KeyLength, SocketId, SrtSocket, SrtVersion, log::EncryptionFault, opt};
 use tracing::{debug, error, info, warn};
 
-pub use ports::PortError;
-pub(crate) use ports::{Port, check_option, open_ports, passphrase, policy, scope};
+pub(crate) use plan::StreamPlan;
+pub use ports::{Listening, PortError};
+pub(crate) use ports::{Opener, Port, check_option, open_ports, policy, scope};
 use refusals::Refusals;
+pub(crate) use registry::Registry;
 use registry::Session;
-pub(crate) use registry::{Registry, StreamPlan};
+pub use reload::Reloaded;
+use reload::Waiting;
 
 use crate::{
     access::{Grant, PortPolicy, Refused, Why},
-    io::{CloseReason, ClosedSession, IoEvent, Message, Pool, Routes, Seat, Task},
+    config::Config,
+    io::{CloseReason, ClosedSession, IoEvent, Message, Pool, Seat, Task},
     names::{Role, SessionId, StreamName},
     telemetry::SessionCounters,
     ts::Format,
@@ -40,6 +47,8 @@ const TICK: Duration = Duration::from_millis(100);
 pub(crate) enum Command {
     /// End in order, by `Instant` at the latest: the thread ends when all is closed.
     Shutdown(Instant),
+    /// Put this configuration in force and say what came of it.
+    Reload(Box<Config>, Sender<Reloaded>),
 }
 
 /// What control listens to.
@@ -55,10 +64,15 @@ pub(crate) struct Inbox {
 /// The control thread's state.
 #[derive(Debug)]
 pub(crate) struct Control {
+    /// In force.
+    config: Config,
+    opener: Opener,
     ports: Vec<Port>,
+    /// Ports of the configuration that could not be opened yet.
+    waiting: Vec<Waiting>,
+    listening: Arc<ArcSwap<Vec<Listening>>>,
     registry: Registry,
     pool: Pool,
-    routes: Routes,
     last_session: u64,
     refusals: Refusals,
 }
@@ -71,15 +85,36 @@ enum Next {
 }
 
 impl Control {
-    pub(crate) fn new(ports: Vec<Port>, registry: Registry, pool: Pool, routes: Routes) -> Self {
-        Self {
+    pub(crate) fn new(
+        config: Config,
+        opener: Opener,
+        ports: Vec<Port>,
+        registry: Registry,
+        pool: Pool,
+    ) -> Self {
+        let control = Self {
+            config,
+            opener,
             ports,
+            waiting: Vec::new(),
+            listening: Arc::default(),
             registry,
             pool,
-            routes,
             last_session: 0,
             refusals: Refusals::default(),
-        }
+        };
+        control.publish_listening();
+        control
+    }
+
+    /// The ports that are open, as of now.
+    pub(crate) fn listening(&self) -> &Arc<ArcSwap<Vec<Listening>>> {
+        &self.listening
+    }
+
+    fn publish_listening(&self) {
+        let listening = self.ports.iter().map(Listening::of).collect();
+        self.listening.store(Arc::new(listening));
     }
 
     /// Runs until [`Command::Shutdown`], or until the epoll thread fails.
@@ -91,6 +126,12 @@ impl Control {
                     Ok(Command::Shutdown(deadline)) => {
                         self.shut_down(deadline, inbox);
                         Next::End
+                    }
+                    Ok(Command::Reload(config, reply)) => {
+                        let reloaded = self.reload(*config, Instant::now());
+                        // Who asked may have gone away; the log tells all the same.
+                        drop(reply.try_send(reloaded));
+                        Next::Go
                     }
                     Err(_) => Next::End,
                 },
@@ -263,6 +304,7 @@ impl Control {
 
     fn tick(&mut self, now: Instant) {
         self.refusals.tick(now);
+        self.open_waiting(now);
         for (socket, worker) in self.registry.overdue_viewers(now) {
             self.pool
                 .send(worker, Message::Close(socket, CloseReason::SourceLost));
@@ -280,10 +322,7 @@ impl Control {
     /// Closes the listeners, then the sources, then the viewers once they have what is in the rings.
     fn shut_down(&mut self, deadline: Instant, inbox: &Inbox) {
         for port in self.ports.drain(..) {
-            self.routes.remove(&port.listener);
-            if let Err(error) = port.listener.close() {
-                debug!(%error, "closing a listener");
-            }
+            self.opener.close(port);
         }
         self.pool.shut_down(deadline);
         let now = Instant::now();

@@ -16,7 +16,7 @@ use srt_safe::{
 
 use crate::{
     access::{Directory, Gate, PortPolicy, Refused, Scope},
-    config::{self, PortOwner, SrtPort, SrtSettings},
+    config::{self, ListenAddr, PortKind, PortOwner, SrtPort, SrtSettings},
     io::{Route, Routes},
     names::StreamName,
 };
@@ -31,6 +31,7 @@ pub(crate) struct Port {
     pub(crate) gate: Arc<Gate>,
     /// The address that it got, where the configuration leaves the port open.
     pub(crate) addr: SocketAddr,
+    pub(crate) key: PortKey,
 }
 
 /// Why a port could not be opened.
@@ -72,33 +73,147 @@ impl fmt::Display for PortError {
 impl std::error::Error for PortError {}
 
 /// Opens all ports of the configuration and puts them under watch. Fails on the first that cannot be opened.
-pub(crate) fn open_ports(
-    config: &config::Config,
-    directory: &Arc<ArcSwap<Directory>>,
-    refused: &Sender<Refused>,
-    routes: &Routes,
-) -> Result<Vec<Port>, PortError> {
+pub(crate) fn open_ports(config: &config::Config, opener: &Opener) -> Result<Vec<Port>, PortError> {
     let mut ports = Vec::new();
     for (owner, port) in config.srt_ports() {
-        let scope = scope(owner);
+        ports.extend(opener.open(&PortKey::new(owner, port), port, &Arc::default())?);
+    }
+    Ok(ports)
+}
+
+/// What it takes to open a port at any time.
+#[derive(Debug)]
+pub(crate) struct Opener {
+    pub(crate) directory: Arc<ArcSwap<Directory>>,
+    pub(crate) refused: Sender<Refused>,
+    pub(crate) routes: Routes,
+}
+
+impl Opener {
+    /// Opens a port, on each of its addresses, and puts it under watch. `connections` counts its sessions, those of an
+    /// earlier opening of the same port included.
+    pub(crate) fn open(
+        &self,
+        key: &PortKey,
+        port: &SrtPort,
+        connections: &Arc<AtomicU32>,
+    ) -> Result<Vec<Port>, PortError> {
+        let mut ports = Vec::new();
         for addr in port.listen.socket_addrs() {
-            let policy = Arc::new(policy(scope.clone(), port, addr));
-            let gate = Gate::new(Arc::clone(&policy), Arc::clone(directory), refused.clone());
-            let fail = |cause| PortError {
-                port: policy.to_string(),
-                addr,
-                cause,
-            };
-            match open(&gate, addr, &port.settings, routes) {
-                Ok((listener, addr)) => ports.push(Port { listener, gate, addr }),
+            let mut policy = policy(key.owner.scope(), port, addr);
+            policy.connections = Arc::clone(connections);
+            let policy = Arc::new(policy);
+            let gate = Gate::new(
+                Arc::clone(&policy),
+                Arc::clone(&self.directory),
+                self.refused.clone(),
+            );
+            match open(&gate, addr, &port.settings, &self.routes) {
+                Ok((listener, addr)) => ports.push(Port {
+                    listener,
+                    gate,
+                    addr,
+                    key: key.clone(),
+                }),
                 // A host without IPv6: all its addresses are IPv4 ones.
                 Err(Cause::Srt(error)) if port.listen.ip().is_none() && addr.is_ipv6() && no_ipv6(&error) => {
                 }
-                Err(cause) => return Err(fail(cause)),
+                Err(cause) => {
+                    ports.into_iter().for_each(|port| self.close(port));
+                    return Err(PortError {
+                        port: policy.to_string(),
+                        addr,
+                        cause,
+                    });
+                }
             }
         }
+        Ok(ports)
     }
-    Ok(ports)
+
+    /// Closes a port to new callers. Its sessions stay.
+    pub(crate) fn close(&self, port: Port) {
+        self.routes.remove(&port.listener);
+        if let Err(error) = port.listener.close() {
+            tracing::debug!(%error, "closing a listener");
+        }
+    }
+}
+
+/// What makes two ports of two configurations the same port: whose it is, what for, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct PortKey {
+    owner: Owner,
+    kind: PortKind,
+    listen: ListenAddr,
+}
+
+/// The table that opens a port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Owner {
+    Global,
+    Stream(StreamName),
+    Template(StreamName),
+}
+
+impl PortKey {
+    pub(crate) fn new(owner: PortOwner<'_>, port: &SrtPort) -> Self {
+        Self {
+            owner: Owner::of(owner),
+            kind: port.kind,
+            listen: port.listen,
+        }
+    }
+}
+
+impl Owner {
+    fn of(owner: PortOwner<'_>) -> Self {
+        match owner {
+            PortOwner::Global => Self::Global,
+            PortOwner::Stream(name) => Self::Stream(StreamName::new(name)),
+            PortOwner::Template(name) => Self::Template(StreamName::new(name)),
+        }
+    }
+
+    fn scope(&self) -> Scope {
+        match self {
+            Self::Stream(name) => Scope::Stream(name.clone()),
+            Self::Global | Self::Template(_) => Scope::Global,
+        }
+    }
+}
+
+impl fmt::Display for PortKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} port {}", self.kind.key(), self.listen)?;
+        match &self.owner {
+            Owner::Global => Ok(()),
+            Owner::Stream(name) => write!(f, " of {name}"),
+            Owner::Template(name) => write!(f, " of template {name}"),
+        }
+    }
+}
+
+/// A port that the gateway listens on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listening {
+    /// Publish, play or both.
+    pub kind: PortKind,
+    /// Whose port it is.
+    pub scope: Scope,
+    /// The bound address.
+    pub addr: SocketAddr,
+}
+
+impl Listening {
+    pub(super) fn of(port: &Port) -> Self {
+        let policy = port.gate.port();
+        Self {
+            kind: policy.kind,
+            scope: policy.scope.clone(),
+            addr: port.addr,
+        }
+    }
 }
 
 fn no_ipv6(error: &srt_safe::Error) -> bool {
@@ -127,10 +242,7 @@ fn open(
 
 /// Whose port it is, as access sees it.
 pub(crate) fn scope(owner: PortOwner<'_>) -> Scope {
-    match owner {
-        PortOwner::Stream(name) => Scope::Stream(StreamName::new(name)),
-        PortOwner::Global | PortOwner::Template(_) => Scope::Global,
-    }
+    Owner::of(owner).scope()
 }
 
 /// What access needs to know of a port.
@@ -149,7 +261,7 @@ pub(crate) fn policy(scope: Scope, port: &SrtPort, addr: SocketAddr) -> PortPoli
         allow: settings.allow.clone(),
         deny: settings.deny.clone(),
         max_connections: settings.max_connections.map_or(0, std::num::NonZeroU32::get),
-        connections: AtomicU32::new(0),
+        connections: Arc::default(),
     }
 }
 

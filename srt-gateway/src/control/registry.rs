@@ -10,19 +10,12 @@ use std::{
 use arc_swap::ArcSwap;
 use srt_safe::SocketId;
 
+use super::plan::StreamPlan;
 use crate::{
     access::{Directory, Entry, PortPolicy, StreamPolicy},
     data::{StartAt, Stream},
     names::{Role, SessionId, StreamName},
 };
-
-/// How a stream is made: from its table, or from `[streams_default]`.
-#[derive(Clone, Debug)]
-pub(crate) struct StreamPlan {
-    pub(crate) policy: Arc<StreamPolicy>,
-    pub(crate) ring_bytes: usize,
-    pub(crate) start_at: StartAt,
-}
 
 /// An open session.
 #[derive(Debug)]
@@ -46,6 +39,7 @@ pub(super) struct Session {
 struct StreamState {
     entry: Entry,
     start_at: StartAt,
+    ring_bytes: usize,
     /// Named in the configuration: stays when nobody is there.
     configured: bool,
     sessions: Vec<SessionId>,
@@ -106,6 +100,69 @@ impl Registry {
         stream
     }
 
+    /// Makes a stream as the configuration wants it, or changes the one that is there. Sessions stay.
+    pub(super) fn configure(&mut self, name: &StreamName, plan: &StreamPlan) -> Configured {
+        let Some(state) = self.streams.get_mut(name) else {
+            self.make_stream(name.clone(), plan, Origin::Configuration);
+            self.publish();
+            return Configured::Whole;
+        };
+        state.entry.policy = Arc::clone(&plan.policy);
+        state.start_at = plan.start_at;
+        state.configured = true;
+        let mut done = Configured::Whole;
+        if state.ring_bytes != plan.ring_bytes {
+            if state.sessions.is_empty() {
+                state.entry.stream = Stream::new(name.clone(), plan.ring_bytes, self.workers);
+                state.ring_bytes = plan.ring_bytes;
+            } else {
+                done = Configured::RingInUse;
+            }
+        }
+        self.publish();
+        done
+    }
+
+    /// Takes a stream out of the configuration. It is forgotten at once, or with its last session.
+    pub(super) fn unconfigure(&mut self, name: &StreamName) {
+        let policy = Arc::clone(&self.default_plan.policy);
+        let Some(state) = self.streams.get_mut(name) else {
+            return;
+        };
+        state.configured = false;
+        state.entry.policy = policy;
+        state.start_at = self.default_plan.start_at;
+        if state.sessions.is_empty() {
+            self.streams.remove(name);
+        }
+        self.publish();
+    }
+
+    /// Changes what holds for streams that no table names, those that are there included.
+    pub(super) fn set_defaults(&mut self, plan: StreamPlan, accept_unknown: Option<Arc<StreamPolicy>>) {
+        for state in self.streams.values_mut().filter(|state| !state.configured) {
+            state.entry.policy = Arc::clone(&plan.policy);
+            state.start_at = plan.start_at;
+        }
+        self.default_plan = plan;
+        self.publish_with(accept_unknown);
+    }
+
+    /// Whether a stream may be there that no table names.
+    pub(super) fn accepts_unknown(&self) -> bool {
+        self.directory.load().unknown.is_some()
+    }
+
+    /// The open sessions.
+    pub(super) fn sessions(&self) -> impl Iterator<Item = &Session> {
+        self.sessions.values()
+    }
+
+    /// Whether the stream is there and a table names it.
+    pub(super) fn is_configured(&self, name: &StreamName) -> bool {
+        self.streams.get(name).is_some_and(|state| state.configured)
+    }
+
     fn make_stream(&mut self, name: StreamName, plan: &StreamPlan, origin: Origin) -> Arc<Stream> {
         let stream = Stream::new(name.clone(), plan.ring_bytes, self.workers);
         let state = StreamState {
@@ -114,6 +171,7 @@ impl Registry {
                 policy: Arc::clone(&plan.policy),
             },
             start_at: plan.start_at,
+            ring_bytes: plan.ring_bytes,
             configured: origin == Origin::Configuration,
             sessions: Vec::new(),
             sourceless_since: Instant::now(),
@@ -174,12 +232,18 @@ impl Registry {
     }
 
     fn publish(&self) {
+        self.publish_with(self.directory.load().unknown.clone());
+    }
+
+    fn publish_with(&self, unknown: Option<Arc<StreamPolicy>>) {
+        // One that is not allowed any more is there until its sessions have ended, but takes nobody in.
+        let allowed = |state: &StreamState| state.configured || unknown.is_some();
         let streams = self
             .streams
             .iter()
+            .filter(|(_, state)| allowed(state))
             .map(|(name, state)| (name.clone(), state.entry.clone()))
             .collect();
-        let unknown = self.directory.load().unknown.clone();
         self.directory.store(Arc::new(Directory { streams, unknown }));
     }
 }
@@ -189,4 +253,13 @@ impl Registry {
 enum Origin {
     Configuration,
     Caller,
+}
+
+/// How far a stream could be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Configured {
+    /// As wanted.
+    Whole,
+    /// But for the size of its ring, which sessions use.
+    RingInUse,
 }

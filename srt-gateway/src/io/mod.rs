@@ -82,6 +82,8 @@ pub(crate) enum CloseReason {
     SourceLost,
     /// libsrt reported an error that ends the session.
     Failed(srt_safe::Error),
+    /// A reload took its port or stream away.
+    Unconfigured,
     /// The gateway shuts down.
     Shutdown,
 }
@@ -93,6 +95,7 @@ impl fmt::Display for CloseReason {
             Self::NoData(timeout) => write!(f, "no data for {timeout:?} (timeout)"),
             Self::SourceLost => f.write_str("the source did not come back (on_source_lost)"),
             Self::Failed(error) => write!(f, "{error}"),
+            Self::Unconfigured => f.write_str("its port or stream is not in the configuration any more"),
             Self::Shutdown => f.write_str("the gateway shuts down"),
         }
     }

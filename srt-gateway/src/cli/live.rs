@@ -1,0 +1,148 @@
+//! Reads the configuration file again when it changes or when SIGHUP comes, and hands it to the running gateway.
+//!
+//! Runs on the main thread; `notify` has a thread of its own that only says that something happened in a directory. A file
+//! that is wrong changes nothing.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    io::IsTerminal as _,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::Receiver;
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use tracing::{error, info, warn};
+
+use super::{read, serve::LogControl};
+use crate::gateway::Gateway;
+
+/// A file is read when nothing has happened around it for this long (an editor writes in several steps) ...
+const QUIET: Duration = Duration::from_millis(300);
+/// ... or at the latest so long after the first sign.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Why the file is read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// SIGHUP: whoever sent it wants an answer.
+    BySignal,
+    /// Something happened in its directory: silent if it was not this file.
+    ByFile,
+}
+
+/// The configuration file of a running gateway.
+pub(super) struct Live {
+    path: PathBuf,
+    /// Of the text that was read last, valid or not.
+    seen: Option<u64>,
+    changed: Receiver<()>,
+    /// Watches as long as it lives. Without it only SIGHUP reloads.
+    watcher: notify::Result<RecommendedWatcher>,
+}
+
+impl Live {
+    /// Begins to watch. To be called before the file is read for the first time: a change between the two would be missed.
+    pub(super) fn new(path: &Path) -> Self {
+        let (sender, changed) = crossbeam_channel::bounded(1);
+        let watcher = watch(path, move || {
+            // A full channel says it already.
+            sender.try_send(()).unwrap_or_default();
+        });
+        Self {
+            path: path.to_owned(),
+            seen: fingerprint(path),
+            changed,
+            watcher,
+        }
+    }
+
+    /// Tells if the file cannot be watched.
+    pub(super) fn tell(&self) {
+        if let Err(error) = &self.watcher {
+            warn!(%error, "the configuration file cannot be watched: send SIGHUP after a change");
+        }
+    }
+
+    /// Gets a message when the file may have changed.
+    pub(super) fn changed(&self) -> &Receiver<()> {
+        &self.changed
+    }
+
+    /// Waits until nothing has happened for a while.
+    pub(super) fn settle(&self) {
+        let latest = Instant::now() + PATIENCE;
+        while Instant::now() < latest && self.changed.recv_timeout(QUIET).is_ok() {}
+    }
+
+    /// Reads the file again and puts it in force, if it is valid and (unless asked for) another one than before.
+    pub(super) fn reload(&mut self, gateway: &Gateway, log: &mut LogControl, asked: Asked) {
+        let found = fingerprint(&self.path);
+        if asked == Asked::ByFile && (found == self.seen || found.is_none()) {
+            return;
+        }
+        self.seen = found;
+        let config = match read(Some(&self.path)) {
+            Ok(config) => config,
+            Err(wrong) => {
+                let told = if std::io::stderr().is_terminal() {
+                    wrong.render_styled()
+                } else {
+                    wrong.render()
+                };
+                error!(
+                    "the configuration stays as it is, because the file is not valid:\n{}",
+                    told.trim_end()
+                );
+                return;
+            }
+        };
+        let level = config.log.level;
+        let Some(reloaded) = gateway.reload(config) else {
+            return;
+        };
+        log.set(level);
+        info!(
+            changes = reloaded.changes.len(),
+            warnings = reloaded.warnings.len(),
+            "configuration reloaded"
+        );
+    }
+}
+
+/// Watches the directory of the file, and that of the file it links to: editors and mounts replace files, and a watch on
+/// the file itself would stay with the old one.
+fn watch(path: &Path, mut notice: impl FnMut() + Send + 'static) -> notify::Result<RecommendedWatcher> {
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        if !matches!(event, Ok(event) if matches!(event.kind, EventKind::Access(_))) {
+            notice();
+        }
+    })?;
+    let linked = fs::canonicalize(path).ok();
+    let folders: BTreeSet<_> = [Some(path), linked.as_deref()]
+        .into_iter()
+        .flatten()
+        .filter_map(Path::parent)
+        .map(|folder| {
+            if folder.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                folder
+            }
+        })
+        .filter_map(|folder| fs::canonicalize(folder).ok())
+        .collect();
+    for folder in &folders {
+        watcher.watch(folder, RecursiveMode::NonRecursive)?;
+    }
+    Ok(watcher)
+}
+
+/// Tells one text from another without keeping it: it holds secrets.
+fn fingerprint(path: &Path) -> Option<u64> {
+    let mut hasher = DefaultHasher::new();
+    fs::read(path).ok()?.hash(&mut hasher);
+    Some(hasher.finish())
+}

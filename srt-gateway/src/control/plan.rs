@@ -1,0 +1,42 @@
+//! From the configuration of a stream to what the registry makes it of. Pure.
+
+use std::sync::Arc;
+
+use super::ports::passphrase;
+use crate::{access::StreamPolicy, config, data};
+
+/// How a stream is made: from its table, or from `[streams_default]`.
+#[derive(Clone, Debug)]
+pub(crate) struct StreamPlan {
+    pub(crate) policy: Arc<StreamPolicy>,
+    pub(crate) ring_bytes: usize,
+    pub(crate) start_at: data::StartAt,
+}
+
+impl StreamPlan {
+    /// Of a stream that a table names.
+    pub(crate) fn of(stream: &config::Stream) -> Self {
+        Self::new(Some(stream), &stream.settings)
+    }
+
+    /// Of a stream that no table names.
+    pub(crate) fn of_unknown(config: &config::Config) -> Self {
+        Self::new(None, &config.streams_default.settings)
+    }
+
+    fn new(stream: Option<&config::Stream>, settings: &config::StreamSettings) -> Self {
+        Self {
+            policy: Arc::new(StreamPolicy {
+                publish_passphrase: stream.and_then(|s| s.publish_passphrases.first()).map(passphrase),
+                play_passphrase: stream.and_then(|s| s.play_passphrases.first()).map(passphrase),
+                max_viewers: settings.max_viewers.map_or(0, std::num::NonZeroU32::get),
+                on_source_lost: settings.on_source_lost,
+            }),
+            ring_bytes: settings.ring,
+            start_at: match settings.start_at {
+                config::StartAt::Keyframe => data::StartAt::Keyframe,
+                config::StartAt::Live => data::StartAt::Live,
+            },
+        }
+    }
+}

@@ -1,0 +1,444 @@
+//! Live change: what differs between two configurations, and how control puts the difference in force.
+//!
+//! [`diff`] is pure. Applying runs on the control thread: it opens and closes ports, replaces policies in the snapshot that
+//! listen callbacks read, and ends the sessions of what is gone. It touches nothing that did not change: sessions of other
+//! ports and streams do not notice.
+//!
+//! ```text
+//!   port     gone ──▶ closed, its sessions ended       changed ──▶ closed and opened, its sessions stay
+//!   stream   gone ──▶ as any unknown one, or ended     changed ──▶ policy replaced, its sessions stay
+//!   a port that cannot be opened waits, and is tried again every half second
+//! ```
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, atomic::AtomicU32},
+    time::{Duration, Instant},
+};
+
+use tracing::{info, warn};
+
+use super::{
+    Control, StreamPlan,
+    ports::PortKey,
+    registry::{Configured, Session},
+};
+use crate::{
+    config::{Config, LogLevel, SrtPort, Stream},
+    io::{CloseReason, Message},
+    names::StreamName,
+};
+
+/// How often a port that waits is tried.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// One difference between two configurations. [`Display`](fmt::Display) is for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    PortRemoved(PortKey),
+    StreamRemoved(StreamName),
+    StreamsDefault,
+    StreamAdded(StreamName),
+    StreamChanged(StreamName),
+    PortChanged(PortKey),
+    PortAdded(PortKey),
+    LogLevel(LogLevel),
+    /// What cannot change while the gateway runs, by its key.
+    NeedsRestart(&'static str),
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PortRemoved(port) => write!(f, "{port} removed"),
+            Self::StreamRemoved(stream) => write!(f, "stream {stream} removed"),
+            Self::StreamsDefault => f.write_str("streams_default changed"),
+            Self::StreamAdded(stream) => write!(f, "stream {stream} added"),
+            Self::StreamChanged(stream) => write!(f, "stream {stream} changed"),
+            Self::PortChanged(port) => write!(f, "{port} changed"),
+            Self::PortAdded(port) => write!(f, "{port} added"),
+            Self::LogLevel(level) => write!(f, "log.level changed to {}", level.as_str()),
+            Self::NeedsRestart(key) => write!(
+                f,
+                "{key} cannot change while the gateway runs: restart it to put this in force"
+            ),
+        }
+    }
+}
+
+/// What leads from one configuration to another, in the order in which it can be applied: what is removed makes room for
+/// what is added, and a stream is there before its ports.
+pub(crate) fn diff(old: &Config, new: &Config) -> Vec<Change> {
+    let (old_ports, new_ports) = (ports(old), ports(new));
+    let mut changes = Vec::new();
+    let keys = |config| keys(config).into_iter();
+    changes.extend(
+        keys(old)
+            .filter(|key| !new_ports.contains_key(key))
+            .map(Change::PortRemoved),
+    );
+    let gone = old.streams.keys().filter(|name| !new.streams.contains_key(*name));
+    changes.extend(gone.map(|name| Change::StreamRemoved(StreamName::new(name.as_str()))));
+    if old.streams_default != new.streams_default {
+        changes.push(Change::StreamsDefault);
+    }
+    for (name, stream) in &new.streams {
+        let named = StreamName::new(name.as_str());
+        match old.streams.get(name) {
+            None => changes.push(Change::StreamAdded(named)),
+            Some(before) if but_for_ports(before) != but_for_ports(stream) => {
+                changes.push(Change::StreamChanged(named));
+            }
+            Some(_) => {}
+        }
+    }
+    for key in keys(new) {
+        match old_ports.get(&key) {
+            None => changes.push(Change::PortAdded(key)),
+            Some(before) if *before != new_ports[&key] => changes.push(Change::PortChanged(key)),
+            Some(_) => {}
+        }
+    }
+    // Ports that change or come go last, and those that change before those that come: a stable sort keeps the rest.
+    changes.sort_by_key(|change| match change {
+        Change::PortChanged(_) => 1,
+        Change::PortAdded(_) => 2,
+        _ => 0,
+    });
+    if old.log.level != new.log.level {
+        changes.push(Change::LogLevel(new.log.level));
+    }
+    changes.extend(fixed(old, new));
+    changes
+}
+
+/// What cannot change while the gateway runs.
+fn fixed(old: &Config, new: &Config) -> impl Iterator<Item = Change> {
+    let differs = [
+        ("gateway.workers", old.gateway.workers != new.gateway.workers),
+        ("gateway.name", old.gateway.name != new.gateway.name),
+        ("log.format", old.log.format != new.log.format),
+        ("templates", old.templates != new.templates),
+        ("listeners", old.listeners != new.listeners),
+        ("config_external", old.config_external != new.config_external),
+        ("rules", old.rules != new.rules),
+        ("auth", old.auth != new.auth),
+        ("events", old.events != new.events),
+        ("limits", old.limits != new.limits),
+        ("api", old.api != new.api),
+    ];
+    differs
+        .into_iter()
+        .filter(|(_, differs)| *differs)
+        .map(|(key, _)| Change::NeedsRestart(key))
+}
+
+/// The keys of all ports, in the order of the configuration.
+fn keys(config: &Config) -> Vec<PortKey> {
+    config
+        .srt_ports()
+        .map(|(owner, port)| PortKey::new(owner, port))
+        .collect()
+}
+
+fn ports(config: &Config) -> HashMap<PortKey, &SrtPort> {
+    config
+        .srt_ports()
+        .map(|(owner, port)| (PortKey::new(owner, port), port))
+        .collect()
+}
+
+fn but_for_ports(stream: &Stream) -> Stream {
+    Stream {
+        ports: Vec::new(),
+        ..stream.clone()
+    }
+}
+
+/// What came of a new configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reloaded {
+    /// What was changed, a sentence each. Empty: the two configurations say the same.
+    pub changes: Vec<String>,
+    /// What could not be changed, or not yet, and what to do about it.
+    pub warnings: Vec<String>,
+}
+
+/// A port that could not be opened yet.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    key: PortKey,
+    port: SrtPort,
+    /// Of the port's earlier opening.
+    connections: Arc<AtomicU32>,
+    next: Instant,
+}
+
+impl Control {
+    /// Puts `config` in force.
+    pub(super) fn reload(&mut self, config: Config, now: Instant) -> Reloaded {
+        let mut reloaded = Reloaded::default();
+        let changes = diff(&self.config, &config);
+        let ports = ports(&config);
+        for change in &changes {
+            match self.apply(change, &config, &ports, now) {
+                Ok(()) => {
+                    info!("configuration: {change}");
+                    reloaded.changes.push(change.to_string());
+                }
+                Err(warning) => {
+                    warn!("configuration: {warning}");
+                    reloaded.warnings.push(warning);
+                }
+            }
+        }
+        self.publish_listening();
+        self.config = config;
+        reloaded
+    }
+
+    fn apply(
+        &mut self,
+        change: &Change,
+        config: &Config,
+        ports: &HashMap<PortKey, &SrtPort>,
+        now: Instant,
+    ) -> Result<(), String> {
+        match change {
+            Change::PortRemoved(key) => {
+                let connections = self.close_port(key);
+                self.end_sessions(|session| Arc::ptr_eq(&session.port.connections, &connections));
+            }
+            Change::PortChanged(key) => {
+                let connections = self.close_port(key);
+                return self.open_port(key, ports[key], connections, now);
+            }
+            Change::PortAdded(key) => return self.open_port(key, ports[key], Arc::default(), now),
+            Change::StreamRemoved(name) => {
+                self.registry.unconfigure(name);
+                if !config.streams_default.accept_unknown {
+                    self.end_sessions(|session| session.stream == *name);
+                }
+            }
+            Change::StreamsDefault => {
+                let plan = StreamPlan::of_unknown(config);
+                let unknown = config
+                    .streams_default
+                    .accept_unknown
+                    .then(|| Arc::clone(&plan.policy));
+                self.registry.set_defaults(plan, unknown);
+                if !self.registry.accepts_unknown() {
+                    self.end_sessions_of_unknown();
+                }
+            }
+            Change::StreamAdded(name) | Change::StreamChanged(name) => {
+                let plan = StreamPlan::of(&config.streams[name.as_str()]);
+                if self.registry.configure(name, &plan) == Configured::RingInUse {
+                    return Err(format!(
+                        "stream {name} changed, but for its ring, which is in use: reload again when nobody publishes or plays it"
+                    ));
+                }
+            }
+            // The log belongs to whoever started the gateway.
+            Change::LogLevel(_) => {}
+            Change::NeedsRestart(_) => return Err(change.to_string()),
+        }
+        Ok(())
+    }
+
+    /// Closes a port to new callers, those included that have just connected. Gives the counter of its sessions.
+    fn close_port(&mut self, key: &PortKey) -> Arc<AtomicU32> {
+        // Who is through its handshake is served, not dropped with the listener.
+        let of_port = self.ports.iter().filter(|port| port.key == *key);
+        let listeners: Vec<_> = of_port.map(|port| port.listener.id()).collect();
+        for listener in listeners {
+            self.accept_all(listener);
+        }
+        let mut connections = None;
+        for port in self.ports.extract_if(.., |port| port.key == *key) {
+            connections = Some(Arc::clone(&port.gate.port().connections));
+            self.opener.close(port);
+        }
+        let waiting = self.waiting.iter().position(|waiting| waiting.key == *key);
+        let waited = waiting.map(|at| self.waiting.swap_remove(at).connections);
+        connections.or(waited).unwrap_or_default()
+    }
+
+    fn open_port(
+        &mut self,
+        key: &PortKey,
+        port: &SrtPort,
+        connections: Arc<AtomicU32>,
+        now: Instant,
+    ) -> Result<(), String> {
+        match self.opener.open(key, port, &connections) {
+            Ok(opened) => {
+                self.ports.extend(opened);
+                Ok(())
+            }
+            Err(error) => {
+                self.waiting.push(Waiting {
+                    key: key.clone(),
+                    port: port.clone(),
+                    connections,
+                    next: now + RETRY,
+                });
+                Err(format!("{error}; tried again until it works"))
+            }
+        }
+    }
+
+    /// Tries the ports that wait. libsrt lets go of a closed port's socket after a second or with its last session, and
+    /// until then refuses to open it with other settings.
+    pub(super) fn open_waiting(&mut self, now: Instant) {
+        if self.waiting.iter().all(|waiting| now < waiting.next) {
+            return;
+        }
+        for mut waiting in std::mem::take(&mut self.waiting) {
+            if now < waiting.next {
+                self.waiting.push(waiting);
+                continue;
+            }
+            match self
+                .opener
+                .open(&waiting.key, &waiting.port, &waiting.connections)
+            {
+                Ok(opened) => {
+                    info!("listening again: {}", waiting.key);
+                    self.ports.extend(opened);
+                    self.publish_listening();
+                }
+                Err(_) => {
+                    waiting.next = now + RETRY;
+                    self.waiting.push(waiting);
+                }
+            }
+        }
+    }
+
+    fn end_sessions(&self, which: impl Fn(&Session) -> bool) {
+        for session in self.registry.sessions().filter(|session| which(session)) {
+            let close = Message::Close(session.socket, CloseReason::Unconfigured);
+            self.pool.send(session.worker, close);
+        }
+    }
+
+    fn end_sessions_of_unknown(&self) {
+        self.end_sessions(|session| !self.registry.is_configured(&session.stream));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &str = r#"
+        [srt]
+        port = 9000
+        [streams."a"]
+        srt_publish = { port = 9001, latency = 120 }
+        play_passphrase = "first secret"
+        [streams."b"]
+        srt_play = { port = 9002 }
+    "#;
+
+    fn told(old: &str, new: &str) -> Vec<String> {
+        let [old, new] = [old, new].map(|text| Config::parse(text).unwrap());
+        diff(&old, &new).iter().map(Change::to_string).collect()
+    }
+
+    #[test]
+    fn where_lines_stand_and_what_is_default_anyway_is_no_difference() {
+        let moved = r#"
+            [streams."b"]
+            max_viewers = 0
+            srt_play = { port = 9002, passphrase = "" }
+            [streams."a"]
+            play_passphrase = "first secret"
+            srt_publish = { latency = "120ms", port = 9001 }
+            [srt]
+            port = 9000
+        "#;
+        assert_eq!(told(OLD, moved), Vec::<String>::new());
+    }
+
+    #[test]
+    fn one_changed_key_changes_one_thing() {
+        for (from, to, change) in [
+            (
+                "latency = 120",
+                "latency = 121",
+                "srt_publish port 9001 (all addresses) of a changed",
+            ),
+            ("first secret", "second secret", "stream a changed"),
+            (
+                "[srt]",
+                "[log]\nlevel = \"debug\"\n[srt]",
+                "log.level changed to debug",
+            ),
+            (
+                "[srt]",
+                "[streams_default]\naccept_unknown = true\n[srt]",
+                "streams_default changed",
+            ),
+            (
+                "[srt]",
+                "[gateway]\nworkers = 3\n[srt]",
+                "gateway.workers cannot change while the gateway runs: restart it to put this in force",
+            ),
+            (
+                "[srt]",
+                "[log]\nformat = \"json\"\n[srt]",
+                "log.format cannot change while the gateway runs: restart it to put this in force",
+            ),
+        ] {
+            assert_eq!(told(OLD, &OLD.replace(from, to)), [change]);
+        }
+    }
+
+    #[test]
+    fn a_default_of_ports_changes_the_ports_that_have_no_value_of_their_own() {
+        let new = format!("{OLD}\n[srt_defaults]\nlatency = 500");
+        assert_eq!(
+            told(OLD, &new),
+            [
+                "srt port 9000 (all addresses) changed",
+                "srt_play port 9002 (all addresses) of b changed"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_goes_makes_room_before_others_come() {
+        // The number goes from one stream to another, and the old stream goes away.
+        let new = r#"
+            [srt]
+            port = 9000
+            [streams."b"]
+            srt_play = { port = 9001 }
+            [streams."c"]
+            srt = { port = 9002 }
+        "#;
+        assert_eq!(
+            told(OLD, new),
+            [
+                "srt_publish port 9001 (all addresses) of a removed",
+                "srt_play port 9002 (all addresses) of b removed",
+                "stream a removed",
+                "stream c added",
+                "srt_play port 9001 (all addresses) of b added",
+                "srt port 9002 (all addresses) of c added",
+            ]
+        );
+    }
+
+    #[test]
+    fn there_and_back_names_the_same_ports_and_streams() {
+        let empty = "";
+        let count = |changes: Vec<String>| changes.len();
+        assert_eq!(count(told(OLD, empty)), 5);
+        assert_eq!(count(told(empty, OLD)), 5);
+        assert_eq!(count(told(OLD, OLD)), 0);
+    }
+}
