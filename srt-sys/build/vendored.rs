@@ -55,7 +55,29 @@ pub(crate) fn build() -> Result<Library> {
     let edits = edits::apply(&source, &tree)?;
     let generated = out_dir().join("generated");
     write_version_header(&tree, &generated, &source.version)?;
+    let include = vec![
+        generated,
+        tree.join("common"),
+        tree.join("srtcore"),
+        tree.join("haicrypt"),
+    ];
 
+    // For checks that never link (clippy, rustdoc, bindgen): the headers are all they need.
+    println!("cargo::rerun-if-env-changed=LIBSRT_SYS_HEADERS_ONLY");
+    if env::var_os("LIBSRT_SYS_HEADERS_ONLY").is_none() {
+        compile(&source, &tree, &include)?;
+    }
+    Ok(Library {
+        version: source.version,
+        include,
+        header_defines: HEADER_DEFINES,
+        edits,
+        crypto: "aws-lc".to_owned(),
+    })
+}
+
+/// Compiles the edited tree into one static library.
+fn compile(source: &Source, tree: &Path, include: &[PathBuf]) -> Result<()> {
     let mut files = source.files("srtcore/filelist.maf", CONDITIONS)?;
     files.extend(source.files("haicrypt/filelist-openssl-evp.maf", CONDITIONS)?);
     let (c, cpp): (Vec<_>, Vec<_>) = files
@@ -63,16 +85,10 @@ pub(crate) fn build() -> Result<Library> {
         .map(|file| tree.join(file))
         .partition(|file| file.extension().is_some_and(|e| e == "c"));
 
-    let include = vec![
-        generated,
-        tree.join("common"),
-        tree.join("srtcore"),
-        tree.join("haicrypt"),
-    ];
     let crypto_include = crypto_headers()?;
     let config = |build: &mut cc::Build| {
         build
-            .includes(&include)
+            .includes(include)
             .includes(&crypto_include)
             .warnings(false)
             .pic(true);
@@ -105,15 +121,7 @@ pub(crate) fn build() -> Result<Library> {
     let mut cpp_build = cc::Build::new();
     config(&mut cpp_build);
     cpp_build.cpp(true).std("c++11").files(&cpp).objects(&objects);
-    cpp_build.try_compile("srt").map_err(|e| compiler("C++", e))?;
-
-    Ok(Library {
-        version: source.version,
-        include,
-        header_defines: HEADER_DEFINES,
-        edits,
-        crypto: "aws-lc".to_owned(),
-    })
+    cpp_build.try_compile("srt").map_err(|e| compiler("C++", e))
 }
 
 /// `version.h` is a cmake template in the tree.

@@ -19,14 +19,14 @@ pub(crate) const EDIT: Edit = Edit {
         },
         Change {
             file: "srtcore/epoll.cpp",
-            anchor: "if (pos) // pos is increased by 1 towards the last used position",
+            anchor: "if (pos) //",
             put: Put::Replace,
             text: "if (ed.flags(1 << 30))
             {
                 ed.clr_flags(1 << 30);
                 return pos;
             }
-            if (pos)",
+            if (pos) //",
         },
         Change {
             file: "srtcore/api.cpp",

@@ -44,6 +44,15 @@ pub(crate) fn workspace(subcommand: &str) -> Command {
     command
 }
 
+/// For a command that compiles nothing to be linked: libsrt's C++ is left out of it. In CI only, since who works on the
+/// code goes on to link, and would have it built anew.
+pub(crate) fn without_linking(mut command: Command) -> Command {
+    if env::var_os("CI").is_some() {
+        command.env("LIBSRT_SYS_HEADERS_ONLY", "1");
+    }
+    command
+}
+
 /// What `command`, a cargo that prints JSON, says, line by line.
 pub(crate) fn json_lines(command: &mut Command) -> Result<Vec<Value>> {
     let output = command
