@@ -17,13 +17,13 @@ use crossbeam_channel::Sender;
 use srt_safe::log::{self, LogLevel};
 
 use crate::{
-    access::Directory,
+    access::{Directory, Identity},
     config::Config,
     control::{
-        self, Command, Control, Inbox, Listening, Opener, PortError, Registry, Reloaded, StreamPlan,
-        StreamStatus,
+        self, Command, Control, EndpointStatus, Endpoints, Inbox, Listening, Opener, PortError, Registry,
+        Reloaded, StreamPlan, StreamStatus,
     },
-    io::{Poller, Pool},
+    io::{IoEvent, Poller, Pool},
     names::StreamName,
 };
 
@@ -38,6 +38,7 @@ const REFUSED_QUEUE: usize = 1024;
 pub struct Gateway {
     commands: Sender<Command>,
     directory: Arc<ArcSwap<Directory>>,
+    endpoints: Arc<ArcSwap<Vec<EndpointStatus>>>,
     listening: Arc<ArcSwap<Vec<Listening>>>,
     poller: Poller,
     control: Option<JoinHandle<()>>,
@@ -107,7 +108,10 @@ impl Gateway {
             }
         })?;
 
-        let registry = registry(config, workers);
+        let identity = Identity::new(&gateway_name(config));
+        let endpoints = endpoints(config, &identity, &events);
+        let endpoint_status = Arc::clone(endpoints.status());
+        let registry = registry(config, identity, workers);
         let directory = Arc::clone(registry.directory());
         let opener = Opener {
             directory: Arc::clone(&directory),
@@ -119,7 +123,7 @@ impl Gateway {
         let pool = Pool::start(workers, &routes, &events).map_err(StartError::Thread)?;
         let poller = Poller::start(epoll, waker, routes.clone(), pool.senders(), events)
             .map_err(StartError::Thread)?;
-        let control = Control::new(config.clone(), opener, ports, registry, pool);
+        let control = Control::new(config.clone(), opener, ports, registry, endpoints, pool);
         let listening = Arc::clone(control.listening());
         let inbox = Inbox {
             commands: command_receiver,
@@ -134,6 +138,7 @@ impl Gateway {
         Ok(Self {
             commands,
             directory,
+            endpoints: endpoint_status,
             listening,
             poller,
             control: Some(control),
@@ -175,6 +180,12 @@ impl Gateway {
             .collect();
         streams.sort_by(|a, b| a.name.cmp(&b.name));
         streams
+    }
+
+    /// The enabled inputs and outputs of all streams, in the order of the configuration, as of a moment ago.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<EndpointStatus> {
+        self.endpoints.load().to_vec()
     }
 
     /// Whether it still serves. False after a failure that the log tells of.
@@ -226,8 +237,24 @@ fn check_library(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
+/// `name`, or the name of the host.
+fn gateway_name(config: &Config) -> String {
+    let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = config.gateway.name.clone().unwrap_or_else(host);
+    name.trim().to_owned()
+}
+
+fn endpoints(config: &Config, identity: &Identity, events: &Sender<IoEvent>) -> Endpoints {
+    let mut endpoints = Endpoints::new(identity.clone(), events.clone());
+    let now = Instant::now();
+    for (name, stream) in &config.streams {
+        endpoints.configure(&StreamName::new(name.as_str()), stream, now);
+    }
+    endpoints
+}
+
 /// The streams that the configuration names, without anybody there.
-pub(crate) fn registry(config: &Config, workers: usize) -> Registry {
+pub(crate) fn registry(config: &Config, identity: Identity, workers: usize) -> Registry {
     let default_plan = StreamPlan::of_unknown(config);
     let unknown = config
         .streams_default
@@ -237,5 +264,5 @@ pub(crate) fn registry(config: &Config, workers: usize) -> Registry {
         .streams
         .iter()
         .map(|(name, stream)| (StreamName::new(name.as_str()), StreamPlan::of(stream)));
-    Registry::new(configured, default_plan, unknown, workers)
+    Registry::new(configured, default_plan, unknown, identity, workers)
 }

@@ -15,6 +15,6 @@ pub mod telemetry;
 pub mod ts;
 
 pub use access::Scope;
-pub use control::{Listening, PortError, Reloaded, StreamStatus};
+pub use control::{EndpointState, EndpointStatus, Listening, PortError, Reloaded, StreamStatus};
 pub use gateway::{Gateway, StartError};
 pub use names::{Role, SessionId, StreamName};

@@ -174,7 +174,7 @@ fn every_example_is_accepted() {
         }
     }
     names.sort();
-    assert_eq!(names, ["full", "minimal", "ports"]);
+    assert_eq!(names, ["full", "minimal", "ports", "relay"]);
 }
 
 #[test]

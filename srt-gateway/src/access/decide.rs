@@ -90,6 +90,7 @@ pub(crate) enum Why {
         stream: StreamName,
     },
     OtherCryptoMode,
+    Loop,
 }
 
 impl Why {
@@ -116,7 +117,9 @@ impl Why {
             | Self::NameMissing { .. }
             | Self::ModeMissing { .. }
             | Self::LatencyTooLong { .. } => RejectCode::BAD_REQUEST,
-            Self::AddressNotAllowed | Self::OtherStream { exists: true, .. } => RejectCode::FORBIDDEN,
+            Self::AddressNotAllowed | Self::Loop | Self::OtherStream { exists: true, .. } => {
+                RejectCode::FORBIDDEN
+            }
             Self::BidirectionalMode | Self::WrongMode { .. } => RejectCode::BAD_MODE,
             Self::OtherStream { exists: false, .. } | Self::UnknownStream(_) | Self::NoSource(_) => {
                 RejectCode::NOT_FOUND
@@ -206,6 +209,10 @@ impl fmt::Display for Why {
             Self::OtherCryptoMode => {
                 f.write_str("the caller wants another crypto mode than crypto_mode of this port")
             }
+            Self::Loop => f.write_str(
+                "a loop: the stream has come through this gateway before, or this gateway calls itself; take away the output \
+                 or the input that leads back here",
+            ),
             Self::PortFull { max } => write!(f, "the port has max_connections = {max} already"),
             Self::LatencyTooLong { offered, max } => {
                 write!(
@@ -237,6 +244,9 @@ pub(crate) fn decide(port: &PortPolicy, directory: &Directory, caller: Caller<'_
 fn grant(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Result<Grant, Why> {
     if !port.admits(caller.peer.ip()) {
         return Err(Why::AddressNotAllowed);
+    }
+    if directory.identity.is_in(caller.streamid) {
+        return Err(Why::Loop);
     }
     let ask = Ask::read(caller.streamid)?;
     let stream = stream_for(port, directory, &ask)?;

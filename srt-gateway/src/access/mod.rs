@@ -5,6 +5,7 @@
 
 mod decide;
 mod gate;
+mod identity;
 mod policy;
 mod streamid;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod tests;
 
 pub(crate) use decide::{Caller, Decision, Grant, Why, decide};
 pub(crate) use gate::{Gate, Refused};
+pub(crate) use identity::{Identity, Trail};
 pub use policy::Scope;
 pub(crate) use policy::{Directory, Entry, PortPolicy, StreamPolicy};
 pub(crate) use streamid::{Ask, AskMode};

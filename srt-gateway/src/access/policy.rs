@@ -14,6 +14,7 @@ use std::{
 use ipnet::IpNet;
 use srt_safe::{Options, Passphrase, SrtVersion};
 
+use super::Identity;
 use crate::{config::PortKind, data::Stream, names::StreamName};
 
 /// Whose port it is.
@@ -103,6 +104,8 @@ pub(crate) struct Directory {
     pub(crate) streams: HashMap<StreamName, Entry>,
     /// What holds for a stream that no table names; None: such a stream is refused.
     pub(crate) unknown: Option<Arc<StreamPolicy>>,
+    /// This gateway: its own calls are not let in.
+    pub(crate) identity: Identity,
 }
 
 /// Settings of one connection that differ from its listener's.

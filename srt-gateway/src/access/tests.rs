@@ -57,6 +57,7 @@ fn directory(streams: &[(&str, StreamPolicy)]) -> Directory {
     Directory {
         streams: streams.iter().map(entry).collect::<HashMap<_, _>>(),
         unknown: None,
+        ..Directory::default()
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 
 use super::{USAGE, load, say, say_error};
 use crate::{
-    access::{Ask, AskMode, Caller, Decision, Directory, Grant, PortPolicy, Scope, decide},
+    access::{Ask, AskMode, Caller, Decision, Directory, Grant, Identity, PortPolicy, Scope, decide},
     config::Config,
     control, gateway,
     names::Role,
@@ -52,7 +52,7 @@ pub(super) fn explain(command: &Explain) -> ExitCode {
     }
     say(format_args!("streamid  \"{}\"", streamid.escape_ascii()));
     say(format_args!("{}", Reading(streamid)));
-    let registry = gateway::registry(&config, 1);
+    let registry = gateway::registry(&config, Identity::default(), 1);
     let directory = registry.directory().load();
     let caller = Caller {
         peer: SocketAddr::new(command.from, 0),

@@ -16,7 +16,7 @@ pub(crate) enum Part {
 
 type Row = (Section, &'static str, Part);
 
-static NOT_YET: [Row; 21] = {
+static NOT_YET: [Row; 17] = {
     use Part::*;
     use Section::*;
     [
@@ -37,10 +37,6 @@ static NOT_YET: [Row; 21] = {
         (Stream, "publish_passphrase", Several),
         (Stream, "play_passphrase", Several),
         (Stream, "password", Key),
-        (Stream, "inputs", Key),
-        (Stream, "failover", Key),
-        (Stream, "on_demand", Key),
-        (Stream, "outputs", Key),
     ]
 };
 
@@ -49,6 +45,11 @@ pub(crate) fn is_missing(section: Section, key: &str, part: Part) -> bool {
     NOT_YET
         .iter()
         .any(|row| row.0 == section && row.1 == key && row.2 == part)
+}
+
+/// Whether this release does not do inputs and outputs of this scheme yet.
+pub(crate) fn is_scheme_missing(scheme: &str) -> bool {
+    matches!(scheme, "udp" | "rtp" | "file")
 }
 
 #[cfg(test)]

@@ -10,9 +10,10 @@ use super::{
     fault::Fault,
     keys::Section,
     raw::{Entry, Node, Value},
-    reader::{Item, Table},
+    reader::{Gate, Item, Table},
     secret::Secret,
     srt::SrtLayer,
+    support::is_scheme_missing,
     units::Unit,
 };
 
@@ -131,6 +132,17 @@ pub(crate) fn endpoint(item: &Item<'_>, direction: Direction, defaults: &SrtLaye
             return None;
         }
     };
+    if item.gate() == Gate::Enforced && is_scheme_missing(parts.scheme) {
+        session.fault(Fault::new(
+            item.path(),
+            session.location(url.span.clone()),
+            format!(
+                "{}:// is not supported by this version of the gateway yet",
+                parts.scheme
+            ),
+        ));
+        return None;
+    }
     let parameters = parameters(item, url, &parts);
     let entries = beside.iter().chain(&parameters).collect();
     let table = Table::of(

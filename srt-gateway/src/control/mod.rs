@@ -4,6 +4,12 @@
 //! It accepts connections (the decision was made in the listen callback), and it writes the log line of each connection
 //! that is opened, refused or closed. It never sends or receives a message of a stream.
 
+mod backoff;
+mod dial;
+mod endpoints;
+mod failover;
+mod inputs;
+mod link;
 mod plan;
 mod ports;
 mod refusals;
@@ -21,17 +27,19 @@ use crossbeam_channel::{Receiver, Sender};
 use srt_safe::{ErrorKind, KeyLength, SocketId, SrtSocket, SrtVersion, log::EncryptionFault, opt};
 use tracing::{debug, error, info, warn};
 
+pub(crate) use endpoints::Endpoints;
+pub use endpoints::{EndpointState, EndpointStatus};
 pub(crate) use plan::StreamPlan;
 pub use ports::{Listening, PortError};
 pub(crate) use ports::{Opener, Port, check_option, open_ports, policy, scope};
 use refusals::Refusals;
 pub(crate) use registry::Registry;
-use registry::Session;
+use registry::{Session, Via};
 pub use reload::Reloaded;
 use reload::Waiting;
 
 use crate::{
-    access::{Grant, PortPolicy, Refused, Why},
+    access::{Grant, PortPolicy, Refused, Trail, Why},
     config::Config,
     io::{CloseReason, ClosedSession, IoEvent, Message, Pool, Seat, Task},
     names::{Role, SessionId, StreamName},
@@ -72,6 +80,7 @@ pub(crate) struct Control {
     waiting: Vec<Waiting>,
     listening: Arc<ArcSwap<Vec<Listening>>>,
     registry: Registry,
+    endpoints: Endpoints,
     pool: Pool,
     last_session: u64,
     refusals: Refusals,
@@ -90,6 +99,7 @@ impl Control {
         opener: Opener,
         ports: Vec<Port>,
         registry: Registry,
+        endpoints: Endpoints,
         pool: Pool,
     ) -> Self {
         let control = Self {
@@ -99,6 +109,7 @@ impl Control {
             waiting: Vec::new(),
             listening: Arc::default(),
             registry,
+            endpoints,
             pool,
             last_session: 0,
             refusals: Refusals::default(),
@@ -161,8 +172,13 @@ impl Control {
 
     fn io_event(&mut self, event: IoEvent) -> Next {
         match event {
-            IoEvent::Acceptable(listener) => self.accept_all(listener),
+            IoEvent::Ready(socket) => {
+                self.accept_all(socket);
+                self.endpoint_ready(socket, Instant::now());
+            }
             IoEvent::Closed(closed) => self.closed(&closed, Instant::now()),
+            IoEvent::StoodBy(session) => self.stood_by(session, Instant::now()),
+            IoEvent::Resolved(endpoint, found) => self.resolved(endpoint, found, Instant::now()),
             IoEvent::Format(session, format) => self.log_format(session, format),
             IoEvent::PollFailed(error) => {
                 error!(%error, "libsrt's epoll failed: the gateway ends, since it would relay nothing any more");
@@ -246,6 +262,10 @@ impl Control {
             latency_ms = connection.latency.as_millis(), version = %connection.version,
             encryption = connection.encryption, "connected"
         );
+        let trail = match socket.stream_id() {
+            Ok(Some(id)) => Trail::of(id.as_bytes()),
+            _ => Trail::default(),
+        };
         let counters = Arc::new(SessionCounters::default());
         let worker = self.pool.worker_for(socket.id());
         port.connections.fetch_add(1, Relaxed);
@@ -258,7 +278,8 @@ impl Control {
                 socket: socket.id(),
                 worker,
                 opened: now,
-                port: Arc::clone(&port),
+                via: Via::Port(Arc::clone(&port)),
+                trail,
             },
         );
         let data_timeout = port.data_timeout;
@@ -273,15 +294,18 @@ impl Control {
     }
 
     fn closed(&mut self, closed: &ClosedSession, now: Instant) {
-        let Some(session) = self.registry.remove_session(closed.session, now) else {
+        let Some(session) = self.registry.remove_session(closed.session) else {
             return;
         };
-        session.port.connections.fetch_sub(1, Relaxed);
+        if let Via::Port(port) = &session.via {
+            port.connections.fetch_sub(1, Relaxed);
+        }
         info!(
             session = %closed.session, role = %closed.role, stream = %session.stream, peer = %session.peer,
             seconds = now.duration_since(session.opened).as_secs(), totals = %closed.totals,
             "closed: {}", closed.reason
         );
+        self.endpoint_closed(closed, now);
     }
 
     /// A caller that was granted and failed at the passphrase: it is refused after all.
@@ -305,6 +329,7 @@ impl Control {
     fn tick(&mut self, now: Instant) {
         self.refusals.tick(now);
         self.open_waiting(now);
+        self.tick_endpoints(now);
         for (socket, worker) in self.registry.overdue_viewers(now) {
             self.pool
                 .send(worker, Message::Close(socket, CloseReason::SourceLost));
@@ -324,6 +349,7 @@ impl Control {
         for port in self.ports.drain(..) {
             self.opener.close(port);
         }
+        self.end_endpoints();
         self.pool.shut_down(deadline);
         let now = Instant::now();
         for event in inbox.events.try_iter() {

@@ -272,6 +272,17 @@ pub(crate) fn passphrase(secret: &config::Secret) -> Passphrase {
 
 /// What libsrt is told for a port. Its connections inherit it.
 fn options(settings: &SrtSettings, addr: SocketAddr) -> Result<Options, String> {
+    let options = srt_options(settings)?;
+    // Another listener has the IPv4 addresses; libsrt wants this said for a wildcard.
+    Ok(if addr.is_ipv6() {
+        options.ipv6_only(Ipv6Only::Yes)
+    } else {
+        options
+    })
+}
+
+/// What libsrt is told for a port, an input or an output of these settings.
+pub(super) fn srt_options(settings: &SrtSettings) -> Result<Options, String> {
     let mut options = Options::new()
         .latency(settings.latency.max(settings.min_latency))
         // A message is relayed as it came, so whatever fits a packet must go out again.
@@ -290,10 +301,6 @@ fn options(settings: &SrtSettings, addr: SocketAddr) -> Result<Options, String> 
         .min_version(SrtVersion::from_number(settings.min_version.to_libsrt()))
         .peer_idle_timeout(settings.peer_idle_timeout)
         .linger(settings.linger);
-    if addr.is_ipv6() {
-        // Another listener has the IPv4 addresses; libsrt wants this said for a wildcard.
-        options = options.ipv6_only(Ipv6Only::Yes);
-    }
     if let Some(secret) = &settings.passphrase {
         options = options.passphrase(passphrase(secret));
     }

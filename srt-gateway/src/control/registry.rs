@@ -12,7 +12,7 @@ use srt_safe::SocketId;
 
 use super::plan::StreamPlan;
 use crate::{
-    access::{Directory, Entry, PortPolicy, StreamPolicy},
+    access::{Directory, Entry, Identity, PortPolicy, StreamPolicy, Trail},
     data::{StartAt, Stream},
     names::{Role, SessionId, StreamName},
 };
@@ -26,7 +26,18 @@ pub(super) struct Session {
     pub(super) socket: SocketId,
     pub(super) worker: usize,
     pub(super) opened: Instant,
-    pub(super) port: Arc<PortPolicy>,
+    pub(super) via: Via,
+    /// The gateways that the peer's call has come by.
+    pub(super) trail: Trail,
+}
+
+/// How a session came about.
+#[derive(Debug)]
+pub(super) enum Via {
+    /// The peer called this port.
+    Port(Arc<PortPolicy>),
+    /// It is that of an input or output.
+    Endpoint,
 }
 
 /// A stream and who is there.
@@ -64,11 +75,13 @@ impl Registry {
         configured: impl IntoIterator<Item = (StreamName, StreamPlan)>,
         default_plan: StreamPlan,
         accept_unknown: Option<Arc<StreamPolicy>>,
+        identity: Identity,
         workers: usize,
     ) -> Self {
         let directory = Directory {
             streams: HashMap::new(),
             unknown: accept_unknown,
+            identity,
         };
         let mut registry = Self {
             directory: Arc::new(ArcSwap::from_pointee(directory)),
@@ -198,13 +211,10 @@ impl Registry {
         self.sessions.insert(id, session);
     }
 
-    pub(super) fn remove_session(&mut self, id: SessionId, now: Instant) -> Option<Session> {
+    pub(super) fn remove_session(&mut self, id: SessionId) -> Option<Session> {
         let session = self.sessions.remove(&id)?;
         let state = self.streams.get_mut(&session.stream)?;
         state.sessions.retain(|other| *other != id);
-        if session.role == Role::Publisher {
-            state.sourceless_since = now;
-        }
         if state.sessions.is_empty() && !state.configured {
             self.streams.remove(&session.stream);
             self.publish();
@@ -213,7 +223,12 @@ impl Registry {
     }
 
     /// Viewers that have waited for a source for `on_source_lost`, or since they came.
-    pub(super) fn overdue_viewers(&self, now: Instant) -> Vec<(SocketId, usize)> {
+    pub(super) fn overdue_viewers(&mut self, now: Instant) -> Vec<(SocketId, usize)> {
+        for state in self.streams.values_mut() {
+            if state.entry.stream.has_source() {
+                state.sourceless_since = now;
+            }
+        }
         let sourceless = self
             .streams
             .values()
@@ -231,6 +246,18 @@ impl Registry {
             .collect()
     }
 
+    /// The gateways that the stream has come by, as its first session of `role` with such a past tells.
+    pub(super) fn trail(&self, name: &StreamName, role: Role) -> Trail {
+        let sessions = self.streams.get(name).map(|state| state.sessions.as_slice());
+        let mut trails = sessions
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|id| self.sessions.get(id))
+            .filter(|session| session.role == role && session.trail != Trail::default())
+            .map(|session| session.trail.clone());
+        trails.next().unwrap_or_default()
+    }
+
     fn publish(&self) {
         self.publish_with(self.directory.load().unknown.clone());
     }
@@ -244,7 +271,13 @@ impl Registry {
             .filter(|(_, state)| allowed(state))
             .map(|(name, state)| (name.clone(), state.entry.clone()))
             .collect();
-        self.directory.store(Arc::new(Directory { streams, unknown }));
+        let identity = self.directory.load().identity.clone();
+        let next = Directory {
+            streams,
+            unknown,
+            identity,
+        };
+        self.directory.store(Arc::new(next));
     }
 }
 

@@ -22,7 +22,7 @@ use tracing::{info, warn};
 use super::{
     Control, StreamPlan,
     ports::PortKey,
-    registry::{Configured, Session},
+    registry::{Configured, Session, Via},
 };
 use crate::{
     config::{Config, LogLevel, SrtPort, Stream},
@@ -208,7 +208,7 @@ impl Control {
         match change {
             Change::PortRemoved(key) => {
                 let connections = self.close_port(key);
-                self.end_sessions(|session| Arc::ptr_eq(&session.port.connections, &connections));
+                self.end_sessions(|session| matches!(&session.via, Via::Port(port) if Arc::ptr_eq(&port.connections, &connections)));
             }
             Change::PortChanged(key) => {
                 let connections = self.close_port(key);
@@ -217,6 +217,7 @@ impl Control {
             Change::PortAdded(key) => return self.open_port(key, ports[key], Arc::default(), now),
             Change::StreamRemoved(name) => {
                 self.registry.unconfigure(name);
+                self.configure_endpoints(name, &Stream::default(), now);
                 if !config.streams_default.accept_unknown {
                     self.end_sessions(|session| session.stream == *name);
                 }
@@ -233,8 +234,10 @@ impl Control {
                 }
             }
             Change::StreamAdded(name) | Change::StreamChanged(name) => {
-                let plan = StreamPlan::of(&config.streams[name.as_str()]);
-                if self.registry.configure(name, &plan) == Configured::RingInUse {
+                let stream = &config.streams[name.as_str()];
+                let configured = self.registry.configure(name, &StreamPlan::of(stream));
+                self.configure_endpoints(name, stream, now);
+                if configured == Configured::RingInUse {
                     return Err(format!(
                         "stream {name} changed, but for its ring, which is in use: reload again when nobody publishes or plays it"
                     ));

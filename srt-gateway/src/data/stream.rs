@@ -18,6 +18,8 @@ pub struct Stream {
     ring: Arc<Ring>,
     /// Session that feeds the ring; 0: none. A hint for the listen callback: the claim itself is the ring's writer.
     source: AtomicU64,
+    /// Outputs among those whom the places count.
+    outputs: AtomicU32,
     places: Box<[Place]>,
 }
 
@@ -36,6 +38,7 @@ impl Stream {
             name,
             ring: Ring::with_capacity(ring_bytes),
             source: AtomicU64::new(0),
+            outputs: AtomicU32::new(0),
             places: (0..workers).map(|_| Place::default()).collect(),
         })
     }
@@ -73,10 +76,21 @@ impl Stream {
         self.source.store(0, Relaxed);
     }
 
-    /// Viewers on all workers.
+    /// Viewers on all workers, outputs not among them.
     #[must_use]
     pub fn viewers(&self) -> u32 {
-        self.places.iter().map(|place| place.viewers.load(Relaxed)).sum()
+        let readers: u32 = self.places.iter().map(|place| place.viewers.load(Relaxed)).sum();
+        readers.saturating_sub(self.outputs.load(Relaxed))
+    }
+
+    /// One of those who read is an output.
+    pub(crate) fn add_output(&self) {
+        self.outputs.fetch_add(1, Relaxed);
+    }
+
+    /// An output is gone.
+    pub(crate) fn remove_output(&self) {
+        self.outputs.fetch_sub(1, Relaxed);
     }
 
     pub(crate) fn add_viewer(&self, worker: usize) {

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   srt_poll (1 thread) ──Ready──▶ worker 0..n ──Closed──▶ control
-//!        └──────────Acceptable────────────────────────────▶ control
-//!   control ──Publish, View, Close──▶ worker      worker ──Fanout──▶ worker
+//!        └────────────Ready───────────────────────────────▶ control
+//!   control ──Start, Feed, StandBy, Close──▶ worker      worker ──Fanout──▶ worker
 //! ```
 //!
 //! Knows data, ts, telemetry and srt_safe. Decides nothing: who may connect and what happens when a source is lost is
@@ -13,6 +13,8 @@
 //! (edge-triggered), one `Fanout` per stream and worker (its wake flag), and one command per session.
 
 mod publisher;
+mod resolve;
+mod srt_call;
 mod srt_poll;
 mod viewer;
 mod worker;
@@ -21,6 +23,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use srt_safe::{SocketId, SrtSocket};
 
+pub(crate) use resolve::{EndpointId, Resolved, Resolver};
+pub(crate) use srt_call::CallPorts;
 pub(crate) use srt_poll::{Poller, Route, Routes};
 pub(crate) use worker::{Message, Pool};
 
@@ -34,10 +38,14 @@ use crate::{
 /// What io tells control.
 #[derive(Debug)]
 pub(crate) enum IoEvent {
-    /// A listener has connections to accept.
-    Acceptable(SocketId),
+    /// A socket of control's has an event: connections to accept, or a call that was answered.
+    Ready(SocketId),
     /// A session is over and its socket closed.
     Closed(ClosedSession),
+    /// An input has given up the right to write to the ring.
+    StoodBy(SessionId),
+    /// A host's name was looked up.
+    Resolved(EndpointId, Resolved),
     /// What a publisher sends has been recognised, or not any more.
     Format(SessionId, Format),
     /// The epoll thread cannot go on.
@@ -59,6 +67,8 @@ pub(crate) struct Seat {
 #[derive(Debug)]
 pub(crate) enum Task {
     Publish(Writer),
+    /// Take what comes and throw it away, until there is a [`Message::Feed`].
+    StandBy,
     View(StartAt),
 }
 
@@ -84,6 +94,8 @@ pub(crate) enum CloseReason {
     Failed(srt_safe::Error),
     /// A reload took its port or stream away.
     Unconfigured,
+    /// An input on demand: nobody watches any more.
+    NotNeeded,
     /// The gateway shuts down.
     Shutdown,
 }
@@ -96,6 +108,7 @@ impl fmt::Display for CloseReason {
             Self::SourceLost => f.write_str("the source did not come back (on_source_lost)"),
             Self::Failed(error) => write!(f, "{error}"),
             Self::Unconfigured => f.write_str("its port or stream is not in the configuration any more"),
+            Self::NotNeeded => f.write_str("not needed any more (on_demand)"),
             Self::Shutdown => f.write_str("the gateway shuts down"),
         }
     }

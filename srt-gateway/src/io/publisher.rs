@@ -21,7 +21,8 @@ const TURN: usize = 64;
 #[derive(Debug)]
 pub(super) struct Publisher {
     pub(super) seat: Seat,
-    writer: Writer,
+    /// None: it stands by, and what comes is thrown away.
+    writer: Option<Writer>,
     observer: Observer,
     pub(super) last_data: Instant,
     format_to_tell: Option<Format>,
@@ -36,7 +37,7 @@ pub(super) enum Turn {
 }
 
 impl Publisher {
-    pub(super) fn new(seat: Seat, writer: Writer, now: Instant) -> Self {
+    pub(super) fn new(seat: Seat, writer: Option<Writer>, now: Instant) -> Self {
         Self {
             seat,
             writer,
@@ -68,14 +69,17 @@ impl Publisher {
 
     fn take(&mut self, message: &[u8], now: Instant) {
         self.last_data = now;
-        // libsrt delivers 1 to 1456 bytes, which is what the ring takes.
-        let Ok(seq) = self.writer.push(message) else {
+        self.seat.counters.add(message.len());
+        let Some(writer) = &mut self.writer else {
             return;
         };
-        self.seat.counters.add(message.len());
+        // libsrt delivers 1 to 1456 bytes, which is what the ring takes.
+        let Ok(seq) = writer.push(message) else {
+            return;
+        };
         let seen = self.observer.observe(message);
         if let Some(start) = seen.start_point {
-            self.writer.mark_start_point(seq.back(start.messages_back));
+            writer.mark_start_point(seq.back(start.messages_back));
         }
         if seen.format_change.is_some() {
             self.format_to_tell = seen.format_change;
@@ -87,9 +91,23 @@ impl Publisher {
         self.format_to_tell.take()
     }
 
-    /// Gives up the place of the source.
-    pub(super) fn release(self) -> Seat {
-        self.seat.stream.release_source(self.writer);
+    /// Feeds the stream from the next message on. The observer begins anew: start points are counted back in messages of
+    /// the ring, and none of the earlier ones is in it.
+    pub(super) fn feed(&mut self, writer: Writer) {
+        self.observer = Observer::new();
+        self.writer = Some(writer);
+    }
+
+    /// Gives up the place of the source and goes on taking what comes.
+    pub(super) fn stand_by(&mut self) {
+        if let Some(writer) = self.writer.take() {
+            self.seat.stream.release_source(writer);
+        }
+    }
+
+    /// Gives up the place of the source, for good.
+    pub(super) fn release(mut self) -> Seat {
+        self.stand_by();
         self.seat
     }
 }

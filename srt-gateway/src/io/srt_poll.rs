@@ -66,7 +66,8 @@ impl Routes {
         }
     }
 
-    fn forget(&self, id: SocketId) {
+    /// Forgets a socket that is closed, which libsrt has taken out of the epoll by itself.
+    pub(crate) fn forget(&self, id: SocketId) {
         self.table
             .write()
             .unwrap_or_else(PoisonError::into_inner)
@@ -117,7 +118,7 @@ impl Poller {
                         // A receiver that is gone means that the gateway is ending: `stop` follows.
                         match table.get(&event.socket()) {
                             Some(Route::Worker(worker)) => drop(workers[*worker].send(Message::Ready(event))),
-                            Some(Route::Control) => drop(control.send(IoEvent::Acceptable(event.socket()))),
+                            Some(Route::Control) => drop(control.send(IoEvent::Ready(event.socket()))),
                             None => {}
                         }
                     }

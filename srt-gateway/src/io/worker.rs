@@ -21,7 +21,7 @@ use super::{
     viewer::{Flow, Viewer},
 };
 use crate::{
-    data::{Batch, Cursor, MESSAGE_MAX, ReadOutcome, Seq, StartAt, Stream},
+    data::{Batch, Cursor, MESSAGE_MAX, ReadOutcome, Seq, StartAt, Stream, Writer},
     names::{Role, StreamName},
     telemetry::Totals,
 };
@@ -51,6 +51,10 @@ pub(crate) enum Message {
     Receive(SocketId),
     /// From control: a new session.
     Start(Box<Seat>, Task),
+    /// From control: a session that stands by is to feed the stream.
+    Feed(SocketId, Arc<Stream>, Writer),
+    /// From control: a session that feeds the stream is to stand by, and to say so.
+    StandBy(SocketId),
     /// From control: a session is to end.
     Close(SocketId, CloseReason),
     /// Shutdown, first step: take what the publishers have sent, close them, and answer.
@@ -193,6 +197,8 @@ impl Worker {
             Message::CatchUp(socket) => self.catch_up(socket),
             Message::Receive(socket) => self.receive(socket),
             Message::Start(seat, task) => self.start(*seat, task),
+            Message::Feed(socket, stream, writer) => self.feed(socket, &stream, writer),
+            Message::StandBy(socket) => self.stand_by(socket),
             Message::Close(socket, reason) => self.close(socket, reason),
             Message::EndSources(answer) => {
                 self.end_sources();
@@ -207,7 +213,11 @@ impl Worker {
         let is_viewer = matches!(task, Task::View(_));
         match task {
             Task::Publish(writer) => {
-                self.publishers.insert(id, Publisher::new(seat, writer, self.now));
+                self.publishers
+                    .insert(id, Publisher::new(seat, Some(writer), self.now));
+            }
+            Task::StandBy => {
+                self.publishers.insert(id, Publisher::new(seat, None, self.now));
             }
             Task::View(start_at) => self.add_viewer(seat, start_at),
         }
@@ -239,6 +249,21 @@ impl Worker {
             .viewers
             .push(Viewer::new(seat, Cursor::new(start), self.now));
         stream.add_viewer(self.index);
+    }
+
+    fn feed(&mut self, id: SocketId, stream: &Stream, writer: Writer) {
+        match self.publishers.get_mut(&id) {
+            Some(publisher) => publisher.feed(writer),
+            // It has closed meanwhile; control hears of that.
+            None => stream.release_source(writer),
+        }
+    }
+
+    fn stand_by(&mut self, id: SocketId) {
+        if let Some(publisher) = self.publishers.get_mut(&id) {
+            publisher.stand_by();
+            drop(self.control.send(IoEvent::StoodBy(publisher.seat.session)));
+        }
     }
 
     fn socket(&self, id: SocketId) -> Option<&SrtSocket> {

@@ -1,0 +1,186 @@
+//! Who this gateway is to others: what it adds to the streamids that it sends, and how it knows its own again.
+//!
+//! Pure. A call carries `a=srt-gateway/VERSION/NAME` and `s=INSTANCE.SESSION`; a stream that we push on carries behind
+//! that what its publisher's call carried, so that a loop over any number of gateways comes back to its start.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use srt_safe::StreamId;
+
+use crate::names::SessionId;
+
+/// What begins `a=` of every gateway of this kind.
+const AGENT: &str = "srt-gateway/";
+
+/// Gateways that a stream may have come through and that are still told on: what is longer is no loop of any sense.
+const HOPS: usize = 8;
+
+/// This gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// Another one each time a gateway starts. Empty: there is none, and nothing is ever a loop.
+    instance: String,
+    agent: String,
+}
+
+/// The calls that a stream has come by, the latest first: the value of `s=`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Trail(Vec<String>);
+
+impl Trail {
+    /// Reads it from the streamid of a caller that is a gateway; others have none.
+    pub(crate) fn of(streamid: &[u8]) -> Self {
+        let Ok(id) = StreamId::new(streamid) else {
+            return Self::default();
+        };
+        let Ok(fields) = id.fields() else {
+            return Self::default();
+        };
+        let from_gateway = fields.get("a").is_some_and(|agent| agent.starts_with(AGENT));
+        let hops = fields.session().filter(|_| from_gateway).unwrap_or_default();
+        Self(
+            hops.split('/')
+                .filter(|hop| !hop.is_empty())
+                .take(HOPS)
+                .map(str::to_owned)
+                .collect(),
+        )
+    }
+}
+
+impl Identity {
+    /// Makes a new one, for a gateway of this name.
+    pub(crate) fn new(name: &str) -> Self {
+        // The standard library's only source of randomness; it needs to differ, not to be secret.
+        let instance = format!("{:016x}", RandomState::new().build_hasher().finish());
+        let name: String = name
+            .chars()
+            .map(|c| {
+                if c.is_ascii_alphanumeric() || "._-".contains(c) {
+                    c
+                } else {
+                    '_'
+                }
+            })
+            .take(64)
+            .collect();
+        let agent = format!("{AGENT}{}/{name}", env!("CARGO_PKG_VERSION"));
+        Self { instance, agent }
+    }
+
+    /// A number that differs between gateways.
+    pub(crate) fn seed(&self) -> u64 {
+        u64::from_str_radix(&self.instance, 16).unwrap_or_default()
+    }
+
+    /// Whether a caller with this streamid is this gateway, or brings a stream that has come through it before.
+    pub(crate) fn is_in(&self, streamid: &[u8]) -> bool {
+        let own = |hop: &String| {
+            hop.split_once('.')
+                .is_some_and(|(instance, _)| instance == self.instance)
+        };
+        !self.instance.is_empty() && Trail::of(streamid).0.iter().any(own)
+    }
+
+    /// `streamid` as it is sent by a call of ours: with `s=` and `a=` where it is of the standard form and has them not.
+    /// Any other streamid, and one that would get too long, stays as it is.
+    pub(crate) fn sign(&self, streamid: &str, session: SessionId, trail: &Trail) -> String {
+        let Ok(id) = StreamId::new(streamid) else {
+            return streamid.to_owned();
+        };
+        let Ok(fields) = id.fields() else {
+            return streamid.to_owned();
+        };
+        let mut hops = vec![format!("{}.{session}", self.instance)];
+        hops.extend(trail.0.iter().take(HOPS - 1).cloned());
+        let own = [("s", hops.join("/")), ("a", self.agent.clone())];
+        let mut added = own
+            .iter()
+            .filter(|(key, _)| fields.get(key).is_none())
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect::<Vec<_>>()
+            .join(",");
+        if fields.iter().len() > 0 && !added.is_empty() {
+            added.insert(0, ',');
+        }
+        let signed = match streamid
+            .strip_suffix('}')
+            .filter(|_| streamid.starts_with("#!:{"))
+        {
+            Some(open) => format!("{open}{added}}}"),
+            None => format!("{streamid}{added}"),
+        };
+        if signed.len() > StreamId::MAX_LEN {
+            streamid.to_owned()
+        } else {
+            signed
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(streamid: &str) -> Vec<(String, String)> {
+        let id = StreamId::new(streamid).unwrap();
+        let fields = id.fields().unwrap_or_else(|error| panic!("{streamid}: {error}"));
+        fields.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+    }
+
+    #[test]
+    fn standard_streamids_are_signed_and_nothing_else_is_changed() {
+        let identity = Identity::new("gw 1,x");
+        let sign = |id: &str| identity.sign(id, SessionId(7), &Trail::default());
+        for (id, keys) in [
+            ("#!::r=cam1,m=publish", &["r", "m", "s", "a"][..]),
+            ("#!::", &["s", "a"]),
+            ("#!:{r=cam1,m=publish}", &["r", "m", "s", "a"]),
+            ("#!::r=cam1,s=mine", &["r", "s", "a"]),
+            ("#!::a=me,s=mine", &["a", "s"]),
+        ] {
+            let signed = sign(id);
+            let found = fields(&signed);
+            assert_eq!(
+                found.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(),
+                keys,
+                "{signed}"
+            );
+            assert!(signed.starts_with(id.trim_end_matches('}')));
+        }
+        for other in ["cam1", "", "publish:cam1", "#!::broken", "#!:"] {
+            assert_eq!(sign(other), other);
+        }
+        let long = format!("#!::r={}", "x".repeat(500));
+        assert_eq!(sign(&long), long);
+        let agent = fields(&sign("#!::")).pop().unwrap().1;
+        assert_eq!(agent, format!("srt-gateway/{}/gw_1_x", env!("CARGO_PKG_VERSION")));
+    }
+
+    #[test]
+    fn a_gateway_knows_its_own_calls_again_and_no_others() {
+        let (a, b) = (Identity::new("a"), Identity::new("b"));
+        let call = a.sign("#!::r=x,m=publish", SessionId(1), &Trail::default());
+        assert!(a.is_in(call.as_bytes()));
+        assert!(!b.is_in(call.as_bytes()));
+        assert!(!Identity::default().is_in(call.as_bytes()));
+        assert!(!a.is_in(b"#!::r=x,s=letmein"));
+        assert!(!a.is_in(b"\xff\xff"));
+    }
+
+    #[test]
+    fn a_loop_over_several_gateways_comes_back_to_its_start() {
+        let gateways: Vec<_> = ["a", "b", "c"].into_iter().map(Identity::new).collect();
+        let mut trail = Trail::default();
+        let mut call = String::new();
+        for gateway in &gateways {
+            assert!(!gateway.is_in(call.as_bytes()));
+            call = gateway.sign("#!::r=x,m=publish", SessionId(3), &trail);
+            trail = Trail::of(call.as_bytes());
+        }
+        assert!(
+            gateways.iter().all(|gateway| gateway.is_in(call.as_bytes())),
+            "{call}"
+        );
+    }
+}

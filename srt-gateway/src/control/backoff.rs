@@ -1,0 +1,73 @@
+//! How long to wait before a connection is tried again. Pure: no clock, no thread.
+
+use std::time::Duration;
+
+/// After the first failure. It doubles with each further one.
+const FIRST: Duration = Duration::from_millis(500);
+
+/// The longest step: with the jitter on top, no wait is longer than 10 s.
+const LAST: Duration = Duration::from_secs(8);
+
+/// Waits between attempts: 0.5 s, 1, 2, 4, 8, 8, ... and up to a quarter more each time, so that many endpoints that lost one
+/// peer do not all come back at the same moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Backoff {
+    step: Duration,
+    /// State of the jitter (xorshift): never 0.
+    noise: u64,
+}
+
+impl Backoff {
+    /// `seed` is to differ between endpoints.
+    pub(crate) fn new(seed: u64) -> Self {
+        // Spreads small numbers over all bits; the constant is that of Fibonacci hashing.
+        let noise = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        Self { step: FIRST, noise }
+    }
+
+    /// The wait after one more failure.
+    pub(crate) fn failed(&mut self) -> Duration {
+        self.noise ^= self.noise << 13;
+        self.noise ^= self.noise >> 7;
+        self.noise ^= self.noise << 17;
+        let percent = u32::try_from(self.noise % 26).unwrap_or(0);
+        let wait = self.step + self.step * percent / 100;
+        self.step = (self.step * 2).min(LAST);
+        wait
+    }
+
+    /// The connection was there: the next failure is a first one.
+    pub(crate) fn reset(&mut self) {
+        self.step = FIRST;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONGEST: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn waits_double_up_to_ten_seconds() {
+        for seed in 0..50 {
+            let mut backoff = Backoff::new(seed);
+            for steps in [500, 1_000, 2_000, 4_000, 8_000, 8_000, 8_000] {
+                let step = Duration::from_millis(steps);
+                let wait = backoff.failed();
+                assert!(
+                    (step..=step * 5 / 4).contains(&wait) && wait <= LONGEST,
+                    "{wait:?} for {step:?}"
+                );
+            }
+            backoff.reset();
+            assert!(backoff.failed() < Duration::from_millis(650));
+        }
+    }
+
+    #[test]
+    fn endpoints_do_not_wait_alike() {
+        let waits: std::collections::HashSet<_> = (0..20).map(|seed| Backoff::new(seed).failed()).collect();
+        assert!(waits.len() > 10, "{waits:?}");
+    }
+}

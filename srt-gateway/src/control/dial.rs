@@ -1,0 +1,509 @@
+//! Makes the connections of inputs and outputs: looks up, calls, waits for calls, and turns what comes of it into
+//! sessions.
+//!
+//! Part of control's thread; nothing here waits. Calls that are under way are watched by the epoll thread.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    num::NonZeroU16,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+
+use srt_safe::{
+    AccessRequest, Admission, Interest, Ipv6Only, Progress, RejectCode, SocketId, SrtListener, SrtSocket,
+    SrtVersion, StreamId, Verdict,
+};
+use tracing::{debug, info, warn};
+
+use super::{
+    Connection, Control, Session, Via,
+    endpoints::{Attempt, Live, Place, State},
+    link::{LinkState, Step, Wanted},
+    ports::srt_options,
+};
+use crate::{
+    access::Trail,
+    config::{self, SrtMode, SrtTarget, Target},
+    io::{CloseReason, ClosedSession, EndpointId, Message, Resolved, Route, Seat, Task},
+    names::{Role, SessionId, StreamName},
+    telemetry::SessionCounters,
+};
+
+/// Callers that libsrt holds for an endpoint that waits for its one peer.
+const BACKLOG: NonZeroU16 = NonZeroU16::new(4).unwrap();
+
+/// An attempt that cannot be made.
+enum Hitch {
+    /// Not now.
+    Later(String),
+    /// Never, as it is configured.
+    Never(String),
+}
+
+impl From<srt_safe::Error> for Hitch {
+    fn from(error: srt_safe::Error) -> Self {
+        Self::Later(error.to_string())
+    }
+}
+
+impl Control {
+    /// Takes each endpoint a step on.
+    pub(super) fn tick_endpoints(&mut self, now: Instant) {
+        let ids: Vec<_> = self.endpoints.all.keys().copied().collect();
+        for id in ids {
+            self.finish_call(id, now);
+            self.step(id, now);
+        }
+        self.settle_all_inputs(now);
+        self.endpoints.publish();
+    }
+
+    /// Puts what the configuration says of a stream's inputs and outputs in force.
+    pub(super) fn configure_endpoints(&mut self, name: &StreamName, stream: &config::Stream, now: Instant) {
+        self.endpoints.configure(name, stream, now);
+        self.tick_endpoints(now);
+    }
+
+    fn step(&mut self, id: EndpointId, now: Instant) {
+        let wanted = self.wanted(id, now);
+        let Some(state) = self.endpoints.all.get_mut(&id) else {
+            return;
+        };
+        // What was hung up is still closing: one connection at a time.
+        if state.live.is_some() && state.link.state() == LinkState::Idle {
+            return;
+        }
+        match state.link.step(wanted, now) {
+            Step::Nothing if state.place == Place::Retired && state.live.is_none() => {
+                let state = self.endpoints.all.remove(&id);
+                self.drop_attempt(state.and_then(|state| state.attempt));
+            }
+            Step::Nothing => {}
+            Step::Connect => {
+                let begun = self.begin(id);
+                self.begun(id, begun, now);
+            }
+            Step::HangUp => self.hang_up(id),
+        }
+    }
+
+    fn wanted(&mut self, id: EndpointId, now: Instant) -> Wanted {
+        let endpoints = &mut self.endpoints;
+        let Some(state) = endpoints.all.get(&id) else {
+            return Wanted::No;
+        };
+        if state.place == Place::Retired {
+            return Wanted::No;
+        }
+        let stream = self.registry.stream(&state.stream);
+        let wanted = match state.role {
+            // Nobody is called before there is something to send. A source that is lost may come back: until then the
+            // session is held as that of any other viewer.
+            Role::Viewer => state.live.is_some() || stream.has_source(),
+            Role::Publisher => endpoints
+                .inputs
+                .get_mut(&state.stream)
+                .is_none_or(|inputs| inputs.demand.is_there(stream.viewers(), now)),
+        };
+        if wanted { Wanted::Yes } else { Wanted::No }
+    }
+
+    /// Begins an attempt.
+    fn begin(&mut self, id: EndpointId) -> Result<Option<Attempt>, Hitch> {
+        let Some(state) = self.endpoints.all.get(&id) else {
+            return Ok(None);
+        };
+        let Target::Srt(srt) = &state.endpoint.target else {
+            return Err(Hitch::Never("this release has no such transport".to_owned()));
+        };
+        if srt.mode == SrtMode::Listener {
+            if let Some(Attempt::Listening(_, taken)) = &state.attempt {
+                taken.store(false, Relaxed);
+                return Ok(None);
+            }
+            let srt = srt.clone();
+            return self.listen(id, &srt).map(Some);
+        }
+        let host = srt.host.clone().unwrap_or_default();
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            let to = SocketAddr::new(ip, srt.port);
+            return self.call(id, &[to]).map(Some);
+        }
+        let asked = self.endpoints.resolver.ask(id, host, srt.port);
+        asked.map_err(|error| Hitch::Later(format!("no thread to look the host up: {error}")))?;
+        Ok(Some(Attempt::Resolving))
+    }
+
+    fn begun(&mut self, id: EndpointId, begun: Result<Option<Attempt>, Hitch>, now: Instant) {
+        match begun {
+            Ok(None) => {}
+            Ok(attempt) => {
+                if let Some(state) = self.endpoints.all.get_mut(&id) {
+                    state.attempt = attempt;
+                }
+            }
+            Err(Hitch::Later(why)) => self.failed(id, &why, now),
+            Err(Hitch::Never(why)) => {
+                if let Some(state) = self.endpoints.all.get_mut(&id) {
+                    warn!(stream = %state.stream, endpoint = %state.endpoint, "given up: {why}");
+                    state.link.give_up();
+                    state.failures += 1;
+                    state.last_failure = Some(why);
+                }
+            }
+        }
+    }
+
+    /// The name server has answered.
+    pub(super) fn resolved(&mut self, id: EndpointId, found: Resolved, now: Instant) {
+        let waits = |state: &State| matches!(state.attempt, Some(Attempt::Resolving));
+        if !self.endpoints.all.get(&id).is_some_and(waits) {
+            return;
+        }
+        let begun = match found {
+            Ok(addrs) => self.call(id, &addrs).map(Some),
+            Err(why) => Err(Hitch::Later(format!(
+                "the host's name cannot be looked up: {why}"
+            ))),
+        };
+        self.begun(id, begun, now);
+    }
+
+    /// Calls the first of these addresses that can be called at all; each attempt begins with another one.
+    fn call(&mut self, id: EndpointId, addrs: &[SocketAddr]) -> Result<Attempt, Hitch> {
+        let Some(state) = self.endpoints.all.get(&id) else {
+            return Err(Hitch::Never("gone".to_owned()));
+        };
+        let Target::Srt(srt) = &state.endpoint.target else {
+            return Err(Hitch::Never("not SRT".to_owned()));
+        };
+        let turn = usize::try_from(state.failures).unwrap_or(0);
+        let Some(to) = addrs.get(turn % addrs.len().max(1)).copied() else {
+            return Err(Hitch::Later("the host's name has no address".to_owned()));
+        };
+        let session = SessionId(self.last_session + 1);
+        let mut options = srt_options(&srt.settings).map_err(Hitch::Never)?;
+        if let Some(limit) = srt.settings.connect_timeout {
+            options = options.connect_timeout(limit);
+        }
+        if let Some(streamid) = &srt.stream_id {
+            let trail = self.trail(state);
+            let signed = self.endpoints.identity.sign(streamid.expose(), session, &trail);
+            options = options.stream_id(StreamId::new(signed).map_err(|e| Hitch::Never(e.to_string()))?);
+        }
+        let caller = SrtSocket::builder().options(options);
+        let any = || match to {
+            SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+            SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+        };
+        let local = |port| SocketAddr::new(srt.adapter.unwrap_or_else(any), port);
+        let call = match (srt.mode, srt.local_port) {
+            (SrtMode::Rendezvous, port) => caller.start_rendezvous(local(port.unwrap_or(srt.port)), to)?,
+            (_, None) if srt.adapter.is_none() => self.endpoints.ports.call(&caller, to)?,
+            (_, port) => caller.bind(local(port.unwrap_or(0))).start_connect(to)?,
+        };
+        self.opener
+            .routes
+            .add(&call, Interest::WRITABLE, Route::Control)?;
+        self.last_session += 1;
+        self.endpoints.sockets.insert(call.id(), id);
+        Ok(Attempt::Calling(call, session))
+    }
+
+    /// Where the stream comes from that an endpoint's call is about: for an output by its publisher's call, for an input
+    /// by the calls of those who watch.
+    fn trail(&self, state: &State) -> Trail {
+        let other = match state.role {
+            Role::Viewer => Role::Publisher,
+            Role::Publisher => Role::Viewer,
+        };
+        self.registry.trail(&state.stream, other)
+    }
+
+    /// Opens a listener for the one peer of an endpoint.
+    fn listen(&mut self, id: EndpointId, srt: &SrtTarget) -> Result<Attempt, Hitch> {
+        let ip = srt.host.as_deref().and_then(|host| host.parse().ok());
+        let options = srt_options(&srt.settings).map_err(Hitch::Never)?;
+        let taken = Arc::new(AtomicBool::new(false));
+        let open = |ip: IpAddr| {
+            let options = match ip {
+                IpAddr::V6(v6) if !v6.is_unspecified() => options.clone().ipv6_only(Ipv6Only::Yes),
+                _ => options.clone(),
+            };
+            let taken = Arc::clone(&taken);
+            let decide = move |_: &AccessRequest<'_>| {
+                if taken.load(Relaxed) {
+                    Verdict::Refuse(RejectCode::CONFLICT)
+                } else {
+                    Verdict::Admit(Admission::new())
+                }
+            };
+            SrtListener::builder()
+                .options(options)
+                .backlog(BACKLOG)
+                .access_control(decide)
+                .nonblocking()
+                .bind(SocketAddr::new(ip, srt.port))
+        };
+        let listener = match ip {
+            Some(ip) => open(ip)?,
+            // A host without IPv6 has IPv4 alone.
+            None => open(Ipv6Addr::UNSPECIFIED.into()).or_else(|_| open(Ipv4Addr::UNSPECIFIED.into()))?,
+        };
+        self.opener
+            .routes
+            .add(&listener, Interest::READABLE, Route::Control)?;
+        self.endpoints.sockets.insert(listener.id(), id);
+        Ok(Attempt::Listening(listener, taken))
+    }
+
+    /// A socket of an endpoint has an event.
+    pub(super) fn endpoint_ready(&mut self, socket: SocketId, now: Instant) {
+        let Some(id) = self.endpoints.sockets.get(&socket).copied() else {
+            return;
+        };
+        let Some(state) = self.endpoints.all.get(&id) else {
+            return;
+        };
+        if matches!(state.attempt, Some(Attempt::Listening(..))) {
+            self.accept_peer(id, now);
+        } else {
+            self.finish_call(id, now);
+        }
+    }
+
+    fn accept_peer(&mut self, id: EndpointId, now: Instant) {
+        loop {
+            let Some(state) = self.endpoints.all.get(&id) else {
+                return;
+            };
+            let Some(Attempt::Listening(listener, taken)) = &state.attempt else {
+                return;
+            };
+            let Ok((socket, peer)) = listener.accept() else {
+                return;
+            };
+            let first = !taken.swap(true, Relaxed) && state.live.is_none();
+            if first && state.link.state() == LinkState::Connecting {
+                self.last_session += 1;
+                self.start(id, socket, peer, SessionId(self.last_session), now);
+            } else {
+                debug!(%peer, "a second caller of an endpoint that serves one: closed");
+            }
+        }
+    }
+
+    /// Looks how a call went.
+    fn finish_call(&mut self, id: EndpointId, now: Instant) {
+        let Some(state) = self.endpoints.all.get_mut(&id) else {
+            return;
+        };
+        let (call, session) = match state.attempt.take() {
+            Some(Attempt::Calling(call, session)) => (call, session),
+            other => {
+                state.attempt = other;
+                return;
+            }
+        };
+        // A clone of what `finish` consumes: the watch ends by the socket's number.
+        let socket = call.id();
+        match call.finish() {
+            Ok(Progress::Pending(call)) => state.attempt = Some(Attempt::Calling(call, session)),
+            Ok(Progress::Connected(connected)) => {
+                self.endpoints.sockets.remove(&socket);
+                self.opener.routes.remove(&connected);
+                match connected.peer_addr() {
+                    Ok(peer) => self.start(id, connected, peer, session, now),
+                    Err(error) => self.failed(id, &error.to_string(), now),
+                }
+            }
+            Err(error) => {
+                self.endpoints.sockets.remove(&socket);
+                self.opener.routes.forget(socket);
+                self.failed(id, &error.to_string(), now);
+            }
+        }
+    }
+
+    fn failed(&mut self, id: EndpointId, why: &str, now: Instant) {
+        let Some(state) = self.endpoints.all.get_mut(&id) else {
+            return;
+        };
+        if !matches!(state.attempt, Some(Attempt::Listening(..))) {
+            state.attempt = None;
+        }
+        let wait = state.link.failed(now);
+        state.failures += 1;
+        let (stream, endpoint, wait_ms) = (&state.stream, &state.endpoint, wait.as_millis());
+        // The same again each few seconds says nothing new.
+        if state.last_failure.as_deref() == Some(why) {
+            debug!(%stream, %endpoint, wait_ms, "still not connected: {why}");
+        } else {
+            warn!(%stream, %endpoint, wait_ms, "not connected: {why}");
+            state.last_failure = Some(why.to_owned());
+        }
+    }
+
+    /// Opens a session for a connection of an endpoint.
+    fn start(
+        &mut self,
+        id: EndpointId,
+        socket: SrtSocket,
+        peer: SocketAddr,
+        session: SessionId,
+        now: Instant,
+    ) {
+        let Some(state) = self.endpoints.all.get(&id) else {
+            return;
+        };
+        let Target::Srt(srt) = &state.endpoint.target else {
+            return;
+        };
+        let connection = match Connection::of(&socket) {
+            Ok(connection) => connection,
+            Err(error) => return self.failed(id, &error.to_string(), now),
+        };
+        let required = srt
+            .settings
+            .version
+            .map(|v| SrtVersion::from_number(v.to_libsrt()));
+        if let Some(required) = required.filter(|required| *required != connection.version) {
+            let why = format!(
+                "the peer has SRT {}, and version = {required} demands exactly that",
+                connection.version
+            );
+            return self.failed(id, &why, now);
+        }
+        let (role, name, data_timeout) = (state.role, state.stream.clone(), srt.settings.timeout);
+        info!(
+            %session, %role, stream = %name, %peer, endpoint = %state.endpoint,
+            latency_ms = connection.latency.as_millis(), version = %connection.version,
+            encryption = connection.encryption, "connected"
+        );
+        let stream = self.registry.stream(&name);
+        let task = match role {
+            Role::Publisher => Task::StandBy,
+            Role::Viewer => {
+                stream.add_output();
+                Task::View(self.registry.start_at(&name))
+            }
+        };
+        let counters = Arc::new(SessionCounters::default());
+        let (worker, socket_id) = (self.pool.worker_for(socket.id()), socket.id());
+        self.registry.add_session(
+            session,
+            Session {
+                role,
+                stream: name.clone(),
+                peer,
+                socket: socket_id,
+                worker,
+                opened: now,
+                via: Via::Endpoint,
+                trail: Trail::default(),
+            },
+        );
+        let seat = Seat {
+            session,
+            socket,
+            stream: Arc::clone(&stream),
+            data_timeout,
+            counters: Arc::clone(&counters),
+        };
+        self.pool.send(worker, Message::Start(Box::new(seat), task));
+        if let Some(state) = self.endpoints.all.get_mut(&id) {
+            state.link.connected(now);
+            state.last_failure = None;
+            state.live = Some(Live {
+                session,
+                stream,
+                socket: socket_id,
+                worker,
+                counters,
+                seen: 0,
+            });
+        }
+        self.endpoints.sessions.insert(session, id);
+        self.settle_inputs(&name, now);
+    }
+
+    /// A session of an endpoint is over.
+    pub(super) fn endpoint_closed(&mut self, closed: &ClosedSession, now: Instant) {
+        let Some(id) = self.endpoints.sessions.remove(&closed.session) else {
+            return;
+        };
+        let Some(state) = self.endpoints.all.get_mut(&id) else {
+            return;
+        };
+        let name = state.stream.clone();
+        if let Some(live) = state.live.take()
+            && state.role == Role::Viewer
+        {
+            live.stream.remove_output();
+        }
+        if let Some(wait) = state.link.ended(now)
+            && closed.reason != CloseReason::SourceLost
+        {
+            state.failures += 1;
+            state.last_failure = Some(closed.reason.to_string());
+            debug!(stream = %name, endpoint = %state.endpoint, wait_ms = wait.as_millis(), "to be connected again");
+        }
+        if let Some(inputs) = self.endpoints.inputs.get_mut(&name)
+            && let Some(rank) = inputs.order.iter().position(|input| *input == id)
+        {
+            inputs.failover.lost(rank);
+        }
+        self.free_place(&name, closed.session);
+        // Without waiting for the tick: a good connection is made again at once.
+        self.step(id, now);
+        self.settle_inputs(&name, now);
+    }
+
+    /// Gives up what an endpoint has or tries.
+    fn hang_up(&mut self, id: EndpointId) {
+        let Some(state) = self.endpoints.all.get_mut(&id) else {
+            return;
+        };
+        let attempt = state.attempt.take();
+        if let Some(live) = &state.live {
+            let reason = match state.place {
+                Place::Configured => CloseReason::NotNeeded,
+                Place::Retired => CloseReason::Unconfigured,
+            };
+            let close = Message::Close(live.socket, reason);
+            self.pool.send(live.worker, close);
+        }
+        self.drop_attempt(attempt);
+    }
+
+    fn drop_attempt(&mut self, attempt: Option<Attempt>) {
+        match attempt {
+            Some(Attempt::Calling(call, _)) => {
+                self.endpoints.sockets.remove(&call.id());
+                self.opener.routes.remove(&call);
+            }
+            Some(Attempt::Listening(listener, _)) => {
+                self.endpoints.sockets.remove(&listener.id());
+                self.opener.routes.remove(&listener);
+            }
+            Some(Attempt::Resolving) | None => {}
+        }
+    }
+
+    /// Gives up all attempts, for the end. Sessions are the workers' to end.
+    pub(super) fn end_endpoints(&mut self) {
+        let attempts: Vec<_> = self
+            .endpoints
+            .all
+            .values_mut()
+            .map(|state| state.attempt.take())
+            .collect();
+        for attempt in attempts {
+            self.drop_attempt(attempt);
+        }
+    }
+}

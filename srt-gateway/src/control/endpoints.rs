@@ -1,0 +1,326 @@
+//! The inputs and outputs of all streams: what each is doing, and what is to be done next.
+//!
+//! Owned by control's thread. Plain state and the decisions over it; the calls themselves are made in `dial`, and which
+//! input feeds a stream is settled in `inputs`. An endpoint that fails touches no other: each has its own [`Link`].
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, atomic::AtomicBool},
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use crossbeam_channel::Sender;
+use srt_safe::{Connecting, SocketId, SrtListener};
+
+use super::{
+    failover::Failover,
+    link::{Link, LinkState},
+};
+use crate::{
+    access::Identity,
+    config::{self, Endpoint},
+    data::Stream,
+    io::{CallPorts, EndpointId, IoEvent, Resolver},
+    names::{Role, SessionId, StreamName},
+    telemetry::SessionCounters,
+};
+
+/// Inputs on demand stay connected for this long after the last viewer has left: somebody who changes channels comes back.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// All inputs and outputs.
+#[derive(Debug)]
+pub(crate) struct Endpoints {
+    pub(super) all: BTreeMap<EndpointId, State>,
+    pub(super) inputs: HashMap<StreamName, Inputs>,
+    pub(super) sessions: HashMap<SessionId, EndpointId>,
+    /// Attempts and listeners under watch.
+    pub(super) sockets: HashMap<SocketId, EndpointId>,
+    pub(super) ports: CallPorts,
+    pub(super) resolver: Resolver,
+    pub(super) identity: Identity,
+    status: Arc<ArcSwap<Vec<EndpointStatus>>>,
+    last: u32,
+}
+
+/// One input or output.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) stream: StreamName,
+    /// Inputs publish, outputs view.
+    pub(super) role: Role,
+    pub(super) endpoint: Endpoint,
+    pub(super) link: Link,
+    pub(super) attempt: Option<Attempt>,
+    pub(super) live: Option<Live>,
+    pub(super) failures: u64,
+    pub(super) last_failure: Option<String>,
+    pub(super) place: Place,
+}
+
+/// Whether an endpoint is in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Configured,
+    /// Not any more: it is forgotten when its connection has ended.
+    Retired,
+}
+
+/// A connection in the making.
+#[derive(Debug)]
+pub(super) enum Attempt {
+    /// The host's name is being looked up.
+    Resolving,
+    /// The peer has been called.
+    Calling(Connecting, SessionId),
+    /// The peer is waited for; stays while it is connected. True: nobody (else) is to be let in.
+    Listening(SrtListener, Arc<AtomicBool>),
+}
+
+/// A connection that is there.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) session: SessionId,
+    pub(super) stream: Arc<Stream>,
+    pub(super) socket: SocketId,
+    pub(super) worker: usize,
+    pub(super) counters: Arc<SessionCounters>,
+    /// Messages that had come when it was last looked at.
+    pub(super) seen: u64,
+}
+
+/// The inputs of one stream.
+#[derive(Debug)]
+pub(super) struct Inputs {
+    /// The preferred one first.
+    pub(super) order: Vec<EndpointId>,
+    pub(super) failover: Failover,
+    pub(super) feeding: Feeding,
+    pub(super) demand: Demand,
+}
+
+/// Which input has the right to write to the ring.
+///
+/// ```text
+///   Nobody ──claimed──▶ By ──another is chosen──▶ Leaving ──it has let go──▶ Nobody
+///     ▲                 │ its connection ended                                 │
+///     └─────────────────┴──────────────────────────────────────────────────────┘
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Feeding {
+    Nobody,
+    By(EndpointId, SessionId),
+    Leaving(SessionId),
+}
+
+/// When inputs are to be connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Demand {
+    Always,
+    /// While somebody watches: when that was so last.
+    Watched(Option<Instant>),
+}
+
+impl Demand {
+    /// Whether inputs are to be connected, given that the stream has so many viewers.
+    pub(super) fn is_there(&mut self, viewers: u32, now: Instant) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Watched(last) => {
+                if viewers > 0 {
+                    *last = Some(now);
+                }
+                last.is_some_and(|last| now.duration_since(last) < GRACE)
+            }
+        }
+    }
+}
+
+/// An input or output, for operators and tests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointStatus {
+    /// The stream that it belongs to.
+    pub stream: StreamName,
+    /// [`Role::Publisher`] for an input, [`Role::Viewer`] for an output.
+    pub role: Role,
+    /// Its address, without parameters and secrets.
+    pub url: String,
+    /// What it is doing.
+    pub state: EndpointState,
+    /// Attempts that failed and connections that broke, so far.
+    pub failures: u64,
+    /// Why the last one did.
+    pub last_failure: Option<String>,
+}
+
+/// What an input or output is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EndpointState {
+    /// Nothing: it is not needed now.
+    Idle,
+    /// It looks up a name, calls, or waits for its peer.
+    Connecting,
+    /// It carries the stream.
+    Live,
+    /// It is connected, and another input feeds the stream.
+    Standby,
+    /// It waits before it tries again.
+    BackingOff,
+    /// It cannot work as it is configured.
+    Failed,
+}
+
+impl Endpoints {
+    /// `events` are those that control itself receives: names that were looked up come back by them.
+    pub(crate) fn new(identity: Identity, events: Sender<IoEvent>) -> Self {
+        Self {
+            all: BTreeMap::new(),
+            inputs: HashMap::new(),
+            sessions: HashMap::new(),
+            sockets: HashMap::new(),
+            ports: CallPorts::default(),
+            resolver: Resolver::new(events),
+            identity,
+            status: Arc::default(),
+            last: 0,
+        }
+    }
+
+    /// What [`Endpoints::publish`] shows.
+    pub(crate) fn status(&self) -> &Arc<ArcSwap<Vec<EndpointStatus>>> {
+        &self.status
+    }
+
+    /// Brings the inputs and outputs of a stream to what its table says: those that are the same in it stay as they are,
+    /// others come or are retired. What is new begins with the next tick.
+    pub(crate) fn configure(&mut self, name: &StreamName, stream: &config::Stream, now: Instant) {
+        let mut old: Vec<_> = self
+            .all
+            .iter()
+            .filter(|(_, state)| state.stream == *name && state.place == Place::Configured)
+            .map(|(id, _)| *id)
+            .collect();
+        let order = self.keep_or_add(name, Role::Publisher, &stream.inputs, &mut old);
+        self.keep_or_add(name, Role::Viewer, &stream.outputs, &mut old);
+        for id in old {
+            if let Some(state) = self.all.get_mut(&id) {
+                state.place = Place::Retired;
+            }
+        }
+        let before = self.inputs.remove(name);
+        if order.is_empty() {
+            return;
+        }
+        let mut inputs = Inputs {
+            failover: Failover::new(order.len(), stream.failover.after, stream.failover.back, now),
+            order,
+            feeding: Feeding::Nobody,
+            demand: if stream.on_demand {
+                Demand::Watched(None)
+            } else {
+                Demand::Always
+            },
+        };
+        if let Some(before) = before {
+            let chosen = before.order[before.failover.chosen()];
+            if let Some(rank) = inputs.order.iter().position(|id| *id == chosen) {
+                inputs.failover.prefer(rank);
+            }
+            inputs.feeding = before.feeding;
+        }
+        self.inputs.insert(name.clone(), inputs);
+    }
+
+    /// The ids of these endpoints, in their order. Those that are there already are taken out of `old`.
+    fn keep_or_add(
+        &mut self,
+        name: &StreamName,
+        role: Role,
+        endpoints: &[Endpoint],
+        old: &mut Vec<EndpointId>,
+    ) -> Vec<EndpointId> {
+        let mut ids = Vec::new();
+        for endpoint in endpoints.iter().filter(|endpoint| endpoint.enabled) {
+            let same = |id: &EndpointId| {
+                self.all
+                    .get(id)
+                    .is_some_and(|state| state.role == role && state.endpoint == *endpoint)
+            };
+            ids.push(match old.iter().position(same) {
+                Some(at) => old.remove(at),
+                None => self.add(name, role, endpoint),
+            });
+        }
+        ids
+    }
+
+    fn add(&mut self, stream: &StreamName, role: Role, endpoint: &Endpoint) -> EndpointId {
+        self.last += 1;
+        let id = EndpointId(self.last);
+        let state = State {
+            stream: stream.clone(),
+            role,
+            endpoint: endpoint.clone(),
+            link: Link::new(self.identity.seed() ^ u64::from(self.last)),
+            attempt: None,
+            live: None,
+            failures: 0,
+            last_failure: None,
+            place: Place::Configured,
+        };
+        self.all.insert(id, state);
+        id
+    }
+
+    /// Puts a new snapshot in place of the old one, if anything has changed.
+    pub(super) fn publish(&self) {
+        let status: Vec<_> = self
+            .all
+            .iter()
+            .map(|(id, state)| EndpointStatus {
+                stream: state.stream.clone(),
+                role: state.role,
+                url: state.endpoint.to_string(),
+                state: self.state_of(*id, state),
+                failures: state.failures,
+                last_failure: state.last_failure.clone(),
+            })
+            .collect();
+        if **self.status.load() != status {
+            self.status.store(Arc::new(status));
+        }
+    }
+
+    fn state_of(&self, id: EndpointId, state: &State) -> EndpointState {
+        let feeds = || {
+            let inputs = self.inputs.get(&state.stream);
+            inputs.is_some_and(|inputs| matches!(inputs.feeding, Feeding::By(by, _) if by == id))
+        };
+        match state.link.state() {
+            LinkState::Idle => EndpointState::Idle,
+            LinkState::Connecting => EndpointState::Connecting,
+            LinkState::Live { .. } if state.role == Role::Viewer || feeds() => EndpointState::Live,
+            LinkState::Live { .. } => EndpointState::Standby,
+            LinkState::BackingOff { .. } => EndpointState::BackingOff,
+            LinkState::Failed => EndpointState::Failed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn demand_outlasts_the_last_viewer_by_the_grace() {
+        let start = Instant::now();
+        let mut demand = Demand::Watched(None);
+        assert!(!demand.is_there(0, start));
+        assert!(demand.is_there(1, start));
+        assert!(demand.is_there(0, start + GRACE / 2));
+        assert!(!demand.is_there(0, start + GRACE));
+        assert!(Demand::Always.is_there(0, start));
+    }
+}

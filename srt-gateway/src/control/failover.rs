@@ -1,0 +1,211 @@
+//! Which input of several feeds the stream. Pure: functions of `now`.
+
+use std::time::{Duration, Instant};
+
+/// The choice among the inputs of a stream, the preferred one first.
+///
+/// ```text
+///                   no data for `after`, and another input has some
+///   preferred ────────────────────────────────────────────────────▶ the next that has data
+///       ▲                                                                │
+///       └──────── an input before it has had data for `back` ────────────┘
+/// ```
+///
+/// While none has data the choice stays as it is: there is nothing better. At the start the preferred input has `after`
+/// to begin.
+#[derive(Clone, Debug)]
+pub(crate) struct Failover {
+    after: Duration,
+    back: Duration,
+    inputs: Vec<Health>,
+    chosen: usize,
+    /// The chosen input is not judged by a silence before this.
+    judged_from: Instant,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Health {
+    last_data: Option<Instant>,
+    /// Since when it has had data without a pause of `after`.
+    healthy_since: Option<Instant>,
+}
+
+impl Failover {
+    pub(crate) fn new(inputs: usize, after: Duration, back: Duration, now: Instant) -> Self {
+        Self {
+            after,
+            back,
+            inputs: vec![Health::default(); inputs],
+            chosen: 0,
+            judged_from: now,
+        }
+    }
+
+    /// The inputs have rested: none of them is late yet.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        self.judged_from = now;
+    }
+
+    /// Begins with this input in place of the first: it feeds the stream already.
+    pub(crate) fn prefer(&mut self, input: usize) {
+        self.chosen = input;
+    }
+
+    /// Data came from an input.
+    pub(crate) fn data(&mut self, input: usize, now: Instant) {
+        let after = self.after;
+        let health = &mut self.inputs[input];
+        let paused = health
+            .last_data
+            .is_none_or(|last| now.duration_since(last) >= after);
+        if paused || health.healthy_since.is_none() {
+            health.healthy_since = Some(now);
+        }
+        health.last_data = Some(now);
+    }
+
+    /// The connection of an input is gone. Its silence counts from its last data all the same: a source that is back
+    /// within `after` is not left.
+    pub(crate) fn lost(&mut self, input: usize) {
+        self.inputs[input].healthy_since = None;
+    }
+
+    /// The input that is to feed the stream.
+    pub(crate) fn chosen(&self) -> usize {
+        self.chosen
+    }
+
+    /// Chooses anew; the input, if it is another than before.
+    pub(crate) fn choose(&mut self, now: Instant) -> Option<usize> {
+        let returned = (0..self.chosen).find(|input| self.is_back(*input, now));
+        let next = returned.or_else(|| {
+            let silent_since = self.inputs[self.chosen]
+                .last_data
+                .map_or(self.judged_from, |last| last.max(self.judged_from));
+            if now.duration_since(silent_since) < self.after {
+                return None;
+            }
+            (0..self.inputs.len()).find(|input| *input != self.chosen && self.has_data(*input, now))
+        })?;
+        self.chosen = next;
+        self.judged_from = now;
+        Some(next)
+    }
+
+    fn has_data(&self, input: usize, now: Instant) -> bool {
+        let health = &self.inputs[input];
+        let fresh = |last| now.duration_since(last) < self.after;
+        health.healthy_since.is_some() && health.last_data.is_some_and(fresh)
+    }
+
+    fn is_back(&self, input: usize, now: Instant) -> bool {
+        let long = |since| now.duration_since(since) >= self.back;
+        self.has_data(input, now) && self.inputs[input].healthy_since.is_some_and(long)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AFTER: Duration = Duration::from_secs(1);
+    const BACK: Duration = Duration::from_secs(10);
+    const STEP: Duration = Duration::from_millis(100);
+
+    /// Inputs over virtual time: each step, those named have data.
+    struct Bench {
+        failover: Failover,
+        now: Instant,
+        changes: Vec<(Duration, usize)>,
+        start: Instant,
+    }
+
+    impl Bench {
+        fn new(inputs: usize) -> Self {
+            let now = Instant::now();
+            Self {
+                failover: Failover::new(inputs, AFTER, BACK, now),
+                now,
+                changes: Vec::new(),
+                start: now,
+            }
+        }
+
+        fn run(&mut self, time: Duration, with_data: &[usize]) {
+            let end = self.now + time;
+            while self.now < end {
+                for input in with_data {
+                    self.failover.data(*input, self.now);
+                }
+                if let Some(next) = self.failover.choose(self.now) {
+                    self.changes.push((self.now - self.start, next));
+                }
+                self.now += STEP;
+            }
+        }
+    }
+
+    #[test]
+    fn the_preferred_input_is_kept_while_it_has_data() {
+        let mut bench = Bench::new(3);
+        bench.run(Duration::from_secs(60), &[0, 1, 2]);
+        assert_eq!(bench.changes, []);
+    }
+
+    #[test]
+    fn silence_changes_to_the_next_that_has_data_and_return_takes_its_time() {
+        let mut bench = Bench::new(3);
+        bench.run(Duration::from_secs(5), &[0, 2]);
+        bench.run(Duration::from_secs(5), &[2]);
+        bench.run(Duration::from_secs(20), &[0, 2]);
+        let [(left, to), (returned, back_to)] = bench.changes[..] else {
+            panic!("{:?}", bench.changes);
+        };
+        assert_eq!((to, back_to), (2, 0));
+        // Its last data came at 4.9 s.
+        assert_eq!(left, Duration::from_millis(5_900));
+        assert_eq!(returned, Duration::from_secs(20));
+    }
+
+    #[test]
+    fn a_preferred_input_that_stutters_is_not_returned_to() {
+        let mut bench = Bench::new(2);
+        bench.run(Duration::from_secs(3), &[1]);
+        for _ in 0..10 {
+            bench.run(Duration::from_secs(5), &[0, 1]);
+            bench.run(Duration::from_secs(2), &[1]);
+        }
+        assert_eq!(bench.changes, [(AFTER, 1)]);
+    }
+
+    #[test]
+    fn a_lost_connection_ends_the_healthy_time() {
+        let mut bench = Bench::new(2);
+        bench.run(Duration::from_secs(3), &[1]);
+        bench.run(Duration::from_secs(9), &[0, 1]);
+        bench.failover.lost(0);
+        bench.run(Duration::from_secs(9), &[0, 1]);
+        assert_eq!(bench.changes, [(AFTER, 1)]);
+    }
+
+    #[test]
+    fn without_any_data_the_choice_stays() {
+        let mut bench = Bench::new(2);
+        bench.run(Duration::from_secs(30), &[]);
+        assert_eq!((bench.changes.len(), bench.failover.chosen()), (0, 0));
+        bench.run(STEP, &[1]);
+        assert_eq!(bench.failover.chosen(), 1);
+    }
+
+    #[test]
+    fn inputs_that_have_rested_are_not_late() {
+        let mut bench = Bench::new(2);
+        bench.run(Duration::from_secs(1), &[0]);
+        bench.run(Duration::from_secs(60), &[]);
+        bench.failover.begin(bench.now);
+        bench.run(AFTER / 2, &[1]);
+        assert_eq!(bench.failover.chosen(), 0);
+        bench.run(AFTER, &[1]);
+        assert_eq!(bench.failover.chosen(), 1);
+    }
+}

@@ -1,0 +1,122 @@
+//! Which input feeds each stream: watches what comes from all of them, and hands the right to write to the ring from one
+//! to the other.
+//!
+//! Part of control's thread. Inputs that do not feed are connected all the same, and what they send is thrown away by
+//! their workers.
+
+use std::time::Instant;
+
+use tracing::{info, warn};
+
+use super::{Control, endpoints::Feeding, link::LinkState};
+use crate::{
+    io::{EndpointId, Message},
+    names::{SessionId, StreamName},
+};
+
+impl Control {
+    /// Looks at what came from the inputs of all streams and settles who feeds them.
+    pub(super) fn settle_all_inputs(&mut self, now: Instant) {
+        let names: Vec<_> = self.endpoints.inputs.keys().cloned().collect();
+        for name in names {
+            self.settle_inputs(&name, now);
+        }
+    }
+
+    /// Settles who feeds a stream.
+    pub(super) fn settle_inputs(&mut self, name: &StreamName, now: Instant) {
+        let endpoints = &mut self.endpoints;
+        let Some(inputs) = endpoints.inputs.get_mut(name) else {
+            return;
+        };
+        let mut any = false;
+        for (rank, id) in inputs.order.iter().enumerate() {
+            let Some(state) = endpoints.all.get_mut(id) else {
+                continue;
+            };
+            any |= state.link.state() != LinkState::Idle;
+            let Some(live) = &mut state.live else {
+                continue;
+            };
+            let messages = live.counters.messages();
+            if messages != live.seen {
+                live.seen = messages;
+                inputs.failover.data(rank, now);
+            }
+        }
+        if !any {
+            inputs.failover.begin(now);
+        }
+        let before = inputs.order[inputs.failover.chosen()];
+        if let Some(rank) = inputs.failover.choose(now) {
+            let url = |id: &EndpointId| endpoints.all.get(id).map(|state| state.endpoint.to_string());
+            warn!(
+                stream = %name, from = url(&before).unwrap_or_default(),
+                to = url(&inputs.order[rank]).unwrap_or_default(), "input switched"
+            );
+        }
+        let chosen = inputs.order[inputs.failover.chosen()];
+        self.hand_over(name, chosen);
+    }
+
+    /// Makes `chosen` the input that feeds the stream, as far as that is possible now.
+    fn hand_over(&mut self, name: &StreamName, chosen: EndpointId) {
+        let live = |control: &Self, id: EndpointId| {
+            let live = control.endpoints.all.get(&id)?.live.as_ref()?;
+            Some((live.session, live.worker, live.socket))
+        };
+        let wanted = live(self, chosen);
+        let Some(inputs) = self.endpoints.inputs.get(name) else {
+            return;
+        };
+        let feeding = match (inputs.feeding, wanted) {
+            (Feeding::By(id, session), Some((other, ..))) if session != other => {
+                if let Some((_, worker, socket)) = live(self, id) {
+                    self.pool.send(worker, Message::StandBy(socket));
+                }
+                Feeding::Leaving(session)
+            }
+            (Feeding::Nobody, Some((session, worker, socket))) => {
+                // A publisher may have the place: the input stands by until it is free.
+                let stream = self.registry.stream(name);
+                let Some(writer) = stream.claim_source(session) else {
+                    return;
+                };
+                self.pool.send(worker, Message::Feed(socket, stream, writer));
+                info!(%session, stream = %name, "input feeds the stream");
+                Feeding::By(chosen, session)
+            }
+            (unchanged, _) => unchanged,
+        };
+        if let Some(inputs) = self.endpoints.inputs.get_mut(name) {
+            inputs.feeding = feeding;
+        }
+    }
+
+    /// A session has given up the right to write.
+    pub(super) fn stood_by(&mut self, session: SessionId, now: Instant) {
+        let Some(state) = self
+            .endpoints
+            .sessions
+            .get(&session)
+            .and_then(|id| self.endpoints.all.get(id))
+        else {
+            return;
+        };
+        let name = state.stream.clone();
+        self.free_place(&name, session);
+        self.settle_inputs(&name, now);
+    }
+
+    /// `session` feeds `name` no more.
+    pub(super) fn free_place(&mut self, name: &StreamName, session: SessionId) {
+        if let Some(inputs) = self.endpoints.inputs.get_mut(name) {
+            match inputs.feeding {
+                Feeding::By(_, by) | Feeding::Leaving(by) if by == session => {
+                    inputs.feeding = Feeding::Nobody;
+                }
+                _ => {}
+            }
+        }
+    }
+}

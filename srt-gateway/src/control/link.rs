@@ -1,0 +1,218 @@
+//! Whether an input or an output connects, waits or rests. Pure: functions of `now`.
+
+use std::time::{Duration, Instant};
+
+use super::backoff::Backoff;
+
+/// A connection that lasted this long was a good one: when it ends, the next attempt is made at once. A peer that takes
+/// calls and drops them at once is backed off from instead.
+const STABLE: Duration = Duration::from_secs(1);
+
+/// The connection of one input or output.
+///
+/// ```text
+///           wanted                    connected
+///   Idle ───────────▶ Connecting ─────────────────▶ Live
+///    ▲                  ▲  │ failed                   │ ended
+///    │        time over │  ▼                          │   lasted 1 s: no wait
+///    ├──────────────  BackingOff ◀────────────────────┘   less: like a failure
+///    │ not wanted any more (from any state but Failed)
+///                                     impossible
+///   Failed ◀──────────────────────────────────────── Connecting: no attempt can ever work
+/// ```
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    state: LinkState,
+    backoff: Backoff,
+}
+
+/// Where a [`Link`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LinkState {
+    Idle,
+    Connecting,
+    Live { since: Instant },
+    BackingOff { until: Instant },
+    Failed,
+}
+
+/// Whether the connection is to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    Yes,
+    No,
+}
+
+/// What is to be done now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Nothing,
+    /// Begin an attempt: the state is [`LinkState::Connecting`] by now.
+    Connect,
+    /// Give up the attempt or close the connection: the state is [`LinkState::Idle`] by now.
+    HangUp,
+}
+
+impl Link {
+    /// `seed` is to differ between endpoints.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            state: LinkState::Idle,
+            backoff: Backoff::new(seed),
+        }
+    }
+
+    pub(crate) fn state(&self) -> LinkState {
+        self.state
+    }
+
+    /// What is to be done at `now`.
+    pub(crate) fn step(&mut self, wanted: Wanted, now: Instant) -> Step {
+        match (wanted, self.state) {
+            (_, LinkState::Failed)
+            | (Wanted::No, LinkState::Idle)
+            | (Wanted::Yes, LinkState::Connecting | LinkState::Live { .. }) => Step::Nothing,
+            (Wanted::Yes, LinkState::BackingOff { until }) if now < until => Step::Nothing,
+            (Wanted::Yes, LinkState::Idle | LinkState::BackingOff { .. }) => {
+                self.state = LinkState::Connecting;
+                Step::Connect
+            }
+            (Wanted::No, LinkState::BackingOff { .. }) => {
+                self.rest();
+                Step::Nothing
+            }
+            (Wanted::No, LinkState::Connecting | LinkState::Live { .. }) => {
+                self.rest();
+                Step::HangUp
+            }
+        }
+    }
+
+    fn rest(&mut self) {
+        self.state = LinkState::Idle;
+        self.backoff.reset();
+    }
+
+    pub(crate) fn connected(&mut self, now: Instant) {
+        self.state = LinkState::Live { since: now };
+    }
+
+    /// The attempt failed; gives the time until the next one.
+    pub(crate) fn failed(&mut self, now: Instant) -> Duration {
+        let wait = self.backoff.failed();
+        self.state = LinkState::BackingOff { until: now + wait };
+        wait
+    }
+
+    /// The connection ended by itself; gives the time until the next attempt. What ends after it was hung up changes
+    /// nothing.
+    pub(crate) fn ended(&mut self, now: Instant) -> Option<Duration> {
+        let LinkState::Live { since } = self.state else {
+            return None;
+        };
+        if now.duration_since(since) < STABLE {
+            return Some(self.failed(now));
+        }
+        self.backoff.reset();
+        self.state = LinkState::BackingOff { until: now };
+        Some(Duration::ZERO)
+    }
+
+    /// No attempt can ever work.
+    pub(crate) fn give_up(&mut self) {
+        self.state = LinkState::Failed;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(s: u64) -> Duration {
+        Duration::from_secs(s)
+    }
+
+    /// A link that is live since `now`.
+    fn live(now: Instant) -> Link {
+        let mut link = Link::new(1);
+        assert_eq!(link.step(Wanted::Yes, now), Step::Connect);
+        link.connected(now);
+        link
+    }
+
+    #[test]
+    fn rests_until_it_is_wanted() {
+        let now = Instant::now();
+        let mut link = Link::new(1);
+        assert_eq!(link.step(Wanted::No, now), Step::Nothing);
+        assert_eq!(link.step(Wanted::Yes, now), Step::Connect);
+        assert_eq!(link.step(Wanted::Yes, now), Step::Nothing);
+        assert_eq!(link.step(Wanted::No, now), Step::HangUp);
+        assert_eq!(link.state(), LinkState::Idle);
+    }
+
+    #[test]
+    fn backs_off_longer_with_each_failure() {
+        let mut now = Instant::now();
+        let mut link = Link::new(1);
+        let mut last = Duration::ZERO;
+        assert_eq!(link.step(Wanted::Yes, now), Step::Connect);
+        for _ in 0..4 {
+            let wait = link.failed(now);
+            assert!(wait > last);
+            assert_eq!(
+                link.step(Wanted::Yes, now + wait - Duration::from_millis(1)),
+                Step::Nothing
+            );
+            now += wait;
+            assert_eq!(link.step(Wanted::Yes, now), Step::Connect);
+            last = wait;
+        }
+    }
+
+    #[test]
+    fn a_good_connection_is_made_again_at_once() {
+        let now = Instant::now();
+        let mut link = live(now);
+        let later = now + seconds(60);
+        assert_eq!(link.ended(later), Some(Duration::ZERO));
+        assert_eq!(link.step(Wanted::Yes, later), Step::Connect);
+        // And only once: a peer that is gone is backed off from, from the start of the scale.
+        assert!(link.failed(later) < seconds(1));
+    }
+
+    #[test]
+    fn a_peer_that_drops_calls_is_backed_off_from() {
+        let mut now = Instant::now();
+        let mut link = live(now);
+        let mut last = Duration::ZERO;
+        for _ in 0..4 {
+            now += Duration::from_millis(100);
+            let wait = link.ended(now).expect("it was live");
+            assert!(wait > last);
+            now += wait;
+            assert_eq!(link.step(Wanted::Yes, now), Step::Connect);
+            link.connected(now);
+            last = wait;
+        }
+    }
+
+    #[test]
+    fn what_was_hung_up_stays_so() {
+        let now = Instant::now();
+        let mut link = live(now);
+        assert_eq!(link.step(Wanted::No, now), Step::HangUp);
+        assert_eq!(link.ended(now + seconds(5)), None);
+        assert_eq!(link.state(), LinkState::Idle);
+    }
+
+    #[test]
+    fn what_cannot_work_is_not_tried_again() {
+        let now = Instant::now();
+        let mut link = Link::new(1);
+        assert_eq!(link.step(Wanted::Yes, now), Step::Connect);
+        link.give_up();
+        assert_eq!(link.step(Wanted::Yes, now + seconds(3600)), Step::Nothing);
+        assert_eq!(link.step(Wanted::No, now), Step::Nothing);
+    }
+}
