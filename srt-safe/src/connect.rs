@@ -5,10 +5,10 @@
 use std::{
     io,
     net::{SocketAddr, ToSocketAddrs},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use libsrt_sys::{SRT_ERRNO, SRT_REJECT_REASON, SRT_SOCKOPT, SRTSOCKET};
+use libsrt_sys::{SRT_EPOLL_OPT, SRT_ERRNO, SRT_REJECT_REASON, SRT_SOCKOPT, SRTSOCKET};
 
 use crate::{
     AsSrtSocket, Epoll, Error, Events, Interest, Options, RejectReason, Result, SocketId, SocketState,
@@ -107,7 +107,10 @@ impl SrtSocketBuilder {
         let socket = self.prepare(self.local)?;
         set_blocking_mode(socket.raw.id(), Mode::NonBlocking)?;
         call_connect(&socket, addr)?;
-        Ok(Connecting { socket })
+        Ok(Connecting {
+            socket,
+            doubtful_since: None,
+        })
     }
 
     /// Connects to a peer that calls this side at the same time (`srt_rendezvous`), and waits for it. Both sides name their
@@ -127,7 +130,10 @@ impl SrtSocketBuilder {
         let socket = self.prepare(None)?;
         set_blocking_mode(socket.raw.id(), Mode::NonBlocking)?;
         call_rendezvous(&socket, local, remote)?;
-        Ok(Connecting { socket })
+        Ok(Connecting {
+            socket,
+            doubtful_since: None,
+        })
     }
 
     fn settle(&self, socket: SrtSocket) -> Result<SrtSocket> {
@@ -157,11 +163,18 @@ impl SrtSocketBuilder {
 ///                                     └──> Err                              refused, timed out, closed
 /// ```
 ///
-/// In an epoll it becomes writable when it is connected, and raises an error when it failed. Dropping it gives up.
+/// In an epoll it becomes writable when it is connected, and raises an error when it failed. Wait for that with
+/// [`Trigger::Level`]: a socket that is added at the very moment of its connection can be writable and still
+/// [`Pending`](Progress::Pending), and an edge would not come again. Dropping it gives up.
 #[derive(Debug)]
 pub struct Connecting {
     socket: SrtSocket,
+    /// When the socket was first seen broken without a sign that it is.
+    doubtful_since: Option<Instant>,
 }
+
+/// How long "broken" without a sign of it is taken for a moment of the way.
+const DOUBT: Duration = Duration::from_secs(1);
 
 /// What [`Connecting::finish`] found.
 #[derive(Debug)]
@@ -191,7 +204,10 @@ impl Connecting {
     /// [`Broken`](SocketState::Broken) when it failed.
     #[must_use]
     pub fn state(&self) -> SocketState {
-        self.socket.state()
+        match self.socket.state() {
+            SocketState::Broken if !is_truly_broken(self.socket.raw.id()) => SocketState::Connecting,
+            state => state,
+        }
     }
 
     /// The address and port that the socket is bound to.
@@ -207,11 +223,20 @@ impl Connecting {
     /// # Errors
     /// [`ConnectionRejected`](crate::ErrorKind::ConnectionRejected), whose [`reject_reason`](Error::reject_reason) says why;
     /// [`TimedOut`](crate::ErrorKind::TimedOut) when nobody answered in time.
-    pub fn finish(self) -> Result<Progress> {
-        match self.state() {
+    pub fn finish(mut self) -> Result<Progress> {
+        let id = self.socket.raw.id();
+        match SocketState::of(id) {
             SocketState::Connected => Ok(Progress::Connected(self.socket)),
             SocketState::Connecting => Ok(Progress::Pending(self)),
-            _ => Err(failure(self.socket.raw.id())),
+            SocketState::Broken if !is_truly_broken(id) => {
+                let since = *self.doubtful_since.get_or_insert_with(Instant::now);
+                if since.elapsed() < DOUBT {
+                    Ok(Progress::Pending(self))
+                } else {
+                    Err(failure(id))
+                }
+            }
+            _ => Err(failure(id)),
         }
     }
 
@@ -234,6 +259,15 @@ impl Connecting {
             epoll.wait(&mut events, Some(LOOK_AT_STATE))?;
         }
     }
+}
+
+/// Whether a socket that libsrt calls broken is, and not just on its way from connecting to connected: `CUDT::postConnect` ends
+/// the one before it begins the other, and libsrt calls what is between broken.
+pub(crate) fn is_truly_broken(id: SRTSOCKET) -> bool {
+    // SRTO_EVENT holds the error flag if and only if the connection broke; an attempt that failed has a reason.
+    let error = SRT_EPOLL_OPT::SRT_EPOLL_ERR.0.cast_signed();
+    let events = ffi::socket_flag::<i32>(id, SRT_SOCKOPT::SRTO_EVENT);
+    events.map_or(true, |events| events & error != 0) || reject_reason(id).is_some()
 }
 
 /// How often a wait looks at the attempt by itself: it ends without an event if the socket is closed.
