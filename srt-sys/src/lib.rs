@@ -91,6 +91,9 @@ pub unsafe fn srt_edit_handshake_extensions(count: *mut usize) -> *const u32 {
     std::ptr::null()
 }
 
+/// The edit that keeps events out of an epoll that nobody asked it for.
+pub const EDIT_EPOLL_ASKED: &str = "epoll-asked";
+
 /// Flag for `srt_epoll_set` that ends the wait of that epoll, or its next one, in a library with [`EDIT_EPOLL_WAKE`]; any
 /// other library ignores it.
 pub const SRT_EPOLL_WAKE: i32 = 1 << 30;

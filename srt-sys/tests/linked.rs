@@ -32,6 +32,8 @@ fn all_edits_are_in_the_pinned_library() {
     if std::env::var_os("LIBSRT_SOURCE_DIR").is_none() {
         assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_DEFERRED_VERDICT));
         assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_EPOLL_WAKEUPS));
+        assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_EPOLL_WAKE));
+        assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_EPOLL_ASKED));
         assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_EXIT_AT_ONCE));
         assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_LAST_PACKET));
         assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_QUIET_ACCEPT));

@@ -3,6 +3,7 @@
 // anchor fails the build; in another tree (LIBSRT_SOURCE_DIR) the edit is left out whole, with a warning.
 
 mod deferred_verdict;
+mod epoll_asked;
 mod epoll_wake;
 mod epoll_wakeups;
 mod exit_at_once;
@@ -41,6 +42,7 @@ pub(crate) const ALL: &[Edit] = &[
     deferred_verdict::EDIT,
     epoll_wakeups::EDIT,
     epoll_wake::EDIT,
+    epoll_asked::EDIT,
     handshake_view::EDIT,
     exit_at_once::EDIT,
     last_packet::EDIT,
