@@ -5,19 +5,21 @@
 //! System descriptors are not taken: libsrt would look at them only each 10 ms.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     num::NonZeroU8,
     ops::BitOr,
     sync::{
-        Arc, LazyLock, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc, LazyLock, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 
 use libsrt_sys::{SRT_EPOLL_EVENT, SRT_EPOLL_FLAGS, SRT_EPOLL_OPT, SRT_SOCKSTATUS, SRTSOCKET};
 
-use crate::{AsSrtSocket, Result, SocketId, ffi, init};
+use crate::{AsSrtSocket, Result, SocketId, connect::is_truly_broken, ffi, init};
 
 const IN: u32 = SRT_EPOLL_OPT::SRT_EPOLL_IN.0;
 const OUT: u32 = SRT_EPOLL_OPT::SRT_EPOLL_OUT.0;
@@ -25,6 +27,15 @@ const ERR: u32 = SRT_EPOLL_OPT::SRT_EPOLL_ERR.0;
 
 /// How long a waiter may be deaf to [`Waker::wake`] where libsrt lacks `epoll-wake`. libsrt's own slices are as long.
 pub(crate) const SLICE: Duration = Duration::from_millis(10);
+
+/// Ids of the epolls that exist, for the end of the process.
+static EPOLLS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+/// Threads inside of a wait of libsrt.
+static WAITERS: AtomicUsize = AtomicUsize::new(0);
+
+/// Set once, at the end of the process.
+static EXITING: AtomicBool = AtomicBool::new(false);
 
 static WAKE_ENDS_WAIT: LazyLock<bool> = LazyLock::new(|| libsrt_sys::has_edit(libsrt_sys::EDIT_EPOLL_WAKE));
 
@@ -102,7 +113,8 @@ pub enum Trigger {
     /// them than [`Events`] holds, those behind starve, so make it hold all of them.
     Level,
     /// Once, when the condition begins (`SRT_EPOLL_ET`). Receive, send or accept until
-    /// [`WouldBlock`](crate::ErrorKind::WouldBlock): what is left behind raises no new event.
+    /// [`WouldBlock`](crate::ErrorKind::WouldBlock): what is left behind raises no new event. One case raises none at all: a
+    /// message of several packets (file transmission) that does not fit while there is room for one. Try that again later.
     Edge,
 }
 
@@ -135,7 +147,11 @@ impl Event {
     }
 
     /// Whether the connection broke, or did not come about. What was received before can still be read. The event carries
-    /// no cause: the next call on the socket does. It repeats, [`Trigger::Edge`] or not, until the socket is removed.
+    /// no cause: the next call on the socket does.
+    ///
+    /// Remove the socket then, or close it. libsrt puts a broken socket away by itself, about a second after it broke: a
+    /// waiter that was busy for as long may not see the event. And without the edit `epoll-asked` libsrt repeats events of a
+    /// broken socket even to [`Trigger::Edge`] until it is removed.
     #[must_use]
     pub const fn is_error(&self) -> bool {
         self.has(ERR)
@@ -283,6 +299,7 @@ impl Epoll {
             has_missed: AtomicBool::new(false),
             missed: Mutex::new(Vec::new()),
         };
+        lock(&EPOLLS).insert(id);
         // An epoll whose last socket another thread just removed is not an error of its waiter.
         inner.set(SRT_EPOLL_FLAGS::SRT_EPOLL_ENABLE_EMPTY.0.cast_signed())?;
         Ok(Self {
@@ -353,7 +370,7 @@ impl Registry {
     /// [`WouldBlock`](crate::ErrorKind::WouldBlock).
     ///
     /// # Errors
-    /// [`InvalidState`](crate::ErrorKind::InvalidState): the socket is closed.
+    /// [`InvalidState`](crate::ErrorKind::InvalidState): the socket is closed, perhaps by libsrt since its connection broke.
     pub fn add(&self, socket: &impl AsSrtSocket, interest: Interest, trigger: Trigger) -> Result<()> {
         self.0
             .watch("srt_epoll_add_usock", socket.socket_id(), interest, trigger)
@@ -363,10 +380,15 @@ impl Registry {
     /// re-arms [`Trigger::Edge`]. A socket that is not there is added.
     ///
     /// # Errors
-    /// [`InvalidState`](crate::ErrorKind::InvalidState): the socket is closed.
+    /// [`InvalidState`](crate::ErrorKind::InvalidState): the socket is closed, perhaps by libsrt since its connection broke.
     pub fn modify(&self, socket: &impl AsSrtSocket, interest: Interest, trigger: Trigger) -> Result<()> {
         self.0
             .watch("srt_epoll_update_usock", socket.socket_id(), interest, trigger)
+    }
+
+    #[cfg(feature = "async")]
+    pub(crate) fn add_id(&self, id: SocketId, interest: Interest, trigger: Trigger) -> Result<()> {
+        self.0.watch("srt_epoll_add_usock", id, interest, trigger)
     }
 
     /// Takes a socket out (`srt_epoll_remove_usock`): no later wait reports it. A wait that has just ended may have. To take
@@ -463,6 +485,7 @@ impl Inner {
     /// Adds what is ready to `events`.
     fn uwait(&self, events: &mut Events, timeout_ms: i64) -> Result<()> {
         let free = &mut events.slots[events.len..];
+        let _waiter = Waiter::enter();
         // SAFETY: pointer and length describe `free`, which libsrt fills with at most that many events of plain data.
         let ret = unsafe {
             libsrt_sys::srt_epoll_uwait(self.id, free.as_mut_ptr(), ffi::c_len(free.len()), timeout_ms)
@@ -482,8 +505,8 @@ impl Inner {
         self.has_missed.store(!missed.is_empty(), Ordering::Release);
     }
 
-    fn missed(&self) -> std::sync::MutexGuard<'_, Vec<SRT_EPOLL_EVENT>> {
-        self.missed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn missed(&self) -> MutexGuard<'_, Vec<SRT_EPOLL_EVENT>> {
+        lock(&self.missed)
     }
 }
 
@@ -495,9 +518,58 @@ impl fmt::Debug for Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        lock(&EPOLLS).remove(&self.id);
         // SAFETY: this was the last handle, so nobody waits; sockets that are still in it drop their side by themselves.
         unsafe { libsrt_sys::srt_epoll_release(self.id) };
     }
+}
+
+/// A thread on its way through libsrt's wait. At the end of the process it goes no further: libsrt's static is destroyed
+/// under all threads that are left, and a wait would walk through what is no more.
+struct Waiter;
+
+impl Waiter {
+    fn enter() -> Self {
+        WAITERS.fetch_add(1, Ordering::SeqCst);
+        if EXITING.load(Ordering::SeqCst) {
+            WAITERS.fetch_sub(1, Ordering::SeqCst);
+            park_for_good();
+        }
+        Self
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        WAITERS.fetch_sub(1, Ordering::SeqCst);
+        if EXITING.load(Ordering::SeqCst) {
+            park_for_good();
+        }
+    }
+}
+
+fn park_for_good() -> ! {
+    loop {
+        thread::park();
+    }
+}
+
+/// For the end of the process, before libsrt is destroyed: ends all waits, and lets no thread begin one.
+pub(crate) fn end_waits() {
+    EXITING.store(true, Ordering::SeqCst);
+    // A wait without the edit lasts one slice at most; the limit is for a machine that is very busy.
+    let limit = Instant::now() + SLICE * 20;
+    while WAITERS.load(Ordering::SeqCst) > 0 && Instant::now() < limit {
+        for &id in &*lock(&EPOLLS) {
+            // SAFETY: plain numbers; an epoll leaves the set before it is released.
+            unsafe { libsrt_sys::srt_epoll_set(id, libsrt_sys::SRT_EPOLL_WAKE) };
+        }
+        thread::yield_now();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What libsrt (`CUDT::addEPoll`) does not look at when a socket is added: the queue of a listener, and a broken connection.
@@ -505,6 +577,7 @@ fn missed_events(id: SRTSOCKET, interest: Interest) -> u32 {
     // SAFETY: a plain number; libsrt answers SRTS_NONEXIST for one it does not know.
     match unsafe { libsrt_sys::srt_getsockstate(id) } {
         SRT_SOCKSTATUS::SRTS_LISTENING => interest.raw() & IN,
+        SRT_SOCKSTATUS::SRTS_BROKEN if !is_truly_broken(id) => 0,
         SRT_SOCKSTATUS::SRTS_BROKEN
         | SRT_SOCKSTATUS::SRTS_CLOSING
         | SRT_SOCKSTATUS::SRTS_CLOSED

@@ -23,7 +23,7 @@ use std::{
 
 use libsrt_sys::{SRT_ERRNO, SRT_SOCKOPT, SRTSOCKET};
 
-use crate::{Error, Result, SocketState, ffi};
+use crate::{Error, Result, SocketState, epoll, ffi};
 
 /// How long the exit waits for sockets to close.
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -86,6 +86,7 @@ extern "C" fn at_exit() {
         EXITING.store(true, Ordering::Relaxed);
         let record = open.take();
         drop(open);
+        epoll::end_waits();
         close_within_deadline(record.into_iter().flatten().collect());
         if !libsrt_sys::has_edit(libsrt_sys::EDIT_EXIT_AT_ONCE) {
             // Waiters that are in an epoll come out of it, see the flag, and stay out: see `Epoll::wait`.
