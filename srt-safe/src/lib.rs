@@ -1,5 +1,7 @@
 //! Safe API of libsrt.
 mod access;
+#[cfg(feature = "async")]
+mod async_socket;
 mod connect;
 mod epoll;
 mod error;
@@ -10,6 +12,8 @@ mod init;
 mod listener;
 pub mod log;
 mod options;
+#[cfg(feature = "async")]
+mod reactor;
 mod reject;
 mod socket;
 mod stats;
@@ -19,6 +23,8 @@ mod transfer;
 mod version;
 
 pub use access::{AccessControl, AccessCounts, AccessRequest, Admission, Verdict};
+#[cfg(feature = "async")]
+pub use async_socket::{AsyncSrtListener, AsyncSrtSocket};
 pub use connect::{Connecting, Progress, SrtSocketBuilder};
 pub use epoll::{Epoll, Event, Events, EventsIter, Interest, Registry, Trigger, Waker};
 pub use error::{Error, ErrorCode, ErrorKind, Result};
@@ -30,6 +36,8 @@ pub use options::{
     OptionValue, Options, PacketFilter, Passphrase, Readable, Readiness, RetransmitAlgorithm,
     RetransmitBandwidth, Settable, SockOpt, SrtVersion, TransmissionType, Writable, opt,
 };
+#[cfg(feature = "async")]
+pub use reactor::Reactor;
 pub use reject::{RejectCode, RejectReason};
 pub use socket::{AsSrtSocket, SocketId, SocketState, SrtSocket};
 pub use stats::{Buffer, Counters, Delta, Link, Stats, StatsAccumulator, Traffic};
