@@ -93,6 +93,12 @@ impl Error {
         Self::new(SRT_ERRNO::SRT_EINVPARAM, operation, detail)
     }
 
+    /// The same error, with words that say more than libsrt's.
+    pub(crate) const fn with_detail(mut self, detail: &'static str) -> Self {
+        self.detail = Some(detail);
+        self
+    }
+
     /// The same error, said to come from a more telling operation.
     pub(crate) const fn with_operation(mut self, operation: &'static str) -> Self {
         self.operation = operation;

@@ -8,7 +8,7 @@ use std::{ffi::c_int, fmt, time::Duration};
 use libsrt_sys::{SRT_ERRNO, SRTSOCKET};
 
 use super::{OptionError, OptionInfo, OptionValue, PacketFilter, Passphrase, values::SrtVersion};
-use crate::{Error, Result, ffi};
+use crate::{Error, ErrorKind, Result, ffi};
 
 /// The value of an option, untyped. Flags are 0 and 1, durations count the unit of the option's kind.
 #[derive(Clone, PartialEq, Eq)]
@@ -204,7 +204,7 @@ impl OptionInfo {
                 ffi::set_socket_flag_bytes(id, option, secret.as_ref().map_or(&[], Passphrase::expose))
             }
         }
-        .map_err(|error| error.with_operation(self.operation))
+        .map_err(|error| self.explain(error))
     }
 
     /// Reads the option from a socket, a listener or a group.
@@ -224,7 +224,38 @@ impl OptionInfo {
             }
             _ => read_number(id, self),
         }
-        .map_err(|error| error.with_operation(self.operation))
+        .map_err(|error| self.explain(error))
+    }
+
+    /// libsrt says "bad parameters" of an option that it was built without as well; bad values do not get so far.
+    fn explain(&self, error: Error) -> Error {
+        let error = error.with_operation(self.operation);
+        if error.code().value() == SRT_ERRNO::SRT_EINVPARAM.0 {
+            error.with_detail("the linked libsrt does not have this option, or not for this socket")
+        } else {
+            error
+        }
+    }
+
+    /// Whether the linked libsrt has the option: an installed one may be older, or built without bonding or AES-GCM. Makes
+    /// a socket for a moment to ask.
+    ///
+    /// # Errors
+    /// libsrt cannot make a socket.
+    pub fn is_supported(&'static self) -> Result<bool> {
+        if !self.readable {
+            // The two that cannot be asked for are as old as libsrt 1.3.
+            return Ok(true);
+        }
+        let socket = ffi::OwnedSocket::create()?;
+        match self.read(socket.id()) {
+            Err(error)
+                if error.kind() == ErrorKind::InvalidInput || error.kind() == ErrorKind::InvalidState =>
+            {
+                Ok(false)
+            }
+            result => result.map(|_| true),
+        }
     }
 
     fn int(&self, value: i64) -> Result<c_int> {

@@ -13,6 +13,12 @@ use std::{
     time::Duration,
 };
 
+/// Waits as a live source does before its next packet. A burst would overflow the system's socket buffers, and packets held
+/// back by libsrt (`MaxBandwidth`) would come late, since they count from when they were handed over.
+pub(crate) fn pace() {
+    thread::sleep(Duration::from_millis(1));
+}
+
 /// Which way a packet goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
