@@ -12,19 +12,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arc_swap::ArcSwap;
 use crossbeam_channel::Sender;
 use srt_safe::log::{self, LogLevel};
 
 use crate::{
-    access::{Directory, Identity},
+    access::Identity,
     config::Config,
     control::{
         self, Command, Control, EndpointStatus, Endpoints, Inbox, Listening, Opener, PortError, Registry,
-        Reloaded, StreamPlan, StreamStatus,
+        Reloaded, SessionStatus, StreamPlan, StreamStatus,
     },
     io::{IoEvent, Poller, Pool},
     names::StreamName,
+    view::View,
 };
 
 /// Longest time that an orderly end may take: viewers that have not got everything by then are cut.
@@ -36,10 +36,7 @@ const REFUSED_QUEUE: usize = 1024;
 /// A running gateway. Dropping it ends it, as [`shut_down`](Self::shut_down) does.
 #[derive(Debug)]
 pub struct Gateway {
-    commands: Sender<Command>,
-    directory: Arc<ArcSwap<Directory>>,
-    endpoints: Arc<ArcSwap<Vec<EndpointStatus>>>,
-    listening: Arc<ArcSwap<Vec<Listening>>>,
+    view: View,
     poller: Poller,
     control: Option<JoinHandle<()>>,
     _log_watch: log::Subscription,
@@ -136,10 +133,12 @@ impl Gateway {
             .spawn(move || control.run(&inbox))
             .map_err(StartError::Thread)?;
         Ok(Self {
-            commands,
-            directory,
-            endpoints: endpoint_status,
-            listening,
+            view: View {
+                commands,
+                directory,
+                listening,
+                endpoints: endpoint_status,
+            },
             poller,
             control: Some(control),
             _log_watch: log_watch,
@@ -149,7 +148,7 @@ impl Gateway {
     /// The ports that it listens on now.
     #[must_use]
     pub fn listening(&self) -> Vec<Listening> {
-        self.listening.load().as_ref().clone()
+        self.view.listening()
     }
 
     /// Puts another configuration in force: only what differs is touched, and what the new one no longer has is ended.
@@ -157,7 +156,8 @@ impl Gateway {
     /// stopped.
     pub fn reload(&self, config: Config) -> Option<Reloaded> {
         let (reply, answer) = crossbeam_channel::bounded(1);
-        self.commands
+        self.view
+            .commands
             .send(Command::Reload(Box::new(config), reply))
             .ok()?;
         answer.recv().ok()
@@ -166,26 +166,24 @@ impl Gateway {
     /// The streams that there are, by name.
     #[must_use]
     pub fn streams(&self) -> Vec<StreamStatus> {
-        let mut streams: Vec<_> = self
-            .directory
-            .load()
-            .streams
-            .values()
-            .map(|entry| StreamStatus {
-                name: entry.stream.name().clone(),
-                has_source: entry.stream.has_source(),
-                viewers: entry.stream.viewers(),
-                bytes: entry.stream.ring().counters().bytes,
-            })
-            .collect();
-        streams.sort_by(|a, b| a.name.cmp(&b.name));
-        streams
+        self.view.streams()
+    }
+
+    /// The open sessions, the oldest first. Asks control: blocks for microseconds.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<SessionStatus> {
+        self.view.sessions()
+    }
+
+    /// What others may look at while it runs.
+    pub(crate) fn view(&self) -> &View {
+        &self.view
     }
 
     /// The enabled inputs and outputs of all streams, in the order of the configuration, as of a moment ago.
     #[must_use]
     pub fn endpoints(&self) -> Vec<EndpointStatus> {
-        self.endpoints.load().to_vec()
+        self.view.endpoints()
     }
 
     /// Whether it still serves. False after a failure that the log tells of.
@@ -207,7 +205,11 @@ impl Gateway {
             return;
         };
         // A control thread that has ended by itself has no use for it.
-        drop(self.commands.send(Command::Shutdown(Instant::now() + SHUTDOWN)));
+        drop(
+            self.view
+                .commands
+                .send(Command::Shutdown(Instant::now() + SHUTDOWN)),
+        );
         drop(control.join());
         self.poller.stop();
     }

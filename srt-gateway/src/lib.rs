@@ -10,11 +10,16 @@ mod control;
 pub mod data;
 mod gateway;
 mod io;
+mod local;
 mod names;
+mod peer;
 pub mod telemetry;
 pub mod ts;
+mod view;
 
 pub use access::Scope;
-pub use control::{EndpointState, EndpointStatus, Listening, PortError, Reloaded, StreamStatus};
+pub use control::{
+    EndpointState, EndpointStatus, Listening, PortError, Reloaded, SessionStatus, StreamStatus,
+};
 pub use gateway::{Gateway, StartError};
 pub use names::{Role, SessionId, StreamName};

@@ -4,10 +4,12 @@
 //!
 //! Exit codes: 0 ended in order, 1 failed while starting or running, 2 the command line or the configuration is wrong.
 
+mod ask;
 mod check;
 mod doctor;
 mod explain;
 mod live;
+mod probe;
 mod serve;
 mod shell;
 
@@ -62,6 +64,10 @@ enum Command {
     },
     /// Say how a streamid is read, and what would happen to a caller with it on each port.
     ExplainStreamid(explain::Explain),
+    /// Call an SRT listener and report handshake, link and stream.
+    Probe(probe::Probe),
+    /// Show the ports, streams and sessions of the running gateway.
+    Status(ask::StatusArgs),
     /// Look whether this machine is fit for the gateway and say what to change. Exits with 1 if anything fails.
     Doctor(ConfigFile),
     /// Write a shell's completions to standard output.
@@ -92,6 +98,8 @@ pub fn run() -> ExitCode {
         Some(Command::Run(run)) => serve::serve(run.config.as_deref()),
         Some(Command::Check { file }) => Ok(check::check(&file)),
         Some(Command::ExplainStreamid(explain)) => Ok(explain::explain(&explain)),
+        Some(Command::Probe(args)) => Ok(probe::probe(&args)),
+        Some(Command::Status(args)) => Ok(ask::status(&args)),
         Some(Command::Doctor(of)) => Ok(doctor::doctor(of.config.as_deref())),
         Some(Command::Completions { shell }) => Ok(shell::completions(shell)),
         Some(Command::Man { directory }) => shell::man(directory.as_deref()),

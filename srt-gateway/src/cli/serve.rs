@@ -22,6 +22,7 @@ use crate::{
     config::{Config, LogFormat, LogLevel, PortKind},
     control::Listening,
     gateway::Gateway,
+    local::{self, Server},
 };
 
 /// How often the main thread looks whether the gateway still runs.
@@ -61,6 +62,7 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let changed = live
         .as_ref()
         .map_or_else(crossbeam_channel::never, |live| live.changed().clone());
+    let _socket = control_socket(&config, &gateway)?;
     loop {
         crossbeam_channel::select! {
             recv(signal) -> number => match (number, &mut live) {
@@ -84,6 +86,20 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
                 error!("the gateway has stopped by itself: see the lines above");
                 return Ok(ExitCode::FAILURE);
             }
+        }
+    }
+}
+
+/// Opens the control socket. One that the configuration asks for must work; without the default one `status`
+/// does not.
+fn control_socket(config: &Config, gateway: &Gateway) -> anyhow::Result<Option<Server>> {
+    let configured = config.gateway.control_socket.as_deref();
+    match Server::start(&local::path_of(configured), gateway.view().clone()) {
+        Ok(server) => Ok(Some(server)),
+        Err(error) if configured.is_some() => Err(error.into()),
+        Err(error) => {
+            warn!("{error}");
+            Ok(None)
         }
     }
 }

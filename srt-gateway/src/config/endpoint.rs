@@ -4,7 +4,12 @@
 
 use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
-use super::{model::SrtSettings, secret::Secret};
+use super::{
+    model::{SrtSettings, Stream},
+    reader::Gate,
+    secret::Secret,
+    validate,
+};
 
 /// One entry of `inputs` or `outputs`. `Debug` and `Display` show scheme, host, port and path only.
 #[derive(Clone, PartialEq)]
@@ -121,6 +126,36 @@ impl std::error::Error for ExpandError {}
 pub(crate) const NAME: &str = "${name}";
 
 impl Endpoint {
+    /// Reads a URL as an entry of `inputs` that has nothing beside it.
+    ///
+    /// # Errors
+    /// What is wrong with it, in one line.
+    pub fn input(url: &str) -> Result<Self, String> {
+        Self::alone(url, "inputs").map(|mut stream| stream.inputs.remove(0))
+    }
+
+    /// Reads a URL as an entry of `outputs` that has nothing beside it.
+    ///
+    /// # Errors
+    /// What is wrong with it, in one line.
+    pub fn output(url: &str) -> Result<Self, String> {
+        Self::alone(url, "outputs").map(|mut stream| stream.outputs.remove(0))
+    }
+
+    /// A stream with this URL and nothing else: read by the reader of the whole configuration, which knows all of a URL.
+    fn alone(url: &str, key: &str) -> Result<Stream, String> {
+        let text = format!("[streams.x]\n{key} = [{}]", toml::Value::from(url));
+        // A command may do what the gateway of this release does not do yet.
+        let config = validate::parse(&text, Gate::Skipped).map_err(|errors| {
+            let told = errors.faults().iter().map(|fault| match fault.hint() {
+                Some(hint) => format!("{}; {hint}", fault.message()),
+                None => fault.message().to_owned(),
+            });
+            format!("the URL {}", told.collect::<Vec<_>>().join(", and "))
+        })?;
+        Ok(config.streams.into_values().next().unwrap_or_default())
+    }
+
     /// The URL as it was written, secrets included.
     pub fn expose_url(&self) -> &str {
         self.url.expose()

@@ -219,7 +219,7 @@ const DURATION: &str = "duration";
 const CIDRS: &str = "list of addresses or CIDR networks";
 
 #[rustfmt::skip] // One key a line: it is read as a table.
-static KEYS: [KeyDoc; 104] = {
+static KEYS: [KeyDoc; 105] = {
     use Section::*;
     [
     key(Root, "gateway", TABLE, "", "{ name = \"gw1\" }", "the gateway itself"),
@@ -240,6 +240,7 @@ static KEYS: [KeyDoc; 104] = {
     key(Root, "log", TABLE, "", "{ level = \"info\" }", "the log"),
 
     key(Gateway, "name", STR, "the host name", "\"gw1\"", "shown to peers and in metrics"),
+    key(Gateway, "control_socket", STR, "", "\"/run/srt-gateway.sock\"", "Unix socket for `srt-gateway status`; empty: srt-gateway.sock in $XDG_RUNTIME_DIR or /run"),
     key(Gateway, "workers", INT, "0", "4", "relay worker threads; 0: one per core"),
     key(Gateway, "strict", BOOL, "true", "false", "refuse to start on a libsrt older than 1.5.6 that is not patched"),
 

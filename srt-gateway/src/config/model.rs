@@ -59,6 +59,8 @@ pub struct Gateway {
     pub name: Option<String>,
     /// Relay worker threads. `None`: one per core.
     pub workers: Option<NonZeroUsize>,
+    /// Where commands of the same machine ask the running gateway. `None`: the default place.
+    pub control_socket: Option<PathBuf>,
     /// Refuse to start on a libsrt that is older than 1.5.6 and not patched.
     pub strict: bool,
 }
@@ -500,6 +502,7 @@ impl Default for Gateway {
         Self {
             name: None,
             workers: None,
+            control_socket: None,
             strict: true,
         }
     }

@@ -109,12 +109,21 @@ fn gateway(root: &Table<'_>) -> Gateway {
         }
         Some(name.to_owned())
     });
+    let control_socket = table.get("control_socket").and_then(|item| {
+        let path = PathBuf::from(item.line()?);
+        if !path.as_os_str().is_empty() && !path.is_absolute() {
+            item.must_be("an absolute path, such as \"/run/srt-gateway.sock\"");
+            return None;
+        }
+        Some(path)
+    });
     let workers = table.get("workers").and_then(|item| item.integer(0..=1024));
     Gateway {
         name,
         workers: workers
             .and_then(|n| usize::try_from(n).ok())
             .and_then(NonZeroUsize::new),
+        control_socket: control_socket.filter(|path| !path.as_os_str().is_empty()),
         strict: table
             .get("strict")
             .and_then(|item| item.boolean())

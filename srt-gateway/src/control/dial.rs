@@ -405,6 +405,7 @@ impl Control {
                 opened: now,
                 via: Via::Endpoint,
                 trail: Trail::default(),
+                counters: Arc::clone(&counters),
             },
         );
         let seat = Seat {

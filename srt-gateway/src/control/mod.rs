@@ -31,7 +31,7 @@ pub(crate) use endpoints::Endpoints;
 pub use endpoints::{EndpointState, EndpointStatus};
 pub(crate) use plan::StreamPlan;
 pub use ports::{Listening, PortError};
-pub(crate) use ports::{Opener, Port, check_option, open_ports, policy, scope};
+pub(crate) use ports::{Opener, Port, check_option, open_ports, policy, scope, srt_options};
 use refusals::Refusals;
 pub(crate) use registry::Registry;
 use registry::{Session, Via};
@@ -57,6 +57,8 @@ pub(crate) enum Command {
     Shutdown(Instant),
     /// Put this configuration in force and say what came of it.
     Reload(Box<Config>, Sender<Reloaded>),
+    /// Say which sessions are open.
+    Sessions(Sender<Vec<SessionStatus>>),
 }
 
 /// What control listens to.
@@ -142,6 +144,11 @@ impl Control {
                         let reloaded = self.reload(*config, Instant::now());
                         // Who asked may have gone away; the log tells all the same.
                         drop(reply.try_send(reloaded));
+                        Next::Go
+                    }
+                    Ok(Command::Sessions(reply)) => {
+                        // Who asked may have given up.
+                        drop(reply.try_send(self.registry.session_statuses(Instant::now())));
                         Next::Go
                     }
                     Err(_) => Next::End,
@@ -280,6 +287,7 @@ impl Control {
                 opened: now,
                 via: Via::Port(Arc::clone(&port)),
                 trail,
+                counters: Arc::clone(&counters),
             },
         );
         let data_timeout = port.data_timeout;
@@ -403,4 +411,27 @@ pub struct StreamStatus {
     pub viewers: u32,
     /// Bytes that came in so far, from all its sources.
     pub bytes: u64,
+}
+
+/// For tests and operators: a session that is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionStatus {
+    /// Its number.
+    pub id: SessionId,
+    /// What it does with the stream.
+    pub role: Role,
+    /// The stream.
+    pub stream: StreamName,
+    /// Where the other end is.
+    pub peer: SocketAddr,
+    /// The port that it came in by, for people.
+    pub port: String,
+    /// Since it was opened.
+    pub age: Duration,
+    /// Messages carried.
+    pub messages: u64,
+    /// Bytes of payload carried.
+    pub bytes: u64,
+    /// Messages that a viewer was too slow for.
+    pub skipped: u64,
 }

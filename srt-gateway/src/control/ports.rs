@@ -282,7 +282,7 @@ fn options(settings: &SrtSettings, addr: SocketAddr) -> Result<Options, String> 
 }
 
 /// What libsrt is told for a port, an input or an output of these settings.
-pub(super) fn srt_options(settings: &SrtSettings) -> Result<Options, String> {
+pub(crate) fn srt_options(settings: &SrtSettings) -> Result<Options, String> {
     let mut options = Options::new()
         .latency(settings.latency.max(settings.min_latency))
         // A message is relayed as it came, so whatever fits a packet must go out again.

@@ -10,11 +10,12 @@ use std::{
 use arc_swap::ArcSwap;
 use srt_safe::SocketId;
 
-use super::plan::StreamPlan;
+use super::{SessionStatus, plan::StreamPlan};
 use crate::{
     access::{Directory, Entry, Identity, PortPolicy, StreamPolicy, Trail},
     data::{StartAt, Stream},
     names::{Role, SessionId, StreamName},
+    telemetry::SessionCounters,
 };
 
 /// An open session.
@@ -29,6 +30,7 @@ pub(super) struct Session {
     pub(super) via: Via,
     /// The gateways that the peer's call has come by.
     pub(super) trail: Trail,
+    pub(super) counters: Arc<SessionCounters>,
 }
 
 /// How a session came about.
@@ -169,6 +171,25 @@ impl Registry {
     /// The open sessions.
     pub(super) fn sessions(&self) -> impl Iterator<Item = &Session> {
         self.sessions.values()
+    }
+
+    /// The open sessions for people, the oldest first.
+    pub(super) fn session_statuses(&self, now: Instant) -> Vec<SessionStatus> {
+        let status = |(id, session): (&SessionId, &Session)| SessionStatus {
+            id: *id,
+            role: session.role,
+            stream: session.stream.clone(),
+            peer: session.peer,
+            port: match &session.via {
+                Via::Port(port) => port.to_string(),
+                Via::Endpoint => "input or output".to_owned(),
+            },
+            age: now.duration_since(session.opened),
+            messages: session.counters.messages(),
+            bytes: session.counters.bytes(),
+            skipped: session.counters.skipped(),
+        };
+        self.sessions.iter().map(status).collect()
     }
 
     /// Whether the stream is there and a table names it.

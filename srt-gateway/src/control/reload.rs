@@ -117,6 +117,10 @@ pub(crate) fn diff(old: &Config, new: &Config) -> Vec<Change> {
 fn fixed(old: &Config, new: &Config) -> impl Iterator<Item = Change> {
     let differs = [
         ("gateway.workers", old.gateway.workers != new.gateway.workers),
+        (
+            "gateway.control_socket",
+            old.gateway.control_socket != new.gateway.control_socket,
+        ),
         ("gateway.name", old.gateway.name != new.gateway.name),
         ("log.format", old.log.format != new.log.format),
         ("templates", old.templates != new.templates),

@@ -20,4 +20,4 @@ mod tests;
 pub use observer::{Format, Observation, Observer, StartPoint, StartPointKind};
 pub use packet::{Adaptation, PACKET_LEN, Pcr, Pid, TsPacket};
 pub use picture::VideoCodec;
-pub use tracker::{TsCounters, VideoTrack};
+pub use tracker::{ProgramInfo, TsCounters, VideoTrack};

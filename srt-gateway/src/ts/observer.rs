@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::framer::{Framer, Framing};
-use super::tracker::{Tracker, TsCounters, VideoTrack};
+use super::tracker::{ProgramInfo, Tracker, TsCounters, VideoTrack};
 
 /// So many messages in a row that are not made of packets, and the stream is not taken for MPEG-TS (any more).
 const ALIEN_MESSAGES: u32 = 16;
@@ -154,6 +154,11 @@ impl Observer {
     #[must_use]
     pub fn video(&self) -> Option<VideoTrack> {
         self.tracker.video()
+    }
+
+    /// The programs that the input announces, in the order of its PAT; the first 16 of many.
+    pub fn programs(&self) -> impl Iterator<Item = ProgramInfo> + '_ {
+        self.tracker.programs()
     }
 
     /// What was counted so far.

@@ -36,6 +36,17 @@ pub struct VideoTrack {
     pub codec: VideoCodec,
 }
 
+/// A program that the stream announces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProgramInfo {
+    /// Its number in the PAT.
+    pub number: u16,
+    /// Where its PMT is.
+    pub pmt_pid: Pid,
+    /// Its first video, once its PMT was seen.
+    pub video: Option<VideoTrack>,
+}
+
 /// A program of the PAT.
 #[derive(Clone, Copy)]
 struct Program {
@@ -150,6 +161,15 @@ impl Tracker {
         {
             self.pmt_packet(&packet, at);
         }
+    }
+
+    /// The programs of the last PAT, in its order.
+    pub(super) fn programs(&self) -> impl Iterator<Item = ProgramInfo> + '_ {
+        self.programs.iter().flatten().map(|program| ProgramInfo {
+            number: program.number,
+            pmt_pid: program.pmt_pid,
+            video: program.video,
+        })
     }
 
     fn pat_packet(&mut self, packet: &TsPacket<'_>, at: u64) {

@@ -1,0 +1,172 @@
+//! `status`: asks the running gateway over its local control socket and prints what it says.
+
+use std::{fmt, path::PathBuf, process::ExitCode};
+
+use super::{load, say, say_error};
+use crate::local::{self, Answer, AskError, Client, Endpoint, Port, Request, Session, Status, Stream};
+
+/// Where the running gateway is.
+#[derive(Debug, clap::Args)]
+pub(super) struct Where {
+    /// The gateway's control socket; without it, that of the configuration, or the default one.
+    #[arg(long, value_name = "PATH", conflicts_with = "config")]
+    socket: Option<PathBuf>,
+    /// The gateway's TOML file.
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// What `status` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    gateway: Where,
+    /// One JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Where {
+    fn path(&self) -> Result<PathBuf, ExitCode> {
+        if let Some(path) = &self.socket {
+            return Ok(path.clone());
+        }
+        let config = match &self.config {
+            Some(file) => Some(load(Some(file))?),
+            None => None,
+        };
+        let configured = config
+            .as_ref()
+            .and_then(|config| config.gateway.control_socket.as_deref());
+        Ok(local::path_of(configured))
+    }
+
+    fn connect(&self) -> Result<Client, ExitCode> {
+        Client::connect(&self.path()?).map_err(|error| failed(&error))
+    }
+}
+
+fn failed(error: &AskError) -> ExitCode {
+    say_error(format_args!("srt-gateway: {error}"));
+    ExitCode::FAILURE
+}
+
+pub(super) fn status(args: &StatusArgs) -> ExitCode {
+    let asked = args.gateway.connect().and_then(|mut client| {
+        let answer = client.ask(&Request::Status).map_err(|error| failed(&error))?;
+        let Answer::Status(status) = answer else {
+            return Err(failed(&client.no_answer()));
+        };
+        if args.json {
+            say_json(&status);
+        } else {
+            say(format_args!("{}", Shown(&status)));
+        }
+        Ok(ExitCode::SUCCESS)
+    });
+    asked.unwrap_or_else(|code| code)
+}
+
+fn say_json(value: &impl serde::Serialize) {
+    match serde_json::to_string(value) {
+        Ok(text) => say(format_args!("{text}")),
+        Err(error) => say_error(format_args!("srt-gateway: {error}")),
+    }
+}
+
+/// A part of an answer, for people.
+struct Shown<'a, T>(&'a T);
+
+impl fmt::Display for Shown<'_, Status> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Status {
+            version,
+            ports,
+            streams,
+            endpoints,
+            sessions,
+        } = self.0;
+        writeln!(f, "srt-gateway {version}")?;
+        writeln!(f, "\n{} ports", ports.len())?;
+        for Port {
+            kind,
+            address,
+            stream,
+        } in ports
+        {
+            let of = stream.as_deref().unwrap_or("all streams");
+            writeln!(f, "  {kind:<12} {address:<24} {of}")?;
+        }
+        writeln!(f, "\n{} streams", streams.len())?;
+        for stream in streams {
+            writeln!(f, "  {}", Shown(stream))?;
+        }
+        writeln!(f, "\n{} inputs and outputs", endpoints.len())?;
+        for endpoint in endpoints {
+            writeln!(f, "  {}", Shown(endpoint))?;
+        }
+        write!(f, "\n{} sessions", sessions.len())?;
+        for session in sessions {
+            write!(f, "\n  {}", Shown(session))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Shown<'_, Stream> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Stream {
+            name,
+            has_source,
+            viewers,
+            bytes,
+        } = self.0;
+        let source = if *has_source { "on air" } else { "no source" };
+        write!(f, "{name:<24} {source:<10} {viewers} viewers, {bytes} bytes in")
+    }
+}
+
+impl fmt::Display for Shown<'_, Endpoint> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Endpoint {
+            stream,
+            direction,
+            url,
+            state,
+            failures,
+            last_failure,
+        } = self.0;
+        write!(
+            f,
+            "{stream:<24} {direction:<6} {url}, {state}, {failures} failures"
+        )?;
+        match last_failure {
+            Some(why) => write!(f, ", the last: {why}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Shown<'_, Session> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Session {
+            id,
+            role,
+            stream,
+            peer,
+            port,
+            seconds,
+            messages,
+            bytes,
+            skipped,
+        } = self.0;
+        write!(
+            f,
+            "{id:<6} {role:<10} {stream:<24} {peer:<24} {port}, {seconds} s, {bytes} bytes in {messages} messages"
+        )?;
+        if *skipped > 0 {
+            write!(f, ", {skipped} skipped")?;
+        }
+        Ok(())
+    }
+}

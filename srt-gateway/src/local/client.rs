@@ -1,0 +1,101 @@
+//! The commands' side of the socket. Blocks the thread that asks.
+
+use std::{
+    fmt,
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{Answer, LINE_MAX, Request};
+
+/// A gateway that does not answer within this time is stuck.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A connection to a running gateway.
+#[derive(Debug)]
+pub(crate) struct Client {
+    path: PathBuf,
+    stream: BufReader<UnixStream>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum AskError {
+    /// There is no such socket, or nobody listens on it.
+    NotRunning(PathBuf, io::Error),
+    /// It may not be opened.
+    NotAllowed(PathBuf),
+    /// The connection failed.
+    Io(io::Error),
+    /// What came is no answer: another version, or another program.
+    NoAnswer(PathBuf),
+    /// The gateway refused the question.
+    Refused(String),
+}
+
+impl fmt::Display for AskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotRunning(path, error) => write!(
+                f,
+                "no gateway answers at {} ({error}): start it, or name its socket with --socket, or its file with --config",
+                path.display()
+            ),
+            Self::NotAllowed(path) => write!(
+                f,
+                "{} belongs to another user: ask as the one that runs the gateway, or as root",
+                path.display()
+            ),
+            Self::Io(error) => write!(f, "the gateway's control socket: {error}"),
+            Self::NoAnswer(path) => write!(
+                f,
+                "what answers at {} is no srt-gateway of this version",
+                path.display()
+            ),
+            Self::Refused(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for AskError {}
+
+impl From<io::Error> for AskError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl Client {
+    pub(crate) fn connect(path: &Path) -> Result<Self, AskError> {
+        let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => AskError::NotAllowed(path.to_owned()),
+            _ => AskError::NotRunning(path.to_owned(), error),
+        })?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self {
+            path: path.to_owned(),
+            stream: BufReader::new(stream),
+        })
+    }
+
+    /// Asks, and waits for the answer; never gives [`Answer::Error`].
+    pub(crate) fn ask(&mut self, request: &Request) -> Result<Answer, AskError> {
+        let mut line = serde_json::to_vec(request).map_err(io::Error::from)?;
+        line.push(b'\n');
+        self.stream.get_mut().write_all(&line)?;
+        let mut line = Vec::new();
+        self.stream.by_ref().take(LINE_MAX).read_until(b'\n', &mut line)?;
+        match serde_json::from_slice(&line) {
+            Ok(Answer::Error(why)) => Err(AskError::Refused(why)),
+            Ok(answer) => Ok(answer),
+            Err(_) => Err(self.no_answer()),
+        }
+    }
+
+    pub(crate) fn no_answer(&self) -> AskError {
+        AskError::NoAnswer(self.path.clone())
+    }
+}

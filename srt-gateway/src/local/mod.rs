@@ -1,0 +1,185 @@
+//! The local control socket: a Unix socket of mode 0600 on which the commands of the same machine ask a running gateway.
+//!
+//! One JSON object a line, each way: a [`Request`], then its [`Answer`]. Whoever may open the socket may ask; nothing that
+//! can be asked changes anything. Passphrases are not among the answers.
+
+mod client;
+mod server;
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use client::{AskError, Client};
+pub(crate) use server::Server;
+
+use crate::{
+    control::{EndpointState, EndpointStatus, Listening, SessionStatus, StreamStatus},
+    names::Role,
+};
+
+/// The socket's name in the directory for such files.
+const FILE_NAME: &str = "srt-gateway.sock";
+
+/// Longest line that either side takes, in bytes: a status of ten thousand sessions.
+const LINE_MAX: u64 = 8 << 20;
+
+/// Where the socket is, unless the configuration or the command line says otherwise: in the user's runtime directory, or
+/// in `/run`.
+pub(crate) fn default_path() -> PathBuf {
+    let folder = env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty());
+    folder
+        .map_or_else(|| PathBuf::from("/run"), PathBuf::from)
+        .join(FILE_NAME)
+}
+
+/// Where the socket of a gateway with this configuration is.
+pub(crate) fn path_of(configured: Option<&Path>) -> PathBuf {
+    configured.map_or_else(default_path, Path::to_path_buf)
+}
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Request {
+    /// Ports, streams and sessions.
+    Status,
+}
+
+/// What comes back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Answer {
+    /// To [`Request::Status`].
+    Status(Status),
+    /// The request could not be read.
+    Error(String),
+}
+
+/// A running gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Status {
+    /// Of the gateway.
+    pub(crate) version: String,
+    pub(crate) ports: Vec<Port>,
+    pub(crate) streams: Vec<Stream>,
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) sessions: Vec<Session>,
+}
+
+/// A port that is listened on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Port {
+    /// `srt`, `srt_publish` or `srt_play`.
+    pub(crate) kind: String,
+    pub(crate) address: String,
+    /// Whose port it is; none: the streamid says.
+    pub(crate) stream: Option<String>,
+}
+
+/// A stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Stream {
+    pub(crate) name: String,
+    pub(crate) has_source: bool,
+    pub(crate) viewers: u32,
+    pub(crate) bytes: u64,
+}
+
+/// An input or output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Endpoint {
+    pub(crate) stream: String,
+    /// `input` or `output`.
+    pub(crate) direction: String,
+    /// Without parameters and secrets.
+    pub(crate) url: String,
+    /// `idle`, `connecting`, `live`, `standby`, `backing off` or `failed`.
+    pub(crate) state: String,
+    pub(crate) failures: u64,
+    pub(crate) last_failure: Option<String>,
+}
+
+/// A connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Session {
+    pub(crate) id: u64,
+    /// `publisher` or `viewer`.
+    pub(crate) role: String,
+    pub(crate) stream: String,
+    pub(crate) peer: String,
+    pub(crate) port: String,
+    pub(crate) seconds: u64,
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+    /// Messages that a viewer was too slow for.
+    pub(crate) skipped: u64,
+}
+
+impl From<&Listening> for Port {
+    fn from(port: &Listening) -> Self {
+        Self {
+            kind: port.kind.key().to_owned(),
+            address: port.addr.to_string(),
+            stream: match &port.scope {
+                crate::access::Scope::Stream(name) => Some(name.to_string()),
+                _ => None,
+            },
+        }
+    }
+}
+
+impl From<&StreamStatus> for Stream {
+    fn from(stream: &StreamStatus) -> Self {
+        Self {
+            name: stream.name.to_string(),
+            has_source: stream.has_source,
+            viewers: stream.viewers,
+            bytes: stream.bytes,
+        }
+    }
+}
+
+impl From<&EndpointStatus> for Endpoint {
+    fn from(endpoint: &EndpointStatus) -> Self {
+        let state = match endpoint.state {
+            EndpointState::Idle => "idle",
+            EndpointState::Connecting => "connecting",
+            EndpointState::Live => "live",
+            EndpointState::Standby => "standby",
+            EndpointState::BackingOff => "backing off",
+            EndpointState::Failed => "failed",
+        };
+        let direction = match endpoint.role {
+            Role::Publisher => "input",
+            Role::Viewer => "output",
+        };
+        Self {
+            stream: endpoint.stream.to_string(),
+            direction: direction.to_owned(),
+            url: endpoint.url.clone(),
+            state: state.to_owned(),
+            failures: endpoint.failures,
+            last_failure: endpoint.last_failure.clone(),
+        }
+    }
+}
+
+impl From<&SessionStatus> for Session {
+    fn from(session: &SessionStatus) -> Self {
+        Self {
+            id: session.id.0,
+            role: session.role.to_string(),
+            stream: session.stream.to_string(),
+            peer: session.peer.to_string(),
+            port: session.port.clone(),
+            seconds: session.age.as_secs(),
+            messages: session.messages,
+            bytes: session.bytes,
+            skipped: session.skipped,
+        }
+    }
+}

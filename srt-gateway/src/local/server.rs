@@ -1,0 +1,202 @@
+//! The gateway's side of the socket: one thread that accepts, one for each connection, at most [`CONNECTIONS`] of them.
+//!
+//! Reads snapshots and asks control for the sessions; never touches a stream. What a client sends wrongly gets an error
+//! and costs nobody else anything.
+
+use std::{
+    fmt, fs,
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    os::unix::{
+        fs::PermissionsExt as _,
+        net::{UnixListener, UnixStream},
+    },
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use tracing::debug;
+
+use super::{Answer, LINE_MAX, Request, Status};
+use crate::view::View;
+
+/// Connections at a time; more are turned away.
+const CONNECTIONS: usize = 16;
+
+/// A client that says nothing, or takes nothing, for so long is left.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Longest request, in bytes.
+const REQUEST_MAX: u64 = 4096;
+
+/// The open socket. Dropping it takes no further questions and removes the file.
+#[derive(Debug)]
+pub(crate) struct Server {
+    path: PathBuf,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Why the socket could not be opened.
+#[derive(Debug)]
+pub(crate) struct ServerError {
+    path: PathBuf,
+    cause: Cause,
+}
+
+#[derive(Debug)]
+enum Cause {
+    /// Somebody answers there.
+    InUse,
+    Io(io::Error),
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no control socket at {}: ", self.path.display())?;
+        match &self.cause {
+            Cause::InUse => f.write_str(
+                "another gateway has it; give each its own: control_socket = \"...\" in [gateway]",
+            ),
+            Cause::Io(error) => write!(
+                f,
+                "{error}; set control_socket in [gateway] to a path that can be written"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ServerError {}
+
+impl Server {
+    /// Opens the socket and answers on it from what `view` shows.
+    pub(crate) fn start(path: &Path, view: View) -> Result<Self, ServerError> {
+        let listener = bind(path).map_err(|cause| ServerError {
+            path: path.to_owned(),
+            cause,
+        })?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::Builder::new()
+            .name("local-socket".to_owned())
+            .spawn(move || accept(&listener, &view, &stopped))
+            .map_err(|error| ServerError {
+                path: path.to_owned(),
+                cause: Cause::Io(error),
+            })?;
+        Ok(Self {
+            path: path.to_owned(),
+            stop,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+        // Ends the wait in accept; when it fails, the thread has ended by itself.
+        let woken = UnixStream::connect(&self.path).is_ok();
+        if let Some(thread) = self.thread.take().filter(|_| woken) {
+            drop(thread.join());
+        }
+        if let Err(error) = fs::remove_file(&self.path) {
+            debug!(%error, "removing the control socket");
+        }
+    }
+}
+
+/// Binds, also where an earlier gateway has left its file behind.
+fn bind(path: &Path) -> Result<UnixListener, Cause> {
+    let listener = match UnixListener::bind(path) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            if UnixStream::connect(path).is_ok() {
+                return Err(Cause::InUse);
+            }
+            fs::remove_file(path).map_err(Cause::Io)?;
+            UnixListener::bind(path)
+        }
+        bound => bound,
+    };
+    let listener = listener.map_err(Cause::Io)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(Cause::Io)?;
+    Ok(listener)
+}
+
+fn accept(listener: &UnixListener, view: &View, stop: &AtomicBool) {
+    let open = Arc::new(AtomicUsize::new(0));
+    for stream in listener.incoming() {
+        if stop.load(Relaxed) {
+            return;
+        }
+        let Ok(stream) = stream else { continue };
+        if open.fetch_add(1, Relaxed) >= CONNECTIONS {
+            open.fetch_sub(1, Relaxed);
+            let busy = Answer::Error(format!("{CONNECTIONS} connections are open: try again later"));
+            drop(answer(&stream, &busy));
+            continue;
+        }
+        let (view, counted) = (view.clone(), Arc::clone(&open));
+        let serving = thread::Builder::new()
+            .name("local-client".to_owned())
+            .spawn(move || {
+                if let Err(error) = serve(&stream, &view) {
+                    debug!(%error, "a client of the control socket");
+                }
+                counted.fetch_sub(1, Relaxed);
+            });
+        if serving.is_err() {
+            open.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
+fn serve(stream: &UnixStream, view: &View) -> io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut reader = BufReader::new(stream);
+    loop {
+        let mut line = Vec::new();
+        reader.by_ref().take(REQUEST_MAX).read_until(b'\n', &mut line)?;
+        if line.is_empty() {
+            return Ok(());
+        }
+        if line.last() != Some(&b'\n') {
+            // What comes next would be the middle of a line.
+            return answer(
+                stream,
+                &Answer::Error(format!(
+                    "a request is one line of JSON, at most {REQUEST_MAX} bytes"
+                )),
+            );
+        }
+        let answered = match serde_json::from_slice::<Request>(&line) {
+            Ok(request) => reply(&request, view),
+            Err(error) => Answer::Error(format!("{error}; a request is {{\"command\":\"status\"}}")),
+        };
+        answer(stream, &answered)?;
+    }
+}
+
+fn reply(request: &Request, view: &View) -> Answer {
+    match request {
+        Request::Status => Answer::Status(Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ports: view.listening().iter().map(Into::into).collect(),
+            streams: view.streams().iter().map(Into::into).collect(),
+            endpoints: view.endpoints().iter().map(Into::into).collect(),
+            sessions: view.sessions().iter().map(Into::into).collect(),
+        }),
+    }
+}
+
+fn answer(mut stream: &UnixStream, answer: &Answer) -> io::Result<()> {
+    let mut line = serde_json::to_vec(answer)?;
+    debug_assert!(line.len() as u64 <= LINE_MAX, "an answer that no client takes");
+    line.push(b'\n');
+    stream.write_all(&line)
+}

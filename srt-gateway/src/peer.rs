@@ -1,0 +1,154 @@
+//! One SRT peer by its URL, for commands that talk to it without a gateway: blocking, on the thread that asks.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
+
+use srt_safe::{ErrorKind, KeyLength, Options, SrtListener, SrtSocket, SrtVersion, StreamId, opt};
+
+use crate::{
+    config::{SrtMode, SrtTarget},
+    control,
+};
+
+/// How often a wait looks whether it is to end.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(crate) enum ConnectError {
+    /// The URL asks for what libsrt does not do.
+    Options(String),
+    /// The name has no address, or the connection was refused or timed out.
+    Srt(srt_safe::Error),
+    /// The name server knows no such host.
+    Unresolved(String),
+    /// The wait was ended from outside.
+    Stopped,
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Options(why) => f.write_str(why),
+            Self::Srt(error) => error.fmt(f),
+            Self::Unresolved(host) => {
+                write!(
+                    f,
+                    "the name {host:?} has no address: correct it, or give the address"
+                )
+            }
+            Self::Stopped => f.write_str("stopped"),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {}
+
+impl From<srt_safe::Error> for ConnectError {
+    fn from(error: srt_safe::Error) -> Self {
+        Self::Srt(error)
+    }
+}
+
+/// Connects as the URL says: calls, waits for a call (until `stop`), or both.
+pub(crate) fn connect(target: &SrtTarget, stop: &AtomicBool) -> Result<SrtSocket, ConnectError> {
+    match target.mode {
+        SrtMode::Listener => accept(target, stop),
+        SrtMode::Caller | SrtMode::Rendezvous => call(target),
+    }
+}
+
+/// What the URL says of the socket.
+fn options(target: &SrtTarget) -> Result<Options, ConnectError> {
+    let mut options = control::srt_options(&target.settings).map_err(ConnectError::Options)?;
+    if let Some(limit) = target.settings.connect_timeout {
+        options = options.connect_timeout(limit);
+    }
+    if let Some(id) = &target.stream_id {
+        let id = StreamId::new(id.expose()).map_err(|error| ConnectError::Options(error.to_string()))?;
+        options = options.stream_id(id);
+    }
+    Ok(options)
+}
+
+fn call(target: &SrtTarget) -> Result<SrtSocket, ConnectError> {
+    let host = target.host.as_deref().unwrap_or_default();
+    let addresses = (host, target.port).to_socket_addrs();
+    let addresses: Vec<_> = addresses
+        .map_err(|_| ConnectError::Unresolved(host.to_owned()))?
+        .collect();
+    let options = options(target)?;
+    let mut failed = ConnectError::Unresolved(host.to_owned());
+    for to in addresses {
+        let caller = SrtSocket::builder().options(options.clone());
+        let any = match to {
+            SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+            SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+        };
+        let local = |port| SocketAddr::new(target.adapter.unwrap_or(any), port);
+        let called = match (target.mode, target.local_port) {
+            (SrtMode::Rendezvous, port) => caller.rendezvous(local(port.unwrap_or(target.port)), to),
+            (_, None) if target.adapter.is_none() => caller.connect(to),
+            (_, port) => caller.bind(local(port.unwrap_or(0))).connect(to),
+        };
+        match called {
+            Ok(socket) => return Ok(socket),
+            Err(error) => failed = error.into(),
+        }
+    }
+    Err(failed)
+}
+
+fn accept(target: &SrtTarget, stop: &AtomicBool) -> Result<SrtSocket, ConnectError> {
+    let options = options(target)?;
+    let bind = |ip: IpAddr| {
+        let listener = SrtListener::builder().options(options.clone());
+        listener.bind(SocketAddr::new(ip, target.port))
+    };
+    let listener = match target.host.as_deref().and_then(|host| host.parse().ok()) {
+        Some(ip) => bind(ip)?,
+        // A host without IPv6 has IPv4 alone.
+        None => bind(Ipv6Addr::UNSPECIFIED.into()).or_else(|_| bind(Ipv4Addr::UNSPECIFIED.into()))?,
+    };
+    while !stop.load(Relaxed) {
+        match listener.accept_timeout(LOOK) {
+            Ok((socket, _)) => return Ok(socket),
+            Err(error) if error.kind() == ErrorKind::TimedOut => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(ConnectError::Stopped)
+}
+
+/// What was negotiated on a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Negotiated {
+    pub(crate) peer_version: SrtVersion,
+    /// For what this side receives.
+    pub(crate) receive_latency: Duration,
+    /// For what the peer receives.
+    pub(crate) send_latency: Duration,
+    /// In words: `none`, `AES-128`, ...
+    pub(crate) encryption: &'static str,
+}
+
+impl Negotiated {
+    pub(crate) fn of(socket: &SrtSocket) -> srt_safe::Result<Self> {
+        let encryption = match socket.option::<opt::KeyLength>()? {
+            _ if !socket.key_state()?.is_secured() => "none",
+            KeyLength::Aes192 => "AES-192",
+            KeyLength::Aes256 => "AES-256",
+            _ => "AES-128",
+        };
+        Ok(Self {
+            peer_version: socket.option::<opt::PeerVersion>()?,
+            receive_latency: socket.option::<opt::ReceiveLatency>()?,
+            send_latency: socket.option::<opt::PeerLatency>()?,
+            encryption,
+        })
+    }
+}

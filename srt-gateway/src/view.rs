@@ -1,0 +1,64 @@
+//! What a running gateway shows to whoever asks from outside: ports, streams, sessions.
+//!
+//! Cheap to clone, usable from any thread. Reads snapshots, and asks control for what only control has; changes nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use crossbeam_channel::Sender;
+
+use crate::{
+    access::Directory,
+    control::{Command, EndpointStatus, Listening, SessionStatus, StreamStatus},
+};
+
+/// Control answers in microseconds; one that does not in this time is ending.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A look at a running gateway.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) commands: Sender<Command>,
+    pub(crate) directory: Arc<ArcSwap<Directory>>,
+    pub(crate) listening: Arc<ArcSwap<Vec<Listening>>>,
+    pub(crate) endpoints: Arc<ArcSwap<Vec<EndpointStatus>>>,
+}
+
+impl View {
+    /// The ports that it listens on.
+    pub(crate) fn listening(&self) -> Vec<Listening> {
+        self.listening.load().as_ref().clone()
+    }
+
+    /// The inputs and outputs.
+    pub(crate) fn endpoints(&self) -> Vec<EndpointStatus> {
+        self.endpoints.load().as_ref().clone()
+    }
+
+    /// The streams, by name.
+    pub(crate) fn streams(&self) -> Vec<StreamStatus> {
+        let directory = self.directory.load();
+        let mut streams: Vec<_> = directory
+            .streams
+            .values()
+            .map(|entry| StreamStatus {
+                name: entry.stream.name().clone(),
+                has_source: entry.stream.has_source(),
+                viewers: entry.stream.viewers(),
+                bytes: entry.stream.ring().counters().bytes,
+            })
+            .collect();
+        streams.sort_by(|a, b| a.name.cmp(&b.name));
+        streams
+    }
+
+    /// The open sessions, the oldest first; none when the gateway is ending.
+    pub(crate) fn sessions(&self) -> Vec<SessionStatus> {
+        let (reply, answer) = crossbeam_channel::bounded(1);
+        let asked = self.commands.send_timeout(Command::Sessions(reply), PATIENCE);
+        asked
+            .ok()
+            .and_then(|()| answer.recv_timeout(PATIENCE).ok())
+            .unwrap_or_default()
+    }
+}
