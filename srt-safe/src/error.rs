@@ -116,8 +116,8 @@ impl Error {
         self
     }
 
-    /// libsrt closes and forgets a broken connection by itself, within about a second; to who still holds the socket that is a
-    /// lost connection like any other, and not the wrong id that libsrt then speaks of.
+    /// An installed libsrt closes and forgets a broken connection by itself, within about a second; to who still holds the
+    /// socket that is a lost connection like any other, and not the wrong id that libsrt then speaks of.
     pub(crate) const fn of_connection(mut self) -> Self {
         if self.code.0 == SRT_ERRNO::SRT_EINVSOCK.0 {
             self.code = ErrorCode(SRT_ERRNO::SRT_ECONNLOST.0);

@@ -282,7 +282,7 @@ impl SrtSocket {
     /// those that are not due yet, also after the peer has closed the connection.
     ///
     /// # Errors
-    /// When the socket is closed; libsrt closes one whose peer is gone by itself, once all was received.
+    /// When the socket is closed. An installed libsrt closes one whose peer is gone by itself, once all was received.
     pub fn unread(&self) -> Result<usize> {
         ffi::socket_flag::<i32>(self.raw.id(), SRT_SOCKOPT::SRTO_RCVDATA)
             .map(|packets| usize::try_from(packets).unwrap_or(0))

@@ -133,6 +133,63 @@ fn nonblocking_receiver_learns_what_is_still_to_come() {
     assert_eq!(received, 10);
 }
 
+/// Waits until libsrt's collector has come by twice: it forgets a closed socket at its second pass after the closing.
+fn collector_has_passed_twice() {
+    let (caller, accepted) = live_pair();
+    let id = caller.id();
+    drop((caller, accepted));
+    wait_until("libsrt to forget a closed socket", || {
+        id.state() == SocketState::NonExistent
+    });
+}
+
+#[cfg(not(feature = "system"))]
+#[test]
+fn broken_connection_stays_until_it_is_closed() {
+    let file = Options::new().transmission_type(TransmissionType::File);
+    let (caller, accepted) = pair(
+        SrtListener::builder().options(file.clone()),
+        SrtSocket::builder().options(file),
+    );
+    let live = live_pair();
+    drop((caller, live.1));
+    wait_until("the ends to arrive", || {
+        accepted.state() == SocketState::Broken && live.0.state() == SocketState::Broken
+    });
+    collector_has_passed_twice();
+    assert_eq!(accepted.state(), SocketState::Broken);
+    assert_eq!(
+        accepted.recv(&mut [0; 1500]),
+        Ok(0),
+        "the stream ended in good order"
+    );
+    assert_eq!(
+        refused(live.0.recv(&mut [0; 1500])).kind(),
+        ErrorKind::ConnectionLost
+    );
+
+    let ids = [accepted.id(), live.0.id()];
+    drop((accepted, live.0));
+    wait_until("libsrt to forget them", || {
+        ids.iter().all(|id| id.state() == SocketState::NonExistent)
+    });
+}
+
+#[test]
+fn broken_caller_that_nobody_accepted_goes_by_itself() {
+    let asked = Arc::new(std::sync::Mutex::new(None));
+    let listener = support::guarded({
+        let asked = Arc::clone(&asked);
+        move |request: &srt_safe::AccessRequest<'_>| {
+            *asked.lock().expect("not poisoned") = Some(request.socket_id());
+            srt_safe::Admission::new()
+        }
+    });
+    drop(SrtSocket::connect(addr_of(&listener)).expect("connected"));
+    let id = asked.lock().expect("not poisoned").expect("the decision ran");
+    wait_until("libsrt to forget it", || id.state() == SocketState::NonExistent);
+}
+
 /// Runs `call` on a thread, sees the thread sleep in it, then runs `end`, and returns what the call said.
 fn interrupted<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static, end: impl FnOnce()) -> T {
     let (tell, told) = mpsc::channel();

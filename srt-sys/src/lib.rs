@@ -98,6 +98,9 @@ pub const EDIT_EPOLL_ASKED: &str = "epoll-asked";
 /// other library ignores it.
 pub const SRT_EPOLL_WAKE: i32 = 1 << 30;
 
+/// The edit that keeps a broken connection until the application closes it.
+pub const EDIT_KEEP_BROKEN: &str = "keep-broken";
+
 /// The edit that returns a packet which a blocking receive took out of the buffer while the peer closed the connection.
 pub const EDIT_LAST_PACKET: &str = "last-packet";
 

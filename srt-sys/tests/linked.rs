@@ -35,6 +35,7 @@ fn all_edits_are_in_the_pinned_library() {
         assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_EPOLL_WAKE));
         assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_EPOLL_ASKED));
         assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_EXIT_AT_ONCE));
+        assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_KEEP_BROKEN));
         assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_LAST_PACKET));
         assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_QUIET_ACCEPT));
     }

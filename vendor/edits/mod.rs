@@ -8,6 +8,7 @@ mod epoll_wake;
 mod epoll_wakeups;
 mod exit_at_once;
 mod handshake_view;
+mod keep_broken;
 mod last_packet;
 mod quiet_accept;
 
@@ -45,6 +46,7 @@ pub(crate) const ALL: &[Edit] = &[
     epoll_asked::EDIT,
     handshake_view::EDIT,
     exit_at_once::EDIT,
+    keep_broken::EDIT,
     last_packet::EDIT,
     quiet_accept::EDIT,
 ];
