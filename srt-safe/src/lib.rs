@@ -1,4 +1,56 @@
-//! Safe API of libsrt.
+//! Safe API of [libsrt](https://github.com/Haivision/srt), the library of the SRT protocol (Secure Reliable Transport): media
+//! over UDP with retransmission, timing and encryption.
+//!
+//! ```
+//! use std::time::Duration;
+//! use srt_safe::{AccessRequest, Admission, Options, Passphrase, RejectCode, SrtListener, SrtSocket, StreamId};
+//!
+//! let secret = Passphrase::new("correct horse battery")?;
+//! let listener = SrtListener::builder()
+//!     .access_control({
+//!         let secret = secret.clone();
+//!         move |request: &AccessRequest<'_>| match request.stream_id_bytes() {
+//!             b"live/one" => Ok(Admission::new().passphrase(secret.clone())),
+//!             _ => Err(RejectCode::NOT_FOUND),
+//!         }
+//!     })
+//!     .bind("127.0.0.1:0")?;
+//!
+//! let caller = SrtSocket::builder()
+//!     .options(Options::new().latency(Duration::from_millis(80)).passphrase(secret))
+//!     .stream_id(StreamId::new("live/one")?)
+//!     .connect(listener.local_addr()?)?;
+//! let (accepted, peer) = listener.accept()?;
+//! assert_eq!(peer, caller.local_addr()?);
+//!
+//! caller.send(b"seven packets of MPEG-TS, say")?;
+//! let mut packet = [0; 1316];
+//! let len = accepted.recv(&mut packet)?;
+//! assert_eq!(&packet[..len], b"seven packets of MPEG-TS, say");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Where to start
+//! - [`SrtSocket`]: call, meet ([`rendezvous`](SrtSocketBuilder::rendezvous)), send and receive; messages in live mode,
+//!   [`Read`](std::io::Read), [`Write`](std::io::Write) and whole files in file mode.
+//! - [`SrtListener`]: take callers in; [`AccessControl`] decides who, with which settings, or later ([`Verdict::Defer`]).
+//! - [`Options`]: every option of libsrt, typed or by name; [`opt`] for single ones of a live socket.
+//! - [`Epoll`]: many sockets on one thread. [`Stats`]: what happened on a connection. [`log`]: libsrt's own lines.
+//!
+//! # Threads
+//! All handles are `Send` and `Sync`, and all calls may come from any thread. libsrt has two threads of its own per UDP port,
+//! one per receiving live socket, and one per process; a decision of [`AccessControl`] runs on the port's. Do not fork after
+//! the first socket.
+//!
+//! # The end of the process
+//! A process may exit at any time, whatever its threads are doing: sockets that are open then are closed, so that peers know.
+//! What a socket in file mode has not delivered by then is lost: close it first. With an installed libsrt (feature `system`)
+//! the exit takes about a second more, and waits for a decision of [`AccessControl`] that does not return.
+//!
+//! # Which libsrt
+//! The pinned 1.5.7 with this project's edits, unless the build says otherwise: see `libsrt-sys`, [`library_version`] and
+//! [`library_edits`].
+
 mod access;
 #[cfg(feature = "async")]
 mod async_socket;

@@ -1,0 +1,34 @@
+//! Every handle may go to another thread, and be used by several at once.
+
+use srt_safe::{
+    AccessCounts, Admission, Connecting, Epoll, Error, Events, Incoming, MessageInfo, MessageOptions,
+    Options, Passphrase, Progress, Registry, SocketId, SrtListener, SrtListenerBuilder, SrtSocket,
+    SrtSocketBuilder, Stats, StreamId, Verdict, Waker,
+};
+
+const fn shared<T: Send + Sync + 'static>() {}
+
+/// That this compiles is the test: an attribute of the types, not of their values.
+#[test]
+fn handles_and_values_are_send_and_sync() {
+    shared::<SrtSocket>();
+    shared::<SrtSocketBuilder>();
+    shared::<Connecting>();
+    shared::<Progress>();
+    shared::<SrtListener>();
+    shared::<SrtListenerBuilder>();
+    shared::<Incoming<'static>>();
+    shared::<Epoll>();
+    shared::<Events>();
+    shared::<Registry>();
+    shared::<Waker>();
+    shared::<(SocketId, StreamId, Options, Passphrase, Stats)>();
+    shared::<(
+        MessageInfo,
+        MessageOptions,
+        Admission,
+        Verdict,
+        AccessCounts,
+        Error,
+    )>();
+}
