@@ -43,7 +43,7 @@ use crate::{
     config::Config,
     io::{CloseReason, ClosedSession, IoEvent, Message, Pool, Seat, Task},
     names::{Role, SessionId, StreamName},
-    telemetry::SessionCounters,
+    telemetry::{SessionCounters, Totals},
     ts::Format,
 };
 
@@ -297,6 +297,7 @@ impl Control {
             stream,
             data_timeout,
             counters,
+            wire: Totals::default(),
         };
         self.pool.send(worker, Message::Start(Box::new(seat), task));
     }

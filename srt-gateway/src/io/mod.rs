@@ -61,6 +61,27 @@ pub(crate) struct Seat {
     /// Closed after this long without data; None: never.
     pub(crate) data_timeout: Option<Duration>,
     pub(crate) counters: Arc<SessionCounters>,
+    /// What libsrt counted, as last taken.
+    pub(crate) wire: Totals,
+}
+
+impl Seat {
+    /// Takes libsrt's counters, unless the connection is gone: libsrt has forgotten them then.
+    fn sample(&mut self) {
+        if let Ok(stats) = self.socket.stats() {
+            self.wire.add_wire(&stats);
+        }
+    }
+
+    fn totals(&mut self) -> Totals {
+        self.sample();
+        Totals {
+            messages: self.counters.messages(),
+            bytes: self.counters.bytes(),
+            skipped: self.counters.skipped(),
+            ..self.wire
+        }
+    }
 }
 
 /// What the session is there for.

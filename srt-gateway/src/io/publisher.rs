@@ -16,6 +16,8 @@ const TURN: usize = 64;
 /// ```text
 ///   receive: WouldBlock ──▶ waits for the next event
 ///            TURN taken ──▶ has more: the worker comes back after the others
+///            peer gone  ──▶ not due: some of what came is for later, the worker comes back in a moment
+///                      └──▶ ended, when that was taken
 ///            error      ──▶ ended
 /// ```
 #[derive(Debug)]
@@ -33,6 +35,7 @@ pub(super) struct Publisher {
 pub(super) enum Turn {
     Drained,
     HasMore,
+    NotDue,
     Ended(CloseReason),
 }
 
@@ -56,6 +59,12 @@ impl Publisher {
                 Err(error) => {
                     return match error.kind() {
                         ErrorKind::WouldBlock => Turn::Drained,
+                        // libsrt says so at once, with up to a latency of packets still to be handed over.
+                        ErrorKind::ConnectionLost
+                            if self.seat.socket.unread().is_ok_and(|packets| packets > 0) =>
+                        {
+                            Turn::NotDue
+                        }
                         ErrorKind::ConnectionLost | ErrorKind::NotConnected => {
                             Turn::Ended(CloseReason::PeerGone)
                         }

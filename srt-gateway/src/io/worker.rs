@@ -23,7 +23,6 @@ use super::{
 use crate::{
     data::{Batch, Cursor, MESSAGE_MAX, ReadOutcome, Seq, StartAt, Stream, Writer},
     names::{Role, StreamName},
-    telemetry::Totals,
 };
 
 /// How often time limits are looked at.
@@ -34,6 +33,12 @@ const BURST: usize = 256;
 
 /// Messages read from a ring at once.
 const BATCH: usize = 64;
+
+/// How often libsrt's counters are taken: a connection that is gone has none any more, and its totals are these.
+const SAMPLE: Duration = Duration::from_secs(1);
+
+/// How often a publisher that is gone is asked for what is due by now: libsrt tells nobody.
+const DUE_POLL: Duration = Duration::from_millis(5);
 
 /// How often a draining worker looks whether its viewers have it all.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
@@ -87,6 +92,7 @@ impl Pool {
                 publishers: HashMap::new(),
                 groups: HashMap::new(),
                 viewer_streams: HashMap::new(),
+                not_due: Vec::new(),
                 batch: Batch::with_capacity(BATCH),
                 straggler_batch: Batch::with_capacity(BATCH),
                 buffer: Box::new([0; MESSAGE_MAX]),
@@ -156,6 +162,8 @@ struct Worker {
     publishers: HashMap<SocketId, Publisher>,
     groups: HashMap<StreamName, Group>,
     viewer_streams: HashMap<SocketId, StreamName>,
+    /// Publishers that are gone, whose last packets are for later.
+    not_due: Vec<SocketId>,
     batch: Batch,
     /// For a viewer that stands elsewhere than its group, while `batch` is in use.
     straggler_batch: Batch,
@@ -165,9 +173,13 @@ struct Worker {
 
 impl Worker {
     fn run(mut self, messages: &Receiver<Message>) {
-        let mut next_tick = self.now + TICK;
+        let (mut next_tick, mut next_sample) = (self.now + TICK, self.now + SAMPLE);
         loop {
-            match messages.recv_deadline(next_tick) {
+            let wake = match self.not_due.is_empty() {
+                true => next_tick,
+                false => next_tick.min(Instant::now() + DUE_POLL),
+            };
+            match messages.recv_deadline(wake) {
                 Ok(first) => {
                     self.now = Instant::now();
                     for message in std::iter::once(first).chain(messages.try_iter().take(BURST)) {
@@ -180,9 +192,16 @@ impl Worker {
                 Err(RecvTimeoutError::Timeout) => self.now = Instant::now(),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            for id in std::mem::take(&mut self.not_due) {
+                self.receive(id);
+            }
             if self.now >= next_tick {
                 next_tick = self.now + TICK;
                 self.close_silent();
+            }
+            if self.now >= next_sample {
+                next_sample = self.now + SAMPLE;
+                self.sample();
             }
         }
     }
@@ -325,6 +344,11 @@ impl Worker {
         match turn {
             Turn::Drained => {}
             Turn::HasMore => drop(self.peers[self.index].send(Message::Receive(id))),
+            Turn::NotDue => {
+                if !self.not_due.contains(&id) {
+                    self.not_due.push(id);
+                }
+            }
             Turn::Ended(reason) => self.close(id, reason),
         }
     }
@@ -431,7 +455,7 @@ impl Worker {
 
     /// Ends a session: closes its socket and tells control.
     fn close(&mut self, id: SocketId, reason: CloseReason) {
-        let (seat, role) = if let Some(publisher) = self.publishers.remove(&id) {
+        let (mut seat, role) = if let Some(publisher) = self.publishers.remove(&id) {
             (publisher.release(), Role::Publisher)
         } else if let Some(viewer) = self.take_viewer(id) {
             (viewer.seat, Role::Viewer)
@@ -439,7 +463,7 @@ impl Worker {
             return;
         };
         self.routes.remove(&seat.socket);
-        let totals = totals(&seat);
+        let totals = seat.totals();
         // Closing does not wait: what is unsent lingers inside libsrt, and a broken socket has nothing to say.
         drop(seat.socket);
         drop(self.control.send(IoEvent::Closed(ClosedSession {
@@ -489,6 +513,15 @@ impl Worker {
         }
     }
 
+    /// Takes libsrt's counters of all sessions.
+    fn sample(&mut self) {
+        let publishers = self.publishers.values_mut().map(|publisher| &mut publisher.seat);
+        let viewers = self.groups.values_mut().flat_map(|group| &mut group.viewers);
+        for seat in publishers.chain(viewers.map(|viewer| &mut viewer.seat)) {
+            seat.sample();
+        }
+    }
+
     fn end_sources(&mut self) {
         let ids: Vec<_> = self.publishers.keys().copied().collect();
         for id in ids {
@@ -530,18 +563,4 @@ impl Worker {
             self.close(id, CloseReason::Shutdown);
         }
     }
-}
-
-fn totals(seat: &Seat) -> Totals {
-    let mut totals = Totals {
-        messages: seat.counters.messages(),
-        bytes: seat.counters.bytes(),
-        skipped: seat.counters.skipped(),
-        ..Totals::default()
-    };
-    // A socket that libsrt has removed by itself has no statistics any more; ours are there all the same.
-    if let Ok(stats) = seat.socket.stats() {
-        totals.add_wire(&stats);
-    }
-    totals
 }
