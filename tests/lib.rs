@@ -1,8 +1,9 @@
-//! What the end-to-end tests share: an impairment proxy, the peers to talk to, test streams, and the gateway as a process.
+//! What the end-to-end tests share: an impairment proxy, the peers to talk to, test streams, and the gateway,
+//! as a process and within the test.
 //!
 //! A library of its own so that its parts have unit tests and every module of `tests/e2e` can use them. It owns no
 //! policy of the gateway; each part is a tool that fails loudly (a panic that says what to do) and never skips a test.
 
 mod support;
 
-pub use support::{gateway, impair, pace, peers, ports, rng, source, wait};
+pub use support::{client, gateway, impair, in_process, pace, peers, ports, rng, source, wait};

@@ -1,3 +1,10 @@
-//! End to end, over loopback, against separate processes: one module per subject.
+//! End to end, over loopback, against separate processes and callers of our own: one module per subject.
 
+mod access;
+mod common;
+mod ffmpeg;
+mod live_transmit;
+mod shutdown;
+mod sources;
 mod tools;
+mod viewers;

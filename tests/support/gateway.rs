@@ -5,8 +5,11 @@
 //! one that is older than its sources is refused.
 
 use crate::peers::Process;
+use srt_gateway::Scope;
+use srt_gateway::config::PortKind;
 use std::env;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, SystemTime};
@@ -43,6 +46,28 @@ impl GatewayProcess {
     /// The process, its log and its signals.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
+    }
+
+    /// Where it listens on a port for all streams, as its log says.
+    ///
+    /// # Panics
+    /// When it has no such port.
+    #[must_use]
+    #[track_caller]
+    pub fn addr(&self, kind: PortKind) -> SocketAddr {
+        let (kind, scope) = (
+            format!("kind={:?}", kind.key()),
+            format!("scope={}", Scope::Global),
+        );
+        let what = format!("listening {kind} {scope}");
+        let line = self.process.wait_for_line(PATIENCE, &what, |line| {
+            line.contains("listening") && line.contains(&kind) && line.contains(&scope)
+        });
+        let addr = line
+            .split_whitespace()
+            .find_map(|word| word.strip_prefix("addr="));
+        addr.and_then(|addr| addr.parse().ok())
+            .unwrap_or_else(|| panic!("no address in {line:?}"))
     }
 
     /// The file it was configured from, for a reload.

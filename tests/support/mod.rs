@@ -1,7 +1,9 @@
 //! The parts of the test library, one file or folder each.
 
+pub mod client;
 pub mod gateway;
 pub mod impair;
+pub mod in_process;
 pub mod pace;
 pub mod peers;
 pub mod ports;

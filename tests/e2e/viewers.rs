@@ -1,0 +1,306 @@
+//! What viewers get: everything, in the same messages, from a keyframe on, whatever another viewer does.
+
+use crate::common::{ANY_STREAM, DEADLINE, DEMO, PLAY, PUBLISH, options};
+use srt_e2e::client::{Publisher, Received, Viewer, connect};
+use srt_e2e::gateway::GatewayProcess;
+use srt_e2e::impair::{Impairment, Way};
+use srt_e2e::in_process::TestGateway;
+use srt_e2e::pace::Tail;
+use srt_e2e::ports::free_udp;
+use srt_e2e::rng::Rng;
+use srt_e2e::source::{StampedTs, Verifier, contiguous_part};
+use srt_e2e::wait::wait_until;
+use srt_gateway::config::PortKind;
+use srt_safe::SrtSocket;
+use std::time::Duration;
+
+const MEGABITS_5: u64 = 5_000_000;
+
+#[track_caller]
+fn assert_all(received: &Received, source: &StampedTs) {
+    if received.bytes == *source.bytes() {
+        return;
+    }
+    // Tells what is missing, and fails.
+    let mut verifier = Verifier::new(source);
+    verifier.feed(&received.bytes);
+    verifier.finish().assert_exact(source.packets());
+    panic!("not the same bytes");
+}
+
+#[test]
+fn fifty_viewers_get_every_byte() {
+    const VIEWERS: u32 = 50;
+    let gateway = TestGateway::start(ANY_STREAM);
+    let addr = gateway.addr(PortKind::Both);
+    // One UDP port for all of them, as behind a NAT: two threads of libsrt in place of a hundred.
+    let local = free_udp();
+    let patient = options().latency(Duration::from_millis(600));
+    let viewers: Vec<Viewer> = (0..VIEWERS)
+        .map(|_| {
+            let id = srt_safe::StreamId::new(PLAY).unwrap();
+            let caller = SrtSocket::builder()
+                .options(patient.clone())
+                .stream_id(id)
+                .bind(local);
+            Viewer::start(caller.connect(addr).unwrap())
+        })
+        .collect();
+    gateway.wait_viewers(DEMO, VIEWERS, DEADLINE);
+    // Three seconds.
+    let source = StampedTs::generate(50, 9_975, MEGABITS_5);
+    let publisher = Publisher::connect(addr, PUBLISH, patient, (source.bytes(), MEGABITS_5, Tail::Close));
+    for viewer in &viewers {
+        viewer.wait_received(source.bytes().len(), DEADLINE);
+    }
+    drop(publisher);
+    for viewer in viewers {
+        assert_all(&viewer.finish(), &source);
+    }
+}
+
+/// A counter in the "closed" line of a session: `skipped`, `dropped`.
+fn counted(line: &str, what: &str) -> u64 {
+    let (before, _) = line
+        .split_once(&format!(" {what}"))
+        .unwrap_or_else(|| panic!("no {what} in {line}"));
+    let digits = before.rsplit(|c: char| !c.is_ascii_digit()).next().unwrap();
+    digits.parse().unwrap()
+}
+
+#[test]
+fn viewer_that_stops_reading_is_counted_and_slows_nobody() {
+    let mut gateway = GatewayProcess::start(
+        &format!(
+            "{ANY_STREAM}\n[srt_play]\nport = \"127.0.0.1:0\"\n# Little room in libsrt: what is late waits in the ring.\n\
+             options = {{ sndbuf = 150000, tlpktdrop = false }}\n\
+             [streams.\"live/demo\"]\nring = \"512KiB\"\n"
+        ),
+        "listening",
+    );
+    let (addr, small) = (gateway.addr(PortKind::Both), gateway.addr(PortKind::Play));
+    // Little room at the viewer too, so that three seconds without reading fill it.
+    let narrow = || options().flow_window(64).receive_buffer(64 * 1456);
+    let good: Vec<Viewer> = (0..5).map(|_| Viewer::connect(addr, PLAY, options())).collect();
+    let (dropping, skipping) = (
+        connect(addr, PLAY, narrow()).unwrap(),
+        connect(small, "#!::r=live/demo", narrow().too_late_drop(false)).unwrap(),
+    );
+    let log = gateway.process();
+    wait_until(DEADLINE, "seven viewers", || {
+        let lines = log.lines();
+        lines
+            .iter()
+            .filter(|line| line.contains("role=viewer") && line.contains("connected"))
+            .count()
+            == 7
+    });
+    let source = StampedTs::generate(51, 4 * 3_325, MEGABITS_5);
+    let publisher = Publisher::connect(
+        addr,
+        PUBLISH,
+        options(),
+        (source.bytes(), MEGABITS_5, Tail::NullPackets),
+    );
+    for viewer in &good {
+        viewer.wait_received(source.bytes().len(), DEADLINE);
+    }
+    for viewer in good {
+        let received = viewer.finish();
+        let part = contiguous_part(&source.bytes(), &received.bytes);
+        assert_eq!(part, 0..source.bytes().len());
+    }
+    assert!(publisher.feeder().is_through());
+    // Now the two read, what they had and what comes now, each message still what was sent.
+    for socket in [dropping, skipping] {
+        let viewer = Viewer::start(socket);
+        let had = viewer.len();
+        wait_until(DEADLINE, "a stalled viewer to go on or to be gone", || {
+            viewer.len() >= had + 300_000 || !viewer.is_connected()
+        });
+        let received = viewer.finish();
+        assert!(received.sizes.iter().all(|size| *size == 7 * 188));
+        let mut verifier = Verifier::new(&source);
+        let nulls = srt_e2e::pace::null_packets(1);
+        for packet in received.bytes.chunks(188).filter(|packet| *packet != nulls) {
+            verifier.feed(packet);
+        }
+        let report = verifier.finish();
+        assert_eq!(
+            (report.corrupt, report.duplicates, report.reordered),
+            (0, 0, 0),
+            "{report:?}"
+        );
+        assert!(
+            report.packets < source.packets(),
+            "nothing was too late: {report:?}"
+        );
+    }
+    // Dropped by libsrt on one port, skipped by us on the other: the line of each says so.
+    let closed = |lines: &[String]| -> Vec<String> {
+        let viewers = lines.iter().filter(|line| line.contains("role=viewer"));
+        viewers.filter(|line| line.contains("closed")).cloned().collect()
+    };
+    wait_until(DEADLINE, "seven viewers closed", || {
+        closed(&log.lines()).len() == 7
+    });
+    let lines = closed(&log.lines());
+    let of = |what| lines.iter().filter(|line| counted(line, what) > 0).count();
+    assert_eq!((of("dropped"), of("skipped")), (1, 1), "{}", log.tail());
+    drop(publisher);
+}
+
+#[test]
+fn viewer_before_the_publisher_gets_the_first_byte() {
+    let gateway = TestGateway::start(ANY_STREAM);
+    let addr = gateway.addr(PortKind::Both);
+    let viewer = Viewer::connect(addr, PLAY, options());
+    gateway.wait_viewers(DEMO, 1, DEADLINE);
+    assert!(gateway.stream(DEMO).is_some_and(|stream| !stream.has_source));
+    let source = StampedTs::generate(52, 1_000, MEGABITS_5);
+    let publisher = Publisher::connect(
+        addr,
+        PUBLISH,
+        options(),
+        (source.bytes(), MEGABITS_5, Tail::Close),
+    );
+    viewer.wait_received(source.bytes().len(), DEADLINE);
+    assert_all(&viewer.finish(), &source);
+    drop(publisher);
+}
+
+#[test]
+fn loss_and_delay_on_both_legs_lose_nothing() {
+    let latency = Duration::from_millis(400);
+    let gateway = TestGateway::start(ANY_STREAM);
+    let path = |seed| {
+        Impairment::builder()
+            .loss(0.02)
+            .delay(Duration::from_millis(30))
+            .seed(seed)
+            .start(gateway.addr(PortKind::Both))
+    };
+    let (ingest, egress) = (path(1), path(2));
+    let viewers = [0; 2].map(|_| Viewer::connect(egress.addr(), PLAY, options().latency(latency)));
+    gateway.wait_viewers(DEMO, 2, DEADLINE);
+    let source = StampedTs::generate(53, 9_975, MEGABITS_5);
+    let publisher = Publisher::connect(
+        ingest.addr(),
+        PUBLISH,
+        options().latency(latency),
+        (source.bytes(), MEGABITS_5, Tail::Close),
+    );
+    for viewer in viewers {
+        viewer.wait_received(source.bytes().len(), DEADLINE);
+        assert_all(&viewer.finish(), &source);
+    }
+    drop(publisher);
+    let lost = [
+        ingest.counters(Way::ToServer).lost,
+        egress.counters(Way::ToClient).lost,
+    ];
+    assert!(lost.iter().all(|lost| *lost > 10), "{lost:?}");
+}
+
+#[test]
+fn new_viewer_starts_at_tables_and_a_keyframe() {
+    let gateway = TestGateway::start(ANY_STREAM);
+    let addr = gateway.addr(PortKind::Both);
+    let source = StampedTs::generate(54, 20_000, MEGABITS_5);
+    let publisher = Publisher::connect(
+        addr,
+        PUBLISH,
+        options(),
+        (source.bytes(), MEGABITS_5, Tail::Close),
+    );
+    let group = u64::try_from(StampedTs::group() * 188).unwrap();
+    for round in 1..4 {
+        // From the middle of a group of pictures, whichever it is.
+        gateway.wait_stream(DEMO, DEADLINE, "half a group", |stream| {
+            stream.bytes > round * 2 * group && (group / 4..group).contains(&(stream.bytes % group))
+        });
+        let viewer = Viewer::connect(addr, PLAY, options());
+        viewer.wait_received(3 * 1316, DEADLINE);
+        let received = viewer.finish();
+        let first = received.message(0).unwrap();
+        let table = first
+            .chunks(188)
+            .position(|packet| packet[1] & 0x1F == 0 && packet[2] == 0)
+            .unwrap_or_else(|| panic!("no PAT in the first message: {first:02x?}"));
+        let packets: Vec<&[u8]> = received.bytes.chunks(188).skip(table).collect();
+        let keyframe = source
+            .place_of(packets[2])
+            .expect("PAT and PMT come before a picture");
+        assert_eq!(keyframe % StampedTs::group(), 2);
+        assert_eq!(packets[0], source.packet(keyframe - 2).unwrap());
+        drop(contiguous_part(&source.bytes(), &received.bytes));
+    }
+    drop(publisher);
+}
+
+/// Messages sent as they are, and what a viewer got.
+fn relay_messages(messages: &[Vec<u8>]) -> Received {
+    let gateway = TestGateway::start(ANY_STREAM);
+    let addr = gateway.addr(PortKind::Both);
+    let viewer = Viewer::connect(addr, PLAY, options());
+    gateway.wait_viewers(DEMO, 1, DEADLINE);
+    let publisher = connect(addr, PUBLISH, options()).unwrap();
+    for message in messages {
+        publisher.send(message).unwrap();
+    }
+    viewer.wait_received(messages.iter().map(Vec::len).sum(), DEADLINE);
+    viewer.finish()
+}
+
+/// `size` bytes that are no MPEG-TS.
+fn noise(seed: u64, size: usize) -> Vec<u8> {
+    let mut rng = Rng::new(seed);
+    std::iter::repeat_with(|| rng.next_u64().to_le_bytes())
+        .flatten()
+        .filter(|byte| *byte != 0x47)
+        .take(size)
+        .collect()
+}
+
+#[test]
+fn odd_messages_keep_their_boundaries() {
+    let sizes = [1, 188, 1456, 7, 1316, 376, 1, 1, 1455, 187, 189, 1000];
+    let messages: Vec<Vec<u8>> = (0..).zip(sizes).map(|(seed, size)| noise(seed, size)).collect();
+    let received = relay_messages(&messages);
+    assert_eq!(received.sizes, sizes);
+    assert_eq!(received.bytes, messages.concat());
+}
+
+#[test]
+fn payload_that_is_no_ts_is_relayed_as_it_is() {
+    let messages: Vec<Vec<u8>> = (0..300).map(|seed| noise(seed, 1316)).collect();
+    let received = relay_messages(&messages);
+    assert_eq!(received.bytes, messages.concat());
+}
+
+#[test]
+fn two_streams_at_once_do_not_mix() {
+    let gateway = TestGateway::start(ANY_STREAM);
+    let addr = gateway.addr(PortKind::Both);
+    let streams = ["one", "two"].map(|name| {
+        let viewers = [0; 2].map(|_| Viewer::connect(addr, &format!("#!::r={name},m=request"), options()));
+        gateway.wait_viewers(name, 2, DEADLINE);
+        (name, viewers)
+    });
+    let running = (60..).zip(streams).map(|(seed, (name, viewers))| {
+        let source = StampedTs::generate(seed, 4_000, MEGABITS_5);
+        let publisher = Publisher::connect(
+            addr,
+            &format!("#!::r={name},m=publish"),
+            options(),
+            (source.bytes(), MEGABITS_5, Tail::Close),
+        );
+        (source, publisher, viewers)
+    });
+    for (source, _publisher, viewers) in running.collect::<Vec<_>>() {
+        for viewer in viewers {
+            viewer.wait_received(source.bytes().len(), DEADLINE);
+            assert_all(&viewer.finish(), &source);
+        }
+    }
+}

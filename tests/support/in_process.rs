@@ -1,0 +1,115 @@
+//! The gateway inside the test's own process: starts in milliseconds and tells what it has.
+//!
+//! What a process does beside it (flags, signals, log lines, exit codes) is [`GatewayProcess`](crate::gateway)'s.
+
+use crate::wait::wait_until;
+use srt_gateway::config::{Config, PortKind};
+use srt_gateway::{Gateway, Listening, Scope, StreamStatus};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A running gateway. Dropping it ends it in order.
+#[derive(Debug)]
+pub struct TestGateway {
+    gateway: Gateway,
+}
+
+impl TestGateway {
+    /// Starts the gateway with the configuration `toml`. Ports may be `"127.0.0.1:0"`.
+    ///
+    /// # Panics
+    /// When the configuration is wrong or the gateway does not start.
+    #[must_use]
+    #[track_caller]
+    pub fn start(toml: &str) -> Self {
+        let config = Config::parse(toml).unwrap_or_else(|errors| panic!("{errors}"));
+        let gateway = Gateway::start(&config).unwrap_or_else(|error| panic!("{error}"));
+        Self { gateway }
+    }
+
+    /// The ports that it listens on.
+    #[must_use]
+    pub fn listening(&self) -> &[Listening] {
+        self.gateway.listening()
+    }
+
+    /// Where it listens on a port for all streams.
+    ///
+    /// # Panics
+    /// When it has no such port.
+    #[must_use]
+    #[track_caller]
+    pub fn addr(&self, kind: PortKind) -> SocketAddr {
+        self.addr_where(kind, |scope| *scope == Scope::Global)
+    }
+
+    /// Where it listens on a port of the stream `name`.
+    ///
+    /// # Panics
+    /// When it has no such port.
+    #[must_use]
+    #[track_caller]
+    pub fn addr_of(&self, kind: PortKind, name: &str) -> SocketAddr {
+        self.addr_where(
+            kind,
+            |scope| matches!(scope, Scope::Stream(stream) if stream.as_str() == name),
+        )
+    }
+
+    #[track_caller]
+    fn addr_where(&self, kind: PortKind, is_wanted: impl Fn(&Scope) -> bool) -> SocketAddr {
+        let port = self
+            .listening()
+            .iter()
+            .find(|port| port.kind == kind && is_wanted(&port.scope));
+        port.unwrap_or_else(|| panic!("no such {} port among {:?}", kind.key(), self.listening()))
+            .addr
+    }
+
+    /// The streams that there are.
+    #[must_use]
+    pub fn streams(&self) -> Vec<StreamStatus> {
+        self.gateway.streams()
+    }
+
+    /// The stream `name`, if it is there.
+    #[must_use]
+    pub fn stream(&self, name: &str) -> Option<StreamStatus> {
+        self.streams()
+            .into_iter()
+            .find(|stream| stream.name.as_str() == name)
+    }
+
+    /// Waits until the stream `name` is as `wanted` says.
+    ///
+    /// # Panics
+    /// When it is not within `deadline`.
+    #[track_caller]
+    pub fn wait_stream(
+        &self,
+        name: &str,
+        deadline: Duration,
+        what: &str,
+        wanted: impl Fn(&StreamStatus) -> bool,
+    ) {
+        wait_until(deadline, &format!("{what} of {name}"), || {
+            self.stream(name).is_some_and(|stream| wanted(&stream))
+        });
+    }
+
+    /// Waits until the stream `name` has that many viewers.
+    ///
+    /// # Panics
+    /// When it has not within `deadline`.
+    #[track_caller]
+    pub fn wait_viewers(&self, name: &str, viewers: u32, deadline: Duration) {
+        self.wait_stream(name, deadline, &format!("{viewers} viewers"), |stream| {
+            stream.viewers == viewers
+        });
+    }
+
+    /// Ends it in order.
+    pub fn shut_down(self) {
+        self.gateway.shut_down();
+    }
+}
