@@ -414,6 +414,7 @@ impl Control {
             stream: Arc::clone(&stream),
             data_timeout,
             counters: Arc::clone(&counters),
+            wire: crate::telemetry::Totals::default(),
         };
         self.pool.send(worker, Message::Start(Box::new(seat), task));
         if let Some(state) = self.endpoints.all.get_mut(&id) {
