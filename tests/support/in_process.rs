@@ -29,7 +29,7 @@ impl TestGateway {
 
     /// The ports that it listens on.
     #[must_use]
-    pub fn listening(&self) -> &[Listening] {
+    pub fn listening(&self) -> Vec<Listening> {
         self.gateway.listening()
     }
 
@@ -60,7 +60,7 @@ impl TestGateway {
     fn addr_where(&self, kind: PortKind, is_wanted: impl Fn(&Scope) -> bool) -> SocketAddr {
         let port = self
             .listening()
-            .iter()
+            .into_iter()
             .find(|port| port.kind == kind && is_wanted(&port.scope));
         port.unwrap_or_else(|| panic!("no such {} port among {:?}", kind.key(), self.listening()))
             .addr

@@ -149,7 +149,7 @@ mod tests {
     fn the_preferred_input_is_kept_while_it_has_data() {
         let mut bench = Bench::new(3);
         bench.run(Duration::from_secs(60), &[0, 1, 2]);
-        assert_eq!(bench.changes, []);
+        assert!(bench.changes.is_empty());
     }
 
     #[test]
