@@ -3,8 +3,10 @@
 //! last error), `trampoline`, `epoll`, `group`, `stats` and `log`.
 
 use std::{
+    any::Any,
     ffi::{c_int, c_void},
     net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
     thread,
 };
 
@@ -147,6 +149,13 @@ pub(crate) fn set_socket_flag_bytes(id: SRTSOCKET, option: SRT_SOCKOPT, value: &
         libsrt_sys::srt_setsockflag(id, option, value.as_ptr().cast::<c_void>(), c_len(value.len()))
     };
     check("srt_setsockflag", ret).map(drop)
+}
+
+/// Drops what a panic carried. Its destructor is foreign code and may panic again, which must not get into C.
+pub(crate) fn discard(payload: Box<dyn Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(again);
+    }
 }
 
 /// A length as C takes it. All buffers of this crate are far below 2 GiB.

@@ -24,7 +24,9 @@ use std::{
 
 use libsrt_sys::SRT_ERRNO;
 
-use crate::{AsSrtSocket, Epoll, Error, Event, Events, Interest, Registry, Result, SocketId, Trigger, Waker};
+use crate::{
+    AsSrtSocket, Epoll, Error, Event, Events, Interest, Registry, Result, SocketId, Trigger, Waker, ffi,
+};
 
 /// Events taken from libsrt at a time; more sockets than that only take more rounds, since edges do not repeat.
 const EVENTS: usize = 256;
@@ -171,7 +173,9 @@ impl Shared {
 fn wake_all(wakers: &mut Vec<TaskWaker>) {
     for waker in wakers.drain(..) {
         // A waker is foreign code: one that panics must not take the wake-ups of all other tasks with it.
-        drop(catch_unwind(AssertUnwindSafe(|| waker.wake())));
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+            ffi::discard(payload);
+        }
     }
 }
 

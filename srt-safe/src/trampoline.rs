@@ -155,8 +155,7 @@ unsafe extern "C" fn on_handshake(
         })
     }));
     outcome.unwrap_or_else(|payload| {
-        // The payload's own destructor may panic again.
-        std::mem::forget(payload);
+        ffi::discard(payload);
         reject(socket, RejectCode::INTERNAL)
     })
 }
@@ -184,7 +183,7 @@ impl Hook {
             }
             Ok(Verdict::Defer) => self.refuse(socket, RejectCode::UNAVAILABLE),
             Err(payload) => {
-                std::mem::forget(payload);
+                ffi::discard(payload);
                 count(&self.counters.panics);
                 self.refuse(socket, RejectCode::INTERNAL)
             }

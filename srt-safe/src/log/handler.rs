@@ -5,6 +5,8 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
+use crate::ffi;
+
 use super::{Area, LogLevel, LogLine, SHARED};
 
 /// Makes [`handle`] the handler, for lines of `level` and graver.
@@ -74,9 +76,9 @@ pub(super) unsafe extern "C" fn handle(
             &message.to_string_lossy(),
         ));
     }));
-    // Nothing in there panics; if it did, dropping the payload might panic once more, and this must not unwind into C.
+    // Nothing in there panics; if it did, this must not unwind into C.
     if let Err(payload) = outcome {
-        std::mem::forget(payload);
+        ffi::discard(payload);
     }
 }
 
