@@ -149,9 +149,9 @@ impl Event {
     /// Whether the connection broke, or did not come about. What was received before can still be read. The event carries
     /// no cause: the next call on the socket does.
     ///
-    /// Remove the socket then, or close it. libsrt puts a broken socket away by itself, about a second after it broke: a
-    /// waiter that was busy for as long may not see the event. And without the edit `epoll-asked` libsrt repeats events of a
-    /// broken socket even to [`Trigger::Edge`] until it is removed.
+    /// Remove the socket then, or close it. libsrt without our edits puts a broken socket away by itself, about a second after
+    /// it broke, so that a waiter that was busy for as long may not see the event; and it repeats events of a broken socket
+    /// even to [`Trigger::Edge`] until it is removed.
     #[must_use]
     pub const fn is_error(&self) -> bool {
         self.has(ERR)
@@ -370,7 +370,7 @@ impl Registry {
     /// [`WouldBlock`](crate::ErrorKind::WouldBlock).
     ///
     /// # Errors
-    /// [`InvalidState`](crate::ErrorKind::InvalidState): the socket is closed, perhaps by libsrt since its connection broke.
+    /// [`InvalidState`](crate::ErrorKind::InvalidState): the socket is closed.
     pub fn add(&self, socket: &impl AsSrtSocket, interest: Interest, trigger: Trigger) -> Result<()> {
         self.0
             .watch("srt_epoll_add_usock", socket.socket_id(), interest, trigger)
@@ -380,7 +380,7 @@ impl Registry {
     /// re-arms [`Trigger::Edge`]. A socket that is not there is added.
     ///
     /// # Errors
-    /// [`InvalidState`](crate::ErrorKind::InvalidState): the socket is closed, perhaps by libsrt since its connection broke.
+    /// [`InvalidState`](crate::ErrorKind::InvalidState): the socket is closed.
     pub fn modify(&self, socket: &impl AsSrtSocket, interest: Interest, trigger: Trigger) -> Result<()> {
         self.0
             .watch("srt_epoll_update_usock", socket.socket_id(), interest, trigger)

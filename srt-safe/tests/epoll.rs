@@ -285,24 +285,16 @@ fn a_lost_connection_is_an_error_once_on_edge_and_nothing_that_was_not_asked_for
 }
 
 #[test]
-fn a_lost_connection_stays_lost_when_libsrt_has_put_the_socket_away() {
-    let (caller, accepted) = pair();
-    caller.close().unwrap();
-    wait_until("closed by libsrt", || {
-        matches!(accepted.state(), SocketState::Closed | SocketState::NonExistent)
-    });
-    for error in [
-        accepted.recv(&mut [0; 1500]).unwrap_err(),
-        accepted.send(b"late").unwrap_err(),
-    ] {
-        assert_eq!(error.kind(), ErrorKind::ConnectionLost, "{error}");
-    }
+fn a_socket_that_was_shut_down_is_refused() {
+    let (_caller, accepted) = pair();
+    accepted.shutdown().unwrap();
     let watch = Watch::new();
     let refused = watch
         .epoll
         .registry()
         .add(&accepted, Interest::READABLE, Trigger::Level);
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidState);
+    watch.epoll.registry().remove(&accepted).unwrap();
 }
 
 #[test]
@@ -318,7 +310,7 @@ fn errors_come_whatever_the_interest() {
 
 #[test]
 fn a_socket_that_broke_before_it_was_added_is_reported() {
-    // libsrt closes a broken socket when it likes: it may be quicker than this test, but not each time.
+    // Without the edit `keep-broken` libsrt closes a broken socket when it likes: it may be quicker, but not each time.
     for _ in 0..100 {
         let (caller, accepted) = pair();
         caller.close().unwrap();
