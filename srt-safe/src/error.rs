@@ -89,6 +89,17 @@ impl Error {
         }
     }
 
+    /// An error that libsrt tells of in another way than through its thread-local: a callback, or a field of a struct.
+    pub(crate) const fn from_code(code: i32, operation: &'static str) -> Self {
+        Self {
+            code: ErrorCode(code),
+            os_errno: 0,
+            operation,
+            detail: None,
+            reject: None,
+        }
+    }
+
     pub(crate) const fn invalid_input(operation: &'static str, detail: &'static str) -> Self {
         Self::new(SRT_ERRNO::SRT_EINVPARAM, operation, detail)
     }

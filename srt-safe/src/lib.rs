@@ -59,6 +59,7 @@ mod epoll;
 mod error;
 mod ffi;
 mod file;
+mod group;
 mod handshake;
 mod init;
 mod listener;
@@ -80,6 +81,9 @@ pub use async_socket::{AsyncSrtListener, AsyncSrtSocket};
 pub use connect::{Connecting, Progress, SrtSocketBuilder};
 pub use epoll::{Epoll, Event, Events, EventsIter, Interest, Registry, Trigger, Waker};
 pub use error::{Error, ErrorCode, ErrorKind, Result};
+pub use group::{
+    GroupLink, GroupType, LinkFailure, Member, MemberState, MemberTable, NotAGroup, SrtGroup, SrtGroupBuilder,
+};
 pub use handshake::CallerHandshake;
 pub use listener::{Incoming, SrtListener, SrtListenerBuilder};
 pub use options::{

@@ -305,7 +305,7 @@ impl SrtSocket {
 }
 
 /// libsrt takes an empty message for success and sends nothing: in live mode the peer would wait for it in vain.
-fn not_empty(operation: &'static str, data: &[u8]) -> Result<()> {
+pub(crate) fn not_empty(operation: &'static str, data: &[u8]) -> Result<()> {
     if data.is_empty() {
         Err(Error::new(
             SRT_ERRNO::SRT_EINVPARAM,

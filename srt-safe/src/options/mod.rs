@@ -199,6 +199,12 @@ impl Options {
         }
     }
 
+    /// Each option that is set, in the form in which libsrt reads it.
+    pub(crate) fn for_each_encoded(&self, mut f: impl FnMut(SRT_SOCKOPT, &[u8]) -> Result<()>) -> Result<()> {
+        self.entries()
+            .try_for_each(|(info, raw)| info.encode(raw, |bytes| f(info.number, bytes)))
+    }
+
     /// Checks each value, and those that depend on each other.
     ///
     /// # Errors

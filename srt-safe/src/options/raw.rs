@@ -179,32 +179,44 @@ impl OptionInfo {
 
     /// Sets the option on a socket, a listener or a group.
     pub(crate) fn write(&'static self, id: SRTSOCKET, raw: &Raw) -> Result<()> {
+        self.encode(raw, |bytes| {
+            ffi::set_socket_flag_bytes(id, self.number, bytes).map_err(|error| self.explain(error))
+        })
+    }
+
+    /// Checks a value and hands `f` the bytes that libsrt reads, aligned for whichever type they are.
+    pub(crate) fn encode(&'static self, raw: &Raw, f: impl FnOnce(&[u8]) -> Result<()>) -> Result<()> {
+        #[repr(C, align(8))]
+        struct Aligned([u8; 8]);
         self.check(raw)
             .map_err(|error| Error::invalid_input(self.operation, error.detail()))?;
-        let option = self.number;
-        match raw {
+        let mut number = Aligned([0; 8]);
+        let bytes = match raw {
             Raw::Int(value) => match self.kind {
-                Kind::Flag => ffi::set_socket_flag(id, option, &u8::from(*value != 0)),
-                Kind::Wide { .. } => ffi::set_socket_flag(id, option, value),
+                Kind::Flag => {
+                    number.0[0] = u8::from(*value != 0);
+                    &number.0[..1]
+                }
+                Kind::Wide { .. } => {
+                    number.0 = value.to_ne_bytes();
+                    &number.0[..]
+                }
+                // `struct linger`: whether, and for how many seconds.
                 Kind::Linger => {
                     let seconds = self.int(*value)?;
-                    ffi::set_socket_flag(
-                        id,
-                        option,
-                        &Linger {
-                            on: c_int::from(seconds > 0),
-                            seconds,
-                        },
-                    )
+                    number.0[..4].copy_from_slice(&c_int::from(seconds > 0).to_ne_bytes());
+                    number.0[4..].copy_from_slice(&seconds.to_ne_bytes());
+                    &number.0[..]
                 }
-                _ => ffi::set_socket_flag(id, option, &self.int(*value)?),
+                _ => {
+                    number.0[..4].copy_from_slice(&self.int(*value)?.to_ne_bytes());
+                    &number.0[..4]
+                }
             },
-            Raw::Bytes(bytes) => ffi::set_socket_flag_bytes(id, option, bytes),
-            Raw::Secret(secret) => {
-                ffi::set_socket_flag_bytes(id, option, secret.as_ref().map_or(&[], Passphrase::expose))
-            }
-        }
-        .map_err(|error| self.explain(error))
+            Raw::Bytes(bytes) => bytes,
+            Raw::Secret(secret) => secret.as_ref().map_or(&[][..], Passphrase::expose),
+        };
+        f(bytes).map_err(|error| error.with_operation(self.operation))
     }
 
     /// Reads the option from a socket, a listener or a group.

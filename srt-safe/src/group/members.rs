@@ -1,0 +1,151 @@
+//! The links of a group as libsrt tells them: `SRT_SOCKGROUPDATA`, alone or with each message.
+
+use std::{fmt, net::SocketAddr};
+
+use libsrt_sys::{SRT_MEMBERSTATUS, SRT_MSGCTRL, SRT_SOCKGROUPDATA, SRTSOCKET};
+
+use crate::{Error, Result, SocketId, SocketState, ffi};
+
+/// What a link does for its group (`SRT_MEMBERSTATUS`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum MemberState {
+    /// Not connected yet.
+    Pending,
+    /// Connected, not in use: the backup.
+    Idle,
+    /// In use.
+    Running,
+    /// Lost; libsrt takes it out of the group soon.
+    Broken,
+}
+
+impl MemberState {
+    const fn from_raw(raw: SRT_MEMBERSTATUS) -> Self {
+        match raw {
+            SRT_MEMBERSTATUS::SRT_GST_PENDING => Self::Pending,
+            SRT_MEMBERSTATUS::SRT_GST_IDLE => Self::Idle,
+            SRT_MEMBERSTATUS::SRT_GST_RUNNING => Self::Running,
+            _ => Self::Broken,
+        }
+    }
+}
+
+impl fmt::Display for MemberState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pending => "pending",
+            Self::Idle => "idle",
+            Self::Running => "running",
+            Self::Broken => "broken",
+        })
+    }
+}
+
+/// A link of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Member {
+    /// The link's own socket. It belongs to the group: read its statistics, but leave closing it to the group.
+    pub id: SocketId,
+    /// The peer's address.
+    pub peer: Option<SocketAddr>,
+    /// What it does for the group.
+    pub state: MemberState,
+    /// Where its socket is in its life.
+    pub socket_state: SocketState,
+    /// How much a backup group prefers it.
+    pub weight: u16,
+    /// The application's number for it ([`GroupLink::token`](super::GroupLink::token)), or libsrt's.
+    pub token: i32,
+}
+
+impl Member {
+    fn from_raw(raw: &SRT_SOCKGROUPDATA) -> Self {
+        // SAFETY: the storage holds a whole sockaddr of any family, zeroed or written by libsrt.
+        let peer = unsafe { ffi::sockaddr_of((&raw const raw.peeraddr).cast()) };
+        Self {
+            id: SocketId(raw.id),
+            peer,
+            state: MemberState::from_raw(raw.memberstate),
+            socket_state: SocketState::from_raw(raw.sockstate),
+            weight: raw.weight,
+            token: raw.token,
+        }
+    }
+}
+
+/// Room for the links of a group, to be filled with each message sent or received, without an allocation.
+pub struct MemberTable {
+    raw: Box<[SRT_SOCKGROUPDATA]>,
+    filled: usize,
+    needed: usize,
+}
+
+impl MemberTable {
+    /// Room for `members` links.
+    #[must_use]
+    pub fn with_capacity(members: usize) -> Self {
+        // SAFETY: plain data of C: integers, enums over integers, and a sockaddr_storage; zero is valid for each.
+        let zeroed = || -> SRT_SOCKGROUPDATA { unsafe { std::mem::zeroed() } };
+        Self {
+            raw: (0..members).map(|_| zeroed()).collect(),
+            filled: 0,
+            needed: 0,
+        }
+    }
+
+    /// How many fit.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        self.raw.len()
+    }
+
+    /// How many links the group had at the last call: more than [`capacity`](Self::capacity) means that the table is empty.
+    #[must_use]
+    pub const fn needed(&self) -> usize {
+        self.needed
+    }
+
+    /// The links as of the last call.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Member> + '_ {
+        self.raw[..self.filled].iter().map(Member::from_raw)
+    }
+
+    /// Asks for all links; returns how many there are, which is more than the capacity when they do not fit.
+    pub(super) fn read(&mut self, group: SRTSOCKET) -> Result<usize> {
+        self.filled = 0;
+        let mut count = self.raw.len();
+        // SAFETY: the pointer and the count describe the table; libsrt writes no more than that many.
+        let ret = unsafe { libsrt_sys::srt_group_data(group, self.raw.as_mut_ptr(), &raw mut count) };
+        if ret == libsrt_sys::SRT_ERROR && count <= self.raw.len() {
+            return Err(Error::last("srt_group_data"));
+        }
+        self.set(count);
+        Ok(count)
+    }
+
+    /// Lends the table to a call with message control, which ends with [`take_back`](Self::take_back).
+    pub(super) fn lend(&mut self, ctrl: &mut SRT_MSGCTRL) {
+        self.set(0);
+        ctrl.grpdata = self.raw.as_mut_ptr();
+        ctrl.grpdata_size = self.raw.len();
+    }
+
+    /// To be called after success only: after an error libsrt may have left the count as it was. It leaves a null pointer, and
+    /// how many there are, when they do not fit.
+    pub(super) fn take_back(&mut self, ctrl: &SRT_MSGCTRL) {
+        self.set(ctrl.grpdata_size);
+    }
+
+    fn set(&mut self, count: usize) {
+        self.needed = count;
+        self.filled = if count <= self.raw.len() { count } else { 0 };
+    }
+}
+
+impl fmt::Debug for MemberTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}

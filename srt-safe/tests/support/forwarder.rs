@@ -1,0 +1,115 @@
+//! A UDP forwarder that can be cut: the wire of one link.
+//!
+//! One thread; it remembers the last caller and relays between it and the target. While cut it drops what comes, both ways.
+
+use std::{
+    io::ErrorKind,
+    net::{SocketAddr, UdpSocket},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+/// How long the thread sleeps in a receive at most, which bounds how long dropping takes.
+const TICK: Duration = Duration::from_millis(20);
+
+/// A running forwarder: ends on drop.
+#[derive(Debug)]
+pub(crate) struct Forwarder {
+    entry: SocketAddr,
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    cut: AtomicBool,
+    stop: AtomicBool,
+}
+
+impl Forwarder {
+    /// Relays from a port of its own to `target`, on 127.0.0.1.
+    pub(crate) fn to(target: SocketAddr) -> Self {
+        let bind = || UdpSocket::bind("127.0.0.1:0").expect("a UDP socket");
+        let (outer, inner) = (bind(), bind());
+        for socket in [&outer, &inner] {
+            socket.set_read_timeout(Some(TICK)).expect("a time-out");
+        }
+        inner.connect(target).expect("a target");
+        let entry = outer.local_addr().expect("bound");
+        let shared = Arc::<Shared>::default();
+        let caller = Arc::new(std::sync::Mutex::new(None));
+        let (there, back) = (Arc::clone(&shared), Arc::clone(&shared));
+        let (remember, recall) = (Arc::clone(&caller), caller);
+        let (outer_out, inner_out) = (
+            outer.try_clone().expect("clone"),
+            inner.try_clone().expect("clone"),
+        );
+        let threads = vec![
+            std::thread::spawn(move || {
+                relay(&there, &outer, |packet, from| {
+                    *remember.lock().expect("not poisoned") = Some(from);
+                    // A closed target answers with ICMP errors: as lost as any other packet.
+                    drop(inner_out.send(packet));
+                });
+            }),
+            std::thread::spawn(move || {
+                relay(&back, &inner, |packet, _| {
+                    let to = *recall.lock().expect("not poisoned");
+                    if let Some(to) = to {
+                        drop(outer_out.send_to(packet, to));
+                    }
+                });
+            }),
+        ];
+        Self {
+            entry,
+            shared,
+            threads,
+        }
+    }
+
+    /// Where callers connect to.
+    pub(crate) fn entry(&self) -> SocketAddr {
+        self.entry
+    }
+
+    /// Drops everything from now on.
+    pub(crate) fn cut(&self) {
+        self.shared.cut.store(true, Ordering::SeqCst);
+    }
+
+    /// Relays again.
+    pub(crate) fn mend(&self) {
+        self.shared.cut.store(false, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Forwarder {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::SeqCst);
+        for thread in self.threads.drain(..) {
+            // A panic there has been printed already, and this may run during one.
+            drop(thread.join());
+        }
+    }
+}
+
+fn relay(shared: &Shared, from: &UdpSocket, mut pass: impl FnMut(&[u8], SocketAddr)) {
+    let mut packet = [0; 2048];
+    while !shared.stop.load(Ordering::SeqCst) {
+        match from.recv_from(&mut packet) {
+            Ok(_) if shared.cut.load(Ordering::SeqCst) => {}
+            Ok((len, peer)) => pass(&packet[..len], peer),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::ConnectionRefused
+                ) => {}
+            Err(error) => panic!("the forwarder's socket fails: {error}"),
+        }
+    }
+}
