@@ -1,0 +1,89 @@
+//! What only libsrt's log tells: why encryption ended a handshake, and whose. The texts are those of the linked library.
+
+use std::{
+    sync::{Arc, Mutex, mpsc},
+    time::Duration,
+};
+
+use srt_safe::{
+    AccessRequest, Admission, CryptoMode, Options, Passphrase, RejectReason, SocketId, SrtListener,
+    SrtSocket,
+    log::{self, EncryptionFault, LogLevel},
+};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn passphrase(text: &str) -> Passphrase {
+    Passphrase::new(text).expect("long enough")
+}
+
+/// An installed library may lack AES-GCM, and the choice.
+fn with_mode(options: Options, mode: CryptoMode) -> Options {
+    if cfg!(feature = "system") {
+        options
+    } else {
+        options.crypto_mode(mode)
+    }
+}
+
+fn here() -> Options {
+    with_mode(
+        Options::new().passphrase(passphrase("the right one")),
+        CryptoMode::Ctr,
+    )
+}
+
+#[test]
+fn faults_of_encryption_name_the_socket_that_access_control_saw() {
+    let (told, faults) = mpsc::channel();
+    let watch = log::subscribe(LogLevel::Error, move |line| {
+        if let Some(fault) = line.encryption_fault() {
+            told.send(fault).expect("the test listens");
+        }
+    })
+    .expect("subscribes");
+
+    let seen = Arc::new(Mutex::new(None::<SocketId>));
+    let note = Arc::clone(&seen);
+    let listener = SrtListener::builder()
+        .access_control(move |request: &AccessRequest<'_>| {
+            *note.lock().expect("not poisoned") = Some(request.socket_id());
+            Admission::new().options(here())
+        })
+        .bind("127.0.0.1:0")
+        .expect("a listener");
+
+    let mut cases = vec![
+        (
+            Options::new().passphrase(passphrase("the wrong one")),
+            EncryptionFault::Passphrase,
+            RejectReason::BAD_SECRET,
+        ),
+        (Options::new(), EncryptionFault::Missing, RejectReason::UNSECURE),
+    ];
+    if cfg!(not(feature = "system")) {
+        let other_mode = with_mode(here(), CryptoMode::Gcm);
+        cases.push((other_mode, EncryptionFault::CryptoMode, RejectReason::CRYPTO));
+    }
+    for (options, expected, reason) in cases {
+        let error = SrtSocket::builder()
+            .options(options)
+            .connect(listener.local_addr().expect("bound"))
+            .expect_err("refused");
+        assert_eq!(error.reject_reason(), Some(reason), "{error}");
+        let socket = seen.lock().expect("not poisoned").expect("asked");
+        let told = loop {
+            // The caller, in the same process, complains of its own socket as well.
+            let fault = faults
+                .recv_timeout(PATIENCE)
+                .unwrap_or_else(|_| panic!("the log says nothing of {expected:?}"));
+            if fault.0 == socket {
+                break fault.1;
+            }
+        };
+        assert_eq!(told, expected);
+    }
+    assert!(log::flush(PATIENCE));
+    assert_eq!(log::dropped_lines(), 0);
+    drop(watch);
+}
