@@ -1,0 +1,56 @@
+//! Waits for one caller and writes what it sends to standard output.
+//!
+//! ```text
+//! cargo run --example recv -- 127.0.0.1:9000 > received.ts
+//! ```
+
+use std::{
+    env,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use srt_safe::{ErrorKind, SrtListener};
+
+fn main() -> ExitCode {
+    let Some(addr) = env::args().nth(1).filter(|_| env::args().len() == 2) else {
+        eprintln!("usage: recv <address:port> > stream.ts");
+        return ExitCode::from(2);
+    };
+    match receive(&addr) {
+        Ok(bytes) => {
+            eprintln!("received {bytes} bytes");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("recv: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn receive(addr: &str) -> Result<u64, Box<dyn std::error::Error>> {
+    let listener = SrtListener::bind(addr)?;
+    eprintln!("listening on {}", listener.local_addr()?);
+    let (socket, peer) = listener.accept()?;
+    eprintln!("{peer} connected");
+    // Nobody else is wanted: further callers are refused from now on.
+    listener.close()?;
+
+    let mut output = io::stdout().lock();
+    let mut message = [0; 1456];
+    let mut total = 0;
+    loop {
+        match socket.recv(&mut message) {
+            Ok(len) => {
+                output.write_all(&message[..len])?;
+                total += len as u64;
+            }
+            // In live mode this is also how a peer that closes in good order looks.
+            Err(error) if error.kind() == ErrorKind::ConnectionLost => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    output.flush()?;
+    Ok(total)
+}
