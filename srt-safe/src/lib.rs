@@ -1,55 +1,161 @@
-//! Safe API of [libsrt](https://github.com/Haivision/srt), the library of the SRT protocol (Secure Reliable Transport): media
-//! over UDP with retransmission, timing and encryption.
+#![doc = include_str!("../README.md")]
+//!
+//! # A tour
+//!
+//! | to | see |
+//! |---|---|
+//! | call, or meet halfway | [`SrtSocket::builder`], [`Connecting`] |
+//! | take callers in | [`SrtListener::builder`], [`AccessControl`] |
+//! | set options | [`Options`], [`opt`], [`SrtSocket::set_option`] |
+//! | know what a caller wants | [`StreamId`], [`Fields`] |
+//! | send and receive | [`SrtSocket::send`], [`SrtSocket::recv_message`]; [`Read`](std::io::Read) and [`Write`](std::io::Write) for streams |
+//! | serve many sockets on one thread | [`Epoll`], [`Registry`] |
+//! | measure | [`SrtSocket::stats`], [`Stats`] |
+//! | bond links | [`SrtGroup`] |
+//! | see libsrt's log | [`log`] |
+//!
+//! ## A caller
+//!
+//! Everything that can be set is set before connecting, in [`Options`]: plain data, to be reused. What cannot change any
+//! more does not compile afterwards.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use srt_safe::{ErrorKind, Mode, Options, Passphrase, SrtSocket, StreamId};
+//!
+//! let caller = SrtSocket::builder()
+//!     .options(
+//!         Options::new()
+//!             .latency(Duration::from_millis(200))
+//!             .passphrase(Passphrase::new("correct horse battery")?),
+//!     )
+//!     .stream_id(StreamId::builder().resource("live/news").mode(Mode::Publish).build()?)
+//!     .connect_timeout(Duration::from_secs(3))
+//!     .connect("srt.example.org:9000");
+//! match caller {
+//!     Ok(socket) => drop(socket.send(b"one packet of up to 1316 bytes")?),
+//!     Err(error) if error.kind() == ErrorKind::ConnectionRejected => {
+//!         // "srt_connect: Connection setup failure: connection rejected: already in use (1409)"
+//!         eprintln!("{error}");
+//!     }
+//!     Err(error) => return Err(error.into()),
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! ## A listener with access control
+//!
+//! The decision falls inside the handshake, with the streamid at hand. An [`Admission`] can carry options for this one
+//! connection: so each stream of a port can have its own passphrase.
 //!
 //! ```
-//! use std::time::Duration;
-//! use srt_safe::{AccessRequest, Admission, Options, Passphrase, RejectCode, SrtListener, SrtSocket, StreamId};
+//! use srt_safe::{AccessRequest, Admission, Passphrase, RejectCode, SrtListener, SrtSocket, StreamId};
 //!
-//! let secret = Passphrase::new("correct horse battery")?;
 //! let listener = SrtListener::builder()
-//!     .access_control({
-//!         let secret = secret.clone();
-//!         move |request: &AccessRequest<'_>| match request.stream_id_bytes() {
-//!             b"live/one" => Ok(Admission::new().passphrase(secret.clone())),
+//!     .access_control(|request: &AccessRequest<'_>| {
+//!         let id = request.stream_id().map_err(|_| RejectCode::BAD_REQUEST)?;
+//!         let fields = id.fields().map_err(|_| RejectCode::BAD_REQUEST)?;
+//!         match fields.resource() {
+//!             Some("open") => Ok(Admission::new()),
+//!             Some("closed") => Passphrase::new("correct horse battery")
+//!                 .map(|passphrase| Admission::new().passphrase(passphrase))
+//!                 .map_err(|_| RejectCode::INTERNAL),
 //!             _ => Err(RejectCode::NOT_FOUND),
 //!         }
 //!     })
 //!     .bind("127.0.0.1:0")?;
 //!
-//! let caller = SrtSocket::builder()
-//!     .options(Options::new().latency(Duration::from_millis(80)).passphrase(secret))
-//!     .stream_id(StreamId::new("live/one")?)
-//!     .connect(listener.local_addr()?)?;
-//! let (accepted, peer) = listener.accept()?;
-//! assert_eq!(peer, caller.local_addr()?);
-//!
-//! caller.send(b"seven packets of MPEG-TS, say")?;
-//! let mut packet = [0; 1316];
-//! let len = accepted.recv(&mut packet)?;
-//! assert_eq!(&packet[..len], b"seven packets of MPEG-TS, say");
+//! let call = |id: &str| -> Result<SrtSocket, Box<dyn std::error::Error>> {
+//!     let id: StreamId = id.parse()?;
+//!     Ok(SrtSocket::builder().stream_id(id).connect(listener.local_addr()?)?)
+//! };
+//! assert!(call("#!::r=open").is_ok());
+//! let error = call("#!::r=nowhere").unwrap_err();
+//! assert!(error.to_string().ends_with("not found (1404)"), "{error}");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # Where to start
-//! - [`SrtSocket`]: call, meet ([`rendezvous`](SrtSocketBuilder::rendezvous)), send and receive; messages in live mode,
-//!   [`Read`](std::io::Read), [`Write`](std::io::Write) and whole files in file mode.
-//! - [`SrtListener`]: take callers in; [`AccessControl`] decides who, with which settings, or later ([`Verdict::Defer`]).
-//! - [`Options`]: every option of libsrt, typed or by name; [`opt`] for single ones of a live socket.
-//! - [`Epoll`]: many sockets on one thread. [`Stats`]: what happened on a connection. [`log`]: libsrt's own lines.
+//! ## An epoll loop
 //!
-//! # Threads
-//! All handles are `Send` and `Sync`, and all calls may come from any thread. libsrt has two threads of its own per UDP port,
-//! one per receiving live socket, and one per process; a decision of [`AccessControl`] runs on the port's. Do not fork after
-//! the first socket.
+//! One thread serves a listener and its callers. All sockets are non-blocking, and nothing waits but the epoll.
 //!
-//! # The end of the process
-//! A process may exit at any time, whatever its threads are doing: sockets that are open then are closed, so that peers know.
-//! What a socket in file mode has not delivered by then is lost: close it first. With an installed libsrt (feature `system`)
-//! the exit takes about a second more, and waits for a decision of [`AccessControl`] that does not return.
+//! ```
+//! use std::{collections::HashMap, time::Duration};
+//! use srt_safe::{Epoll, Events, Interest, SrtListener, SrtSocket, Trigger};
 //!
-//! # Which libsrt
-//! The pinned 1.5.7 with this project's edits, unless the build says otherwise: see `libsrt-sys`, [`library_version`] and
-//! [`library_edits`].
+//! let listener = SrtListener::bind("127.0.0.1:0")?;
+//! listener.set_nonblocking();
+//! let mut epoll = Epoll::new()?;
+//! epoll.registry().add(&listener, Interest::READABLE, Trigger::Level)?;
+//!
+//! # let caller = SrtSocket::builder().nonblocking().connect(listener.local_addr()?)?;
+//! # let mut greeted = false;
+//! let mut sockets: HashMap<_, SrtSocket> = HashMap::new();
+//! let mut events = Events::with_capacity(64);
+//! let mut packet = [0; 1456];
+//! 'serve: loop {
+//!     epoll.wait(&mut events, Some(Duration::from_secs(5)))?;
+//! #   assert!(!events.is_empty(), "the caller's packet must come");
+//! #   if !std::mem::replace(&mut greeted, true) { caller.send(b"hello")?; }
+//!     for event in &events {
+//!         if event.socket() == listener.id() {
+//!             match listener.accept() {
+//!                 Ok((socket, _peer)) => {
+//!                     epoll.registry().add(&socket, Interest::READABLE, Trigger::Level)?;
+//!                     sockets.insert(socket.id(), socket);
+//!                 }
+//!                 Err(error) if error.is_would_block() => {}
+//!                 Err(error) => return Err(error),
+//!             }
+//!         } else if let Some(socket) = sockets.get(&event.socket()) {
+//!             match socket.recv(&mut packet) {
+//!                 Ok(len) => {
+//!                     assert_eq!(&packet[..len], b"hello");
+//!                     break 'serve;
+//!                 }
+//!                 Err(error) if error.is_would_block() => {}
+//!                 // Broken: dropping it closes it, and takes it out of the epoll.
+//!                 Err(_) => drop(sockets.remove(&event.socket())),
+//!             }
+//!         }
+//!     }
+//! }
+//! # Ok::<(), srt_safe::Error>(())
+//! ```
+//!
+//! # Threads, and what blocks
+//!
+//! - Every handle is [`Send`] and [`Sync`], and every call may be made from any thread: libsrt locks. Two threads that
+//!   receive from one socket share its messages between them.
+//! - New sockets block: [`accept`](SrtListener::accept), [`connect`](SrtSocketBuilder::connect), [`recv`](SrtSocket::recv)
+//!   and, with a full buffer, [`send`](SrtSocket::send). After `set_nonblocking` they return
+//!   [`ErrorKind::WouldBlock`] instead. [`shutdown`](SrtSocket::shutdown) from another thread ends a blocked call.
+//! - [`Epoll::wait`] belongs to one thread at a time, by type; its [`Registry`] and [`Waker`] to all.
+//! - [`AccessControl`] runs on libsrt's own receiving thread, in a handshake: while it runs, every connection of that port
+//!   waits. It looks up, and answers. It must not touch the listener. What takes longer is [deferred](Verdict::Defer).
+//! - A panic in a callback refuses the caller (or ends the subscription), and never crosses into C.
+//!
+//! # What libsrt owns
+//!
+//! libsrt starts with the first call and ends with the process: it must not be started or cleaned up by hand. Do not fork
+//! without `exec` once a socket was made.
+//!
+//! A process may exit at any time, whatever its threads are doing: sockets that are open then are closed, so that peers
+//! know. What a socket in file mode has not delivered by then is lost: close it first. With an installed libsrt (feature
+//! `system`) the exit takes about a second more, and waits for a decision of [`AccessControl`] that does not return.
+//!
+//! It runs two threads for each local UDP port (so for each caller that was not bound to a shared one), one for each
+//! socket that receives live data, and one for closing. A closed socket lives on inside for about a second. A UDP
+//! socket that is [handed over](SrtListenerBuilder::bind_udp) is libsrt's to close.
+//!
+//! A [`SocketId`] names a socket and owns nothing: keep the handle.
+//!
+//! # Relation to `libsrt-sys`
+//!
+//! `libsrt-sys` has the raw declarations and builds the library, with a few small edits that [`libsrt_sys::EDITS`] names:
+//! they make deferred verdicts and prompt wake-ups possible. Without them (feature `system`, or another source tree) this
+//! crate does the same more slowly, or says that it cannot: [`SrtListener::can_defer`]. [`library_version`] tells which
+//! libsrt is linked. For a function that is missing here, [`SrtSocket::into_raw`] and [`SrtSocket::from_raw`] lead there and back.
 
 mod access;
 #[cfg(feature = "async")]
