@@ -110,6 +110,9 @@ pub const EDIT_QUIET_ACCEPT: &str = "quiet-accept";
 /// The edit that leaves libsrt's clean-up out when the process exits, so that no thread can hold it.
 pub const EDIT_EXIT_AT_ONCE: &str = "exit-at-once";
 
+/// The edit that uses a bonded link however fast it connects, and delivers the last packets of a group before a pause.
+pub const EDIT_BONDING_RACES: &str = "bonding-races";
+
 /// Reject code that means "ask again" to a library with [`EDIT_DEFERRED_VERDICT`]. It never goes over the wire.
 pub const SRT_REJX_DEFERRED: i32 = 1999;
 

@@ -2,6 +2,7 @@
 // An edit stands on anchors: a few words of the source that occur exactly once in its file. In the pinned version a missing
 // anchor fails the build; in another tree (LIBSRT_SOURCE_DIR) the edit is left out whole, with a warning.
 
+mod bonding_races;
 mod deferred_verdict;
 mod epoll_asked;
 mod epoll_wake;
@@ -49,4 +50,5 @@ pub(crate) const ALL: &[Edit] = &[
     keep_broken::EDIT,
     last_packet::EDIT,
     quiet_accept::EDIT,
+    bonding_races::EDIT,
 ];

@@ -1,0 +1,132 @@
+//! Races of libsrt's bonding that the edit `bonding-races` closes: without it the first test here fails most of the time, and the
+//! second always.
+#![cfg(not(feature = "system"))]
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use srt_safe::{GroupLink, GroupType, Member, MemberState, Options, SrtGroup, SrtListener};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Nothing is given up or times out because the machine is busy, which these tests make sure of.
+fn options() -> Options {
+    Options::new()
+        .latency(Duration::from_millis(60))
+        .too_late_drop(false)
+        .connect_timeout(PATIENCE)
+        .peer_idle_timeout(PATIENCE)
+}
+
+fn pair() -> (SrtListener, SrtGroup, SrtGroup) {
+    let listener = SrtListener::builder()
+        .options(options().group_connect(true))
+        .bind("127.0.0.1:0")
+        .expect("a listener");
+    let sender = SrtGroup::builder(GroupType::Broadcast)
+        .options(options())
+        .link(GroupLink::new(listener.local_addr().expect("bound")))
+        .connect()
+        .expect("connects");
+    let (accepted, _) = listener.accept_timeout(PATIENCE).expect("a caller");
+    let receiver = SrtGroup::try_from(accepted).expect("a group");
+    (listener, sender, receiver)
+}
+
+/// Runs `test` on more threads than there are cores, so that each is stopped at odd places.
+fn crowd(test: impl Fn(usize) + Sync) {
+    let threads = 4 * thread::available_parallelism().map_or(2, usize::from);
+    thread::scope(|scope| {
+        for number in 0..threads {
+            let test = &test;
+            scope.spawn(move || test(number));
+        }
+    });
+}
+
+/// A link that connected before `srt_connect_group` had looked again stayed pending for good, and carried nothing.
+#[test]
+fn a_link_that_connects_at_once_is_used() {
+    crowd(|_| {
+        for _ in 0..5 {
+            let (listener, sender, _receiver) = pair();
+            let link = GroupLink::new(listener.local_addr().expect("bound"));
+            let done = AtomicBool::new(false);
+            thread::scope(|scope| {
+                // Keeps the group's lock busy, which srt_connect_group needs in the middle.
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        sender.members().expect("open");
+                        thread::yield_now();
+                    }
+                });
+                let _end = SetOnDrop(&done);
+                let waiting = (0..20).find_map(|_| {
+                    sender.add_links(std::slice::from_ref(&link)).expect("begins");
+                    still_unused(&sender)
+                });
+                assert_eq!(waiting, None);
+            });
+        }
+    });
+}
+
+/// Ends the other thread also when this one panics.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A link that is not used after a while.
+fn still_unused(group: &SrtGroup) -> Option<Member> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let waiting = unused(group);
+        if waiting.is_none() || Instant::now() > deadline {
+            return waiting;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn unused(group: &SrtGroup) -> Option<Member> {
+    let members = group.members().expect("open");
+    members
+        .into_iter()
+        .find(|member| member.state == MemberState::Pending)
+}
+
+/// The last messages before a pause stayed in the buffer until the next one came.
+#[test]
+fn the_last_messages_before_a_pause_arrive() {
+    crowd(|_| {
+        let (_listener, sender, receiver) = pair();
+        receiver
+            .as_socket()
+            .set_recv_timeout(Some(PATIENCE))
+            .expect("a time-out");
+        let mut buffer = [0; 1316];
+        for round in 0..15_u32 {
+            thread::scope(|scope| {
+                let receiver = &receiver;
+                scope.spawn(move || {
+                    for number in 0..100 {
+                        receiver
+                            .recv(&mut buffer)
+                            .unwrap_or_else(|error| panic!("round {round}, message {number}: {error}"));
+                    }
+                });
+                for _ in 0..100 {
+                    sender.send(b"a message").expect("sends");
+                    thread::sleep(Duration::from_micros(500));
+                }
+            });
+        }
+    });
+}
