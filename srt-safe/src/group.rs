@@ -487,11 +487,12 @@ impl SrtGroup {
 
     /// libsrt says "not connected" both before the first link and after the last one.
     fn told(&self, error: Error) -> Error {
-        let over = matches!(
+        // A link that was just lost can count as connected for another moment.
+        let to_come = matches!(
             self.state(),
-            SocketState::Broken | SocketState::Closed | SocketState::NonExistent
+            SocketState::Init | SocketState::Opened | SocketState::Connecting
         );
-        if error.kind() == ErrorKind::NotConnected && over {
+        if error.kind() == ErrorKind::NotConnected && !to_come {
             Error::new(
                 SRT_ERRNO::SRT_ECONNLOST,
                 error.operation(),
