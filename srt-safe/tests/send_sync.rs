@@ -1,9 +1,9 @@
 //! Every handle may go to another thread, and be used by several at once.
 
 use srt_safe::{
-    AccessCounts, Admission, Connecting, Epoll, Error, Events, Incoming, MessageInfo, MessageOptions,
-    Options, Passphrase, Progress, Registry, SocketId, SrtListener, SrtListenerBuilder, SrtSocket,
-    SrtSocketBuilder, Stats, StreamId, Verdict, Waker,
+    AccessCounts, Admission, Connecting, Epoll, Error, Events, Incoming, MemberTable, MessageInfo,
+    MessageOptions, Options, Passphrase, Progress, Registry, SocketId, SrtGroup, SrtListener,
+    SrtListenerBuilder, SrtSocket, SrtSocketBuilder, Stats, StreamId, Verdict, Waker,
 };
 
 const fn shared<T: Send + Sync + 'static>() {}
@@ -17,6 +17,7 @@ fn handles_and_values_are_send_and_sync() {
     shared::<Progress>();
     shared::<SrtListener>();
     shared::<SrtListenerBuilder>();
+    shared::<(SrtGroup, MemberTable)>();
     shared::<Incoming<'static>>();
     shared::<Epoll>();
     shared::<Events>();
