@@ -16,7 +16,7 @@ use crossbeam_channel::Sender;
 use srt_safe::log::{self, LogLevel};
 
 use crate::{
-    access::Identity,
+    access::{AccessPolicy, Identity},
     config::Config,
     control::{
         self, Command, Control, EndpointStatus, Endpoints, Inbox, Listening, Opener, PortError, Registry,
@@ -24,6 +24,7 @@ use crate::{
     },
     io::{IoEvent, Poller, Pool},
     names::StreamName,
+    telemetry::{Rejection, RejectionLog},
     view::View,
 };
 
@@ -120,7 +121,16 @@ impl Gateway {
         let pool = Pool::start(workers, &routes, &events).map_err(StartError::Thread)?;
         let poller = Poller::start(epoll, waker, routes.clone(), pool.senders(), events)
             .map_err(StartError::Thread)?;
-        let control = Control::new(config.clone(), opener, ports, registry, endpoints, pool);
+        let rejections = Arc::new(RejectionLog::default());
+        let control = Control::new(
+            config.clone(),
+            opener,
+            ports,
+            registry,
+            endpoints,
+            pool,
+            Arc::clone(&rejections),
+        );
         let listening = Arc::clone(control.listening());
         let inbox = Inbox {
             commands: command_receiver,
@@ -138,6 +148,7 @@ impl Gateway {
                 directory,
                 listening,
                 endpoints: endpoint_status,
+                rejections,
             },
             poller,
             control: Some(control),
@@ -184,6 +195,12 @@ impl Gateway {
     #[must_use]
     pub fn endpoints(&self) -> Vec<EndpointStatus> {
         self.view.endpoints()
+    }
+
+    /// The last thousand attempts to connect that were refused, the oldest first. Copies them.
+    #[must_use]
+    pub fn rejections(&self) -> Vec<Rejection> {
+        self.view.rejections()
     }
 
     /// Whether it still serves. False after a failure that the log tells of.
@@ -266,5 +283,6 @@ pub(crate) fn registry(config: &Config, identity: Identity, workers: usize) -> R
         .streams
         .iter()
         .map(|(name, stream)| (StreamName::new(name.as_str()), StreamPlan::of(stream)));
-    Registry::new(configured, default_plan, unknown, identity, workers)
+    let access = Arc::new(AccessPolicy::of(config));
+    Registry::new(configured, default_plan, unknown, identity, access, workers)
 }

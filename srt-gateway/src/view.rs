@@ -10,6 +10,7 @@ use crossbeam_channel::Sender;
 use crate::{
     access::Directory,
     control::{Command, EndpointStatus, Listening, SessionStatus, StreamStatus},
+    telemetry::{Rejection, RejectionLog},
 };
 
 /// Control answers in microseconds; one that does not in this time is ending.
@@ -22,6 +23,7 @@ pub(crate) struct View {
     pub(crate) directory: Arc<ArcSwap<Directory>>,
     pub(crate) listening: Arc<ArcSwap<Vec<Listening>>>,
     pub(crate) endpoints: Arc<ArcSwap<Vec<EndpointStatus>>>,
+    pub(crate) rejections: Arc<RejectionLog>,
 }
 
 impl View {
@@ -33,6 +35,11 @@ impl View {
     /// The inputs and outputs.
     pub(crate) fn endpoints(&self) -> Vec<EndpointStatus> {
         self.endpoints.load().as_ref().clone()
+    }
+
+    /// The last refused attempts, the oldest first.
+    pub(crate) fn rejections(&self) -> Vec<Rejection> {
+        self.rejections.all()
     }
 
     /// The streams, by name.

@@ -2,14 +2,13 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-use srt_safe::{
-    CallerHandshake, Passphrase, RejectCode, RejectReason, SrtVersion, StreamIdError, log::EncryptionFault,
-};
+use srt_safe::{CallerHandshake, Passphrase, RejectCode, RejectReason, SrtVersion, log::EncryptionFault};
 
-use super::{Ask, AskMode, Directory, PortPolicy, Scope};
+use super::{Ask, AskMode, Directory, PortPolicy, Reading, Scope, Unreadable};
 use crate::{
     config::PortKind,
     names::{Role, StreamName},
+    telemetry::RejectedBy,
 };
 
 /// Who knocks.
@@ -40,9 +39,7 @@ pub(crate) struct Grant {
 /// Why a caller is refused. [`Display`](fmt::Display) is the sentence for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Why {
-    BadStreamId(StreamIdError),
-    StreamIdNotText,
-    BidirectionalMode,
+    Unreadable(Unreadable),
     AddressNotAllowed,
     NameMissing {
         port: String,
@@ -109,18 +106,53 @@ impl Why {
         }
     }
 
+    /// The same where the caller's handshake was seen: it says whether there was a passphrase at all.
+    pub(crate) fn of_encryption_seen(fault: EncryptionFault, seen: CallerHandshake, grant: Grant) -> Self {
+        let Grant { role, stream, .. } = grant;
+        match (fault, seen.encryption, grant.passphrase) {
+            (EncryptionFault::CryptoMode, ..) => Self::OtherCryptoMode,
+            (_, None, _) => Self::NoPassphrase { role, stream },
+            (_, Some(_), Some(_)) => Self::WrongPassphrase { role, stream },
+            (_, Some(_), None) => Self::UnexpectedPassphrase { role, stream },
+        }
+    }
+
+    /// Who refuses.
+    pub(crate) fn decided_by(&self) -> RejectedBy {
+        match self {
+            Self::UnknownStream(_)
+            | Self::NoSource(_)
+            | Self::HasPublisher(_)
+            | Self::OtherStream { .. }
+            | Self::StreamFull { .. } => RejectedBy::Stream,
+            Self::WrongPassphrase { .. }
+            | Self::NoPassphrase { .. }
+            | Self::UnexpectedPassphrase { .. }
+            | Self::OtherCryptoMode => RejectedBy::Passphrase,
+            Self::Unreadable(_)
+            | Self::AddressNotAllowed
+            | Self::Loop
+            | Self::NameMissing { .. }
+            | Self::ModeMissing { .. }
+            | Self::WrongMode { .. }
+            | Self::PortFull { .. }
+            | Self::LatencyTooLong { .. }
+            | Self::OtherVersion { .. } => RejectedBy::Port,
+        }
+    }
+
     /// What the caller is told: libsrt's own reason where it was libsrt that refused.
     pub(crate) fn code(&self) -> RejectReason {
         let code = match self {
-            Self::BadStreamId(_)
-            | Self::StreamIdNotText
+            Self::Unreadable(Unreadable::Bidirectional) => RejectCode::BAD_MODE,
+            Self::Unreadable(_)
             | Self::NameMissing { .. }
             | Self::ModeMissing { .. }
             | Self::LatencyTooLong { .. } => RejectCode::BAD_REQUEST,
             Self::AddressNotAllowed | Self::Loop | Self::OtherStream { exists: true, .. } => {
                 RejectCode::FORBIDDEN
             }
-            Self::BidirectionalMode | Self::WrongMode { .. } => RejectCode::BAD_MODE,
+            Self::WrongMode { .. } => RejectCode::BAD_MODE,
             Self::OtherStream { exists: false, .. } | Self::UnknownStream(_) | Self::NoSource(_) => {
                 RejectCode::NOT_FOUND
             }
@@ -138,11 +170,7 @@ impl Why {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BadStreamId(error) => write!(f, "the streamid cannot be read: {error}"),
-            Self::StreamIdNotText => f.write_str("the streamid is not UTF-8 text"),
-            Self::BidirectionalMode => f.write_str(
-                "m=bidirectional is not served: connect once with m=publish and once with m=request",
-            ),
+            Self::Unreadable(why) => why.fmt(f),
             Self::AddressNotAllowed => {
                 f.write_str("the address is not let in by allow and deny of this port")
             }
@@ -248,8 +276,8 @@ fn grant(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Result
     if directory.identity.is_in(caller.streamid) {
         return Err(Why::Loop);
     }
-    let ask = Ask::read(caller.streamid)?;
-    let stream = stream_for(port, directory, &ask)?;
+    let ask = Ask::read(caller.streamid, directory.access.dialects).map_err(Why::Unreadable)?;
+    let Reading { stream, .. } = stream_for(port, directory, &ask)?;
     let role = role_for(port, &ask)?;
     if port.is_full() {
         return Err(Why::PortFull {
@@ -312,18 +340,27 @@ fn check_handshake(port: &PortPolicy, role: Role, caller: CallerHandshake) -> Re
     }
 }
 
-fn stream_for(port: &PortPolicy, directory: &Directory, ask: &Ask) -> Result<StreamName, Why> {
-    match (&port.scope, &ask.stream) {
+/// The reading of the name that counts: the first one that exists, else the last.
+fn stream_for(port: &PortPolicy, directory: &Directory, ask: &Ask) -> Result<Reading, Why> {
+    let exists = |name: &StreamName| directory.streams.contains_key(name);
+    let asked = match &port.scope {
+        Scope::Global => ask.names.iter().find(|name| exists(&name.stream)),
+        Scope::Stream(served) => ask.names.iter().find(|name| name.stream == *served),
+    };
+    match (&port.scope, asked.or_else(|| ask.names.last())) {
         (Scope::Global, Some(asked)) => Ok(asked.clone()),
         (Scope::Global, None) => Err(Why::NameMissing {
             port: port.to_string(),
         }),
-        (Scope::Stream(served), None) => Ok(served.clone()),
-        (Scope::Stream(served), Some(asked)) if asked == served => Ok(served.clone()),
+        (Scope::Stream(served), None) => Ok(Reading {
+            stream: served.clone(),
+            password: ask.password.clone(),
+        }),
+        (Scope::Stream(served), Some(asked)) if asked.stream == *served => Ok(asked.clone()),
         (Scope::Stream(served), Some(asked)) => Err(Why::OtherStream {
-            asked: asked.clone(),
+            asked: asked.stream.clone(),
             served: served.clone(),
-            exists: directory.streams.contains_key(asked),
+            exists: exists(&asked.stream),
         }),
     }
 }

@@ -12,7 +12,9 @@ use std::{
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::Sender;
-use srt_safe::{AccessRequest, Admission, RejectCode, SocketId, Verdict};
+use srt_safe::{
+    AccessRequest, Admission, CallerHandshake, RejectCode, SocketId, Verdict, log::EncryptionFault,
+};
 
 use super::{
     Caller, Decision, Directory, Grant, PortPolicy, decide, decide::Why, policy::connection_options,
@@ -27,7 +29,39 @@ pub(crate) struct Refused {
     pub(crate) peer: SocketAddr,
     pub(crate) port: Arc<PortPolicy>,
     pub(crate) streamid: Box<[u8]>,
+    pub(crate) handshake: Option<CallerHandshake>,
     pub(crate) why: Why,
+}
+
+/// A grant that waits for its handshake to be completed.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    since: Instant,
+    peer: SocketAddr,
+    streamid: Box<[u8]>,
+    handshake: Option<CallerHandshake>,
+    pub(crate) grant: Grant,
+}
+
+impl Granted {
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// It was refused after all: libsrt ended the handshake over encryption.
+    pub(crate) fn refused(self, port: Arc<PortPolicy>, fault: EncryptionFault) -> Refused {
+        let why = match self.handshake {
+            Some(handshake) => Why::of_encryption_seen(fault, handshake, self.grant),
+            None => Why::of_encryption(fault, self.grant),
+        };
+        Refused {
+            peer: self.peer,
+            port,
+            streamid: self.streamid,
+            handshake: self.handshake,
+            why,
+        }
+    }
 }
 
 /// One listener's gate.
@@ -35,7 +69,7 @@ pub(crate) struct Refused {
 pub(crate) struct Gate {
     port: Arc<PortPolicy>,
     directory: Arc<ArcSwap<Directory>>,
-    granted: Mutex<HashMap<SocketId, (Instant, SocketAddr, Grant)>>,
+    granted: Mutex<HashMap<SocketId, Granted>>,
     refused: Sender<Refused>,
 }
 
@@ -59,21 +93,21 @@ impl Gate {
 
     /// What was granted to an accepted connection.
     pub(crate) fn take(&self, socket: SocketId) -> Option<Grant> {
-        self.take_with_peer(socket).map(|(_, grant)| grant)
+        self.take_granted(socket).map(|granted| granted.grant)
     }
 
-    /// What was granted to a connection, and where it comes from.
-    pub(crate) fn take_with_peer(&self, socket: SocketId) -> Option<(SocketAddr, Grant)> {
+    /// What was granted to a connection, and to whom.
+    pub(crate) fn take_granted(&self, socket: SocketId) -> Option<Granted> {
         let mut granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
-        granted.remove(&socket).map(|(_, peer, grant)| (peer, grant))
+        granted.remove(&socket)
     }
 
     /// Takes the grants whose handshakes were never completed.
-    pub(crate) fn take_incomplete(&self, now: Instant) -> Vec<(SocketAddr, Grant)> {
+    pub(crate) fn take_incomplete(&self, now: Instant) -> Vec<Granted> {
         let mut granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
         granted
-            .extract_if(|_, (since, _, _)| now.duration_since(*since) >= COMPLETION)
-            .map(|(_, (_, peer, grant))| (peer, grant))
+            .extract_if(|_, granted| now.duration_since(granted.since) >= COMPLETION)
+            .map(|(_, granted)| granted)
             .collect()
     }
 }
@@ -90,7 +124,14 @@ impl Gate {
             Decision::Admit(grant) => {
                 let admission = Admission::new().options(connection_options(grant.passphrase.as_ref()));
                 let mut granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
-                granted.insert(request.socket_id(), (Instant::now(), caller.peer, grant));
+                let entry = Granted {
+                    since: Instant::now(),
+                    peer: caller.peer,
+                    streamid: caller.streamid.into(),
+                    handshake: caller.handshake,
+                    grant,
+                };
+                granted.insert(request.socket_id(), entry);
                 Verdict::Admit(admission)
             }
             Decision::Refuse(why) => {
@@ -100,6 +141,7 @@ impl Gate {
                     peer: caller.peer,
                     port: Arc::clone(&self.port),
                     streamid: caller.streamid.into(),
+                    handshake: caller.handshake,
                     why,
                 }));
                 Verdict::Refuse(code)

@@ -11,9 +11,9 @@ mod streamid;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use decide::{Caller, Decision, Grant, Why, decide};
+pub(crate) use decide::{Caller, Decision, Grant, decide};
 pub(crate) use gate::{Gate, Refused};
 pub(crate) use identity::{Identity, Trail};
 pub use policy::Scope;
-pub(crate) use policy::{Directory, Entry, PortPolicy, StreamPolicy};
-pub(crate) use streamid::{Ask, AskMode};
+pub(crate) use policy::{AccessPolicy, Directory, Entry, PortPolicy, StreamPolicy};
+pub(crate) use streamid::{Ask, AskMode, Reading, Unreadable, shown};

@@ -15,7 +15,11 @@ use ipnet::IpNet;
 use srt_safe::{Options, Passphrase, SrtVersion};
 
 use super::Identity;
-use crate::{config::PortKind, data::Stream, names::StreamName};
+use crate::{
+    config::{Config, Dialects, PortKind},
+    data::Stream,
+    names::StreamName,
+};
 
 /// Whose port it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +110,22 @@ pub(crate) struct Directory {
     pub(crate) unknown: Option<Arc<StreamPolicy>>,
     /// This gateway: its own calls are not let in.
     pub(crate) identity: Identity,
+    pub(crate) access: Arc<AccessPolicy>,
+}
+
+/// What holds whatever the stream.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct AccessPolicy {
+    /// Ways of writing a streamid that are understood.
+    pub(crate) dialects: Dialects,
+}
+
+impl AccessPolicy {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            dialects: config.gateway.streamid_dialects,
+        }
+    }
 }
 
 /// Settings of one connection that differ from its listener's.

@@ -9,7 +9,10 @@ use std::{
 
 use srt_safe::{CallerHandshake, Passphrase};
 
-use super::{Caller, Decision, Directory, Entry, Grant, PortPolicy, Scope, StreamPolicy, Why, decide};
+use super::{
+    Caller, Decision, Directory, Entry, Grant, PortPolicy, Scope, StreamPolicy, Unreadable, decide,
+    decide::Why,
+};
 use crate::{
     config::PortKind,
     data::Stream,
@@ -348,7 +351,38 @@ fn bytes_that_are_no_text_are_refused() {
         handshake: None,
     };
     match decide(&port(None, PortKind::Publish), &streams, caller) {
-        Decision::Refuse(why) => assert_eq!(why, Why::StreamIdNotText),
+        Decision::Refuse(why) => assert_eq!(why, Why::Unreadable(Unreadable::NotText)),
         Decision::Admit(grant) => panic!("{grant:?}"),
     }
+}
+
+#[test]
+fn of_two_readings_the_one_whose_stream_exists_counts() {
+    let streams = directory(&[("live/cam1", stream_policy()), ("cam2", stream_policy())]);
+    let global = port(None, PortKind::Both);
+    for (streamid, stream) in [
+        ("publish/live/cam1", "live/cam1"),
+        ("publish/live/cam1/password", "live/cam1"),
+        ("publish/cam2/password", "cam2"),
+        ("publish:live/cam1:user:password", "live/cam1"),
+        ("#!::h=any.example,r=live/cam1,m=publish", "live/cam1"),
+    ] {
+        let grant = admitted(&global, &streams, streamid);
+        assert_eq!(grant.stream.as_str(), stream, "{streamid}");
+    }
+    let play = port(None, PortKind::Play);
+    assert_eq!(
+        admitted(&play, &streams, "play.example.com/live/cam1")
+            .stream
+            .as_str(),
+        "live/cam1"
+    );
+    let local = port(Some("cam2"), PortKind::Publish);
+    assert_eq!(
+        admitted(&local, &streams, "publish/cam2/password")
+            .stream
+            .as_str(),
+        "cam2"
+    );
+    assert_eq!(refused(&global, &streams, "publish/cam3/password").0, 1404);
 }

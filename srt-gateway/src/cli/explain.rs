@@ -15,7 +15,7 @@ use std::{
 use super::{USAGE, load, say, say_error};
 use crate::{
     access::{Ask, AskMode, Caller, Decision, Directory, Grant, Identity, PortPolicy, Scope, decide},
-    config::Config,
+    config::{Config, Dialect, Dialects},
     control, gateway,
     names::Role,
 };
@@ -51,9 +51,9 @@ pub(super) fn explain(command: &Explain) -> ExitCode {
         return ExitCode::from(USAGE);
     }
     say(format_args!("streamid  \"{}\"", streamid.escape_ascii()));
-    say(format_args!("{}", Reading(streamid)));
     let registry = gateway::registry(&config, Identity::default(), 1);
     let directory = registry.directory().load();
+    say(format_args!("{}", Reading(streamid, directory.access.dialects)));
     let caller = Caller {
         peer: SocketAddr::new(command.from, 0),
         streamid,
@@ -84,18 +84,34 @@ fn ports(config: &Config, number: Option<u16>) -> Vec<PortPolicy> {
 }
 
 /// How a streamid is read.
-struct Reading<'a>(&'a [u8]);
+struct Reading<'a>(&'a [u8], Dialects);
 
 impl fmt::Display for Reading<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ask = match Ask::read(self.0) {
+        let ask = match Ask::read(self.0, self.1) {
             Ok(ask) => ask,
             Err(why) => return write!(f, "read as   nothing: {why}"),
         };
-        writeln!(f, "read as   {}", ask.dialect)?;
-        match &ask.stream {
-            Some(stream) => writeln!(f, "  stream  {stream}")?,
-            None => writeln!(f, "  stream  not named")?,
+        writeln!(f, "read as   {}", ask.dialect.map_or("none", Dialect::as_str))?;
+        if ask.names.is_empty() {
+            writeln!(f, "  stream  not named")?;
+        }
+        for (index, name) in ask.names.iter().enumerate() {
+            let (lead, password) = (
+                if index == 0 { "stream" } else { "or    " },
+                if name.password.is_some() {
+                    ", with a password"
+                } else {
+                    ""
+                },
+            );
+            writeln!(f, "  {lead}  {}{password}", name.stream)?;
+        }
+        if let Some(user) = &ask.user {
+            writeln!(f, "  user    {}", user.escape_debug())?;
+        }
+        for (key, value) in &ask.labels {
+            writeln!(f, "  label   {}={}", key.escape_debug(), value.escape_debug())?;
         }
         f.write_str(match ask.mode {
             Some(AskMode::Publish) => "  mode    publish",

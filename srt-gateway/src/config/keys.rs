@@ -219,7 +219,7 @@ const DURATION: &str = "duration";
 const CIDRS: &str = "list of addresses or CIDR networks";
 
 #[rustfmt::skip] // One key a line: it is read as a table.
-static KEYS: [KeyDoc; 105] = {
+static KEYS: [KeyDoc; 106] = {
     use Section::*;
     [
     key(Root, "gateway", TABLE, "", "{ name = \"gw1\" }", "the gateway itself"),
@@ -243,6 +243,7 @@ static KEYS: [KeyDoc; 105] = {
     key(Gateway, "control_socket", STR, "", "\"/run/srt-gateway.sock\"", "Unix socket for `srt-gateway status`; empty: srt-gateway.sock in $XDG_RUNTIME_DIR or /run"),
     key(Gateway, "workers", INT, "0", "4", "relay worker threads; 0: one per core"),
     key(Gateway, "strict", BOOL, "true", "false", "refuse to start on a libsrt older than 1.5.6 that is not patched"),
+    key(Gateway, "streamid_dialects", "list of \"standard\", \"plain\", \"slash\", \"colon\", \"sls\", \"srs\", \"url\", \"encoded\"", "all of them", "[\"standard\", \"plain\"]", "ways of writing a streamid that are understood"),
 
     key(Srt, "latency", DURATION, "120", "200", "delay, both directions; the larger of both sides' offers counts").unit("ms"),
     key(Srt, "min_latency", DURATION, "0", "80", "a caller's offer is raised to this").unit("ms"),

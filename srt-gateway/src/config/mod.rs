@@ -10,6 +10,7 @@
 //! ([`Config::validate_options`]).
 
 mod checks;
+mod dialect;
 mod endpoint;
 mod fault;
 mod keys;
@@ -31,6 +32,7 @@ mod validate;
 
 use std::{collections::BTreeSet, path::Path};
 
+pub use dialect::{Dialect, Dialects};
 pub use endpoint::{Endpoint, ExpandError, FileTarget, SrtMode, SrtTarget, Target, UdpTarget};
 pub use fault::{ConfigErrors, Fault, LoadError};
 pub use keys::{KeyDoc, Section, reference};

@@ -13,6 +13,7 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
+    dialect::Dialects,
     endpoint::Endpoint,
     secret::{HttpUrl, Secret},
     types::{CryptoMode, KeyLength, ListenAddr, Location, PortKind, SrtVersion},
@@ -63,6 +64,8 @@ pub struct Gateway {
     pub control_socket: Option<PathBuf>,
     /// Refuse to start on a libsrt that is older than 1.5.6 and not patched.
     pub strict: bool,
+    /// Ways of writing a streamid that are understood.
+    pub streamid_dialects: Dialects,
 }
 
 /// A port on which SRT callers are waited for.
@@ -504,6 +507,7 @@ impl Default for Gateway {
             workers: None,
             control_socket: None,
             strict: true,
+            streamid_dialects: Dialects::all(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::{num::NonZeroUsize, ops::RangeInclusive, path::PathBuf, time::Duration}
 
 use super::{
     checks::Claims,
+    dialect::{Dialect, Dialects},
     fault::{ConfigErrors, Fault},
     keys::Section,
     model::{
@@ -128,7 +129,23 @@ fn gateway(root: &Table<'_>) -> Gateway {
             .get("strict")
             .and_then(|item| item.boolean())
             .unwrap_or(standard.strict),
+        streamid_dialects: table
+            .get("streamid_dialects")
+            .map_or(standard.streamid_dialects, |item| dialects(&item)),
     }
+}
+
+fn dialects(item: &Item<'_>) -> Dialects {
+    let words = Dialect::ALL.map(|dialect| (dialect.as_str(), dialect));
+    let elements = item.list();
+    if elements.is_empty() && matches!(item.node().value, Value::Array(_)) {
+        item.session()
+            .fault(item.wrong("must name one at least: without any, no streamid can be read"));
+    }
+    elements
+        .iter()
+        .filter_map(|element| element.choice(&words))
+        .collect()
 }
 
 const ACTIONS: [(&str, Action); 3] = [

@@ -39,11 +39,11 @@ pub use reload::Reloaded;
 use reload::Waiting;
 
 use crate::{
-    access::{Grant, PortPolicy, Refused, Trail, Why},
+    access::{Grant, PortPolicy, Refused, Trail},
     config::Config,
     io::{CloseReason, ClosedSession, IoEvent, Message, Pool, Seat, Task},
     names::{Role, SessionId, StreamName},
-    telemetry::{SessionCounters, Totals},
+    telemetry::{RejectionLog, SessionCounters, Totals},
     ts::Format,
 };
 
@@ -103,6 +103,7 @@ impl Control {
         registry: Registry,
         endpoints: Endpoints,
         pool: Pool,
+        rejections: Arc<RejectionLog>,
     ) -> Self {
         let control = Self {
             config,
@@ -114,7 +115,7 @@ impl Control {
             endpoints,
             pool,
             last_session: 0,
-            refusals: Refusals::default(),
+            refusals: Refusals::new(rejections),
         };
         control.publish_listening();
         control
@@ -320,17 +321,10 @@ impl Control {
     /// A caller that was granted and failed at the passphrase: it is refused after all.
     fn encryption_fault(&mut self, socket: SocketId, fault: EncryptionFault) {
         for port in &self.ports {
-            let Some((peer, grant)) = port.gate.take_with_peer(socket) else {
+            let Some(granted) = port.gate.take_granted(socket) else {
                 continue;
             };
-            let why = Why::of_encryption(fault, grant);
-            let streamid = Box::default();
-            let refused = Refused {
-                peer,
-                port: Arc::clone(port.gate.port()),
-                streamid,
-                why,
-            };
+            let refused = granted.refused(Arc::clone(port.gate.port()), fault);
             return self.refusals.add(refused, Instant::now());
         }
     }
@@ -344,7 +338,8 @@ impl Control {
                 .send(worker, Message::Close(socket, CloseReason::SourceLost));
         }
         for port in &self.ports {
-            for (peer, grant) in port.gate.take_incomplete(now) {
+            for granted in port.gate.take_incomplete(now) {
+                let (peer, grant) = (granted.peer(), &granted.grant);
                 info!(
                     role = %grant.role, stream = %grant.stream, %peer, port = %port.gate.port(),
                     "not connected: the caller did not complete its handshake"

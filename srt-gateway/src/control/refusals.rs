@@ -5,12 +5,17 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    time::{Duration, Instant},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
 };
 
 use tracing::info;
 
-use crate::access::Refused;
+use crate::{
+    access::{self, Ask, Refused},
+    config::{Dialect, Dialects},
+    telemetry::{CallerEncryption, Rejection, RejectionLog},
+};
 
 /// Least time between two lines about the same address, port and reason.
 const EVERY: Duration = Duration::from_secs(10);
@@ -19,8 +24,9 @@ const EVERY: Duration = Duration::from_secs(10);
 const HELD: usize = 4096;
 
 /// What has been told lately.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Refusals {
+    log: Arc<RejectionLog>,
     held: HashMap<(IpAddr, u16, i32), Held>,
 }
 
@@ -32,7 +38,16 @@ struct Held {
 }
 
 impl Refusals {
+    /// Keeps each refusal in `log` as well.
+    pub(super) fn new(log: Arc<RejectionLog>) -> Self {
+        Self {
+            log,
+            held: HashMap::new(),
+        }
+    }
+
     pub(super) fn add(&mut self, refused: Refused, now: Instant) {
+        self.log.add(record(&refused));
         let key = (
             refused.peer.ip(),
             refused.port.addr.port(),
@@ -73,9 +88,37 @@ impl Refusals {
     }
 }
 
+/// What is kept of a refusal.
+fn record(refused: &Refused) -> Rejection {
+    let dialect = match Ask::read(&refused.streamid, Dialects::all()) {
+        Ok(ask) => ask.dialect.map_or("none", Dialect::as_str),
+        Err(_) => "unreadable",
+    };
+    let encryption = match refused.handshake.map(|handshake| handshake.encryption) {
+        None => CallerEncryption::Unknown,
+        Some(None) => CallerEncryption::None,
+        Some(Some(length)) => CallerEncryption::Aes(length),
+    };
+    Rejection {
+        number: 0,
+        at: SystemTime::now(),
+        peer: refused.peer,
+        port: refused.port.addr.port(),
+        listener: refused.port.to_string(),
+        streamid: refused.streamid.clone(),
+        streamid_shown: access::shown(&refused.streamid),
+        dialect,
+        version: refused.handshake.map(|handshake| handshake.version),
+        encryption,
+        decision: refused.why.decided_by(),
+        code: refused.why.code().value(),
+        reason: refused.why.to_string(),
+    }
+}
+
 fn tell(refused: &Refused, times: u64) {
     info!(
-        peer = %refused.peer, port = %refused.port, streamid = %refused.streamid.escape_ascii(),
+        peer = %refused.peer, port = %refused.port, streamid = %access::shown(&refused.streamid),
         code = refused.why.code().value(), times, "refused: {}", refused.why
     );
 }

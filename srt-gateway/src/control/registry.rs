@@ -12,7 +12,7 @@ use srt_safe::SocketId;
 
 use super::{SessionStatus, plan::StreamPlan};
 use crate::{
-    access::{Directory, Entry, Identity, PortPolicy, StreamPolicy, Trail},
+    access::{AccessPolicy, Directory, Entry, Identity, PortPolicy, StreamPolicy, Trail},
     data::{StartAt, Stream},
     names::{Role, SessionId, StreamName},
     telemetry::SessionCounters,
@@ -78,12 +78,14 @@ impl Registry {
         default_plan: StreamPlan,
         accept_unknown: Option<Arc<StreamPolicy>>,
         identity: Identity,
+        access: Arc<AccessPolicy>,
         workers: usize,
     ) -> Self {
         let directory = Directory {
             streams: HashMap::new(),
             unknown: accept_unknown,
             identity,
+            access,
         };
         let mut registry = Self {
             directory: Arc::new(ArcSwap::from_pointee(directory)),
@@ -161,6 +163,13 @@ impl Registry {
         }
         self.default_plan = plan;
         self.publish_with(accept_unknown);
+    }
+
+    /// Changes what holds whatever the stream.
+    pub(super) fn set_access(&self, access: AccessPolicy) {
+        let mut directory = Directory::clone(&self.directory.load());
+        directory.access = Arc::new(access);
+        self.directory.store(Arc::new(directory));
     }
 
     /// Whether a stream may be there that no table names.
@@ -292,13 +301,13 @@ impl Registry {
             .filter(|(_, state)| allowed(state))
             .map(|(name, state)| (name.clone(), state.entry.clone()))
             .collect();
-        let identity = self.directory.load().identity.clone();
-        let next = Directory {
+        let last = self.directory.load();
+        self.directory.store(Arc::new(Directory {
             streams,
             unknown,
-            identity,
-        };
-        self.directory.store(Arc::new(next));
+            identity: last.identity.clone(),
+            access: Arc::clone(&last.access),
+        }));
     }
 }
 

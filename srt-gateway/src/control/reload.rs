@@ -25,6 +25,7 @@ use super::{
     registry::{Configured, Session, Via},
 };
 use crate::{
+    access::AccessPolicy,
     config::{Config, LogLevel, SrtPort, Stream},
     io::{CloseReason, Message},
     names::StreamName,
@@ -39,6 +40,8 @@ pub(crate) enum Change {
     PortRemoved(PortKey),
     StreamRemoved(StreamName),
     StreamsDefault,
+    /// What holds whatever the stream.
+    Access,
     StreamAdded(StreamName),
     StreamChanged(StreamName),
     PortChanged(PortKey),
@@ -54,6 +57,7 @@ impl fmt::Display for Change {
             Self::PortRemoved(port) => write!(f, "{port} removed"),
             Self::StreamRemoved(stream) => write!(f, "stream {stream} removed"),
             Self::StreamsDefault => f.write_str("streams_default changed"),
+            Self::Access => f.write_str("streamid_dialects changed"),
             Self::StreamAdded(stream) => write!(f, "stream {stream} added"),
             Self::StreamChanged(stream) => write!(f, "stream {stream} changed"),
             Self::PortChanged(port) => write!(f, "{port} changed"),
@@ -82,6 +86,9 @@ pub(crate) fn diff(old: &Config, new: &Config) -> Vec<Change> {
     changes.extend(gone.map(|name| Change::StreamRemoved(StreamName::new(name.as_str()))));
     if old.streams_default != new.streams_default {
         changes.push(Change::StreamsDefault);
+    }
+    if AccessPolicy::of(old) != AccessPolicy::of(new) {
+        changes.push(Change::Access);
     }
     for (name, stream) in &new.streams {
         let named = StreamName::new(name.as_str());
@@ -237,6 +244,7 @@ impl Control {
                     self.end_sessions_of_unknown();
                 }
             }
+            Change::Access => self.registry.set_access(AccessPolicy::of(config)),
             Change::StreamAdded(name) | Change::StreamChanged(name) => {
                 let stream = &config.streams[name.as_str()];
                 let configured = self.registry.configure(name, &StreamPlan::of(stream));

@@ -1,5 +1,10 @@
 //! Counters that the data path writes and others read: plain atomics, no locks, no labels made on the way.
 
+mod rejections;
+
+pub(crate) use rejections::RejectionLog;
+pub use rejections::{CallerEncryption, RejectedBy, Rejection};
+
 use std::{
     fmt,
     sync::atomic::{AtomicU64, Ordering::Relaxed},

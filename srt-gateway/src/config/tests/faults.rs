@@ -82,6 +82,8 @@ const STREAMS: &[Case] = &[
     ("[gateway]\nname = \"\"", "gateway.name", "at least one character"),
     ("[gateway]\nworkers = 1.5", "gateway.workers", "an integer from 0 to 1024, is 1.5"),
     ("[gateway]\nstrict = 1", "gateway.strict", "must be true or false, is 1"),
+    ("[gateway]\nstreamid_dialects = [\"slas\"]", "gateway.streamid_dialects[0]", "did you mean \"slash\"?"),
+    ("[gateway]\nstreamid_dialects = []", "gateway.streamid_dialects", "must name one at least"),
     ("[streams.\"\"]", "streams.\"\"", "must not be empty"),
     ("[streams.\"a\\u0007\"]", "streams.\"a\\u{7}\"", "control characters"),
     ("streams = []", "streams", "must be a table, is a list"),

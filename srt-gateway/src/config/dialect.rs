@@ -1,0 +1,98 @@
+//! The ways of writing a streamid, as values of the configuration. Plain data; `access` reads them.
+
+use std::fmt;
+
+/// A way of writing a streamid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Dialect {
+    /// `#!::r=name,m=publish`: the syntax of SRT's access control guidelines. Unknown keys are labels.
+    Standard,
+    /// The name of a stream and nothing else.
+    Plain,
+    /// `publish/name`, `publish/name/password`, `play/name`, as srtrelay has it.
+    Slash,
+    /// `publish:path:user:password:query`, `read:path`, as MediaMTX and gosrt have it.
+    Colon,
+    /// `host/app/stream`, and `sls_app=` in the standard form, as the SLS family has it.
+    Sls,
+    /// `h=host/app/stream` and `r=app/stream?query` in the standard form, as SRS has it.
+    Srs,
+    /// A whole `srt://host/app/stream` URL.
+    Url,
+    /// Any of these percent-encoded, or with the `#` in front lost.
+    Encoded,
+}
+
+impl Dialect {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Standard,
+        Self::Plain,
+        Self::Slash,
+        Self::Colon,
+        Self::Sls,
+        Self::Srs,
+        Self::Url,
+        Self::Encoded,
+    ];
+
+    /// The word of the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Plain => "plain",
+            Self::Slash => "slash",
+            Self::Colon => "colon",
+            Self::Sls => "sls",
+            Self::Srs => "srs",
+            Self::Url => "url",
+            Self::Encoded => "encoded",
+        }
+    }
+
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A set of them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Dialects(u8);
+
+impl Dialects {
+    /// All of them: the default.
+    pub const fn all() -> Self {
+        Self(u8::MAX)
+    }
+
+    /// Whether `dialect` is among them.
+    pub const fn has(self, dialect: Dialect) -> bool {
+        self.0 & dialect.bit() != 0
+    }
+}
+
+impl FromIterator<Dialect> for Dialects {
+    fn from_iter<I: IntoIterator<Item = Dialect>>(dialects: I) -> Self {
+        Self(dialects.into_iter().fold(0, |bits, dialect| bits | dialect.bit()))
+    }
+}
+
+impl Default for Dialects {
+    fn default() -> Self {
+        Self::all()
+    }
+}
+
+impl fmt::Debug for Dialects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let on = Dialect::ALL.into_iter().filter(|dialect| self.has(*dialect));
+        f.debug_set().entries(on).finish()
+    }
+}

@@ -1,0 +1,81 @@
+//! Access control of a running gateway, asked by real callers on loopback.
+
+mod support;
+
+use srt_gateway::telemetry::{CallerEncryption, RejectedBy};
+use srt_safe::{KeyLength, RejectReason};
+use support::{Caller, gateway, wait_until};
+
+#[test]
+fn every_refused_attempt_is_kept_with_what_was_asked_and_why() {
+    let gateway = gateway(
+        r#"
+[srt]
+port = "127.0.0.1:0"
+[streams.cam1]
+publish_passphrase = "the right passphrase"
+"#,
+    );
+    let port = gateway.listening()[0].addr;
+    let right = "the right passphrase";
+    let cases: [(&str, Option<&str>, i32, RejectedBy, &str); 6] = [
+        (
+            "#!::r=nosuch,m=publish,s=hunter2",
+            None,
+            1404,
+            RejectedBy::Stream,
+            "standard",
+        ),
+        ("publish:cam2", None, 1404, RejectedBy::Stream, "colon"),
+        ("cam1", Some(right), 1400, RejectedBy::Port, "plain"),
+        (
+            "#!::r=cam1,m=publish",
+            Some("a wrong passphrase"),
+            RejectReason::BAD_SECRET.value(),
+            RejectedBy::Passphrase,
+            "standard",
+        ),
+        (
+            "publish/cam1",
+            None,
+            RejectReason::UNSECURE.value(),
+            RejectedBy::Passphrase,
+            "slash",
+        ),
+        (
+            "#!::r=cam1,m=request",
+            Some(right),
+            RejectReason::UNSECURE.value(),
+            RejectedBy::Passphrase,
+            "standard",
+        ),
+    ];
+    for (index, (streamid, passphrase, code, by, dialect)) in cases.into_iter().enumerate() {
+        let told = Caller::to(port)
+            .streamid(streamid)
+            .passphrase(passphrase)
+            .refused();
+        assert_eq!(told, code, "{streamid}");
+        let kept = wait_until("the refusal is kept", || {
+            let kept = gateway.rejections();
+            (kept.len() > index).then(|| kept[index].clone())
+        });
+        assert_eq!(kept.streamid.as_ref(), streamid.as_bytes());
+        assert_eq!(
+            (kept.code, kept.decision, kept.dialect),
+            (code, by, dialect),
+            "{kept:?}"
+        );
+        assert!(kept.peer.ip().is_loopback() && kept.reason.len() > 30, "{kept:?}");
+        assert!(!format!("{kept:?}").contains("hunter2"), "{kept:?}");
+        if srt_safe::library_edits().contains("handshake-view") {
+            let encryption = match passphrase {
+                Some(_) => CallerEncryption::Aes(KeyLength::Aes128),
+                None => CallerEncryption::None,
+            };
+            assert_eq!(kept.encryption, encryption, "{kept:?}");
+            assert_eq!(kept.version, Some(srt_safe::library_version()));
+        }
+    }
+    gateway.shut_down();
+}
