@@ -151,10 +151,12 @@ pub(crate) fn set_socket_flag_bytes(id: SRTSOCKET, option: SRT_SOCKOPT, value: &
     check("srt_setsockflag", ret).map(drop)
 }
 
-/// Drops what a panic carried. Its destructor is foreign code and may panic again, which must not get into C.
+/// Drops what a panic carried. Its destructor is foreign code and may panic again, which must not get into C; what that
+/// carried in turn is dropped as well, or leaked if it goes on.
 pub(crate) fn discard(payload: Box<dyn Any + Send>) {
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(again);
+    let dropping = |payload| catch_unwind(AssertUnwindSafe(|| drop(payload)));
+    if let Err(last) = dropping(payload).or_else(dropping) {
+        std::mem::forget(last);
     }
 }
 

@@ -197,15 +197,24 @@ fn admission_changes_the_latency_of_one_connection() {
 
 #[test]
 fn panicking_decision_refuses_and_is_counted() {
+    struct Mean;
+    impl Drop for Mean {
+        fn drop(&mut self) {
+            panic!("and again, when what it left behind is thrown away");
+        }
+    }
     let listener = guarded(|request: &AccessRequest<'_>| match request.stream_id_bytes() {
         b"panic" => panic!("a decision that goes wrong"),
+        b"worse" => std::panic::panic_any(Mean),
         _ => Admission::new(),
     });
-    let error = refused(call(addr_of(&listener), "panic"));
-    assert_eq!(error.reject_reason(), Some(RejectCode::INTERNAL.into()));
+    for id in ["panic", "worse"] {
+        let error = refused(call(addr_of(&listener), id));
+        assert_eq!(error.reject_reason(), Some(RejectCode::INTERNAL.into()), "{id}");
+    }
     let counts = listener.access_counts();
     assert!(
-        counts.panics >= 1 && counts.panics == counts.refused,
+        counts.panics >= 2 && counts.panics == counts.refused,
         "{counts:?}"
     );
 
