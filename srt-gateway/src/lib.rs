@@ -13,6 +13,7 @@ mod io;
 mod local;
 mod names;
 mod peer;
+mod relay;
 pub mod telemetry;
 pub mod ts;
 mod view;

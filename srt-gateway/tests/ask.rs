@@ -1,4 +1,4 @@
-//! `status` against a running gateway, and what its control socket says to bad input.
+//! `status` and `rejections` against a running gateway, and what its control socket says to bad input.
 
 use std::{
     fs,
@@ -140,18 +140,57 @@ fn status_shows_ports_streams_and_sessions() {
 }
 
 #[test]
+fn rejections_show_who_was_refused_and_why_and_follow_those_that_come() {
+    let gateway = Running::start();
+    assert!(gateway.call("#!::r=live/none,m=request").is_err());
+    let line = wait_until("a kept rejection", || {
+        let output = gateway.run(&["rejections", "--json"]);
+        stdout(&output).lines().next().map(str::to_owned)
+    });
+    let first: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(first["number"], 1);
+    assert_eq!(first["code"], 1404);
+    assert_eq!(first["streamid"], "#!::r=live/none,m=request");
+    assert!(
+        first["peer"].as_str().unwrap().starts_with("127.0.0.1:"),
+        "{first}"
+    );
+    assert!(first["time"].as_str().unwrap().ends_with('Z'), "{first}");
+    let shown = stdout(&gateway.run(&["rejections"]));
+    assert!(shown.contains("1404"), "{shown}");
+    assert!(shown.contains(first["reason"].as_str().unwrap()), "{shown}");
+
+    let mut following = command(&["rejections", "--json", "--follow", "--socket"])
+        .arg(gateway.socket())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("\"number\":1"));
+    assert!(gateway.call("#!::r=live/a").is_err());
+    let next: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!(
+        (&next["number"], &next["code"]),
+        (&Value::from(2), &Value::from(1400))
+    );
+    following.kill().unwrap();
+    following.wait().unwrap();
+}
+
+#[test]
 fn bad_input_gets_an_error_and_the_gateway_goes_on() {
     let gateway = Running::start();
     let mut connection = gateway.connect();
     for bad in [
         &b"nonsense\n"[..],
         b"{\"command\":\"stop\"}\n",
+        b"{\"command\":\"rejections\",\"after\":-1}\n",
         b"\xff\xfe\n",
         b"\n",
     ] {
         let answer = ask(&mut connection, bad);
         let error = answer["error"].as_str().unwrap_or_else(|| panic!("{answer}"));
-        assert!(error.contains("a request is"), "{error}");
+        assert!(error.contains("requests are"), "{error}");
     }
     // The connection is still of use.
     assert!(ask(&mut connection, b"{\"command\":\"status\"}\n")["status"].is_object());

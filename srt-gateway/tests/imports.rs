@@ -17,12 +17,18 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("ts", &["names"]),
     ("telemetry", &["names"]),
     ("io", &["names", "data", "ts", "telemetry"]),
-    // `config` for the kinds of ports, `data` for the streams that it is given.
-    ("access", &["names", "config", "data"]),
+    // `config` for the kinds of ports, `data` for the streams that it is given, `telemetry` for the words of refusals.
+    ("access", &["names", "config", "data", "telemetry"]),
     (
         "control",
         &["names", "config", "data", "ts", "telemetry", "io", "access"],
     ),
+    // What others may look at, and those who look: the commands' socket.
+    ("view", &["access", "control", "telemetry"]),
+    ("local", &["names", "access", "control", "telemetry", "view"]),
+    // For commands that talk to peers without a gateway; `control` makes libsrt's options of settings.
+    ("peer", &["config", "control"]),
+    ("relay", &["config", "peer"]),
     (
         "gateway",
         &[
@@ -34,11 +40,23 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "io",
             "access",
             "control",
+            "view",
         ],
     ),
     (
         "cli",
-        &["names", "config", "access", "control", "gateway", "telemetry"],
+        &[
+            "names",
+            "config",
+            "access",
+            "control",
+            "gateway",
+            "telemetry",
+            "ts",
+            "local",
+            "peer",
+            "relay",
+        ],
     ),
 ];
 

@@ -1,9 +1,14 @@
-//! `status`: asks the running gateway over its local control socket and prints what it says.
+//! `status` and `rejections`: ask the running gateway over its local control socket and print what it says.
 
-use std::{fmt, path::PathBuf, process::ExitCode};
+use std::{fmt, path::PathBuf, process::ExitCode, thread, time::Duration};
 
 use super::{load, say, say_error};
-use crate::local::{self, Answer, AskError, Client, Endpoint, Port, Request, Session, Status, Stream};
+use crate::local::{
+    self, Answer, AskError, Client, Endpoint, Port, Refusal, Request, Session, Status, Stream,
+};
+
+/// How often `--follow` asks.
+const EVERY: Duration = Duration::from_millis(500);
 
 /// Where the running gateway is.
 #[derive(Debug, clap::Args)]
@@ -24,6 +29,19 @@ pub(super) struct StatusArgs {
     /// One JSON object.
     #[arg(long)]
     json: bool,
+}
+
+/// What `rejections` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct RejectionsArgs {
+    #[command(flatten)]
+    gateway: Where,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+    /// Go on with those that come, until interrupted.
+    #[arg(short, long)]
+    follow: bool,
 }
 
 impl Where {
@@ -67,6 +85,39 @@ pub(super) fn status(args: &StatusArgs) -> ExitCode {
     asked.unwrap_or_else(|code| code)
 }
 
+pub(super) fn rejections(args: &RejectionsArgs) -> ExitCode {
+    let mut client = match args.gateway.connect() {
+        Ok(client) => client,
+        Err(code) => return code,
+    };
+    let mut after = 0;
+    loop {
+        match client.ask(&Request::Rejections { after }) {
+            Ok(Answer::Rejections(refusals)) => {
+                after = refusals.last().map_or(after, |last| last.number);
+                for refusal in &refusals {
+                    if args.json {
+                        say_json(refusal);
+                    } else {
+                        say(format_args!("{}", Shown(refusal)));
+                    }
+                }
+                if refusals.is_empty() && !args.follow && !args.json {
+                    say_error(format_args!(
+                        "no attempt has been refused since the gateway started"
+                    ));
+                }
+            }
+            Ok(_) => return failed(&client.no_answer()),
+            Err(error) => return failed(&error),
+        }
+        if !args.follow {
+            return ExitCode::SUCCESS;
+        }
+        thread::sleep(EVERY);
+    }
+}
+
 fn say_json(value: &impl serde::Serialize) {
     match serde_json::to_string(value) {
         Ok(text) => say(format_args!("{text}")),
@@ -76,6 +127,30 @@ fn say_json(value: &impl serde::Serialize) {
 
 /// A part of an answer, for people.
 struct Shown<'a, T>(&'a T);
+
+impl fmt::Display for Shown<'_, Refusal> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Refusal {
+            time,
+            code,
+            peer,
+            listener,
+            streamid,
+            dialect,
+            encryption,
+            decision,
+            reason,
+            ..
+        } = self.0;
+        let version = self.0.version.as_deref().unwrap_or("unknown");
+        writeln!(f, "{time}  {code}  {peer}  {listener}")?;
+        writeln!(
+            f,
+            "    streamid \"{streamid}\" ({dialect}), SRT {version}, encryption {encryption}, refused by {decision}"
+        )?;
+        write!(f, "    {reason}")
+    }
+}
 
 impl fmt::Display for Shown<'_, Status> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

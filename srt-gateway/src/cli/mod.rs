@@ -10,6 +10,7 @@ mod doctor;
 mod explain;
 mod live;
 mod probe;
+mod relay;
 mod serve;
 mod shell;
 
@@ -66,8 +67,12 @@ enum Command {
     ExplainStreamid(explain::Explain),
     /// Call an SRT listener and report handshake, link and stream.
     Probe(probe::Probe),
+    /// Carry one input to any number of outputs without a gateway, as srt-live-transmit does.
+    Relay(relay::RelayArgs),
     /// Show the ports, streams and sessions of the running gateway.
     Status(ask::StatusArgs),
+    /// Show the last attempts that the running gateway has refused, and why.
+    Rejections(ask::RejectionsArgs),
     /// Look whether this machine is fit for the gateway and say what to change. Exits with 1 if anything fails.
     Doctor(ConfigFile),
     /// Write a shell's completions to standard output.
@@ -99,7 +104,9 @@ pub fn run() -> ExitCode {
         Some(Command::Check { file }) => Ok(check::check(&file)),
         Some(Command::ExplainStreamid(explain)) => Ok(explain::explain(&explain)),
         Some(Command::Probe(args)) => Ok(probe::probe(&args)),
+        Some(Command::Relay(args)) => relay::relay(&args),
         Some(Command::Status(args)) => Ok(ask::status(&args)),
+        Some(Command::Rejections(args)) => Ok(ask::rejections(&args)),
         Some(Command::Doctor(of)) => Ok(doctor::doctor(of.config.as_deref())),
         Some(Command::Completions { shell }) => Ok(shell::completions(shell)),
         Some(Command::Man { directory }) => shell::man(directory.as_deref()),

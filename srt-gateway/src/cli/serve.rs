@@ -90,8 +90,8 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Opens the control socket. One that the configuration asks for must work; without the default one `status`
-/// does not.
+/// Opens the control socket. One that the configuration asks for must work; without the default one `status` and
+/// `rejections` do not.
 fn control_socket(config: &Config, gateway: &Gateway) -> anyhow::Result<Option<Server>> {
     let configured = config.gateway.control_socket.as_deref();
     match Server::start(&local::path_of(configured), gateway.view().clone()) {
@@ -154,6 +154,11 @@ fn start_log(config: &Config) -> anyhow::Result<LogControl> {
         level: config.log.level,
         filter: (!fixed).then_some(handle),
     })
+}
+
+/// The log of a command that has no configuration.
+pub(super) fn start_plain_log() -> anyhow::Result<()> {
+    start_log(&Config::default()).map(drop)
 }
 
 /// libsrt's own lines are its developers' language, and what matters in them is told in ours: only RUST_LOG shows them.

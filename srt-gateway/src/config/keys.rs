@@ -240,7 +240,7 @@ static KEYS: [KeyDoc; 106] = {
     key(Root, "log", TABLE, "", "{ level = \"info\" }", "the log"),
 
     key(Gateway, "name", STR, "the host name", "\"gw1\"", "shown to peers and in metrics"),
-    key(Gateway, "control_socket", STR, "", "\"/run/srt-gateway.sock\"", "Unix socket for `srt-gateway status`; empty: srt-gateway.sock in $XDG_RUNTIME_DIR or /run"),
+    key(Gateway, "control_socket", STR, "", "\"/run/srt-gateway.sock\"", "Unix socket for `srt-gateway status` and `rejections`; empty: srt-gateway.sock in $XDG_RUNTIME_DIR or /run"),
     key(Gateway, "workers", INT, "0", "4", "relay worker threads; 0: one per core"),
     key(Gateway, "strict", BOOL, "true", "false", "refuse to start on a libsrt older than 1.5.6 that is not patched"),
     key(Gateway, "streamid_dialects", "list of \"standard\", \"plain\", \"slash\", \"colon\", \"sls\", \"srs\", \"url\", \"encoded\"", "all of them", "[\"standard\", \"plain\"]", "ways of writing a streamid that are understood"),

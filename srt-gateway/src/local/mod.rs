@@ -19,12 +19,14 @@ pub(crate) use server::Server;
 use crate::{
     control::{EndpointState, EndpointStatus, Listening, SessionStatus, StreamStatus},
     names::Role,
+    telemetry::Rejection,
 };
 
 /// The socket's name in the directory for such files.
 const FILE_NAME: &str = "srt-gateway.sock";
 
-/// Longest line that either side takes, in bytes: a status of ten thousand sessions.
+/// Longest line that either side takes, in bytes: all rejections with the longest streamids, a status of ten thousand
+/// sessions.
 const LINE_MAX: u64 = 8 << 20;
 
 /// Where the socket is, unless the configuration or the command line says otherwise: in the user's runtime directory, or
@@ -47,6 +49,11 @@ pub(crate) fn path_of(configured: Option<&Path>) -> PathBuf {
 pub(crate) enum Request {
     /// Ports, streams and sessions.
     Status,
+    /// Refused attempts, from the one after this number on.
+    Rejections {
+        #[serde(default)]
+        after: u64,
+    },
 }
 
 /// What comes back.
@@ -55,6 +62,8 @@ pub(crate) enum Request {
 pub(crate) enum Answer {
     /// To [`Request::Status`].
     Status(Status),
+    /// To [`Request::Rejections`], the oldest first.
+    Rejections(Vec<Refusal>),
     /// The request could not be read.
     Error(String),
 }
@@ -117,6 +126,48 @@ pub(crate) struct Session {
     pub(crate) bytes: u64,
     /// Messages that a viewer was too slow for.
     pub(crate) skipped: u64,
+}
+
+/// A refused attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Refusal {
+    pub(crate) number: u64,
+    /// RFC 3339, UTC.
+    pub(crate) time: String,
+    pub(crate) peer: String,
+    pub(crate) port: u16,
+    /// What that port is.
+    pub(crate) listener: String,
+    /// With passwords masked and what is not printable escaped.
+    pub(crate) streamid: String,
+    pub(crate) dialect: String,
+    /// The caller's SRT version, where it could be seen.
+    pub(crate) version: Option<String>,
+    pub(crate) encryption: String,
+    /// Who refused.
+    pub(crate) decision: String,
+    pub(crate) code: i32,
+    /// Why, and what to change.
+    pub(crate) reason: String,
+}
+
+impl From<&Rejection> for Refusal {
+    fn from(rejection: &Rejection) -> Self {
+        Self {
+            number: rejection.number,
+            time: humantime::format_rfc3339_millis(rejection.at).to_string(),
+            peer: rejection.peer.to_string(),
+            port: rejection.port,
+            listener: rejection.listener.clone(),
+            streamid: rejection.streamid_shown.clone(),
+            dialect: rejection.dialect.to_owned(),
+            version: rejection.version.map(|version| version.to_string()),
+            encryption: rejection.encryption.to_string(),
+            decision: rejection.decision.to_string(),
+            code: rejection.code,
+            reason: rejection.reason.clone(),
+        }
+    }
 }
 
 impl From<&Listening> for Port {

@@ -176,7 +176,9 @@ fn serve(stream: &UnixStream, view: &View) -> io::Result<()> {
         }
         let answered = match serde_json::from_slice::<Request>(&line) {
             Ok(request) => reply(&request, view),
-            Err(error) => Answer::Error(format!("{error}; a request is {{\"command\":\"status\"}}")),
+            Err(error) => Answer::Error(format!(
+                "{error}; requests are {{\"command\":\"status\"}} and {{\"command\":\"rejections\",\"after\":0}}"
+            )),
         };
         answer(stream, &answered)?;
     }
@@ -191,6 +193,11 @@ fn reply(request: &Request, view: &View) -> Answer {
             endpoints: view.endpoints().iter().map(Into::into).collect(),
             sessions: view.sessions().iter().map(Into::into).collect(),
         }),
+        Request::Rejections { after } => {
+            let all = view.rejections();
+            let new = all.iter().filter(|rejection| rejection.number > *after);
+            Answer::Rejections(new.map(Into::into).collect())
+        }
     }
 }
 
