@@ -47,11 +47,6 @@ pub(crate) fn is_missing(section: Section, key: &str, part: Part) -> bool {
         .any(|row| row.0 == section && row.1 == key && row.2 == part)
 }
 
-/// Whether this release does not do inputs and outputs of this scheme yet.
-pub(crate) fn is_scheme_missing(scheme: &str) -> bool {
-    matches!(scheme, "udp" | "rtp" | "file")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

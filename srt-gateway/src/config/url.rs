@@ -10,10 +10,9 @@ use super::{
     fault::Fault,
     keys::Section,
     raw::{Entry, Node, Value},
-    reader::{Gate, Item, Table},
+    reader::{Item, Table},
     secret::Secret,
     srt::SrtLayer,
-    support::is_scheme_missing,
     units::Unit,
 };
 
@@ -132,17 +131,6 @@ pub(crate) fn endpoint(item: &Item<'_>, direction: Direction, defaults: &SrtLaye
             return None;
         }
     };
-    if item.gate() == Gate::Enforced && is_scheme_missing(parts.scheme) {
-        session.fault(Fault::new(
-            item.path(),
-            session.location(url.span.clone()),
-            format!(
-                "{}:// is not supported by this version of the gateway yet",
-                parts.scheme
-            ),
-        ));
-        return None;
-    }
     let parameters = parameters(item, url, &parts);
     let entries = beside.iter().chain(&parameters).collect();
     let table = Table::of(

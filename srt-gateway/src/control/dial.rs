@@ -21,7 +21,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     Connection, Control, Session, Via,
-    endpoints::{Attempt, Live, Place, State},
+    endpoints::{Attempt, Hands, Live, Place, State},
     link::{LinkState, Step, Wanted},
     ports::srt_options,
 };
@@ -37,7 +37,7 @@ use crate::{
 const BACKLOG: NonZeroU16 = NonZeroU16::new(4).unwrap();
 
 /// An attempt that cannot be made.
-enum Hitch {
+pub(super) enum Hitch {
     /// Not now.
     Later(String),
     /// Never, as it is configured.
@@ -84,7 +84,7 @@ impl Control {
             }
             Step::Nothing => {}
             Step::Connect => {
-                let begun = self.begin(id);
+                let begun = self.begin(id, now);
                 self.begun(id, begun, now);
             }
             Step::HangUp => self.hang_up(id),
@@ -103,7 +103,12 @@ impl Control {
         let wanted = match state.role {
             // Nobody is called before there is something to send. A source that is lost may come back: until then the
             // session is held as that of any other viewer.
-            Role::Viewer => state.live.is_some() || stream.has_source(),
+            // What has no connection costs nothing while it waits.
+            Role::Viewer => {
+                state.live.is_some()
+                    || stream.has_source()
+                    || !matches!(state.endpoint.target, Target::Srt(_))
+            }
             Role::Publisher => endpoints
                 .inputs
                 .get_mut(&state.stream)
@@ -113,12 +118,24 @@ impl Control {
     }
 
     /// Begins an attempt.
-    fn begin(&mut self, id: EndpointId) -> Result<Option<Attempt>, Hitch> {
+    fn begin(&mut self, id: EndpointId, now: Instant) -> Result<Option<Attempt>, Hitch> {
         let Some(state) = self.endpoints.all.get(&id) else {
             return Ok(None);
         };
-        let Target::Srt(srt) = &state.endpoint.target else {
-            return Err(Hitch::Never("this release has no such transport".to_owned()));
+        let srt = match &state.endpoint.target {
+            Target::Srt(srt) => srt,
+            Target::Udp(udp) | Target::Rtp(udp) => {
+                let host = udp.host.clone();
+                return match host.as_deref().map(str::parse::<IpAddr>) {
+                    None => self.open_plain(id, None, now),
+                    Some(Ok(ip)) => self.open_plain(id, Some(ip), now),
+                    Some(Err(_)) => {
+                        let port = udp.port;
+                        self.ask(id, host.unwrap_or_default(), port).map(Some)
+                    }
+                };
+            }
+            Target::File(_) => return self.open_plain(id, None, now),
         };
         if srt.mode == SrtMode::Listener {
             if let Some(Attempt::Listening(_, taken)) = &state.attempt {
@@ -133,9 +150,14 @@ impl Control {
             let to = SocketAddr::new(ip, srt.port);
             return self.call(id, &[to]).map(Some);
         }
-        let asked = self.endpoints.resolver.ask(id, host, srt.port);
+        let port = srt.port;
+        self.ask(id, host, port).map(Some)
+    }
+
+    fn ask(&mut self, id: EndpointId, host: String, port: u16) -> Result<Attempt, Hitch> {
+        let asked = self.endpoints.resolver.ask(id, host, port);
         asked.map_err(|error| Hitch::Later(format!("no thread to look the host up: {error}")))?;
-        Ok(Some(Attempt::Resolving))
+        Ok(Attempt::Resolving)
     }
 
     fn begun(&mut self, id: EndpointId, begun: Result<Option<Attempt>, Hitch>, now: Instant) {
@@ -164,8 +186,14 @@ impl Control {
         if !self.endpoints.all.get(&id).is_some_and(waits) {
             return;
         }
+        let is_srt = |state: &State| matches!(state.endpoint.target, Target::Srt(_));
+        let is_srt = self.endpoints.all.get(&id).is_some_and(is_srt);
         let begun = match found {
-            Ok(addrs) => self.call(id, &addrs).map(Some),
+            Ok(addrs) if is_srt => self.call(id, &addrs).map(Some),
+            Ok(addrs) => match addrs.first() {
+                Some(addr) => self.open_plain(id, Some(addr.ip()), now),
+                None => Err(Hitch::Later("the host's name has no address".to_owned())),
+            },
             Err(why) => Err(Hitch::Later(format!(
                 "the host's name cannot be looked up: {why}"
             ))),
@@ -423,8 +451,10 @@ impl Control {
             state.live = Some(Live {
                 session,
                 stream,
-                socket: socket_id,
-                worker,
+                hands: Hands::Worker {
+                    worker,
+                    socket: socket_id,
+                },
                 counters,
                 seen: 0,
             });
@@ -442,17 +472,30 @@ impl Control {
             return;
         };
         let name = state.stream.clone();
-        if let Some(live) = state.live.take()
-            && state.role == Role::Viewer
-        {
-            live.stream.remove_output();
+        if let Some(live) = state.live.take() {
+            if !matches!(live.hands, Hands::Worker { .. }) {
+                info!(
+                    session = %closed.session, role = %closed.role, stream = %name, endpoint = %state.endpoint,
+                    totals = %closed.totals, "closed: {}", closed.reason
+                );
+            }
+            if state.role == Role::Viewer {
+                live.stream.remove_output();
+            } else {
+                // A writer on its way to a session that had ended was dropped on that way.
+                live.stream.forget_source(live.session);
+            }
         }
+        let never = matches!(closed.reason, CloseReason::EndOfFile | CloseReason::NoClock);
         if let Some(wait) = state.link.ended(now)
             && closed.reason != CloseReason::SourceLost
         {
             state.failures += 1;
             state.last_failure = Some(closed.reason.to_string());
             debug!(stream = %name, endpoint = %state.endpoint, wait_ms = wait.as_millis(), "to be connected again");
+        }
+        if never && state.place == Place::Configured {
+            state.link.give_up();
         }
         if let Some(inputs) = self.endpoints.inputs.get_mut(&name)
             && let Some(rank) = inputs.order.iter().position(|input| *input == id)
@@ -476,8 +519,7 @@ impl Control {
                 Place::Configured => CloseReason::NotNeeded,
                 Place::Retired => CloseReason::Unconfigured,
             };
-            let close = Message::Close(live.socket, reason);
-            self.pool.send(live.worker, close);
+            live.close(&self.pool, reason);
         }
         self.drop_attempt(attempt);
     }
@@ -506,6 +548,19 @@ impl Control {
             .collect();
         for attempt in attempts {
             self.drop_attempt(attempt);
+        }
+        let sources = self.endpoints.all.values_mut().filter_map(|state| {
+            let live = state
+                .live
+                .take_if(|live| matches!(live.hands, Hands::Source(_)))?;
+            match live.hands {
+                Hands::Source(source) => Some(source.end()),
+                _ => None,
+            }
+        });
+        // All are told before the first is waited for.
+        for thread in sources.collect::<Vec<_>>() {
+            drop(thread.join());
         }
     }
 }

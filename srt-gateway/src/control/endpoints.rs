@@ -20,8 +20,10 @@ use super::{
 use crate::{
     access::Identity,
     config::{self, Endpoint},
-    data::Stream,
-    io::{CallPorts, EndpointId, IoEvent, Resolver},
+    data::{Stream, Writer},
+    io::{
+        CallPorts, CloseReason, EndpointId, IoEvent, Message, OutletKind, Pool, Resolver, Source, SourceOrder,
+    },
     names::{Role, SessionId, StreamName},
     telemetry::SessionCounters,
 };
@@ -39,6 +41,7 @@ pub(crate) struct Endpoints {
     pub(super) sockets: HashMap<SocketId, EndpointId>,
     pub(super) ports: CallPorts,
     pub(super) resolver: Resolver,
+    pub(super) events: Sender<IoEvent>,
     pub(super) identity: Identity,
     status: Arc<ArcSwap<Vec<EndpointStatus>>>,
     last: u32,
@@ -83,11 +86,50 @@ pub(super) enum Attempt {
 pub(super) struct Live {
     pub(super) session: SessionId,
     pub(super) stream: Arc<Stream>,
-    pub(super) socket: SocketId,
-    pub(super) worker: usize,
+    pub(super) hands: Hands,
     pub(super) counters: Arc<SessionCounters>,
     /// Messages that had come when it was last looked at.
     pub(super) seen: u64,
+}
+
+/// Who serves a connection.
+#[derive(Debug)]
+pub(super) enum Hands {
+    Worker { worker: usize, socket: SocketId },
+    Source(Source),
+    Outlet(OutletKind),
+}
+
+impl Live {
+    /// Gives the right to write to the ring.
+    pub(super) fn feed(&self, pool: &Pool, writer: Writer) {
+        match &self.hands {
+            Hands::Worker { worker, socket } => {
+                let feed = Message::Feed(*socket, Arc::clone(&self.stream), writer);
+                pool.send(*worker, feed);
+            }
+            Hands::Source(source) => source.order(SourceOrder::Feed(writer)),
+            Hands::Outlet(_) => {}
+        }
+    }
+
+    /// Takes it away again: [`IoEvent::StoodBy`] tells when.
+    pub(super) fn stand_by(&self, pool: &Pool) {
+        match &self.hands {
+            Hands::Worker { worker, socket } => pool.send(*worker, Message::StandBy(*socket)),
+            Hands::Source(source) => source.order(SourceOrder::StandBy),
+            Hands::Outlet(_) => {}
+        }
+    }
+
+    /// Ends the session: [`IoEvent::Closed`] tells when.
+    pub(super) fn close(&self, pool: &Pool, reason: CloseReason) {
+        match &self.hands {
+            Hands::Worker { worker, socket } => pool.send(*worker, Message::Close(*socket, reason)),
+            Hands::Source(source) => source.order(SourceOrder::Close(reason)),
+            Hands::Outlet(kind) => pool.send_outlet(*kind, Message::Detach(self.session, reason)),
+        }
+    }
 }
 
 /// The inputs of one stream.
@@ -181,7 +223,8 @@ impl Endpoints {
             sessions: HashMap::new(),
             sockets: HashMap::new(),
             ports: CallPorts::default(),
-            resolver: Resolver::new(events),
+            resolver: Resolver::new(events.clone()),
+            events,
             identity,
             status: Arc::default(),
             last: 0,

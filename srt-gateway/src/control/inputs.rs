@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use super::{Control, endpoints::Feeding, link::LinkState};
 use crate::{
-    io::{EndpointId, Message},
+    io::EndpointId,
     names::{SessionId, StreamName},
 };
 
@@ -61,28 +61,24 @@ impl Control {
 
     /// Makes `chosen` the input that feeds the stream, as far as that is possible now.
     fn hand_over(&mut self, name: &StreamName, chosen: EndpointId) {
-        let live = |control: &Self, id: EndpointId| {
-            let live = control.endpoints.all.get(&id)?.live.as_ref()?;
-            Some((live.session, live.worker, live.socket))
-        };
-        let wanted = live(self, chosen);
+        let live = |id: &EndpointId| self.endpoints.all.get(id)?.live.as_ref();
         let Some(inputs) = self.endpoints.inputs.get(name) else {
             return;
         };
-        let feeding = match (inputs.feeding, wanted) {
-            (Feeding::By(id, session), Some((other, ..))) if session != other => {
-                if let Some((_, worker, socket)) = live(self, id) {
-                    self.pool.send(worker, Message::StandBy(socket));
+        let feeding = match (inputs.feeding, live(&chosen)) {
+            (Feeding::By(id, session), Some(wanted)) if session != wanted.session => {
+                if let Some(before) = live(&id) {
+                    before.stand_by(&self.pool);
                 }
                 Feeding::Leaving(session)
             }
-            (Feeding::Nobody, Some((session, worker, socket))) => {
+            (Feeding::Nobody, Some(wanted)) => {
+                let session = wanted.session;
                 // A publisher may have the place: the input stands by until it is free.
-                let stream = self.registry.stream(name);
-                let Some(writer) = stream.claim_source(session) else {
+                let Some(writer) = wanted.stream.claim_source(session) else {
                     return;
                 };
-                self.pool.send(worker, Message::Feed(socket, stream, writer));
+                wanted.feed(&self.pool, writer);
                 info!(%session, stream = %name, "input feeds the stream");
                 Feeding::By(chosen, session)
             }

@@ -10,6 +10,7 @@ mod endpoints;
 mod failover;
 mod inputs;
 mod link;
+mod plain;
 mod plan;
 mod ports;
 mod refusals;
@@ -305,7 +306,7 @@ impl Control {
 
     fn closed(&mut self, closed: &ClosedSession, now: Instant) {
         let Some(session) = self.registry.remove_session(closed.session) else {
-            return;
+            return self.endpoint_closed(closed, now);
         };
         if let Via::Port(port) = &session.via {
             port.connections.fetch_sub(1, Relaxed);

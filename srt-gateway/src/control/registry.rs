@@ -14,6 +14,7 @@ use super::{SessionStatus, plan::StreamPlan};
 use crate::{
     access::{AccessPolicy, Directory, Entry, Identity, PortPolicy, StreamPolicy, Trail},
     data::{StartAt, Stream},
+    io::OUTLETS,
     names::{Role, SessionId, StreamName},
     telemetry::SessionCounters,
 };
@@ -68,7 +69,8 @@ pub(crate) struct Registry {
     sessions: BTreeMap<SessionId, Session>,
     /// How a stream that no table names is made.
     default_plan: StreamPlan,
-    workers: usize,
+    /// For those who read a stream: workers and outlets.
+    places: usize,
 }
 
 impl Registry {
@@ -92,7 +94,7 @@ impl Registry {
             streams: HashMap::new(),
             sessions: BTreeMap::new(),
             default_plan,
-            workers,
+            places: workers + OUTLETS,
         };
         for (name, plan) in configured {
             registry.make_stream(name, &plan, Origin::Configuration);
@@ -130,7 +132,7 @@ impl Registry {
         let mut done = Configured::Whole;
         if state.ring_bytes != plan.ring_bytes {
             if state.sessions.is_empty() {
-                state.entry.stream = Stream::new(name.clone(), plan.ring_bytes, self.workers);
+                state.entry.stream = Stream::new(name.clone(), plan.ring_bytes, self.places);
                 state.ring_bytes = plan.ring_bytes;
             } else {
                 done = Configured::RingInUse;
@@ -207,7 +209,7 @@ impl Registry {
     }
 
     fn make_stream(&mut self, name: StreamName, plan: &StreamPlan, origin: Origin) -> Arc<Stream> {
-        let stream = Stream::new(name.clone(), plan.ring_bytes, self.workers);
+        let stream = Stream::new(name.clone(), plan.ring_bytes, self.places);
         let state = StreamState {
             entry: Entry {
                 stream: Arc::clone(&stream),

@@ -76,6 +76,13 @@ impl Stream {
         self.source.store(0, Relaxed);
     }
 
+    /// Says that `session` is not the source (any more), if that is still said: its writer is dropped already.
+    pub(crate) fn forget_source(&self, session: SessionId) {
+        let is_said = |source: u64| (source == session.0).then_some(0);
+        // Nothing to do when another session has claimed the place meanwhile.
+        self.source.fetch_update(Relaxed, Relaxed, is_said).ok();
+    }
+
     /// Viewers on all workers, outputs not among them.
     #[must_use]
     pub fn viewers(&self) -> u32 {

@@ -3,7 +3,7 @@
 //! ```text
 //!   srt_poll (1 thread) ──Ready──▶ worker 0..n ──Closed──▶ control
 //!        └────────────Ready───────────────────────────────▶ control
-//!   control ──Start, Feed, StandBy, Close──▶ worker      worker ──Fanout──▶ worker
+//!   control ──Start, Feed, StandBy, Close──▶ worker      worker ──Fanout──▶ worker, outlets
 //! ```
 //!
 //! Knows data, ts, telemetry and srt_safe. Decides nothing: who may connect and what happens when a source is lost is
@@ -12,20 +12,30 @@
 //! The channels are unbounded and yet bounded by what feeds them: at most one `Ready` per change of a socket's state
 //! (edge-triggered), one `Fanout` per stream and worker (its wake flag), and one command per session.
 
+mod file;
+mod intake;
+mod outlet;
 mod publisher;
 mod resolve;
+mod rtp;
+mod source;
 mod srt_call;
 mod srt_poll;
+mod udp;
 mod viewer;
 mod worker;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use srt_safe::{SocketId, SrtSocket};
 
+pub(crate) use file::{AtEnd, FileIn, FileOut};
+pub(crate) use outlet::{OUTLETS, Outlet, OutletKind, Sink};
 pub(crate) use resolve::{EndpointId, Resolved, Resolver};
+pub(crate) use source::{Source, SourceOrder, SourceSeat, Transport};
 pub(crate) use srt_call::CallPorts;
 pub(crate) use srt_poll::{Poller, Route, Routes};
+pub(crate) use udp::{UdpIn, UdpOut, UdpPlace, Wrapping, open_input, open_output};
 pub(crate) use worker::{Message, Pool};
 
 use crate::{
@@ -115,10 +125,27 @@ pub(crate) enum CloseReason {
     Failed(srt_safe::Error),
     /// A reload took its port or stream away.
     Unconfigured,
+    /// The system reported an error that ends the session: its number.
+    System(i32),
+    /// A file that cannot be read as what it should be.
+    Unreadable(io::ErrorKind),
+    /// A file has no clock references to play it by.
+    NoClock,
+    /// The end of a file that is not to be begun again.
+    EndOfFile,
     /// An input on demand: nobody watches any more.
     NotNeeded,
     /// The gateway shuts down.
     Shutdown,
+}
+
+impl CloseReason {
+    /// An error of the system.
+    fn of_io(error: &io::Error) -> Self {
+        error
+            .raw_os_error()
+            .map_or_else(|| Self::Unreadable(error.kind()), Self::System)
+    }
 }
 
 impl fmt::Display for CloseReason {
@@ -129,6 +156,10 @@ impl fmt::Display for CloseReason {
             Self::SourceLost => f.write_str("the source did not come back (on_source_lost)"),
             Self::Failed(error) => write!(f, "{error}"),
             Self::Unconfigured => f.write_str("its port or stream is not in the configuration any more"),
+            Self::System(errno) => io::Error::from_raw_os_error(*errno).fmt(f),
+            Self::Unreadable(kind) => kind.fmt(f),
+            Self::NoClock => f.write_str("the file has no clock references (PCR) to play it by"),
+            Self::EndOfFile => f.write_str("the end of the file (loop=true begins it again)"),
             Self::NotNeeded => f.write_str("not needed any more (on_demand)"),
             Self::Shutdown => f.write_str("the gateway shuts down"),
         }

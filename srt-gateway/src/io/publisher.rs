@@ -1,17 +1,20 @@
 //! A publisher's session on its worker: takes messages from libsrt into the stream's ring.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use srt_safe::ErrorKind;
 
-use super::{CloseReason, Seat};
+use super::{CloseReason, Seat, intake::Intake};
 use crate::{
     data::{MESSAGE_MAX, Writer},
-    ts::{Format, Observer},
+    ts::Format,
 };
 
 /// Messages taken in one turn before other sessions get theirs: some 20 ms of a 20 Mb/s stream.
 const TURN: usize = 64;
+
+/// The last packets of a peer that is gone are waited for no longer: some behind a loss are never handed over.
+const LAST_PACKETS: Duration = Duration::from_secs(10);
 
 /// ```text
 ///   receive: WouldBlock ──▶ waits for the next event
@@ -23,11 +26,8 @@ const TURN: usize = 64;
 #[derive(Debug)]
 pub(super) struct Publisher {
     pub(super) seat: Seat,
-    /// None: it stands by, and what comes is thrown away.
-    writer: Option<Writer>,
-    observer: Observer,
+    intake: Intake,
     pub(super) last_data: Instant,
-    format_to_tell: Option<Format>,
 }
 
 /// What a turn came to.
@@ -43,10 +43,8 @@ impl Publisher {
     pub(super) fn new(seat: Seat, writer: Option<Writer>, now: Instant) -> Self {
         Self {
             seat,
-            writer,
-            observer: Observer::new(),
+            intake: Intake::new(writer),
             last_data: now,
-            format_to_tell: None,
         }
     }
 
@@ -61,7 +59,8 @@ impl Publisher {
                         ErrorKind::WouldBlock => Turn::Drained,
                         // libsrt says so at once, with up to a latency of packets still to be handed over.
                         ErrorKind::ConnectionLost
-                            if self.seat.socket.unread().is_ok_and(|packets| packets > 0) =>
+                            if now.duration_since(self.last_data) < LAST_PACKETS
+                                && self.seat.socket.unread().is_ok_and(|packets| packets > 0) =>
                         {
                             Turn::NotDue
                         }
@@ -78,40 +77,23 @@ impl Publisher {
 
     fn take(&mut self, message: &[u8], now: Instant) {
         self.last_data = now;
-        self.seat.counters.add(message.len());
-        let Some(writer) = &mut self.writer else {
-            return;
-        };
         // libsrt delivers 1 to 1456 bytes, which is what the ring takes.
-        let Ok(seq) = writer.push(message) else {
-            return;
-        };
-        let seen = self.observer.observe(message);
-        if let Some(start) = seen.start_point {
-            writer.mark_start_point(seq.back(start.messages_back));
-        }
-        if seen.format_change.is_some() {
-            self.format_to_tell = seen.format_change;
-        }
+        self.intake.take(message, &self.seat.counters);
     }
 
     /// What has just been found out about the payload, once.
     pub(super) fn take_format_change(&mut self) -> Option<Format> {
-        self.format_to_tell.take()
+        self.intake.take_format_change()
     }
 
-    /// Feeds the stream from the next message on. The observer begins anew: start points are counted back in messages of
-    /// the ring, and none of the earlier ones is in it.
+    /// Feeds the stream from the next message on.
     pub(super) fn feed(&mut self, writer: Writer) {
-        self.observer = Observer::new();
-        self.writer = Some(writer);
+        self.intake.feed(writer);
     }
 
     /// Gives up the place of the source and goes on taking what comes.
     pub(super) fn stand_by(&mut self) {
-        if let Some(writer) = self.writer.take() {
-            self.seat.stream.release_source(writer);
-        }
+        self.intake.stand_by(&self.seat.stream);
     }
 
     /// Gives up the place of the source, for good.

@@ -17,12 +17,13 @@ use srt_safe::{Event, Interest, SocketId, SrtSocket};
 
 use super::{
     CloseReason, ClosedSession, IoEvent, Route, Routes, Seat, Task,
+    outlet::{OUTLETS, Outlet, OutletKind, Outlets},
     publisher::{Publisher, Turn},
     viewer::{Flow, Viewer},
 };
 use crate::{
     data::{Batch, Cursor, MESSAGE_MAX, ReadOutcome, Seq, StartAt, Stream, Writer},
-    names::{Role, StreamName},
+    names::{Role, SessionId, StreamName},
 };
 
 /// How often time limits are looked at.
@@ -62,6 +63,10 @@ pub(crate) enum Message {
     StandBy(SocketId),
     /// From control: a session is to end.
     Close(SocketId, CloseReason),
+    /// From control, for outlets: a new output that is no SRT socket.
+    Attach(Box<Outlet>),
+    /// From control, for outlets: an output is to end.
+    Detach(SessionId, CloseReason),
     /// Shutdown, first step: take what the publishers have sent, close them, and answer.
     EndSources(Sender<()>),
     /// Shutdown, second step: bring what is in the rings to the viewers until `Instant`, close them, and end.
@@ -71,19 +76,31 @@ pub(crate) enum Message {
 /// The workers' threads.
 #[derive(Debug)]
 pub(crate) struct Pool {
+    /// Of the workers, then of the outlets.
     senders: Box<[Sender<Message>]>,
+    workers: usize,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Pool {
     pub(crate) fn start(workers: usize, routes: &Routes, control: &Sender<IoEvent>) -> io::Result<Self> {
-        let (senders, receivers): (Vec<_>, Vec<_>) =
-            (0..workers).map(|_| crossbeam_channel::unbounded()).unzip();
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..workers + OUTLETS)
+            .map(|_| crossbeam_channel::unbounded())
+            .unzip();
         let mut pool = Self {
             senders: senders.into(),
+            workers,
             threads: Vec::new(),
         };
         for (index, receiver) in receivers.into_iter().enumerate() {
+            if index >= workers {
+                let outlets = Outlets::new(index, control.clone());
+                let thread = thread::Builder::new()
+                    .name(format!("outlets-{}", index - workers))
+                    .spawn(move || outlets.run(&receiver))?;
+                pool.threads.push(thread);
+                continue;
+            }
             let worker = Worker {
                 index,
                 peers: pool.senders.clone(),
@@ -112,7 +129,16 @@ impl Pool {
 
     /// The worker for a new session: by its socket's number, which libsrt counts down by one.
     pub(crate) fn worker_for(&self, socket: SocketId) -> usize {
-        usize::try_from(socket.value().unsigned_abs()).unwrap_or(0) % self.senders.len()
+        usize::try_from(socket.value().unsigned_abs()).unwrap_or(0) % self.workers
+    }
+
+    /// Sends to the thread for outlets of this kind.
+    pub(crate) fn send_outlet(&self, kind: OutletKind, message: Message) {
+        let at = match kind {
+            OutletKind::Datagrams => 0,
+            OutletKind::Files => 1,
+        };
+        self.send(self.workers + at, message);
     }
 
     pub(crate) fn send(&self, worker: usize, message: Message) {
@@ -223,7 +249,7 @@ impl Worker {
                 self.end_sources();
                 drop(answer);
             }
-            Message::Drain(_) => {}
+            Message::Drain(_) | Message::Attach(_) | Message::Detach(..) => {}
         }
     }
 

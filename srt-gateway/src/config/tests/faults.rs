@@ -181,8 +181,6 @@ fn an_address_is_used_once_below_the_gate() {
 fn what_is_not_supported_yet_is_refused_by_name() {
     let not_yet = "is not supported by this version of the gateway yet";
     for (text, key) in [
-        ("[streams.a]\ninputs = [\"udp://:1\"]", "streams.a.inputs[0]"),
-        ("[streams.a]\noutputs = [\"file:///x\"]", "streams.a.outputs[0]"),
         ("[streams.a]\npassword = \"x\"", "streams.a.password"),
         (
             "[streams.a]\nduplicate_publisher = \"takeover\"",

@@ -1,0 +1,121 @@
+//! Inputs that are no SRT sockets: each has a thread that waits for datagrams or for the time of a file's next packets,
+//! and feeds the ring as a worker does.
+//!
+//! One thread per input: there are few of them, and each blocks in the one call that tells it of new data.
+
+use std::{
+    io,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
+
+use super::{CloseReason, ClosedSession, IoEvent, Message, intake::Intake};
+use crate::{
+    data::{Stream, Writer},
+    names::{Role, SessionId},
+    telemetry::{SessionCounters, Totals},
+};
+
+/// How long an input may wait for data before it looks whether it is told something.
+pub(super) const PATIENCE: Duration = Duration::from_millis(50);
+
+/// What an input's thread is told.
+#[derive(Debug)]
+pub(crate) enum SourceOrder {
+    Feed(Writer),
+    /// Let go of the ring, and say so.
+    StandBy,
+    Close(CloseReason),
+}
+
+/// An input's thread. Dropping it ends the thread within [`PATIENCE`].
+#[derive(Debug)]
+pub(crate) struct Source {
+    orders: Sender<SourceOrder>,
+    thread: JoinHandle<()>,
+}
+
+/// What the thread has besides the transport.
+#[derive(Debug)]
+pub(crate) struct SourceSeat {
+    pub(crate) session: SessionId,
+    pub(crate) stream: Arc<Stream>,
+    pub(crate) counters: Arc<SessionCounters>,
+    pub(crate) control: Sender<IoEvent>,
+    pub(crate) workers: Box<[Sender<Message>]>,
+}
+
+/// Where the data come from.
+pub(crate) trait Transport: Send + 'static {
+    /// Gives messages to `take`, or returns after [`PATIENCE`] without any.
+    ///
+    /// # Errors
+    /// Why there will be no more.
+    fn receive(&mut self, now: Instant, take: &mut dyn FnMut(&[u8])) -> Result<(), CloseReason>;
+}
+
+impl Source {
+    pub(crate) fn start(name: &str, seat: SourceSeat, transport: Box<dyn Transport>) -> io::Result<Self> {
+        let (orders, receiver) = crossbeam_channel::unbounded();
+        let thread = thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || run(&seat, transport, &receiver))?;
+        Ok(Self { orders, thread })
+    }
+
+    /// A thread that has ended has told so, and needs no orders.
+    pub(crate) fn order(&self, order: SourceOrder) {
+        drop(self.orders.send(order));
+    }
+
+    /// Ends the thread; join what it gives to know that it has.
+    pub(crate) fn end(self) -> JoinHandle<()> {
+        drop(self.orders);
+        self.thread
+    }
+}
+
+fn run(seat: &SourceSeat, mut transport: Box<dyn Transport>, orders: &Receiver<SourceOrder>) {
+    let mut intake = Intake::new(None);
+    let reason = loop {
+        match orders.try_recv() {
+            Ok(SourceOrder::Feed(writer)) => intake.feed(writer),
+            Ok(SourceOrder::StandBy) => {
+                intake.stand_by(&seat.stream);
+                drop(seat.control.send(IoEvent::StoodBy(seat.session)));
+            }
+            Ok(SourceOrder::Close(reason)) => break reason,
+            Err(TryRecvError::Disconnected) => break CloseReason::Shutdown,
+            Err(TryRecvError::Empty) => {}
+        }
+        let counters = &seat.counters;
+        if let Err(reason) = transport.receive(Instant::now(), &mut |message| intake.take(message, counters))
+        {
+            break reason;
+        }
+        if let Some(format) = intake.take_format_change() {
+            drop(seat.control.send(IoEvent::Format(seat.session, format)));
+        }
+        announce(seat);
+    };
+    intake.stand_by(&seat.stream);
+    drop(seat.control.send(IoEvent::Closed(ClosedSession {
+        session: seat.session,
+        role: Role::Publisher,
+        reason,
+        totals: Totals {
+            messages: seat.counters.messages(),
+            bytes: seat.counters.bytes(),
+            ..Totals::default()
+        },
+    })));
+}
+
+fn announce(seat: &SourceSeat) {
+    seat.stream.wake_viewers(|worker| {
+        drop(seat.workers[worker].send(Message::Fanout(Arc::clone(&seat.stream))));
+    });
+}

@@ -1,0 +1,274 @@
+//! Datagrams in and out: sockets, multicast groups, interfaces.
+//!
+//! Sockets are made by control's thread (nothing there waits), and used by the thread of an input or of the outlets.
+
+use std::{
+    io::{self, ErrorKind},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    time::Instant,
+};
+
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, Socket, Type};
+
+use super::{
+    CloseReason,
+    outlet::Sink,
+    rtp::{Framing, Reorder},
+    source::{PATIENCE, Transport},
+};
+
+/// Whether datagrams have an RTP header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wrapping {
+    Plain,
+    Rtp,
+}
+
+/// Where datagrams come from or go to, besides the address.
+#[derive(Clone, Debug)]
+pub(crate) struct UdpPlace {
+    pub(crate) port: u16,
+    /// Of a multicast group: by name or address.
+    pub(crate) interface: Option<String>,
+    /// Of multicast datagrams.
+    pub(crate) ttl: u8,
+    /// Only from this sender.
+    pub(crate) source: Option<IpAddr>,
+    /// Of the socket, in bytes.
+    pub(crate) buffer_size: usize,
+    /// To send from.
+    pub(crate) local_address: Option<IpAddr>,
+}
+
+/// A message of seven TS packets: what a longer datagram is cut into.
+const PIECE: usize = 7 * 188;
+
+/// The longest datagram.
+const DATAGRAM_MAX: usize = 65_535;
+
+/// Calls `take` with `payload` in messages that the ring holds: the datagram as it came if it fits.
+fn cut(payload: &[u8], take: &mut dyn FnMut(&[u8])) {
+    if payload.len() <= crate::data::MESSAGE_MAX {
+        take(payload);
+    } else {
+        payload.chunks(PIECE).for_each(take);
+    }
+}
+
+/// A network interface, as the configuration names it.
+enum Interface {
+    Any,
+    Address(IpAddr),
+    Index(u32),
+}
+
+fn interface(target: &UdpPlace) -> io::Result<Interface> {
+    let Some(name) = &target.interface else {
+        return Ok(Interface::Any);
+    };
+    if let Ok(ip) = name.parse::<IpAddr>() {
+        return Ok(Interface::Address(ip));
+    }
+    // Linux's own list; the name must not lead out of its directory.
+    let index = (!name.contains('/'))
+        .then(|| std::fs::read_to_string(format!("/sys/class/net/{name}/ifindex")).ok())
+        .flatten()
+        .and_then(|text| text.trim().parse().ok());
+    index.map(Interface::Index).ok_or_else(|| {
+        io::Error::new(
+            ErrorKind::NotFound,
+            format!("there is no network interface {name:?}"),
+        )
+    })
+}
+
+fn unsupported(what: &str) -> io::Error {
+    io::Error::new(ErrorKind::Unsupported, what.to_owned())
+}
+
+/// Opens the socket of an input. `host` is the group, the local address, or (None) all addresses.
+///
+/// # Errors
+/// Those of the system, an interface that is not there.
+pub(crate) fn open_input(target: &UdpPlace, host: Option<IpAddr>) -> io::Result<UdpSocket> {
+    let ip = host.unwrap_or_else(|| Ipv4Addr::UNSPECIFIED.into());
+    let addr = SocketAddr::new(ip, target.port);
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_recv_buffer_size(target.buffer_size)?;
+    if ip.is_multicast() {
+        // Several may receive one group. Bound to the group, not to all: else other groups of the port come in, too.
+        socket.set_reuse_address(true)?;
+    }
+    socket.bind(&SockAddr::from(addr))?;
+    if ip.is_multicast() {
+        join(&socket, target, ip)?;
+    }
+    socket.set_read_timeout(Some(PATIENCE))?;
+    Ok(socket.into())
+}
+
+fn join(socket: &Socket, target: &UdpPlace, group: IpAddr) -> io::Result<()> {
+    match (group, target.source, interface(target)?) {
+        (IpAddr::V4(group), None, interface) => {
+            let interface = match interface {
+                Interface::Any => InterfaceIndexOrAddress::Address(Ipv4Addr::UNSPECIFIED),
+                Interface::Address(IpAddr::V4(ip)) => InterfaceIndexOrAddress::Address(ip),
+                Interface::Index(index) => InterfaceIndexOrAddress::Index(index),
+                Interface::Address(IpAddr::V6(_)) => {
+                    return Err(unsupported(
+                        "an IPv4 group needs an interface's name or IPv4 address",
+                    ));
+                }
+            };
+            socket.join_multicast_v4_n(&group, &interface)
+        }
+        (IpAddr::V4(group), Some(IpAddr::V4(source)), interface) => match interface {
+            Interface::Any => socket.join_ssm_v4(&source, &group, &Ipv4Addr::UNSPECIFIED),
+            Interface::Address(IpAddr::V4(ip)) => socket.join_ssm_v4(&source, &group, &ip),
+            _ => Err(unsupported(
+                "sources= of a group needs the interface's IPv4 address in interface=, not its name",
+            )),
+        },
+        (IpAddr::V6(group), None, Interface::Index(index)) => socket.join_multicast_v6(&group, index),
+        (IpAddr::V6(group), None, Interface::Any) => socket.join_multicast_v6(&group, 0),
+        (IpAddr::V6(_), None, Interface::Address(_)) => Err(unsupported(
+            "an IPv6 group needs the interface's name in interface=",
+        )),
+        _ => Err(unsupported("sources= is for IPv4 groups and IPv4 senders")),
+    }
+}
+
+/// An input of datagrams.
+#[derive(Debug)]
+pub(crate) struct UdpIn {
+    socket: UdpSocket,
+    /// Only from this sender.
+    sender: Option<IpAddr>,
+    reorder: Option<Reorder>,
+    buffer: Box<[u8]>,
+}
+
+impl UdpIn {
+    pub(crate) fn new(socket: UdpSocket, sender: Option<IpAddr>, wrapping: Wrapping) -> Self {
+        Self {
+            socket,
+            sender,
+            reorder: (wrapping == Wrapping::Rtp).then(Reorder::default),
+            buffer: vec![0; DATAGRAM_MAX].into_boxed_slice(),
+        }
+    }
+}
+
+impl Transport for UdpIn {
+    fn receive(&mut self, now: Instant, take: &mut dyn FnMut(&[u8])) -> Result<(), CloseReason> {
+        let mut take = |payload: &[u8]| cut(payload, take);
+        match self.socket.recv_from(&mut self.buffer) {
+            Ok((len, from)) if len > 0 && self.sender.is_none_or(|ip| ip == from.ip().to_canonical()) => {
+                match &mut self.reorder {
+                    None => take(&self.buffer[..len]),
+                    Some(reorder) => reorder.packet(&self.buffer[..len], Instant::now(), &mut take),
+                }
+            }
+            Ok(_) => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                ) =>
+            {
+                if let Some(reorder) = &mut self.reorder {
+                    reorder.expire(now + PATIENCE, &mut take);
+                }
+            }
+            Err(error) => return Err(CloseReason::of_io(&error)),
+        }
+        Ok(())
+    }
+}
+
+/// Opens an output's socket.
+///
+/// # Errors
+/// Those of the system, an interface that is not there.
+pub(crate) fn open_output(target: &UdpPlace, to: IpAddr) -> io::Result<UdpSocket> {
+    let domain = if to.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
+    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_send_buffer_size(target.buffer_size)?;
+    let any: IpAddr = match to {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let local = SocketAddr::new(target.local_address.unwrap_or(any), 0);
+    socket.bind(&SockAddr::from(local))?;
+    if to.is_multicast() {
+        let ttl = u32::from(target.ttl);
+        match (to, interface(target)?) {
+            (IpAddr::V4(_), Interface::Any) => {}
+            (IpAddr::V4(_), Interface::Address(IpAddr::V4(ip))) => socket.set_multicast_if_v4(&ip)?,
+            (IpAddr::V4(_), Interface::Index(_)) => {
+                socket.bind_device(target.interface.as_deref().map(str::as_bytes))?;
+            }
+            (IpAddr::V6(_), Interface::Any) => {}
+            (IpAddr::V6(_), Interface::Index(index)) => socket.set_multicast_if_v6(index)?,
+            _ => {
+                return Err(unsupported(
+                    "interface= is of the other address family than the group",
+                ));
+            }
+        }
+        if to.is_ipv4() {
+            socket.set_multicast_ttl_v4(ttl)?;
+        } else {
+            socket.set_multicast_hops_v6(ttl)?;
+        }
+    }
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// An output of datagrams: a message is a datagram, or several if it is longer than `pkt_size`.
+#[derive(Debug)]
+pub(crate) struct UdpOut {
+    socket: UdpSocket,
+    to: SocketAddr,
+    payload_size: usize,
+    framing: Option<Framing>,
+    buffer: Vec<u8>,
+}
+
+impl UdpOut {
+    pub(crate) fn new(socket: UdpSocket, to: SocketAddr, payload_size: u16, wrapping: Wrapping) -> Self {
+        // A datagram holds whole TS packets.
+        let payload_size = usize::from(payload_size / 188 * 188).max(188);
+        Self {
+            socket,
+            to,
+            payload_size,
+            framing: (wrapping == Wrapping::Rtp).then(Framing::new),
+            buffer: Vec::with_capacity(payload_size + 12),
+        }
+    }
+}
+
+impl Sink for UdpOut {
+    fn send(&mut self, message: &[u8], now: Instant) -> io::Result<()> {
+        for payload in message.chunks(self.payload_size) {
+            let datagram = match &mut self.framing {
+                None => payload,
+                Some(framing) => {
+                    self.buffer.clear();
+                    self.buffer.extend(framing.header(now));
+                    self.buffer.extend(payload);
+                    &self.buffer
+                }
+            };
+            match self.socket.send_to(datagram, self.to) {
+                // A host that says that nobody listens there may have somebody the next moment.
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
+                Err(error) => return Err(error),
+                Ok(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
