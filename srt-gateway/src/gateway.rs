@@ -16,7 +16,7 @@ use crossbeam_channel::Sender;
 use srt_safe::log::{self, LogLevel};
 
 use crate::{
-    access::{AccessPolicy, Identity},
+    access::{AccessPolicy, Doorman, Guards, Identity, Verdicts},
     config::Config,
     control::{
         self, Command, Control, EndpointStatus, Endpoints, Inbox, Listening, Opener, PortError, Registry,
@@ -115,6 +115,10 @@ impl Gateway {
             directory: Arc::clone(&directory),
             refused,
             routes: routes.clone(),
+            guards: Guards {
+                doorman: Arc::new(Doorman::new(config.limits.clone())),
+                verdicts: Verdicts::start().map_err(StartError::Thread)?,
+            },
         };
         let ports = control::open_ports(config, &opener).map_err(StartError::Port)?;
 

@@ -79,3 +79,62 @@ publish_passphrase = "the right passphrase"
     }
     gateway.shut_down();
 }
+
+#[test]
+fn two_passphrases_are_valid_while_they_are_rotated() {
+    if !srt_safe::library_edits().contains("handshake-view") {
+        return;
+    }
+    let gateway = gateway(
+        r#"
+[srt]
+port = "127.0.0.1:0"
+[streams.cam1]
+play_passphrase = ["the new passphrase", "the old passphrase"]
+"#,
+    );
+    let port = gateway.listening()[0].addr;
+    let caller = |passphrase| {
+        let caller = Caller::to(port).streamid("#!::r=cam1,m=request");
+        caller.passphrase(Some(passphrase))
+    };
+    for passphrase in ["the new passphrase", "the old passphrase"] {
+        let socket = caller(passphrase).connect().unwrap();
+        assert!(socket.key_state().unwrap().is_secured(), "{passphrase}");
+    }
+    let told = caller("an ancient passphrase").refused();
+    assert_eq!(told, RejectReason::BAD_SECRET.value());
+    gateway.shut_down();
+}
+
+#[test]
+fn a_password_against_a_hash_is_awaited_by_its_caller_alone() {
+    if !srt_safe::SrtListener::can_defer() {
+        return;
+    }
+    let gateway = gateway(&format!(
+        r#"
+[srt]
+port = "127.0.0.1:0"
+[[rules]]
+stream = "live/*"
+action = "publish"
+user = "alice"
+password = "{}"
+[streams_default]
+accept_unknown = true
+"#,
+        support::hashed("letmein")
+    ));
+    let port = gateway.listening()[0].addr;
+    let publisher = |streamid| Caller::to(port).streamid(streamid);
+    let right = publisher("#!::r=live/a,m=publish,u=alice,password=letmein");
+    assert!(right.connect().is_ok());
+    let wrong = publisher("#!::r=live/b,m=publish,u=alice,password=letmeout");
+    assert_eq!(wrong.refused(), 1401);
+    let kept = wait_until("the refusal is kept", || gateway.rejections().pop());
+    assert_eq!(kept.decision, RejectedBy::Rules);
+    assert!(!kept.streamid_shown.contains("letmeout"), "{kept:?}");
+    assert!(publisher("#!::r=other/a,m=publish").connect().is_ok());
+    gateway.shut_down();
+}

@@ -60,6 +60,11 @@ fn with_extensions<R>(f: impl FnOnce(&[u32]) -> R) -> R {
     f(unsafe { std::slice::from_raw_parts(words, count) })
 }
 
+/// Calls `read` with the key material message of the handshake, if there is one.
+pub(crate) fn key_material<R>(read: impl FnOnce(&[u32]) -> Option<R>) -> Option<R> {
+    with_extensions(|words| block(words, KMREQ).and_then(read))
+}
+
 fn parse(words: &[u32]) -> Option<CallerHandshake> {
     let hello = block(words, HSREQ)?;
     let [version, _flags, latencies, ..] = hello else {

@@ -168,6 +168,7 @@ mod file;
 mod group;
 mod handshake;
 mod init;
+mod key_request;
 mod listener;
 pub mod log;
 mod options;
@@ -191,6 +192,7 @@ pub use group::{
     GroupLink, GroupType, LinkFailure, Member, MemberState, MemberTable, NotAGroup, SrtGroup, SrtGroupBuilder,
 };
 pub use handshake::CallerHandshake;
+pub use key_request::KeyRequest;
 pub use listener::{Incoming, SrtListener, SrtListenerBuilder};
 pub use options::{
     AfterConnect, Arq, Congestion, CryptoMode, FecLayout, FilterError, InputBandwidth, InvalidPassphrase,

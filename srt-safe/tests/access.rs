@@ -14,8 +14,8 @@ use std::{
 };
 
 use srt_safe::{
-    AccessControl, AccessRequest, Admission, ErrorKind, Options, Passphrase, RejectCode, RejectReason,
-    Result, SrtListener, SrtSocket, StreamId, Verdict,
+    AccessControl, AccessRequest, Admission, ErrorKind, KeyLength, Options, Passphrase, RejectCode,
+    RejectReason, Result, SrtListener, SrtSocket, StreamId, Verdict,
 };
 use support::{PATIENCE, V4, accept, addr_of, exchange, finish, guarded, refused, wait_until};
 
@@ -386,4 +386,56 @@ fn one_builder_shares_its_decision_among_listeners() {
         assert_eq!(listener.access_counts().admitted, 1);
     }
     assert_eq!(asked.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn the_key_material_tells_which_of_several_passphrases_a_caller_has() {
+    if !srt_safe::library_edits().contains("handshake-view") {
+        return;
+    }
+    let valid = [
+        "the first passphrase",
+        "the second passphrase",
+        "the third passphrase",
+    ];
+    let valid = valid.map(|text| Passphrase::new(text).unwrap());
+    let keyring = valid.clone();
+    let listener = guarded(move |request: &AccessRequest<'_>| {
+        let key = request.key_request().ok_or(RejectCode::UNAUTHORIZED)?;
+        let began = Instant::now();
+        let used = keyring.iter().find(|passphrase| key.opens_with(passphrase));
+        println!(
+            "{:?}: {:?} for up to three trials",
+            key.key_length(),
+            began.elapsed()
+        );
+        used.map(|used| Admission::new().passphrase(used.clone()))
+            .ok_or(RejectCode::FORBIDDEN)
+    });
+    let addr = listener.local_addr().unwrap();
+    let call = |passphrase: Option<&Passphrase>, length| {
+        let mut options = Options::new().key_length(length);
+        if let Some(passphrase) = passphrase {
+            options = options.passphrase(passphrase.clone());
+        }
+        SrtSocket::builder().options(options).connect(addr)
+    };
+    for length in [KeyLength::Aes128, KeyLength::Aes192, KeyLength::Aes256] {
+        for passphrase in &valid {
+            let socket = call(Some(passphrase), length).unwrap();
+            let (accepted, _) = listener.accept().unwrap();
+            assert!(accepted.key_state().unwrap().is_secured());
+            drop(socket);
+        }
+        let wrong = Passphrase::new("no passphrase of ours").unwrap();
+        let refused = |passphrase| {
+            call(passphrase, length)
+                .unwrap_err()
+                .reject_reason()
+                .unwrap()
+                .value()
+        };
+        assert_eq!(refused(Some(&wrong)), i32::from(RejectCode::FORBIDDEN.value()));
+        assert_eq!(refused(None), i32::from(RejectCode::UNAUTHORIZED.value()));
+    }
 }

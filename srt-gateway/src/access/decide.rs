@@ -4,7 +4,11 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use srt_safe::{CallerHandshake, Passphrase, RejectCode, RejectReason, SrtVersion, log::EncryptionFault};
 
-use super::{Ask, AskMode, Directory, PortPolicy, Reading, Scope, Unreadable};
+use super::{
+    Ask, AskMode, Directory, PortPolicy, Reading, Scope, StreamPolicy, Unreadable,
+    rules::{Applicant, Standing, judge, password_fits},
+    verdicts::{Known, Question},
+};
 use crate::{
     config::PortKind,
     names::{Role, StreamName},
@@ -18,6 +22,8 @@ pub(crate) struct Caller<'a> {
     pub(crate) streamid: &'a [u8],
     /// What it says of itself, where libsrt lets us see it.
     pub(crate) handshake: Option<CallerHandshake>,
+    /// What takes more than looking.
+    pub(crate) known: &'a dyn Known,
 }
 
 /// The answer.
@@ -25,6 +31,20 @@ pub(crate) struct Caller<'a> {
 pub(crate) enum Decision {
     Admit(Grant),
     Refuse(Why),
+    /// It depends on the answer to this: to be asked again when that is known.
+    Wait(Question),
+}
+
+/// What ends a decision early.
+enum Stop {
+    Refuse(Why),
+    Wait(Question),
+}
+
+impl From<Why> for Stop {
+    fn from(why: Why) -> Self {
+        Self::Refuse(why)
+    }
 }
 
 /// What a caller gets.
@@ -88,6 +108,16 @@ pub(crate) enum Why {
     },
     OtherCryptoMode,
     Loop,
+    /// The `password` of the stream.
+    WrongPassword(StreamName),
+    NotByRules {
+        role: Role,
+        stream: StreamName,
+    },
+    /// The answer takes time, and this libsrt cannot keep a caller waiting for it; or too many wait.
+    Undecided,
+    TooManyHandshakes,
+    Banned,
 }
 
 impl Why {
@@ -117,9 +147,28 @@ impl Why {
         }
     }
 
+    /// Whether it is the kind of refusal that somebody meets who tries names and secrets. A publisher that comes back too
+    /// early, or a viewer that waits for a source, is none.
+    pub(crate) fn counts_towards_ban(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreadable(_)
+                | Self::AddressNotAllowed
+                | Self::UnknownStream(_)
+                | Self::OtherStream { .. }
+                | Self::WrongPassphrase { .. }
+                | Self::NoPassphrase { .. }
+                | Self::UnexpectedPassphrase { .. }
+                | Self::WrongPassword(_)
+                | Self::NotByRules { .. }
+        )
+    }
+
     /// Who refuses.
     pub(crate) fn decided_by(&self) -> RejectedBy {
         match self {
+            Self::WrongPassword(_) | Self::NotByRules { .. } | Self::Undecided => RejectedBy::Rules,
+            Self::TooManyHandshakes | Self::Banned => RejectedBy::Limits,
             Self::UnknownStream(_)
             | Self::NoSource(_)
             | Self::HasPublisher(_)
@@ -159,6 +208,10 @@ impl Why {
             Self::HasPublisher(_) => RejectCode::CONFLICT,
             Self::StreamFull { .. } | Self::PortFull { .. } => RejectCode::OVERLOAD,
             Self::OtherVersion { .. } => RejectCode::VERSION,
+            Self::WrongPassword(_) | Self::NotByRules { .. } => RejectCode::UNAUTHORIZED,
+            Self::Undecided => RejectCode::UNAVAILABLE,
+            Self::TooManyHandshakes => RejectCode::OVERLOAD,
+            Self::Banned => RejectCode::FORBIDDEN,
             Self::WrongPassphrase { .. } => return RejectReason::BAD_SECRET,
             Self::NoPassphrase { .. } | Self::UnexpectedPassphrase { .. } => return RejectReason::UNSECURE,
             Self::OtherCryptoMode => return RejectReason::CRYPTO,
@@ -170,6 +223,23 @@ impl Why {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::WrongPassword(stream) => write!(
+                f,
+                "the publisher of {stream:?} has not the password that is configured for it: password=... in the streamid"
+            ),
+            Self::NotByRules { role, stream } => write!(
+                f,
+                "of the [[rules]] about a {role} of {stream:?} none lets this caller in: user (u=), password or address fit none"
+            ),
+            Self::Undecided => f.write_str(
+                "its password is being checked against a hash, which takes longer than a handshake may: it is answered when it calls again",
+            ),
+            Self::TooManyHandshakes => {
+                f.write_str("its address began more handshakes than handshakes_per_second_per_ip of [limits] allows")
+            }
+            Self::Banned => f.write_str(
+                "its address is banned for ban_for of [limits], after ban_after_rejections refusals within a minute",
+            ),
             Self::Unreadable(why) => why.fmt(f),
             Self::AddressNotAllowed => {
                 f.write_str("the address is not let in by allow and deny of this port")
@@ -265,58 +335,105 @@ impl fmt::Display for Why {
 pub(crate) fn decide(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Decision {
     match grant(port, directory, caller) {
         Ok(grant) => Decision::Admit(grant),
-        Err(why) => Decision::Refuse(why),
+        Err(Stop::Refuse(why)) => Decision::Refuse(why),
+        Err(Stop::Wait(question)) => Decision::Wait(question),
     }
 }
 
-fn grant(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Result<Grant, Why> {
+fn grant(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Result<Grant, Stop> {
     if !port.admits(caller.peer.ip()) {
-        return Err(Why::AddressNotAllowed);
+        return Err(Why::AddressNotAllowed.into());
     }
     if directory.identity.is_in(caller.streamid) {
-        return Err(Why::Loop);
+        return Err(Why::Loop.into());
     }
     let ask = Ask::read(caller.streamid, directory.access.dialects).map_err(Why::Unreadable)?;
-    let Reading { stream, .. } = stream_for(port, directory, &ask)?;
+    let Reading { stream, password } = stream_for(port, directory, &ask)?;
     let role = role_for(port, &ask)?;
     if port.is_full() {
-        return Err(Why::PortFull {
-            max: port.max_connections,
-        });
+        let max = port.max_connections;
+        return Err(Why::PortFull { max }.into());
     }
     let entry = directory.streams.get(&stream).cloned();
     let policy = match (&entry, &directory.unknown) {
         (Some(entry), _) => Arc::clone(&entry.policy),
         (None, Some(unknown)) => Arc::clone(unknown),
-        (None, None) => return Err(Why::UnknownStream(stream)),
+        (None, None) => return Err(Why::UnknownStream(stream).into()),
     };
     if let Some(handshake) = caller.handshake {
         check_handshake(port, role, handshake)?;
     }
+    let applicant = Applicant {
+        role,
+        stream: &stream,
+        user: ask.user.as_deref(),
+        password: password.as_ref(),
+        peer: caller.peer.ip(),
+    };
+    check_applicant(directory, &policy, applicant, caller.known)?;
     let has_source = entry.as_ref().is_some_and(|entry| entry.stream.has_source());
     let viewers = entry.as_ref().map_or(0, |entry| entry.stream.viewers());
-    let own_passphrase = match role {
-        Role::Publisher if has_source => return Err(Why::HasPublisher(stream)),
-        Role::Viewer if !has_source && policy.on_source_lost.is_zero() => return Err(Why::NoSource(stream)),
-        Role::Viewer if policy.max_viewers > 0 && viewers >= policy.max_viewers => {
-            return Err(Why::StreamFull {
-                stream,
-                max: policy.max_viewers,
-            });
+    let own = match role {
+        Role::Publisher if has_source => return Err(Why::HasPublisher(stream).into()),
+        Role::Viewer if !has_source && policy.on_source_lost.is_zero() => {
+            return Err(Why::NoSource(stream).into());
         }
-        Role::Publisher => &policy.publish_passphrase,
-        Role::Viewer => &policy.play_passphrase,
+        Role::Viewer if policy.max_viewers > 0 && viewers >= policy.max_viewers => {
+            let max = policy.max_viewers;
+            return Err(Why::StreamFull { stream, max }.into());
+        }
+        Role::Publisher => policy.publish_passphrases.as_slice(),
+        Role::Viewer => policy.play_passphrases.as_slice(),
     };
     // A stream's own port has been given its passphrase on purpose; a shared one serves each stream by the stream's.
-    let passphrase = match port.scope {
-        Scope::Global => own_passphrase.as_ref().or(port.passphrase.as_ref()),
-        Scope::Stream(_) => port.passphrase.as_ref().or(own_passphrase.as_ref()),
+    let of_port = port.passphrase.as_slice();
+    let valid = match port.scope {
+        Scope::Global if own.is_empty() => of_port,
+        Scope::Stream(_) if !of_port.is_empty() => of_port,
+        _ => own,
     };
+    let passphrase = passphrase_used(valid, caller.known);
     Ok(Grant {
         role,
         stream,
-        passphrase: passphrase.cloned(),
+        passphrase,
     })
+}
+
+/// Which of the valid passphrases the caller has. If none, or if that cannot be seen, the first: libsrt finds out.
+fn passphrase_used(valid: &[Passphrase], known: &dyn Known) -> Option<Passphrase> {
+    // A trial costs as much as the handshake itself, so where there is nothing to choose there is none.
+    let used = match valid {
+        [] | [_] => None,
+        several => several
+            .iter()
+            .find(|passphrase| known.opens(passphrase) == Some(true)),
+    };
+    used.or_else(|| valid.first()).cloned()
+}
+
+/// Whether the stream's password and the rules let somebody in.
+fn check_applicant(
+    directory: &Directory,
+    policy: &StreamPolicy,
+    applicant: Applicant<'_>,
+    known: &dyn Known,
+) -> Result<(), Stop> {
+    if let (Role::Publisher, Some(required)) = (applicant.role, &policy.password) {
+        match password_fits(required, applicant.password, known) {
+            Ok(true) => {}
+            Ok(false) => return Err(Why::WrongPassword(applicant.stream.clone()).into()),
+            Err(question) => return Err(Stop::Wait(question)),
+        }
+    }
+    match judge(&directory.access.rules, applicant, known) {
+        Standing::Ungoverned | Standing::Admitted => Ok(()),
+        Standing::Unsettled(question) => Err(Stop::Wait(question)),
+        Standing::Refused => Err(Stop::Refuse(Why::NotByRules {
+            role: applicant.role,
+            stream: applicant.stream.clone(),
+        })),
+    }
 }
 
 /// What a caller asks for that the port's settings do not allow.

@@ -4,7 +4,9 @@
 //! own, and hands refusals to control by a bounded channel. It does no I/O and waits for nobody.
 
 use std::{
+    cell::OnceCell,
     collections::HashMap,
+    fmt,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -13,12 +15,18 @@ use std::{
 use arc_swap::ArcSwap;
 use crossbeam_channel::Sender;
 use srt_safe::{
-    AccessRequest, Admission, CallerHandshake, RejectCode, SocketId, Verdict, log::EncryptionFault,
+    AccessRequest, Admission, CallerHandshake, KeyRequest, Passphrase, RejectCode, SocketId, SrtListener,
+    Verdict, log::EncryptionFault,
 };
 
 use super::{
-    Caller, Decision, Directory, Grant, PortPolicy, decide, decide::Why, policy::connection_options,
+    Caller, Decision, Directory, Doorman, Grant, PortPolicy, Verdicts, decide,
+    decide::Why,
+    doorman::{Door, Tell},
+    policy::connection_options,
+    verdicts::Known,
 };
+use crate::config::Secret;
 
 /// A handshake that was granted and not completed by then (wrong passphrase, caller gone) is forgotten.
 const COMPLETION: Duration = Duration::from_secs(10);
@@ -64,6 +72,37 @@ impl Granted {
     }
 }
 
+/// What all gates share.
+#[derive(Clone, Debug)]
+pub(crate) struct Guards {
+    pub(crate) doorman: Arc<Doorman>,
+    pub(crate) verdicts: Arc<Verdicts>,
+}
+
+/// What can be found out about the caller whose handshake it is.
+struct Seen<'a> {
+    request: &'a AccessRequest<'a>,
+    key: OnceCell<Option<KeyRequest>>,
+    verdicts: &'a Verdicts,
+}
+
+impl fmt::Debug for Seen<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seen").finish_non_exhaustive()
+    }
+}
+
+impl Known for Seen<'_> {
+    fn opens(&self, passphrase: &Passphrase) -> Option<bool> {
+        let key = self.key.get_or_init(|| self.request.key_request());
+        key.as_ref().map(|key| key.opens_with(passphrase))
+    }
+
+    fn password(&self, hash: &Secret, password: &Secret) -> Option<bool> {
+        self.verdicts.password(hash, password)
+    }
+}
+
 /// One listener's gate.
 #[derive(Debug)]
 pub(crate) struct Gate {
@@ -71,6 +110,7 @@ pub(crate) struct Gate {
     directory: Arc<ArcSwap<Directory>>,
     granted: Mutex<HashMap<SocketId, Granted>>,
     refused: Sender<Refused>,
+    guards: Guards,
 }
 
 impl Gate {
@@ -78,12 +118,14 @@ impl Gate {
         port: Arc<PortPolicy>,
         directory: Arc<ArcSwap<Directory>>,
         refused: Sender<Refused>,
+        guards: Guards,
     ) -> Arc<Self> {
         Arc::new(Self {
             port,
             directory,
             granted: Mutex::default(),
             refused,
+            guards,
         })
     }
 
@@ -115,17 +157,32 @@ impl Gate {
 impl Gate {
     /// The verdict on a caller: what the listener's callback runs.
     pub(crate) fn authorize(&self, request: &AccessRequest<'_>) -> Verdict {
+        let (peer, now) = (request.peer_addr(), Instant::now());
+        let shut = match self.guards.doorman.knock(peer.ip(), now) {
+            Door::Open => None,
+            Door::TooMany(tell) => Some((Why::TooManyHandshakes, tell)),
+            Door::Banned(tell) => Some((Why::Banned, tell)),
+        };
+        let seen = Seen {
+            request,
+            key: OnceCell::new(),
+            verdicts: &self.guards.verdicts,
+        };
         let caller = Caller {
-            peer: request.peer_addr(),
+            peer,
             streamid: request.stream_id_bytes(),
             handshake: request.handshake(),
+            known: &seen,
         };
+        if let Some((why, tell)) = shut {
+            return self.refuse(caller, why, tell);
+        }
         match decide(&self.port, &self.directory.load(), caller) {
             Decision::Admit(grant) => {
                 let admission = Admission::new().options(connection_options(grant.passphrase.as_ref()));
                 let mut granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
                 let entry = Granted {
-                    since: Instant::now(),
+                    since: now,
                     peer: caller.peer,
                     streamid: caller.streamid.into(),
                     handshake: caller.handshake,
@@ -134,18 +191,39 @@ impl Gate {
                 granted.insert(request.socket_id(), entry);
                 Verdict::Admit(admission)
             }
+            Decision::Wait(question) => {
+                let asked = self.guards.verdicts.ask(question, now);
+                if asked && SrtListener::can_defer() {
+                    return Verdict::Defer;
+                }
+                self.refuse(caller, Why::Undecided, Tell::Yes)
+            }
             Decision::Refuse(why) => {
-                let code = why.code().code().unwrap_or(RejectCode::FALLBACK);
-                // A full channel means that refusals come faster than they can be told of: the verdict stands all the same.
-                drop(self.refused.try_send(Refused {
-                    peer: caller.peer,
-                    port: Arc::clone(&self.port),
-                    streamid: caller.streamid.into(),
-                    handshake: caller.handshake,
-                    why,
-                }));
-                Verdict::Refuse(code)
+                self.count(peer, &why);
+                self.refuse(caller, why, Tell::Yes)
             }
         }
+    }
+
+    /// Counts a refusal towards a ban, if it is of that kind.
+    pub(crate) fn count(&self, peer: SocketAddr, why: &Why) {
+        if why.counts_towards_ban() {
+            self.guards.doorman.refused(peer.ip(), Instant::now());
+        }
+    }
+
+    fn refuse(&self, caller: Caller<'_>, why: Why, tell: Tell) -> Verdict {
+        let code = why.code().code().unwrap_or(RejectCode::FALLBACK);
+        if tell == Tell::Yes {
+            // A full channel means that refusals come faster than they can be told of: the verdict stands all the same.
+            drop(self.refused.try_send(Refused {
+                peer: caller.peer,
+                port: Arc::clone(&self.port),
+                streamid: caller.streamid.into(),
+                handshake: caller.handshake,
+                why,
+            }));
+        }
+        Verdict::Refuse(code)
     }
 }

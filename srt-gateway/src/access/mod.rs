@@ -1,19 +1,25 @@
 //! Who may connect, as what, to which stream.
 //!
 //! `streamid` reads what a caller asks for, `decide` answers from what it is given (a pure function), `gate` asks it from
-//! libsrt's listen callback over a snapshot of the registry. No I/O happens here, and nothing waits.
+//! libsrt's listen callback over a snapshot of the registry. `rules` judges by `[[rules]]`, `doorman` limits and bans addresses.
+//! No I/O happens here, and no callback waits: what takes time is found out on the thread of `verdicts`, and asked for again.
 
 mod decide;
+mod doorman;
 mod gate;
 mod identity;
 mod policy;
+mod rules;
 mod streamid;
 #[cfg(test)]
 mod tests;
+mod verdicts;
 
 pub(crate) use decide::{Caller, Decision, Grant, decide};
-pub(crate) use gate::{Gate, Refused};
+pub(crate) use doorman::Doorman;
+pub(crate) use gate::{Gate, Guards, Refused};
 pub(crate) use identity::{Identity, Trail};
 pub use policy::Scope;
 pub(crate) use policy::{AccessPolicy, Directory, Entry, PortPolicy, StreamPolicy};
 pub(crate) use streamid::{Ask, AskMode, Reading, Unreadable, shown};
+pub(crate) use verdicts::{Nothing, Verdicts};

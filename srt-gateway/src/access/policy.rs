@@ -16,7 +16,7 @@ use srt_safe::{Options, Passphrase, SrtVersion};
 
 use super::Identity;
 use crate::{
-    config::{Config, Dialects, PortKind},
+    config::{Config, Dialects, PortKind, Rule, Secret},
     data::Stream,
     names::StreamName,
 };
@@ -87,8 +87,11 @@ impl fmt::Display for PortPolicy {
 /// What holds for a stream whatever the port.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct StreamPolicy {
-    pub(crate) publish_passphrase: Option<Passphrase>,
-    pub(crate) play_passphrase: Option<Passphrase>,
+    /// Any of them is valid; the first is the one that counts where the caller's key material cannot be seen.
+    pub(crate) publish_passphrases: Vec<Passphrase>,
+    pub(crate) play_passphrases: Vec<Passphrase>,
+    /// That a publisher must give in its streamid.
+    pub(crate) password: Option<Secret>,
     /// 0: any number.
     pub(crate) max_viewers: u32,
     /// How long viewers wait for a source; zero: not at all.
@@ -118,12 +121,14 @@ pub(crate) struct Directory {
 pub(crate) struct AccessPolicy {
     /// Ways of writing a streamid that are understood.
     pub(crate) dialects: Dialects,
+    pub(crate) rules: Vec<Rule>,
 }
 
 impl AccessPolicy {
     pub(crate) fn of(config: &Config) -> Self {
         Self {
             dialects: config.gateway.streamid_dialects,
+            rules: config.rules.clone(),
         }
     }
 }

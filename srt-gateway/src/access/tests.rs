@@ -10,11 +10,11 @@ use std::{
 use srt_safe::{CallerHandshake, Passphrase};
 
 use super::{
-    Caller, Decision, Directory, Entry, Grant, PortPolicy, Scope, StreamPolicy, Unreadable, decide,
-    decide::Why,
+    AccessPolicy, Caller, Decision, Directory, Entry, Grant, Nothing, PortPolicy, Scope, StreamPolicy,
+    Unreadable, decide, decide::Why,
 };
 use crate::{
-    config::PortKind,
+    config::{PortKind, Secret},
     data::Stream,
     names::{Role, SessionId, StreamName},
 };
@@ -37,8 +37,9 @@ fn port(scope: Option<&str>, kind: PortKind) -> PortPolicy {
 
 fn stream_policy() -> StreamPolicy {
     StreamPolicy {
-        publish_passphrase: None,
-        play_passphrase: None,
+        publish_passphrases: Vec::new(),
+        play_passphrases: Vec::new(),
+        password: None,
         max_viewers: 0,
         on_source_lost: Duration::from_secs(10),
     }
@@ -73,6 +74,7 @@ fn knock(port: &PortPolicy, directory: &Directory, streamid: &str) -> Decision {
             peer,
             streamid: streamid.as_bytes(),
             handshake: None,
+            known: &Nothing,
         },
     )
 }
@@ -80,14 +82,14 @@ fn knock(port: &PortPolicy, directory: &Directory, streamid: &str) -> Decision {
 fn admitted(port: &PortPolicy, directory: &Directory, streamid: &str) -> Grant {
     match knock(port, directory, streamid) {
         Decision::Admit(grant) => grant,
-        Decision::Refuse(why) => panic!("{streamid:?} on {port}: refused: {why}"),
+        other => panic!("{streamid:?} on {port}: {other:?}"),
     }
 }
 
 fn refused(port: &PortPolicy, directory: &Directory, streamid: &str) -> (i32, Why) {
     match knock(port, directory, streamid) {
-        Decision::Admit(grant) => panic!("{streamid:?} on {port}: admitted: {grant:?}"),
         Decision::Refuse(why) => (why.code().value(), why),
+        other => panic!("{streamid:?} on {port}: {other:?}"),
     }
 }
 
@@ -143,6 +145,7 @@ fn what_each_kind_of_port_requires() {
                 Ok(grant.role)
             }
             Decision::Refuse(why) => Err(why.code().value()),
+            Decision::Wait(question) => panic!("{question:?}"),
         };
         assert_eq!(got, expected, "{streamid:?} on {port}");
     }
@@ -239,8 +242,8 @@ fn limits_refuse_with_overload() {
 fn the_passphrase_is_the_streams_on_shared_ports_and_the_ports_on_its_own() {
     let passphrase = |text: &str| Passphrase::new(text).unwrap();
     let own = StreamPolicy {
-        publish_passphrase: Some(passphrase("of the publisher")),
-        play_passphrase: Some(passphrase("of the viewers")),
+        publish_passphrases: vec![passphrase("of the publisher")],
+        play_passphrases: vec![passphrase("of the viewers")],
         ..stream_policy()
     };
     let streams = directory(&[("a", own), ("b", stream_policy())]);
@@ -299,10 +302,12 @@ fn what_the_caller_says_of_itself_is_held_against_the_ports_limits() {
                 peer,
                 streamid: b"a",
                 handshake: Some(handshake),
+                known: &Nothing,
             },
         ) {
             Decision::Admit(_) => 0,
             Decision::Refuse(why) => why.code().value(),
+            Decision::Wait(question) => panic!("{question:?}"),
         }
     };
     assert_eq!(ask(&publish, caller), 0);
@@ -349,10 +354,11 @@ fn bytes_that_are_no_text_are_refused() {
         peer,
         streamid: &[0xFF, 0xFE, b'a'],
         handshake: None,
+        known: &Nothing,
     };
     match decide(&port(None, PortKind::Publish), &streams, caller) {
         Decision::Refuse(why) => assert_eq!(why, Why::Unreadable(Unreadable::NotText)),
-        Decision::Admit(grant) => panic!("{grant:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -385,4 +391,131 @@ fn of_two_readings_the_one_whose_stream_exists_counts() {
         "cam2"
     );
     assert_eq!(refused(&global, &streams, "publish/cam3/password").0, 1404);
+}
+
+/// What a test knows: the caller's passphrase, and whether its password fits any hash.
+#[derive(Debug)]
+struct Told {
+    passphrase: Option<&'static str>,
+    fits: Option<bool>,
+}
+
+impl super::verdicts::Known for Told {
+    fn opens(&self, passphrase: &Passphrase) -> Option<bool> {
+        self.passphrase.map(|told| told.as_bytes() == passphrase.expose())
+    }
+
+    fn password(&self, _: &Secret, _: &Secret) -> Option<bool> {
+        self.fits
+    }
+}
+
+fn knock_knowing(port: &PortPolicy, directory: &Directory, streamid: &str, known: &Told) -> Decision {
+    let caller = Caller {
+        peer: "127.0.0.1:4000".parse().unwrap(),
+        streamid: streamid.as_bytes(),
+        handshake: None,
+        known,
+    };
+    decide(port, directory, caller)
+}
+
+#[test]
+fn while_passphrases_are_rotated_the_one_that_the_caller_has_counts() {
+    let passphrases = ["the new passphrase", "the old passphrase"].map(|text| Passphrase::new(text).unwrap());
+    let policy = StreamPolicy {
+        publish_passphrases: passphrases.to_vec(),
+        ..stream_policy()
+    };
+    let streams = directory(&[("a", policy)]);
+    let publish = port(None, PortKind::Publish);
+    for (passphrase, chosen) in [
+        (Some("the new passphrase"), 0),
+        (Some("the old passphrase"), 1),
+        (Some("a wrong passphrase"), 0),
+        (None, 0),
+    ] {
+        let told = Told {
+            passphrase,
+            fits: None,
+        };
+        match knock_knowing(&publish, &streams, "a", &told) {
+            Decision::Admit(grant) => assert_eq!(grant.passphrase.as_ref(), Some(&passphrases[chosen])),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn rules_and_passwords_admit_refuse_or_wait_for_an_answer() {
+    let text = r#"
+[[rules]]
+stream = "live/*"
+action = "publish"
+user = "alice"
+password = "plain secret"
+[[rules]]
+stream = "live/*"
+action = "publish"
+user = "bob"
+password = "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHQ$c2FsdHNhbHQ"
+[[rules]]
+stream = "local/*"
+allow = ["127.0.0.1"]
+[[rules]]
+stream = "far/*"
+allow = ["192.0.2.0/24"]
+"#;
+    let config = crate::config::Config::parse(text).unwrap_or_else(|errors| panic!("{errors}"));
+    let with_password = StreamPolicy {
+        password: Some(Secret::new("letmein")),
+        ..stream_policy()
+    };
+    let mut streams = directory(&[
+        ("live/a", stream_policy()),
+        ("local/a", stream_policy()),
+        ("far/a", stream_policy()),
+        ("own", with_password),
+    ]);
+    streams.access = Arc::new(AccessPolicy::of(&config));
+    let both = port(None, PortKind::Both);
+    let outcome = |streamid: &str, fits| {
+        let told = Told {
+            passphrase: None,
+            fits,
+        };
+        match knock_knowing(&both, &streams, streamid, &told) {
+            Decision::Admit(_) => 0,
+            Decision::Refuse(why) => why.code().value(),
+            Decision::Wait(question) => {
+                assert!(!format!("{question:?}").contains("a secret"), "{question:?}");
+                -1
+            }
+        }
+    };
+    for (streamid, fits, wanted) in [
+        ("#!::r=live/a,m=publish,u=alice,password=plain secret", None, 0),
+        ("publish:live/a:alice:plain secret", None, 0),
+        ("#!::r=live/a,m=publish,u=alice,s=plain secret", None, 0),
+        ("#!::r=live/a,m=publish,u=alice,password=plain", None, 1401),
+        ("#!::r=live/a,m=publish,u=alice", None, 1401),
+        ("#!::r=live/a,m=publish,u=carol,password=plain secret", None, 1401),
+        ("#!::r=live/a,m=publish", None, 1401),
+        ("#!::r=live/a,m=publish,u=bob,password=a secret", None, -1),
+        ("#!::r=live/a,m=publish,u=bob,password=a secret", Some(true), 0),
+        (
+            "#!::r=live/a,m=publish,u=bob,password=a secret",
+            Some(false),
+            1401,
+        ),
+        ("#!::r=live/a,m=request", None, 0),
+        ("#!::r=local/a,m=publish", None, 0),
+        ("#!::r=far/a,m=request", None, 1401),
+        ("#!::r=own,m=publish,password=letmein", None, 0),
+        ("publish/own/letmein", None, 0),
+        ("#!::r=own,m=publish", None, 1401),
+        ("#!::r=own,m=request", None, 0),
+    ] {
+        assert_eq!(outcome(streamid, fits), wanted, "{streamid} {fits:?}");
+    }
 }

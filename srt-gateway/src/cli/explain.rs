@@ -14,7 +14,9 @@ use std::{
 
 use super::{USAGE, load, say, say_error};
 use crate::{
-    access::{Ask, AskMode, Caller, Decision, Directory, Grant, Identity, PortPolicy, Scope, decide},
+    access::{
+        Ask, AskMode, Caller, Decision, Directory, Grant, Identity, Nothing, PortPolicy, Scope, decide,
+    },
     config::{Config, Dialect, Dialects},
     control, gateway,
     names::Role,
@@ -58,6 +60,7 @@ pub(super) fn explain(command: &Explain) -> ExitCode {
         peer: SocketAddr::new(command.from, 0),
         streamid,
         handshake: None,
+        known: &Nothing,
     };
     say(format_args!(
         "\nA caller from {} with it, while nobody publishes or plays:",
@@ -134,6 +137,7 @@ fn verdict(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Stri
                 passphrase_source(port, directory, &grant)
             )
         }
+        Decision::Wait(_) => "waits until its password has been checked against an argon2 hash".to_owned(),
         Decision::Refuse(why) => format!("refused {}: {why}", why.code().value()),
     }
 }
@@ -149,8 +153,8 @@ fn passphrase_source(port: &PortPolicy, directory: &Directory, grant: &Grant) ->
     };
     let entry = directory.streams.get(&grant.stream);
     let own = entry.and_then(|entry| match grant.role {
-        Role::Publisher => entry.policy.publish_passphrase.as_ref(),
-        Role::Viewer => entry.policy.play_passphrase.as_ref(),
+        Role::Publisher => entry.policy.publish_passphrases.first(),
+        Role::Viewer => entry.policy.play_passphrases.first(),
     });
     let of_port = port.passphrase.as_ref() == Some(passphrase);
     if of_port && (own != Some(passphrase) || port.scope != Scope::Global) {

@@ -19,6 +19,8 @@ use super::{
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
+/// Passphrases that are valid at once: each costs a caller's handshake a trial.
+const PASSPHRASES: usize = 4;
 /// The longest streamid of SRT, and so the longest name that anybody could ask for.
 const NAME_LIMIT: usize = 512;
 
@@ -178,6 +180,16 @@ fn passphrases(table: &Table<'_>, key: &str) -> Vec<Secret> {
     };
     let elements = item.elements();
     let several = elements.len() > 1;
+    if elements.len() > PASSPHRASES {
+        let message = format!(
+            "must be at most {PASSPHRASES} passphrases, are {}",
+            elements.len()
+        );
+        item.session().fault(
+            item.wrong(message)
+                .help("a caller's key material is tried against each"),
+        );
+    }
     let mut found = Vec::new();
     for element in elements {
         match element.passphrase() {

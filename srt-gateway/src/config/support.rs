@@ -16,17 +16,15 @@ pub(crate) enum Part {
 
 type Row = (Section, &'static str, Part);
 
-static NOT_YET: [Row; 17] = {
+static NOT_YET: [Row; 12] = {
     use Part::*;
     use Section::*;
     [
         (Root, "templates", Key),
         (Root, "listeners", Key),
         (Root, "config_external", Key),
-        (Root, "rules", Key),
         (Root, "auth", Key),
         (Root, "events", Key),
-        (Root, "limits", Key),
         (Root, "api", Key),
         (Srt, "groupconnect", Key),
         (Srt, "max_bitrate", Key),
@@ -34,9 +32,6 @@ static NOT_YET: [Row; 17] = {
         (StreamSettings, "duplicate_publisher", Value("takeover")),
         (StreamSettings, "duplicate_publisher", Value("takeover_if_silent")),
         (StreamSettings, "duplicate_publisher", Value("standby")),
-        (Stream, "publish_passphrase", Several),
-        (Stream, "play_passphrase", Several),
-        (Stream, "password", Key),
     ]
 };
 

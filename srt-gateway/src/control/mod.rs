@@ -326,6 +326,7 @@ impl Control {
                 continue;
             };
             let refused = granted.refused(Arc::clone(port.gate.port()), fault);
+            port.gate.count(refused.peer, &refused.why);
             return self.refusals.add(refused, Instant::now());
         }
     }

@@ -25,10 +25,15 @@ impl StreamPlan {
     }
 
     fn new(stream: Option<&config::Stream>, settings: &config::StreamSettings) -> Self {
+        let passphrases = |of: fn(&config::Stream) -> &Vec<config::Secret>| {
+            let secrets = stream.map(of).into_iter().flatten();
+            secrets.map(passphrase).collect()
+        };
         Self {
             policy: Arc::new(StreamPolicy {
-                publish_passphrase: stream.and_then(|s| s.publish_passphrases.first()).map(passphrase),
-                play_passphrase: stream.and_then(|s| s.play_passphrases.first()).map(passphrase),
+                publish_passphrases: passphrases(|stream| &stream.publish_passphrases),
+                play_passphrases: passphrases(|stream| &stream.play_passphrases),
+                password: stream.and_then(|stream| stream.password.clone()),
                 max_viewers: settings.max_viewers.map_or(0, std::num::NonZeroU32::get),
                 on_source_lost: settings.on_source_lost,
             }),

@@ -15,7 +15,7 @@ use srt_safe::{
 };
 
 use crate::{
-    access::{Directory, Gate, PortPolicy, Refused, Scope},
+    access::{Directory, Gate, Guards, PortPolicy, Refused, Scope},
     config::{self, ListenAddr, PortKind, PortOwner, SrtPort, SrtSettings},
     io::{Route, Routes},
     names::StreamName,
@@ -87,6 +87,7 @@ pub(crate) struct Opener {
     pub(crate) directory: Arc<ArcSwap<Directory>>,
     pub(crate) refused: Sender<Refused>,
     pub(crate) routes: Routes,
+    pub(crate) guards: Guards,
 }
 
 impl Opener {
@@ -107,6 +108,7 @@ impl Opener {
                 Arc::clone(&policy),
                 Arc::clone(&self.directory),
                 self.refused.clone(),
+                self.guards.clone(),
             );
             match open(&gate, addr, &port.settings, &self.routes) {
                 Ok((listener, addr)) => ports.push(Port {

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use argon2::{Argon2, PasswordHasher, password_hash::SaltString};
 use srt_gateway::{Gateway, config::Config};
 use srt_safe::{Options, Passphrase, SrtSocket, StreamId};
 
@@ -68,4 +69,11 @@ impl Caller {
             Err(error) => error.reject_reason().unwrap_or_else(|| panic!("{error}")).value(),
         }
     }
+}
+
+/// A password as a PHC string.
+pub(crate) fn hashed(password: &str) -> String {
+    let salt = SaltString::encode_b64(b"some salt here").unwrap();
+    let hash = Argon2::default().hash_password(password.as_bytes(), &salt);
+    hash.unwrap().to_string()
 }

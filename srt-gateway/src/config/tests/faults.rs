@@ -181,14 +181,12 @@ fn an_address_is_used_once_below_the_gate() {
 fn what_is_not_supported_yet_is_refused_by_name() {
     let not_yet = "is not supported by this version of the gateway yet";
     for (text, key) in [
-        ("[streams.a]\npassword = \"x\"", "streams.a.password"),
         (
             "[streams.a]\nduplicate_publisher = \"takeover\"",
             "streams.a.duplicate_publisher",
         ),
         ("[srt]\nport = 1\nshards = 0", "srt.shards"),
         ("[templates.a]\nprefix = \"x\"\ninputs = []", "templates"),
-        ("[[rules]]", "rules"),
         ("[api]", "api"),
     ] {
         let errors = Config::parse(text).expect_err(text);
@@ -199,14 +197,27 @@ fn what_is_not_supported_yet_is_refused_by_name() {
         assert!(fault.message().contains(not_yet), "{fault}");
         assert!(below_gate(text).is_ok() || key == "templates", "{text}");
     }
-    let text = "[streams.a]\nplay_passphrase = [\"ten chars 1\", \"ten chars 2\"]";
-    assert!(
-        Config::parse(text)
-            .unwrap_err()
-            .to_string()
-            .contains("several values of `play_passphrase` are not supported")
+}
+
+#[test]
+fn four_passphrases_may_be_valid_at_once() {
+    let list = |count: usize| {
+        (0..count)
+            .map(|n| format!("\"ten chars {n}\", "))
+            .collect::<String>()
+    };
+    let text = |count| format!("[streams.a]\nplay_passphrase = [{}]", list(count));
+    assert_eq!(
+        Config::parse(&text(4)).unwrap().streams["a"]
+            .play_passphrases
+            .len(),
+        4
     );
-    assert_eq!(below_gate(text).unwrap().streams["a"].play_passphrases.len(), 2);
+    let errors = Config::parse(&text(5)).unwrap_err().to_string();
+    assert!(
+        errors.contains("must be at most 4 passphrases, are 5"),
+        "{errors}"
+    );
 }
 
 #[rustfmt::skip] // One case a line: it is read as a table.

@@ -1,0 +1,229 @@
+//! `[limits]`: how many handshakes an address may begin, and bans. Asked before anything else is done for a caller.
+//!
+//! Runs in the listen callbacks, under a lock of its own that is held for one look-up. Addresses of this machine are never
+//! limited: a relay here (a bonding receiver, a proxy) speaks for many. IPv6 callers count by their /64.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::config::Limits;
+
+/// Refusals that count towards a ban are those of this time.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Addresses held at once. Beyond them strangers are not limited: better than to refuse everybody under a forged flood.
+const HELD: usize = 65_536;
+
+/// What an address is to expect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    Open,
+    /// Too many handshakes; the first refusal in a second is to be told of.
+    TooMany(Tell),
+    Banned(Tell),
+}
+
+/// Whether the record is to hear of it: a flood must not push everything else out of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tell {
+    Yes,
+    No,
+}
+
+#[derive(Debug)]
+struct Visitor {
+    tokens: f64,
+    seen: Instant,
+    refusals: u32,
+    refusals_since: Instant,
+    banned_until: Option<Instant>,
+    told: Option<Instant>,
+}
+
+/// Keeps the doors of all ports.
+#[derive(Debug)]
+pub(crate) struct Doorman {
+    limits: Limits,
+    visitors: Mutex<HashMap<IpAddr, Visitor>>,
+}
+
+impl Doorman {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            visitors: Mutex::default(),
+        }
+    }
+
+    /// Counts a handshake.
+    pub(crate) fn knock(&self, peer: IpAddr, now: Instant) -> Door {
+        let Some(key) = key(peer) else {
+            return Door::Open;
+        };
+        let mut visitors = self.visitors.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(visitor) = visitor(&mut visitors, key, now, &self.limits) else {
+            return Door::Open;
+        };
+        if visitor.banned_until.is_some_and(|until| now < until) {
+            return Door::Banned(tell(visitor, now));
+        }
+        visitor.banned_until = None;
+        let Some(rate) = self.limits.handshakes_per_second_per_ip else {
+            return Door::Open;
+        };
+        let rate = f64::from(rate.get());
+        visitor.tokens = (visitor.tokens + now.duration_since(visitor.seen).as_secs_f64() * rate).min(rate);
+        visitor.seen = now;
+        if visitor.tokens < 1.0 {
+            return Door::TooMany(tell(visitor, now));
+        }
+        visitor.tokens -= 1.0;
+        Door::Open
+    }
+
+    /// Counts a refusal of the kind that a stranger's guesses meet.
+    pub(crate) fn refused(&self, peer: IpAddr, now: Instant) {
+        let (Some(key), Some(limit)) = (key(peer), self.limits.ban_after_rejections) else {
+            return;
+        };
+        let mut visitors = self.visitors.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(visitor) = visitor(&mut visitors, key, now, &self.limits) else {
+            return;
+        };
+        if now.duration_since(visitor.refusals_since) >= MINUTE {
+            visitor.refusals = 0;
+            visitor.refusals_since = now;
+        }
+        visitor.refusals += 1;
+        if visitor.refusals >= limit.get() {
+            visitor.refusals = 0;
+            visitor.banned_until = Some(now + self.limits.ban_for);
+            visitor.told = None;
+        }
+    }
+}
+
+/// Who is counted: an address, or an IPv6 network of one household; None: never limited.
+fn key(peer: IpAddr) -> Option<IpAddr> {
+    let key = match peer.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+        v4 => v4,
+    };
+    (!peer.to_canonical().is_loopback()).then_some(key)
+}
+
+fn visitor<'v>(
+    visitors: &'v mut HashMap<IpAddr, Visitor>,
+    key: IpAddr,
+    now: Instant,
+    limits: &Limits,
+) -> Option<&'v mut Visitor> {
+    if visitors.len() >= HELD && !visitors.contains_key(&key) {
+        visitors.retain(|_, visitor| {
+            now.duration_since(visitor.seen.max(visitor.refusals_since)) < MINUTE
+                || visitor.banned_until.is_some_and(|until| now < until)
+        });
+        if visitors.len() >= HELD {
+            return None;
+        }
+    }
+    Some(visitors.entry(key).or_insert_with(|| {
+        Visitor {
+            tokens: limits
+                .handshakes_per_second_per_ip
+                .map_or(0.0, |rate| f64::from(rate.get())),
+            seen: now,
+            refusals: 0,
+            refusals_since: now,
+            banned_until: None,
+            told: None,
+        }
+    }))
+}
+
+fn tell(visitor: &mut Visitor, now: Instant) -> Tell {
+    if visitor
+        .told
+        .is_some_and(|told| now.duration_since(told) < Duration::from_secs(1))
+    {
+        return Tell::No;
+    }
+    visitor.told = Some(now);
+    Tell::Yes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    fn doorman(rate: u32, ban_after: u32) -> Doorman {
+        Doorman::new(Limits {
+            handshakes_per_second_per_ip: NonZeroU32::new(rate),
+            ban_after_rejections: NonZeroU32::new(ban_after),
+            ban_for: Duration::from_secs(60),
+        })
+    }
+
+    const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+    #[test]
+    fn handshakes_above_the_rate_are_too_many_until_time_passes() {
+        let doorman = doorman(5, 0);
+        let begin = Instant::now();
+        for _ in 0..5 {
+            assert_eq!(doorman.knock(PEER, begin), Door::Open);
+        }
+        assert_eq!(doorman.knock(PEER, begin), Door::TooMany(Tell::Yes));
+        assert_eq!(doorman.knock(PEER, begin), Door::TooMany(Tell::No));
+        assert_eq!(doorman.knock("192.0.2.2".parse().unwrap(), begin), Door::Open);
+        assert_eq!(
+            doorman.knock(PEER, begin + Duration::from_millis(200)),
+            Door::Open
+        );
+        assert!(matches!(
+            doorman.knock(PEER, begin + Duration::from_millis(200)),
+            Door::TooMany(_)
+        ));
+    }
+
+    #[test]
+    fn refusals_within_a_minute_ban_for_a_while() {
+        let doorman = doorman(0, 3);
+        let begin = Instant::now();
+        let second = Duration::from_secs(1);
+        doorman.refused(PEER, begin);
+        doorman.refused(PEER, begin + 61 * second);
+        doorman.refused(PEER, begin + 62 * second);
+        assert_eq!(doorman.knock(PEER, begin + 62 * second), Door::Open);
+        doorman.refused(PEER, begin + 63 * second);
+        assert_eq!(doorman.knock(PEER, begin + 64 * second), Door::Banned(Tell::Yes));
+        assert_eq!(doorman.knock(PEER, begin + 122 * second), Door::Banned(Tell::Yes));
+        assert_eq!(doorman.knock(PEER, begin + 123 * second), Door::Open);
+    }
+
+    #[test]
+    fn this_machine_is_never_limited_and_an_ipv6_network_counts_as_one() {
+        let doorman = doorman(1, 1);
+        let now = Instant::now();
+        for loopback in ["127.0.0.1", "::1", "::ffff:127.0.0.9"] {
+            let loopback = loopback.parse().unwrap();
+            doorman.refused(loopback, now);
+            assert_eq!(
+                (doorman.knock(loopback, now), doorman.knock(loopback, now)),
+                (Door::Open, Door::Open)
+            );
+        }
+        assert_eq!(doorman.knock("2001:db8::1".parse().unwrap(), now), Door::Open);
+        assert!(matches!(
+            doorman.knock("2001:db8::2".parse().unwrap(), now),
+            Door::TooMany(_)
+        ));
+        assert_eq!(doorman.knock("2001:db8:0:1::1".parse().unwrap(), now), Door::Open);
+    }
+}

@@ -1,0 +1,141 @@
+//! `[[rules]]`, and the `password` of a stream: pure functions over what a caller says.
+
+use std::net::IpAddr;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+
+use super::verdicts::{Known, Question, is_hash};
+use crate::{
+    config::{Action, Rule, Secret},
+    names::{Role, StreamName},
+};
+
+/// Who wants what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Applicant<'a> {
+    pub(crate) role: Role,
+    pub(crate) stream: &'a StreamName,
+    pub(crate) user: Option<&'a str>,
+    pub(crate) password: Option<&'a Secret>,
+    pub(crate) peer: IpAddr,
+}
+
+/// What the rules make of somebody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// No rule is about this stream and action.
+    Ungoverned,
+    /// One of the rules that are about it lets the caller in.
+    Admitted,
+    /// None of them does.
+    Refused,
+    /// It takes an answer that is not known yet.
+    Unsettled(Question),
+}
+
+/// Asks the rules.
+pub(crate) fn judge(rules: &[Rule], applicant: Applicant<'_>, known: &dyn Known) -> Standing {
+    let mut standing = Standing::Ungoverned;
+    for rule in rules.iter().filter(|rule| is_about(rule, applicant)) {
+        let user = rule.user.as_deref();
+        let peer = applicant.peer.to_canonical();
+        let fits = (user.is_none() || user == applicant.user)
+            && (rule.allow.is_empty() || rule.allow.iter().any(|net| net.contains(&peer)));
+        let fits = match &rule.password {
+            Some(required) if fits => password_fits(required, applicant.password, known),
+            _ if fits => Ok(true),
+            _ => Ok(false),
+        };
+        match fits {
+            Ok(true) => return Standing::Admitted,
+            Ok(false) if standing == Standing::Ungoverned => standing = Standing::Refused,
+            Ok(false) => {}
+            Err(question) => standing = Standing::Unsettled(question),
+        }
+    }
+    standing
+}
+
+fn is_about(rule: &Rule, applicant: Applicant<'_>) -> bool {
+    let action = match rule.action {
+        Action::Any => true,
+        Action::Publish => applicant.role == Role::Publisher,
+        Action::Play => applicant.role == Role::Viewer,
+    };
+    action && matches(&rule.stream, applicant.stream.as_str())
+}
+
+/// Whether `given` is the password that is `required`, which may be an argon2 hash: then it takes time, and the question is
+/// what there is to ask.
+pub(crate) fn password_fits(
+    required: &Secret,
+    given: Option<&Secret>,
+    known: &dyn Known,
+) -> Result<bool, Question> {
+    let Some(given) = given else {
+        return Ok(false);
+    };
+    if !is_hash(required) {
+        let equal = verify_slices_are_equal(required.expose().as_bytes(), given.expose().as_bytes());
+        return Ok(equal.is_ok());
+    }
+    known.password(required, given).ok_or_else(|| Question {
+        hash: required.clone(),
+        password: given.clone(),
+    })
+}
+
+/// Whether `text` is what `pattern` says, where `*` is any text.
+fn matches(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else {
+        return false;
+    };
+    let Some(last) = parts.next_back() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_star_is_any_text() {
+        for (pattern, text, fits) in [
+            ("live/*", "live/cam1", true),
+            ("live/*", "live/", true),
+            ("live/*", "other/cam1", false),
+            ("*", "", true),
+            ("*/cam*", "live/cam1", true),
+            ("*cam1", "live/cam1", true),
+            ("a*a", "a", false),
+            ("a*b*c", "a-b-b-c", true),
+            ("live", "live/cam1", false),
+            ("", "x", false),
+        ] {
+            assert_eq!(matches(pattern, text), fits, "{pattern} {text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_fits_itself_with_any_part_starred(text in "[ab/]{0,12}", from in 0usize..13, to in 0usize..13) {
+            let (from, to) = (from.min(text.len()), to.min(text.len()));
+            let (from, to) = (from.min(to), from.max(to));
+            let pattern = format!("{}*{}", &text[..from], &text[to..]);
+            prop_assert!(matches(&text, &text));
+            prop_assert!(matches(&pattern, &text), "{} {}", pattern, text);
+        }
+    }
+}
