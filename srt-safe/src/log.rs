@@ -40,7 +40,7 @@ pub use self::{
     area::{Area, LogLevel, UnknownName},
     line::{EncryptionFault, LogLine},
 };
-use crate::{Error, Result};
+use crate::{Error, Result, ffi};
 
 /// Lines that may wait for `srt-log`, unless [`LogBridge::queue`] says otherwise before the first use.
 const QUEUE: usize = 1024;
@@ -336,14 +336,17 @@ impl Shared {
             && sinks.level.is_some_and(|level| line.level() <= level)
         {
             // A logger that panics has told so through the panic hook; the log goes on.
-            drop(catch_unwind(AssertUnwindSafe(|| target.write(line))));
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| target.write(line))) {
+                ffi::discard(payload);
+            }
         }
         for subscriber in &sinks.subscribers {
             if line.level() > subscriber.level {
                 continue;
             }
-            if catch_unwind(AssertUnwindSafe(|| (subscriber.watch)(line))).is_err() {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| (subscriber.watch)(line))) {
                 self.unsubscribe(subscriber);
+                ffi::discard(payload);
             }
         }
     }

@@ -288,6 +288,10 @@ fn messages_tell_the_state_of_the_links() {
         .expect("receives");
     assert_eq!(table.iter().len(), 2);
     assert!(table.iter().all(|member| member.peer.is_some()));
+
+    // Counted once for the group, however many links carried it.
+    let stats = bond.receiver.as_socket().stats().expect("open");
+    assert_eq!(stats.total.received_unique.packets, 2, "{stats:?}");
 }
 
 #[test]

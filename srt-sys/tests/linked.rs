@@ -30,6 +30,7 @@ fn starts_creates_a_socket_and_cleans_up() {
 #[cfg(not(feature = "system"))]
 fn all_edits_are_in_the_pinned_library() {
     if std::env::var_os("LIBSRT_SOURCE_DIR").is_none() {
+        assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_BONDING_RACES));
         assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_DEFERRED_VERDICT));
         assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_EPOLL_WAKEUPS));
         assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_EPOLL_WAKE));

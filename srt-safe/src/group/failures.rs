@@ -141,7 +141,6 @@ unsafe extern "C" fn failed(
         });
     }));
     if let Err(payload) = outcome {
-        // Dropping it could panic again.
-        std::mem::forget(payload);
+        ffi::discard(payload);
     }
 }
