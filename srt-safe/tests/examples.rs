@@ -171,6 +171,8 @@ fn listen_acl_admits_by_resource_and_passphrase() {
     }
 }
 
+/// An installed library may lack bonding: tests/system.rs.
+#[cfg(not(feature = "system"))]
 #[test]
 fn bonding_carries_a_stream_over_two_links() {
     for kind in ["broadcast", "backup"] {

@@ -1,5 +1,5 @@
-//! The bridge to `tracing`: one event a line, with the line's particulars as fields.
-#![cfg(feature = "tracing")]
+//! The bridge to `tracing`: one event a line, with the line's particulars as fields. The line is one of the built libsrt.
+#![cfg(all(feature = "tracing", not(feature = "system")))]
 
 use std::{
     collections::HashMap,

@@ -122,8 +122,9 @@ impl LogLine {
 
     /// The socket whose handshake ended over encryption, and why, if that is what the line tells.
     ///
-    /// libsrt tells a listener of a wrong passphrase in its log only. The lines are known by their text, which is that of
-    /// libsrt 1.5; a test of this crate fails when a new version words them otherwise.
+    /// libsrt tells a listener of a wrong passphrase in its log only, in a line of level error. It is known by its text, which
+    /// is that of libsrt 1.5.7; a test of this crate fails when a new version words it otherwise. An older installed one
+    /// (seen: 1.5.1) does not name the socket, and this returns `None`.
     #[must_use]
     pub fn encryption_fault(&self) -> Option<(SocketId, EncryptionFault)> {
         let socket = self.socket?;
