@@ -17,7 +17,9 @@ use srt_safe::{
     AccessControl, AccessRequest, Admission, ErrorKind, KeyLength, Options, Passphrase, RejectCode,
     RejectReason, Result, SrtListener, SrtSocket, StreamId, Verdict,
 };
-use support::{PATIENCE, V4, accept, addr_of, exchange, finish, guarded, refused, wait_until};
+#[cfg(not(feature = "system"))]
+use support::wait_until;
+use support::{PATIENCE, V4, accept, addr_of, exchange, finish, guarded, refused};
 
 fn call(addr: SocketAddr, id: &str) -> Result<SrtSocket> {
     SrtSocket::builder().stream_id(stream_id(id)).connect(addr)
