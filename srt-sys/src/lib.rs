@@ -113,6 +113,9 @@ pub const EDIT_EXIT_AT_ONCE: &str = "exit-at-once";
 /// The edit that uses a bonded link however fast it connects, and delivers the last packets of a group before a pause.
 pub const EDIT_BONDING_RACES: &str = "bonding-races";
 
+/// The edit that keeps the sending thread from asking for ever about a message whose time to live has run out.
+pub const EDIT_EXPIRED_RESEND: &str = "expired-resend";
+
 /// Reject code that means "ask again" to a library with [`EDIT_DEFERRED_VERDICT`]. It never goes over the wire.
 pub const SRT_REJX_DEFERRED: i32 = 1999;
 

@@ -8,6 +8,7 @@ mod epoll_asked;
 mod epoll_wake;
 mod epoll_wakeups;
 mod exit_at_once;
+mod expired_resend;
 mod handshake_view;
 mod keep_broken;
 mod last_packet;
@@ -51,4 +52,5 @@ pub(crate) const ALL: &[Edit] = &[
     last_packet::EDIT,
     quiet_accept::EDIT,
     bonding_races::EDIT,
+    expired_resend::EDIT,
 ];
