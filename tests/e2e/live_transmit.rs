@@ -5,6 +5,7 @@ use srt_e2e::gateway::GatewayProcess;
 use srt_e2e::in_process::TestGateway;
 use srt_e2e::pace::Tail;
 use srt_e2e::peers::{KeyLength, SrtUrl, live_transmit};
+use srt_e2e::ports::free_udp;
 use srt_e2e::source::{Sample, StampedTs, contiguous_part, sample_ts};
 use srt_gateway::config::PortKind;
 use std::net::SocketAddr;
@@ -131,4 +132,30 @@ fn passphrase_of_each_stream_and_direction_on_one_port() {
         stamped(4),
         || gateway.wait_viewers("b", 1, DEADLINE),
     );
+}
+
+#[test]
+fn listeners_that_the_gateway_calls_at_both_ends() {
+    let (source, sink) = (free_udp(), free_udp());
+    let passphrase = "correct horse battery";
+    let latency = LATENCY.as_millis();
+    let folder = tempfile::tempdir().unwrap();
+    let listener = |addr| {
+        SrtUrl::listener(addr)
+            .latency(LATENCY)
+            .passphrase(passphrase, KeyLength::Aes128)
+    };
+    let publisher = live_transmit::publisher(&listener(source));
+    let player = live_transmit::player(&listener(sink), &folder.path().join("out.ts"));
+    let gateway = TestGateway::start(&format!(
+        "[streams.demo]\n\
+         inputs = [{{ url = \"srt://{source}?latency={latency}\", passphrase = \"{passphrase}\" }}]\n\
+         outputs = [{{ url = \"srt://{sink}?latency={latency}\", passphrase = \"{passphrase}\" }}]"
+    ));
+    gateway.wait_endpoints_live(DEADLINE);
+    let (stream, rate) = stamped(5);
+    let publisher = publisher.feed(Arc::clone(&stream), rate, Tail::NullPackets, DEADLINE);
+    player.wait_received(stream.len(), DEADLINE);
+    drop(publisher);
+    assert_eq!(contiguous_part(&stream, &player.received()), 0..stream.len());
 }

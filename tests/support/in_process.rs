@@ -4,7 +4,8 @@
 
 use crate::wait::wait_until;
 use srt_gateway::config::{Config, PortKind};
-use srt_gateway::{Gateway, Listening, Scope, StreamStatus};
+use srt_gateway::{EndpointState, Gateway, Listening, Scope, StreamStatus};
+use srt_safe::log::LogBridge;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ impl TestGateway {
     #[must_use]
     #[track_caller]
     pub fn start(toml: &str) -> Self {
+        // A viewer that does not read makes libsrt write a line per packet to standard error; with no logger they go nowhere.
+        srt_safe::log::install(LogBridge::to_log()).expect("libsrt's log is taken over");
         let config = Config::parse(toml).unwrap_or_else(|errors| panic!("{errors}"));
         let gateway = Gateway::start(&config).unwrap_or_else(|error| panic!("{error}"));
         Self { gateway }
@@ -105,6 +108,21 @@ impl TestGateway {
     pub fn wait_viewers(&self, name: &str, viewers: u32, deadline: Duration) {
         self.wait_stream(name, deadline, &format!("{viewers} viewers"), |stream| {
             stream.viewers == viewers
+        });
+    }
+
+    /// Waits until all inputs and outputs are live.
+    ///
+    /// # Panics
+    /// When they are not within `deadline`, with what each is doing.
+    #[track_caller]
+    pub fn wait_endpoints_live(&self, deadline: Duration) {
+        wait_until(deadline, "all inputs and outputs to be live", || {
+            let endpoints = self.gateway.endpoints();
+            !endpoints.is_empty()
+                && endpoints
+                    .iter()
+                    .all(|endpoint| endpoint.state == EndpointState::Live)
         });
     }
 

@@ -563,8 +563,15 @@ impl Worker {
         }
     }
 
-    /// Sends what the rings hold, waits until libsrt has brought it over, closes everything.
+    /// Sends what the rings hold, waits until the viewers have had it, closes everything.
     fn drain(mut self, deadline: Instant) {
+        let viewers = self.groups.values().flat_map(|group| &group.viewers);
+        let latencies = viewers
+            .filter_map(|viewer| viewer.seat.socket.stats().ok())
+            .map(|stats| stats.link.send_latency);
+        // What has arrived waits there for its time, and many receivers throw it away when the connection closes.
+        let hold = latencies.max().unwrap_or_default();
+        let mut last_unsent = Instant::now();
         loop {
             self.now = Instant::now();
             let names: Vec<_> = self.groups.keys().cloned().collect();
@@ -578,11 +585,14 @@ impl Worker {
                 viewer.flow != Flow::InStep
                     || viewer.seat.socket.unsent().is_ok_and(|unsent| unsent.packets > 0)
             };
-            let waiting = self.groups.values().flat_map(|group| &group.viewers).any(unsent);
-            if !waiting || self.now >= deadline {
+            if self.groups.values().flat_map(|group| &group.viewers).any(unsent) {
+                last_unsent = self.now;
+            }
+            let over = self.viewer_streams.is_empty() || self.now.duration_since(last_unsent) > hold;
+            if over || self.now >= deadline {
                 break;
             }
-            // The only thing left to wait for is libsrt's send buffers, of which no event tells that they are empty.
+            // No event tells that libsrt's send buffers are empty.
             thread::sleep(DRAIN_POLL);
         }
         for id in self.viewer_streams.keys().copied().collect::<Vec<_>>() {
