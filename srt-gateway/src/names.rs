@@ -1,6 +1,6 @@
-//! Names that several modules pass on: of streams, sessions and ports. Plain data.
+//! What several modules pass on: names of streams and sessions, and what a session is held to. Plain data.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, num::NonZeroU64, sync::Arc, time::Duration};
 
 /// Name of a stream, such as `live/cam1`. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,4 +72,15 @@ impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// What one session is held to. The port says it; who decides on the caller may say otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SessionLimits {
+    /// Bits of payload a second that a publisher may send, on average over 5 s; None: any number.
+    pub(crate) max_bitrate: Option<NonZeroU64>,
+    /// A publisher that has sent nothing for this long since it connected is closed; None: never.
+    pub(crate) first_data: Option<Duration>,
+    /// Closed after this long without data; None: never.
+    pub(crate) silence: Option<Duration>,
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::PortKind,
-    names::{Role, StreamName},
+    names::{Role, SessionLimits, StreamName},
     telemetry::RejectedBy,
 };
 
@@ -54,6 +54,8 @@ pub(crate) struct Grant {
     pub(crate) stream: StreamName,
     /// The passphrase that this caller must have; None: none.
     pub(crate) passphrase: Option<Passphrase>,
+    /// Those of the port, until somebody who knows better changes them.
+    pub(crate) limits: SessionLimits,
 }
 
 /// Why a caller is refused. [`Display`](fmt::Display) is the sentence for the operator.
@@ -118,6 +120,12 @@ pub(crate) enum Why {
     Undecided,
     TooManyHandshakes,
     Banned,
+    /// Not refused but closed: a publisher above `max_bitrate`.
+    TooFast {
+        stream: StreamName,
+        sent: u64,
+        max: u64,
+    },
 }
 
 impl Why {
@@ -127,6 +135,7 @@ impl Why {
             role,
             stream,
             passphrase,
+            ..
         } = grant;
         match (fault, passphrase) {
             (EncryptionFault::CryptoMode, _) => Self::OtherCryptoMode,
@@ -168,7 +177,7 @@ impl Why {
     pub(crate) fn decided_by(&self) -> RejectedBy {
         match self {
             Self::WrongPassword(_) | Self::NotByRules { .. } | Self::Undecided => RejectedBy::Rules,
-            Self::TooManyHandshakes | Self::Banned => RejectedBy::Limits,
+            Self::TooManyHandshakes | Self::Banned | Self::TooFast { .. } => RejectedBy::Limits,
             Self::UnknownStream(_)
             | Self::NoSource(_)
             | Self::HasPublisher(_)
@@ -210,7 +219,7 @@ impl Why {
             Self::OtherVersion { .. } => RejectCode::VERSION,
             Self::WrongPassword(_) | Self::NotByRules { .. } => RejectCode::UNAUTHORIZED,
             Self::Undecided => RejectCode::UNAVAILABLE,
-            Self::TooManyHandshakes => RejectCode::OVERLOAD,
+            Self::TooManyHandshakes | Self::TooFast { .. } => RejectCode::OVERLOAD,
             Self::Banned => RejectCode::FORBIDDEN,
             Self::WrongPassphrase { .. } => return RejectReason::BAD_SECRET,
             Self::NoPassphrase { .. } | Self::UnexpectedPassphrase { .. } => return RejectReason::UNSECURE,
@@ -239,6 +248,10 @@ impl fmt::Display for Why {
             }
             Self::Banned => f.write_str(
                 "its address is banned for ban_for of [limits], after ban_after_rejections refusals within a minute",
+            ),
+            Self::TooFast { stream, sent, max } => write!(
+                f,
+                "closed: the publisher of {stream:?} sent {sent} b/s for 5 s, above max_bitrate = {max}; raise it, or lower the encoder's bit rate"
             ),
             Self::Unreadable(why) => why.fmt(f),
             Self::AddressNotAllowed => {
@@ -397,6 +410,7 @@ fn grant(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Result
         role,
         stream,
         passphrase,
+        limits: port.limits,
     })
 }
 

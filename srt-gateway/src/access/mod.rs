@@ -15,7 +15,7 @@ mod streamid;
 mod tests;
 mod verdicts;
 
-pub(crate) use decide::{Caller, Decision, Grant, decide};
+pub(crate) use decide::{Caller, Decision, Grant, Why, decide};
 pub(crate) use doorman::Doorman;
 pub(crate) use gate::{Gate, Guards, Refused};
 pub(crate) use identity::{Identity, Trail};

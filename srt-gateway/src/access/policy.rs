@@ -18,7 +18,7 @@ use super::Identity;
 use crate::{
     config::{Config, Dialects, PortKind, Rule, Secret},
     data::Stream,
-    names::StreamName,
+    names::{SessionLimits, StreamName},
 };
 
 /// Whose port it is.
@@ -51,7 +51,8 @@ pub(crate) struct PortPolicy {
     pub(crate) max_latency: Duration,
     /// Exactly this SRT version is required of a caller.
     pub(crate) version: Option<SrtVersion>,
-    pub(crate) data_timeout: Option<Duration>,
+    /// Of its sessions, unless a grant says otherwise.
+    pub(crate) limits: SessionLimits,
     pub(crate) allow: Vec<IpNet>,
     pub(crate) deny: Vec<IpNet>,
     /// 0: any number.

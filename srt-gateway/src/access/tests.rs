@@ -16,7 +16,7 @@ use super::{
 use crate::{
     config::{PortKind, Secret},
     data::Stream,
-    names::{Role, SessionId, StreamName},
+    names::{Role, SessionId, SessionLimits, StreamName},
 };
 
 fn port(scope: Option<&str>, kind: PortKind) -> PortPolicy {
@@ -27,7 +27,7 @@ fn port(scope: Option<&str>, kind: PortKind) -> PortPolicy {
         passphrase: None,
         max_latency: Duration::from_secs(10),
         version: None,
-        data_timeout: None,
+        limits: SessionLimits::default(),
         allow: Vec::new(),
         deny: Vec::new(),
         max_connections: 0,

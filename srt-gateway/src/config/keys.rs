@@ -219,7 +219,7 @@ const DURATION: &str = "duration";
 const CIDRS: &str = "list of addresses or CIDR networks";
 
 #[rustfmt::skip] // One key a line: it is read as a table.
-static KEYS: [KeyDoc; 106] = {
+static KEYS: [KeyDoc; 107] = {
     use Section::*;
     [
     key(Root, "gateway", TABLE, "", "{ name = \"gw1\" }", "the gateway itself"),
@@ -255,12 +255,13 @@ static KEYS: [KeyDoc; 106] = {
     key(Srt, "minversion", "version", "\"1.3.0\"", "\"1.4.4\"", "oldest SRT version that a peer may have"),
     key(Srt, "version", "version", "", "\"1.5.7\"", "exactly this SRT version is required of the peer"),
     key(Srt, "timeout", "duration, or -1", "-1", "30", "time without data, either way, after which the connection is closed; -1: never").unit("s"),
+    key(Srt, "first_data_timeout", DURATION, "10", "30", "a publisher that connects and sends nothing for this long is closed; 0: never; not for inputs, unless it stands there").unit("s"),
     key(Srt, "peer_idle_timeout", DURATION, "5", "10", "time without any packet from the peer, after which the connection is lost").unit("s"),
     key(Srt, "connect_timeout", DURATION, "0", "2", "for an outgoing connection; 0: 3 s, as libsrt has it").unit("s"),
     key(Srt, "linger", DURATION, "180", "5", "time that unsent data is waited for on close; holds up nothing else").unit("s"),
     key(Srt, "packetfilter", STR, "\"\"", "\"fec,cols:10,rows:5\"", "forward error correction, as libsrt's packet filter writes it"),
     key(Srt, "groupconnect", BOOL, "false", "true", "accept bonded callers"),
-    key(Srt, "max_bitrate", "bit rate", "0", "\"20M\"", "a publisher above it for 5 s is closed; 0: any").unit("b/s"),
+    key(Srt, "max_bitrate", "bit rate", "0", "\"20M\"", "a publisher whose payload is above it, on average over 5 s, is closed (1402 in the rejections); 0: any").unit("b/s"),
     key(Srt, "allow", CIDRS, "[]", "[\"203.0.113.0/24\"]", "who may connect; empty: everyone"),
     key(Srt, "deny", CIDRS, "[]", "[\"2001:db8::/32\"]", "who may not connect; asked before allow"),
     key(Srt, "max_connections", INT, "0", "100", "connections of this port; 0: no limit"),

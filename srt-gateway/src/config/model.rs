@@ -104,6 +104,8 @@ pub struct SrtSettings {
     pub version: Option<SrtVersion>,
     /// A connection without data for this long, either way, is closed. `None`: never.
     pub timeout: Option<Duration>,
+    /// A publisher that has sent nothing for this long since it connected is closed. `None`: never.
+    pub first_data_timeout: Option<Duration>,
     /// A connection without any packet from the peer for this long is lost.
     pub peer_idle_timeout: Duration,
     /// For an outgoing connection. `None`: libsrt's own 3 s.
@@ -114,7 +116,7 @@ pub struct SrtSettings {
     pub packet_filter: Option<String>,
     /// Accept bonded callers.
     pub group_connect: bool,
-    /// Bits a second that a publisher may send. `None`: any.
+    /// Bits of payload a second that a publisher may send, on average over 5 s. `None`: any.
     pub max_bitrate: Option<NonZeroU64>,
     /// Who may connect; empty: everyone.
     pub allow: Vec<IpNet>,
@@ -485,6 +487,7 @@ impl Default for SrtSettings {
             min_version: SrtVersion::new(1, 3, 0),
             version: None,
             timeout: None,
+            first_data_timeout: Some(Duration::from_secs(10)),
             peer_idle_timeout: Duration::from_secs(5),
             connect_timeout: None,
             linger: Duration::from_secs(180),

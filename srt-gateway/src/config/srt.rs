@@ -36,6 +36,7 @@ pub(crate) struct SrtLayer {
     min_version: Option<At<SrtVersion>>,
     version: Option<At<SrtVersion>>,
     timeout: Option<Option<Duration>>,
+    first_data_timeout: Option<Option<Duration>>,
     peer_idle_timeout: Option<Duration>,
     connect_timeout: Option<Option<Duration>>,
     linger: Option<Duration>,
@@ -81,6 +82,8 @@ impl SrtLayer {
             timeout: table
                 .get("timeout")
                 .and_then(|item| item.duration_or_never(Unit::Seconds, Duration::from_millis(100)..=DAY)),
+            first_data_timeout: seconds("first_data_timeout", Duration::ZERO, DAY)
+                .map(|timeout| (!timeout.is_zero()).then_some(timeout)),
             peer_idle_timeout: seconds("peer_idle_timeout", Duration::from_millis(100), DAY),
             connect_timeout: seconds("connect_timeout", Duration::ZERO, DAY)
                 .map(|timeout| (!timeout.is_zero()).then_some(timeout)),
@@ -136,6 +139,7 @@ impl SrtLayer {
             min_version: self.min_version.or(base.min_version),
             version: self.version.or(base.version),
             timeout: self.timeout.or(base.timeout),
+            first_data_timeout: self.first_data_timeout.or(base.first_data_timeout),
             peer_idle_timeout: self.peer_idle_timeout.or(base.peer_idle_timeout),
             connect_timeout: self.connect_timeout.or(base.connect_timeout),
             linger: self.linger.or(base.linger),
@@ -160,6 +164,8 @@ impl SrtLayer {
             deny: None,
             max_connections: None,
             shards: None,
+            // An input may well wait for its encoder: it is we who called.
+            first_data_timeout: Some(None),
             ..self.clone()
         }
     }
@@ -233,6 +239,7 @@ impl SrtLayer {
             min_version: self.min_version.map_or(standard.min_version, |at| at.value),
             version: self.version.map(|at| at.value),
             timeout: self.timeout.unwrap_or(standard.timeout),
+            first_data_timeout: self.first_data_timeout.unwrap_or(standard.first_data_timeout),
             peer_idle_timeout: self.peer_idle_timeout.unwrap_or(standard.peer_idle_timeout),
             connect_timeout: self.connect_timeout.unwrap_or(standard.connect_timeout),
             linger: self.linger.unwrap_or(standard.linger),

@@ -16,7 +16,7 @@ pub(crate) enum Part {
 
 type Row = (Section, &'static str, Part);
 
-static NOT_YET: [Row; 12] = {
+static NOT_YET: [Row; 11] = {
     use Part::*;
     use Section::*;
     [
@@ -27,7 +27,6 @@ static NOT_YET: [Row; 12] = {
         (Root, "events", Key),
         (Root, "api", Key),
         (Srt, "groupconnect", Key),
-        (Srt, "max_bitrate", Key),
         (Srt, "shards", Key),
         (StreamSettings, "duplicate_publisher", Value("takeover")),
         (StreamSettings, "duplicate_publisher", Value("takeover_if_silent")),

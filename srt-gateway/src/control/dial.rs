@@ -23,7 +23,7 @@ use super::{
     Connection, Control, Session, Via,
     endpoints::{Attempt, Hands, Live, Place, State},
     link::{LinkState, Step, Wanted},
-    ports::srt_options,
+    ports::{limits, srt_options},
 };
 use crate::{
     access::Trail,
@@ -406,7 +406,7 @@ impl Control {
             );
             return self.failed(id, &why, now);
         }
-        let (role, name, data_timeout) = (state.role, state.stream.clone(), srt.settings.timeout);
+        let (role, name, limits) = (state.role, state.stream.clone(), limits(&srt.settings));
         info!(
             %session, %role, stream = %name, %peer, endpoint = %state.endpoint,
             latency_ms = connection.latency.as_millis(), version = %connection.version,
@@ -433,6 +433,7 @@ impl Control {
                 opened: now,
                 via: Via::Endpoint,
                 trail: Trail::default(),
+                streamid: Box::default(),
                 counters: Arc::clone(&counters),
             },
         );
@@ -440,7 +441,7 @@ impl Control {
             session,
             socket,
             stream: Arc::clone(&stream),
-            data_timeout,
+            limits,
             counters: Arc::clone(&counters),
             wire: crate::telemetry::Totals::default(),
         };

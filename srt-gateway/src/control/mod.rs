@@ -40,7 +40,7 @@ pub use reload::Reloaded;
 use reload::Waiting;
 
 use crate::{
-    access::{Grant, PortPolicy, Refused, Trail},
+    access::{Grant, PortPolicy, Refused, Trail, Why},
     config::Config,
     io::{CloseReason, ClosedSession, IoEvent, Message, Pool, Seat, Task},
     names::{Role, SessionId, StreamName},
@@ -271,9 +271,9 @@ impl Control {
             latency_ms = connection.latency.as_millis(), version = %connection.version,
             encryption = connection.encryption, "connected"
         );
-        let trail = match socket.stream_id() {
-            Ok(Some(id)) => Trail::of(id.as_bytes()),
-            _ => Trail::default(),
+        let streamid: Box<[u8]> = match socket.stream_id() {
+            Ok(Some(id)) => id.as_bytes().into(),
+            _ => Box::default(),
         };
         let counters = Arc::new(SessionCounters::default());
         let worker = self.pool.worker_for(socket.id());
@@ -288,16 +288,16 @@ impl Control {
                 worker,
                 opened: now,
                 via: Via::Port(Arc::clone(&port)),
-                trail,
+                trail: Trail::of(&streamid),
+                streamid,
                 counters: Arc::clone(&counters),
             },
         );
-        let data_timeout = port.data_timeout;
         let seat = Seat {
             session,
             socket,
             stream,
-            data_timeout,
+            limits: grant.limits,
             counters,
             wire: Totals::default(),
         };
@@ -316,6 +316,19 @@ impl Control {
             seconds = now.duration_since(session.opened).as_secs(), totals = %closed.totals,
             "closed: {}", closed.reason
         );
+        if let (CloseReason::TooFast { sent, max }, Via::Port(port)) = (closed.reason, &session.via) {
+            self.refusals.record(&Refused {
+                peer: session.peer,
+                port: Arc::clone(port),
+                streamid: session.streamid,
+                handshake: None,
+                why: Why::TooFast {
+                    stream: session.stream,
+                    sent,
+                    max,
+                },
+            });
+        }
         self.endpoint_closed(closed, now);
     }
 

@@ -18,7 +18,7 @@ use crate::{
     access::{Directory, Gate, Guards, PortPolicy, Refused, Scope},
     config::{self, ListenAddr, PortKind, PortOwner, SrtPort, SrtSettings},
     io::{Route, Routes},
-    names::StreamName,
+    names::{SessionLimits, StreamName},
 };
 
 /// Connections that libsrt holds for us between two accepts.
@@ -259,11 +259,20 @@ pub(crate) fn policy(scope: Scope, port: &SrtPort, addr: SocketAddr) -> PortPoli
         version: settings
             .version
             .map(|version| SrtVersion::from_number(version.to_libsrt())),
-        data_timeout: settings.timeout,
+        limits: limits(settings),
         allow: settings.allow.clone(),
         deny: settings.deny.clone(),
         max_connections: settings.max_connections.map_or(0, std::num::NonZeroU32::get),
         connections: Arc::default(),
+    }
+}
+
+/// What sessions of these settings are held to.
+pub(crate) fn limits(settings: &SrtSettings) -> SessionLimits {
+    SessionLimits {
+        max_bitrate: settings.max_bitrate,
+        first_data: settings.first_data_timeout,
+        silence: settings.timeout,
     }
 }
 

@@ -47,7 +47,7 @@ impl Refusals {
     }
 
     pub(super) fn add(&mut self, refused: Refused, now: Instant) {
-        self.log.add(record(&refused));
+        self.record(&refused);
         let key = (
             refused.peer.ip(),
             refused.port.addr.port(),
@@ -69,6 +69,11 @@ impl Refusals {
                 },
             );
         }
+    }
+
+    /// Keeps what has been told of otherwise.
+    pub(super) fn record(&self, refused: &Refused) {
+        self.log.add(record(refused));
     }
 
     /// Tells what has gathered, and forgets who has given up. To be called every now and then.

@@ -31,6 +31,8 @@ pub(super) struct Session {
     pub(super) via: Via,
     /// The gateways that the peer's call has come by.
     pub(super) trail: Trail,
+    /// What the peer called with, byte for byte; it may hold a password.
+    pub(super) streamid: Box<[u8]>,
     pub(super) counters: Arc<SessionCounters>,
 }
 

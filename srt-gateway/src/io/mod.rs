@@ -16,6 +16,7 @@ mod file;
 mod intake;
 mod outlet;
 mod publisher;
+mod rate;
 mod resolve;
 mod rtp;
 mod source;
@@ -40,7 +41,7 @@ pub(crate) use worker::{Message, Pool};
 
 use crate::{
     data::{StartAt, Stream, Writer},
-    names::{Role, SessionId},
+    names::{Role, SessionId, SessionLimits},
     telemetry::{SessionCounters, Totals},
     ts::Format,
 };
@@ -68,8 +69,7 @@ pub(crate) struct Seat {
     pub(crate) session: SessionId,
     pub(crate) socket: SrtSocket,
     pub(crate) stream: Arc<Stream>,
-    /// Closed after this long without data; None: never.
-    pub(crate) data_timeout: Option<Duration>,
+    pub(crate) limits: SessionLimits,
     pub(crate) counters: Arc<SessionCounters>,
     /// What libsrt counted, as last taken.
     pub(crate) wire: Totals,
@@ -119,6 +119,10 @@ pub(crate) enum CloseReason {
     PeerGone,
     /// No data for the configured `timeout`.
     NoData(Duration),
+    /// A publisher that has sent nothing within `first_data_timeout`.
+    NeverSent(Duration),
+    /// A publisher above `max_bitrate`: both in b/s.
+    TooFast { sent: u64, max: u64 },
     /// The stream's source did not come back within `on_source_lost`.
     SourceLost,
     /// libsrt reported an error that ends the session.
@@ -153,6 +157,15 @@ impl fmt::Display for CloseReason {
         match self {
             Self::PeerGone => f.write_str("the peer closed the connection or fell silent"),
             Self::NoData(timeout) => write!(f, "no data for {timeout:?} (timeout)"),
+            Self::NeverSent(timeout) => {
+                write!(
+                    f,
+                    "it sent nothing within {timeout:?} of connecting (first_data_timeout)"
+                )
+            }
+            Self::TooFast { sent, max } => {
+                write!(f, "it sent {sent} b/s for 5 s, above max_bitrate = {max}")
+            }
             Self::SourceLost => f.write_str("the source did not come back (on_source_lost)"),
             Self::Failed(error) => write!(f, "{error}"),
             Self::Unconfigured => f.write_str("its port or stream is not in the configuration any more"),

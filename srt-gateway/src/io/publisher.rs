@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use srt_safe::ErrorKind;
 
-use super::{CloseReason, Seat, intake::Intake};
+use super::{CloseReason, Seat, intake::Intake, rate::RateLimit};
 use crate::{
     data::{MESSAGE_MAX, Writer},
     ts::Format,
@@ -28,6 +28,7 @@ pub(super) struct Publisher {
     pub(super) seat: Seat,
     intake: Intake,
     pub(super) last_data: Instant,
+    rate: Option<RateLimit>,
 }
 
 /// What a turn came to.
@@ -41,7 +42,9 @@ pub(super) enum Turn {
 
 impl Publisher {
     pub(super) fn new(seat: Seat, writer: Option<Writer>, now: Instant) -> Self {
+        let max = seat.limits.max_bitrate;
         Self {
+            rate: max.map(|max| RateLimit::new(max, now)),
             seat,
             intake: Intake::new(writer),
             last_data: now,
@@ -89,6 +92,25 @@ impl Publisher {
     /// Feeds the stream from the next message on.
     pub(super) fn feed(&mut self, writer: Writer) {
         self.intake.feed(writer);
+    }
+
+    /// What of its limits it has broken. To be asked every now and then, not for each message.
+    pub(super) fn broken_limit(&mut self, now: Instant) -> Option<CloseReason> {
+        let (limits, counters) = (&self.seat.limits, &self.seat.counters);
+        let quiet_for = now.duration_since(self.last_data);
+        let never_sent = limits.first_data.filter(|_| counters.messages() == 0);
+        if let Some(timeout) = never_sent.filter(|timeout| quiet_for >= *timeout) {
+            return Some(CloseReason::NeverSent(timeout));
+        }
+        if let Some(timeout) = limits.silence.filter(|timeout| quiet_for >= *timeout) {
+            return Some(CloseReason::NoData(timeout));
+        }
+        let rate = self.rate.as_mut()?;
+        let sent = rate.exceeded(now, counters.bytes())?;
+        Some(CloseReason::TooFast {
+            sent,
+            max: rate.max(),
+        })
     }
 
     /// Gives up the place of the source and goes on taking what comes.

@@ -104,6 +104,12 @@ impl Viewer {
         }
     }
 
+    /// What of its limits it has broken. To be asked every now and then, not for each message.
+    pub(super) fn broken_limit(&self, now: Instant) -> Option<CloseReason> {
+        let silence = self.seat.limits.silence?;
+        (now.duration_since(self.last_data) >= silence).then_some(CloseReason::NoData(silence))
+    }
+
     /// Takes and drops what a viewer sends: it is not expected to, and must not fill libsrt's buffer.
     pub(super) fn discard_received(&self, buffer: &mut [u8; MESSAGE_MAX]) {
         for _ in 0..TURN {

@@ -223,7 +223,7 @@ impl Worker {
             }
             if self.now >= next_tick {
                 next_tick = self.now + TICK;
-                self.close_silent();
+                self.enforce_limits();
             }
             if self.now >= next_sample {
                 next_sample = self.now + SAMPLE;
@@ -515,24 +515,18 @@ impl Worker {
         Some(viewer)
     }
 
-    /// Closes sessions that have had no data for their time limit.
-    fn close_silent(&mut self) {
+    /// Closes sessions that have broken a limit.
+    fn enforce_limits(&mut self) {
         let now = self.now;
-        let silent = |seat: &Seat, last_data: Instant| {
-            let timeout = seat
-                .data_timeout
-                .filter(|timeout| now.duration_since(last_data) >= *timeout)?;
-            Some((seat.socket.id(), CloseReason::NoData(timeout)))
-        };
         let publishers = self
             .publishers
-            .values()
-            .filter_map(|p| silent(&p.seat, p.last_data));
+            .iter_mut()
+            .filter_map(|(id, publisher)| Some((*id, publisher.broken_limit(now)?)));
         let viewers = self
             .groups
             .values()
             .flat_map(|group| &group.viewers)
-            .filter_map(|v| silent(&v.seat, v.last_data));
+            .filter_map(|viewer| Some((viewer.seat.socket.id(), viewer.broken_limit(now)?)));
         let over: Vec<_> = publishers.chain(viewers).collect();
         for (id, reason) in over {
             self.close(id, reason);
