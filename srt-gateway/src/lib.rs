@@ -20,7 +20,7 @@ mod view;
 
 pub use access::Scope;
 pub use control::{
-    EndpointState, EndpointStatus, Listening, PortError, Reloaded, SessionStatus, StreamStatus,
+    EndpointState, EndpointStatus, Listening, PortError, Reloaded, SessionFacts, SessionStatus, StreamStatus,
 };
 pub use gateway::{Gateway, StartError};
 pub use names::{Role, SessionId, StreamName};

@@ -20,7 +20,7 @@ use srt_safe::{
 use tracing::{debug, info, warn};
 
 use super::{
-    Connection, Control, Session, Via,
+    Connection, Control, Session, SessionFacts, Via,
     endpoints::{Attempt, Hands, Live, Place, State},
     link::{LinkState, Step, Wanted},
     ports::{limits, srt_options},
@@ -30,7 +30,7 @@ use crate::{
     config::{self, SrtMode, SrtTarget, Target},
     io::{CloseReason, ClosedSession, EndpointId, Message, Resolved, Route, Seat, Task},
     names::{Role, SessionId, StreamName},
-    telemetry::SessionCounters,
+    telemetry::{SessionCounters, WireSampler},
 };
 
 /// Callers that libsrt holds for an endpoint that waits for its one peer.
@@ -434,6 +434,7 @@ impl Control {
                 via: Via::Endpoint,
                 trail: Trail::default(),
                 streamid: Box::default(),
+                facts: SessionFacts::of(&connection, &[]),
                 counters: Arc::clone(&counters),
             },
         );
@@ -443,7 +444,7 @@ impl Control {
             stream: Arc::clone(&stream),
             limits,
             counters: Arc::clone(&counters),
-            wire: crate::telemetry::Totals::default(),
+            wire: WireSampler::default(),
         };
         self.pool.send(worker, Message::Start(Box::new(seat), task));
         if let Some(state) = self.endpoints.all.get_mut(&id) {

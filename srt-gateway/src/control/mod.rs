@@ -40,11 +40,11 @@ pub use reload::Reloaded;
 use reload::Waiting;
 
 use crate::{
-    access::{Grant, PortPolicy, Refused, Trail, Why},
+    access::{Grant, PortPolicy, Refused, Trail, Why, shown as streamid_shown},
     config::Config,
     io::{CloseReason, ClosedSession, IoEvent, Message, Pool, Seat, Task},
     names::{Role, SessionId, StreamName},
-    telemetry::{RejectionLog, SessionCounters, Totals},
+    telemetry::{RejectionLog, SessionCounters, SrtFigures, WireSampler},
     ts::Format,
 };
 
@@ -275,6 +275,7 @@ impl Control {
             Ok(Some(id)) => id.as_bytes().into(),
             _ => Box::default(),
         };
+        let facts = SessionFacts::of(&connection, &streamid);
         let counters = Arc::new(SessionCounters::default());
         let worker = self.pool.worker_for(socket.id());
         port.connections.fetch_add(1, Relaxed);
@@ -290,6 +291,7 @@ impl Control {
                 via: Via::Port(Arc::clone(&port)),
                 trail: Trail::of(&streamid),
                 streamid,
+                facts,
                 counters: Arc::clone(&counters),
             },
         );
@@ -299,7 +301,7 @@ impl Control {
             stream,
             limits: grant.limits,
             counters,
-            wire: Totals::default(),
+            wire: WireSampler::default(),
         };
         self.pool.send(worker, Message::Start(Box::new(seat), task));
     }
@@ -425,7 +427,8 @@ pub struct StreamStatus {
 }
 
 /// For tests and operators: a session that is open.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct SessionStatus {
     /// Its number.
     pub id: SessionId,
@@ -445,4 +448,35 @@ pub struct SessionStatus {
     pub bytes: u64,
     /// Messages that a viewer was too slow for.
     pub skipped: u64,
+    /// Whether it is that of an input or output.
+    pub of_endpoint: bool,
+    /// What was negotiated.
+    pub facts: SessionFacts,
+    /// What libsrt told of the connection in the last second; None before the first sample.
+    pub figures: Option<Arc<SrtFigures>>,
+}
+
+/// What both sides of a session have agreed upon when it was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionFacts {
+    /// The peer's SRT version.
+    pub version: SrtVersion,
+    /// `AES-128`, `AES-192`, `AES-256` or `none`.
+    pub encryption: &'static str,
+    /// The larger of both directions' latencies.
+    pub latency: Duration,
+    /// The caller's streamid for people: passwords masked. None: it sent none, or we called.
+    pub streamid: Option<Arc<str>>,
+}
+
+impl SessionFacts {
+    fn of(connection: &Connection, streamid: &[u8]) -> Self {
+        Self {
+            version: connection.version,
+            encryption: connection.encryption,
+            latency: connection.latency,
+            streamid: (!streamid.is_empty()).then(|| streamid_shown(streamid).into()),
+        }
+    }
 }

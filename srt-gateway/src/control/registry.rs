@@ -10,7 +10,7 @@ use std::{
 use arc_swap::ArcSwap;
 use srt_safe::SocketId;
 
-use super::{SessionStatus, plan::StreamPlan};
+use super::{SessionFacts, SessionStatus, plan::StreamPlan};
 use crate::{
     access::{AccessPolicy, Directory, Entry, Identity, PortPolicy, StreamPolicy, Trail},
     data::{StartAt, Stream},
@@ -33,6 +33,7 @@ pub(super) struct Session {
     pub(super) trail: Trail,
     /// What the peer called with, byte for byte; it may hold a password.
     pub(super) streamid: Box<[u8]>,
+    pub(super) facts: SessionFacts,
     pub(super) counters: Arc<SessionCounters>,
 }
 
@@ -201,6 +202,9 @@ impl Registry {
             messages: session.counters.messages(),
             bytes: session.counters.bytes(),
             skipped: session.counters.skipped(),
+            of_endpoint: matches!(session.via, Via::Endpoint),
+            facts: session.facts.clone(),
+            figures: session.counters.figures(),
         };
         self.sessions.iter().map(status).collect()
     }

@@ -26,7 +26,11 @@ mod udp;
 mod viewer;
 mod worker;
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use srt_safe::{SocketId, SrtSocket};
 
@@ -42,7 +46,7 @@ pub(crate) use worker::{Message, Pool};
 use crate::{
     data::{StartAt, Stream, Writer},
     names::{Role, SessionId, SessionLimits},
-    telemetry::{SessionCounters, Totals},
+    telemetry::{SessionCounters, Totals, WireSampler},
     ts::Format,
 };
 
@@ -71,15 +75,15 @@ pub(crate) struct Seat {
     pub(crate) stream: Arc<Stream>,
     pub(crate) limits: SessionLimits,
     pub(crate) counters: Arc<SessionCounters>,
-    /// What libsrt counted, as last taken.
-    pub(crate) wire: Totals,
+    /// Of what libsrt counts.
+    pub(crate) wire: WireSampler,
 }
 
 impl Seat {
     /// Takes libsrt's counters, unless the connection is gone: libsrt has forgotten them then.
     fn sample(&mut self) {
         if let Ok(stats) = self.socket.stats() {
-            self.wire.add_wire(&stats);
+            self.wire.take(stats, &self.counters, Instant::now());
         }
     }
 
@@ -89,7 +93,7 @@ impl Seat {
             messages: self.counters.messages(),
             bytes: self.counters.bytes(),
             skipped: self.counters.skipped(),
-            ..self.wire
+            ..self.wire.totals()
         }
     }
 }

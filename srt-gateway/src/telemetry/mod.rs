@@ -1,15 +1,23 @@
 //! Counters that the data path writes and others read: plain atomics, no locks, no labels made on the way.
 
+mod figures;
 mod rejections;
 
+pub use figures::SrtFigures;
+pub(crate) use figures::WireSampler;
 pub(crate) use rejections::RejectionLog;
 pub use rejections::{CallerEncryption, RejectedBy, Rejection};
 
 use std::{
     fmt,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
+
+use arc_swap::ArcSwapOption;
 
 /// What one session has carried. Written by its worker only.
 #[derive(Debug, Default)]
@@ -17,6 +25,7 @@ pub struct SessionCounters {
     messages: AtomicU64,
     bytes: AtomicU64,
     skipped: AtomicU64,
+    figures: ArcSwapOption<SrtFigures>,
 }
 
 impl SessionCounters {
@@ -49,6 +58,16 @@ impl SessionCounters {
     pub fn skipped(&self) -> u64 {
         self.skipped.load(Relaxed)
     }
+
+    /// What libsrt told of the connection in the last second; None before the first sample, and for what is no SRT.
+    #[must_use]
+    pub fn figures(&self) -> Option<Arc<SrtFigures>> {
+        self.figures.load_full()
+    }
+
+    fn set_figures(&self, figures: SrtFigures) {
+        self.figures.store(Some(Arc::new(figures)));
+    }
 }
 
 /// A session's totals, taken when it ends: ours, and what libsrt counted on the wire.
@@ -68,17 +87,6 @@ pub struct Totals {
     pub dropped: u64,
     /// Round trip time, as last measured.
     pub rtt: Duration,
-}
-
-impl Totals {
-    /// Adds what libsrt counted: one direction of a session carries data, so both may be added up.
-    pub(crate) fn add_wire(&mut self, stats: &srt_safe::Stats) {
-        let total = &stats.total;
-        self.lost = total.receive_lost.packets + total.send_lost;
-        self.retransmitted = total.retransmitted.packets + total.received_retransmitted;
-        self.dropped = total.send_dropped.packets + total.receive_dropped.packets;
-        self.rtt = stats.link.rtt;
-    }
 }
 
 impl fmt::Display for Totals {

@@ -1,0 +1,173 @@
+//! What libsrt tells of a connection, as the worker that serves it samples it: once a second, for whoever shows or judges
+//! links.
+//!
+//! The sampler belongs to the session's worker; what it published last is read by any thread, without a lock. Nothing here
+//! ever clears libsrt's counters: seconds are differences.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use srt_safe::{Counters, Delta, Stats, StatsAccumulator};
+
+use super::{SessionCounters, Totals};
+
+/// Samples whose round-trip times make [`SrtFigures::rtt_p95`]: those of a minute.
+const RTT_SAMPLES: usize = 60;
+
+/// A connection's figures, as last sampled. All counts are since the connection began, and do not wrap.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct SrtFigures {
+    /// When they were taken.
+    pub at: Instant,
+    /// Levels as of then: round-trip time, buffers, negotiated latencies, flight. Its counters are libsrt's own, of 32 bits:
+    /// use [`totals`](Self::totals).
+    pub stats: Stats,
+    /// All that was counted since the connection began.
+    pub totals: Counters,
+    /// What was counted since the sample before, about a second.
+    pub last: Delta,
+    /// 95 % of the round-trip times sampled within the last minute were not above this.
+    pub rtt_p95: Duration,
+}
+
+impl SrtFigures {
+    /// Packets lost on the wire in the last second, both directions: one of them carries the stream.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        lost(&self.last.counters)
+    }
+
+    /// Packets sent again in the last second, both directions.
+    #[must_use]
+    pub fn retransmitted(&self) -> u64 {
+        retransmitted(&self.last.counters)
+    }
+
+    /// Packets given up as too late in the last second, both directions: gaps in the stream.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        dropped(&self.last.counters)
+    }
+
+    /// Packets of the stream in the last second, each once, both directions.
+    #[must_use]
+    pub fn packets(&self) -> u64 {
+        self.last.counters.sent_unique.packets + self.last.counters.received_unique.packets
+    }
+
+    /// The share of packets lost on the wire in the last second, 0 to 1, before they were sent again.
+    #[must_use]
+    pub fn loss(&self) -> f64 {
+        share(self.lost(), self.packets() + self.dropped())
+    }
+
+    /// The latency that counts: of the direction that carries the stream, the larger where both do.
+    #[must_use]
+    pub fn latency(&self) -> Duration {
+        self.stats.link.send_latency.max(self.stats.link.receive_latency)
+    }
+
+    /// The time between the first and the last packet of the buffer that carries the stream.
+    #[must_use]
+    pub fn buffered(&self) -> Duration {
+        self.stats.send_buffer.span.max(self.stats.receive_buffer.span)
+    }
+
+    /// What is counted for the log's line at the end.
+    pub(crate) fn totals_of_wire(&self) -> Totals {
+        Totals {
+            lost: lost(&self.totals),
+            retransmitted: retransmitted(&self.totals),
+            dropped: dropped(&self.totals),
+            rtt: self.stats.link.rtt,
+            ..Totals::default()
+        }
+    }
+}
+
+/// Packets lost on the wire: one direction of a session carries data, so both may be added up.
+fn lost(counters: &Counters) -> u64 {
+    counters.receive_lost.packets + counters.send_lost
+}
+
+/// Packets sent again, as seen from either side.
+fn retransmitted(counters: &Counters) -> u64 {
+    counters.retransmitted.packets + counters.received_retransmitted
+}
+
+/// Packets given up as too late, by either side of ours.
+fn dropped(counters: &Counters) -> u64 {
+    counters.send_dropped.packets + counters.receive_dropped.packets
+}
+
+#[expect(clippy::cast_precision_loss, reason = "packets of a second")]
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 {
+        return 0.0;
+    }
+    (part as f64 / whole as f64).min(1.0)
+}
+
+/// Takes a session's samples. Kept with its socket.
+#[derive(Debug, Default)]
+pub(crate) struct WireSampler {
+    accumulator: StatsAccumulator,
+    rtts: VecDeque<Duration>,
+    last: Totals,
+}
+
+impl WireSampler {
+    /// Takes in what libsrt says now, and publishes it. Allocates: once a second for a session.
+    pub(crate) fn take(&mut self, stats: Stats, counters: &SessionCounters, now: Instant) {
+        let last = self.accumulator.update(&stats);
+        if self.rtts.len() == RTT_SAMPLES {
+            self.rtts.pop_front();
+        }
+        self.rtts.push_back(stats.link.rtt);
+        let figures = SrtFigures {
+            at: now,
+            rtt_p95: percentile_95(&self.rtts),
+            totals: self.accumulator.totals().clone(),
+            last,
+            stats,
+        };
+        self.last = figures.totals_of_wire();
+        counters.set_figures(figures);
+    }
+
+    /// What was counted on the wire, as of the last sample.
+    pub(crate) fn totals(&self) -> Totals {
+        self.last
+    }
+}
+
+fn percentile_95(values: &VecDeque<Duration>) -> Duration {
+    let mut sorted: Vec<_> = values.iter().copied().collect();
+    sorted.sort_unstable();
+    let rank = (sorted.len() * 95).div_ceil(100);
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_95th_percentile_leaves_the_worst_twentieth_out() {
+        let millis = |values: std::ops::RangeInclusive<u64>| values.map(Duration::from_millis).collect();
+        assert_eq!(percentile_95(&millis(1..=100)), Duration::from_millis(95));
+        assert_eq!(percentile_95(&millis(1..=60)), Duration::from_millis(57));
+        assert_eq!(percentile_95(&millis(7..=7)), Duration::from_millis(7));
+        assert_eq!(percentile_95(&VecDeque::new()), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_share_is_never_above_one_and_nothing_of_nothing_is_nothing() {
+        assert!((share(1, 4) - 0.25).abs() < f64::EPSILON);
+        assert!((share(5, 4) - 1.0).abs() < f64::EPSILON);
+        assert!(share(0, 0).abs() < f64::EPSILON);
+    }
+}
