@@ -6,4 +6,4 @@
 
 mod support;
 
-pub use support::{client, gateway, impair, in_process, pace, peers, ports, rng, source, wait};
+pub use support::{client, gateway, http, impair, in_process, pace, peers, ports, rng, source, wait};

@@ -4,6 +4,11 @@
 #![forbid(unsafe_code)]
 
 mod access;
+#[allow(
+    dead_code,
+    reason = "those who call backends come one by one: [auth], [events], [config_external]"
+)]
+mod backend;
 pub mod cli;
 pub mod config;
 mod control;

@@ -17,6 +17,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("ts", &["names"]),
     ("telemetry", &["names"]),
     ("io", &["names", "data", "ts", "telemetry"]),
+    // `config` for URLs and secrets.
+    ("backend", &["config", "telemetry"]),
     // `config` for the kinds of ports, `data` for the streams that it is given, `telemetry` for the words of refusals.
     ("access", &["names", "config", "data", "telemetry"]),
     (

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod gateway;
+pub mod http;
 pub mod impair;
 pub mod in_process;
 pub mod pace;

@@ -1,8 +1,10 @@
 //! Counters that the data path writes and others read: plain atomics, no locks, no labels made on the way.
 
+mod calls;
 mod figures;
 mod rejections;
 
+pub use calls::{CallOutcome, CallStats};
 pub use figures::SrtFigures;
 pub(crate) use figures::WireSampler;
 pub(crate) use rejections::RejectionLog;

@@ -1,0 +1,226 @@
+//! A circuit breaker: a backend that is down is not asked for a while, so that nobody waits for its timeout. Pure state over
+//! the time that it is given; belongs to whoever calls the backend.
+
+use std::time::{Duration, Instant};
+
+/// Outages in a row that open it.
+const FAILURES: u32 = 5;
+
+/// How long it is open the first time; each probe that fails doubles it.
+const FIRST: Duration = Duration::from_secs(1);
+
+/// The longest that it is open.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// Whether the backend is asked.
+///
+/// ```text
+///             FAILURES in a row                 its time is over, one call is let through
+///   Closed ───────────────────────▶ Open ─────────────────────────────────────────────▶ HalfOpen
+///     ▲                             ▲  │                                                 │   │
+///     │                             │  │                     that call fails             │   │
+///     │                             └──┼─────────────────────────────────────────────────┘   │
+///     └────────────────────────────────┴─── any call succeeds ───────────────────────────────┘
+/// ```
+///
+/// A probe of which nothing is heard for [`LONGEST`] counts as failed.
+#[derive(Debug)]
+pub(crate) struct Breaker {
+    inner: Inner,
+    /// How long it will be open next.
+    pause: Duration,
+    openings: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Inner {
+    Closed { failures: u32 },
+    Open { until: Instant },
+    HalfOpen { since: Instant },
+}
+
+/// What a breaker is doing, for people and labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BreakerState {
+    Closed,
+    Open,
+    HalfOpen,
+}
+
+impl BreakerState {
+    /// The word for labels.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
+/// Whether a call may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// Make it, and tell how it went.
+    Go,
+    /// The backend is down: it will be tried again then, at the earliest.
+    Down(Instant),
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self {
+            inner: Inner::Closed { failures: 0 },
+            pause: FIRST,
+            openings: 0,
+        }
+    }
+}
+
+impl Breaker {
+    /// Asks for leave to make a call.
+    pub(crate) fn ask(&mut self, now: Instant) -> Pass {
+        match self.inner {
+            Inner::Closed { .. } => Pass::Go,
+            Inner::Open { until } if now < until => Pass::Down(until),
+            Inner::HalfOpen { since } if now < since + LONGEST => Pass::Down(since + self.pause),
+            Inner::Open { .. } | Inner::HalfOpen { .. } => {
+                self.inner = Inner::HalfOpen { since: now };
+                Pass::Go
+            }
+        }
+    }
+
+    /// The call was not made after all: another one may take its place.
+    pub(crate) fn not_made(&mut self, now: Instant) {
+        if let Inner::HalfOpen { .. } = self.inner {
+            self.inner = Inner::Open { until: now };
+        }
+    }
+
+    /// A call was answered: the backend is there.
+    pub(crate) fn succeeded(&mut self) {
+        self.inner = Inner::Closed { failures: 0 };
+        self.pause = FIRST;
+    }
+
+    /// A call met an outage.
+    pub(crate) fn failed(&mut self, now: Instant) {
+        match &mut self.inner {
+            Inner::Closed { failures } => {
+                *failures += 1;
+                if *failures >= FAILURES {
+                    self.open(now);
+                }
+            }
+            Inner::HalfOpen { .. } => self.open(now),
+            // Of the calls that were under way when it opened.
+            Inner::Open { .. } => {}
+        }
+    }
+
+    fn open(&mut self, now: Instant) {
+        self.inner = Inner::Open {
+            until: now + self.pause,
+        };
+        self.pause = (self.pause * 2).min(LONGEST);
+        self.openings += 1;
+    }
+
+    pub(crate) fn state(&self) -> BreakerState {
+        match self.inner {
+            Inner::Closed { .. } => BreakerState::Closed,
+            Inner::Open { .. } => BreakerState::Open,
+            Inner::HalfOpen { .. } => BreakerState::HalfOpen,
+        }
+    }
+
+    /// How often it has opened.
+    pub(crate) fn openings(&self) -> u64 {
+        self.openings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened(now: Instant) -> Breaker {
+        let mut breaker = Breaker::default();
+        for _ in 0..FAILURES {
+            assert_eq!(breaker.ask(now), Pass::Go);
+            breaker.failed(now);
+        }
+        breaker
+    }
+
+    #[test]
+    fn failures_in_a_row_open_it_and_a_success_between_does_not() {
+        let now = Instant::now();
+        let mut breaker = Breaker::default();
+        for _ in 0..10 {
+            for _ in 1..FAILURES {
+                breaker.failed(now);
+            }
+            breaker.succeeded();
+        }
+        assert_eq!((breaker.state(), breaker.openings()), (BreakerState::Closed, 0));
+        let mut breaker = opened(now);
+        assert_eq!((breaker.state(), breaker.openings()), (BreakerState::Open, 1));
+        assert_eq!(breaker.ask(now), Pass::Down(now + FIRST));
+    }
+
+    #[test]
+    fn one_probe_is_let_through_and_closes_it() {
+        let now = Instant::now();
+        let mut breaker = opened(now);
+        let later = now + FIRST;
+        assert_eq!(breaker.ask(later), Pass::Go);
+        assert_eq!(breaker.state(), BreakerState::HalfOpen);
+        assert!(matches!(breaker.ask(later), Pass::Down(_)));
+        breaker.succeeded();
+        assert_eq!(breaker.state(), BreakerState::Closed);
+        assert_eq!(breaker.ask(later), Pass::Go);
+    }
+
+    #[test]
+    fn a_probe_that_fails_opens_it_for_twice_as_long_up_to_the_longest() {
+        let mut now = Instant::now();
+        let mut breaker = opened(now);
+        let mut pause = FIRST;
+        for _ in 0..10 {
+            assert_eq!(breaker.ask(now), Pass::Down(now + pause));
+            now += pause;
+            assert_eq!(breaker.ask(now), Pass::Go);
+            breaker.failed(now);
+            pause = (pause * 2).min(LONGEST);
+        }
+        assert_eq!(pause, LONGEST);
+        breaker.succeeded();
+        for _ in 0..FAILURES {
+            breaker.failed(now);
+        }
+        assert_eq!(breaker.ask(now), Pass::Down(now + FIRST));
+    }
+
+    #[test]
+    fn late_failures_do_not_prolong_it_and_a_late_success_closes_it() {
+        let now = Instant::now();
+        let mut breaker = opened(now);
+        breaker.failed(now + FIRST / 2);
+        assert_eq!(breaker.ask(now + FIRST / 2), Pass::Down(now + FIRST));
+        breaker.succeeded();
+        assert_eq!(breaker.state(), BreakerState::Closed);
+    }
+
+    #[test]
+    fn a_probe_that_is_lost_or_was_not_made_makes_room_for_another() {
+        let now = Instant::now();
+        let mut breaker = opened(now);
+        assert_eq!(breaker.ask(now + FIRST), Pass::Go);
+        breaker.not_made(now + FIRST);
+        assert_eq!(breaker.ask(now + FIRST), Pass::Go);
+        assert!(matches!(breaker.ask(now + FIRST), Pass::Down(_)));
+        assert_eq!(breaker.ask(now + FIRST + LONGEST), Pass::Go);
+    }
+}

@@ -1,0 +1,276 @@
+//! The thread that makes the calls, and the handles by which others have them made.
+
+use std::{
+    fmt, io,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use aws_lc_rs::hmac;
+use reqwest::{
+    Url,
+    header::{CONTENT_TYPE, HeaderValue},
+    redirect,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Answer, Busy, CallError};
+use crate::{
+    config::{HttpUrl, Secret},
+    telemetry::{CallOutcome, CallStats},
+};
+
+/// How long a connection is kept for the next call. Shorter than the servers that are common keep theirs (5 s): one that a
+/// server is just closing costs the call.
+const IDLE: Duration = Duration::from_secs(4);
+
+/// Connections that are kept for each host.
+const IDLE_CONNECTIONS: usize = 16;
+
+/// Threads that look up names.
+const RESOLVERS: usize = 4;
+
+/// The header that signs a body.
+const SIGNATURE: &str = "x-signature";
+
+type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// All backends of a gateway: one thread, which is there from the first client on. Dropping it ends the thread; callbacks
+/// that are due then are dropped, not called.
+#[derive(Debug, Default)]
+pub(crate) struct Backend(Mutex<Option<Running>>);
+
+struct Running {
+    http: reqwest::Client,
+    jobs: mpsc::UnboundedSender<Job>,
+    /// Dropped to end the thread: clients may outlive it.
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").finish_non_exhaustive()
+    }
+}
+
+/// How one backend is called.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientSettings {
+    pub(crate) url: HttpUrl,
+    /// From the connection to the end of the answer.
+    pub(crate) timeout: Duration,
+    /// Signs each body: `X-Signature` is the hex HMAC-SHA256 of it.
+    pub(crate) secret: Option<Secret>,
+    /// Calls under way at once.
+    pub(crate) most: usize,
+    /// The longest answer, in bytes.
+    pub(crate) answer_max: usize,
+}
+
+/// Calls one backend. Cheap to clone, usable on any thread; never blocks.
+#[derive(Clone)]
+pub(crate) struct Client {
+    shared: Arc<Shared>,
+    http: reqwest::Client,
+    jobs: mpsc::UnboundedSender<Job>,
+}
+
+struct Shared {
+    url: Url,
+    shown: HttpUrl,
+    timeout: Duration,
+    key: Option<hmac::Key>,
+    most: usize,
+    answer_max: usize,
+    stats: Arc<CallStats>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("url", &self.shared.shown)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Backend {
+    /// A client of one backend, which counts into `stats`.
+    ///
+    /// # Errors
+    /// The URL is one that the HTTP client does not take, or there is no thread to be had. The error does not repeat the URL.
+    pub(crate) fn client(&self, settings: ClientSettings, stats: Arc<CallStats>) -> io::Result<Client> {
+        let url = Url::parse(settings.url.expose())
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = match &mut *running {
+            Some(running) => running,
+            none => none.insert(Running::start()?),
+        };
+        let secret = settings.secret.as_ref();
+        Ok(Client {
+            shared: Arc::new(Shared {
+                url,
+                shown: settings.url,
+                timeout: settings.timeout,
+                key: secret.map(|secret| hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes())),
+                most: settings.most,
+                answer_max: settings.answer_max,
+                stats,
+            }),
+            http: running.http.clone(),
+            jobs: running.jobs.clone(),
+        })
+    }
+}
+
+impl Running {
+    fn start() -> io::Result<Self> {
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("srt-gateway/", env!("CARGO_PKG_VERSION")))
+            // A question about who may publish goes where the operator says, and nowhere else: not to where an answer
+            // points, and not by a proxy that happens to be in the environment.
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .build()
+            .map_err(io::Error::other)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(RESOLVERS)
+            .build()?;
+        let (jobs, mut queue) = mpsc::unbounded_channel::<Job>();
+        let (stop, mut stopped) = oneshot::channel();
+        let thread = thread::Builder::new().name("backend".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                loop {
+                    tokio::select! {
+                        // It is dropped, never sent.
+                        _ = &mut stopped => return,
+                        job = queue.recv() => match job {
+                            Some(job) => drop(tokio::spawn(job)),
+                            None => return,
+                        },
+                    }
+                }
+            });
+            // A look-up of a name may take its time.
+            runtime.shutdown_background();
+        })?;
+        Ok(Self {
+            http,
+            jobs,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take()
+            // A callback may have had the last handle.
+            && thread.thread().id() != thread::current().id()
+        {
+            drop(thread.join());
+        }
+    }
+}
+
+impl Client {
+    /// POSTs `body`, which is JSON; `done` is called with the outcome on the backend's thread, and must not block it.
+    ///
+    /// # Errors
+    /// [`Busy`]: nothing was called, and `done` never will be.
+    pub(crate) fn post(
+        &self,
+        body: Vec<u8>,
+        done: impl FnOnce(Result<Answer, CallError>) + Send + 'static,
+    ) -> Result<(), Busy> {
+        if !self.shared.stats.begin(self.shared.most) {
+            return Err(Busy);
+        }
+        let (shared, http) = (Arc::clone(&self.shared), self.http.clone());
+        let job = Box::pin(async move {
+            let begin = Instant::now();
+            let call = call(&shared, &http, body);
+            let result = match tokio::time::timeout(shared.timeout, call).await {
+                Ok(result) => result,
+                Err(_) => Err(CallError::TimedOut(shared.timeout)),
+            };
+            shared.stats.end(outcome(&result), begin.elapsed());
+            done(result);
+        });
+        // A backend that has ended makes no calls any more.
+        self.jobs.send(job).map_err(|_| Busy)
+    }
+
+    /// Where it calls, without user, password and query.
+    pub(crate) fn url(&self) -> &HttpUrl {
+        &self.shared.shown
+    }
+
+    /// Its counters.
+    pub(crate) fn stats(&self) -> &Arc<CallStats> {
+        &self.shared.stats
+    }
+}
+
+async fn call(shared: &Shared, http: &reqwest::Client, body: Vec<u8>) -> Result<Answer, CallError> {
+    let mut request = http
+        .post(shared.url.clone())
+        .header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(key) = &shared.key {
+        request = request.header(SIGNATURE, hex(hmac::sign(key, &body).as_ref()));
+    }
+    let mut response = request.body(body).send().await.map_err(call_error)?;
+    let status = response.status().as_u16();
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(call_error)? {
+        if body.len() + chunk.len() > shared.answer_max {
+            return Err(CallError::TooLarge(shared.answer_max));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer { status, body })
+}
+
+fn outcome(result: &Result<Answer, CallError>) -> CallOutcome {
+    match result {
+        Ok(answer) if answer.status >= 500 => CallOutcome::ServerError,
+        Ok(_) => CallOutcome::Answered,
+        Err(CallError::Unreachable(_)) => CallOutcome::Unreachable,
+        Err(CallError::TimedOut(_)) => CallOutcome::TimedOut,
+        Err(CallError::TooLarge(_)) => CallOutcome::TooLarge,
+        Err(_) => CallOutcome::Broken,
+    }
+}
+
+/// The innermost cause says most: `Connection refused`. Those above it may name the URL.
+fn call_error(error: reqwest::Error) -> CallError {
+    let error = error.without_url();
+    let connect = error.is_connect();
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    let why = cause.to_string();
+    if connect {
+        CallError::Unreachable(why)
+    } else {
+        CallError::Broken(why)
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use fmt::Write;
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        // Writing to a String does not fail.
+        write!(hex, "{byte:02x}").expect("a String takes what is written to it");
+        hex
+    })
+}

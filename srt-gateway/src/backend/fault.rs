@@ -1,0 +1,82 @@
+//! What goes wrong with a call to a backend. Plain data, used on any thread; never holds a URL's user, password or query.
+
+use std::{fmt, time::Duration};
+
+/// Why a call has no usable answer. [`Display`](fmt::Display) is for people, and for the reason of a refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CallError {
+    /// No connection: refused, no route, no such host, a certificate that does not hold.
+    Unreachable(String),
+    /// The whole request, answer included, took longer.
+    TimedOut(Duration),
+    /// The connection ended before the answer did, or what came was no HTTP.
+    Broken(String),
+    /// The answer is longer than this many bytes.
+    TooLarge(usize),
+    /// A status that the caller of the backend has no use for.
+    Status(u16),
+    /// The answer is no JSON object.
+    NotJson(String),
+    /// A field of the answer that is missing, or not what it must be.
+    Field {
+        /// The path to it: `outputs[2]`.
+        field: String,
+        /// What it must be: `a text`.
+        wanted: &'static str,
+    },
+}
+
+impl CallError {
+    /// Whether it says that the backend as a whole does not work, rather than that this one answer is wrong: what counts
+    /// for a [`Breaker`](super::Breaker).
+    pub(crate) fn is_outage(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::TimedOut(_) | Self::Broken(_) => true,
+            Self::Status(status) => *status >= 500,
+            Self::TooLarge(_) | Self::NotJson(_) | Self::Field { .. } => false,
+        }
+    }
+
+    /// The word for labels.
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) => "unreachable",
+            Self::TimedOut(_) => "timed_out",
+            Self::Broken(_) => "broken",
+            Self::TooLarge(_) => "too_large",
+            Self::Status(_) => "status",
+            Self::NotJson(_) => "not_json",
+            Self::Field { .. } => "wrong_field",
+        }
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable(why) => write!(f, "cannot be reached: {why}"),
+            Self::TimedOut(after) => write!(f, "did not answer within {} ms", after.as_millis()),
+            Self::Broken(why) => write!(f, "broke off its answer: {why}"),
+            Self::TooLarge(most) => write!(f, "answered with more than {most} bytes"),
+            Self::Status(status) => write!(f, "answered with status {status}"),
+            Self::NotJson(why) => write!(f, "answered with what is no JSON object: {why}"),
+            Self::Field { field, wanted } => {
+                write!(f, "answered with a wrong field: {field:?} must be {wanted}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for CallError {}
+
+/// As many calls as allowed are under way: the call was not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Busy;
+
+impl fmt::Display for Busy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("too many calls of the backend are under way")
+    }
+}
+
+impl std::error::Error for Busy {}
