@@ -215,6 +215,12 @@ impl Gateway {
             .is_some_and(|control| !control.is_finished())
     }
 
+    /// Whether the thread that owns all state takes questions and answers them. Blocks until it does, for 4 s at most.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        self.view.answers()
+    }
+
     /// Ends the gateway in order: no new sessions, viewers get what is in the rings, all sockets closed, all threads
     /// joined. Blocks for less than 2 s.
     pub fn shut_down(mut self) {

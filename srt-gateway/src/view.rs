@@ -59,6 +59,13 @@ impl View {
         streams
     }
 
+    /// Whether control takes a question and answers it, each within 2 s.
+    pub(crate) fn answers(&self) -> bool {
+        let (reply, answer) = crossbeam_channel::bounded(1);
+        let asked = self.commands.send_timeout(Command::Ping(reply), PATIENCE);
+        asked.is_ok() && answer.recv_timeout(PATIENCE).is_ok()
+    }
+
     /// The open sessions, the oldest first; none when the gateway is ending.
     pub(crate) fn sessions(&self) -> Vec<SessionStatus> {
         let (reply, answer) = crossbeam_channel::bounded(1);

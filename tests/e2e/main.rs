@@ -4,6 +4,7 @@ mod access;
 mod common;
 mod ffmpeg;
 mod live_transmit;
+mod package;
 mod shutdown;
 mod sources;
 mod tools;

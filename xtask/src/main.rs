@@ -9,6 +9,7 @@ mod checked;
 mod deny;
 mod install;
 mod lint;
+mod package;
 mod steps;
 mod test;
 
@@ -41,6 +42,14 @@ enum Task {
     },
     /// Check licenses, bans and sources of all dependencies with cargo-deny
     Deny(MayInstall),
+    /// Make the Debian package, target/package/srt-gateway.deb
+    Package {
+        /// From what `cargo build` made before, unoptimized: for the tests
+        #[arg(long)]
+        debug: bool,
+        #[command(flatten)]
+        may: MayInstall,
+    },
     /// Run the safe crate's tests, and libsrt with them, under the address sanitizer
     Asan {
         /// Given to `cargo test`
@@ -96,6 +105,8 @@ fn perform(task: Task) -> Result<()> {
         Task::Bindings { check: true } => bindings::check(),
         Task::Bindings { check: false } => bindings::update(),
         Task::Deny(may) => deny::check(may.install()),
+        Task::Package { debug: true, may } => package::debian(package::Build::Debug, may.install()),
+        Task::Package { debug: false, may } => package::debian(package::Build::Release, may.install()),
         Task::Asan { args } => checked::asan(&args),
         Task::Loom { args } => checked::loom(&args),
     }

@@ -2,6 +2,7 @@
 
 use crate::cargo::{integration_tests, workspace};
 use crate::install::{CXX, FFMPEG, Install, SRT_TOOLS, ensure};
+use crate::package;
 use crate::steps::{Steps, run};
 use anyhow::Result;
 
@@ -11,6 +12,10 @@ pub(crate) fn all(install: Install) -> Result<()> {
     // The end-to-end tests run the gateway's binary, which cargo builds for no test of another package.
     run(workspace("build").args(["--bins", "--examples", "--tests"]))?;
     let mut steps = Steps::new();
+    // The end-to-end tests install it.
+    steps.run("Debian package", || {
+        package::debian(package::Build::Debug, install)
+    });
     steps.run("unit and integration tests", || {
         let mut command = workspace("test");
         command.args(["--no-fail-fast", "--lib", "--bins"]);

@@ -56,7 +56,7 @@ impl Where {
         let configured = config
             .as_ref()
             .and_then(|config| config.gateway.control_socket.as_deref());
-        Ok(local::path_of(configured))
+        Ok(local::find(configured))
     }
 
     fn connect(&self) -> Result<Client, ExitCode> {

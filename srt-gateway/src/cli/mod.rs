@@ -12,6 +12,7 @@ mod live;
 mod probe;
 mod relay;
 mod serve;
+mod service;
 mod shell;
 
 use std::{

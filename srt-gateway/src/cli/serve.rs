@@ -16,6 +16,7 @@ use tracing_subscriber::{
 use super::{
     live::{Asked, Live},
     load, say,
+    service::Service,
 };
 use crate::{
     access::Scope,
@@ -63,14 +64,22 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
         .as_ref()
         .map_or_else(crossbeam_channel::never, |live| live.changed().clone());
     let _socket = control_socket(&config, &gateway)?;
+    let mut service = Service::new();
+    service.ready(&gateway);
     loop {
+        service.live(&gateway);
         crossbeam_channel::select! {
             recv(signal) -> number => match (number, &mut live) {
-                (Ok(SIGHUP), Some(live)) => live.reload(&gateway, &mut log, Asked::BySignal),
+                (Ok(SIGHUP), Some(live)) => {
+                    service.reloading();
+                    live.reload(&gateway, &mut log, Asked::BySignal);
+                    service.ready(&gateway);
+                }
                 (Ok(SIGHUP), None) => warn!("SIGHUP: there is no configuration file to read again"),
                 (number, _) => {
                     let name = if number == Ok(SIGINT) { "SIGINT" } else { "SIGTERM" };
                     info!(signal = name, "shutting down");
+                    service.stopping();
                     gateway.shut_down();
                     info!("ended");
                     return Ok(ExitCode::SUCCESS);

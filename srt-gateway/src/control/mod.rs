@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Reload(Box<Config>, Sender<Reloaded>),
     /// Say which sessions are open.
     Sessions(Sender<Vec<SessionStatus>>),
+    /// Say that you are there.
+    Ping(Sender<()>),
 }
 
 /// What control listens to.
@@ -146,6 +148,11 @@ impl Control {
                         let reloaded = self.reload(*config, Instant::now());
                         // Who asked may have gone away; the log tells all the same.
                         drop(reply.try_send(reloaded));
+                        Next::Go
+                    }
+                    Ok(Command::Ping(reply)) => {
+                        // Who asked may have given up.
+                        reply.try_send(()).unwrap_or_default();
                         Next::Go
                     }
                     Ok(Command::Sessions(reply)) => {

@@ -29,18 +29,39 @@ const FILE_NAME: &str = "srt-gateway.sock";
 /// sessions.
 const LINE_MAX: u64 = 8 << 20;
 
-/// Where the socket is, unless the configuration or the command line says otherwise: in the user's runtime directory, or
-/// in `/run`.
-pub(crate) fn default_path() -> PathBuf {
-    let folder = env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty());
-    folder
-        .map_or_else(|| PathBuf::from("/run"), PathBuf::from)
-        .join(FILE_NAME)
+/// Where a service manager puts the socket, by the systemd unit in packaging/.
+const SERVICE_FOLDER: &str = "/run/srt-gateway";
+
+/// Where a gateway with this configuration puts its socket: where the configuration says, in the folder that the service
+/// manager made for it, in the user's runtime directory, or in `/run`.
+pub(crate) fn path_of(configured: Option<&Path>) -> PathBuf {
+    configured.map_or_else(
+        || {
+            folder("RUNTIME_DIRECTORY")
+                .or_else(|| folder("XDG_RUNTIME_DIR"))
+                .unwrap_or_else(|| "/run".into())
+                .join(FILE_NAME)
+        },
+        Path::to_path_buf,
+    )
 }
 
-/// Where the socket of a gateway with this configuration is.
-pub(crate) fn path_of(configured: Option<&Path>) -> PathBuf {
-    configured.map_or_else(default_path, Path::to_path_buf)
+/// Where a command looks for the gateway with this configuration: as [`path_of`], and where nothing is there, where the
+/// packaged service has it.
+pub(crate) fn find(configured: Option<&Path>) -> PathBuf {
+    let expected = path_of(configured);
+    let service = Path::new(SERVICE_FOLDER).join(FILE_NAME);
+    if configured.is_none() && !expected.exists() && service.exists() {
+        service
+    } else {
+        expected
+    }
+}
+
+fn folder(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable)
+        .filter(|folder| !folder.is_empty())
+        .map(PathBuf::from)
 }
 
 /// What can be asked.
