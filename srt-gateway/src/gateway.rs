@@ -294,5 +294,14 @@ pub(crate) fn registry(config: &Config, identity: Identity, workers: usize) -> R
         .iter()
         .map(|(name, stream)| (StreamName::new(name.as_str()), StreamPlan::of(stream)));
     let access = Arc::new(AccessPolicy::of(config));
-    Registry::new(configured, default_plan, unknown, identity, access, workers)
+    let templates = control::template_plans(config);
+    Registry::new(
+        configured,
+        templates,
+        default_plan,
+        unknown,
+        identity,
+        access,
+        workers,
+    )
 }

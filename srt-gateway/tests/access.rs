@@ -66,6 +66,10 @@ publish_passphrase = "the right passphrase"
             (code, by, dialect),
             "{kept:?}"
         );
+        assert_eq!(
+            (kept.port, kept.listener.as_str()),
+            (port.port(), format!("srt port {}", port.port()).as_str())
+        );
         assert!(kept.peer.ip().is_loopback() && kept.reason.len() > 30, "{kept:?}");
         assert!(!format!("{kept:?}").contains("hunter2"), "{kept:?}");
         if srt_safe::library_edits().contains("handshake-view") {

@@ -5,12 +5,12 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 use srt_safe::{CallerHandshake, Passphrase, RejectCode, RejectReason, SrtVersion, log::EncryptionFault};
 
 use super::{
-    Ask, AskMode, Directory, PortPolicy, Reading, Scope, StreamPolicy, Unreadable,
+    Ask, AskMode, Directory, PortPolicy, Reading, Scope, StreamPolicy, TemplateEntry, Unreadable,
     rules::{Applicant, Standing, judge, password_fits},
     verdicts::{Known, Question},
 };
 use crate::{
-    config::PortKind,
+    config::{ExpandError, PortKind},
     names::{Role, SessionLimits, StreamName},
     telemetry::RejectedBy,
 };
@@ -77,6 +77,17 @@ pub(crate) enum Why {
         asked: StreamName,
         served: StreamName,
         exists: bool,
+    },
+    OutsideTemplate {
+        asked: StreamName,
+        prefix: String,
+        exists: bool,
+    },
+    /// The name does not go into the inputs and outputs of its template.
+    UnfitName {
+        stream: StreamName,
+        template: StreamName,
+        why: ExpandError,
     },
     UnknownStream(StreamName),
     NoSource(StreamName),
@@ -165,6 +176,8 @@ impl Why {
                 | Self::AddressNotAllowed
                 | Self::UnknownStream(_)
                 | Self::OtherStream { .. }
+                | Self::OutsideTemplate { .. }
+                | Self::UnfitName { .. }
                 | Self::WrongPassphrase { .. }
                 | Self::NoPassphrase { .. }
                 | Self::UnexpectedPassphrase { .. }
@@ -182,6 +195,8 @@ impl Why {
             | Self::NoSource(_)
             | Self::HasPublisher(_)
             | Self::OtherStream { .. }
+            | Self::OutsideTemplate { .. }
+            | Self::UnfitName { .. }
             | Self::StreamFull { .. } => RejectedBy::Stream,
             Self::WrongPassphrase { .. }
             | Self::NoPassphrase { .. }
@@ -206,14 +221,17 @@ impl Why {
             Self::Unreadable(_)
             | Self::NameMissing { .. }
             | Self::ModeMissing { .. }
+            | Self::UnfitName { .. }
             | Self::LatencyTooLong { .. } => RejectCode::BAD_REQUEST,
-            Self::AddressNotAllowed | Self::Loop | Self::OtherStream { exists: true, .. } => {
-                RejectCode::FORBIDDEN
-            }
+            Self::AddressNotAllowed
+            | Self::Loop
+            | Self::OtherStream { exists: true, .. }
+            | Self::OutsideTemplate { exists: true, .. } => RejectCode::FORBIDDEN,
             Self::WrongMode { .. } => RejectCode::BAD_MODE,
-            Self::OtherStream { exists: false, .. } | Self::UnknownStream(_) | Self::NoSource(_) => {
-                RejectCode::NOT_FOUND
-            }
+            Self::OtherStream { exists: false, .. }
+            | Self::OutsideTemplate { exists: false, .. }
+            | Self::UnknownStream(_)
+            | Self::NoSource(_) => RejectCode::NOT_FOUND,
             Self::HasPublisher(_) => RejectCode::CONFLICT,
             Self::StreamFull { .. } | Self::PortFull { .. } => RejectCode::OVERLOAD,
             Self::OtherVersion { .. } => RejectCode::VERSION,
@@ -281,6 +299,18 @@ impl fmt::Display for Why {
                     "the streamid asks for {asked:?}, but the port serves {served:?} only"
                 )
             }
+            Self::OutsideTemplate { asked, prefix, .. } => write!(
+                f,
+                "the streamid asks for {asked:?}, but the port serves streams only whose names begin with {prefix:?}"
+            ),
+            Self::UnfitName {
+                stream,
+                template,
+                why,
+            } => write!(
+                f,
+                "{stream:?} cannot be made by template {template}, which has the name in its inputs or outputs: {why}"
+            ),
             Self::UnknownStream(name) => write!(
                 f,
                 "no stream is named {name:?}: add [streams.{name:?}] to the configuration, or set accept_unknown = true \
@@ -343,6 +373,8 @@ impl fmt::Display for Why {
 /// |---|---|---|
 /// | global `srt` | required | required |
 /// | global `srt_publish`, `srt_play` | required | known; the other one is refused |
+/// | a template's `srt` | required, with the template's prefix | required |
+/// | a template's `srt_publish`, `srt_play` | required, with the template's prefix | known; the other one is refused |
 /// | local `srt` | optional | required |
 /// | local `srt_publish`, `srt_play` | optional | known; the other one is refused |
 pub(crate) fn decide(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Decision {
@@ -368,10 +400,18 @@ fn grant(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Result
         return Err(Why::PortFull { max }.into());
     }
     let entry = directory.streams.get(&stream).cloned();
-    let policy = match (&entry, &directory.unknown) {
-        (Some(entry), _) => Arc::clone(&entry.policy),
-        (None, Some(unknown)) => Arc::clone(unknown),
-        (None, None) => return Err(Why::UnknownStream(stream).into()),
+    let policy = match (
+        &entry,
+        directory.template_for(stream.as_str()),
+        &directory.unknown,
+    ) {
+        (Some(entry), ..) => Arc::clone(&entry.policy),
+        (None, Some(template), _) => {
+            check_name(template, &stream)?;
+            Arc::clone(&template.policy)
+        }
+        (None, None, Some(unknown)) => Arc::clone(unknown),
+        (None, None, None) => return Err(Why::UnknownStream(stream).into()),
     };
     if let Some(handshake) = caller.handshake {
         check_handshake(port, role, handshake)?;
@@ -401,7 +441,7 @@ fn grant(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Result
     // A stream's own port has been given its passphrase on purpose; a shared one serves each stream by the stream's.
     let of_port = port.passphrase.as_slice();
     let valid = match port.scope {
-        Scope::Global if own.is_empty() => of_port,
+        Scope::Global | Scope::Template(_) if own.is_empty() => of_port,
         Scope::Stream(_) if !of_port.is_empty() => of_port,
         _ => own,
     };
@@ -471,16 +511,37 @@ fn check_handshake(port: &PortPolicy, role: Role, caller: CallerHandshake) -> Re
     }
 }
 
-/// The reading of the name that counts: the first one that exists, else the last.
+/// Whether the template's inputs and outputs can be made for the stream.
+fn check_name(entry: &TemplateEntry, stream: &StreamName) -> Result<(), Why> {
+    let made = entry.template.for_stream(stream.as_str());
+    made.map(drop).map_err(|why| Why::UnfitName {
+        stream: stream.clone(),
+        template: entry.name.clone(),
+        why,
+    })
+}
+
+/// The reading of the name that counts: the first one that exists, else the first one that a template is for, else the last.
 fn stream_for(port: &PortPolicy, directory: &Directory, ask: &Ask) -> Result<Reading, Why> {
     let exists = |name: &StreamName| directory.streams.contains_key(name);
+    let first = |fits: &dyn Fn(&StreamName) -> bool| ask.names.iter().find(|name| fits(&name.stream));
+    let has_template = |name: &StreamName| directory.template_for(name.as_str()).is_some();
+    let prefix = port.scope.prefix(directory);
+    let begins = |name: &StreamName| prefix.is_some_and(|prefix| name.as_str().starts_with(prefix));
     let asked = match &port.scope {
-        Scope::Global => ask.names.iter().find(|name| exists(&name.stream)),
-        Scope::Stream(served) => ask.names.iter().find(|name| name.stream == *served),
+        Scope::Global => first(&exists).or_else(|| first(&has_template)),
+        Scope::Stream(served) => first(&|name| name == served),
+        Scope::Template(_) => first(&|name| begins(name) && exists(name)).or_else(|| first(&begins)),
     };
     match (&port.scope, asked.or_else(|| ask.names.last())) {
         (Scope::Global, Some(asked)) => Ok(asked.clone()),
-        (Scope::Global, None) => Err(Why::NameMissing {
+        (Scope::Template(_), Some(asked)) if begins(&asked.stream) => Ok(asked.clone()),
+        (Scope::Template(_), Some(asked)) => Err(Why::OutsideTemplate {
+            asked: asked.stream.clone(),
+            prefix: prefix.unwrap_or_default().to_owned(),
+            exists: exists(&asked.stream),
+        }),
+        (Scope::Global | Scope::Template(_), None) => Err(Why::NameMissing {
             port: port.to_string(),
         }),
         (Scope::Stream(served), None) => Ok(Reading {

@@ -20,6 +20,6 @@ pub(crate) use doorman::Doorman;
 pub(crate) use gate::{Gate, Guards, Refused};
 pub(crate) use identity::{Identity, Trail};
 pub use policy::Scope;
-pub(crate) use policy::{AccessPolicy, Directory, Entry, PortPolicy, StreamPolicy};
+pub(crate) use policy::{AccessPolicy, Directory, Entry, PortPolicy, StreamPolicy, TemplateEntry};
 pub(crate) use streamid::{Ask, AskMode, Reading, Unreadable, shown};
 pub(crate) use verdicts::{Nothing, Verdicts};

@@ -5,7 +5,7 @@ use std::{
     fmt,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
     time::Duration,
@@ -16,7 +16,7 @@ use srt_safe::{Options, Passphrase, SrtVersion};
 
 use super::Identity;
 use crate::{
-    config::{Config, Dialects, PortKind, Rule, Secret},
+    config::{Config, Dialects, PortKind, Rule, Secret, Template},
     data::Stream,
     names::{SessionLimits, StreamName},
 };
@@ -28,6 +28,19 @@ pub enum Scope {
     Global,
     /// One stream's.
     Stream(StreamName),
+    /// The template's of this name: the streamid names a stream that begins with its prefix.
+    Template(StreamName),
+}
+
+impl Scope {
+    /// What the names of a template's streams begin with; None for others, and for a template that is just being removed.
+    pub(crate) fn prefix<'d>(&self, directory: &'d Directory) -> Option<&'d str> {
+        let Self::Template(name) = self else {
+            return None;
+        };
+        let entry = directory.templates.iter().find(|entry| entry.name == *name)?;
+        Some(&entry.template.prefix)
+    }
 }
 
 impl fmt::Display for Scope {
@@ -35,6 +48,7 @@ impl fmt::Display for Scope {
         match self {
             Self::Global => f.write_str("all streams"),
             Self::Stream(name) => name.fmt(f),
+            Self::Template(name) => write!(f, "template {name}"),
         }
     }
 }
@@ -44,8 +58,10 @@ impl fmt::Display for Scope {
 pub(crate) struct PortPolicy {
     pub(crate) scope: Scope,
     pub(crate) kind: PortKind,
-    /// As written in the configuration; the bound address is the listener's.
+    /// As written in the configuration.
     pub(crate) addr: SocketAddr,
+    /// What the system made of it, once the port is open: the configuration may leave its number open.
+    pub(crate) bound: OnceLock<SocketAddr>,
     /// The port's own passphrase; already among the listener's options.
     pub(crate) passphrase: Option<Passphrase>,
     pub(crate) max_latency: Duration,
@@ -62,6 +78,11 @@ pub(crate) struct PortPolicy {
 }
 
 impl PortPolicy {
+    /// The number that callers reach it by.
+    pub(crate) fn number(&self) -> u16 {
+        self.bound.get().unwrap_or(&self.addr).port()
+    }
+
     /// Whether `allow` and `deny` let an address in: `deny` first, an empty `allow` means everyone.
     pub(crate) fn admits(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
@@ -77,10 +98,11 @@ impl PortPolicy {
 /// `srt_publish port 9002 of live/cam1`: for people.
 impl fmt::Display for PortPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} port {}", self.kind.key(), self.addr.port())?;
+        write!(f, "{} port {}", self.kind.key(), self.number())?;
         match &self.scope {
             Scope::Global => Ok(()),
             Scope::Stream(stream) => write!(f, " of {stream}"),
+            Scope::Template(template) => write!(f, " of template {template}"),
         }
     }
 }
@@ -110,11 +132,29 @@ pub(crate) struct Entry {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Directory {
     pub(crate) streams: HashMap<StreamName, Entry>,
-    /// What holds for a stream that no table names; None: such a stream is refused.
+    /// The longest prefix first.
+    pub(crate) templates: Arc<[TemplateEntry]>,
+    /// What holds for a stream that no table names and no template is for; None: such a stream is refused.
     pub(crate) unknown: Option<Arc<StreamPolicy>>,
     /// This gateway: its own calls are not let in.
     pub(crate) identity: Identity,
     pub(crate) access: Arc<AccessPolicy>,
+}
+
+impl Directory {
+    /// The template for streams of this name: the one with the longest prefix that fits.
+    pub(crate) fn template_for(&self, stream: &str) -> Option<&TemplateEntry> {
+        let mut templates = self.templates.iter();
+        templates.find(|entry| stream.starts_with(&entry.template.prefix))
+    }
+}
+
+/// A template: how streams are made that no table names.
+#[derive(Clone, Debug)]
+pub(crate) struct TemplateEntry {
+    pub(crate) name: StreamName,
+    pub(crate) template: Arc<Template>,
+    pub(crate) policy: Arc<StreamPolicy>,
 }
 
 /// What holds whatever the stream.

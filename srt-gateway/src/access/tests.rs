@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, atomic::AtomicU32},
+    sync::{Arc, OnceLock, atomic::AtomicU32},
     time::Duration,
 };
 
@@ -24,6 +24,7 @@ fn port(scope: Option<&str>, kind: PortKind) -> PortPolicy {
         scope: scope.map_or(Scope::Global, |name| Scope::Stream(StreamName::new(name))),
         kind,
         addr: "127.0.0.1:9998".parse().unwrap(),
+        bound: OnceLock::new(),
         passphrase: None,
         max_latency: Duration::from_secs(10),
         version: None,

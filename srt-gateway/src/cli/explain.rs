@@ -152,12 +152,16 @@ fn passphrase_source(port: &PortPolicy, directory: &Directory, grant: &Grant) ->
         Role::Viewer => "play_passphrase",
     };
     let entry = directory.streams.get(&grant.stream);
-    let own = entry.and_then(|entry| match grant.role {
-        Role::Publisher => entry.policy.publish_passphrases.first(),
-        Role::Viewer => entry.policy.play_passphrases.first(),
+    let template = directory.template_for(grant.stream.as_str());
+    let policy = entry
+        .map(|entry| &entry.policy)
+        .or_else(|| template.map(|template| &template.policy));
+    let own = policy.and_then(|policy| match grant.role {
+        Role::Publisher => policy.publish_passphrases.first(),
+        Role::Viewer => policy.play_passphrases.first(),
     });
     let of_port = port.passphrase.as_ref() == Some(passphrase);
-    if of_port && (own != Some(passphrase) || port.scope != Scope::Global) {
+    if of_port && (own != Some(passphrase) || matches!(port.scope, Scope::Stream(_))) {
         format!(
             "with the passphrase of this port ({}.passphrase)",
             port.kind.key()

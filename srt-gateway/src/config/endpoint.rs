@@ -4,6 +4,8 @@
 
 use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use super::{
     model::{SrtSettings, Stream},
     reader::Gate,
@@ -107,6 +109,8 @@ pub enum ExpandError {
     UnsafePath,
     /// The streamid would be longer than SRT's 512 bytes.
     StreamIdTooLong,
+    /// The stream's name would add keys to the streamid, or end it.
+    UnsafeStreamId,
 }
 
 impl fmt::Display for ExpandError {
@@ -116,11 +120,22 @@ impl fmt::Display for ExpandError {
                 "the stream's name cannot be part of a path: it has an empty, `.` or `..` component"
             }
             Self::StreamIdTooLong => "the streamid is longer than 512 bytes with the stream's name in it",
+            Self::UnsafeStreamId => {
+                "the stream's name cannot be part of a streamid: it has a comma, a brace or a control character"
+            }
         })
     }
 }
 
 impl std::error::Error for ExpandError {}
+
+/// What a name must not have as it is where it stands in a URL; `/` is none of it.
+const IN_URL: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 /// What stands for the stream's name in a streamid or a path.
 pub(crate) const NAME: &str = "${name}";
@@ -170,6 +185,14 @@ impl Endpoint {
         let mut endpoint = self.clone();
         match &mut endpoint.target {
             Target::Srt(srt) => {
+                let takes_name = srt
+                    .stream_id
+                    .as_ref()
+                    .is_some_and(|id| id.expose().contains(NAME));
+                // The standard form has no way to write these in a value: what follows would be keys of its own.
+                if takes_name && name.contains(|c: char| c.is_control() || matches!(c, ',' | '{' | '}')) {
+                    return Err(ExpandError::UnsafeStreamId);
+                }
                 let id = srt.stream_id.as_ref().map(|id| id.expose().replace(NAME, name));
                 if id.as_ref().is_some_and(|id| id.len() > 512) {
                     return Err(ExpandError::StreamIdTooLong);
@@ -189,7 +212,9 @@ impl Endpoint {
             }
             Target::Udp(_) | Target::Rtp(_) => {}
         }
-        endpoint.url = Secret::new(endpoint.url.expose().replace(NAME, name));
+        // What was read of the URL is in `target`; the text is to be a URL still.
+        let encoded = utf8_percent_encode(name, IN_URL).to_string();
+        endpoint.url = Secret::new(endpoint.url.expose().replace(NAME, &encoded));
         Ok(endpoint)
     }
 }

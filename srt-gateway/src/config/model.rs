@@ -14,7 +14,7 @@ use ipnet::IpNet;
 
 use super::{
     dialect::Dialects,
-    endpoint::Endpoint,
+    endpoint::{Endpoint, ExpandError},
     secret::{HttpUrl, Secret},
     types::{CryptoMode, KeyLength, ListenAddr, Location, PortKind, SrtVersion},
 };
@@ -414,6 +414,25 @@ pub enum PortOwner<'c> {
     Stream(&'c str),
     /// The template's of this name: the streamid names the stream.
     Template(&'c str),
+}
+
+impl Template {
+    /// What the stream `name` is made of: this template with `${name}` filled in, without the template's ports.
+    ///
+    /// # Errors
+    /// As [`Endpoint::for_stream`].
+    pub fn for_stream(&self, name: &str) -> Result<Stream, ExpandError> {
+        let expand = |endpoints: &[Endpoint]| {
+            let each = endpoints.iter().map(|endpoint| endpoint.for_stream(name));
+            each.collect::<Result<Vec<_>, _>>()
+        };
+        Ok(Stream {
+            ports: Vec::new(),
+            inputs: expand(&self.stream.inputs)?,
+            outputs: expand(&self.stream.outputs)?,
+            ..self.stream.clone()
+        })
+    }
 }
 
 impl Config {

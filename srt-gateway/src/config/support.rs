@@ -16,11 +16,10 @@ pub(crate) enum Part {
 
 type Row = (Section, &'static str, Part);
 
-static NOT_YET: [Row; 11] = {
+static NOT_YET: &[Row] = {
     use Part::*;
     use Section::*;
-    [
-        (Root, "templates", Key),
+    &[
         (Root, "listeners", Key),
         (Root, "config_external", Key),
         (Root, "auth", Key),
@@ -48,7 +47,7 @@ mod tests {
 
     #[test]
     fn every_row_names_a_key_that_exists() {
-        for (section, key, _) in NOT_YET {
+        for &(section, key, _) in NOT_YET {
             assert!(
                 keys::reference()
                     .iter()

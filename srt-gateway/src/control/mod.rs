@@ -16,6 +16,7 @@ mod ports;
 mod refusals;
 mod registry;
 mod reload;
+mod templates;
 
 use std::{
     net::SocketAddr,
@@ -38,6 +39,7 @@ pub(crate) use registry::Registry;
 use registry::{Session, Via};
 pub use reload::Reloaded;
 use reload::Waiting;
+pub(crate) use templates::template_plans;
 
 use crate::{
     access::{Grant, PortPolicy, Refused, Trail, Why, shown as streamid_shown},
@@ -258,6 +260,7 @@ impl Control {
         }
         let now = Instant::now();
         let stream = self.registry.stream(&grant.stream);
+        self.furnish(&grant.stream, now);
         self.last_session += 1;
         let session = SessionId(self.last_session);
         let task = match grant.role {
@@ -357,6 +360,7 @@ impl Control {
         self.refusals.tick(now);
         self.open_waiting(now);
         self.tick_endpoints(now);
+        self.retire_unused(now);
         for (socket, worker) in self.registry.overdue_viewers(now) {
             self.pool
                 .send(worker, Message::Close(socket, CloseReason::SourceLost));

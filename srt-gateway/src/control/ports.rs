@@ -4,7 +4,7 @@ use std::{
     fmt,
     net::SocketAddr,
     num::NonZeroU16,
-    sync::{Arc, atomic::AtomicU32},
+    sync::{Arc, OnceLock, atomic::AtomicU32},
 };
 
 use arc_swap::ArcSwap;
@@ -180,7 +180,8 @@ impl Owner {
     fn scope(&self) -> Scope {
         match self {
             Self::Stream(name) => Scope::Stream(name.clone()),
-            Self::Global | Self::Template(_) => Scope::Global,
+            Self::Template(name) => Scope::Template(name.clone()),
+            Self::Global => Scope::Global,
         }
     }
 }
@@ -230,6 +231,7 @@ fn open(
     routes: &Routes,
 ) -> Result<(SrtListener, SocketAddr), Cause> {
     let gate = Arc::clone(gate);
+    let bound = &Arc::clone(gate.port()).bound;
     let decide = move |request: &AccessRequest<'_>| gate.authorize(request);
     let listener = SrtListener::builder()
         .options(options(settings, addr).map_err(Cause::Options)?)
@@ -239,6 +241,8 @@ fn open(
         .bind(addr)?;
     routes.add(&listener, Interest::READABLE, Route::Control)?;
     let addr = listener.local_addr()?;
+    // It is opened once: there is nothing in it yet.
+    bound.set(addr).unwrap_or_default();
     Ok((listener, addr))
 }
 
@@ -254,6 +258,7 @@ pub(crate) fn policy(scope: Scope, port: &SrtPort, addr: SocketAddr) -> PortPoli
         scope,
         kind: port.kind,
         addr,
+        bound: OnceLock::new(),
         passphrase: settings.passphrase.as_ref().map(passphrase),
         max_latency: settings.max_latency,
         version: settings

@@ -50,7 +50,7 @@ impl Refusals {
         self.record(&refused);
         let key = (
             refused.peer.ip(),
-            refused.port.addr.port(),
+            refused.port.number(),
             refused.why.code().value(),
         );
         if let Some(held) = self.held.get_mut(&key) {
@@ -108,7 +108,7 @@ fn record(refused: &Refused) -> Rejection {
         number: 0,
         at: SystemTime::now(),
         peer: refused.peer,
-        port: refused.port.addr.port(),
+        port: refused.port.number(),
         listener: refused.port.to_string(),
         streamid: refused.streamid.clone(),
         streamid_shown: access::shown(&refused.streamid),

@@ -10,9 +10,14 @@ use std::{
 use arc_swap::ArcSwap;
 use srt_safe::SocketId;
 
-use super::{SessionFacts, SessionStatus, plan::StreamPlan};
+use super::{
+    SessionFacts, SessionStatus,
+    plan::StreamPlan,
+    templates::{KEPT, KEPT_AT_MOST},
+};
 use crate::{
-    access::{AccessPolicy, Directory, Entry, Identity, PortPolicy, StreamPolicy, Trail},
+    access::{AccessPolicy, Directory, Entry, Identity, PortPolicy, StreamPolicy, TemplateEntry, Trail},
+    config,
     data::{StartAt, Stream},
     io::OUTLETS,
     names::{Role, SessionId, StreamName},
@@ -50,15 +55,15 @@ pub(super) enum Via {
 ///
 /// ```text
 ///   configured ─────────────────────────────▶ stays
-///   unknown name ──first session──▶ there ──last session gone──▶ forgotten
+///   of a template ──first session──▶ there ──last caller gone for a while──▶ forgotten (see `templates`)
+///   unknown name  ──first session──▶ there ──last session gone─────────────▶ forgotten
 /// ```
 #[derive(Debug)]
 struct StreamState {
     entry: Entry,
     start_at: StartAt,
     ring_bytes: usize,
-    /// Named in the configuration: stays when nobody is there.
-    configured: bool,
+    origin: Origin,
     sessions: Vec<SessionId>,
     /// Since when there has been no source.
     sourceless_since: Instant,
@@ -72,6 +77,8 @@ pub(crate) struct Registry {
     sessions: BTreeMap<SessionId, Session>,
     /// How a stream that no table names is made.
     default_plan: StreamPlan,
+    /// How the streams of templates are made; the entries are in the directory too.
+    templates: Vec<(TemplateEntry, StreamPlan)>,
     /// For those who read a stream: workers and outlets.
     places: usize,
 }
@@ -80,6 +87,7 @@ impl Registry {
     /// Makes the configured streams and publishes the first snapshot. `accept_unknown` is in the directory that it publishes.
     pub(crate) fn new(
         configured: impl IntoIterator<Item = (StreamName, StreamPlan)>,
+        templates: Vec<(TemplateEntry, StreamPlan)>,
         default_plan: StreamPlan,
         accept_unknown: Option<Arc<StreamPolicy>>,
         identity: Identity,
@@ -88,6 +96,7 @@ impl Registry {
     ) -> Self {
         let directory = Directory {
             streams: HashMap::new(),
+            templates: entries(&templates),
             unknown: accept_unknown,
             identity,
             access,
@@ -97,6 +106,7 @@ impl Registry {
             streams: HashMap::new(),
             sessions: BTreeMap::new(),
             default_plan,
+            templates,
             places: workers + OUTLETS,
         };
         for (name, plan) in configured {
@@ -116,8 +126,8 @@ impl Registry {
         if let Some(state) = self.streams.get(name) {
             return Arc::clone(&state.entry.stream);
         }
-        let plan = self.default_plan.clone();
-        let stream = self.make_stream(name.clone(), &plan, Origin::Caller);
+        let (plan, origin) = self.plan_for(name);
+        let stream = self.make_stream(name.clone(), &plan, origin);
         self.publish();
         stream
     }
@@ -131,7 +141,7 @@ impl Registry {
         };
         state.entry.policy = Arc::clone(&plan.policy);
         state.start_at = plan.start_at;
-        state.configured = true;
+        state.origin = Origin::Configuration;
         let mut done = Configured::Whole;
         if state.ring_bytes != plan.ring_bytes {
             if state.sessions.is_empty() {
@@ -145,24 +155,137 @@ impl Registry {
         done
     }
 
-    /// Takes a stream out of the configuration. It is forgotten at once, or with its last session.
+    /// How a stream is made that no table names.
+    fn plan_for(&self, name: &StreamName) -> (StreamPlan, Origin) {
+        let fits =
+            |(entry, _): &&(TemplateEntry, StreamPlan)| name.as_str().starts_with(&entry.template.prefix);
+        match self.templates.iter().find(fits) {
+            Some((entry, plan)) => (plan.clone(), Origin::Template(entry.name.clone(), Care::New)),
+            None => (self.default_plan.clone(), Origin::Caller),
+        }
+    }
+
+    /// Takes a stream out of the configuration. It is forgotten at once, or with its last session; until then it is as
+    /// any other of that name that no table names.
     pub(super) fn unconfigure(&mut self, name: &StreamName) {
-        let policy = Arc::clone(&self.default_plan.policy);
-        let Some(state) = self.streams.get_mut(name) else {
-            return;
-        };
-        state.configured = false;
-        state.entry.policy = policy;
-        state.start_at = self.default_plan.start_at;
-        if state.sessions.is_empty() {
+        self.replan(name);
+        if self
+            .streams
+            .get(name)
+            .is_some_and(|state| state.sessions.is_empty())
+        {
             self.streams.remove(name);
         }
         self.publish();
     }
 
+    /// Makes a stream what a stream of its name is that no table names.
+    fn replan(&mut self, name: &StreamName) {
+        let (plan, origin) = self.plan_for(name);
+        if let Some(state) = self.streams.get_mut(name) {
+            state.origin = origin;
+            state.entry.policy = plan.policy;
+            state.start_at = plan.start_at;
+        }
+    }
+
+    /// Changes the templates; `changed` are those that are not as they were. Gives the streams that are touched by it.
+    pub(super) fn set_templates(
+        &mut self,
+        templates: Vec<(TemplateEntry, StreamPlan)>,
+        changed: &[StreamName],
+    ) -> Vec<StreamName> {
+        self.templates = templates;
+        let mut directory = Directory::clone(&self.directory.load());
+        directory.templates = entries(&self.templates);
+        self.directory.store(Arc::new(directory));
+        let is_touched = |(name, state): &(&StreamName, &StreamState)| {
+            let (_, next) = self.plan_for(name);
+            match (state.origin.template(), next.template()) {
+                _ if state.origin == Origin::Configuration => false,
+                (Some(before), Some(after)) => before != after || changed.contains(after),
+                (before, after) => before != after,
+            }
+        };
+        let streams = self.streams.iter().filter(is_touched);
+        let touched: Vec<_> = streams.map(|(name, _)| name.clone()).collect();
+        for name in &touched {
+            self.replan(name);
+        }
+        self.publish();
+        touched
+    }
+
+    /// Of a stream of a template that somebody uses: what it is to be furnished with, unless it is already.
+    pub(super) fn furnish(
+        &mut self,
+        name: &StreamName,
+    ) -> Option<Result<config::Stream, config::ExpandError>> {
+        let Origin::Template(of, care) = &mut self.streams.get_mut(name)?.origin else {
+            return None;
+        };
+        let is_furnished = matches!(care, Care::Used | Care::Unused(_));
+        *care = Care::Used;
+        let (entry, _) = self.templates.iter().find(|(entry, _)| entry.name == *of)?;
+        (!is_furnished).then(|| entry.template.for_stream(name.as_str()))
+    }
+
+    /// The streams of templates that have been unused for too long. They are retired with this.
+    pub(super) fn take_unused(&mut self, now: Instant) -> Vec<StreamName> {
+        let mut unused = Vec::new();
+        for (name, state) in &mut self.streams {
+            let Origin::Template(_, care) = &mut state.origin else {
+                continue;
+            };
+            let mut sessions = state.sessions.iter().filter_map(|id| self.sessions.get(id));
+            let is_used = sessions.any(|session| matches!(session.via, Via::Port(_)));
+            let carried = state.entry.stream.ring().counters().bytes > 0;
+            *care = match *care {
+                Care::Retired => Care::Retired,
+                _ if is_used => Care::Used,
+                // What was only asked for leaves nothing that is worth keeping, and anybody may ask for anything.
+                Care::New | Care::Used => Care::Unused(if carried { now + KEPT } else { now }),
+                Care::Unused(until) => Care::Unused(until),
+            };
+            if let Care::Unused(until) = *care {
+                unused.push((until, name.clone()));
+            }
+        }
+        unused.sort();
+        let too_many = unused.len().saturating_sub(KEPT_AT_MOST);
+        let due = unused.partition_point(|(until, _)| *until <= now).max(too_many);
+        unused.truncate(due);
+        let due: Vec<_> = unused.into_iter().map(|(_, name)| name).collect();
+        for name in &due {
+            if let Some(Origin::Template(_, care)) = self.streams.get_mut(name).map(|state| &mut state.origin)
+            {
+                *care = Care::Retired;
+            }
+        }
+        due
+    }
+
+    pub(super) fn has_retired(&self) -> bool {
+        self.streams.values().any(StreamState::is_retired)
+    }
+
+    /// Forgets the retired streams that no session and no endpoint has to do with any more.
+    pub(super) fn forget_retired(&mut self, is_busy: impl Fn(&StreamName) -> bool) {
+        let before = self.streams.len();
+        self.streams
+            .retain(|name, state| !state.is_retired() || !state.sessions.is_empty() || is_busy(name));
+        if self.streams.len() != before {
+            self.publish();
+        }
+    }
+
     /// Changes what holds for streams that no table names, those that are there included.
     pub(super) fn set_defaults(&mut self, plan: StreamPlan, accept_unknown: Option<Arc<StreamPolicy>>) {
-        for state in self.streams.values_mut().filter(|state| !state.configured) {
+        for state in self
+            .streams
+            .values_mut()
+            .filter(|state| state.origin == Origin::Caller)
+        {
             state.entry.policy = Arc::clone(&plan.policy);
             state.start_at = plan.start_at;
         }
@@ -209,9 +332,11 @@ impl Registry {
         self.sessions.iter().map(status).collect()
     }
 
-    /// Whether the stream is there and a table names it.
+    /// Whether the stream is there and in the configuration: a table names it, or a template is for it.
     pub(super) fn is_configured(&self, name: &StreamName) -> bool {
-        self.streams.get(name).is_some_and(|state| state.configured)
+        self.streams
+            .get(name)
+            .is_some_and(|state| state.origin != Origin::Caller)
     }
 
     fn make_stream(&mut self, name: StreamName, plan: &StreamPlan, origin: Origin) -> Arc<Stream> {
@@ -223,7 +348,7 @@ impl Registry {
             },
             start_at: plan.start_at,
             ring_bytes: plan.ring_bytes,
-            configured: origin == Origin::Configuration,
+            origin,
             sessions: Vec::new(),
             sourceless_since: Instant::now(),
         };
@@ -253,7 +378,7 @@ impl Registry {
         let session = self.sessions.remove(&id)?;
         let state = self.streams.get_mut(&session.stream)?;
         state.sessions.retain(|other| *other != id);
-        if state.sessions.is_empty() && !state.configured {
+        if state.sessions.is_empty() && state.origin == Origin::Caller {
             self.streams.remove(&session.stream);
             self.publish();
         }
@@ -302,7 +427,7 @@ impl Registry {
 
     fn publish_with(&self, unknown: Option<Arc<StreamPolicy>>) {
         // One that is not allowed any more is there until its sessions have ended, but takes nobody in.
-        let allowed = |state: &StreamState| state.configured || unknown.is_some();
+        let allowed = |state: &StreamState| state.origin != Origin::Caller || unknown.is_some();
         let streams = self
             .streams
             .iter()
@@ -312,6 +437,7 @@ impl Registry {
         let last = self.directory.load();
         self.directory.store(Arc::new(Directory {
             streams,
+            templates: Arc::clone(&last.templates),
             unknown,
             identity: last.identity.clone(),
             access: Arc::clone(&last.access),
@@ -320,10 +446,45 @@ impl Registry {
 }
 
 /// Where a stream comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Origin {
+    /// A table names it: it stays when nobody is there.
     Configuration,
+    /// The template of this name is for it.
+    Template(StreamName, Care),
+    /// Nothing but a caller.
     Caller,
+}
+
+/// What has been done for a stream of a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Care {
+    New,
+    /// It has its inputs and outputs, and somebody publishes or plays it.
+    Used,
+    /// It has them until then, unless somebody comes.
+    Unused(Instant),
+    /// Its inputs and outputs are being closed.
+    Retired,
+}
+
+impl Origin {
+    fn template(&self) -> Option<&StreamName> {
+        match self {
+            Self::Template(name, _) => Some(name),
+            Self::Configuration | Self::Caller => None,
+        }
+    }
+}
+
+impl StreamState {
+    fn is_retired(&self) -> bool {
+        matches!(self.origin, Origin::Template(_, Care::Retired))
+    }
+}
+
+fn entries(templates: &[(TemplateEntry, StreamPlan)]) -> Arc<[TemplateEntry]> {
+    templates.iter().map(|(entry, _)| entry.clone()).collect()
 }
 
 /// How far a stream could be changed.

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     access::AccessPolicy,
-    config::{Config, LogLevel, SrtPort, Stream},
+    config::{Config, LogLevel, SrtPort, Stream, Template},
     io::{CloseReason, Message},
     names::StreamName,
 };
@@ -39,11 +39,14 @@ const RETRY: Duration = Duration::from_millis(500);
 pub(crate) enum Change {
     PortRemoved(PortKey),
     StreamRemoved(StreamName),
+    TemplateRemoved(StreamName),
     StreamsDefault,
     /// What holds whatever the stream.
     Access,
     StreamAdded(StreamName),
     StreamChanged(StreamName),
+    TemplateAdded(StreamName),
+    TemplateChanged(StreamName),
     PortChanged(PortKey),
     PortAdded(PortKey),
     LogLevel(LogLevel),
@@ -56,6 +59,9 @@ impl fmt::Display for Change {
         match self {
             Self::PortRemoved(port) => write!(f, "{port} removed"),
             Self::StreamRemoved(stream) => write!(f, "stream {stream} removed"),
+            Self::TemplateRemoved(template) => write!(f, "template {template} removed"),
+            Self::TemplateAdded(template) => write!(f, "template {template} added"),
+            Self::TemplateChanged(template) => write!(f, "template {template} changed"),
             Self::StreamsDefault => f.write_str("streams_default changed"),
             Self::Access => f.write_str("rules or streamid_dialects changed"),
             Self::StreamAdded(stream) => write!(f, "stream {stream} added"),
@@ -82,6 +88,7 @@ pub(crate) fn diff(old: &Config, new: &Config) -> Vec<Change> {
             .filter(|key| !new_ports.contains_key(key))
             .map(Change::PortRemoved),
     );
+    changes.extend(template_changes(old, new));
     let gone = old.streams.keys().filter(|name| !new.streams.contains_key(*name));
     changes.extend(gone.map(|name| Change::StreamRemoved(StreamName::new(name.as_str()))));
     if old.streams_default != new.streams_default {
@@ -120,6 +127,27 @@ pub(crate) fn diff(old: &Config, new: &Config) -> Vec<Change> {
     changes
 }
 
+fn template_changes(old: &Config, new: &Config) -> Vec<Change> {
+    let gone = old
+        .templates
+        .keys()
+        .filter(|name| !new.templates.contains_key(*name));
+    let gone = gone.map(|name| Change::TemplateRemoved(StreamName::new(name.as_str())));
+    let here = new.templates.iter().filter_map(|(name, template)| {
+        let named = StreamName::new(name.as_str());
+        let same = |before: &Template| {
+            before.prefix == template.prefix
+                && but_for_ports(&before.stream) == but_for_ports(&template.stream)
+        };
+        match old.templates.get(name) {
+            None => Some(Change::TemplateAdded(named)),
+            Some(before) if !same(before) => Some(Change::TemplateChanged(named)),
+            Some(_) => None,
+        }
+    });
+    gone.chain(here).collect()
+}
+
 /// What cannot change while the gateway runs.
 fn fixed(old: &Config, new: &Config) -> impl Iterator<Item = Change> {
     let differs = [
@@ -130,7 +158,6 @@ fn fixed(old: &Config, new: &Config) -> impl Iterator<Item = Change> {
         ),
         ("gateway.name", old.gateway.name != new.gateway.name),
         ("log.format", old.log.format != new.log.format),
-        ("templates", old.templates != new.templates),
         ("listeners", old.listeners != new.listeners),
         ("config_external", old.config_external != new.config_external),
         ("auth", old.auth != new.auth),
@@ -225,10 +252,16 @@ impl Control {
                 return self.open_port(key, ports[key], connections, now);
             }
             Change::PortAdded(key) => return self.open_port(key, ports[key], Arc::default(), now),
+            Change::TemplateRemoved(name) | Change::TemplateAdded(name) | Change::TemplateChanged(name) => {
+                self.set_templates(config, std::slice::from_ref(name), now);
+                if !config.streams_default.accept_unknown {
+                    self.end_sessions_of_unknown();
+                }
+            }
             Change::StreamRemoved(name) => {
                 self.registry.unconfigure(name);
-                self.configure_endpoints(name, &Stream::default(), now);
-                if !config.streams_default.accept_unknown {
+                self.refurnish(name, now);
+                if !self.registry.is_configured(name) && !config.streams_default.accept_unknown {
                     self.end_sessions(|session| session.stream == *name);
                 }
             }

@@ -198,7 +198,7 @@ impl From<&Listening> for Port {
             address: port.addr.to_string(),
             stream: match &port.scope {
                 crate::access::Scope::Stream(name) => Some(name.to_string()),
-                _ => None,
+                crate::access::Scope::Template(_) | crate::access::Scope::Global => None,
             },
         }
     }
