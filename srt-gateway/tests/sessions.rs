@@ -7,9 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use peers::{Call, Sink, Source, gateway, port, wait_until};
-use srt_gateway::{Gateway, telemetry::RejectedBy};
-use srt_safe::SocketState;
+use peers::{Arrival, Call, Sink, Source, assert_contiguous, gateway, port, wait_state, wait_until};
+use srt_gateway::{EndpointState, Gateway, Role, telemetry::RejectedBy};
+use srt_safe::{SocketState, SrtSocket, StreamId};
 
 const PUBLISH: &str = "#!::r=a,m=publish";
 const PLAY: &str = "#!::r=a,m=request";
@@ -70,4 +70,165 @@ fn a_publisher_that_never_sends_gives_its_place_up() {
     });
     assert!(has_source(&gateway, "b"));
     drop((sends, next));
+}
+
+/// The code that a publisher of `a` is refused with.
+fn refused(gateway: &Gateway) -> i32 {
+    let called = SrtSocket::builder()
+        .stream_id(StreamId::new(PUBLISH).unwrap())
+        .connect(port(gateway));
+    match called {
+        Ok(_) => panic!("admitted"),
+        Err(error) => error.reject_reason().unwrap_or_else(|| panic!("{error}")).value(),
+    }
+}
+
+/// Publishers of `a` that stand by.
+fn standing_by(gateway: &Gateway) -> usize {
+    let sessions = gateway.sessions();
+    sessions.iter().filter(|session| session.standby).count()
+}
+
+/// The runs of a viewer, each without a gap, and the time between one and the next.
+fn runs(arrivals: &[Arrival]) -> Vec<(u8, u64, Duration)> {
+    let mut runs = vec![(arrivals[0].1, arrivals[0].2, Duration::ZERO)];
+    let mut begin = 0;
+    for at in 1..arrivals.len() {
+        if arrivals[at].1 != arrivals[at - 1].1 {
+            assert_contiguous(&arrivals[begin..at], 50);
+            runs.push((
+                arrivals[at].1,
+                arrivals[at].2,
+                arrivals[at].0 - arrivals[at - 1].0,
+            ));
+            begin = at;
+        }
+    }
+    assert_contiguous(&arrivals[begin..], 50);
+    runs
+}
+
+/// Room for a machine with more to do than it has cores. Control and workers need a millisecond.
+const SWITCH: Duration = Duration::from_millis(150);
+
+#[test]
+fn takeover_changes_publishers_without_a_gap() {
+    let gateway = with("", "duplicate_publisher = \"takeover\"");
+    let to = port(&gateway);
+    let first = Source::publish(1, to, &Call::named(PUBLISH));
+    let sink = Sink::play(to, &Call::named(PLAY));
+    sink.wait_more(200);
+    // Who has nothing to send takes nothing over.
+    let idle = Call::named(PUBLISH).connect(to);
+    wait_until("the idle one", || standing_by(&gateway) == 1);
+    sink.wait_more(200);
+    assert_eq!(sink.last_of(2), None);
+    let second = Source::publish(2, to, &Call::named(PUBLISH));
+    wait_until("the second publisher", || sink.last_of(2).is_some());
+    sink.wait_more(200);
+    let third = Source::publish(3, to, &Call::named(PUBLISH));
+    wait_until("the third publisher", || sink.last_of(3).is_some());
+    sink.wait_more(200);
+    wait_until("the idle one alone", || gateway.sessions().len() == 3);
+    let runs = runs(&sink.finish());
+    println!("{runs:?}");
+    // From their first messages on.
+    let [(1, ..), (2, 0, gap), (3, 0, other)] = runs[..] else {
+        panic!("{runs:?}");
+    };
+    assert!(gap < SWITCH && other < SWITCH, "{gap:?} {other:?}");
+    drop((first, idle, second, third));
+}
+
+#[test]
+fn takeover_if_silent_refuses_while_the_first_sends_and_lets_in_when_it_is_silent() {
+    let gateway = with(
+        "",
+        "duplicate_publisher = \"takeover_if_silent\"\nsilent_after = 0.5",
+    );
+    let to = port(&gateway);
+    let first = Source::publish(1, to, &Call::named(PUBLISH));
+    let sink = Sink::play(to, &Call::named(PLAY));
+    sink.wait_more(200);
+    assert_eq!(refused(&gateway), 1409);
+    wait_until("the record", || !gateway.rejections().is_empty());
+    assert!(gateway.rejections()[0].reason.contains("takeover_if_silent"));
+    // Connected and mute, as behind a NAT that has forgotten it: the same publisher comes back from another port.
+    first.pause.store(true, Relaxed);
+    let begin = Instant::now();
+    let again = Source::publish(2, to, &Call::named(PUBLISH));
+    wait_until("the second publisher", || sink.last_of(2).is_some());
+    println!("{:?} after the first fell silent", begin.elapsed());
+    assert!(
+        begin.elapsed() > Duration::from_millis(300),
+        "{:?}",
+        begin.elapsed()
+    );
+    first.pause.store(false, Relaxed);
+    sink.wait_more(200);
+    assert_eq!(refused(&gateway), 1409);
+    let runs = runs(&sink.finish());
+    let [(1, ..), (2, 0, _)] = runs[..] else {
+        panic!("{runs:?}");
+    };
+    wait_until("one publisher", || standing_by(&gateway) == 0);
+    drop((first, again));
+}
+
+#[test]
+fn who_stands_by_feeds_when_its_turn_comes() {
+    let gateway = with("", "duplicate_publisher = \"standby\"");
+    let to = port(&gateway);
+    let first = Source::publish(1, to, &Call::named(PUBLISH));
+    let sink = Sink::play(to, &Call::named(PLAY));
+    sink.wait_more(200);
+    let second = Source::publish(2, to, &Call::named(PUBLISH));
+    wait_until("one that stands by", || standing_by(&gateway) == 1);
+    let third = Source::publish(3, to, &Call::named(PUBLISH));
+    wait_until("two that stand by", || standing_by(&gateway) == 2);
+    sink.wait_more(200);
+    assert_eq!((sink.last_of(2), sink.last_of(3)), (None, None));
+    drop(first);
+    wait_until("the second publisher", || sink.last_of(2).is_some());
+    sink.wait_more(200);
+    assert_eq!((sink.last_of(3), standing_by(&gateway)), (None, 1));
+    drop(second);
+    wait_until("the third publisher", || sink.last_of(3).is_some());
+    sink.wait_more(200);
+    let runs = runs(&sink.finish());
+    println!("{runs:?}");
+    let [(1, ..), (2, _, gap), (3, _, other)] = runs[..] else {
+        panic!("{runs:?}");
+    };
+    assert!(gap < SWITCH && other < SWITCH, "{gap:?} {other:?}");
+    drop(third);
+}
+
+#[test]
+fn a_publisher_takes_over_from_an_input_and_gives_back() {
+    let origin = with("", "");
+    let _fed = Source::publish(1, port(&origin), &Call::named(PUBLISH));
+    let edge = with(
+        "",
+        &format!(
+            "duplicate_publisher = \"takeover\"\ninputs = [\"srt://{}?streamid={PLAY}\"]",
+            port(&origin)
+        ),
+    );
+    let sink = Sink::play(port(&edge), &Call::named(PLAY));
+    sink.wait_more(200);
+    let publisher = Source::publish(2, port(&edge), &Call::named(PUBLISH));
+    wait_until("the publisher", || sink.last_of(2).is_some());
+    wait_state(&edge, Role::Publisher, 0, EndpointState::Standby);
+    sink.wait_more(200);
+    let left = sink.last_of(1);
+    drop(publisher);
+    wait_until("the input again", || sink.last_of(1) > left);
+    wait_state(&edge, Role::Publisher, 0, EndpointState::Live);
+    sink.wait_more(100);
+    let runs = runs(&sink.finish());
+    let [(1, ..), (2, 0, gap), (1, ..)] = runs[..] else {
+        panic!("{runs:?}");
+    };
+    assert!(gap < SWITCH, "{gap:?}");
 }

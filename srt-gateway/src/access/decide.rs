@@ -5,12 +5,12 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 use srt_safe::{CallerHandshake, Passphrase, RejectCode, RejectReason, SrtVersion, log::EncryptionFault};
 
 use super::{
-    Ask, AskMode, Directory, PortPolicy, Reading, Scope, StreamPolicy, TemplateEntry, Unreadable,
+    Ask, AskMode, Directory, Entry, PortPolicy, Reading, Scope, StreamPolicy, TemplateEntry, Unreadable,
     rules::{Applicant, Standing, judge, password_fits},
     verdicts::{Known, Question},
 };
 use crate::{
-    config::{ExpandError, PortKind},
+    config::{DuplicatePublisher, ExpandError, PortKind},
     names::{Role, SessionLimits, StreamName},
     telemetry::RejectedBy,
 };
@@ -92,6 +92,11 @@ pub(crate) enum Why {
     UnknownStream(StreamName),
     NoSource(StreamName),
     HasPublisher(StreamName),
+    /// That is not silent, so it is not taken over from.
+    HasActivePublisher {
+        stream: StreamName,
+        silent_after: Duration,
+    },
     StreamFull {
         stream: StreamName,
         max: u32,
@@ -194,6 +199,7 @@ impl Why {
             Self::UnknownStream(_)
             | Self::NoSource(_)
             | Self::HasPublisher(_)
+            | Self::HasActivePublisher { .. }
             | Self::OtherStream { .. }
             | Self::OutsideTemplate { .. }
             | Self::UnfitName { .. }
@@ -232,7 +238,7 @@ impl Why {
             | Self::OutsideTemplate { exists: false, .. }
             | Self::UnknownStream(_)
             | Self::NoSource(_) => RejectCode::NOT_FOUND,
-            Self::HasPublisher(_) => RejectCode::CONFLICT,
+            Self::HasPublisher(_) | Self::HasActivePublisher { .. } => RejectCode::CONFLICT,
             Self::StreamFull { .. } | Self::PortFull { .. } => RejectCode::OVERLOAD,
             Self::OtherVersion { .. } => RejectCode::VERSION,
             Self::WrongPassword(_) | Self::NotByRules { .. } => RejectCode::UNAUTHORIZED,
@@ -323,6 +329,14 @@ impl fmt::Display for Why {
             Self::HasPublisher(name) => write!(
                 f,
                 "{name:?} has a publisher already (duplicate_publisher = \"reject\")"
+            ),
+            Self::HasActivePublisher {
+                stream,
+                silent_after,
+            } => write!(
+                f,
+                "{stream:?} has a publisher that has sent data within the last {silent_after:?} \
+                 (duplicate_publisher = \"takeover_if_silent\", silent_after)"
             ),
             Self::StreamFull { stream, max } => write!(f, "{stream:?} has max_viewers = {max} already"),
             Self::OtherVersion { required, offered } => {
@@ -427,7 +441,16 @@ fn grant(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Result
     let has_source = entry.as_ref().is_some_and(|entry| entry.stream.has_source());
     let viewers = entry.as_ref().map_or(0, |entry| entry.stream.viewers());
     let own = match role {
-        Role::Publisher if has_source => return Err(Why::HasPublisher(stream).into()),
+        Role::Publisher if !may_publish(&policy, entry.as_ref()) => {
+            return Err(match policy.duplicate_publisher {
+                DuplicatePublisher::Reject => Why::HasPublisher(stream),
+                _ => Why::HasActivePublisher {
+                    stream,
+                    silent_after: policy.silent_after,
+                },
+            }
+            .into());
+        }
         Role::Viewer if !has_source && policy.on_source_lost.is_zero() => {
             return Err(Why::NoSource(stream).into());
         }
@@ -452,6 +475,11 @@ fn grant(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Result
         passphrase,
         limits: port.limits,
     })
+}
+
+/// Whether the place of the source is free, or a second publisher is let in all the same.
+fn may_publish(policy: &StreamPolicy, entry: Option<&Entry>) -> bool {
+    entry.is_none_or(|entry| !entry.stream.has_source() || policy.admits_second(&entry.stream))
 }
 
 /// Which of the valid passphrases the caller has. If none, or if that cannot be seen, the first: libsrt finds out.

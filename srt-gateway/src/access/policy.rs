@@ -16,7 +16,7 @@ use srt_safe::{Options, Passphrase, SrtVersion};
 
 use super::Identity;
 use crate::{
-    config::{Config, Dialects, PortKind, Rule, Secret, Template},
+    config::{Config, Dialects, DuplicatePublisher, PortKind, Rule, Secret, Template},
     data::Stream,
     names::{SessionLimits, StreamName},
 };
@@ -119,6 +119,22 @@ pub(crate) struct StreamPolicy {
     pub(crate) max_viewers: u32,
     /// How long viewers wait for a source; zero: not at all.
     pub(crate) on_source_lost: Duration,
+    /// What becomes of a second publisher.
+    pub(crate) duplicate_publisher: DuplicatePublisher,
+    /// A source that has sent nothing for this long is silent.
+    pub(crate) silent_after: Duration,
+}
+
+impl StreamPolicy {
+    /// Whether a publisher may come while another one, or an input, feeds `stream`. If it may, control settles what
+    /// becomes of the two.
+    pub(crate) fn admits_second(&self, stream: &Stream) -> bool {
+        match self.duplicate_publisher {
+            DuplicatePublisher::Reject => false,
+            DuplicatePublisher::TakeoverIfSilent => stream.quiet_for() >= self.silent_after,
+            DuplicatePublisher::Takeover | DuplicatePublisher::Standby => true,
+        }
+    }
 }
 
 /// A stream in the directory.

@@ -14,7 +14,7 @@ use super::{
     Unreadable, decide, decide::Why,
 };
 use crate::{
-    config::{PortKind, Secret},
+    config::{DuplicatePublisher, PortKind, Secret},
     data::Stream,
     names::{Role, SessionId, SessionLimits, StreamName},
 };
@@ -43,6 +43,8 @@ fn stream_policy() -> StreamPolicy {
         password: None,
         max_viewers: 0,
         on_source_lost: Duration::from_secs(10),
+        duplicate_publisher: DuplicatePublisher::Reject,
+        silent_after: Duration::from_secs(1),
     }
 }
 

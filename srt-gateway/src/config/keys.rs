@@ -219,7 +219,7 @@ const DURATION: &str = "duration";
 const CIDRS: &str = "list of addresses or CIDR networks";
 
 #[rustfmt::skip] // One key a line: it is read as a table.
-static KEYS: [KeyDoc; 107] = {
+static KEYS: [KeyDoc; 108] = {
     use Section::*;
     [
     key(Root, "gateway", TABLE, "", "{ name = \"gw1\" }", "the gateway itself"),
@@ -270,7 +270,8 @@ static KEYS: [KeyDoc; 107] = {
 
     key(Port, "port", "port or address", "", "\"127.0.0.1:9998\"", "where to listen; a port alone: on all addresses, IPv4 and IPv6"),
 
-    key(StreamSettings, "duplicate_publisher", "\"reject\", \"takeover\", \"takeover_if_silent\" or \"standby\"", "\"reject\"", "\"reject\"", "what becomes of a second publisher; reject: refused with code 1409"),
+    key(StreamSettings, "duplicate_publisher", "\"reject\", \"takeover\", \"takeover_if_silent\" or \"standby\"", "\"reject\"", "\"takeover_if_silent\"", "what becomes of a second publisher; reject: refused with code 1409; takeover: it replaces the first as soon as it sends; takeover_if_silent: only if the first is silent, else 1409; standby: it waits for its turn"),
+    key(StreamSettings, "silent_after", DURATION, "\"1s\"", "\"3s\"", "a publisher that has sent nothing for this long is silent (takeover_if_silent)").unit("s"),
     key(StreamSettings, "on_source_lost", DURATION, "\"10s\"", "\"30s\"", "viewers are held this long for a source to come back; 0: closed at once").unit("s"),
     key(StreamSettings, "start_at", "\"keyframe\" or \"live\"", "\"keyframe\"", "\"live\"", "where a new viewer starts: at the last PAT/PMT and keyframe, or at the next packet"),
     key(StreamSettings, "max_viewers", INT, "0", "50", "viewers of the stream; 0: no limit"),

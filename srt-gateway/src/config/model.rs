@@ -180,6 +180,8 @@ pub struct Stream {
 pub struct StreamSettings {
     /// What becomes of a second publisher.
     pub duplicate_publisher: DuplicatePublisher,
+    /// A publisher that has sent nothing for this long is silent, for [`DuplicatePublisher::TakeoverIfSilent`].
+    pub silent_after: Duration,
     /// How long viewers are held for a source to come back; zero: closed at once.
     pub on_source_lost: Duration,
     /// Where a new viewer starts.
@@ -196,11 +198,11 @@ pub enum DuplicatePublisher {
     /// It is refused with code 1409.
     #[default]
     Reject,
-    /// It replaces the first.
+    /// It replaces the first as soon as it sends.
     Takeover,
     /// It replaces the first if that one is silent; else it is refused.
     TakeoverIfSilent,
-    /// It stands by until the first is gone.
+    /// It stands by until the first, and who has waited for longer, is gone.
     Standby,
 }
 
@@ -485,6 +487,7 @@ impl Default for StreamSettings {
     fn default() -> Self {
         Self {
             duplicate_publisher: DuplicatePublisher::default(),
+            silent_after: Duration::from_secs(1),
             on_source_lost: Duration::from_secs(10),
             start_at: StartAt::default(),
             max_viewers: None,

@@ -156,6 +156,10 @@ fn settings(table: &Table<'_>, base: &StreamSettings) -> StreamSettings {
             .get("duplicate_publisher")
             .and_then(|item| item.choice(&policies))
             .unwrap_or(base.duplicate_publisher),
+        silent_after: table
+            .get("silent_after")
+            .and_then(|item| item.duration(Unit::Seconds, Duration::from_millis(200)..=DAY))
+            .unwrap_or(base.silent_after),
         on_source_lost: table
             .get("on_source_lost")
             .and_then(|item| item.duration(Unit::Seconds, Duration::ZERO..=DAY))

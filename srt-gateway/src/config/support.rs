@@ -27,9 +27,6 @@ static NOT_YET: &[Row] = {
         (Root, "api", Key),
         (Srt, "groupconnect", Key),
         (Srt, "shards", Key),
-        (StreamSettings, "duplicate_publisher", Value("takeover")),
-        (StreamSettings, "duplicate_publisher", Value("takeover_if_silent")),
-        (StreamSettings, "duplicate_publisher", Value("standby")),
     ]
 };
 

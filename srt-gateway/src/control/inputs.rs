@@ -91,6 +91,7 @@ impl Control {
 
     /// A session has given up the right to write.
     pub(super) fn stood_by(&mut self, session: SessionId, now: Instant) {
+        self.let_go(session, now);
         let Some(state) = self
             .endpoints
             .sessions

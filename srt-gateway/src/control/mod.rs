@@ -16,6 +16,7 @@ mod ports;
 mod refusals;
 mod registry;
 mod reload;
+mod succession;
 mod templates;
 
 use std::{
@@ -39,6 +40,7 @@ pub(crate) use registry::Registry;
 use registry::{Session, Via};
 pub use reload::Reloaded;
 use reload::Waiting;
+use succession::Heirs;
 pub(crate) use templates::template_plans;
 
 use crate::{
@@ -91,6 +93,7 @@ pub(crate) struct Control {
     pool: Pool,
     last_session: u64,
     refusals: Refusals,
+    heirs: Heirs,
 }
 
 /// Whether the thread goes on.
@@ -121,6 +124,7 @@ impl Control {
             pool,
             last_session: 0,
             refusals: Refusals::new(rejections),
+            heirs: Heirs::default(),
         };
         control.publish_listening();
         control
@@ -195,6 +199,7 @@ impl Control {
                 self.endpoint_ready(socket, Instant::now());
             }
             IoEvent::Closed(closed) => self.closed(&closed, Instant::now()),
+            IoEvent::HasData(session) => self.has_data(session, Instant::now()),
             IoEvent::StoodBy(session) => self.stood_by(session, Instant::now()),
             IoEvent::Resolved(endpoint, found) => self.resolved(endpoint, found, Instant::now()),
             IoEvent::Format(session, format) => self.log_format(session, format),
@@ -265,8 +270,8 @@ impl Control {
         let session = SessionId(self.last_session);
         let task = match grant.role {
             Role::Viewer => Task::View(self.registry.start_at(&grant.stream)),
-            Role::Publisher => match stream.claim_source(session) {
-                Some(writer) => Task::Publish(writer),
+            Role::Publisher => match self.place_for(session, &stream) {
+                Some(task) => task,
                 // Two publishers knocked at once: both were let in, and the other one was faster.
                 None => {
                     return info!(
@@ -279,7 +284,7 @@ impl Control {
         info!(
             %session, role = %grant.role, stream = %grant.stream, %peer, port = %port,
             latency_ms = connection.latency.as_millis(), version = %connection.version,
-            encryption = connection.encryption, "connected"
+            encryption = connection.encryption, standby = matches!(task, Task::StandBy | Task::Succeed), "connected"
         );
         let streamid: Box<[u8]> = match socket.stream_id() {
             Ok(Some(id)) => id.as_bytes().into(),
@@ -320,6 +325,7 @@ impl Control {
         let Some(session) = self.registry.remove_session(closed.session) else {
             return self.endpoint_closed(closed, now);
         };
+        let name = session.stream.clone();
         if let Via::Port(port) = &session.via {
             port.connections.fetch_sub(1, Relaxed);
         }
@@ -341,6 +347,8 @@ impl Control {
                 },
             });
         }
+        self.heir_gone(closed.session);
+        self.pass_on(&name, now);
         self.endpoint_closed(closed, now);
     }
 
@@ -358,6 +366,8 @@ impl Control {
 
     fn tick(&mut self, now: Instant) {
         self.refusals.tick(now);
+        self.registry.watch_sources(now);
+        self.tick_heirs(now);
         self.open_waiting(now);
         self.tick_endpoints(now);
         self.retire_unused(now);
@@ -459,6 +469,8 @@ pub struct SessionStatus {
     pub bytes: u64,
     /// Messages that a viewer was too slow for.
     pub skipped: u64,
+    /// Whether it is a publisher or an input while another one feeds the stream.
+    pub standby: bool,
     /// Whether it is that of an input or output.
     pub of_endpoint: bool,
     /// What was negotiated.

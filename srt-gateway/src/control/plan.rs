@@ -36,6 +36,8 @@ impl StreamPlan {
                 password: stream.and_then(|stream| stream.password.clone()),
                 max_viewers: settings.max_viewers.map_or(0, std::num::NonZeroU32::get),
                 on_source_lost: settings.on_source_lost,
+                duplicate_publisher: settings.duplicate_publisher,
+                silent_after: settings.silent_after,
             }),
             ring_bytes: settings.ring,
             start_at: match settings.start_at {

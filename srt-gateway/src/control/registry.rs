@@ -67,6 +67,9 @@ struct StreamState {
     sessions: Vec<SessionId>,
     /// Since when there has been no source.
     sourceless_since: Instant,
+    /// Who feeds it and how far, when that was looked at last, and since when that is so.
+    progress: (Option<SessionId>, u64),
+    progress_at: Instant,
 }
 
 /// All streams and sessions.
@@ -328,6 +331,11 @@ impl Registry {
             of_endpoint: matches!(session.via, Via::Endpoint),
             facts: session.facts.clone(),
             figures: session.counters.figures(),
+            standby: session.role == Role::Publisher
+                && self
+                    .streams
+                    .get(&session.stream)
+                    .is_some_and(|state| state.entry.stream.source() != Some(*id)),
         };
         self.sessions.iter().map(status).collect()
     }
@@ -351,6 +359,8 @@ impl Registry {
             origin,
             sessions: Vec::new(),
             sourceless_since: Instant::now(),
+            progress: (None, 0),
+            progress_at: Instant::now(),
         };
         self.streams.insert(name, state);
         stream
@@ -385,6 +395,28 @@ impl Registry {
         Some(session)
     }
 
+    /// Looks which sources are silent, and since when.
+    pub(super) fn watch_sources(&mut self, now: Instant) {
+        for state in self.streams.values_mut() {
+            let stream = &state.entry.stream;
+            let progress = (stream.source(), stream.ring().head().as_u64());
+            if progress != state.progress || progress.0.is_none() {
+                state.progress = progress;
+                state.progress_at = now;
+            }
+            stream.set_quiet_for(now.duration_since(state.progress_at));
+        }
+    }
+
+    /// What holds for a stream.
+    pub(super) fn policy(&self, name: &StreamName) -> Arc<StreamPolicy> {
+        let state = self.streams.get(name);
+        state.map_or_else(
+            || Arc::clone(&self.default_plan.policy),
+            |state| Arc::clone(&state.entry.policy),
+        )
+    }
+
     /// Viewers that have waited for a source for `on_source_lost`, or since they came.
     pub(super) fn overdue_viewers(&mut self, now: Instant) -> Vec<(SocketId, usize)> {
         for state in self.streams.values_mut() {
@@ -411,10 +443,13 @@ impl Registry {
 
     /// The gateways that the stream has come by, as its first session of `role` with such a past tells.
     pub(super) fn trail(&self, name: &StreamName, role: Role) -> Trail {
-        let sessions = self.streams.get(name).map(|state| state.sessions.as_slice());
-        let mut trails = sessions
-            .unwrap_or_default()
+        let state = self.streams.get(name);
+        let source = state.and_then(|state| state.entry.stream.source());
+        let sessions = state.map(|state| state.sessions.as_slice()).unwrap_or_default();
+        // Publishers that stand by come after the one that feeds.
+        let mut trails = source
             .iter()
+            .chain(sessions)
             .filter_map(|id| self.sessions.get(id))
             .filter(|session| session.role == role && session.trail != Trail::default())
             .map(|session| session.trail.clone());

@@ -3,9 +3,12 @@
 //! Shared by the control thread (which makes and removes streams), the workers (which write and read) and the listen
 //! callbacks (which only look). Holds no sockets and no settings.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use super::{Ring, WakeFlag, Writer};
@@ -18,6 +21,8 @@ pub struct Stream {
     ring: Arc<Ring>,
     /// Session that feeds the ring; 0: none. A hint for the listen callback: the claim itself is the ring's writer.
     source: AtomicU64,
+    /// How long the source had sent nothing when control last looked, in ms.
+    quiet_ms: AtomicU64,
     /// Outputs among those whom the places count.
     outputs: AtomicU32,
     places: Box<[Place]>,
@@ -38,6 +43,7 @@ impl Stream {
             name,
             ring: Ring::with_capacity(ring_bytes),
             source: AtomicU64::new(0),
+            quiet_ms: AtomicU64::new(0),
             outputs: AtomicU32::new(0),
             places: (0..workers).map(|_| Place::default()).collect(),
         })
@@ -61,10 +67,29 @@ impl Stream {
         self.source.load(Relaxed) != 0
     }
 
+    /// The session that feeds it.
+    pub(crate) fn source(&self) -> Option<SessionId> {
+        Some(self.source.load(Relaxed))
+            .filter(|id| *id != 0)
+            .map(SessionId)
+    }
+
+    /// How long the source has sent nothing, as control saw it a moment ago.
+    pub(crate) fn quiet_for(&self) -> Duration {
+        Duration::from_millis(self.quiet_ms.load(Relaxed))
+    }
+
+    /// For control: what [`quiet_for`](Self::quiet_for) gives from now on.
+    pub(crate) fn set_quiet_for(&self, time: Duration) {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.quiet_ms.store(millis, Relaxed);
+    }
+
     /// Makes `session` the source, unless there is one: the right to write comes with it.
     pub(crate) fn claim_source(&self, session: SessionId) -> Option<Writer> {
         let mut writer = self.ring.claim_writer()?;
         writer.begin_source();
+        self.quiet_ms.store(0, Relaxed);
         self.source.store(session.0, Relaxed);
         Some(writer)
     }

@@ -57,7 +57,9 @@ pub(crate) enum IoEvent {
     Ready(SocketId),
     /// A session is over and its socket closed.
     Closed(ClosedSession),
-    /// An input has given up the right to write to the ring.
+    /// A session of [`Task::Succeed`] has its first data.
+    HasData(SessionId),
+    /// A session has given up the right to write to the ring, as it was told to.
     StoodBy(SessionId),
     /// A host's name was looked up.
     Resolved(EndpointId, Resolved),
@@ -104,6 +106,8 @@ pub(crate) enum Task {
     Publish(Writer),
     /// Take what comes and throw it away, until there is a [`Message::Feed`].
     StandBy,
+    /// Say when there are data, and keep them until there is a [`Message::Feed`].
+    Succeed,
     View(StartAt),
 }
 
@@ -129,6 +133,8 @@ pub(crate) enum CloseReason {
     TooFast { sent: u64, max: u64 },
     /// The stream's source did not come back within `on_source_lost`.
     SourceLost,
+    /// Another publisher has the place (duplicate_publisher).
+    TakenOver,
     /// libsrt reported an error that ends the session.
     Failed(srt_safe::Error),
     /// A reload took its port or stream away.
@@ -171,6 +177,7 @@ impl fmt::Display for CloseReason {
                 write!(f, "it sent {sent} b/s for 5 s, above max_bitrate = {max}")
             }
             Self::SourceLost => f.write_str("the source did not come back (on_source_lost)"),
+            Self::TakenOver => f.write_str("another publisher has its place (duplicate_publisher)"),
             Self::Failed(error) => write!(f, "{error}"),
             Self::Unconfigured => f.write_str("its port or stream is not in the configuration any more"),
             Self::System(errno) => io::Error::from_raw_os_error(*errno).fmt(f),

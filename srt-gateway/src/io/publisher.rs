@@ -22,6 +22,8 @@ const LAST_PACKETS: Duration = Duration::from_secs(10);
 ///            peer gone  ──▶ not due: some of what came is for later, the worker comes back in a moment
 ///                      └──▶ ended, when that was taken
 ///            error      ──▶ ended
+///
+///   Waiting ──there are data──▶ Told ──feed──▶ Open            (one that is to succeed another publisher)
 /// ```
 #[derive(Debug)]
 pub(super) struct Publisher {
@@ -29,6 +31,17 @@ pub(super) struct Publisher {
     intake: Intake,
     pub(super) last_data: Instant,
     rate: Option<RateLimit>,
+    pub(super) door: Door,
+}
+
+/// Whether what has come may be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Door {
+    Open,
+    /// Not yet, and nothing has come.
+    Waiting,
+    /// Not yet, though something has come: control knows.
+    Told,
 }
 
 /// What a turn came to.
@@ -41,13 +54,14 @@ pub(super) enum Turn {
 }
 
 impl Publisher {
-    pub(super) fn new(seat: Seat, writer: Option<Writer>, now: Instant) -> Self {
+    pub(super) fn new(seat: Seat, writer: Option<Writer>, door: Door, now: Instant) -> Self {
         let max = seat.limits.max_bitrate;
         Self {
             rate: max.map(|max| RateLimit::new(max, now)),
             seat,
             intake: Intake::new(writer),
             last_data: now,
+            door,
         }
     }
 
@@ -91,6 +105,7 @@ impl Publisher {
 
     /// Feeds the stream from the next message on.
     pub(super) fn feed(&mut self, writer: Writer) {
+        self.door = Door::Open;
         self.intake.feed(writer);
     }
 

@@ -18,7 +18,7 @@ use srt_safe::{Event, Interest, SocketId, SrtSocket};
 use super::{
     CloseReason, ClosedSession, IoEvent, Route, Routes, Seat, Task,
     outlet::{OUTLETS, Outlet, OutletKind, Outlets},
-    publisher::{Publisher, Turn},
+    publisher::{Door, Publisher, Turn},
     viewer::{Flow, Viewer},
 };
 use crate::{
@@ -257,13 +257,9 @@ impl Worker {
         let id = seat.socket.id();
         let is_viewer = matches!(task, Task::View(_));
         match task {
-            Task::Publish(writer) => {
-                self.publishers
-                    .insert(id, Publisher::new(seat, Some(writer), self.now));
-            }
-            Task::StandBy => {
-                self.publishers.insert(id, Publisher::new(seat, None, self.now));
-            }
+            Task::Publish(writer) => self.add_publisher(seat, Some(writer), Door::Open),
+            Task::StandBy => self.add_publisher(seat, None, Door::Open),
+            Task::Succeed => self.add_publisher(seat, None, Door::Waiting),
             Task::View(start_at) => self.add_viewer(seat, start_at),
         }
         // Before the first message is sent: a socket that is full then is put under another watch.
@@ -278,6 +274,12 @@ impl Worker {
             Ok(()) => {}
             Err(error) => self.close(id, CloseReason::Failed(error)),
         }
+    }
+
+    fn add_publisher(&mut self, seat: Seat, writer: Option<Writer>, door: Door) {
+        let id = seat.socket.id();
+        self.publishers
+            .insert(id, Publisher::new(seat, writer, door, self.now));
     }
 
     fn add_viewer(&mut self, seat: Seat, start_at: StartAt) {
@@ -298,7 +300,11 @@ impl Worker {
 
     fn feed(&mut self, id: SocketId, stream: &Stream, writer: Writer) {
         match self.publishers.get_mut(&id) {
-            Some(publisher) => publisher.feed(writer),
+            Some(publisher) => {
+                publisher.feed(writer);
+                // The event that told of what has come is spent.
+                self.receive(id);
+            }
             // It has closed meanwhile; control hears of that.
             None => stream.release_source(writer),
         }
@@ -327,8 +333,19 @@ impl Worker {
 
     fn ready(&mut self, event: Event) {
         let id = event.socket();
-        if self.publishers.contains_key(&id) {
-            self.receive(id);
+        if let Some(publisher) = self.publishers.get_mut(&id) {
+            if publisher.door == Door::Open {
+                return self.receive(id);
+            }
+            // One that is gone is served all the same if it has left something.
+            let has_left = || publisher.seat.socket.unread().is_ok_and(|packets| packets > 0);
+            if event.is_error() && !has_left() {
+                return self.close(id, CloseReason::PeerGone);
+            }
+            if publisher.door == Door::Waiting {
+                publisher.door = Door::Told;
+                drop(self.control.send(IoEvent::HasData(publisher.seat.session)));
+            }
             return;
         }
         if event.is_error() {

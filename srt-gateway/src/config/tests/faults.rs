@@ -180,14 +180,7 @@ fn an_address_is_used_once_below_the_gate() {
 #[test]
 fn what_is_not_supported_yet_is_refused_by_name() {
     let not_yet = "is not supported by this version of the gateway yet";
-    for (text, key) in [
-        (
-            "[streams.a]\nduplicate_publisher = \"takeover\"",
-            "streams.a.duplicate_publisher",
-        ),
-        ("[srt]\nport = 1\nshards = 0", "srt.shards"),
-        ("[api]", "api"),
-    ] {
+    for (text, key) in [("[srt]\nport = 1\nshards = 0", "srt.shards"), ("[api]", "api")] {
         let errors = Config::parse(text).expect_err(text);
         let [fault] = errors.faults() else {
             panic!("{text}\n{errors}")

@@ -1,0 +1,175 @@
+//! `duplicate_publisher`: what becomes of publishers of a stream that has a source, be that a publisher or an input.
+//!
+//! Part of control's thread. Who takes over is connected first and does not feed before it has data: the one before it goes
+//! on feeding until then, so that viewers see a switch and no gap, and one that connects and never sends takes nothing.
+//!
+//! ```text
+//!   takeover            Waiting ──has data──▶ the source is told to let go ──it has──▶ Feeding, the one before it is closed
+//!   takeover_if_silent  the same; closed (1409 at the door) when the source is not silent
+//!   standby             Queued, what it sends is thrown away ──the source ends, and it is first──▶ Feeding
+//! ```
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Instant,
+};
+
+use tracing::info;
+
+use super::{Control, endpoints::Feeding, registry::Via};
+use crate::{
+    config::DuplicatePublisher,
+    data::Stream,
+    io::{CloseReason, Message, Task},
+    names::{SessionId, StreamName},
+};
+
+/// Publishers that are to feed a stream after its source.
+#[derive(Debug, Default)]
+pub(super) struct Heirs {
+    /// Who waits for the source to end, the longest first.
+    queued: HashMap<StreamName, VecDeque<SessionId>>,
+    /// Who has data and waits for the source to let go.
+    taking_over: HashMap<StreamName, SessionId>,
+}
+
+impl Heirs {
+    fn remove(&mut self, session: SessionId) {
+        self.taking_over.retain(|_, heir| *heir != session);
+        self.queued.retain(|_, queue| {
+            queue.retain(|heir| *heir != session);
+            !queue.is_empty()
+        });
+    }
+
+    /// Who comes next, if anybody.
+    fn next(&self, name: &StreamName) -> Option<SessionId> {
+        let queued = || self.queued.get(name).and_then(VecDeque::front);
+        self.taking_over.get(name).or_else(queued).copied()
+    }
+}
+
+impl Control {
+    /// What a publisher that has just come is there for; None: it must go.
+    pub(super) fn place_for(&mut self, session: SessionId, stream: &Arc<Stream>) -> Option<Task> {
+        // Who has waited is not overtaken by somebody who comes at the right moment.
+        if self.heirs.next(stream.name()).is_none()
+            && let Some(writer) = stream.claim_source(session)
+        {
+            return Some(Task::Publish(writer));
+        }
+        match self.registry.policy(stream.name()).duplicate_publisher {
+            DuplicatePublisher::Reject => None,
+            DuplicatePublisher::Takeover | DuplicatePublisher::TakeoverIfSilent => Some(Task::Succeed),
+            DuplicatePublisher::Standby => {
+                let queue = self.heirs.queued.entry(stream.name().clone()).or_default();
+                queue.push_back(session);
+                Some(Task::StandBy)
+            }
+        }
+    }
+
+    /// A publisher that may take over has data.
+    pub(super) fn has_data(&mut self, session: SessionId, now: Instant) {
+        let Some(heir) = self.registry.session(session) else {
+            return;
+        };
+        let (name, socket, worker) = (heir.stream.clone(), heir.socket, heir.worker);
+        let stream = self.registry.stream(&name);
+        let policy = self.registry.policy(&name);
+        let Some(source) = stream.source() else {
+            self.heirs.taking_over.insert(name.clone(), session);
+            return self.pass_on(&name, now);
+        };
+        // The source may have come back meanwhile, or another one may have been faster.
+        if policy.duplicate_publisher != DuplicatePublisher::Takeover && !policy.admits_second(&stream) {
+            return self
+                .pool
+                .send(worker, Message::Close(socket, CloseReason::TakenOver));
+        }
+        // Of several the last one wins, here as later.
+        if let Some(before) = self.heirs.taking_over.insert(name.clone(), session) {
+            self.close_publisher(before);
+        }
+        self.ask_to_let_go(&name, source);
+    }
+
+    fn ask_to_let_go(&mut self, name: &StreamName, source: SessionId) {
+        if let Some(id) = self.endpoints.sessions.get(&source) {
+            if let Some(live) = self.endpoints.all.get(id).and_then(|state| state.live.as_ref()) {
+                live.stand_by(&self.pool);
+            }
+            if let Some(inputs) = self.endpoints.inputs.get_mut(name) {
+                inputs.feeding = Feeding::Leaving(source);
+            }
+        } else if let Some(session) = self.registry.session(source) {
+            self.pool.send(session.worker, Message::StandBy(session.socket));
+        }
+    }
+
+    /// `session` has let go of the ring: who takes over gets it, before any input does.
+    pub(super) fn let_go(&mut self, session: SessionId, now: Instant) {
+        let name = match self.registry.session(session) {
+            Some(session) => session.stream.clone(),
+            // An input that is no SRT socket.
+            None => match self.endpoints.sessions.get(&session) {
+                Some(id) => self.endpoints.all[id].stream.clone(),
+                None => return,
+            },
+        };
+        if self.heirs.taking_over.contains_key(&name) {
+            self.pass_on(&name, now);
+        }
+        if !self.endpoints.sessions.contains_key(&session) {
+            self.close_publisher(session);
+        }
+    }
+
+    fn close_publisher(&self, session: SessionId) {
+        if let Some(session) = self.registry.session(session)
+            && matches!(session.via, Via::Port(_))
+        {
+            let close = Message::Close(session.socket, CloseReason::TakenOver);
+            self.pool.send(session.worker, close);
+        }
+    }
+
+    /// Gives the place of the source to who comes next, if it is free.
+    pub(super) fn pass_on(&mut self, name: &StreamName, now: Instant) {
+        let Some(next) = self.heirs.next(name) else {
+            return;
+        };
+        let Some(heir) = self.registry.session(next) else {
+            return self.heirs.remove(next);
+        };
+        let (socket, worker) = (heir.socket, heir.worker);
+        let waited = now.duration_since(heir.opened);
+        let stream = self.registry.stream(name);
+        let Some(writer) = stream.claim_source(next) else {
+            return;
+        };
+        self.heirs.remove(next);
+        info!(session = %next, stream = %name, waited_ms = waited.as_millis(), "publisher feeds the stream");
+        self.pool.send(worker, Message::Feed(socket, stream, writer));
+    }
+
+    /// A session is over, that of an heir or not.
+    pub(super) fn heir_gone(&mut self, session: SessionId) {
+        self.heirs.remove(session);
+    }
+
+    /// Tries again what could not be passed on: a writer may have been on its way to somebody who had gone.
+    pub(super) fn tick_heirs(&mut self, now: Instant) {
+        let heirs = &self.heirs;
+        let names: Vec<_> = heirs
+            .queued
+            .keys()
+            .chain(heirs.taking_over.keys())
+            .cloned()
+            .collect();
+        for name in names {
+            self.pass_on(&name, now);
+        }
+    }
+}
