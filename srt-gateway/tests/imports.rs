@@ -30,7 +30,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("local", &["names", "access", "control", "telemetry", "view"]),
     // For commands that talk to peers without a gateway; `control` makes libsrt's options of settings.
     ("peer", &["config", "control"]),
-    ("relay", &["config", "peer"]),
+    // `control` for what a URL says of a socket for datagrams.
+    ("relay", &["config", "control", "data", "io", "peer"]),
     (
         "gateway",
         &[

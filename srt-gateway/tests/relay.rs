@@ -267,7 +267,13 @@ fn nobody_there_and_no_second_try_is_a_failure_that_says_so() {
 fn wrong_command_lines_are_told() {
     for (arguments, why) in [
         (&["srt://127.0.0.1:9000?latncy=1", "-"][..], "latncy"),
-        (&["-", "udp://127.0.0.1:9000"], "relay takes srt://"),
+        (&["-", "udp://:9000"], "must have a host to send to"),
+        (
+            &["-", "ftp://host/x"],
+            "begins with srt://, udp://, rtp:// or file://",
+        ),
+        (&["-", "-", "-pf:xml"], "xml"),
+        (&["-", "-", "-timeout-mode:2"], "0..=1"),
         (&["-", "-", "--stats=often"], "a number of packets"),
         (&["-", "-", "--chunk=1457"], "1457"),
         (&["-"], "OUTPUTS"),

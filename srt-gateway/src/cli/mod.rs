@@ -11,6 +11,7 @@ mod explain;
 mod live;
 mod probe;
 mod relay;
+mod relay_words;
 mod serve;
 mod service;
 mod shell;
@@ -98,7 +99,7 @@ struct ConfigFile {
 /// Runs the command of the process's arguments.
 #[must_use]
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(relay_words::translated(std::env::args_os().collect()));
     let outcome = match cli.command {
         None => serve::serve(cli.run.config.as_deref()),
         Some(Command::Run(run)) => serve::serve(run.config.as_deref()),

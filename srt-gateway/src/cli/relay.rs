@@ -12,14 +12,19 @@ use anyhow::Context as _;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::{USAGE, say_error};
-use crate::relay::{
-    CSV_HEADING, Every, LOOK, MESSAGE_MAX, Place, Plan, Reconnect, Record, Relay, StatsFormat,
+use crate::{
+    config::LogLevel,
+    relay::{
+        CSV_HEADING, Every, LOOK, MESSAGE_MAX, Pace, Place, Plan, QUEUE, Reconnect, Record, Relay,
+        StatsFormat, Timing,
+    },
 };
 
-/// What `relay` takes.
+/// What `relay` takes. The options of srt-live-transmit are understood as it writes them, too: `-chunk:1316`.
 #[derive(Debug, clap::Args)]
 pub(super) struct RelayArgs {
-    /// srt://host:port?mode=caller|listener|rendezvous&latency=...&passphrase=...&streamid=..., file:///path, file://con or - (standard input).
+    /// srt://host:port?mode=caller|listener|rendezvous&latency=...&passphrase=...&streamid=..., udp://:port,
+    /// udp://group:port?interface=...&source=..., rtp://..., file:///path, file://con or - (standard input).
     input: String,
     /// The same; file://con or - is standard output.
     #[arg(required = true)]
@@ -27,7 +32,25 @@ pub(super) struct RelayArgs {
     /// Whether lost connections are made again; the relay ends with its input, or when interrupted.
     #[arg(short, long, value_name = "yes|no", default_value = "yes", value_parser = reconnect)]
     auto_reconnect: Reconnect,
-    /// Statistics of the SRT connections after so many packets (1000) or so much time (5s).
+    /// Seconds after which the relay ends, however well it goes; 0: never.
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 0)]
+    timeout: u64,
+    /// 0: --timeout holds from the start; 1: only until input and outputs are connected.
+    #[arg(long, value_name = "0|1", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=1))]
+    timeout_mode: u8,
+    /// Bytes that are read from a file or pipe for one message.
+    #[arg(short, long, value_name = "BYTES", default_value_t = 1316, value_parser = clap::value_parser!(u16).range(1..=MESSAGE_MAX as i64))]
+    chunk: u16,
+    /// Messages that may wait for an output that is slow or not connected; a live input drops what is more.
+    #[arg(long, value_name = "MESSAGES", default_value_t = QUEUE as u32, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    buffering: u32,
+    /// Play a file by its clock (PCR) in place of as fast as it is taken. So is a file that goes out as datagrams, always.
+    #[arg(long)]
+    realtime: bool,
+    /// Whether messages from SRT keep their times when they are sent by SRT.
+    #[arg(long, value_name = "yes|no", default_value = "yes", value_parser = timing)]
+    sourcetime: Timing,
+    /// Statistics of the network's ends after so many packets (1000) or so much time (5s). Counters are totals.
     #[arg(short, long, value_name = "PACKETS|TIME")]
     stats: Option<Every>,
     /// How they are written.
@@ -36,43 +59,113 @@ pub(super) struct RelayArgs {
     /// Where they are written; without it, standard error.
     #[arg(long, value_name = "FILE")]
     stats_out: Option<PathBuf>,
-    /// Bytes that are read from a file or pipe for one message.
-    #[arg(short, long, value_name = "BYTES", default_value_t = 1316, value_parser = clap::value_parser!(u16).range(1..=MESSAGE_MAX as i64))]
-    chunk: u16,
+    /// The input's bit rate on standard error after so many packets; 0: never.
+    #[arg(short, long, value_name = "PACKETS", default_value_t = 0)]
+    report: u64,
+    /// Accepted for scripts made for srt-live-transmit: statistics always are totals.
+    #[arg(short, long, hide = true)]
+    fullstats: bool,
+    /// What is logged: error, warn, info, debug or trace.
+    #[arg(long, value_name = "LEVEL", value_parser = level)]
+    log_level: Option<LogLevel>,
+    /// Log errors only.
+    #[arg(short, long, conflicts_with_all = ["verbose", "log_level"])]
+    quiet: bool,
+    /// Log more.
+    #[arg(short, long, conflicts_with = "log_level")]
+    verbose: bool,
 }
 
-fn reconnect(text: &str) -> Result<Reconnect, &'static str> {
+fn yes_or_no(text: &str) -> Result<bool, &'static str> {
     match text {
-        "yes" => Ok(Reconnect::Always),
-        "no" => Ok(Reconnect::Never),
+        "yes" | "on" | "true" | "1" => Ok(true),
+        "no" | "off" | "false" | "0" => Ok(false),
         _ => Err("yes or no"),
     }
 }
 
+fn reconnect(text: &str) -> Result<Reconnect, &'static str> {
+    yes_or_no(text).map(|yes| if yes { Reconnect::Always } else { Reconnect::Never })
+}
+
+fn timing(text: &str) -> Result<Timing, &'static str> {
+    yes_or_no(text).map(|yes| if yes { Timing::OfSource } else { Timing::OfSending })
+}
+
+/// srt-live-transmit's levels besides ours.
+fn level(text: &str) -> Result<LogLevel, &'static str> {
+    match text {
+        "fatal" | "error" => Ok(LogLevel::Error),
+        "warn" | "warning" => Ok(LogLevel::Warn),
+        "note" | "info" => Ok(LogLevel::Info),
+        "debug" => Ok(LogLevel::Debug),
+        "trace" => Ok(LogLevel::Trace),
+        _ => Err("error, warn, info, debug or trace"),
+    }
+}
+
+impl RelayArgs {
+    fn plan(&self) -> Result<Plan, String> {
+        let outputs: Vec<Place> = (self.outputs.iter())
+            .map(|output| Place::output(output))
+            .collect::<Result<_, _>>()?;
+        // Nobody holds a file back that goes out as datagrams: all but the first would be lost.
+        let to_datagrams = outputs
+            .iter()
+            .any(|output| matches!(output, Place::Datagrams(..)));
+        let is_console = matches!(self.input.as_str(), "-" | "file://con");
+        let pace = match self.realtime || to_datagrams && !is_console {
+            true => Pace::Realtime,
+            false => Pace::Any,
+        };
+        Ok(Plan {
+            input: Place::input(&self.input, pace)?,
+            outputs,
+            chunk: usize::from(self.chunk),
+            queue: usize::try_from(self.buffering).unwrap_or(QUEUE),
+            reconnect: self.auto_reconnect,
+            timing: self.sourcetime,
+        })
+    }
+
+    fn log_level(&self) -> LogLevel {
+        match self.log_level {
+            Some(level) => level,
+            None if self.quiet => LogLevel::Error,
+            None if self.verbose => LogLevel::Debug,
+            None => LogLevel::Info,
+        }
+    }
+
+    /// Whether --timeout is over.
+    fn is_timed_out(&self, since: Instant, relay: &Relay) -> bool {
+        let limit = Duration::from_secs(self.timeout);
+        let is_cancelled = self.timeout_mode == 1 && relay.ends().iter().all(|end| end.was_open());
+        !limit.is_zero() && since.elapsed() >= limit && !is_cancelled
+    }
+}
+
 pub(super) fn relay(args: &RelayArgs) -> anyhow::Result<ExitCode> {
-    let input = Place::input(&args.input);
-    let outputs = args.outputs.iter().map(|output| Place::output(output));
-    let (input, outputs) = match (input, outputs.collect::<Result<Vec<_>, _>>()) {
-        (Ok(input), Ok(outputs)) => (input, outputs),
-        (Err(why), _) | (_, Err(why)) => {
+    let plan = match args.plan() {
+        Ok(plan) => plan,
+        Err(why) => {
             say_error(format_args!("srt-gateway: {why}"));
             return Ok(ExitCode::from(USAGE));
         }
     };
-    super::serve::start_plain_log()?;
+    super::serve::start_plain_log(args.log_level())?;
     let interrupted = std::sync::Arc::default();
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, std::sync::Arc::clone(&interrupted))
             .context("cannot watch for signals")?;
     }
     let mut stats = Statistics::new(args)?;
-    let relay = Relay::start(Plan {
-        input,
-        outputs,
-        chunk: usize::from(args.chunk),
-        reconnect: args.auto_reconnect,
-    })?;
-    while !relay.is_over() && !interrupted.load(std::sync::atomic::Ordering::Relaxed) {
+    let begun = Instant::now();
+    let relay = Relay::start(plan)?;
+    while !relay.is_over()
+        && !interrupted.load(std::sync::atomic::Ordering::Relaxed)
+        && !args.is_timed_out(begun, &relay)
+    {
         std::thread::sleep(LOOK);
         stats.look(&relay)?;
     }
@@ -88,6 +181,9 @@ struct Statistics {
     begun: Instant,
     last: Duration,
     last_messages: u64,
+    report: u64,
+    /// When the bit rate was told last, and what had come by then: messages, bytes.
+    reported: (Duration, u64, u64),
 }
 
 impl Statistics {
@@ -108,11 +204,14 @@ impl Statistics {
             begun: Instant::now(),
             last: Duration::ZERO,
             last_messages: 0,
+            report: args.report,
+            reported: (Duration::ZERO, 0, 0),
         })
     }
 
     fn look(&mut self, relay: &Relay) -> io::Result<()> {
         let now = self.begun.elapsed();
+        self.tell_rate(relay, now);
         let messages = relay.ends()[0]
             .messages
             .load(std::sync::atomic::Ordering::Relaxed);
@@ -125,13 +224,26 @@ impl Statistics {
             return Ok(());
         }
         (self.last, self.last_messages) = (now, messages);
-        for end in relay
-            .ends()
-            .iter()
-            .filter(|end| matches!(end.place, Place::Srt(..)))
-        {
+        for end in relay.ends().iter().filter(|end| end.place.is_network()) {
             writeln!(self.out, "{}", Record::of(end, now).write(self.format))?;
         }
         self.out.flush()
+    }
+
+    fn tell_rate(&mut self, relay: &Relay, now: Duration) {
+        let input = &relay.ends()[0];
+        let (messages, bytes) = input.received();
+        let (then, messages_then, bytes_then) = self.reported;
+        if self.report == 0 || messages - messages_then < self.report {
+            return;
+        }
+        let seconds = now.saturating_sub(then).as_secs_f64();
+        let rate = (bytes - bytes_then) as f64 * 8.0 / seconds / 1e6;
+        say_error(format_args!(
+            "{:.1} s  {}: {rate:.3} Mb/s",
+            now.as_secs_f64(),
+            input.place
+        ));
+        self.reported = (now, messages, bytes);
     }
 }

@@ -166,8 +166,10 @@ fn start_log(config: &Config) -> anyhow::Result<LogControl> {
 }
 
 /// The log of a command that has no configuration.
-pub(super) fn start_plain_log() -> anyhow::Result<()> {
-    start_log(&Config::default()).map(drop)
+pub(super) fn start_plain_log(level: LogLevel) -> anyhow::Result<()> {
+    let mut config = Config::default();
+    config.log.level = level;
+    start_log(&config).map(drop)
 }
 
 /// libsrt's own lines are its developers' language, and what matters in them is told in ours: only RUST_LOG shows them.

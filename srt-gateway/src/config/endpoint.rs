@@ -52,8 +52,8 @@ pub struct SrtTarget {
     pub local_port: Option<u16>,
     /// Sent to the listener. Secret: it may carry a password.
     pub stream_id: Option<Secret>,
-    /// Largest payload of a packet, in bytes.
-    pub payload_size: u16,
+    /// Longer messages of an output are cut into pieces of this many bytes. `None`: messages go out as they came.
+    pub payload_size: Option<u16>,
     /// Settings of the socket: those of the entry over those of `[srt_defaults]` that are not about our ports.
     pub settings: SrtSettings,
 }
@@ -88,6 +88,10 @@ pub struct UdpTarget {
     pub buffer_size: usize,
     /// Local address to send from.
     pub local_address: Option<IpAddr>,
+    /// Type of service (IPv4) or traffic class (IPv6) of what is sent.
+    pub tos: u8,
+    /// Whether this host gets the multicast datagrams that it sends.
+    pub echo: bool,
 }
 
 /// A file of TS packets.

@@ -158,7 +158,7 @@ impl KeyDoc {
 
 /// All keys, table by table.
 pub fn reference() -> &'static [KeyDoc] {
-    &KEYS
+    KEYS
 }
 
 /// The key `name` of a table of kind `section`.
@@ -219,9 +219,9 @@ const DURATION: &str = "duration";
 const CIDRS: &str = "list of addresses or CIDR networks";
 
 #[rustfmt::skip] // One key a line: it is read as a table.
-static KEYS: [KeyDoc; 108] = {
+static KEYS: &[KeyDoc] = {
     use Section::*;
-    [
+    &[
     key(Root, "gateway", TABLE, "", "{ name = \"gw1\" }", "the gateway itself"),
     key(Root, "srt", TABLE, "", "{ port = 9998 }", "global port to publish and play on: the streamid must carry r= and m="),
     key(Root, "srt_publish", TABLE, "", "{ port = 9997 }", "global port to publish on: the streamid must carry r="),
@@ -300,9 +300,9 @@ static KEYS: [KeyDoc; 108] = {
 
     key(SrtEndpoint, "mode", "\"caller\", \"listener\" or \"rendezvous\"", "\"caller\"; without a host \"listener\"", "\"caller\"", "who calls"),
     key(SrtEndpoint, "streamid", STR, "\"\"", "\"#!::r=cam1,m=request\"", "sent to the listener").secret(),
-    key(SrtEndpoint, "adapter", "IP address", "", "\"192.0.2.1\"", "local address to send from"),
+    key(SrtEndpoint, "adapter", "IP address", "", "\"192.0.2.1\"", "local address to send from, or to listen on"),
     key(SrtEndpoint, "localport", INT, "0", "9001", "local port to send from; 0: any"),
-    key(SrtEndpoint, "pkt_size", INT, "1316", "1128", "largest payload of a packet").unit("bytes"),
+    key(SrtEndpoint, "pkt_size", INT, "", "1316", "longer messages of an output are cut into pieces of this size; without it they go out as they came").unit("bytes"),
     key(SrtEndpoint, "transtype", "\"live\"", "\"live\"", "\"live\"", "accepted for URLs made for other tools"),
 
     key(UdpEndpoint, "interface", STR, "", "\"eth1\"", "network interface of a multicast group, by name or address"),
@@ -311,6 +311,8 @@ static KEYS: [KeyDoc; 108] = {
     key(UdpEndpoint, "sources", "IP address", "", "\"192.0.2.9\"", "only from this sender (source-specific multicast)"),
     key(UdpEndpoint, "buffer_size", "size", "\"2MiB\"", "\"4MiB\"", "of the socket").unit("bytes"),
     key(UdpEndpoint, "localaddr", "IP address", "", "\"192.0.2.1\"", "local address to send from"),
+    key(UdpEndpoint, "iptos", INT, "0", "184", "type of service (IPv4) or traffic class (IPv6) of what is sent"),
+    key(UdpEndpoint, "mcloop", BOOL, "true", "false", "whether this host gets the multicast datagrams that it sends"),
 
     key(FileEndpoint, "loop", BOOL, "false", "true", "begin again at the end of an input"),
     key(FileEndpoint, "segment", DURATION, "0", "\"10m\"", "length of a file of an output; 0: one file").unit("s"),

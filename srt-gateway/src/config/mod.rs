@@ -13,6 +13,7 @@ mod checks;
 mod dialect;
 mod endpoint;
 mod fault;
+mod foreign;
 mod keys;
 mod mask;
 mod model;

@@ -61,6 +61,15 @@ impl Node {
         }
     }
 
+    /// A value that the source does not have in this form.
+    pub(crate) fn of(value: Value, span: Range<usize>) -> Self {
+        Self {
+            span,
+            value,
+            verbatim: None,
+        }
+    }
+
     /// Where bytes `range` of a string stand in the source; the whole value if that cannot be said.
     pub(crate) fn part(&self, range: Range<usize>) -> Range<usize> {
         self.verbatim

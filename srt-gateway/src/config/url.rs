@@ -8,6 +8,7 @@ use std::{net::IpAddr, ops::Range, path::PathBuf, time::Duration};
 use super::{
     endpoint::{Endpoint, FileTarget, NAME, SrtMode, SrtTarget, Target, UdpTarget},
     fault::Fault,
+    foreign::{self, Parameter},
     keys::Section,
     raw::{Entry, Node, Value},
     reader::{Item, Table},
@@ -90,18 +91,6 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8(out).unwrap_or_else(|_| text.to_owned())
 }
 
-/// Names that ffmpeg has for parameters of ours, where the unit is the same.
-fn own_name(name: &str) -> &str {
-    match name {
-        "pbkeylen" => "key_length",
-        "srt_streamid" => "streamid",
-        "payload_size" | "payloadsize" => "pkt_size",
-        "enforced_encryption" => "enforcedencryption",
-        "local_port" => "localport",
-        other => other,
-    }
-}
-
 /// Reads one entry of `inputs` or `outputs`.
 pub(crate) fn endpoint(item: &Item<'_>, direction: Direction, defaults: &SrtLayer) -> Option<Endpoint> {
     let session = item.session();
@@ -131,7 +120,7 @@ pub(crate) fn endpoint(item: &Item<'_>, direction: Direction, defaults: &SrtLaye
             return None;
         }
     };
-    let parameters = parameters(item, url, &parts);
+    let parameters = parameters(item, url, &parts, section);
     let entries = beside.iter().chain(&parameters).collect();
     let table = Table::of(
         session,
@@ -178,7 +167,7 @@ fn checked(url: &str) -> Result<(Parts<'_>, Section), &'static str> {
 }
 
 /// The parameters as entries of a table. One that the table has too is a fault.
-fn parameters(item: &Item<'_>, url: &Node, parts: &Parts<'_>) -> Vec<Entry> {
+fn parameters(item: &Item<'_>, url: &Node, parts: &Parts<'_>, section: Section) -> Vec<Entry> {
     let session = item.session();
     let beside = if let Value::Table(entries) = &item.node().value {
         entries.as_slice()
@@ -186,11 +175,25 @@ fn parameters(item: &Item<'_>, url: &Node, parts: &Parts<'_>) -> Vec<Entry> {
         &[]
     };
     let mut entries: Vec<Entry> = Vec::new();
+    let mut options: Vec<Entry> = Vec::new();
     for (name, value, name_at, value_at) in &parts.parameters {
-        let key = own_name(name).to_owned();
         let key_span = url.part(name_at.clone());
-        let twice = beside.iter().chain(&entries).any(|entry| entry.key == key);
-        if twice || matches!(key.as_str(), "url" | "enabled" | "options") {
+        // Paths may hold %Y for strftime, parameters may not.
+        let text = percent_decoded(value);
+        let (key, node, into) = match foreign::parameter(section, name, text.clone()) {
+            Parameter::Implied => continue,
+            Parameter::Key(key, text) => {
+                let node = Node::text(text, url.part(value_at.clone()));
+                (key, node, &mut entries)
+            }
+            Parameter::Option(name) => {
+                let node = Node::of(foreign::option_value(&text), url.part(value_at.clone()));
+                (name, node, &mut options)
+            }
+        };
+        let is_there = |entry: &Entry| entry.key == key;
+        let twice = beside.iter().any(is_there) || into.iter().any(is_there);
+        if twice || matches!(key, "url" | "enabled" | "options") {
             session.hide(url.part(value_at.clone()));
             let message = if twice {
                 "is given twice"
@@ -202,9 +205,24 @@ fn parameters(item: &Item<'_>, url: &Node, parts: &Parts<'_>) -> Vec<Entry> {
             session.fault(Fault::new(item.path(), session.location(key_span), message));
             continue;
         }
-        // Paths may hold %Y for strftime, parameters may not.
-        let node = Node::text(percent_decoded(value), url.part(value_at.clone()));
-        entries.push(Entry { key, key_span, node });
+        into.push(Entry {
+            key: key.to_owned(),
+            key_span,
+            node,
+        });
+    }
+    if let Some(first) = options.first() {
+        if beside.iter().any(|entry| entry.key == "options") {
+            let at = session.location(first.key_span.clone());
+            let message = "has options of libsrt in its URL and beside it; write them all in `options`";
+            session.fault(Fault::new(item.path(), at, message));
+        } else {
+            entries.push(Entry {
+                key: "options".to_owned(),
+                key_span: first.key_span.clone(),
+                node: Node::of(Value::Table(options), url.span.clone()),
+            });
+        }
     }
     entries
 }
@@ -233,6 +251,11 @@ fn srt(table: &Table<'_>, parts: &Parts<'_>, url: &Node, defaults: &SrtLayer) ->
         SrtMode::Caller
     };
     let mode = mode.unwrap_or(Some(ours))?;
+    // srt-live-transmit's way to say where to listen.
+    let (host, adapter) = match (mode, host, adapter) {
+        (SrtMode::Listener, None, Some(Some(ip))) => (Some(ip.to_string()), None),
+        (_, host, adapter) => (host, adapter),
+    };
     let complaint = match (mode, &host) {
         (SrtMode::Listener, Some(host)) if host.parse::<IpAddr>().is_err() => {
             Some("must have an IP address to listen on, or none: srt://:9000")
@@ -255,7 +278,9 @@ fn srt(table: &Table<'_>, parts: &Parts<'_>, url: &Node, defaults: &SrtLayer) ->
             .ok()
             .filter(|port| *port != 0),
         stream_id: stream_id.unwrap_or(Some(None))?,
-        payload_size: payload.unwrap_or(Some(1_316))?.try_into().ok()?,
+        payload_size: payload
+            .map_or(Some(None), |size| size.map(Some))?
+            .and_then(|size| size.try_into().ok()),
         settings,
     })
 }
@@ -289,6 +314,8 @@ fn udp(table: &Table<'_>, parts: &Parts<'_>, url: &Node, direction: Direction) -
     let source = table.get("sources").map(|item| item.ip());
     let buffer = table.get("buffer_size").map(|item| item.bytes(1 << 12..=1 << 30));
     let local = table.get("localaddr").map(|item| item.ip());
+    let tos = table.get("iptos").map(|item| item.integer(0..=255));
+    let echo = table.get("mcloop").map(|item| item.boolean());
     let (host, port) = place?;
     if host.is_none() && direction == Direction::Output {
         table.fault(Fault::new(
@@ -307,6 +334,8 @@ fn udp(table: &Table<'_>, parts: &Parts<'_>, url: &Node, direction: Direction) -
         source: source.map_or(Some(None), |ip| ip.map(Some))?,
         buffer_size: buffer.unwrap_or(Some(2 << 20))?.try_into().ok()?,
         local_address: local.map_or(Some(None), |ip| ip.map(Some))?,
+        tos: tos.unwrap_or(Some(0))?.try_into().ok()?,
+        echo: echo.unwrap_or(Some(true))?,
     })
 }
 

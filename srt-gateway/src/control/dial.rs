@@ -407,6 +407,7 @@ impl Control {
             return self.failed(id, &why, now);
         }
         let (role, name, limits) = (state.role, state.stream.clone(), limits(&srt.settings));
+        let payload_size = srt.payload_size.map(usize::from);
         info!(
             %session, %role, stream = %name, %peer, endpoint = %state.endpoint,
             latency_ms = connection.latency.as_millis(), version = %connection.version,
@@ -443,6 +444,7 @@ impl Control {
             socket,
             stream: Arc::clone(&stream),
             limits,
+            payload_size,
             counters: Arc::clone(&counters),
             wire: WireSampler::default(),
         };

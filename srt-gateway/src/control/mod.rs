@@ -32,6 +32,7 @@ use tracing::{debug, error, info, warn};
 
 pub(crate) use endpoints::Endpoints;
 pub use endpoints::{EndpointState, EndpointStatus};
+pub(crate) use plain::udp_place;
 pub(crate) use plan::StreamPlan;
 pub use ports::{Listening, PortError};
 pub(crate) use ports::{Opener, Port, check_option, open_ports, policy, scope, srt_options};
@@ -315,6 +316,7 @@ impl Control {
             socket,
             stream,
             limits: grant.limits,
+            payload_size: None,
             counters,
             wire: WireSampler::default(),
         };

@@ -92,11 +92,11 @@ impl Control {
         let source = match &state.endpoint.target {
             Target::File(file) => start("in-file", Box::new(open_file(file)?) as Box<dyn Transport>),
             Target::Rtp(udp) => {
-                let socket = open_input(&place(udp), ip)?;
+                let socket = open_input(&udp_place(udp), ip)?;
                 start("in-rtp", Box::new(UdpIn::new(socket, udp.source, Wrapping::Rtp)))
             }
             Target::Udp(udp) => {
-                let socket = open_input(&place(udp), ip)?;
+                let socket = open_input(&udp_place(udp), ip)?;
                 start(
                     "in-udp",
                     Box::new(UdpIn::new(socket, udp.source, Wrapping::Plain)),
@@ -128,7 +128,7 @@ impl Control {
                     _ => Wrapping::Plain,
                 };
                 let ip = ip.ok_or_else(missing)?;
-                let socket = open_output(&place(udp), ip)?;
+                let socket = open_output(&udp_place(udp), ip)?;
                 let to = SocketAddr::new(ip, udp.port);
                 let out = UdpOut::new(socket, to, udp.payload_size, wrapping);
                 // What came before now would go out in one burst, which few receivers of datagrams take.
@@ -154,7 +154,8 @@ fn open_file(file: &FileTarget) -> io::Result<FileIn> {
     FileIn::open(&file.path, at_end)
 }
 
-fn place(udp: &UdpTarget) -> UdpPlace {
+/// What a URL says of a socket for datagrams.
+pub(crate) fn udp_place(udp: &UdpTarget) -> UdpPlace {
     UdpPlace {
         port: udp.port,
         interface: udp.interface.clone(),
@@ -162,5 +163,7 @@ fn place(udp: &UdpTarget) -> UdpPlace {
         source: udp.source,
         buffer_size: udp.buffer_size,
         local_address: udp.local_address,
+        tos: udp.tos,
+        echo: udp.echo,
     }
 }

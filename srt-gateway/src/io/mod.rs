@@ -76,6 +76,8 @@ pub(crate) struct Seat {
     pub(crate) socket: SrtSocket,
     pub(crate) stream: Arc<Stream>,
     pub(crate) limits: SessionLimits,
+    /// An output's messages are cut into pieces of this many bytes; None: they go out as they came.
+    pub(crate) payload_size: Option<usize>,
     pub(crate) counters: Arc<SessionCounters>,
     /// Of what libsrt counts.
     pub(crate) wire: WireSampler,

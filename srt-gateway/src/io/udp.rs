@@ -38,6 +38,10 @@ pub(crate) struct UdpPlace {
     pub(crate) buffer_size: usize,
     /// To send from.
     pub(crate) local_address: Option<IpAddr>,
+    /// Type of service, or traffic class, of what is sent.
+    pub(crate) tos: u8,
+    /// Whether this host gets the multicast datagrams that it sends.
+    pub(crate) echo: bool,
 }
 
 /// A message of seven TS packets: what a longer datagram is cut into.
@@ -125,17 +129,34 @@ fn join(socket: &Socket, target: &UdpPlace, group: IpAddr) -> io::Result<()> {
         (IpAddr::V4(group), Some(IpAddr::V4(source)), interface) => match interface {
             Interface::Any => socket.join_ssm_v4(&source, &group, &Ipv4Addr::UNSPECIFIED),
             Interface::Address(IpAddr::V4(ip)) => socket.join_ssm_v4(&source, &group, &ip),
-            _ => Err(unsupported(
-                "sources= of a group needs the interface's IPv4 address in interface=, not its name",
+            Interface::Index(_) => socket.join_ssm_v4(&source, &group, &address_of(target, group)?),
+            Interface::Address(IpAddr::V6(_)) => Err(unsupported(
+                "an IPv4 group needs an interface's name or IPv4 address",
             )),
         },
-        (IpAddr::V6(group), None, Interface::Index(index)) => socket.join_multicast_v6(&group, index),
-        (IpAddr::V6(group), None, Interface::Any) => socket.join_multicast_v6(&group, 0),
-        (IpAddr::V6(_), None, Interface::Address(_)) => Err(unsupported(
-            "an IPv6 group needs the interface's name in interface=",
-        )),
-        _ => Err(unsupported("sources= is for IPv4 groups and IPv4 senders")),
+        // No safe binding has the source-specific join of IPv6: the whole group is joined, and who else sends is read over.
+        (IpAddr::V6(group), None | Some(IpAddr::V6(_)), interface) => match interface {
+            Interface::Index(index) => socket.join_multicast_v6(&group, index),
+            Interface::Any => socket.join_multicast_v6(&group, 0),
+            Interface::Address(_) => Err(unsupported(
+                "an IPv6 group needs the interface's name in interface=",
+            )),
+        },
+        _ => Err(unsupported("sources= must be of the group's address family")),
     }
+}
+
+/// The IPv4 address that the interface `target` names has for sending to `group`: what the system gives a socket that is
+/// bound to the interface. Nothing is sent.
+fn address_of(target: &UdpPlace, group: Ipv4Addr) -> io::Result<Ipv4Addr> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.bind_device(target.interface.as_deref().map(str::as_bytes))?;
+    socket.connect(&SockAddr::from(SocketAddr::from((group, target.port))))?;
+    let address = socket.local_addr()?.as_socket_ipv4();
+    address
+        .map(|address| *address.ip())
+        .filter(|ip| !ip.is_unspecified())
+        .ok_or_else(|| unsupported("the interface has no IPv4 address"))
 }
 
 /// An input of datagrams.
@@ -198,8 +219,18 @@ pub(crate) fn open_output(target: &UdpPlace, to: IpAddr) -> io::Result<UdpSocket
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    let local = SocketAddr::new(target.local_address.unwrap_or(any), 0);
-    socket.bind(&SockAddr::from(local))?;
+    // srt-live-transmit's `adapter` is the address to send from, where there is no group.
+    let named = || target.interface.as_ref().and_then(|name| name.parse().ok());
+    let local = match target.local_address {
+        None if !to.is_multicast() => named(),
+        local => local,
+    };
+    socket.bind(&SockAddr::from(SocketAddr::new(local.unwrap_or(any), 0)))?;
+    if target.tos != 0 && to.is_ipv4() {
+        socket.set_tos_v4(target.tos.into())?;
+    } else if target.tos != 0 {
+        socket.set_tclass_v6(target.tos.into())?;
+    }
     if to.is_multicast() {
         let ttl = u32::from(target.ttl);
         match (to, interface(target)?) {
@@ -218,8 +249,10 @@ pub(crate) fn open_output(target: &UdpPlace, to: IpAddr) -> io::Result<UdpSocket
         }
         if to.is_ipv4() {
             socket.set_multicast_ttl_v4(ttl)?;
+            socket.set_multicast_loop_v4(target.echo)?;
         } else {
             socket.set_multicast_hops_v6(ttl)?;
+            socket.set_multicast_loop_v6(target.echo)?;
         }
     }
     socket.set_nonblocking(true)?;

@@ -23,6 +23,8 @@ const TURN: usize = 256;
 pub(super) struct Viewer {
     pub(super) seat: Seat,
     cursor: Cursor,
+    /// Bytes of the message at the cursor that have been sent: it is cut (`pkt_size`), and the socket was full.
+    begun: usize,
     pub(super) flow: Flow,
     pub(super) last_data: Instant,
 }
@@ -49,6 +51,7 @@ impl Viewer {
         Self {
             seat,
             cursor,
+            begun: 0,
             flow: Flow::InStep,
             last_data: now,
         }
@@ -62,8 +65,8 @@ impl Viewer {
     /// Sends what `batch` holds from the viewer's position on.
     pub(super) fn send(&mut self, batch: &Batch, now: Instant) {
         for (_, message) in batch.messages_from(self.cursor.next()) {
-            match self.seat.socket.send(message) {
-                Ok(_) => {
+            match self.send_message(message) {
+                Ok(()) => {
                     self.cursor.advance(1);
                     self.seat.counters.add(message.len());
                     self.last_data = now;
@@ -82,6 +85,18 @@ impl Viewer {
         }
     }
 
+    fn send_message(&mut self, message: &[u8]) -> srt_safe::Result<()> {
+        let Some(size) = self.seat.payload_size else {
+            return self.seat.socket.send(message).map(drop);
+        };
+        for piece in message[self.begun.min(message.len())..].chunks(size) {
+            self.seat.socket.send(piece)?;
+            self.begun += piece.len();
+        }
+        self.begun = 0;
+        Ok(())
+    }
+
     /// Sends from the ring at the viewer's own pace, up to [`TURN`] messages.
     pub(super) fn catch_up(&mut self, batch: &mut Batch, now: Instant) {
         let mut sent = 0;
@@ -91,6 +106,7 @@ impl Viewer {
                 ReadOutcome::UpToDate => return,
                 ReadOutcome::Lapped { oldest } => {
                     let skipped = self.cursor.skip_to(ring.skip_target(oldest));
+                    self.begun = 0;
                     self.seat.counters.add_skipped(skipped);
                 }
                 ReadOutcome::Read { count } => {

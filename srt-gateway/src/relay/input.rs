@@ -5,34 +5,38 @@ use std::{
     io::{self, Read},
     sync::{Arc, atomic::Ordering::Relaxed},
     thread,
+    time::{Duration, Instant},
 };
 
 use crossbeam_channel::{SendTimeoutError, Sender, TrySendError};
-use srt_safe::ErrorKind;
+use srt_safe::{ErrorKind, SourceTime};
 
-use super::{End, LOOK, MESSAGE_MAX, Place, Shared};
-use crate::config::SrtTarget;
+use super::{End, LOOK, Parcel, Place, Shared, resolve};
+use crate::{
+    config::{FileTarget, SrtTarget, UdpTarget},
+    control,
+    io::{AtEnd, CloseReason, FileIn, Transport, UdpIn, Wrapping, open_input},
+    peer::ConnectError,
+};
 
 /// The way to an output.
 #[derive(Debug)]
 pub(super) struct Way {
     pub(super) end: Arc<End>,
-    pub(super) sender: Sender<Arc<[u8]>>,
+    pub(super) sender: Sender<Parcel>,
 }
 
 /// Runs until the input is through. Outputs see its end by their channel.
 pub(super) fn run(shared: &Shared, end: &End, ways: &[Way], chunk: usize) {
     let read = match &end.place {
         Place::Srt(target, _) => return receive(shared, end, target, ways),
+        Place::Datagrams(target, wrapping, _) => return datagrams(shared, end, (target, *wrapping), ways),
+        Place::Clocked(file) => return clocked(shared, end, file, ways),
         Place::Console => Ok(Box::new(io::stdin()) as Box<dyn Read>),
         Place::File(path) => File::open(path).map(|file| Box::new(file) as Box<dyn Read>),
     };
-    // What is read before somebody can take it would be lost.
-    while !ways.iter().all(|way| way.end.open.load(Relaxed)) {
-        if shared.is_stopped() {
-            return;
-        }
-        thread::sleep(LOOK);
+    if !wait_for_outputs(shared, ways) {
+        return;
     }
     let done = read.and_then(|mut source| copy(shared, end, source.as_mut(), ways, chunk));
     if let Err(error) = done {
@@ -40,8 +44,20 @@ pub(super) fn run(shared: &Shared, end: &End, ways: &[Way], chunk: usize) {
     }
 }
 
+/// What is read before somebody can take it would be lost. False: the relay ends.
+fn wait_for_outputs(shared: &Shared, ways: &[Way]) -> bool {
+    while !ways.iter().all(|way| way.end.open.load(Relaxed)) {
+        if shared.is_stopped() {
+            return false;
+        }
+        thread::sleep(LOOK);
+    }
+    true
+}
+
 fn copy(shared: &Shared, end: &End, source: &mut dyn Read, ways: &[Way], chunk: usize) -> io::Result<()> {
     let mut buffer = vec![0; chunk];
+    end.set_open(true);
     while !shared.is_stopped() {
         let mut length = 0;
         while length < chunk {
@@ -55,47 +71,114 @@ fn copy(shared: &Shared, end: &End, source: &mut dyn Read, ways: &[Way], chunk: 
         if length == 0 {
             return Ok(());
         }
-        hand_on(shared, end, &buffer[..length], ways);
+        hand_on(shared, end, (&buffer[..length], None), ways);
     }
     Ok(())
 }
 
 fn receive(shared: &Shared, end: &End, target: &SrtTarget, ways: &[Way]) {
-    let mut buffer = [0; MESSAGE_MAX];
+    let mut buffer = [0; crate::data::MESSAGE_MAX];
     while let Some(socket) = shared.connect(end, target) {
-        let error = loop {
-            match socket.recv(&mut buffer) {
-                Ok(length) => hand_on(shared, end, &buffer[..length], ways),
+        let mut last = Instant::now();
+        let error: Box<dyn std::fmt::Display> = loop {
+            match socket.recv_message(&mut buffer) {
+                Ok((length, info)) => {
+                    last = Instant::now();
+                    hand_on(shared, end, (&buffer[..length], info.source_time), ways);
+                }
                 Err(error) if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock) => {
                     if shared.is_stopped() {
                         return end.set_socket(None);
                     }
+                    if let Some(limit) = silent_for(last, target) {
+                        break Box::new(CloseReason::NoData(limit));
+                    }
                 }
-                Err(error) => break error,
+                Err(error) => break Box::new(error),
             }
         };
-        shared.lost(end, &error);
+        shared.lost(end, &*error);
     }
 }
 
-fn hand_on(shared: &Shared, end: &End, bytes: &[u8], ways: &[Way]) {
-    end.count(bytes.len());
-    let message: Arc<[u8]> = bytes.into();
-    for way in ways {
-        let message = Arc::clone(&message);
-        if end.place.is_patient() {
-            wait_for_room(shared, way, message);
-        } else if let Err(TrySendError::Full(_)) = way.sender.try_send(message) {
-            way.end.dropped.fetch_add(1, Relaxed);
+/// The `timeout` of the URL, when there were no data for longer.
+fn silent_for(last: Instant, target: &SrtTarget) -> Option<Duration> {
+    target.settings.timeout.filter(|limit| last.elapsed() > *limit)
+}
+
+fn datagrams(shared: &Shared, end: &End, (target, wrapping): (&UdpTarget, Wrapping), ways: &[Way]) {
+    loop {
+        let opened = shared.again(end, || {
+            let place = control::udp_place(target);
+            let ip = resolve(target.host.as_deref())?;
+            let socket = open_input(&place, ip).map_err(|error| ConnectError::Options(error.to_string()))?;
+            Ok::<_, ConnectError>(UdpIn::new(socket, target.source, wrapping))
+        });
+        let Some(mut transport) = opened else { return };
+        end.set_open(true);
+        tracing::info!(url = %end.place, "open");
+        match carry(shared, end, &mut transport, ways) {
+            None => return end.set_open(false),
+            Some(reason) => {
+                shared.lost(end, &reason);
+                shared.pause();
+            }
         }
     }
 }
 
-fn wait_for_room(shared: &Shared, way: &Way, mut message: Arc<[u8]>) {
-    while let Err(SendTimeoutError::Timeout(back)) = way.sender.send_timeout(message, LOOK) {
+fn clocked(shared: &Shared, end: &End, file: &FileTarget, ways: &[Way]) {
+    if !wait_for_outputs(shared, ways) {
+        return;
+    }
+    let at_end = if file.repeat { AtEnd::Repeat } else { AtEnd::Stop };
+    let reason = match FileIn::open(&file.path, at_end) {
+        Ok(mut transport) => {
+            end.set_open(true);
+            carry(shared, end, &mut transport, ways).map(|reason| match reason {
+                CloseReason::EndOfFile => None,
+                other => Some(other.to_string()),
+            })
+        }
+        Err(error) => Some(Some(error.to_string())),
+    };
+    if let Some(Some(why)) = reason {
+        shared.fail(format!("{}: {why}", end.place));
+    }
+}
+
+/// Hands on what a transport gives. None: the relay ends; else why the transport did.
+fn carry(shared: &Shared, end: &End, transport: &mut dyn Transport, ways: &[Way]) -> Option<CloseReason> {
+    while !shared.is_stopped() {
+        let mut take = |message: &[u8]| hand_on(shared, end, (message, None), ways);
+        if let Err(reason) = transport.receive(Instant::now(), &mut take) {
+            return Some(reason);
+        }
+    }
+    None
+}
+
+fn hand_on(shared: &Shared, end: &End, (bytes, due): (&[u8], Option<SourceTime>), ways: &[Way]) {
+    end.count(bytes.len());
+    let parcel = Parcel {
+        bytes: bytes.into(),
+        due,
+    };
+    for way in ways {
+        let parcel = parcel.clone();
+        if end.place.is_patient() {
+            wait_for_room(shared, way, parcel);
+        } else if let Err(TrySendError::Full(_)) = way.sender.try_send(parcel) {
+            way.end.drop_one();
+        }
+    }
+}
+
+fn wait_for_room(shared: &Shared, way: &Way, mut parcel: Parcel) {
+    while let Err(SendTimeoutError::Timeout(back)) = way.sender.send_timeout(parcel, LOOK) {
         if shared.is_stopped() {
             return;
         }
-        message = back;
+        parcel = back;
     }
 }

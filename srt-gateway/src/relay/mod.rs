@@ -5,15 +5,16 @@
 //! ```
 //!
 //! Waits for the outputs before it reads a file or a pipe, and lets these wait for a slow output; a live input waits for
-//! nobody: what a slow or lost output cannot take is dropped for that output alone, and counted. Looks at no TS.
+//! nobody: what a slow or lost output cannot take is dropped for that output alone, and counted. Changes no byte.
 
 mod input;
 mod output;
+mod place;
 mod stats;
 
 use std::{
     fmt,
-    path::PathBuf,
+    net::{IpAddr, ToSocketAddrs as _},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -22,11 +23,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use srt_safe::SrtSocket;
+use srt_safe::{SourceTime, SrtSocket};
 
+pub(crate) use place::{Pace, Place};
 pub(crate) use stats::{CSV_HEADING, Every, Record, StatsFormat};
 
-use crate::config::{self, SrtTarget, Target};
+use crate::{config::SrtTarget, peer::ConnectError};
 
 /// How often whoever waits looks whether all is over.
 pub(crate) const LOOK: Duration = Duration::from_millis(100);
@@ -34,68 +36,18 @@ pub(crate) const LOOK: Duration = Duration::from_millis(100);
 /// Between two attempts to connect.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Messages that wait for an output: about a second at 10 Mb/s.
-const QUEUE: usize = 1024;
+/// Messages that wait for an output, unless the plan says another number: about a second at 10 Mb/s.
+pub(crate) const QUEUE: usize = 1024;
 
 /// Longest message of SRT in live mode.
-pub(crate) const MESSAGE_MAX: usize = 1456;
+pub(crate) const MESSAGE_MAX: usize = crate::data::MESSAGE_MAX;
 
-/// An end of the relay.
+/// A message on its way.
 #[derive(Clone, Debug)]
-pub(crate) enum Place {
-    /// Standard input or output: `file://con` or `-`.
-    Console,
-    File(PathBuf),
-    /// With its URL for people, without secrets.
-    Srt(Box<SrtTarget>, String),
-}
-
-impl Place {
-    /// Where the relay reads from.
-    pub(crate) fn input(text: &str) -> Result<Self, String> {
-        Self::parse(text, config::Endpoint::input)
-    }
-
-    /// Where it writes to.
-    pub(crate) fn output(text: &str) -> Result<Self, String> {
-        Self::parse(text, config::Endpoint::output)
-    }
-
-    fn parse(
-        text: &str,
-        read: impl FnOnce(&str) -> Result<config::Endpoint, String>,
-    ) -> Result<Self, String> {
-        if matches!(text, "-" | "file://con") {
-            return Ok(Self::Console);
-        }
-        let endpoint = read(text)?;
-        let shown = endpoint.to_string();
-        match endpoint.target {
-            Target::Srt(target) => Ok(Self::Srt(target, shown)),
-            Target::File(file) if file.repeat || file.segment.is_some() => {
-                Err("loop and segment are for inputs and outputs of the gateway".to_owned())
-            }
-            Target::File(file) => Ok(Self::File(file.path)),
-            _ => Err(
-                "relay takes srt://, file:///path, file://con and - (standard input or output)".to_owned(),
-            ),
-        }
-    }
-
-    /// Whether it may be kept waiting.
-    fn is_patient(&self) -> bool {
-        !matches!(self, Self::Srt(..))
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Console => f.write_str("file://con"),
-            Self::File(path) => write!(f, "file://{}", path.display()),
-            Self::Srt(_, shown) => f.write_str(shown),
-        }
-    }
+struct Parcel {
+    bytes: Arc<[u8]>,
+    /// When it was due at the input, if that is SRT.
+    due: Option<SourceTime>,
 }
 
 /// What becomes of a lost connection.
@@ -107,6 +59,15 @@ pub(crate) enum Reconnect {
     Never,
 }
 
+/// Which time messages from SRT to SRT carry: the peer's player goes by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timing {
+    /// When they were due at the input: how busy this machine is does not show.
+    OfSource,
+    /// When they are sent.
+    OfSending,
+}
+
 /// What to relay, and how.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -114,7 +75,10 @@ pub(crate) struct Plan {
     pub(crate) outputs: Vec<Place>,
     /// Bytes of a message made of a file or pipe.
     pub(crate) chunk: usize,
+    /// Messages that may wait for an output.
+    pub(crate) queue: usize,
     pub(crate) reconnect: Reconnect,
+    pub(crate) timing: Timing,
 }
 
 /// One end at work, as the others and the statistics see it.
@@ -128,6 +92,8 @@ pub(crate) struct End {
     /// Messages that this output was too slow for, or not connected for.
     pub(crate) dropped: AtomicU64,
     open: AtomicBool,
+    /// Whether it ever was open.
+    was_open: AtomicBool,
 }
 
 impl End {
@@ -139,6 +105,7 @@ impl End {
             bytes: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             open: AtomicBool::new(false),
+            was_open: AtomicBool::new(false),
         })
     }
 
@@ -147,9 +114,32 @@ impl End {
         socket.clone()
     }
 
+    fn set_open(&self, open: bool) {
+        self.open.store(open, Relaxed);
+        self.was_open.fetch_or(open, Relaxed);
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.load(Relaxed)
+    }
+
+    /// Whether it was connected or opened, if only for a while.
+    pub(crate) fn was_open(&self) -> bool {
+        self.was_open.load(Relaxed)
+    }
+
     fn set_socket(&self, socket: Option<Arc<SrtSocket>>) {
-        self.open.store(socket.is_some(), Relaxed);
+        self.set_open(socket.is_some());
         *self.socket.lock().unwrap_or_else(PoisonError::into_inner) = socket;
+    }
+
+    /// Messages and bytes so far.
+    pub(crate) fn received(&self) -> (u64, u64) {
+        (self.messages.load(Relaxed), self.bytes.load(Relaxed))
+    }
+
+    fn drop_one(&self) {
+        self.dropped.fetch_add(1, Relaxed);
     }
 
     fn count(&self, bytes: usize) {
@@ -163,6 +153,7 @@ impl End {
 struct Shared {
     stop: AtomicBool,
     reconnect: Reconnect,
+    timing: Timing,
     /// Why it ended, if not in order: the first failure.
     failure: Mutex<Option<String>>,
 }
@@ -188,19 +179,22 @@ impl Shared {
 
     /// Connects an end, again and again where that is wanted. None: the relay ends.
     fn connect(&self, end: &End, target: &SrtTarget) -> Option<Arc<SrtSocket>> {
+        let socket = self.again(end, || {
+            let socket = crate::peer::connect(target, &self.stop)?;
+            socket.set_recv_timeout(Some(LOOK))?;
+            socket.set_send_timeout(Some(LOOK))?;
+            Ok::<_, ConnectError>(Arc::new(socket))
+        })?;
+        tracing::info!(url = %end.place, "connected");
+        end.set_socket(Some(Arc::clone(&socket)));
+        Some(socket)
+    }
+
+    /// Opens an end, again and again where that is wanted. None: the relay ends.
+    fn again<T, E: fmt::Display>(&self, end: &End, mut open: impl FnMut() -> Result<T, E>) -> Option<T> {
         while !self.is_stopped() {
-            let connected = crate::peer::connect(target, &self.stop).and_then(|socket| {
-                socket.set_recv_timeout(Some(LOOK))?;
-                socket.set_send_timeout(Some(LOOK))?;
-                Ok(socket)
-            });
-            match connected {
-                Ok(socket) => {
-                    tracing::info!(url = %end.place, "connected");
-                    let socket = Arc::new(socket);
-                    end.set_socket(Some(Arc::clone(&socket)));
-                    return Some(socket);
-                }
+            match open() {
+                Ok(opened) => return Some(opened),
                 Err(_) if self.is_stopped() => {}
                 Err(error) if self.reconnect == Reconnect::Never => {
                     self.fail(format!("{}: {error}", end.place));
@@ -215,7 +209,7 @@ impl Shared {
     }
 
     /// To be called when a connection is gone.
-    fn lost(&self, end: &End, error: &srt_safe::Error) {
+    fn lost(&self, end: &End, error: &dyn fmt::Display) {
         end.set_socket(None);
         if self.is_stopped() {
             return;
@@ -225,6 +219,15 @@ impl Shared {
             Reconnect::Never => self.fail(format!("{}: {error}", end.place)),
         }
     }
+}
+
+/// The first address of a host; None for none.
+fn resolve(host: Option<&str>) -> Result<Option<IpAddr>, ConnectError> {
+    let Some(host) = host else { return Ok(None) };
+    let found = (host, 0).to_socket_addrs().ok().and_then(|mut all| all.next());
+    found
+        .map(|address| Some(address.ip()))
+        .ok_or_else(|| ConnectError::Unresolved(host.to_owned()))
 }
 
 /// A relay at work.
@@ -243,6 +246,7 @@ impl Relay {
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             reconnect: plan.reconnect,
+            timing: plan.timing,
             failure: Mutex::default(),
         });
         let from = End::new(plan.input);
@@ -250,7 +254,7 @@ impl Relay {
         let (mut outputs, mut ways) = (Vec::new(), Vec::new());
         for place in plan.outputs {
             let end = End::new(place);
-            let (sender, messages) = crossbeam_channel::bounded(QUEUE);
+            let (sender, messages) = crossbeam_channel::bounded(plan.queue);
             let (shared, to) = (Arc::clone(&shared), Arc::clone(&end));
             outputs.push(
                 thread::Builder::new()

@@ -3,16 +3,21 @@
 use std::{
     fs::File,
     io::{self, Write},
-    sync::{Arc, atomic::Ordering::Relaxed},
+    net::SocketAddr,
     thread,
     time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use srt_safe::{ErrorKind, SocketState, SrtSocket, opt};
+use srt_safe::{ErrorKind, MessageOptions, SocketState, SourceTime, SrtSocket, opt};
 
-use super::{End, LOOK, Place, Shared};
-use crate::config::SrtTarget;
+use super::{End, LOOK, Parcel, Place, Shared, Timing, resolve};
+use crate::{
+    config::{SrtTarget, UdpTarget},
+    control,
+    io::{FileOut, Sink, UdpOut, Wrapping, open_output},
+    peer::ConnectError,
+};
 
 /// How long the end waits for what libsrt has not delivered yet.
 const DELIVERY: Duration = Duration::from_secs(5);
@@ -20,22 +25,34 @@ const DELIVERY: Duration = Duration::from_secs(5);
 /// For a receiver's application to take what has become due.
 const MARGIN: Duration = Duration::from_millis(300);
 
-type Messages = Receiver<Arc<[u8]>>;
+type Parcels = Receiver<Parcel>;
+
+/// How often files are flushed.
+const TICK: Duration = Duration::from_millis(500);
 
 /// Runs until the input is through and all is written.
-pub(super) fn run(shared: &Shared, end: &End, messages: &Messages) {
+pub(super) fn run(shared: &Shared, end: &End, parcels: &Parcels) {
     let write = match &end.place {
-        Place::Srt(target, _) => return send(shared, end, target, messages),
+        Place::Srt(target, _) => return send(shared, end, target, parcels),
+        Place::Datagrams(target, wrapping, _) => return datagrams(shared, end, (target, *wrapping), parcels),
+        Place::Clocked(file) => {
+            let mut sink = FileOut::new(file.path.clone(), file.segment);
+            end.set_open(true);
+            if let Some(error) = pour(shared, end, &mut sink, parcels) {
+                shared.fail(format!("{}: {error}", end.place));
+            }
+            return;
+        }
         Place::Console => Ok(Box::new(io::stdout()) as Box<dyn Write>),
         Place::File(path) => File::create(path).map(|file| Box::new(file) as Box<dyn Write>),
     };
     let done = write.and_then(|mut sink| {
-        end.open.store(true, Relaxed);
-        while let Some(message) = next(shared, messages) {
-            sink.write_all(&message)?;
-            end.count(message.len());
+        end.set_open(true);
+        while let Some(parcel) = next(shared, parcels) {
+            sink.write_all(&parcel.bytes)?;
+            end.count(parcel.bytes.len());
             // A pipe is read by somebody who waits for it.
-            if messages.is_empty() {
+            if parcels.is_empty() {
                 sink.flush()?;
             }
         }
@@ -47,20 +64,70 @@ pub(super) fn run(shared: &Shared, end: &End, messages: &Messages) {
 }
 
 /// The next message; None when there will be none.
-fn next(shared: &Shared, messages: &Messages) -> Option<Arc<[u8]>> {
+fn next(shared: &Shared, parcels: &Parcels) -> Option<Parcel> {
     loop {
-        match messages.recv_timeout(LOOK) {
-            Ok(message) => return Some(message),
+        match parcels.recv_timeout(LOOK) {
+            Ok(parcel) => return Some(parcel),
             Err(RecvTimeoutError::Timeout) if !shared.is_stopped() => {}
             Err(_) => return None,
         }
     }
 }
 
-fn send(shared: &Shared, end: &End, target: &SrtTarget, messages: &Messages) {
+fn datagrams(shared: &Shared, end: &End, (target, wrapping): (&UdpTarget, Wrapping), parcels: &Parcels) {
+    loop {
+        let opened = shared.again(end, || {
+            let missing = || ConnectError::Options("there is no host to send to".to_owned());
+            let ip = resolve(target.host.as_deref())?.ok_or_else(missing)?;
+            let socket = open_output(&control::udp_place(target), ip)
+                .map_err(|error| ConnectError::Options(error.to_string()))?;
+            let to = SocketAddr::new(ip, target.port);
+            Ok::<_, ConnectError>(UdpOut::new(socket, to, target.payload_size, wrapping))
+        });
+        let Some(mut sink) = opened else { return };
+        end.set_open(true);
+        tracing::info!(url = %end.place, "open");
+        match pour(shared, end, &mut sink, parcels) {
+            None => return end.set_open(false),
+            Some(error) => {
+                shared.lost(end, &error);
+                shared.pause();
+            }
+        }
+    }
+}
+
+/// Sends until the input is through, or until the sink fails.
+fn pour(shared: &Shared, end: &End, sink: &mut dyn Sink, parcels: &Parcels) -> Option<io::Error> {
+    let mut flushed = Instant::now();
+    while let Some(parcel) = next(shared, parcels) {
+        let now = Instant::now();
+        match sink.send(&parcel.bytes, now) {
+            Ok(()) => end.count(parcel.bytes.len()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => end.drop_one(),
+            Err(error) => return Some(error),
+        }
+        if now.saturating_duration_since(flushed) >= TICK {
+            flushed = now;
+            if let Err(error) = sink.flush() {
+                return Some(error);
+            }
+        }
+    }
+    sink.flush().err()
+}
+
+fn send(shared: &Shared, end: &End, target: &SrtTarget, parcels: &Parcels) {
     let mut pending = None;
     while let Some(socket) = shared.connect(end, target) {
-        match send_on(shared, end, &socket, messages, &mut pending) {
+        let mut sending = Sending {
+            shared,
+            end,
+            socket: &socket,
+            piece: target.payload_size.map_or(usize::MAX, usize::from),
+            last: socket.connected_at().ok(),
+        };
+        match sending.all(parcels, &mut pending) {
             Ok(()) => {
                 deliver(&socket);
                 return end.set_socket(None);
@@ -70,29 +137,50 @@ fn send(shared: &Shared, end: &End, target: &SrtTarget, messages: &Messages) {
     }
 }
 
-/// Sends until the input is through. A message that a lost connection did not take stays in `pending` for the next one.
-fn send_on(
-    shared: &Shared,
-    end: &End,
-    socket: &SrtSocket,
-    messages: &Messages,
-    pending: &mut Option<Arc<[u8]>>,
-) -> srt_safe::Result<()> {
-    loop {
-        let Some(message) = pending.take().or_else(|| next(shared, messages)) else {
-            return Ok(());
-        };
-        match socket.send(&message) {
-            Ok(_) => end.count(message.len()),
-            Err(error) if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock) => {
-                if shared.is_stopped() {
-                    return Ok(());
+/// A connection that takes messages.
+struct Sending<'s> {
+    shared: &'s Shared,
+    end: &'s End,
+    socket: &'s SrtSocket,
+    /// Longer messages are cut.
+    piece: usize,
+    /// The time of the last message: none may have an earlier one.
+    last: Option<SourceTime>,
+}
+
+impl Sending<'_> {
+    /// Sends until the input is through. A message that a lost connection did not take stays in `pending` for the next one.
+    fn all(&mut self, parcels: &Parcels, pending: &mut Option<Parcel>) -> srt_safe::Result<()> {
+        loop {
+            let Some(parcel) = pending.take().or_else(|| next(self.shared, parcels)) else {
+                return Ok(());
+            };
+            for piece in parcel.bytes.chunks(self.piece) {
+                if let Err(error) = self.one(piece, parcel.due) {
+                    *pending = Some(parcel);
+                    return Err(error);
                 }
-                *pending = Some(message);
             }
-            Err(error) => {
-                *pending = Some(message);
-                return Err(error);
+            self.end.count(parcel.bytes.len());
+        }
+    }
+
+    /// Sends one message, however long the peer makes it wait, unless the relay ends.
+    fn one(&mut self, bytes: &[u8], due: Option<SourceTime>) -> srt_safe::Result<()> {
+        let due = due.filter(|due| {
+            self.shared.timing == Timing::OfSource && self.last.is_some_and(|last| *due > last)
+        });
+        let options = due.map_or_else(MessageOptions::new, |due| MessageOptions::new().source_time(due));
+        self.last = Some(due.unwrap_or_else(SourceTime::now));
+        loop {
+            match self.socket.send_message(bytes, options) {
+                Ok(_) => return Ok(()),
+                Err(error) if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock) => {
+                    if self.shared.is_stopped() {
+                        return Ok(());
+                    }
+                }
+                Err(error) => return Err(error),
             }
         }
     }

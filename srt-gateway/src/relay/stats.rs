@@ -37,6 +37,7 @@ impl FromStr for Every {
 pub(crate) enum StatsFormat {
     /// For people.
     #[default]
+    #[value(alias = "default")]
     Text,
     /// A JSON object a line.
     Json,
@@ -75,7 +76,7 @@ impl Record {
         let mut record = Self {
             seconds: since.as_secs_f64(),
             url: end.place.to_string(),
-            connected: stats.is_some(),
+            connected: end.is_open(),
             messages: end.messages.load(Relaxed),
             bytes: end.bytes.load(Relaxed),
             dropped_by_relay: end.dropped.load(Relaxed),
@@ -134,7 +135,7 @@ impl fmt::Display for Record {
             "{:.1} s  {}: {} messages, {} bytes",
             self.seconds, self.url, self.messages, self.bytes
         )?;
-        if self.connected {
+        if self.connected && self.url.starts_with("srt:") {
             write!(
                 f,
                 ", {} lost, {} retransmitted, {} dropped, rtt {:.1} ms, in {} b/s, out {} b/s",

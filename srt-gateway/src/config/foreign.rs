@@ -1,0 +1,143 @@
+//! Parameters of URLs that were made for srt-live-transmit or ffmpeg, under our names and in our units. Pure.
+//!
+//! Only what means the same is taken over. ffmpeg's `latency` and `timeout` are in microseconds and cannot be told from
+//! ours: the reader's limits catch these.
+
+use super::{keys::Section, raw::Value};
+
+/// What a parameter is for us.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Parameter<'p> {
+    /// A key of the endpoint, and its value's text.
+    Key(&'p str, String),
+    /// An entry of `options`, by libsrt's name.
+    Option(&'static str),
+    /// Read over: it says what is so anyway.
+    Implied,
+}
+
+/// Options of libsrt that srt-live-transmit takes as parameters and that are no keys of ours.
+const OPTIONS: [&str; 26] = [
+    "bindtodevice",
+    "drifttracer",
+    "fc",
+    "groupminstabletimeo",
+    "inputbw",
+    "iptos",
+    "ipttl",
+    "ipv6only",
+    "kmpreannounce",
+    "kmrefreshrate",
+    "lossmaxttl",
+    "maxbw",
+    "maxrexmitbw",
+    "messageapi",
+    "mininputbw",
+    "mss",
+    "nakreport",
+    "oheadbw",
+    "rcvbuf",
+    "retransmitalgo",
+    "sndbuf",
+    "snddropdelay",
+    "tlpktdrop",
+    "tsbpdmode",
+    "udp_rcvbuf",
+    "udp_sndbuf",
+];
+
+/// Reads parameter `name` of a URL whose kind of table is `section`.
+pub(super) fn parameter<'p>(section: Section, name: &'p str, value: String) -> Parameter<'p> {
+    match section {
+        Section::SrtEndpoint => srt(name, value),
+        Section::UdpEndpoint => udp(name, value),
+        _ => Parameter::Key(name, value),
+    }
+}
+
+fn srt(name: &str, value: String) -> Parameter<'_> {
+    let key = match name {
+        "pbkeylen" => "key_length",
+        "srt_streamid" => "streamid",
+        "payload_size" | "payloadsize" => "pkt_size",
+        "enforced_encryption" => "enforcedencryption",
+        "local_port" | "port" => "localport",
+        "conntimeo" => return Parameter::Key("connect_timeout", value + "ms"),
+        "peeridletimeo" => return Parameter::Key("peer_idle_timeout", value + "ms"),
+        "cryptomode" => {
+            let mode = match value.as_str() {
+                "0" => "auto".to_owned(),
+                "1" => "ctr".to_owned(),
+                "2" => "gcm".to_owned(),
+                _ => value,
+            };
+            return Parameter::Key("crypto_mode", mode);
+        }
+        "ffs" => return Parameter::Option("fc"),
+        "send_buffer_size" => return Parameter::Option("sndbuf"),
+        "recv_buffer_size" => return Parameter::Option("rcvbuf"),
+        // How the program waits is not the peer's business, nor ours.
+        "blocking" => return Parameter::Implied,
+        other => match OPTIONS.iter().find(|option| **option == other) {
+            Some(option) => return Parameter::Option(option),
+            None => other,
+        },
+    };
+    Parameter::Key(key, value)
+}
+
+fn udp(name: &str, value: String) -> Parameter<'_> {
+    let key = match name {
+        "adapter" => "interface",
+        "source" => "sources",
+        "rcvbuf" | "sndbuf" => "buffer_size",
+        "payload_size" => "pkt_size",
+        // The header says how long it is.
+        "rtpheadersize" => return Parameter::Implied,
+        other => other,
+    };
+    Parameter::Key(key, value)
+}
+
+/// The text of an option as the type that it looks like.
+pub(super) fn option_value(text: &str) -> Value {
+    match text {
+        "yes" | "on" | "true" => Value::Bool(true),
+        "no" | "off" | "false" => Value::Bool(false),
+        _ => text
+            .parse()
+            .map_or_else(|_| Value::Str(text.to_owned()), |number| Value::Int(Some(number))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_units_of_others_are_ours() {
+        let of = |section, name, value: &str| parameter(section, name, value.to_owned());
+        let key = |name, value: &str| Parameter::Key(name, value.to_owned());
+        for (name, value, wanted) in [
+            ("conntimeo", "1500", key("connect_timeout", "1500ms")),
+            ("peeridletimeo", "10000", key("peer_idle_timeout", "10000ms")),
+            ("cryptomode", "2", key("crypto_mode", "gcm")),
+            ("port", "4001", key("localport", "4001")),
+            ("latency", "200", key("latency", "200")),
+            ("maxbw", "0", Parameter::Option("maxbw")),
+            ("ffs", "1", Parameter::Option("fc")),
+            ("blocking", "0", Parameter::Implied),
+        ] {
+            assert_eq!(of(Section::SrtEndpoint, name, value), wanted, "{name}");
+        }
+        assert_eq!(of(Section::UdpEndpoint, "adapter", "lo"), key("interface", "lo"));
+        assert_eq!(of(Section::FileEndpoint, "source", "x"), key("source", "x"));
+    }
+
+    #[test]
+    fn options_have_the_type_that_they_look_like() {
+        assert!(matches!(option_value("yes"), Value::Bool(true)));
+        assert!(matches!(option_value("0x10"), Value::Str(_)));
+        assert!(matches!(option_value("-1"), Value::Int(Some(-1))));
+    }
+}
