@@ -82,6 +82,8 @@ enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
+    /// Write the reference of the configuration's keys to standard output, as Markdown.
+    Reference,
     /// Write the manual page to standard output, or those of all commands into a directory.
     Man {
         /// An existing directory for srt-gateway.1, srt-gateway-check.1 and so on.
@@ -111,6 +113,10 @@ pub fn run() -> ExitCode {
         Some(Command::Rejections(args)) => Ok(ask::rejections(&args)),
         Some(Command::Doctor(of)) => Ok(doctor::doctor(of.config.as_deref())),
         Some(Command::Completions { shell }) => Ok(shell::completions(shell)),
+        Some(Command::Reference) => {
+            say(format_args!("{}", crate::config::document().trim_end()));
+            Ok(ExitCode::SUCCESS)
+        }
         Some(Command::Man { directory }) => shell::man(directory.as_deref()),
     };
     outcome.unwrap_or_else(|error| {

@@ -11,6 +11,7 @@
 
 mod checks;
 mod dialect;
+mod document;
 mod endpoint;
 mod fault;
 mod foreign;
@@ -34,6 +35,7 @@ mod validate;
 use std::{collections::BTreeSet, path::Path};
 
 pub use dialect::{Dialect, Dialects};
+pub use document::document;
 pub use endpoint::{Endpoint, ExpandError, FileTarget, SrtMode, SrtTarget, Target, UdpTarget};
 pub use fault::{ConfigErrors, Fault, LoadError};
 pub use keys::{KeyDoc, Section, reference};

@@ -1,0 +1,173 @@
+//! `docs/configuration.md`, made from the table of keys. Pure.
+//!
+//! A test compares the checked-in file with what this makes; `srt-gateway reference` prints it.
+
+use std::fmt::Write as _;
+
+use super::keys::{self, KeyDoc, Section};
+
+/// The sections in the order of a configuration's reader.
+const ORDER: [Section; 23] = {
+    use Section::*;
+    [
+        Root,
+        Gateway,
+        Srt,
+        Port,
+        Stream,
+        StreamSettings,
+        StreamsDefault,
+        Failover,
+        Endpoint,
+        SrtEndpoint,
+        UdpEndpoint,
+        FileEndpoint,
+        Template,
+        Listener,
+        ConfigExternal,
+        Rule,
+        Auth,
+        AuthCache,
+        Events,
+        Limits,
+        Api,
+        Tls,
+        Log,
+    ]
+};
+
+const HEAD: &str = "\
+# Configuration reference
+
+<!-- Made from srt-gateway/src/config/keys.rs: `cargo run -- reference > docs/configuration.md`. Edit there. -->
+
+One TOML file. `srt-gateway check FILE` says all that is wrong with it, with line and column; an unknown key is an error that names
+the nearest known one. [examples/full.toml](../examples/full.toml) shows every key in its place.
+
+A duration is a number in the unit that the table states, or a string: `\"120ms\"`, `\"5s\"`, `\"2m\"`. A size is a number of bytes or
+a string: `\"8MiB\"`; a bit rate likewise: `\"20M\"`. Defaults and examples are written as TOML. A key of an `srt://`, `udp://`, `rtp://`
+or `file://` entry is a parameter of its URL as well (`srt://host:9000?latency=200`), percent-encoded where it has `&`, `%` or a space.
+";
+
+/// What stands below a section's title.
+fn about(section: Section) -> &'static str {
+    match section {
+        Section::Srt => {
+            "What any `srt`, `srt_publish` or `srt_play` table may have, and each `srt://` input or output as far as it is not about \
+             callers. `[srt_defaults]` has the values for all that do not say otherwise."
+        }
+        Section::Port => "Besides these, all keys of `[srt_defaults]`.",
+        Section::Stream => "Besides these, those of `[streams_default]` but `accept_unknown`.",
+        Section::StreamSettings => {
+            "`[streams_default]` has them for all streams, a stream's table for itself."
+        }
+        Section::Template => {
+            "Besides these, all keys of a stream; `${name}` in a streamid or path is the stream's name."
+        }
+        Section::SrtEndpoint => {
+            "Besides these and `enabled`, the keys of `[srt_defaults]` that are not about callers. libsrt's other options (`maxbw`, \
+             `lossmaxttl`, ...) are parameters of the URL under their own names, or stand in `options` beside `url`."
+        }
+        Section::UdpEndpoint => {
+            "A datagram is a message; longer ones than 1456 bytes are cut into messages of seven packets. srt-live-transmit's \
+             `adapter`, `source`, `rcvbuf` and `sndbuf` are understood in URLs."
+        }
+        _ => "",
+    }
+}
+
+/// The whole document.
+#[must_use]
+pub fn document() -> String {
+    let mut text = HEAD.to_owned();
+    for section in ORDER {
+        let rows: Vec<_> = keys::reference()
+            .iter()
+            .filter(|key| key.section == section)
+            .collect();
+        // A String takes whatever is written.
+        writeln!(text, "\n## {}\n", section.title()).unwrap_or_default();
+        let about = about(section);
+        if !about.is_empty() {
+            writeln!(text, "{about}\n").unwrap_or_default();
+        }
+        text.push_str("| key | type | default | example | meaning |\n|---|---|---|---|---|\n");
+        for key in rows {
+            text.push_str(&row(key));
+        }
+    }
+    text
+}
+
+fn row(key: &KeyDoc) -> String {
+    let kind = match key.unit {
+        "" => key.kind.to_owned(),
+        unit => format!("{}, {unit}", key.kind),
+    };
+    let later = if key.is_supported() {
+        ""
+    } else {
+        " (not in this release)"
+    };
+    format!(
+        "| `{}` | {} | {} | {} | {}{later} |\n",
+        key.name,
+        cell(&kind),
+        default(key),
+        code(key.example),
+        cell(key.doc)
+    )
+}
+
+/// TOML as code; words as they are.
+fn default(key: &KeyDoc) -> String {
+    let is_toml = format!("x = {}", key.default).parse::<toml::Table>().is_ok();
+    match key.default {
+        "" => "none".to_owned(),
+        text if is_toml => code(text),
+        text => cell(text),
+    }
+}
+
+fn code(text: &str) -> String {
+    format!("`{}`", cell(text))
+}
+
+/// A bar would end the cell.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_in_the_document() {
+        let text = document();
+        for key in keys::reference() {
+            assert!(ORDER.contains(&key.section), "{:?} has no place", key.section);
+        }
+        let rows = text.lines().filter(|line| line.starts_with("| `")).count();
+        assert_eq!(rows, keys::reference().len());
+        assert!(
+            text.contains("| `latency` | duration, ms | `120` | `200` | "),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_checked_in_document_is_that_of_the_keys() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+        let kept = std::fs::read_to_string(path).unwrap_or_default();
+        let fresh = document();
+        let differs = fresh
+            .lines()
+            .zip(kept.lines())
+            .find(|(fresh, kept)| fresh != kept);
+        assert!(
+            kept == fresh,
+            "docs/configuration.md is stale, first {differs:?}: cargo run -- reference > docs/configuration.md"
+        );
+    }
+}
