@@ -24,7 +24,7 @@ use crate::{
     },
     io::{IoEvent, Poller, Pool},
     names::StreamName,
-    telemetry::{Rejection, RejectionLog},
+    telemetry::{Rejection, RejectionLog, StreamDetail},
     view::View,
 };
 
@@ -182,6 +182,13 @@ impl Gateway {
     #[must_use]
     pub fn streams(&self) -> Vec<StreamStatus> {
         self.view.streams()
+    }
+
+    /// All that is known about a stream: its inputs, what they carry, and who is at fault if it stutters. None: there is
+    /// none of that name. Asks control: blocks for microseconds, and decodes the stream's tables.
+    #[must_use]
+    pub fn stream_detail(&self, name: &StreamName) -> Option<StreamDetail> {
+        self.view.stream_detail(name)
     }
 
     /// The open sessions, the oldest first. Asks control: blocks for microseconds.

@@ -10,7 +10,8 @@ use crossbeam_channel::Sender;
 use crate::{
     access::Directory,
     control::{Command, EndpointStatus, Listening, SessionStatus, StreamStatus},
-    telemetry::{Rejection, RejectionLog},
+    names::{SessionId, StreamName},
+    telemetry::{InputDetail, Rejection, RejectionLog, SessionCounters, StreamDetail, health::Verdict},
 };
 
 /// Control answers in microseconds; one that does not in this time is ending.
@@ -66,13 +67,41 @@ impl View {
         asked.is_ok() && answer.recv_timeout(PATIENCE).is_ok()
     }
 
-    /// The open sessions, the oldest first; none when the gateway is ending.
-    pub(crate) fn sessions(&self) -> Vec<SessionStatus> {
+    /// All that is known about a stream; None: there is none of that name. Asks control, and decodes tables.
+    pub(crate) fn stream_detail(&self, name: &StreamName) -> Option<StreamDetail> {
+        let directory = self.directory.load();
+        let stream = &directory.streams.get(name)?.stream;
+        let source = stream.source();
+        let input = |(id, counters): (SessionId, Arc<SessionCounters>)| InputDetail {
+            session: id.0,
+            is_feeding: source == Some(id),
+            ts: counters.board().map(|board| board.report()),
+        };
+        Some(StreamDetail {
+            name: name.to_string(),
+            has_source: stream.has_source(),
+            viewers: stream.viewers(),
+            bytes: stream.ring().counters().bytes,
+            verdict: Verdict::default(),
+            inputs: self.inputs(name).into_iter().map(input).collect(),
+        })
+    }
+
+    fn inputs(&self, name: &StreamName) -> Vec<(SessionId, Arc<SessionCounters>)> {
+        self.ask(|reply| Command::Inputs(name.clone(), reply))
+    }
+
+    fn ask<T: Default>(&self, question: impl FnOnce(Sender<T>) -> Command) -> T {
         let (reply, answer) = crossbeam_channel::bounded(1);
-        let asked = self.commands.send_timeout(Command::Sessions(reply), PATIENCE);
+        let asked = self.commands.send_timeout(question(reply), PATIENCE);
         asked
             .ok()
             .and_then(|()| answer.recv_timeout(PATIENCE).ok())
             .unwrap_or_default()
+    }
+
+    /// The open sessions, the oldest first; none when the gateway is ending.
+    pub(crate) fn sessions(&self) -> Vec<SessionStatus> {
+        self.ask(Command::Sessions)
     }
 }

@@ -15,7 +15,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &["names"]),
     ("data", &["names"]),
     ("ts", &["names"]),
-    ("telemetry", &["names"]),
+    // `ts` for what is on the board of an input.
+    ("telemetry", &["names", "ts"]),
     ("io", &["names", "data", "ts", "telemetry"]),
     // `config` for URLs and secrets.
     ("backend", &["config", "telemetry"]),
@@ -26,7 +27,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &["names", "config", "data", "ts", "telemetry", "io", "access"],
     ),
     // What others may look at, and those who look: the commands' socket.
-    ("view", &["access", "control", "telemetry"]),
+    ("view", &["names", "access", "control", "telemetry"]),
     ("local", &["names", "access", "control", "telemetry", "view"]),
     // For commands that talk to peers without a gateway; `control` makes libsrt's options of settings.
     ("peer", &["config", "control"]),

@@ -16,7 +16,7 @@ use super::{USAGE, say, say_error};
 use crate::{
     config::{Endpoint, SrtMode, SrtTarget, Target},
     peer::{self, ConnectError, Negotiated},
-    ts::{Format, Observer, VideoCodec},
+    ts::{Check, Format, Observer, VideoCodec},
 };
 
 /// How often the wait for a message looks at the clock.
@@ -193,8 +193,8 @@ fn receive(socket: &SrtSocket, time: Duration) -> srt_safe::Result<(Stream, Stat
             Format::NotTs => "other",
             Format::Unknown => "unknown",
         },
-        continuity_errors: counters.continuity_errors,
-        transport_errors: counters.transport_errors,
+        continuity_errors: counters.checks.of(Check::ContinuityCountError),
+        transport_errors: counters.checks.of(Check::TransportError),
         null_packets: counters.null_packets,
         programs: programs(&observer),
         ended_early,

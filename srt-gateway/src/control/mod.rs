@@ -67,6 +67,8 @@ pub(crate) enum Command {
     Sessions(Sender<Vec<SessionStatus>>),
     /// Say that you are there.
     Ping(Sender<()>),
+    /// Say which inputs a stream has, those that stand by included.
+    Inputs(StreamName, Sender<Vec<(SessionId, Arc<SessionCounters>)>>),
 }
 
 /// What control listens to.
@@ -165,6 +167,10 @@ impl Control {
                     Ok(Command::Sessions(reply)) => {
                         // Who asked may have given up.
                         drop(reply.try_send(self.registry.session_statuses(Instant::now())));
+                        Next::Go
+                    }
+                    Ok(Command::Inputs(stream, reply)) => {
+                        drop(reply.try_send(self.registry.inputs(&stream)));
                         Next::Go
                     }
                     Err(_) => Next::End,

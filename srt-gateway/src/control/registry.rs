@@ -340,6 +340,17 @@ impl Registry {
         self.sessions.iter().map(status).collect()
     }
 
+    /// The sessions that feed a stream, or stand by to do so.
+    pub(super) fn inputs(&self, name: &StreamName) -> Vec<(SessionId, Arc<SessionCounters>)> {
+        let sessions = self.streams.get(name).map(|state| state.sessions.as_slice());
+        let sessions = sessions.unwrap_or_default().iter();
+        sessions
+            .filter_map(|id| Some((*id, self.sessions.get(id)?)))
+            .filter(|(_, session)| session.role == Role::Publisher)
+            .map(|(id, session)| (id, Arc::clone(&session.counters)))
+            .collect()
+    }
+
     /// Whether the stream is there and in the configuration: a table names it, or a template is for it.
     pub(super) fn is_configured(&self, name: &StreamName) -> bool {
         self.streams

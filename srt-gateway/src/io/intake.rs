@@ -1,5 +1,7 @@
 //! The way of a message from an input into the ring, whatever it came by. Runs on the thread that serves the input.
 
+use std::{sync::Arc, time::Instant};
+
 use crate::{
     data::{Stream, Writer},
     telemetry::SessionCounters,
@@ -13,7 +15,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Intake {
     writer: Option<Writer>,
-    observer: Observer,
+    /// None before the first message, so that an input that is silent costs little.
+    observer: Option<Box<Observer>>,
     format_to_tell: Option<Format>,
 }
 
@@ -21,13 +24,13 @@ impl Intake {
     pub(super) fn new(writer: Option<Writer>) -> Self {
         Self {
             writer,
-            observer: Observer::new(),
+            observer: None,
             format_to_tell: None,
         }
     }
 
-    /// Takes a message of 1 to [`MESSAGE_MAX`](crate::data::MESSAGE_MAX) bytes.
-    pub(super) fn take(&mut self, message: &[u8], counters: &SessionCounters) {
+    /// Takes a message of 1 to [`MESSAGE_MAX`](crate::data::MESSAGE_MAX) bytes, which came at `now`.
+    pub(super) fn take(&mut self, message: &[u8], counters: &SessionCounters, now: Instant) {
         counters.add(message.len());
         let Some(writer) = &mut self.writer else {
             return;
@@ -35,7 +38,10 @@ impl Intake {
         let Ok(seq) = writer.push(message) else {
             return;
         };
-        let seen = self.observer.observe(message);
+        let observer = self
+            .observer
+            .get_or_insert_with(|| Box::new(Observer::on(Arc::clone(counters.make_board()))));
+        let seen = observer.observe_at(message, now);
         if let Some(start) = seen.start_point {
             writer.mark_start_point(seq.back(start.messages_back));
         }
@@ -49,10 +55,10 @@ impl Intake {
         self.format_to_tell.take()
     }
 
-    /// Feeds the stream from the next message on. The observer begins anew: start points are counted back in messages of
-    /// the ring, and none of the earlier ones is in it.
+    /// Feeds the stream from the next message on. The observer begins anew, but for its counts: start points are
+    /// counted back in messages of the ring, and none of the earlier ones is in it.
     pub(super) fn feed(&mut self, writer: Writer) {
-        self.observer = Observer::new();
+        self.observer = None;
         self.writer = Some(writer);
     }
 

@@ -95,7 +95,7 @@ impl Publisher {
     fn take(&mut self, message: &[u8], now: Instant) {
         self.last_data = now;
         // libsrt delivers 1 to 1456 bytes, which is what the ring takes.
-        self.intake.take(message, &self.seat.counters);
+        self.intake.take(message, &self.seat.counters, now);
     }
 
     /// What has just been found out about the payload, once.

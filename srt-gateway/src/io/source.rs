@@ -92,8 +92,8 @@ fn run(seat: &SourceSeat, mut transport: Box<dyn Transport>, orders: &Receiver<S
             Err(TryRecvError::Empty) => {}
         }
         let counters = &seat.counters;
-        if let Err(reason) = transport.receive(Instant::now(), &mut |message| intake.take(message, counters))
-        {
+        let mut take = |message: &[u8]| intake.take(message, counters, Instant::now());
+        if let Err(reason) = transport.receive(Instant::now(), &mut take) {
             break reason;
         }
         if let Some(format) = intake.take_format_change() {

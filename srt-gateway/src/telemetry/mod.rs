@@ -1,10 +1,13 @@
 //! Counters that the data path writes and others read: plain atomics, no locks, no labels made on the way.
 
 mod calls;
+mod detail;
 mod figures;
+pub mod health;
 mod rejections;
 
 pub use calls::{CallOutcome, CallStats};
+pub use detail::{InputDetail, StreamDetail};
 pub use figures::SrtFigures;
 pub(crate) use figures::WireSampler;
 pub(crate) use rejections::RejectionLog;
@@ -13,13 +16,15 @@ pub use rejections::{CallerEncryption, RejectedBy, Rejection};
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
 use arc_swap::ArcSwapOption;
+
+use crate::ts;
 
 /// What one session has carried. Written by its worker only.
 #[derive(Debug, Default)]
@@ -28,6 +33,7 @@ pub struct SessionCounters {
     bytes: AtomicU64,
     skipped: AtomicU64,
     figures: ArcSwapOption<SrtFigures>,
+    board: OnceLock<Arc<ts::Board>>,
 }
 
 impl SessionCounters {
@@ -69,6 +75,17 @@ impl SessionCounters {
 
     fn set_figures(&self, figures: SrtFigures) {
         self.figures.store(Some(Arc::new(figures)));
+    }
+
+    /// What is known of the transport stream that an input brings; None before its first message, and of viewers.
+    #[must_use]
+    pub fn board(&self) -> Option<&Arc<ts::Board>> {
+        self.board.get()
+    }
+
+    /// The board of an input, made now if there is none.
+    pub(crate) fn make_board(&self) -> &Arc<ts::Board> {
+        self.board.get_or_init(ts::Board::new)
     }
 }
 

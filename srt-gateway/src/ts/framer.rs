@@ -1,8 +1,8 @@
 //! From messages to packets: finds the packet boundaries in what arrives.
 //!
 //! Owns the beginning of a packet whose rest is in the next message, for senders that cut their stream anywhere.
-//! Runs on the input's worker, for each message. Accepts 188-byte packets at any alignment, and messages that are
-//! made of 204-byte packets (16 parity bytes at the end of each). Judges nothing but sync bytes.
+//! Runs on the input's worker, for each message. Accepts packets of 188 bytes, and of 204 bytes (16 parity bytes at the
+//! end of each), at any alignment. Judges nothing but sync bytes.
 
 use super::packet::{PACKET_LEN, SYNC};
 
@@ -16,6 +16,8 @@ pub(super) struct Framing {
     pub(super) packets: u64,
     /// Bytes that belong to no packet.
     pub(super) skipped: usize,
+    /// Places where a packet should begin and does not.
+    pub(super) sync_byte_errors: u64,
     /// Times that packets were followed by something else.
     pub(super) sync_losses: u64,
 }
@@ -25,12 +27,19 @@ pub(super) struct Framing {
 /// ```text
 ///            two sync bytes in their places, or one where the message ends before the second
 ///   searching ────────────────────────────────────────────────────────────────────────────▶ in sync
-///       ▲                                                                                       │
-///       └──────────────── no sync byte where the next packet begins: one sync loss ─────────────┘
+///       ▲                                                                                    │  ▲
+///       │                                                  one wrong sync byte: passed over  └──┘
+///       └──────────────── two wrong sync bytes in a row: one sync loss ──────────────────────┘
 /// ```
 #[derive(Debug)]
 pub(super) struct Framer {
     in_sync: bool,
+    /// The last sync byte was wrong.
+    is_doubtful: bool,
+    /// Length of a packet.
+    stride: usize,
+    /// Bytes of the next message that are passed over: the rest of a packet's parity, or of a packet without sync byte.
+    pass: usize,
     partial: [u8; PACKET_LEN],
     /// Bytes of `partial` that are there.
     held: usize,
@@ -42,14 +51,23 @@ impl Framer {
     pub(super) fn new() -> Self {
         Self {
             in_sync: false,
+            is_doubtful: false,
+            stride: PACKET_LEN,
+            pass: 0,
             partial: [0; PACKET_LEN],
             held: 0,
             held_since: 0,
         }
     }
 
+    /// Whether packets have parity.
+    pub(super) fn has_parity(&self) -> bool {
+        self.stride == PARITY_PACKET_LEN
+    }
+
     /// Hands every packet that ends in `message`, which has the number `at`, to `each`, with the number of the
     /// message in which it begins.
+    #[inline]
     pub(super) fn split(
         &mut self,
         message: &[u8],
@@ -58,27 +76,28 @@ impl Framer {
     ) -> Framing {
         let mut framing = Framing::default();
         if is_parity_framed(message) {
-            self.held = 0;
-            self.in_sync = true;
-            for packet in message
-                .chunks_exact(PARITY_PACKET_LEN)
-                .filter_map(|chunk| chunk.first_chunk())
-            {
-                framing.packets += 1;
-                each(packet, at);
-            }
-            return framing;
+            (self.held, self.pass) = (0, 0);
+            (self.in_sync, self.is_doubtful) = (true, false);
+            self.stride = PARITY_PACKET_LEN;
         }
-        let mut rest = self.complete_partial(message, &mut framing, &mut each);
-        while !rest.is_empty() {
-            if rest[0] != SYNC || !self.in_sync {
+        let mut rest = self.pass_over(message);
+        rest = self.complete_partial(rest, &mut framing, &mut each);
+        while let Some(first) = rest.first() {
+            if !self.in_sync {
                 rest = self.search(rest, &mut framing);
+                continue;
             }
+            if *first != SYNC {
+                rest = self.miss(rest, &mut framing);
+                continue;
+            }
+            self.is_doubtful = false;
             match rest.split_first_chunk() {
                 Some((packet, after)) => {
                     framing.packets += 1;
                     each(packet, at);
-                    rest = after;
+                    self.pass = self.stride - PACKET_LEN;
+                    rest = self.pass_over(after);
                 }
                 None => {
                     self.hold(rest, at);
@@ -87,6 +106,12 @@ impl Framer {
             }
         }
         framing
+    }
+
+    fn pass_over<'m>(&mut self, bytes: &'m [u8]) -> &'m [u8] {
+        let (passed, rest) = bytes.split_at(self.pass.min(bytes.len()));
+        self.pass -= passed.len();
+        rest
     }
 
     /// Ends the packet that earlier messages began; returns what of `message` comes after it.
@@ -99,34 +124,79 @@ impl Framer {
         if self.held == 0 {
             return message;
         }
-        let (end, after) = message.split_at(message.len().min(PACKET_LEN - self.held));
-        if after.first().is_some_and(|byte| *byte != SYNC) {
+        let missing = PACKET_LEN - self.held;
+        if message
+            .get(self.stride - self.held)
+            .is_some_and(|byte| *byte != SYNC)
+        {
             // A message is missing, or the packet was cut off for good: this message stands for itself.
             framing.skipped += self.held;
+            framing.sync_byte_errors += 1;
             self.lose_sync(framing);
             self.held = 0;
             return message;
         }
+        let (end, after) = message.split_at(message.len().min(missing));
         self.partial[self.held..self.held + end.len()].copy_from_slice(end);
         self.held += end.len();
-        if self.held == PACKET_LEN {
-            self.held = 0;
-            framing.packets += 1;
-            each(&self.partial, self.held_since);
+        if self.held < PACKET_LEN {
+            return after;
         }
-        after
+        self.held = 0;
+        framing.packets += 1;
+        each(&self.partial, self.held_since);
+        self.pass = self.stride - PACKET_LEN;
+        self.pass_over(after)
+    }
+
+    /// Deals with a sync byte that is wrong: once, the packet is passed over; the second time in a row, sync is lost.
+    #[cold]
+    fn miss<'m>(&mut self, bytes: &'m [u8], framing: &mut Framing) -> &'m [u8] {
+        framing.sync_byte_errors += 1;
+        let is_next_wrong = bytes.get(self.stride).is_some_and(|next| *next != SYNC);
+        if self.is_doubtful || is_next_wrong {
+            framing.sync_byte_errors += u64::from(is_next_wrong);
+            self.lose_sync(framing);
+            return bytes;
+        }
+        self.is_doubtful = true;
+        self.pass = self.stride;
+        framing.skipped += self.stride.min(bytes.len());
+        self.pass_over(bytes)
     }
 
     /// Skips to where a packet may begin; to the end when nothing looks like one.
+    #[cold]
     fn search<'m>(&mut self, bytes: &'m [u8], framing: &mut Framing) -> &'m [u8] {
-        self.lose_sync(framing);
-        let begins =
-            |at: &usize| bytes[*at] == SYNC && bytes.get(at + PACKET_LEN).is_none_or(|next| *next == SYNC);
-        let start = (0..bytes.len()).find(begins);
-        self.in_sync = start.is_some();
-        let (skipped, rest) = bytes.split_at(start.unwrap_or(bytes.len()));
+        let found = (0..bytes.len()).find_map(|at| Some((at, self.stride_at(bytes, at)?)));
+        let (start, stride) = found.unwrap_or((bytes.len(), self.stride));
+        self.in_sync = found.is_some();
+        self.is_doubtful = false;
+        self.stride = stride;
+        let (skipped, rest) = bytes.split_at(start);
         framing.skipped += skipped.len();
         rest
+    }
+
+    /// The length of the packets of which one begins at `at`, if it looks like it.
+    fn stride_at(&self, bytes: &[u8], at: usize) -> Option<usize> {
+        if bytes[at] != SYNC {
+            return None;
+        }
+        match bytes.get(at + PACKET_LEN) {
+            Some(&SYNC) => Some(PACKET_LEN),
+            None => Some(self.stride),
+            Some(_) => {
+                let mut next = [1, 2].map(|n| bytes.get(at + n * PARITY_PACKET_LEN)).into_iter();
+                match next.next().flatten() {
+                    Some(&SYNC) => next
+                        .all(|byte| byte.is_none_or(|byte| *byte == SYNC))
+                        .then_some(PARITY_PACKET_LEN),
+                    None => self.has_parity().then_some(PARITY_PACKET_LEN),
+                    Some(_) => None,
+                }
+            }
+        }
     }
 
     fn lose_sync(&mut self, framing: &mut Framing) {
@@ -134,6 +204,7 @@ impl Framer {
             self.in_sync = false;
             framing.sync_losses += 1;
         }
+        self.pass = 0;
     }
 
     fn hold(&mut self, beginning: &[u8], at: u64) {

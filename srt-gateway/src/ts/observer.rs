@@ -1,12 +1,18 @@
 //! The observer of an input: each message goes past it once, on the way to the ring.
 //!
 //! Owns all that is known about one input's stream. Runs on the worker that serves the input. Says what it saw
-//! in an [`Observation`]; marking start points, logging and publishing counters is its caller's work.
+//! in an [`Observation`], and shows figures on a [`Board`]; marking start points and logging is its caller's work.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
 
+use super::board::{Board, TsCounters};
+use super::checks::Check;
 use super::framer::{Framer, Framing};
-use super::tracker::{ProgramInfo, Tracker, TsCounters, VideoTrack};
+use super::meter::Meter;
+use super::report::TsReport;
+use super::tracker::{ProgramInfo, Tracker, VideoTrack};
 
 /// So many messages in a row that are not made of packets, and the stream is not taken for MPEG-TS (any more).
 const ALIEN_MESSAGES: u32 = 16;
@@ -70,28 +76,54 @@ pub struct Observer {
     contrary: u32,
     framer: Framer,
     tracker: Tracker,
+    meter: Meter,
 }
 
 impl Observer {
-    /// Makes the observer of an input that begins; about 11 kB.
+    /// Makes the observer of an input that begins, with a board of its own; about 90 kB, most of it not touched by a
+    /// stream of one program.
     #[must_use]
     pub fn new() -> Self {
+        Self::on(Board::new())
+    }
+
+    /// Makes the observer of an input that begins or goes on: counts continue from what the board shows.
+    #[must_use]
+    pub fn on(board: Arc<Board>) -> Self {
         Self {
             messages: 0,
             format: Format::Unknown,
             contrary: 0,
             framer: Framer::new(),
-            tracker: Tracker::new(),
+            meter: Meter::from(board.counters()),
+            tracker: Tracker::new(board),
         }
     }
 
-    /// Looks at the input's next message. Every message must be shown, in order, since start points are counted
-    /// in messages back from the one at hand. Never panics, whatever the bytes; allocates nothing.
+    /// Looks at the input's next message, which came at `now`. Every message must be shown, in order, since start points
+    /// are counted in messages back from the one at hand. Never panics, whatever the bytes; allocates nothing.
+    pub fn observe_at(&mut self, message: &[u8], now: Instant) -> Observation {
+        self.meter.begin(&mut self.tracker, now);
+        let observation = self.observe(message);
+        if self.meter.is_due(self.tracker.now) {
+            self.meter
+                .look(&mut self.tracker, self.format, self.framer.has_parity(), now);
+        }
+        observation
+    }
+
+    /// As [`observe_at`](Self::observe_at), where nobody asks for the time: whatever needs it is neither checked nor
+    /// measured, and nothing is published.
     pub fn observe(&mut self, message: &[u8]) -> Observation {
         let Self { framer, tracker, .. } = self;
         let at = self.messages;
         let framing = framer.split(message, at, |packet, since| tracker.packet(packet, since));
-        tracker.counters.sync_losses += framing.sync_losses;
+        if framing.sync_byte_errors > 0 {
+            let checks = &mut tracker.counters.checks;
+            checks.add(Check::SyncByteError, framing.sync_byte_errors);
+            checks.add(Check::TsSyncLoss, framing.sync_losses);
+            tracker.clocks.disturb();
+        }
         let found = tracker.take_start_point();
         self.messages += 1;
         let format_change = self.judge(framing);
@@ -111,6 +143,20 @@ impl Observer {
             start_point,
             format_change,
         }
+    }
+
+    /// Tells all that is known, as of the last message.
+    #[must_use]
+    pub fn report(&mut self) -> TsReport {
+        self.meter
+            .publish(&self.tracker, self.format, self.framer.has_parity(), None);
+        self.tracker.board.report()
+    }
+
+    /// Where others see what it sees.
+    #[must_use]
+    pub fn board(&self) -> &Arc<Board> {
+        &self.tracker.board
     }
 
     fn judge(&mut self, framing: Framing) -> Option<Format> {
@@ -153,12 +199,12 @@ impl Observer {
     /// The video whose keyframes are start points: the first of the first program that has any.
     #[must_use]
     pub fn video(&self) -> Option<VideoTrack> {
-        self.tracker.video()
+        self.tracker.tables.video()
     }
 
     /// The programs that the input announces, in the order of its PAT; the first 16 of many.
     pub fn programs(&self) -> impl Iterator<Item = ProgramInfo> + '_ {
-        self.tracker.programs()
+        self.tracker.tables.programs()
     }
 
     /// What was counted so far.

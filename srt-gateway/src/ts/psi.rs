@@ -1,30 +1,34 @@
-//! Program specific information: sections out of packets, and what we need of PAT and PMT (ISO/IEC 13818-1, 2.4.4).
+//! Program specific information: sections out of packets, and what the data path needs of PAT and PMT (ISO/IEC 13818-1,
+//! 2.4.4).
 //!
-//! Owns the bytes of one section that is being put together. Runs on the input's worker, for packets of table PIDs.
-//! Deliberately knows two tables only, and of a PAT only its first section.
+//! Owns the bytes of sections that are being put together. Runs on the input's worker, for packets of table PIDs; what is
+//! only for people is decoded elsewhere. Of a PAT and a PMT only the first section is known.
 
 use super::packet::{Pid, TsPacket};
 use super::picture::VideoCodec;
 
-/// The longest section of a PAT or PMT in bytes, header and CRC included.
-const SECTION_MAX: usize = 1024;
+/// The longest section of PAT, CAT, PMT, NIT, SDT, BAT and TOT in bytes, header and CRC included.
+pub(super) const SECTION_MAX: usize = 1024;
+
+/// The longest section of any table: those of an EIT may be so long.
+pub(super) const LONG_SECTION_MAX: usize = 4096;
 
 /// Section header up to and with `last_section_number`, and the CRC at the end.
 const HEADER_LEN: usize = 8;
 const CRC_LEN: usize = 4;
 
 /// Puts sections together from the packets of one PID.
-pub(super) struct SectionAssembler {
-    buffer: [u8; SECTION_MAX],
+pub(super) struct SectionAssembler<const MAX: usize = SECTION_MAX> {
+    buffer: [u8; MAX],
     held: usize,
     /// Number of the message in which the section begins; None while waiting for one to begin.
     since: Option<u64>,
 }
 
-impl SectionAssembler {
+impl<const MAX: usize> SectionAssembler<MAX> {
     pub(super) fn new() -> Self {
         Self {
-            buffer: [0; SECTION_MAX],
+            buffer: [0; MAX],
             held: 0,
             since: None,
         }
@@ -69,7 +73,7 @@ impl SectionAssembler {
             return &[];
         }
         let total = 3 + usize::from(u16::from_be_bytes([self.buffer[1], self.buffer[2]]) & 0x0FFF);
-        if total > SECTION_MAX {
+        if total > MAX {
             self.reset();
             return &[];
         }
@@ -90,7 +94,7 @@ impl SectionAssembler {
     }
 }
 
-/// A PAT or PMT section that is whole, valid now, and whose CRC is right.
+/// A PAT or PMT section that is whole and valid now.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Table<'a> {
     /// `transport_stream_id` of a PAT, `program_number` of a PMT.
@@ -100,20 +104,20 @@ pub(super) struct Table<'a> {
     body: &'a [u8],
 }
 
+/// An entry of a PMT: stream type, PID, descriptors.
+pub(super) type Listed<'a> = (u8, Pid, &'a [u8]);
+
 impl<'a> Table<'a> {
-    /// The first section of the table `table_id`; None for any other section, and for what is not well-formed.
-    fn parse(section: &'a [u8], table_id: u8) -> Option<Self> {
+    /// The first section of the table `table_id`; None for any other section, and for what is not well-formed. The CRC is
+    /// not checked: see [`is_intact`].
+    pub(super) fn parse(section: &'a [u8], table_id: u8) -> Option<Self> {
         let (contents, crc) = section.split_at_checked(section.len().checked_sub(CRC_LEN)?)?;
         let (header, body) = contents.split_at_checked(HEADER_LEN)?;
         let has_long_header = header[1] & 0x80 != 0;
         let is_current = header[5] & 0x01 != 0;
-        if header[0] != table_id || !has_long_header || !is_current || header[6] != 0 {
-            return None;
-        }
-        let crc = u32::from_be_bytes(*crc.first_chunk()?);
-        (crc32(contents) == crc).then_some(Self {
+        (header[0] == table_id && has_long_header && is_current && header[6] == 0).then_some(Self {
             extension: u16::from_be_bytes([header[3], header[4]]),
-            crc,
+            crc: u32::from_be_bytes(*crc.first_chunk()?),
             body,
         })
     }
@@ -137,47 +141,80 @@ impl<'a> Table<'a> {
             .filter(|(number, _)| *number != 0)
     }
 
+    /// Where the clock of a PMT's program is.
+    pub(super) fn pcr_pid(self) -> Option<Pid> {
+        let &[p1, p0] = self.body.first_chunk()?;
+        Some(Pid::from_be_bytes([p1, p0])).filter(|pid| *pid != Pid::NULL)
+    }
+
+    /// What a PMT lists, up to the first entry that is not well-formed.
+    pub(super) fn streams(self) -> impl Iterator<Item = Listed<'a>> {
+        let info = self.body.get(2..4).and_then(<[u8]>::first_chunk);
+        let info_len = info.map_or(0, |len| usize::from(u16::from_be_bytes(*len) & 0x0FFF));
+        let mut rest = self.body.get(4 + info_len..).unwrap_or_default();
+        std::iter::from_fn(move || {
+            let (&[stream_type, p1, p0, l1, l0], after) = rest.split_first_chunk()?;
+            let (descriptors, after) =
+                after.split_at_checked(usize::from(u16::from_be_bytes([l1, l0]) & 0x0FFF))?;
+            rest = after;
+            Some((stream_type, Pid::from_be_bytes([p1, p0]), descriptors))
+        })
+    }
+
     /// The first video stream of a PMT.
     pub(super) fn video(self) -> Option<(Pid, VideoCodec)> {
-        let info_len = usize::from(u16::from_be_bytes([*self.body.get(2)?, *self.body.get(3)?]) & 0x0FFF);
-        let mut streams = self.body.get(4 + info_len..)?;
-        while let Some((&[stream_type, p1, p0, l1, l0], rest)) = streams.split_first_chunk() {
-            let (descriptors, rest) =
-                rest.split_at_checked(usize::from(u16::from_be_bytes([l1, l0]) & 0x0FFF))?;
-            if let Some(codec) = VideoCodec::of_stream(stream_type, descriptors) {
-                return Some((Pid::from_be_bytes([p1, p0]), codec));
-            }
-            streams = rest;
-        }
-        None
+        self.streams().find_map(|(stream_type, pid, descriptors)| {
+            Some((pid, VideoCodec::of_stream(stream_type, descriptors)?))
+        })
     }
+}
+
+/// Whether a whole section has no CRC, or the right one. Sections of the short form have none, but for the TOT.
+pub(super) fn is_intact(section: &[u8]) -> bool {
+    let has_crc = section.len() > 3 && (section[1] & 0x80 != 0 || section[0] == 0x73);
+    // The CRC over all, itself included, is zero.
+    !has_crc || crc32(section) == 0
 }
 
 /// The CRC of sections (ISO/IEC 13818-1, annex A): polynomial 0x04C11DB7, all ones at first, not reflected.
 pub(super) fn crc32(bytes: &[u8]) -> u32 {
-    const TABLE: [u32; 256] = crc_table();
-    bytes.iter().fold(u32::MAX, |crc, byte| {
+    // Eight bytes at a time: a stream may have megabits of program guide, and this is on the data path.
+    static TABLES: [[u32; 256]; 8] = crc_tables();
+    let (words, rest) = bytes.as_chunks::<8>();
+    let crc = words
+        .iter()
+        .fold(u32::MAX, |crc, &[b0, b1, b2, b3, b4, b5, b6, b7]| {
+            let [c0, c1, c2, c3] = (crc ^ u32::from_be_bytes([b0, b1, b2, b3])).to_be_bytes();
+            [c0, c1, c2, c3, b4, b5, b6, b7]
+                .iter()
+                .zip(TABLES.iter().rev())
+                .fold(0, |crc, (byte, table)| crc ^ table[usize::from(*byte)])
+        });
+    rest.iter().fold(crc, |crc, byte| {
         let [top, ..] = crc.to_be_bytes();
-        crc << 8 ^ TABLE[usize::from(top ^ byte)]
+        crc << 8 ^ TABLES[0][usize::from(top ^ byte)]
     })
 }
 
-const fn crc_table() -> [u32; 256] {
-    let mut table = [0; 256];
+/// Table n is for a byte that n others follow.
+const fn crc_tables() -> [[u32; 256]; 8] {
+    let mut tables = [[0; 256]; 8];
     let mut byte = 0_u32;
     while byte < 256 {
         let mut crc = byte << 24;
         let mut bit = 0;
-        while bit < 8 {
+        while bit < 8 * 8 {
             crc = if crc & 0x8000_0000 == 0 {
                 crc << 1
             } else {
                 crc << 1 ^ 0x04C1_1DB7
             };
             bit += 1;
+            if bit % 8 == 0 {
+                tables[bit / 8 - 1][byte as usize] = crc;
+            }
         }
-        table[byte as usize] = crc;
         byte += 1;
     }
-    table
+    tables
 }

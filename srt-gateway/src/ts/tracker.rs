@@ -1,31 +1,22 @@
-//! What an input's packets say about its programs: counters, the video stream, and where a viewer can begin.
+//! What an input's packets say: figures of PIDs and clocks, failed checks, the programs, and where a viewer can begin.
 //!
-//! Owns the state that PAT, PMT and video packets leave behind. Runs on the input's worker, for each packet.
-//! Counts messages as it is told to; knows nothing of their boundaries.
+//! Owns the state that packets leave behind. Runs on the input's worker, for each packet. Counts messages and takes the time
+//! as it is told to; knows nothing of their boundaries. The order of work in a packet is that of its cost: most packets
+//! are counted, compared with the one before, and done.
 
-use super::continuity::{Continuities, Continuity};
+use std::sync::Arc;
+
+use super::board::{Board, Item, TsCounters};
+use super::checks::{Check, PID_PERIOD, PTS_INTERVAL};
+use super::clock::Clocks;
 use super::observer::StartPointKind;
-use super::packet::{PACKET_LEN, Pid, TsPacket};
+use super::packet::{Adaptation, PACKET_LEN, Pid, TsPacket};
+use super::pes::{GopMeter, Timestamps, is_before};
 use super::picture::{Picture, PictureScan, VideoCodec};
-use super::psi::{SectionAssembler, Table};
-
-/// How many programs of a multi-program stream are followed, in the order of the PAT.
-const PROGRAMS_MAX: usize = 16;
-
-/// What was seen of an input, from its first message on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TsCounters {
-    /// Transport packets, null packets included.
-    pub packets: u64,
-    /// Packets that do not continue their PID: something before them is missing or out of order.
-    pub continuity_errors: u64,
-    /// Times that packets were followed by bytes that are none.
-    pub sync_losses: u64,
-    /// Packets marked as faulty by the equipment before us (transport error indicator).
-    pub transport_errors: u64,
-    /// Null packets (PID 0x1FFF).
-    pub null_packets: u64,
-}
+use super::pids::{Continuity, Pids, wanted};
+use super::presence::is_over;
+use super::sample::Sampler;
+use super::tables::Tables;
 
 /// A program's video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,16 +38,6 @@ pub struct ProgramInfo {
     pub video: Option<VideoTrack>,
 }
 
-/// A program of the PAT.
-#[derive(Clone, Copy)]
-struct Program {
-    number: u16,
-    pmt_pid: Pid,
-    /// CRC of its last PMT; None until there is one.
-    pmt_crc: Option<u32>,
-    video: Option<VideoTrack>,
-}
-
 /// Follows tables and pictures.
 ///
 /// ```text
@@ -71,21 +52,18 @@ struct Program {
 /// itself would, since the next PAT comes after it. Most encoders send tables on a clock of their own.
 pub(super) struct Tracker {
     pub(super) counters: TsCounters,
-    continuities: Continuities,
-    pat: SectionAssembler,
-    pat_crc: Option<u32>,
-    pat_since: Option<u64>,
-    pmt: SectionAssembler,
-    /// Whose section `pmt` puts together.
-    pmt_pid: Option<Pid>,
-    programs: [Option<Program>; PROGRAMS_MAX],
-    /// The program whose keyframes count (index in `programs`): the first that has video.
-    leader: Option<usize>,
-    video: Option<VideoTrack>,
-    /// Message of the last PAT that its PMT followed.
-    tables_since: Option<u64>,
+    pub(super) pids: Pids,
+    pub(super) clocks: Clocks,
+    pub(super) gop: GopMeter,
+    pub(super) tables: Tables,
+    pub(super) board: Arc<Board>,
+    /// Microseconds since the observer began.
+    pub(super) now: u64,
+    /// Scrambled packets of audio and video so far.
+    pub(super) scrambled: u64,
+    sampler: Sampler,
     scan: Option<PictureScan>,
-    /// `tables_since` when the picture that is scanned began.
+    /// Where a viewer could begin for the picture that is scanned, as of when it began.
     picture_tables: Option<u64>,
     /// The last start point that was reported, and the one that is about to be.
     reported: Option<u64>,
@@ -93,29 +71,24 @@ pub(super) struct Tracker {
 }
 
 impl Tracker {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(board: Arc<Board>) -> Self {
+        let mut pids = Pids::new();
+        let counters = board.counters();
         Self {
-            counters: TsCounters::default(),
-            continuities: Continuities::new(),
-            pat: SectionAssembler::new(),
-            pat_crc: None,
-            pat_since: None,
-            pmt: SectionAssembler::new(),
-            pmt_pid: None,
-            programs: [None; PROGRAMS_MAX],
-            leader: None,
-            video: None,
-            tables_since: None,
+            counters,
+            tables: Tables::new(&mut pids),
+            pids,
+            clocks: Clocks::new(),
+            gop: GopMeter::default(),
+            board,
+            now: 0,
+            scrambled: 0,
+            sampler: Sampler::new(),
             scan: None,
             picture_tables: None,
             reported: None,
             found: None,
         }
-    }
-
-    /// The video whose keyframes are start points.
-    pub(super) fn video(&self) -> Option<VideoTrack> {
-        self.video
     }
 
     /// Takes the start point found since the last call: its kind and its message.
@@ -129,6 +102,7 @@ impl Tracker {
     }
 
     /// Takes a packet that begins in message `at`.
+    #[inline]
     pub(super) fn packet(&mut self, bytes: &[u8; PACKET_LEN], at: u64) {
         let Some(packet) = TsPacket::new(bytes) else {
             return;
@@ -136,143 +110,161 @@ impl Tracker {
         self.counters.packets += 1;
         if packet.has_transport_error() {
             // Not one bit of it can be trusted, the PID included.
-            self.counters.transport_errors += 1;
+            self.counters.checks.count(Check::TransportError);
             return;
         }
-        let pid = packet.pid();
-        if pid == Pid::NULL {
+        let adaptation = packet.adaptation();
+        let (continuity, place) = self.pids.enter(&packet, adaptation.as_ref());
+        if packet.pid() == Pid::NULL {
             self.counters.null_packets += 1;
             return;
         }
-        match self.continuities.check(&packet) {
+        match continuity {
             Continuity::Expected => {}
             Continuity::Duplicate => return,
-            Continuity::Broken => self.counters.continuity_errors += 1,
+            Continuity::Broken => self.broken(place),
         }
-        if self.video.is_some_and(|video| video.pid == pid) {
+        if let Some(field) = &adaptation {
+            self.adaptation(&packet, field);
+        }
+        let figures = self.pids.at_mut(place);
+        if packet.is_scrambled() {
+            figures.scrambled += 1;
+            let is_sound_or_picture = figures.wanted & wanted::TIMESTAMPS != 0;
+            self.scrambled += u64::from(is_sound_or_picture);
+            self.tables
+                .scrambled(packet.pid(), self.now, &mut self.counters.checks);
+        }
+        let wanted = self.pids.at_mut(place).wanted;
+        if wanted & wanted::TIMESTAMPS != 0 {
+            if packet.is_unit_start() {
+                self.unit(&packet, place);
+            } else if self.sampler.is_at(place)
+                && let Some(payload) = packet.payload()
+                && self.sampler.take(payload)
+            {
+                self.end_sample(place);
+            }
+        }
+        if wanted & wanted::LEADER != 0 {
             self.video_packet(&packet);
-        } else if pid == Pid::PAT {
-            self.pat_packet(&packet, at);
-        } else if self
-            .programs
-            .iter()
-            .flatten()
-            .any(|program| program.pmt_pid == pid)
-        {
-            self.pmt_packet(&packet, at);
+        } else if wanted & wanted::SECTIONS != 0 {
+            self.section_packet(&packet, at);
         }
     }
 
-    /// The programs of the last PAT, in its order.
-    pub(super) fn programs(&self) -> impl Iterator<Item = ProgramInfo> + '_ {
-        self.programs.iter().flatten().map(|program| ProgramInfo {
-            number: program.number,
-            pmt_pid: program.pmt_pid,
-            video: program.video,
-        })
+    #[cold]
+    fn broken(&mut self, place: usize) {
+        self.counters.checks.count(Check::ContinuityCountError);
+        let figures = self.pids.at_mut(place);
+        figures.continuity_errors += 1;
+        if figures.wanted & wanted::LEADER != 0 {
+            self.gop.disturb();
+        }
+        if self.sampler.is_at(place) {
+            self.sampler.end(None);
+        }
+        self.clocks.disturb();
     }
 
-    fn pat_packet(&mut self, packet: &TsPacket<'_>, at: u64) {
+    fn adaptation(&mut self, packet: &TsPacket<'_>, field: &Adaptation<'_>) {
+        if field.is_discontinuity() {
+            // A clock may be set anew here, and the timestamps of the streams that follow it.
+            self.pids
+                .all_mut()
+                .iter_mut()
+                .for_each(|figures| figures.decode_time = None);
+        }
+        if let Some(pcr) = field.pcr() {
+            let pid = packet.pid().as_u16();
+            let faults = self.clocks.pcr(
+                pid,
+                pcr,
+                self.now,
+                self.counters.packets,
+                field.is_discontinuity(),
+            );
+            let checks = &mut self.counters.checks;
+            checks.add(Check::PcrRepetitionError, faults.repetition.into());
+            checks.add(Check::PcrDiscontinuityError, faults.discontinuity.into());
+            checks.add(Check::PcrAccuracyError, faults.accuracy.into());
+        }
+    }
+
+    /// A PES packet of audio or video begins.
+    fn unit(&mut self, packet: &TsPacket<'_>, place: usize) {
+        let stamps = packet
+            .payload()
+            .filter(|_| !packet.is_scrambled())
+            .and_then(|payload| {
+                self.sample(payload, place);
+                Timestamps::of(payload)
+            });
+        let figures = self.pids.at_mut(place);
+        if figures.wanted & wanted::LEADER != 0 {
+            self.gop.picture(stamps.map(|stamps| stamps.decoding));
+        }
+        let Some(stamps) = stamps else { return };
+        if figures.stamped != 0 && is_over(self.now.saturating_sub(figures.stamped), PTS_INTERVAL) {
+            self.counters.checks.count(Check::PtsError);
+        }
+        figures.stamped = self.now.max(1);
+        let runs_back = figures
+            .decode_time
+            .is_some_and(|last| is_before(stamps.decoding, last));
+        if runs_back || stamps.is_reversed() {
+            self.counters.timestamp_errors += 1;
+        }
+        figures.decode_time = Some(stamps.decoding);
+    }
+
+    fn sample(&mut self, payload: &[u8], place: usize) {
+        if self.sampler.is_at(place) {
+            self.end_sample(place);
+        }
+        if self.sampler.is_idle() && self.pids.at_mut(place).wanted & wanted::SAMPLE != 0 {
+            self.sampler.begin(place, payload);
+        }
+    }
+
+    fn end_sample(&mut self, place: usize) {
         let Self {
-            pat,
-            programs,
-            pat_crc,
-            pat_since,
-            ..
+            sampler, pids, board, ..
         } = self;
-        let mut changed = false;
-        pat.feed(packet, at, |section, since| {
-            let Some(table) = Table::pat(section) else { return };
-            *pat_since = Some(since);
-            if pat_crc.replace(table.crc) == Some(table.crc) {
-                return;
-            }
-            changed = true;
-            *programs = [None; PROGRAMS_MAX];
-            for (slot, (number, pmt_pid)) in programs.iter_mut().zip(table.programs()) {
-                *slot = Some(Program {
-                    number,
-                    pmt_pid,
-                    pmt_crc: None,
-                    video: None,
-                });
-            }
-        });
-        if changed {
-            self.pmt.reset();
-            self.pmt_pid = None;
-            self.tables_since = None;
-            self.choose_leader();
+        let figures = pids.at_mut(place);
+        let kept = sampler
+            .end(figures.codec)
+            .is_some_and(|bytes| board.keep(Item::Sample(figures.pid), bytes));
+        figures.sample_tries = figures.sample_tries.saturating_sub(1);
+        if kept || figures.sample_tries == 0 {
+            figures.wanted &= !wanted::SAMPLE;
         }
     }
 
-    fn pmt_packet(&mut self, packet: &TsPacket<'_>, at: u64) {
-        let pid = packet.pid();
-        if self.pmt_pid != Some(pid) {
-            // One assembler serves all programs: whoever begins a section next gets it.
-            if !packet.is_unit_start() {
-                return;
-            }
-            self.pmt.reset();
-            self.pmt_pid = Some(pid);
-        }
-        let Self { pmt, programs, .. } = self;
-        let mut changed = false;
-        let mut completed = None;
-        pmt.feed(packet, at, |section, since| {
-            let Some(table) = Table::pmt(section) else { return };
-            let is_its_program =
-                |program: &Program| program.pmt_pid == pid && program.number == table.extension;
-            let index = programs
-                .iter()
-                .position(|slot| slot.as_ref().is_some_and(is_its_program));
-            let Some((index, program)) = index.and_then(|index| Some((index, programs[index].as_mut()?)))
-            else {
-                return;
-            };
-            completed = Some((index, since));
-            if program.pmt_crc.replace(table.crc) != Some(table.crc) {
-                changed = true;
-                program.video = table.video().map(|(pid, codec)| VideoTrack { pid, codec });
-            }
-        });
-        if changed {
-            self.choose_leader();
-        }
-        if let Some((program, since)) = completed {
-            self.tables_complete(program, since);
-        }
-    }
-
-    fn choose_leader(&mut self) {
-        let video = |index: usize| self.programs[index].and_then(|program| program.video);
-        self.leader = (0..PROGRAMS_MAX).find(|index| video(*index).is_some());
-        let chosen = self.leader.and_then(video);
-        if chosen != self.video {
-            self.video = chosen;
+    fn section_packet(&mut self, packet: &TsPacket<'_>, at: u64) {
+        let seen = self.tables.packet(
+            packet,
+            at,
+            self.now,
+            &mut self.pids,
+            &self.board,
+            &mut self.counters.checks,
+        );
+        if seen.new_video {
             self.scan = None;
-            self.tables_since = None;
+            self.gop = GopMeter::of(self.tables.video().map_or(Pid::NULL, |video| video.pid).as_u16());
         }
-    }
-
-    /// The PMT of a program has come, in a section that begins in message `since`.
-    fn tables_complete(&mut self, program: usize, since: u64) {
-        let Some(pat_since) = self.pat_since.filter(|pat_since| *pat_since <= since) else {
-            return;
-        };
-        match self.leader {
-            Some(leader) if leader == program => self.tables_since = Some(pat_since),
-            Some(_) => {}
-            None => self.report(StartPointKind::Tables, pat_since),
+        if let Some(since) = seen.tables_without_video {
+            self.report(StartPointKind::Tables, since);
         }
     }
 
     fn video_packet(&mut self, packet: &TsPacket<'_>) {
-        let (Some(video), Some(payload)) = (self.video, packet.payload()) else {
+        let (Some(video), Some(payload)) = (self.tables.video(), packet.payload()) else {
             return;
         };
         if packet.is_unit_start() {
-            self.picture_tables = self.tables_since;
+            self.picture_tables = self.tables.since();
             if packet.adaptation().is_some_and(|field| field.is_random_access()) {
                 self.scan = None;
                 self.keyframe();
@@ -292,6 +284,7 @@ impl Tracker {
     }
 
     fn keyframe(&mut self) {
+        self.gop.keyframe();
         if let Some(since) = self.picture_tables {
             self.report(StartPointKind::Keyframe, since);
         }
@@ -302,6 +295,25 @@ impl Tracker {
         if self.reported.is_none_or(|reported| reported < since) {
             self.reported = Some(since);
             self.found = Some((kind, since));
+        }
+    }
+
+    /// Looks whether what has to come does; some times a second.
+    pub(super) fn look(&mut self) {
+        self.tables.look(self.now, &mut self.counters.checks);
+        self.sampler.grow_old();
+        for figures in self.pids.all_mut() {
+            if figures.packets != figures.packets_looked {
+                figures.packets_looked = figures.packets;
+                figures.seen = self.now;
+                figures.is_missed = false;
+            } else if figures.wanted & wanted::REFERENCED != 0
+                && !figures.is_missed
+                && is_over(self.now.saturating_sub(figures.seen), PID_PERIOD)
+            {
+                figures.is_missed = true;
+                self.counters.checks.count(Check::PidError);
+            }
         }
     }
 }

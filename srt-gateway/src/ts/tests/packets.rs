@@ -107,7 +107,7 @@ proptest! {
         let mut expected: Vec<usize> = (0..12).map(|number| holds(number * group * PACKET_LEN)).collect();
         expected.dedup();
         prop_assert_eq!(observer.counters().packets, (stream.len() / PACKET_LEN) as u64);
-        prop_assert_eq!(observer.counters().continuity_errors + observer.counters().sync_losses, 0);
+        prop_assert_eq!(observer.counters().checks.of_priority(1), 0);
         prop_assert_eq!(observer.format(), Format::Ts);
         prop_assert_eq!(start_points, expected);
     }

@@ -1,0 +1,254 @@
+//! What an observer shows to other threads: figures, the tables as they came, and the beginnings of some PES packets.
+//!
+//! Written by the input's worker, a few times a second and when a table changes; read by whoever asks. The worker never
+//! waits: a writer that finds a reader there comes back later, and a reader holds the lock for one copy only. What is
+//! in the tables is decoded by the reader.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::checks::Checks;
+use super::clock::{CLOCKS_MAX, Clock};
+use super::decode;
+use super::observer::Format;
+use super::packet::PACKET_LEN;
+use super::pes::GopFigures;
+use super::pids::{PIDS_MAX, PidFigures};
+use super::report::TsReport;
+
+/// Bytes of tables and samples that are kept for one input.
+const STORE_MAX: usize = 24 << 10;
+
+/// Figures of the last second are those of a second long gone when nothing was published for so long.
+const STALE: Duration = Duration::from_millis(2500);
+
+/// What an observer shows to other threads.
+pub struct Board {
+    shared: Mutex<Shared>,
+}
+
+/// What some bytes of the store are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Item {
+    /// The first section of the PAT.
+    Pat,
+    /// The PMT section of a program.
+    Pmt(u16),
+    /// A section of the SDT of this transport stream.
+    Sdt(u8),
+    /// What a PES packet of a PID begins with, without its header.
+    Sample(u16),
+}
+
+/// What was seen of an input, from its first message on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TsCounters {
+    /// Transport packets, null packets included.
+    pub packets: u64,
+    /// Null packets (PID 0x1FFF).
+    pub null_packets: u64,
+    /// PES packets whose PTS is before their DTS, or whose DTS runs backwards.
+    pub timestamp_errors: u64,
+    /// Failed checks.
+    pub checks: Checks,
+}
+
+/// What the writer publishes as a whole.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Published {
+    pub(super) format: Format,
+    pub(super) has_parity: bool,
+    pub(super) is_scrambled: bool,
+    pub(super) counters: TsCounters,
+    /// Failures in the last minute.
+    pub(super) last_minute: Checks,
+    /// Of the last second.
+    pub(super) bits_per_second: u64,
+    pub(super) packets_in_second: u64,
+    pub(super) nulls_in_second: u64,
+    pub(super) gop: Option<GopFigures>,
+}
+
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) published: Published,
+    pub(super) pids: [PidFigures; PIDS_MAX],
+    pub(super) pids_used: usize,
+    pub(super) clocks: [Clock; CLOCKS_MAX],
+    pub(super) clocks_used: usize,
+    at: Option<Instant>,
+    store: Store,
+}
+
+/// Bytes by what they are. Its capacity is had from the beginning, so that nothing is allocated on the data path.
+#[derive(Clone)]
+struct Store {
+    bytes: Vec<u8>,
+    entries: Vec<(Item, usize)>,
+}
+
+/// Most items that are kept: tables of 16 programs, and samples of their streams.
+const ITEMS_MAX: usize = 96;
+
+impl Store {
+    fn put(&mut self, item: Item, bytes: &[u8]) -> bool {
+        self.remove(|kept| *kept == item);
+        if self.bytes.len() + bytes.len() > STORE_MAX || self.entries.len() == ITEMS_MAX {
+            return false;
+        }
+        self.bytes.extend_from_slice(bytes);
+        self.entries.push((item, bytes.len()));
+        true
+    }
+
+    fn remove(&mut self, is_gone: impl Fn(&Item) -> bool) {
+        let mut start = 0;
+        let Self { bytes, entries } = self;
+        entries.retain(|(item, len)| {
+            let gone = is_gone(item);
+            if gone {
+                drop(bytes.drain(start..start + len));
+            } else {
+                start += len;
+            }
+            !gone
+        });
+    }
+
+    fn all(&self) -> impl Iterator<Item = (Item, &[u8])> {
+        let mut rest = self.bytes.as_slice();
+        self.entries.iter().map(move |(item, len)| {
+            let (bytes, after) = rest.split_at(*len);
+            rest = after;
+            (*item, bytes)
+        })
+    }
+}
+
+impl Board {
+    /// Makes the board of an input; some 50 kB, of which little is touched until there is something to show.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            shared: Mutex::new(Shared {
+                published: Published::default(),
+                pids: [PidFigures::default(); PIDS_MAX],
+                pids_used: 0,
+                clocks: [Clock::default(); CLOCKS_MAX],
+                clocks_used: 0,
+                at: None,
+                store: Store {
+                    bytes: Vec::with_capacity(STORE_MAX),
+                    entries: Vec::with_capacity(ITEMS_MAX),
+                },
+            }),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        // Plain data: whoever panicked has left nothing half done that could harm.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was counted when the last observer published, for the one that goes on.
+    pub(super) fn counters(&self) -> TsCounters {
+        self.lock().published.counters
+    }
+
+    /// Shows figures, unless somebody reads just now.
+    pub(super) fn publish(
+        &self,
+        published: Published,
+        pids: &[PidFigures],
+        clocks: &[Clock],
+        at: Option<Instant>,
+    ) {
+        let Ok(mut shared) = self.shared.try_lock() else {
+            return;
+        };
+        shared.published = published;
+        shared.pids[..pids.len()].copy_from_slice(pids);
+        shared.pids_used = pids.len();
+        shared.clocks[..clocks.len()].copy_from_slice(clocks);
+        shared.clocks_used = clocks.len();
+        shared.at = at;
+    }
+
+    /// Keeps a section or a sample in place of the last one. False: somebody reads just now, or there is no room.
+    pub(super) fn keep(&self, item: Item, bytes: &[u8]) -> bool {
+        self.shared
+            .try_lock()
+            .is_ok_and(|mut shared| shared.store.put(item, bytes))
+    }
+
+    /// Forgets what belongs to the programs of an earlier PAT. False: somebody reads just now.
+    pub(super) fn forget_programs(&self) -> bool {
+        self.shared.try_lock().is_ok_and(|mut shared| {
+            shared
+                .store
+                .remove(|item| matches!(item, Item::Pmt(_) | Item::Sample(_)));
+            true
+        })
+    }
+
+    /// Tells all that is known. Copies, then decodes the tables: some ten microseconds to a few hundred.
+    #[must_use]
+    pub fn report(&self) -> TsReport {
+        let mut shared = self.lock().clone();
+        if shared.at.is_some_and(|at| at.elapsed() > STALE) {
+            shared.forget_second();
+        }
+        decode::report(&shared)
+    }
+
+    /// What was counted, and in the last minute: cheap, for who asks often.
+    #[must_use]
+    pub fn counts(&self) -> (TsCounters, Checks) {
+        let shared = self.lock();
+        (shared.published.counters, shared.published.last_minute)
+    }
+}
+
+impl Shared {
+    pub(super) fn pids(&self) -> &[PidFigures] {
+        &self.pids[..self.pids_used]
+    }
+
+    pub(super) fn clocks(&self) -> &[Clock] {
+        &self.clocks[..self.clocks_used]
+    }
+
+    pub(super) fn items(&self) -> impl Iterator<Item = (Item, &[u8])> {
+        self.store.all()
+    }
+
+    pub(super) fn item(&self, wanted: Item) -> Option<&[u8]> {
+        self.items()
+            .find_map(|(item, bytes)| (item == wanted).then_some(bytes))
+    }
+
+    /// Nothing has come for so long that the rates are zero.
+    fn forget_second(&mut self) {
+        self.published.bits_per_second = 0;
+        self.published.packets_in_second = 0;
+        self.published.nulls_in_second = 0;
+        for pid in &mut self.pids {
+            pid.bits_per_second = 0;
+        }
+        for clock in &mut self.clocks {
+            clock.shown = Default::default();
+        }
+    }
+}
+
+/// Bits in a second of so many packets in so many microseconds.
+pub(super) fn rate(packets: u64, micros: u64) -> u64 {
+    let bits = packets.saturating_mul(PACKET_LEN as u64 * 8);
+    bits.saturating_mul(1_000_000).checked_div(micros).unwrap_or(0)
+}
+
+impl std::fmt::Debug for Board {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Board").finish_non_exhaustive()
+    }
+}
