@@ -1,8 +1,11 @@
 //! Tests of the configuration below its gate: keys that this release refuses are parsed, typed and checked all the same.
 
+mod documents;
 mod endpoints;
 mod faults;
+mod parameters;
 mod properties;
+mod urls;
 
 use super::{
     keys,
