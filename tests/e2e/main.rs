@@ -1,9 +1,11 @@
 //! End to end, over loopback, against separate processes and callers of our own: one module per subject.
 
 mod access;
+mod chain;
 mod common;
 mod ffmpeg;
 mod live_transmit;
+mod modes;
 mod package;
 mod shutdown;
 mod sources;

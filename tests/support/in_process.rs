@@ -4,6 +4,7 @@
 
 use crate::wait::wait_until;
 use srt_gateway::config::{Config, PortKind};
+use srt_gateway::telemetry::Rejection;
 use srt_gateway::{EndpointState, Gateway, Listening, Scope, StreamStatus};
 use srt_safe::log::LogBridge;
 use std::net::SocketAddr;
@@ -124,6 +125,12 @@ impl TestGateway {
                     .iter()
                     .all(|endpoint| endpoint.state == EndpointState::Live)
         });
+    }
+
+    /// The last attempts that it refused.
+    #[must_use]
+    pub fn rejections(&self) -> Vec<Rejection> {
+        self.gateway.rejections()
     }
 
     /// Ends it in order.
