@@ -106,7 +106,9 @@ impl Gateway {
             }
         })?;
 
-        let identity = Identity::new(&gateway_name(config));
+        let name: Arc<str> = gateway_name(config).into();
+        let identity = Identity::new(&name);
+        let doorman = Arc::new(Doorman::new(config.limits.clone()));
         let endpoints = endpoints(config, &identity, &events);
         let endpoint_status = Arc::clone(endpoints.status());
         let registry = registry(config, identity, workers);
@@ -116,13 +118,14 @@ impl Gateway {
             refused,
             routes: routes.clone(),
             guards: Guards {
-                doorman: Arc::new(Doorman::new(config.limits.clone())),
+                doorman: Arc::clone(&doorman),
                 verdicts: Verdicts::start().map_err(StartError::Thread)?,
             },
         };
         let ports = control::open_ports(config, &opener).map_err(StartError::Port)?;
 
         let pool = Pool::start(workers, &routes, &events).map_err(StartError::Thread)?;
+        let lag = Arc::clone(pool.lag());
         let poller = Poller::start(epoll, waker, routes.clone(), pool.senders(), events)
             .map_err(StartError::Thread)?;
         let rejections = Arc::new(RejectionLog::default());
@@ -136,6 +139,7 @@ impl Gateway {
             Arc::clone(&rejections),
         );
         let listening = Arc::clone(control.listening());
+        let in_force = Arc::clone(control.in_force());
         let inbox = Inbox {
             commands: command_receiver,
             events: event_receiver,
@@ -152,7 +156,11 @@ impl Gateway {
                 directory,
                 listening,
                 endpoints: endpoint_status,
+                config: in_force,
                 rejections,
+                doorman,
+                lag,
+                name,
             },
             poller,
             control: Some(control),

@@ -1,6 +1,7 @@
 //! What a running gateway shows to whoever asks from outside: ports, streams, sessions.
 //!
-//! Cheap to clone, usable from any thread. Reads snapshots, and asks control for what only control has; changes nothing.
+//! Cheap to clone, usable from any thread. Reads snapshots, and asks control for what only control has
+//! or may do.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,23 +9,33 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::Sender;
 
 use crate::{
-    access::Directory,
-    control::{Command, EndpointStatus, Listening, SessionStatus, StreamStatus},
+    access::{Directory, Doorman},
+    config::Config,
+    control::{Command, EndpointStatus, EndpointView, Listening, SessionStatus, StreamStatus},
     names::{SessionId, StreamName},
-    telemetry::{InputDetail, Rejection, RejectionLog, SessionCounters, StreamDetail, health::Verdict},
+    telemetry::{
+        InputDetail, LoopLag, Rejection, RejectionLog, SessionCounters, StreamDetail, health::Verdict,
+    },
 };
 
 /// Control answers in microseconds; one that does not in this time is ending.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A look at a running gateway.
+#[allow(dead_code, reason = "what changes things comes next")]
 #[derive(Clone, Debug)]
 pub(crate) struct View {
     pub(crate) commands: Sender<Command>,
     pub(crate) directory: Arc<ArcSwap<Directory>>,
     pub(crate) listening: Arc<ArcSwap<Vec<Listening>>>,
-    pub(crate) endpoints: Arc<ArcSwap<Vec<EndpointStatus>>>,
+    pub(crate) endpoints: Arc<ArcSwap<Vec<EndpointView>>>,
+    /// In force.
+    pub(crate) config: Arc<ArcSwap<Config>>,
     pub(crate) rejections: Arc<RejectionLog>,
+    pub(crate) doorman: Arc<Doorman>,
+    pub(crate) lag: Arc<LoopLag>,
+    /// Shown to peers and in metrics.
+    pub(crate) name: Arc<str>,
 }
 
 impl View {
@@ -35,7 +46,8 @@ impl View {
 
     /// The inputs and outputs.
     pub(crate) fn endpoints(&self) -> Vec<EndpointStatus> {
-        self.endpoints.load().as_ref().clone()
+        let views = self.endpoints.load();
+        views.iter().map(|view| view.status.clone()).collect()
     }
 
     /// The last refused attempts, the oldest first.
@@ -89,19 +101,19 @@ impl View {
 
     fn inputs(&self, name: &StreamName) -> Vec<(SessionId, Arc<SessionCounters>)> {
         self.ask(|reply| Command::Inputs(name.clone(), reply))
-    }
-
-    fn ask<T: Default>(&self, question: impl FnOnce(Sender<T>) -> Command) -> T {
-        let (reply, answer) = crossbeam_channel::bounded(1);
-        let asked = self.commands.send_timeout(question(reply), PATIENCE);
-        asked
-            .ok()
-            .and_then(|()| answer.recv_timeout(PATIENCE).ok())
             .unwrap_or_default()
     }
 
     /// The open sessions, the oldest first; none when the gateway is ending.
     pub(crate) fn sessions(&self) -> Vec<SessionStatus> {
-        self.ask(Command::Sessions)
+        self.ask(Command::Sessions).unwrap_or_default()
+    }
+
+    /// Tells control to do something, and waits for its answer; None when the gateway is ending. Blocks for microseconds,
+    /// for a reload as long as it takes.
+    pub(crate) fn ask<T>(&self, command: impl FnOnce(Sender<T>) -> Command) -> Option<T> {
+        let (reply, answer) = crossbeam_channel::bounded(1);
+        self.commands.send_timeout(command(reply), PATIENCE).ok()?;
+        answer.recv_timeout(PATIENCE).ok()
     }
 }

@@ -27,8 +27,21 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &["names", "config", "data", "ts", "telemetry", "io", "access"],
     ),
     // What others may look at, and those who look: the commands' socket.
-    ("view", &["names", "access", "control", "telemetry"]),
+    ("view", &["names", "access", "config", "control", "telemetry"]),
     ("local", &["names", "access", "control", "telemetry", "view"]),
+    (
+        "api",
+        &[
+            "names",
+            "config",
+            "data",
+            "access",
+            "control",
+            "telemetry",
+            "ts",
+            "view",
+        ],
+    ),
     // For commands that talk to peers without a gateway; `control` makes libsrt's options of settings.
     ("peer", &["config", "control"]),
     // `control` for what a URL says of a socket for datagrams.
@@ -53,6 +66,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "names",
             "config",
             "access",
+            "api",
             "control",
             "gateway",
             "telemetry",

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     access::Scope,
+    api::{Api, ApiError},
     config::{Config, LogFormat, LogLevel, PortKind},
     control::Listening,
     gateway::Gateway,
@@ -64,6 +65,7 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
         .as_ref()
         .map_or_else(crossbeam_channel::never, |live| live.changed().clone());
     let _socket = control_socket(&config, &gateway)?;
+    let _api = api(&config, &gateway)?;
     let mut service = Service::new();
     service.ready(&gateway);
     loop {
@@ -110,6 +112,24 @@ fn control_socket(config: &Config, gateway: &Gateway) -> anyhow::Result<Option<S
             warn!("{error}");
             Ok(None)
         }
+    }
+}
+
+/// Starts the API. Where the configuration has no `[api]`, an address that another program has is no reason not to relay.
+fn api(config: &Config, gateway: &Gateway) -> anyhow::Result<Option<Api>> {
+    match Api::start(config, gateway.view().clone()) {
+        Ok(api) => {
+            let scheme = if config.api.tls.is_some() { "https" } else { "http" };
+            for addr in api.iter().flat_map(Api::addrs) {
+                info!("API, metrics and console at {scheme}://{addr}/");
+            }
+            Ok(api)
+        }
+        Err(error @ ApiError::Listen(..)) if !config.api.configured => {
+            warn!("{error}");
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

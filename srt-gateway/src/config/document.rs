@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::keys::{self, KeyDoc, Section};
 
 /// The sections in the order of a configuration's reader.
-const ORDER: [Section; 23] = {
+const ORDER: [Section; 24] = {
     use Section::*;
     [
         Root,
@@ -31,6 +31,7 @@ const ORDER: [Section; 23] = {
         Events,
         Limits,
         Api,
+        ApiToken,
         Tls,
         Log,
     ]

@@ -50,6 +50,8 @@ pub enum Section {
     Limits,
     /// `[api]`.
     Api,
+    /// An entry of `tokens` of `[api]`.
+    ApiToken,
     /// `tls` of `[api]`.
     Tls,
     /// `[log]`.
@@ -82,6 +84,7 @@ impl Section {
             Events => &[Events],
             Limits => &[Limits],
             Api => &[Api],
+            ApiToken => &[ApiToken],
             Tls => &[Tls],
             Log => &[Log],
         }
@@ -111,6 +114,7 @@ impl Section {
             Self::Events => "[events]",
             Self::Limits => "[limits]",
             Self::Api => "[api]",
+            Self::ApiToken => "an entry of tokens of [api]",
             Self::Tls => "tls of [api]",
             Self::Log => "[log]",
         }
@@ -347,7 +351,14 @@ static KEYS: &[KeyDoc] = {
 
     key(Api, "listen", "port or address", "\"127.0.0.1:9980\"", "\"127.0.0.1:9980\"", "where to listen (TCP); empty: nowhere"),
     key(Api, "token", STR, "\"\"", "\"0123456789abcdef\"", "bearer token; needed when listen is not loopback").secret(),
+    key(Api, "tokens", "list of tables", "[]", "[{ token = \"fedcba9876543210\", scope = \"read\" }]", "further bearer tokens, each with what it allows").secret(),
+    key(Api, "hosts", "list of names", "[]", "[\"gateway.example\"]", "names by which browsers may reach it without a token, beside localhost"),
+    key(Api, "state", "path", "beside the configuration file", "\"/var/lib/srt-gateway/state.toml\"", "where is kept what the API adds and changes; empty: nowhere"),
+    key(Api, "session_metrics", BOOL, "false", "true", "/metrics has the figures of each session too: many series where many viewers come and go"),
     key(Api, "tls", TABLE, "", "{ cert = \"cert.pem\", key = \"key.pem\" }", "serve HTTPS"),
+
+    key(ApiToken, "token", STR, "", "\"fedcba9876543210\"", "the token").secret(),
+    key(ApiToken, "scope", "\"read\", \"operate\" or \"admin\"", "\"read\"", "\"operate\"", "what it allows: to look; to start, stop, switch, kick and ban; everything"),
 
     key(Tls, "cert", "path", "", "\"cert.pem\"", "certificate chain, PEM"),
     key(Tls, "key", "path", "", "\"key.pem\"", "private key, PEM"),

@@ -41,9 +41,9 @@ pub use fault::{ConfigErrors, Fault, LoadError};
 pub use keys::{KeyDoc, Section, reference};
 pub use mask::SourceText;
 pub use model::{
-    Action, Api, Auth, Config, ConfigExternal, DuplicatePublisher, Events, FailMode, Failover, Gateway,
-    Limits, ListenerRange, Log, LogFormat, LogLevel, OptionValue, PortOwner, Rule, SrtOption, SrtPort,
-    SrtSettings, StartAt, Stream, StreamSettings, StreamsDefault, Template, Tls,
+    Action, Api, ApiToken, Auth, Config, ConfigExternal, DuplicatePublisher, Events, FailMode, Failover,
+    Gateway, Limits, ListenerRange, Log, LogFormat, LogLevel, OptionValue, PortOwner, Rule, SrtOption,
+    SrtPort, SrtSettings, StartAt, Stream, StreamSettings, StreamsDefault, Template, Tls, TokenScope,
 };
 pub use secret::{HttpUrl, Secret};
 pub use types::{CryptoMode, KeyLength, ListenAddr, Location, PortKind, SrtVersion};

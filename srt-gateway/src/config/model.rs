@@ -341,13 +341,45 @@ pub struct Limits {
 
 /// `[api]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Api {
+    /// Whether the configuration has the table: then `listen` must be had, else it is only tried.
+    pub configured: bool,
     /// Where to listen (TCP). `None`: nowhere.
     pub listen: Option<ListenAddr>,
     /// Bearer token. Always there if others than this machine can reach `listen`.
     pub token: Option<Secret>,
+    /// Further tokens.
+    pub tokens: Vec<ApiToken>,
+    /// Names by which browsers may reach it without a token, beside `localhost`.
+    pub hosts: Vec<String>,
+    /// Where is kept what the API changes. `None`: the default place; empty: nowhere.
+    pub state: Option<PathBuf>,
+    /// Whether `/metrics` has the figures of each session.
+    pub session_metrics: bool,
     /// Serve HTTPS.
     pub tls: Option<Tls>,
+}
+
+/// An entry of `tokens` of `[api]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiToken {
+    /// The token.
+    pub token: Secret,
+    /// What it allows.
+    pub scope: TokenScope,
+}
+
+/// What a token allows. Each includes those before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TokenScope {
+    /// To look.
+    #[default]
+    Read,
+    /// To start and stop outputs, switch inputs, kick and ban.
+    Operate,
+    /// Everything.
+    Admin,
 }
 
 /// `tls` of `[api]`.
@@ -560,8 +592,13 @@ impl Default for Api {
     fn default() -> Self {
         let loopback = (std::net::Ipv4Addr::LOCALHOST, 9980);
         Self {
+            configured: false,
             listen: Some(ListenAddr::One(loopback.into())),
             token: None,
+            tokens: Vec::new(),
+            hosts: Vec::new(),
+            state: None,
+            session_metrics: false,
             tls: None,
         }
     }

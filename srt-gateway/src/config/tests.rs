@@ -57,6 +57,7 @@ fn document_with(section: Section, key: &str, value: &str) -> String {
         Section::Events => ("[events]\n", ""),
         Section::Limits => ("[limits]\n", ""),
         Section::Api => ("[api]\n", ""),
+        Section::ApiToken => ("[[api.tokens]]\n", ""),
         Section::Tls => ("[api.tls]\n", ""),
         Section::Log => ("[log]\n", ""),
     };

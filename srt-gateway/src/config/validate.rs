@@ -9,8 +9,8 @@ use super::{
     fault::{ConfigErrors, Fault},
     keys::Section,
     model::{
-        Action, Api, Auth, Config, ConfigExternal, Events, FailMode, Gateway, Limits, ListenerRange, Log,
-        LogFormat, LogLevel, Rule, Tls,
+        Action, Api, ApiToken, Auth, Config, ConfigExternal, Events, FailMode, Gateway, Limits,
+        ListenerRange, Log, LogFormat, LogLevel, Rule, Tls, TokenScope,
     },
     raw::{Node, Value},
     reader::{Gate, Item, Session, Table},
@@ -331,6 +331,10 @@ fn api(root: &Table<'_>, claims: &mut Claims) -> Api {
         return standard;
     };
     let token = table.get("token").and_then(|item| item.secret()).flatten();
+    let tokens = table
+        .get("tokens")
+        .map(|item| api_tokens(&item))
+        .unwrap_or_default();
     let mut listen = standard.listen;
     if let Some(item) = table.get("listen") {
         listen = if item.node().as_str() == Some("") {
@@ -340,17 +344,56 @@ fn api(root: &Table<'_>, claims: &mut Claims) -> Api {
         };
         if let Some(addr) = listen {
             claims.api(addr, &item);
-            if token.is_none() && !addr.is_loopback() {
+            if token.is_none() && tokens.is_empty() && !addr.is_loopback() {
                 let message = format!("{addr} can be reached by others, and there is no token");
                 table.fault(item.wrong(message).help("set api.token, or listen on 127.0.0.1"));
             }
         }
     }
+    let hosts = table.get("hosts").map(|item| item.list()).unwrap_or_default();
+    let state = table.get("state").and_then(|item| match item.node().as_str() {
+        Some("") => Some(PathBuf::new()),
+        _ => item.line().map(PathBuf::from),
+    });
     Api {
+        configured: true,
         listen,
         token,
+        tokens,
+        hosts: hosts
+            .iter()
+            .filter_map(|item| item.line())
+            .map(str::to_owned)
+            .collect(),
+        state,
+        session_metrics: table
+            .get("session_metrics")
+            .and_then(|item| item.boolean())
+            .unwrap_or(standard.session_metrics),
         tls: table.get("tls").and_then(|item| tls(&item)),
     }
+}
+
+fn api_tokens(item: &Item<'_>) -> Vec<ApiToken> {
+    let scopes = [
+        ("read", TokenScope::Read),
+        ("operate", TokenScope::Operate),
+        ("admin", TokenScope::Admin),
+    ];
+    let read = |element: Item<'_>| {
+        let table = element.table(Section::ApiToken)?;
+        let scope = table.get("scope").map(|item| item.choice(&scopes));
+        let token = table.need("token")?;
+        let Some(secret) = token.secret()? else {
+            token.must_be("a token, not an empty text");
+            return None;
+        };
+        Some(ApiToken {
+            token: secret,
+            scope: scope.unwrap_or(Some(TokenScope::Read))?,
+        })
+    };
+    item.list().into_iter().filter_map(read).collect()
 }
 
 fn tls(item: &Item<'_>) -> Option<Tls> {

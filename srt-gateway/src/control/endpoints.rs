@@ -43,7 +43,7 @@ pub(crate) struct Endpoints {
     pub(super) resolver: Resolver,
     pub(super) events: Sender<IoEvent>,
     pub(super) identity: Identity,
-    status: Arc<ArcSwap<Vec<EndpointStatus>>>,
+    status: Arc<ArcSwap<Vec<EndpointView>>>,
     last: u32,
 }
 
@@ -179,8 +179,20 @@ impl Demand {
     }
 }
 
+/// An input or output with what belongs to its connection, for those inside who show or steer it.
+#[derive(Clone, Debug)]
+pub(crate) struct EndpointView {
+    pub(crate) id: EndpointId,
+    pub(crate) status: EndpointStatus,
+    /// As it is configured, secrets included.
+    pub(crate) endpoint: Endpoint,
+    /// Of the connection that is there.
+    pub(crate) counters: Option<Arc<SessionCounters>>,
+}
+
 /// An input or output, for operators and tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EndpointStatus {
     /// The stream that it belongs to.
     pub stream: StreamName,
@@ -194,6 +206,8 @@ pub struct EndpointStatus {
     pub failures: u64,
     /// Why the last one did.
     pub last_failure: Option<String>,
+    /// The session of the connection that is there.
+    pub session: Option<SessionId>,
 }
 
 /// What an input or output is doing.
@@ -232,7 +246,7 @@ impl Endpoints {
     }
 
     /// What [`Endpoints::publish`] shows.
-    pub(crate) fn status(&self) -> &Arc<ArcSwap<Vec<EndpointStatus>>> {
+    pub(crate) fn status(&self) -> &Arc<ArcSwap<Vec<EndpointView>>> {
         &self.status
     }
 
@@ -270,6 +284,10 @@ impl Endpoints {
             let chosen = before.order[before.failover.chosen()];
             if let Some(rank) = inputs.order.iter().position(|id| *id == chosen) {
                 inputs.failover.prefer(rank);
+            }
+            let pinned = before.failover.pinned().map(|rank| before.order[rank]);
+            if let Some(rank) = pinned.and_then(|pinned| inputs.order.iter().position(|id| *id == pinned)) {
+                inputs.failover.pin(rank);
             }
             inputs.feeding = before.feeding;
         }
@@ -329,11 +347,21 @@ impl Endpoints {
                 state: self.state_of(*id, state),
                 failures: state.failures,
                 last_failure: state.last_failure.clone(),
+                session: state.live.as_ref().map(|live| live.session),
             })
             .collect();
-        if **self.status.load() != status {
-            self.status.store(Arc::new(status));
+        let shown = self.status.load();
+        if shown.len() == status.len() && shown.iter().map(|view| &view.status).eq(&status) {
+            return;
         }
+        let view = |((id, state), status): ((&EndpointId, &State), EndpointStatus)| EndpointView {
+            id: *id,
+            status,
+            endpoint: state.endpoint.clone(),
+            counters: state.live.as_ref().map(|live| Arc::clone(&live.counters)),
+        };
+        let views = self.all.iter().zip(status).map(view).collect();
+        self.status.store(Arc::new(views));
     }
 
     fn state_of(&self, id: EndpointId, state: &State) -> EndpointState {

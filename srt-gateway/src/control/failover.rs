@@ -19,6 +19,10 @@ pub(crate) struct Failover {
     back: Duration,
     inputs: Vec<Health>,
     chosen: usize,
+    /// The operator's choice comes before the order.
+    pinned: Option<usize>,
+    /// What was just pinned is taken as soon as it has data, not after `back`.
+    at_once: bool,
     /// The chosen input is not judged by a silence before this.
     judged_from: Instant,
 }
@@ -37,6 +41,8 @@ impl Failover {
             back,
             inputs: vec![Health::default(); inputs],
             chosen: 0,
+            pinned: None,
+            at_once: false,
             judged_from: now,
         }
     }
@@ -49,6 +55,17 @@ impl Failover {
     /// Begins with this input in place of the first: it feeds the stream already.
     pub(crate) fn prefer(&mut self, input: usize) {
         self.chosen = input;
+    }
+
+    /// Prefers this input to those before it, until another is pinned.
+    pub(crate) fn pin(&mut self, input: usize) {
+        self.pinned = Some(input);
+        self.at_once = true;
+    }
+
+    /// The input that an operator prefers.
+    pub(crate) fn pinned(&self) -> Option<usize> {
+        self.pinned
     }
 
     /// Data came from an input.
@@ -77,7 +94,15 @@ impl Failover {
 
     /// Chooses anew; the input, if it is another than before.
     pub(crate) fn choose(&mut self, now: Instant) -> Option<usize> {
-        let returned = (0..self.chosen).find(|input| self.is_back(*input, now));
+        let returned = match self.pinned {
+            Some(pinned) if pinned == self.chosen => {
+                self.at_once = false;
+                None
+            }
+            Some(pinned) if self.at_once && self.has_data(pinned, now) => Some(pinned),
+            Some(pinned) if self.is_back(pinned, now) => Some(pinned),
+            _ => (0..self.chosen).find(|input| self.is_back(*input, now)),
+        };
         let next = returned.or_else(|| {
             let silent_since = self.inputs[self.chosen]
                 .last_data
@@ -143,6 +168,26 @@ mod tests {
                 self.now += STEP;
             }
         }
+    }
+
+    #[test]
+    fn an_operators_choice_stands_above_the_order_and_is_left_only_while_it_is_silent() {
+        let mut bench = Bench::new(3);
+        bench.run(3 * BACK, &[0, 1, 2]);
+        bench.failover.pin(2);
+        bench.run(3 * BACK, &[0, 1, 2]);
+        assert_eq!(bench.failover.chosen(), 2);
+        bench.run(2 * AFTER, &[0, 1]);
+        assert_eq!(bench.failover.chosen(), 0);
+        bench.run(BACK + 2 * AFTER, &[0, 1, 2]);
+        assert_eq!(bench.failover.chosen(), 2);
+        // One that has nothing is taken when it has.
+        bench.run(2 * AFTER, &[0, 2]);
+        bench.failover.pin(1);
+        bench.run(AFTER, &[0, 2]);
+        assert_eq!(bench.failover.chosen(), 2);
+        bench.run(2 * STEP, &[0, 1, 2]);
+        assert_eq!(bench.failover.chosen(), 1);
     }
 
     #[test]

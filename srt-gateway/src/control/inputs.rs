@@ -89,6 +89,23 @@ impl Control {
         }
     }
 
+    /// Prefers this input of its stream from now on. False: there is no such input.
+    pub(super) fn switch(&mut self, id: EndpointId, now: Instant) -> bool {
+        let Some(name) = self.endpoints.all.get(&id).map(|state| state.stream.clone()) else {
+            return false;
+        };
+        let Some(inputs) = self.endpoints.inputs.get_mut(&name) else {
+            return false;
+        };
+        let Some(rank) = inputs.order.iter().position(|other| *other == id) else {
+            return false;
+        };
+        inputs.failover.pin(rank);
+        info!(stream = %name, input = rank, "input chosen by an operator");
+        self.settle_inputs(&name, now);
+        true
+    }
+
     /// A session has given up the right to write.
     pub(super) fn stood_by(&mut self, session: SessionId, now: Instant) {
         self.let_go(session, now);

@@ -30,6 +30,7 @@ use crossbeam_channel::{Receiver, Sender};
 use srt_safe::{ErrorKind, KeyLength, SocketId, SrtSocket, SrtVersion, log::EncryptionFault, opt};
 use tracing::{debug, error, info, warn};
 
+pub(crate) use endpoints::EndpointView;
 pub(crate) use endpoints::Endpoints;
 pub use endpoints::{EndpointState, EndpointStatus};
 pub(crate) use plain::udp_place;
@@ -47,7 +48,7 @@ pub(crate) use templates::template_plans;
 use crate::{
     access::{Grant, PortPolicy, Refused, Trail, Why, shown as streamid_shown},
     config::Config,
-    io::{CloseReason, ClosedSession, IoEvent, Message, Pool, Seat, Task},
+    io::{CloseReason, ClosedSession, EndpointId, IoEvent, Message, Pool, Seat, Task},
     names::{Role, SessionId, StreamName},
     telemetry::{RejectionLog, SessionCounters, SrtFigures, WireSampler},
     ts::Format,
@@ -57,6 +58,7 @@ use crate::{
 const TICK: Duration = Duration::from_millis(100);
 
 /// What control is told to do.
+#[allow(dead_code, reason = "what changes things comes next")]
 #[derive(Debug)]
 pub(crate) enum Command {
     /// End in order, by `Instant` at the latest: the thread ends when all is closed.
@@ -69,6 +71,12 @@ pub(crate) enum Command {
     Ping(Sender<()>),
     /// Say which inputs a stream has, those that stand by included.
     Inputs(StreamName, Sender<Vec<(SessionId, Arc<SessionCounters>)>>),
+    /// End a session because an operator says so; false: there is none of this number.
+    Kick(SessionId, Sender<bool>),
+    /// Let this input feed its stream as soon as it has data, and prefer it from now on; false: there is no such input.
+    Switch(EndpointId, Sender<bool>),
+    /// Take in nobody any more. What is connected goes on.
+    Drain(Sender<()>),
 }
 
 /// What control listens to.
@@ -86,6 +94,7 @@ pub(crate) struct Inbox {
 pub(crate) struct Control {
     /// In force.
     config: Config,
+    in_force: Arc<ArcSwap<Config>>,
     opener: Opener,
     ports: Vec<Port>,
     /// Ports of the configuration that could not be opened yet.
@@ -95,6 +104,8 @@ pub(crate) struct Control {
     endpoints: Endpoints,
     pool: Pool,
     last_session: u64,
+    /// No new sessions, whatever is configured.
+    draining: bool,
     refusals: Refusals,
     heirs: Heirs,
 }
@@ -117,6 +128,7 @@ impl Control {
         rejections: Arc<RejectionLog>,
     ) -> Self {
         let control = Self {
+            in_force: Arc::new(ArcSwap::from_pointee(config.clone())),
             config,
             opener,
             ports,
@@ -126,6 +138,7 @@ impl Control {
             endpoints,
             pool,
             last_session: 0,
+            draining: false,
             refusals: Refusals::new(rejections),
             heirs: Heirs::default(),
         };
@@ -136,6 +149,11 @@ impl Control {
     /// The ports that are open, as of now.
     pub(crate) fn listening(&self) -> &Arc<ArcSwap<Vec<Listening>>> {
         &self.listening
+    }
+
+    /// The configuration in force, as of now.
+    pub(crate) fn in_force(&self) -> &Arc<ArcSwap<Config>> {
+        &self.in_force
     }
 
     fn publish_listening(&self) {
@@ -153,24 +171,8 @@ impl Control {
                         self.shut_down(deadline, inbox);
                         Next::End
                     }
-                    Ok(Command::Reload(config, reply)) => {
-                        let reloaded = self.reload(*config, Instant::now());
-                        // Who asked may have gone away; the log tells all the same.
-                        drop(reply.try_send(reloaded));
-                        Next::Go
-                    }
-                    Ok(Command::Ping(reply)) => {
-                        // Who asked may have given up.
-                        reply.try_send(()).unwrap_or_default();
-                        Next::Go
-                    }
-                    Ok(Command::Sessions(reply)) => {
-                        // Who asked may have given up.
-                        drop(reply.try_send(self.registry.session_statuses(Instant::now())));
-                        Next::Go
-                    }
-                    Ok(Command::Inputs(stream, reply)) => {
-                        drop(reply.try_send(self.registry.inputs(&stream)));
+                    Ok(command) => {
+                        self.command(command, Instant::now());
                         Next::Go
                     }
                     Err(_) => Next::End,
@@ -197,6 +199,48 @@ impl Control {
                 return;
             }
         }
+    }
+
+    /// Does what is told. Whoever asked may have given up: then nobody takes the reply.
+    fn command(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Shutdown(_) => {}
+            Command::Reload(config, reply) => drop(reply.try_send(self.reload(*config, now))),
+            Command::Ping(reply) => reply.try_send(()).unwrap_or_default(),
+            Command::Inputs(name, reply) => drop(reply.try_send(self.registry.inputs(&name))),
+            Command::Sessions(reply) => drop(reply.try_send(self.registry.session_statuses(now))),
+            Command::Kick(session, reply) => drop(reply.try_send(self.kick(session))),
+            Command::Switch(endpoint, reply) => drop(reply.try_send(self.switch(endpoint, now))),
+            Command::Drain(reply) => {
+                self.close_doors();
+                reply.try_send(()).unwrap_or_default();
+            }
+        }
+    }
+
+    fn kick(&self, id: SessionId) -> bool {
+        let Some(session) = self.registry.session(id) else {
+            return false;
+        };
+        let close = Message::Close(session.socket, CloseReason::Kicked);
+        self.pool.send(session.worker, close);
+        true
+    }
+
+    /// Closes all listeners, for good.
+    fn close_doors(&mut self) {
+        info!("draining: no new sessions");
+        self.draining = true;
+        self.waiting.clear();
+        let listeners: Vec<_> = self.ports.iter().map(|port| port.listener.id()).collect();
+        for listener in listeners {
+            // Who is through its handshake is served.
+            self.accept_all(listener);
+        }
+        for port in self.ports.drain(..) {
+            self.opener.close(port);
+        }
+        self.publish_listening();
     }
 
     fn io_event(&mut self, event: IoEvent) -> Next {

@@ -231,6 +231,7 @@ impl Control {
             }
         }
         self.publish_listening();
+        self.in_force.store(Arc::new(config.clone()));
         self.config = config;
         reloaded
     }
@@ -319,6 +320,9 @@ impl Control {
         connections: Arc<AtomicU32>,
         now: Instant,
     ) -> Result<(), String> {
+        if self.draining {
+            return Err(format!("{key} stays closed: the gateway is being drained"));
+        }
         match self.opener.open(key, port, &connections) {
             Ok(opened) => {
                 self.ports.extend(opened);

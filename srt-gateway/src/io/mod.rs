@@ -151,6 +151,8 @@ pub(crate) enum CloseReason {
     EndOfFile,
     /// An input on demand: nobody watches any more.
     NotNeeded,
+    /// An operator ended it.
+    Kicked,
     /// The gateway shuts down.
     Shutdown,
 }
@@ -187,6 +189,7 @@ impl fmt::Display for CloseReason {
             Self::NoClock => f.write_str("the file has no clock references (PCR) to play it by"),
             Self::EndOfFile => f.write_str("the end of the file (loop=true begins it again)"),
             Self::NotNeeded => f.write_str("not needed any more (on_demand)"),
+            Self::Kicked => f.write_str("an operator ended it (API)"),
             Self::Shutdown => f.write_str("the gateway shuts down"),
         }
     }

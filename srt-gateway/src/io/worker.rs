@@ -24,6 +24,7 @@ use super::{
 use crate::{
     data::{Batch, Cursor, MESSAGE_MAX, ReadOutcome, Seq, StartAt, Stream, Writer},
     names::{Role, SessionId, StreamName},
+    telemetry::LoopLag,
 };
 
 /// How often time limits are looked at.
@@ -79,6 +80,7 @@ pub(crate) struct Pool {
     /// Of the workers, then of the outlets.
     senders: Box<[Sender<Message>]>,
     workers: usize,
+    lag: Arc<LoopLag>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -90,6 +92,7 @@ impl Pool {
         let mut pool = Self {
             senders: senders.into(),
             workers,
+            lag: Arc::default(),
             threads: Vec::new(),
         };
         for (index, receiver) in receivers.into_iter().enumerate() {
@@ -114,6 +117,7 @@ impl Pool {
                 straggler_batch: Batch::with_capacity(BATCH),
                 buffer: Box::new([0; MESSAGE_MAX]),
                 now: Instant::now(),
+                lag: Arc::clone(&pool.lag),
             };
             let thread = thread::Builder::new()
                 .name(format!("relay-{index}"))
@@ -121,6 +125,11 @@ impl Pool {
             pool.threads.push(thread);
         }
         Ok(pool)
+    }
+
+    /// How late the workers are.
+    pub(crate) fn lag(&self) -> &Arc<LoopLag> {
+        &self.lag
     }
 
     pub(crate) fn senders(&self) -> Box<[Sender<Message>]> {
@@ -195,6 +204,7 @@ struct Worker {
     straggler_batch: Batch,
     buffer: Box<[u8; MESSAGE_MAX]>,
     now: Instant,
+    lag: Arc<LoopLag>,
 }
 
 impl Worker {
@@ -222,6 +232,7 @@ impl Worker {
                 self.receive(id);
             }
             if self.now >= next_tick {
+                self.lag.note(self.now.duration_since(next_tick));
                 next_tick = self.now + TICK;
                 self.enforce_limits();
             }

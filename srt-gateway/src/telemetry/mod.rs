@@ -4,12 +4,14 @@ mod calls;
 mod detail;
 mod figures;
 pub mod health;
+mod lag;
 mod rejections;
 
 pub use calls::{CallOutcome, CallStats};
 pub use detail::{InputDetail, StreamDetail};
 pub use figures::SrtFigures;
 pub(crate) use figures::WireSampler;
+pub(crate) use lag::LoopLag;
 pub(crate) use rejections::RejectionLog;
 pub use rejections::{CallerEncryption, RejectedBy, Rejection};
 

@@ -154,6 +154,11 @@ impl RejectionLog {
         entries.kept.push_back(rejection);
     }
 
+    /// The number of the newest; 0: there was none.
+    pub(crate) fn last(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).last
+    }
+
     /// All that are kept, the oldest first.
     pub(crate) fn all(&self) -> Vec<Rejection> {
         let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,0 +1,296 @@
+//! Who may do what over HTTP: bearer tokens with scopes, the `Host` check against DNS rebinding, and the check that no
+//! other site's page is behind a write.
+//!
+//! Tokens are kept and compared as digests, in constant time. Without any token everybody who reaches the address may do
+//! everything: the configuration allows that on loopback only.
+
+use std::{net::IpAddr, sync::Arc};
+
+use aws_lc_rs::{
+    constant_time::verify_slices_are_equal,
+    digest::{SHA256, digest},
+};
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, Method, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{App, Peer, problem::Problem};
+use crate::config;
+
+/// What a token allows. Each includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Scope {
+    /// To look.
+    Read,
+    /// To start and stop outputs, switch inputs, kick and ban.
+    Operate,
+    /// To change the configuration, the log level, and to drain.
+    Admin,
+}
+
+impl From<config::TokenScope> for Scope {
+    fn from(scope: config::TokenScope) -> Self {
+        match scope {
+            config::TokenScope::Read => Self::Read,
+            config::TokenScope::Operate => Self::Operate,
+            config::TokenScope::Admin => Self::Admin,
+        }
+    }
+}
+
+/// The tokens of `[api]`.
+#[derive(Debug)]
+pub(crate) struct Tokens {
+    digests: Vec<([u8; 32], Scope)>,
+    hosts: Vec<String>,
+}
+
+impl Tokens {
+    pub(crate) fn of(api: &config::Api) -> Self {
+        let admin = api.token.iter().map(|token| (token.expose(), Scope::Admin));
+        let others = api
+            .tokens
+            .iter()
+            .map(|token| (token.token.expose(), token.scope.into()));
+        Self {
+            digests: admin
+                .chain(others)
+                .map(|(token, scope)| (digested(token), scope))
+                .collect(),
+            hosts: api.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.digests.is_empty()
+    }
+
+    /// What the request's token allows; None: it has none that is known. Looks at all tokens, whichever fits.
+    fn scope(&self, headers: &HeaderMap) -> Option<Scope> {
+        if self.is_open() {
+            return Some(Scope::Admin);
+        }
+        let given = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let (scheme, token) = given.split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return None;
+        }
+        let given = digested(token.trim());
+        let fits = |(known, scope): &([u8; 32], Scope)| {
+            verify_slices_are_equal(known, &given).is_ok().then_some(*scope)
+        };
+        let fitting: Vec<_> = self.digests.iter().filter_map(fits).collect();
+        fitting.into_iter().max()
+    }
+
+    /// Whether a browser that was led here by a foreign name could not have sent this. An address cannot be rebound, and
+    /// where tokens are needed a page of somebody else has none.
+    fn knows_host(&self, headers: &HeaderMap) -> bool {
+        if !self.is_open() {
+            return true;
+        }
+        let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else {
+            return false;
+        };
+        let name = name_of(host).to_ascii_lowercase();
+        name == "localhost"
+            || name.ends_with(".localhost")
+            || name.parse::<IpAddr>().is_ok()
+            || self.hosts.contains(&name)
+    }
+}
+
+fn digested(token: &str) -> [u8; 32] {
+    let digest = digest(&SHA256, token.as_bytes());
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest.as_ref());
+    bytes
+}
+
+/// The host without its port, and an IPv6 address without its brackets.
+fn name_of(host: &str) -> &str {
+    if let Some(rest) = host.strip_prefix('[') {
+        return rest.split_once(']').map_or(rest, |(ip, _)| ip);
+    }
+    host.rsplit_once(':').map_or(host, |(name, _)| name)
+}
+
+/// Whether a browser says that a page of another site is behind the request.
+fn is_cross_site(headers: &HeaderMap) -> bool {
+    let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let fetch_site = headers
+        .get("sec-fetch-site")
+        .and_then(|value| value.to_str().ok());
+    if let Some(site) = fetch_site {
+        return !matches!(site, "same-origin" | "none");
+    }
+    let Some(origin) = text(header::ORIGIN) else {
+        return false;
+    };
+    let authority = origin.split_once("://").map_or(origin, |(_, rest)| rest);
+    text(header::HOST) != Some(authority)
+}
+
+/// What a request needs.
+fn needed(method: &Method, path: &str) -> Option<Scope> {
+    let Some(rest) = path.strip_prefix("/api/v1/") else {
+        // The console's own files hold nothing that is secret, and probes have no tokens.
+        return (path == "/metrics").then_some(Scope::Read);
+    };
+    if matches!(*method, Method::GET | Method::HEAD) {
+        return Some(Scope::Read);
+    }
+    let operates = ["sessions/", "bans", "inputs/", "outputs/"]
+        .iter()
+        .any(|prefix| rest.starts_with(prefix));
+    let adds_or_removes =
+        *method == Method::DELETE && !rest.starts_with("sessions/") && !rest.starts_with("bans");
+    Some(if operates && !adds_or_removes {
+        Scope::Operate
+    } else {
+        Scope::Admin
+    })
+}
+
+/// Lets a request through, with its [`Scope`], or refuses it.
+pub(super) async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+    if let Some(peer) = peer
+        && let Err(wait) = app.rates.request(peer)
+    {
+        return Problem::too_many(wait).into_response();
+    }
+    let tokens = app.tokens.load();
+    let headers = request.headers();
+    if !tokens.knows_host(headers) {
+        let told = "the Host header is neither an address nor localhost: add the name to hosts of [api], or set a token";
+        return Problem::wrong_host(told).into_response();
+    }
+    let method = request.method();
+    if !matches!(*method, Method::GET | Method::HEAD) && is_cross_site(headers) {
+        return Problem::cross_site("requests that change something come from pages of this gateway only")
+            .into_response();
+    }
+    let scope = tokens.scope(headers);
+    if let Some(needed) = needed(method, request.uri().path()) {
+        match scope {
+            None => {
+                if let Some(peer) = peer
+                    && let Err(wait) = app.rates.failed_login(peer)
+                {
+                    return Problem::too_many(wait).into_response();
+                }
+                return Problem::unauthorized("send Authorization: Bearer TOKEN").into_response();
+            }
+            Some(scope) if scope < needed => {
+                let told = format!("it needs the scope {needed:?}, and the token has {scope:?}");
+                return Problem::forbidden(told.to_lowercase()).into_response();
+            }
+            Some(scope) => {
+                request.extensions_mut().insert(scope);
+            }
+        }
+    }
+    next.run(request).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in pairs {
+            map.insert(
+                header::HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                value.parse().unwrap(),
+            );
+        }
+        map
+    }
+
+    #[test]
+    fn a_foreign_name_is_refused_where_no_token_is_needed() {
+        let open = Tokens {
+            digests: Vec::new(),
+            hosts: vec!["gw.example".to_owned()],
+        };
+        let knows = |host| open.knows_host(&headers(&[("host", host)]));
+        for host in [
+            "127.0.0.1:9980",
+            "[::1]:9980",
+            "localhost",
+            "GW.example:1",
+            "x.localhost:80",
+        ] {
+            assert!(knows(host), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "127.0.0.1.evil.example:9980",
+            "",
+            "localhost.evil.example",
+        ] {
+            assert!(!knows(host), "{host}");
+        }
+        assert!(!open.knows_host(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn the_scope_is_that_of_the_token() {
+        let tokens = Tokens {
+            digests: vec![(digested("one"), Scope::Read), (digested("two"), Scope::Admin)],
+            hosts: Vec::new(),
+        };
+        let scope = |value| tokens.scope(&headers(&[("authorization", value)]));
+        assert_eq!(scope("Bearer one"), Some(Scope::Read));
+        assert_eq!(scope("bearer two"), Some(Scope::Admin));
+        for wrong in ["Bearer", "Bearer ", "Basic two", "Bearer three", "two"] {
+            assert_eq!(scope(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn pages_of_other_sites_are_told_apart() {
+        let host = ("host", "127.0.0.1:9980");
+        assert!(!is_cross_site(&headers(&[host])));
+        assert!(!is_cross_site(&headers(&[
+            host,
+            ("origin", "http://127.0.0.1:9980")
+        ])));
+        assert!(is_cross_site(&headers(&[
+            host,
+            ("origin", "http://evil.example")
+        ])));
+        assert!(is_cross_site(&headers(&[host, ("origin", "null")])));
+        assert!(is_cross_site(&headers(&[host, ("sec-fetch-site", "cross-site")])));
+        assert!(is_cross_site(&headers(&[host, ("sec-fetch-site", "same-site")])));
+    }
+
+    #[test]
+    fn what_changes_the_configuration_needs_an_admin() {
+        for (method, path, scope) in [
+            (Method::GET, "/api/v1/streams", Some(Scope::Read)),
+            (Method::PUT, "/api/v1/streams/a", Some(Scope::Admin)),
+            (Method::POST, "/api/v1/streams/a/outputs", Some(Scope::Admin)),
+            (Method::DELETE, "/api/v1/outputs/o-1", Some(Scope::Admin)),
+            (Method::POST, "/api/v1/outputs/o-1/stop", Some(Scope::Operate)),
+            (Method::POST, "/api/v1/inputs/i-1/switch", Some(Scope::Operate)),
+            (Method::DELETE, "/api/v1/sessions/4", Some(Scope::Operate)),
+            (Method::POST, "/api/v1/bans", Some(Scope::Operate)),
+            (Method::POST, "/api/v1/drain", Some(Scope::Admin)),
+            (Method::PUT, "/api/v1/log", Some(Scope::Admin)),
+            (Method::GET, "/metrics", Some(Scope::Read)),
+            (Method::GET, "/healthz", None),
+            (Method::GET, "/", None),
+        ] {
+            assert_eq!(needed(&method, path), scope, "{method} {path}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The one shape of an error: RFC 9457, `application/problem+json`; and extractors whose refusals have it.
+//!
+//! Holds no secret: what is quoted of a request is what the configuration's faults quote.
+
+use axum::{
+    Json,
+    extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::JsonRejection},
+    http::{HeaderValue, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use utoipa::ToSchema;
+
+use crate::config::ConfigErrors;
+
+/// An error (RFC 9457).
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// What kind of error it is, for programs: `urn:srt-gateway:problem:` and a word.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:srt-gateway:problem:not-found")]
+    pub(crate) kind: String,
+    /// The same for people; always the same for a type.
+    pub(crate) title: &'static str,
+    /// The HTTP status.
+    pub(crate) status: u16,
+    /// What happened, and what to do.
+    pub(crate) detail: String,
+    /// Each fault of a configuration that was sent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) errors: Vec<FieldProblem>,
+    /// Seconds after which it may be tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) retry_after: Option<u64>,
+}
+
+/// One fault of what was sent.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct FieldProblem {
+    /// The key, as in `streams."live/cam1".outputs`.
+    pub(crate) key: String,
+    /// What is wrong, and what is allowed.
+    pub(crate) message: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hint: Option<String>,
+}
+
+/// What handlers return.
+pub(crate) type Answer<T> = Result<T, Problem>;
+
+/// The words of types, with status and title.
+macro_rules! kinds {
+    ($($name:ident: $status:ident, $word:literal, $title:literal;)*) => {
+        impl Problem {
+            $(
+                #[doc = $title]
+                pub(crate) fn $name(detail: impl Into<String>) -> Self {
+                    Self::new(StatusCode::$status, $word, $title, detail.into())
+                }
+            )*
+        }
+    };
+}
+
+kinds! {
+    bad_request: BAD_REQUEST, "bad-request", "The request cannot be read";
+    unauthorized: UNAUTHORIZED, "unauthorized", "A token is needed";
+    forbidden: FORBIDDEN, "forbidden", "This token may not do that";
+    wrong_host: MISDIRECTED_REQUEST, "wrong-host", "Not a name of this gateway";
+    cross_site: FORBIDDEN, "cross-site", "Another site's page may not do that";
+    not_found: NOT_FOUND, "not-found", "There is no such thing";
+    method_not_allowed: METHOD_NOT_ALLOWED, "method-not-allowed", "That cannot be done here";
+    timeout: REQUEST_TIMEOUT, "timeout", "The request took too long";
+    conflict: CONFLICT, "conflict", "That cannot be done as things are";
+    too_large: PAYLOAD_TOO_LARGE, "too-large", "The body is too large";
+    media_type: UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body must be JSON";
+    changed: PRECONDITION_FAILED, "changed", "It has changed meanwhile";
+    invalid: UNPROCESSABLE_ENTITY, "invalid", "What was sent is not valid";
+    busy: SERVICE_UNAVAILABLE, "busy", "Not now";
+    internal: INTERNAL_SERVER_ERROR, "internal", "The gateway failed at that";
+}
+
+impl Problem {
+    fn new(status: StatusCode, word: &str, title: &'static str, detail: String) -> Self {
+        Self {
+            kind: format!("urn:srt-gateway:problem:{word}"),
+            title,
+            status: status.as_u16(),
+            detail,
+            errors: Vec::new(),
+            retry_after: None,
+        }
+    }
+
+    /// Too many requests from this address.
+    pub(crate) fn too_many(retry_after: u64) -> Self {
+        let detail = "too many requests from this address".to_owned();
+        let mut problem = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too-many-requests",
+            "Slow down",
+            detail,
+        );
+        problem.retry_after = Some(retry_after);
+        problem
+    }
+
+    /// The faults of a configuration.
+    pub(crate) fn faults(errors: &ConfigErrors) -> Self {
+        let mut problem = Self::invalid("the configuration with this change is not valid");
+        let field = |fault: &crate::config::Fault| FieldProblem {
+            key: fault.key().to_owned(),
+            message: fault.message().to_owned(),
+            hint: fault.hint().map(str::to_owned),
+        };
+        problem.errors = errors.faults().iter().map(field).collect();
+        problem
+    }
+
+    fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let mut response = (status, Json(&self)).into_response();
+        let headers = response.headers_mut();
+        let problem_json = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, problem_json);
+        if status == StatusCode::UNAUTHORIZED {
+            let bearer = HeaderValue::from_static("Bearer realm=\"srt-gateway\"");
+            headers.insert(header::WWW_AUTHENTICATE, bearer);
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// A JSON body; `T::default()` where there is none.
+#[derive(Debug)]
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<S, T> FromRequest<S> for Body<T>
+where
+    T: DeserializeOwned + Default,
+    S: Send + Sync,
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let headers = request.headers();
+        let empty = headers.get(header::CONTENT_LENGTH).map_or_else(
+            || !headers.contains_key(header::TRANSFER_ENCODING),
+            |length| length.as_bytes() == b"0",
+        );
+        if empty && !headers.contains_key(header::CONTENT_TYPE) {
+            return Ok(Self(T::default()));
+        }
+        match tokio::time::timeout(super::server::BODY_TIME, Json::from_request(request, state)).await {
+            Ok(Ok(Json(body))) => Ok(Self(body)),
+            Ok(Err(rejection)) => Err(of_json(&rejection)),
+            Err(_) => Err(Problem::timeout("the body did not come in time")),
+        }
+    }
+}
+
+fn of_json(rejection: &JsonRejection) -> Problem {
+    let detail = rejection.body_text();
+    match rejection.status() {
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::media_type("send Content-Type: application/json"),
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(format!(
+            "a body may have {} bytes at most",
+            super::server::BODY_MAX
+        )),
+        StatusCode::UNPROCESSABLE_ENTITY => Problem::invalid(detail),
+        _ => Problem::bad_request(detail),
+    }
+}
+
+/// The parameters behind the `?`.
+#[derive(Debug)]
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<S, T> FromRequestParts<S> for Params<T>
+where
+    T: DeserializeOwned,
+    S: Send + Sync,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Query::from_request_parts(parts, state).await {
+            Ok(Query(params)) => Ok(Self(params)),
+            Err(rejection) => Err(Problem::bad_request(rejection.body_text())),
+        }
+    }
+}
+
+/// A part of the path, decoded.
+#[derive(Debug)]
+pub(crate) struct Part<T>(pub(crate) T);
+
+impl<S, T> FromRequestParts<S> for Part<T>
+where
+    T: DeserializeOwned + Send,
+    S: Send + Sync,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(part)) => Ok(Self(part)),
+            Err(rejection) => Err(Problem::bad_request(rejection.body_text())),
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! What only looks. Handlers run on the API's thread; what asks control does so on a thread for blocking.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use axum::{
+    Extension, Json,
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::IntoResponse,
+};
+
+use super::{
+    App,
+    auth::Scope,
+    model::{
+        Endpoint, GatewayState, Health, History, HistoryParams, ListParams, Listener, Page, RecordParams,
+        Rejection, Session, StreamDetail, StreamSummary, Version,
+    },
+    problem::{Answer, Params, Part, Problem},
+    shape::{self, Look},
+};
+use crate::{control::Listening, names::StreamName};
+
+type Ctx = State<Arc<App>>;
+
+pub(super) fn program() -> Version {
+    let edits = srt_safe::library_edits();
+    Version {
+        version: env!("CARGO_PKG_VERSION"),
+        libsrt: srt_safe::library_version().to_string(),
+        libsrt_edits: edits.split(',').filter(|edit| !edit.is_empty()).collect(),
+        crypto: srt_safe::library_crypto(),
+    }
+}
+
+/// The versions of the program and of libsrt.
+#[utoipa::path(get, path = "/api/v1/version", tag = "gateway", responses((status = 200, body = Version)))]
+pub(super) async fn version() -> Json<Version> {
+    Json(program())
+}
+
+/// The gateway as a whole, and what the token may do.
+#[utoipa::path(get, path = "/api/v1/gateway", tag = "gateway", responses((status = 200, body = GatewayState)))]
+pub(super) async fn gateway(State(app): Ctx, Extension(scope): Extension<Scope>) -> Json<GatewayState> {
+    let snapshot = app.sampler.latest();
+    let directory = app.view.directory.load();
+    let (bitrate_in_bps, bitrate_out_bps) = snapshot.bitrates();
+    let live = directory
+        .streams
+        .values()
+        .filter(|entry| entry.stream.has_source());
+    Json(GatewayState {
+        name: app.view.name.to_string(),
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_seconds: app.started.elapsed().as_secs(),
+        draining: app.draining.load(Relaxed),
+        streams: directory.streams.len(),
+        streams_live: live.count(),
+        sessions: snapshot.sessions.len(),
+        viewers: snapshot.viewers(),
+        bitrate_in_bps,
+        bitrate_out_bps,
+        loop_lag_ms: snapshot.lag.as_secs_f64() * 1e3,
+        scope,
+    })
+}
+
+/// The streams, by name.
+#[utoipa::path(get, path = "/api/v1/streams", tag = "streams", params(ListParams),
+    responses((status = 200, body = Page<StreamSummary>), (status = 400, body = Problem)))]
+pub(super) async fn streams(
+    State(app): Ctx,
+    Params(params): Params<ListParams>,
+) -> Answer<Json<Page<StreamSummary>>> {
+    let look = app.look().await?;
+    let mut streams = look.streams();
+    streams.retain(|stream| params.is_of(&stream.name) && params.finds(&[&stream.name]));
+    Ok(Json(params.page(streams)))
+}
+
+/// One stream with its sessions, inputs, outputs and its table in the configuration. The name is percent-encoded:
+/// `live%2Fcam1`.
+#[utoipa::path(get, path = "/api/v1/streams/{name}", tag = "streams", params(("name" = String, Path)),
+    responses((status = 200, body = StreamDetail, headers(("ETag" = String, description = "for If-Match"))),
+        (status = 404, body = Problem)))]
+pub(super) async fn stream(State(app): Ctx, Part(name): Part<String>) -> Answer<impl IntoResponse> {
+    let mut detail = app.look().await?.detail(&app, &name)?;
+    let close = app
+        .ask(move |view| view.stream_detail(&StreamName::new(name)))
+        .await?;
+    if let Some(close) = close {
+        detail.ts = close.ts().cloned();
+        detail.verdict = close.verdict;
+    }
+    Ok((etag(&detail.version), Json(detail)))
+}
+
+pub(super) fn etag(version: &str) -> [(header::HeaderName, String); 1] {
+    [(header::ETAG, format!("\"{version}\""))]
+}
+
+impl Look {
+    pub(super) fn detail(&self, app: &App, name: &str) -> Answer<StreamDetail> {
+        let named = StreamName::new(name);
+        if !self.directory.streams.contains_key(&named) && !self.config.streams.contains_key(name) {
+            return Err(no_stream(name));
+        }
+        let mut endpoints = self.all_endpoints();
+        endpoints.retain(|endpoint| endpoint.stream == name);
+        let summary = self.summary(&named, &endpoints);
+        let (inputs, outputs) = endpoints
+            .into_iter()
+            .partition(|endpoint| endpoint.direction == "input");
+        let (version, definition) = app.definition(name);
+        Ok(StreamDetail {
+            summary,
+            version,
+            definition,
+            verdict: crate::telemetry::health::Verdict::default(),
+            ts: None,
+            sessions: self.sessions(|session| session.stream == named),
+            input_list: inputs,
+            output_list: outputs,
+        })
+    }
+}
+
+pub(super) fn no_stream(name: &str) -> Problem {
+    let name: String = name.chars().take(100).collect();
+    Problem::not_found(format!(
+        "there is no stream {name:?} (names with / are sent as %2F)"
+    ))
+}
+
+/// A stream's past: a point a second for ten minutes, or of ten seconds for a day.
+#[utoipa::path(get, path = "/api/v1/streams/{name}/history", tag = "streams",
+    params(("name" = String, Path), HistoryParams),
+    responses((status = 200, body = History), (status = 404, body = Problem)))]
+pub(super) async fn history(
+    State(app): Ctx,
+    Part(name): Part<String>,
+    Params(params): Params<HistoryParams>,
+) -> Answer<Json<History>> {
+    let shown = app
+        .sampler
+        .history(&name, |history| history.shown(params.step, params.points));
+    match shown {
+        Some(history) => Ok(Json(history)),
+        None if app.view.directory.load().streams.contains_key(name.as_str()) => {
+            Ok(Json(super::history::History::new().shown(params.step, None)))
+        }
+        None => Err(no_stream(&name)),
+    }
+}
+
+/// The open SRT connections, the oldest first.
+#[utoipa::path(get, path = "/api/v1/sessions", tag = "sessions", params(ListParams),
+    responses((status = 200, body = Page<Session>)))]
+pub(super) async fn sessions(
+    State(app): Ctx,
+    Params(params): Params<ListParams>,
+) -> Answer<Json<Page<Session>>> {
+    let mut sessions = app.look().await?.sessions(|_| true);
+    sessions.retain(|s| params.is_of(&s.stream) && params.finds(&[&s.stream, &s.peer]));
+    Ok(Json(params.page(sessions)))
+}
+
+/// One connection.
+#[utoipa::path(get, path = "/api/v1/sessions/{id}", tag = "sessions", params(("id" = u64, Path)),
+    responses((status = 200, body = Session), (status = 404, body = Problem)))]
+pub(super) async fn session(State(app): Ctx, Part(id): Part<u64>) -> Answer<Json<Session>> {
+    let mut found = app.look().await?.sessions(|session| session.id.0 == id);
+    found.pop().map(Json).ok_or_else(|| no_session(id))
+}
+
+pub(super) fn no_session(id: u64) -> Problem {
+    Problem::not_found(format!("there is no open session {id}"))
+}
+
+/// The inputs of all streams.
+#[utoipa::path(get, path = "/api/v1/inputs", tag = "endpoints", params(ListParams),
+    responses((status = 200, body = Page<Endpoint>)))]
+pub(super) async fn inputs(
+    State(app): Ctx,
+    Params(params): Params<ListParams>,
+) -> Answer<Json<Page<Endpoint>>> {
+    endpoints(&app, "input", &params).await
+}
+
+/// The outputs of all streams.
+#[utoipa::path(get, path = "/api/v1/outputs", tag = "endpoints", params(ListParams),
+    responses((status = 200, body = Page<Endpoint>)))]
+pub(super) async fn outputs(
+    State(app): Ctx,
+    Params(params): Params<ListParams>,
+) -> Answer<Json<Page<Endpoint>>> {
+    endpoints(&app, "output", &params).await
+}
+
+async fn endpoints(app: &Arc<App>, direction: &str, params: &ListParams) -> Answer<Json<Page<Endpoint>>> {
+    let mut all = app.look().await?.all_endpoints();
+    all.retain(|endpoint| {
+        endpoint.direction == direction
+            && params.is_of(&endpoint.stream)
+            && params.finds(&[&endpoint.stream, &endpoint.url])
+    });
+    Ok(Json(params.page(all)))
+}
+
+/// The ports that are listened on.
+#[utoipa::path(get, path = "/api/v1/listeners", tag = "gateway", responses((status = 200, body = Vec<Listener>)))]
+pub(super) async fn listeners(State(app): Ctx) -> Json<Vec<Listener>> {
+    let config = app.view.config.load();
+    let shape = |port: &Listening| shape::listener(port, &config);
+    Json(app.view.listening.load().iter().map(shape).collect())
+}
+
+/// The last refused attempts to connect (1000 are kept), the oldest first.
+#[utoipa::path(get, path = "/api/v1/rejections", tag = "sessions", params(RecordParams),
+    responses((status = 200, body = Vec<Rejection>)))]
+pub(super) async fn rejections(
+    State(app): Ctx,
+    Params(params): Params<RecordParams>,
+) -> Answer<Json<Vec<Rejection>>> {
+    let all = app.view.rejections();
+    let part = params.part(all, |rejection| rejection.number);
+    Ok(Json(part.iter().map(shape::rejection).collect()))
+}
+
+/// The configuration in force, that of the file and of the API together, secrets masked.
+#[utoipa::path(get, path = "/api/v1/config", tag = "gateway",
+    responses((status = 200, body = Object, headers(("ETag" = String)))))]
+pub(super) async fn config(State(app): Ctx) -> impl IntoResponse {
+    let (version, config) = app.whole_configuration();
+    (etag(&version), Json(config))
+}
+
+/// Whether the program runs. Needs no token.
+#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, body = Health), (status = 503, body = Health)))]
+pub(super) async fn healthz(State(app): Ctx) -> (StatusCode, Json<Health>) {
+    // The sampler asks control each second: if that does not answer, nothing is sampled.
+    let age = app.sampler.latest().at.elapsed().unwrap_or_default();
+    let fresh = age < std::time::Duration::from_secs(10) || app.started.elapsed().as_secs() < 10;
+    health(fresh, "stuck")
+}
+
+/// Whether new sessions are taken in. Needs no token.
+#[utoipa::path(get, path = "/readyz", tag = "health", responses((status = 200, body = Health), (status = 503, body = Health)))]
+pub(super) async fn readyz(State(app): Ctx) -> (StatusCode, Json<Health>) {
+    if app.draining.load(Relaxed) {
+        return health(false, "draining");
+    }
+    health(true, "")
+}
+
+fn health(good: bool, why_not: &'static str) -> (StatusCode, Json<Health>) {
+    if good {
+        (StatusCode::OK, Json(Health { status: "ok" }))
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, Json(Health { status: why_not }))
+    }
+}
+
+/// The description of this API.
+#[utoipa::path(get, path = "/api/v1/openapi.json", tag = "gateway", responses((status = 200, body = Object)))]
+pub(super) async fn openapi(State(app): Ctx) -> impl IntoResponse {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    (headers, app.openapi.clone())
+}

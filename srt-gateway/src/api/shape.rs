@@ -1,0 +1,347 @@
+//! From what the gateway knows to what the API sends. Pure; masks what may not be seen.
+
+use std::{collections::HashMap, sync::Arc};
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use super::{
+    model::{
+        Buffer, Endpoint, Link, LinkSummary, LinkTotals, Listener, Origin, Rejection, Session, Source,
+        StreamFigures, StreamState, StreamSummary,
+    },
+    sampler::{Snapshot, StreamSample},
+    store::Origins,
+};
+use crate::{
+    access::{Directory, Scope},
+    config::{self, Config, PortOwner},
+    control::{EndpointState, EndpointView, Listening, SessionStatus},
+    names::{Role, StreamName},
+    telemetry::{self, SrtFigures},
+};
+
+/// All that an answer is made of, at one moment.
+#[derive(Debug)]
+pub(crate) struct Look {
+    pub(crate) config: Arc<Config>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) sessions: Vec<SessionStatus>,
+    pub(crate) endpoints: Arc<Vec<EndpointView>>,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) origins: Arc<Origins>,
+}
+
+impl Look {
+    /// All streams, by name.
+    pub(crate) fn streams(&self) -> Vec<StreamSummary> {
+        let mut names: Vec<_> = self.directory.streams.keys().collect();
+        names.sort();
+        let mut endpoints: HashMap<String, Vec<Endpoint>> = HashMap::new();
+        for endpoint in self.all_endpoints() {
+            endpoints
+                .entry(endpoint.stream.clone())
+                .or_default()
+                .push(endpoint);
+        }
+        names
+            .into_iter()
+            .map(|name| self.summary(name, endpoints.get(name.as_str()).map_or(&[][..], Vec::as_slice)))
+            .collect()
+    }
+
+    /// A stream, given its endpoints.
+    pub(crate) fn summary(&self, name: &StreamName, endpoints: &[Endpoint]) -> StreamSummary {
+        let count = |direction| endpoints.iter().filter(|e| e.direction == direction).count();
+        let (inputs, outputs) = (count("input"), count("output"));
+        let entry = self.directory.streams.get(name);
+        let sample = self.snapshot.streams.get(name);
+        let viewers = entry.map_or(0, |entry| entry.stream.viewers());
+        let has_source = entry.is_some_and(|entry| entry.stream.has_source());
+        let state = match (has_source, sample) {
+            (true, None) => StreamState::Live,
+            (true, Some(StreamSample { flows: true, .. })) => StreamState::Live,
+            (true, Some(_)) => StreamState::Silent,
+            (false, _) if viewers > 0 || inputs + outputs > 0 => StreamState::Waiting,
+            (false, _) => StreamState::Idle,
+        };
+        StreamSummary {
+            name: name.to_string(),
+            origin: self.origins.of_stream(name.as_str(), &self.config),
+            state,
+            viewers,
+            outputs,
+            inputs,
+            source: self.source(name, endpoints),
+            figures: sample.map_or_else(StreamFigures::default, |sample| sample.figures.clone()),
+        }
+    }
+
+    fn source(&self, name: &StreamName, endpoints: &[Endpoint]) -> Option<Source> {
+        let id = self.directory.streams.get(name)?.stream.source()?;
+        let input = endpoints.iter().find(|endpoint| endpoint.session == Some(id.0));
+        let at = self.sessions.binary_search_by_key(&id, |session| session.id).ok();
+        let session = at.map(|at| &self.sessions[at]);
+        let peer = match (input, session) {
+            (Some(input), _) => input.url.clone(),
+            (None, Some(session)) => session.peer.to_string(),
+            (None, None) => String::new(),
+        };
+        Some(Source {
+            session: id.0,
+            kind: if input.is_some() { "input" } else { "publisher" },
+            peer,
+            input: input.map(|input| input.id.clone()),
+        })
+    }
+
+    /// The sessions, the oldest first.
+    pub(crate) fn sessions(&self, of: impl Fn(&SessionStatus) -> bool) -> Vec<Session> {
+        let wanted = self.sessions.iter().filter(|session| of(session));
+        wanted.map(|session| self.session(session)).collect()
+    }
+
+    fn session(&self, session: &SessionStatus) -> Session {
+        let entry = self.directory.streams.get(&session.stream);
+        Session {
+            id: session.id.0,
+            role: session.role.as_str(),
+            stream: session.stream.to_string(),
+            peer: session.peer.to_string(),
+            via: session.port.clone(),
+            of_endpoint: session.of_endpoint,
+            feeds: entry.is_some_and(|entry| entry.stream.source() == Some(session.id)),
+            age_seconds: session.age.as_secs(),
+            srt_version: session.facts.version.to_string(),
+            encryption: session.facts.encryption,
+            latency_ms: session.facts.latency.as_millis().try_into().unwrap_or(u64::MAX),
+            streamid: session.facts.streamid.as_deref().map(str::to_owned),
+            bytes: session.bytes,
+            messages: session.messages,
+            skipped: session.skipped,
+            link: session.figures.as_deref().map(link),
+        }
+    }
+
+    /// The inputs and outputs of all streams: those of the configuration in its order, then those that came otherwise.
+    pub(crate) fn all_endpoints(&self) -> Vec<Endpoint> {
+        let mut running: HashMap<&str, Vec<&EndpointView>> = HashMap::new();
+        for view in self.endpoints.iter() {
+            running.entry(view.status.stream.as_str()).or_default().push(view);
+        }
+        let mut found = Vec::new();
+        for (name, stream) in &self.config.streams {
+            let mut views = running.remove(name.as_str()).unwrap_or_default();
+            for (role, list) in [(Role::Publisher, &stream.inputs), (Role::Viewer, &stream.outputs)] {
+                let ids = ids_of(name, role, list);
+                for (endpoint, id) in list.iter().zip(ids) {
+                    let same = |view: &&EndpointView| view.status.role == role && view.endpoint == *endpoint;
+                    let view = views.iter().position(same).map(|at| views.remove(at));
+                    let origin = self.origins.of_endpoint(name, &id, &self.config);
+                    found.push(self.endpoint(id, name, role, endpoint, origin, view));
+                }
+            }
+            found.extend(views.into_iter().map(|view| self.stray(view)));
+        }
+        let mut others: Vec<_> = running.into_values().flatten().collect();
+        others.sort_by_key(|view| view.id);
+        found.extend(others.into_iter().map(|view| self.stray(view)));
+        found
+    }
+
+    /// One that no table has: of a template, of a hook's answer, or taken out of the configuration a moment ago.
+    fn stray(&self, view: &EndpointView) -> Endpoint {
+        let (stream, role) = (view.status.stream.as_str(), view.status.role);
+        let id = format!("{}-r{}", letter(role), view.id.0);
+        self.endpoint(id, stream, role, &view.endpoint, Origin::Caller, Some(view))
+    }
+
+    fn endpoint(
+        &self,
+        id: String,
+        stream: &str,
+        role: Role,
+        endpoint: &config::Endpoint,
+        origin: Origin,
+        view: Option<&EndpointView>,
+    ) -> Endpoint {
+        let status = view.map(|view| &view.status);
+        let counters = view.and_then(|view| view.counters.as_ref());
+        let figures = counters.and_then(|counters| counters.figures());
+        Endpoint {
+            id,
+            stream: stream.to_owned(),
+            direction: direction(role),
+            url: endpoint.to_string(),
+            origin,
+            enabled: endpoint.enabled,
+            state: match status {
+                Some(status) => state_word(status.state),
+                None if endpoint.enabled => "idle",
+                None => "stopped",
+            },
+            failures: status.map_or(0, |status| status.failures),
+            last_failure: status.and_then(|status| status.last_failure.clone()),
+            session: status.and_then(|status| status.session).map(|session| session.0),
+            bytes: counters.map_or(0, |counters| counters.bytes()),
+            messages: counters.map_or(0, |counters| counters.messages()),
+            skipped: counters.map_or(0, |counters| counters.skipped()),
+            link: figures.as_deref().map(link_summary),
+        }
+    }
+}
+
+fn letter(role: Role) -> char {
+    match role {
+        Role::Publisher => 'i',
+        Role::Viewer => 'o',
+    }
+}
+
+/// The word for an endpoint of this role.
+pub(crate) fn direction(role: Role) -> &'static str {
+    match role {
+        Role::Publisher => "input",
+        Role::Viewer => "output",
+    }
+}
+
+pub(crate) fn state_word(state: EndpointState) -> &'static str {
+    match state {
+        EndpointState::Idle => "idle",
+        EndpointState::Connecting => "connecting",
+        EndpointState::Live => "live",
+        EndpointState::Standby => "standby",
+        EndpointState::BackingOff => "backing_off",
+        EndpointState::Failed => "failed",
+    }
+}
+
+/// The ids of a list of endpoints: the same for the same stream, direction and address, whatever else changes and however
+/// often the gateway starts. Of equal addresses the second has another id than the first.
+pub(crate) fn ids_of(stream: &str, role: Role, list: &[config::Endpoint]) -> Vec<String> {
+    let mut seen: HashMap<String, u32> = HashMap::new();
+    list.iter()
+        .map(|endpoint| {
+            let address = endpoint.to_string();
+            let nth = seen.entry(address.clone()).or_default();
+            let text = format!("{stream}\n{}\n{address}\n{nth}", direction(role));
+            *nth += 1;
+            let digest = digest(&SHA256, text.as_bytes());
+            let hex = digest.as_ref().iter().take(5).map(|byte| format!("{byte:02x}"));
+            format!("{}-{}", letter(role), hex.collect::<String>())
+        })
+        .collect()
+}
+
+fn millis(duration: std::time::Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// A link in short.
+pub(crate) fn link_summary(figures: &SrtFigures) -> LinkSummary {
+    LinkSummary {
+        rtt_ms: millis(figures.stats.link.rtt),
+        rtt_p95_ms: millis(figures.rtt_p95),
+        loss_ratio: (figures.loss() * 1e6).round() / 1e6,
+        lost: figures.lost(),
+        retransmitted: figures.retransmitted(),
+        dropped: figures.dropped(),
+        buffer_ms: millis(figures.buffered()),
+        latency_ms: millis(figures.latency()),
+    }
+}
+
+fn link(figures: &SrtFigures) -> Link {
+    let (path, total) = (&figures.stats.link, &figures.totals);
+    let buffer = |buffer: &srt_safe::Buffer| Buffer {
+        packets: buffer.packets,
+        bytes: buffer.bytes,
+        span_ms: millis(buffer.span),
+        available_bytes: buffer.available,
+    };
+    Link {
+        summary: link_summary(figures),
+        send_rate_bps: figures.last.send_rate(),
+        receive_rate_bps: figures.last.receive_rate(),
+        bandwidth_bps: path.bandwidth,
+        max_bandwidth_bps: path.max_bandwidth,
+        flow_window_packets: path.flow_window,
+        congestion_window_packets: path.congestion_window,
+        flight_packets: path.packets_in_flight,
+        max_segment_bytes: path.max_segment_size,
+        send_latency_ms: millis(path.send_latency),
+        receive_latency_ms: millis(path.receive_latency),
+        send_buffer: buffer(&figures.stats.send_buffer),
+        receive_buffer: buffer(&figures.stats.receive_buffer),
+        reorder_distance_packets: path.reorder_distance,
+        reorder_tolerance_packets: path.reorder_tolerance,
+        total: LinkTotals {
+            sent_packets: total.sent.packets,
+            sent_bytes: total.sent.bytes,
+            sent_unique_packets: total.sent_unique.packets,
+            received_packets: total.received.packets,
+            received_bytes: total.received.bytes,
+            received_unique_packets: total.received_unique.packets,
+            retransmitted_packets: total.retransmitted.packets,
+            received_retransmitted_packets: total.received_retransmitted,
+            send_lost_packets: total.send_lost,
+            receive_lost_packets: total.receive_lost.packets,
+            send_dropped_packets: total.send_dropped.packets,
+            receive_dropped_packets: total.receive_dropped.packets,
+            undecrypted_packets: total.undecrypted.packets,
+            belated_packets: total.belated,
+            acks_sent: total.acks_sent,
+            acks_received: total.acks_received,
+            naks_sent: total.naks_sent,
+            naks_received: total.naks_received,
+            filter_sent_packets: total.filter_sent,
+            filter_received_packets: total.filter_received,
+            filter_restored_packets: total.filter_restored,
+            filter_lost_packets: total.filter_lost,
+        },
+    }
+}
+
+/// A port with what the configuration says of it.
+pub(crate) fn listener(listening: &Listening, config: &Config) -> Listener {
+    let stream = match &listening.scope {
+        Scope::Stream(name) => Some(name.to_string()),
+        _ => None,
+    };
+    let is_it = |owner: PortOwner<'_>| match (&stream, owner) {
+        (Some(name), PortOwner::Stream(owner)) => name == owner,
+        (None, PortOwner::Global | PortOwner::Template(_)) => true,
+        _ => false,
+    };
+    let mut same = config.srt_ports().filter(|(owner, port)| {
+        let number = port.listen.port();
+        is_it(*owner) && port.kind == listening.kind && (number == 0 || number == listening.addr.port())
+    });
+    let settings = same.next().map(|(_, port)| &port.settings);
+    Listener {
+        kind: listening.kind.key(),
+        address: listening.addr.to_string(),
+        encrypted: settings.is_some_and(|settings| settings.passphrase.is_some()),
+        latency_ms: settings.map_or(0, |settings| {
+            settings.latency.as_millis().try_into().unwrap_or(u64::MAX)
+        }),
+        stream,
+    }
+}
+
+pub(crate) fn rejection(rejection: &telemetry::Rejection) -> Rejection {
+    Rejection {
+        number: rejection.number,
+        time: humantime::format_rfc3339_millis(rejection.at).to_string(),
+        peer: rejection.peer.to_string(),
+        port: rejection.port,
+        listener: rejection.listener.clone(),
+        streamid: rejection.streamid_shown.clone(),
+        dialect: rejection.dialect,
+        srt_version: rejection.version.map(|version| version.to_string()),
+        encryption: rejection.encryption.to_string(),
+        by: rejection.decision.as_str(),
+        code: rejection.code,
+        reason: rejection.reason.clone(),
+    }
+}
