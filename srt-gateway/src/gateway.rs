@@ -120,6 +120,7 @@ impl Gateway {
             guards: Guards {
                 doorman: Arc::clone(&doorman),
                 verdicts: Verdicts::start().map_err(StartError::Thread)?,
+                bonds: Arc::default(),
             },
         };
         let ports = control::open_ports(config, &opener).map_err(StartError::Port)?;

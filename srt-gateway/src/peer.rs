@@ -64,6 +64,10 @@ pub(crate) fn connect(target: &SrtTarget, stop: &AtomicBool) -> Result<SrtSocket
 
 /// What the URL says of the socket.
 fn options(target: &SrtTarget) -> Result<Options, ConnectError> {
+    if target.bond.is_some() {
+        let why = "this command does not bond links (srt://*): give one host, or run a gateway";
+        return Err(ConnectError::Options(why.to_owned()));
+    }
     let mut options = control::srt_options(&target.settings).map_err(ConnectError::Options)?;
     if let Some(limit) = target.settings.connect_timeout {
         options = options.connect_timeout(limit);

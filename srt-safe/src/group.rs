@@ -60,6 +60,11 @@ impl GroupType {
     }
 }
 
+/// As the handshake has it.
+pub(crate) fn kind_from_raw(raw: c_int) -> Option<GroupType> {
+    GroupType::from_raw(raw)
+}
+
 impl fmt::Display for GroupType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -190,7 +195,7 @@ impl SrtGroupBuilder {
     /// `InvalidState` if the library has no bonding. The first link's error, with its reject reason, when all failed.
     pub fn connect(&self) -> Result<SrtGroup> {
         let group = self.create()?;
-        match group.connect_links(&self.links) {
+        match connect_links(group.id(), &self.links) {
             Ok(_) => Ok(group),
             // libsrt says "connection lost" whatever happened to the links. The hook knows better.
             Err(error) if error.kind() == ErrorKind::ConnectionLost => Err(group
@@ -209,7 +214,7 @@ impl SrtGroupBuilder {
     pub fn start_connect(&self) -> Result<SrtGroup> {
         let group = self.create()?;
         group.set_nonblocking()?;
-        group.connect_links(&self.links)?;
+        connect_links(group.id(), &self.links)?;
         Ok(group)
     }
 
@@ -334,7 +339,15 @@ impl SrtGroup {
     /// # Errors
     /// When no link could begin, or the group is closed.
     pub fn add_links(&self, links: &[GroupLink]) -> Result<Vec<Result<SocketId>>> {
-        self.connect_links(links)
+        connect_links(self.id(), links)
+    }
+
+    /// As [`add_links`](Self::add_links), for a group whose handle somebody else has.
+    ///
+    /// # Errors
+    /// As [`add_links`](Self::add_links).
+    pub fn add_links_to(group: SocketId, links: &[GroupLink]) -> Result<Vec<Result<SocketId>>> {
+        connect_links(group, links)
     }
 
     /// What became of the links that failed to connect since the last call, oldest first. At most the last 64 are kept.
@@ -349,10 +362,18 @@ impl SrtGroup {
     /// # Errors
     /// When the group is closed.
     pub fn members(&self) -> Result<Vec<Member>> {
+        Self::members_of(self.id())
+    }
+
+    /// As [`members`](Self::members), for a group whose handle somebody else has.
+    ///
+    /// # Errors
+    /// When the group is closed, or is none.
+    pub fn members_of(group: SocketId) -> Result<Vec<Member>> {
         let mut table = MemberTable::with_capacity(8);
         loop {
             // libsrt tells how many there are when they do not fit; one may join meanwhile.
-            let needed = table.read(self.socket.raw.id())?;
+            let needed = table.read(group.value())?;
             if needed <= table.capacity() {
                 return Ok(table.iter().collect());
             }
@@ -502,35 +523,31 @@ impl SrtGroup {
             error
         }
     }
+}
 
-    fn connect_links(&self, links: &[GroupLink]) -> Result<Vec<Result<SocketId>>> {
-        if links.is_empty() {
-            return Err(Error::invalid_input(
-                "srt_connect_group",
-                "a group needs at least one link",
-            ));
-        }
-        let configs = links.iter().map(LinkConfig::new).collect::<Result<Vec<_>>>()?;
-        let mut endpoints: Vec<_> = links
-            .iter()
-            .zip(&configs)
-            .map(|(link, config)| endpoint(link, config))
-            .collect();
-        // SAFETY: pointer and length describe `endpoints`; the option objects that they name live until the end of this
-        // function, and libsrt applies them before it returns.
-        let ret = unsafe {
-            libsrt_sys::srt_connect_group(
-                self.socket.raw.id(),
-                endpoints.as_mut_ptr(),
-                ffi::c_len(endpoints.len()),
-            )
-        };
-        let outcomes = endpoints.iter().map(outcome).collect::<Vec<_>>();
-        match ffi::check("srt_connect_group", ret) {
-            Ok(_) => Ok(outcomes),
-            // What stopped a link before it began says more than the call's own error.
-            Err(error) => Err(outcomes.into_iter().find_map(Result::err).unwrap_or(error)),
-        }
+fn connect_links(group: SocketId, links: &[GroupLink]) -> Result<Vec<Result<SocketId>>> {
+    if links.is_empty() {
+        return Err(Error::invalid_input(
+            "srt_connect_group",
+            "a group needs at least one link",
+        ));
+    }
+    let configs = links.iter().map(LinkConfig::new).collect::<Result<Vec<_>>>()?;
+    let mut endpoints: Vec<_> = links
+        .iter()
+        .zip(&configs)
+        .map(|(link, config)| endpoint(link, config))
+        .collect();
+    // SAFETY: libsrt takes any number for the group; pointer and length describe `endpoints`; the option objects that they
+    // name live until the end of this function, and libsrt applies them before it returns.
+    let ret = unsafe {
+        libsrt_sys::srt_connect_group(group.value(), endpoints.as_mut_ptr(), ffi::c_len(endpoints.len()))
+    };
+    let outcomes = endpoints.iter().map(outcome).collect::<Vec<_>>();
+    match ffi::check("srt_connect_group", ret) {
+        Ok(_) => Ok(outcomes),
+        // What stopped a link before it began says more than the call's own error.
+        Err(error) => Err(outcomes.into_iter().find_map(Result::err).unwrap_or(error)),
     }
 }
 

@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
-use crate::{AccessRequest, KeyLength, SrtVersion};
+use crate::{AccessRequest, GroupType, KeyLength, SocketId, SrtVersion, group};
 
 /// Types of extension blocks.
 const HSREQ: u32 = 1;
 const KMREQ: u32 = 3;
+const GROUP: u32 = 8;
 
 /// A caller's own words during its handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,19 @@ pub struct CallerHandshake {
     pub send_latency: Duration,
     /// With which key length it wants to encrypt; None: not at all.
     pub encryption: Option<KeyLength>,
+    /// The group that this handshake is a link of; None: the caller is not bonded.
+    pub group: Option<CallerGroup>,
+}
+
+/// What a bonded caller says of its group, with each of its links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallerGroup {
+    /// The group's number on the caller's side, the same for all its links: libsrt joins links by it, and by nothing else.
+    pub id: SocketId,
+    /// How the group uses its links; None: in a way that libsrt does not know.
+    pub kind: Option<GroupType>,
+    /// How much a backup group prefers this link.
+    pub weight: u16,
 }
 
 impl AccessRequest<'_> {
@@ -77,6 +91,19 @@ fn parse(words: &[u32]) -> Option<CallerHandshake> {
         receive_latency: half(16),
         send_latency: half(0),
         encryption: block(words, KMREQ).and_then(key_length),
+        group: block(words, GROUP).and_then(caller_group),
+    })
+}
+
+/// The group's number, then its type (8 bits), flags (8) and weight (16).
+fn caller_group(words: &[u32]) -> Option<CallerGroup> {
+    let [id, data, ..] = words else {
+        return None;
+    };
+    Some(CallerGroup {
+        id: SocketId(id.cast_signed()),
+        kind: group::kind_from_raw((data >> 24).cast_signed()),
+        weight: u16::try_from(data & 0xFFFF).unwrap_or(0),
     })
 }
 
@@ -121,12 +148,21 @@ mod tests {
             0,
             0,
             0x0000_0408,
+            GROUP << 16 | 2,
+            0x6123_4567,
+            2 << 24 | 7,
         ];
         let seen = parse(&words).unwrap();
         assert_eq!(seen.version, SrtVersion::new(1, 5, 7));
         assert_eq!(seen.receive_latency, Duration::from_millis(200));
         assert_eq!(seen.send_latency, Duration::from_millis(120));
         assert_eq!(seen.encryption, Some(KeyLength::Aes256));
+        let group = CallerGroup {
+            id: SocketId(0x6123_4567),
+            kind: Some(GroupType::Backup),
+            weight: 7,
+        };
+        assert_eq!(seen.group, Some(group));
     }
 
     #[test]

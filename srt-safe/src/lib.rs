@@ -191,7 +191,7 @@ pub use error::{Error, ErrorCode, ErrorKind, Result};
 pub use group::{
     GroupLink, GroupType, LinkFailure, Member, MemberState, MemberTable, NotAGroup, SrtGroup, SrtGroupBuilder,
 };
-pub use handshake::CallerHandshake;
+pub use handshake::{CallerGroup, CallerHandshake};
 pub use key_request::KeyRequest;
 pub use listener::{Incoming, SrtListener, SrtListenerBuilder};
 pub use options::{

@@ -6,6 +6,7 @@ use srt_safe::{CallerHandshake, Passphrase, RejectCode, RejectReason, SrtVersion
 
 use super::{
     Ask, AskMode, Directory, Entry, PortPolicy, Reading, Scope, StreamPolicy, TemplateEntry, Unreadable,
+    bonds::BondOf,
     rules::{Applicant, Standing, judge, password_fits},
     verdicts::{Known, Question},
 };
@@ -22,6 +23,8 @@ pub(crate) struct Caller<'a> {
     pub(crate) streamid: &'a [u8],
     /// What it says of itself, where libsrt lets us see it.
     pub(crate) handshake: Option<CallerHandshake>,
+    /// What the group is here for that this is another link of.
+    pub(crate) bond: Option<&'a BondOf>,
     /// What takes more than looking.
     pub(crate) known: &'a dyn Known,
 }
@@ -134,6 +137,11 @@ pub(crate) enum Why {
     },
     /// The answer takes time, and this libsrt cannot keep a caller waiting for it; or too many wait.
     Undecided,
+    /// A link of a group that is here for something else.
+    OtherBond {
+        role: Role,
+        stream: StreamName,
+    },
     TooManyHandshakes,
     Banned,
     /// Not refused but closed: a publisher above `max_bitrate`.
@@ -201,6 +209,7 @@ impl Why {
             | Self::HasPublisher(_)
             | Self::HasActivePublisher { .. }
             | Self::OtherStream { .. }
+            | Self::OtherBond { .. }
             | Self::OutsideTemplate { .. }
             | Self::UnfitName { .. }
             | Self::StreamFull { .. } => RejectedBy::Stream,
@@ -231,6 +240,7 @@ impl Why {
             | Self::LatencyTooLong { .. } => RejectCode::BAD_REQUEST,
             Self::AddressNotAllowed
             | Self::Loop
+            | Self::OtherBond { .. }
             | Self::OtherStream { exists: true, .. }
             | Self::OutsideTemplate { exists: true, .. } => RejectCode::FORBIDDEN,
             Self::WrongMode { .. } => RejectCode::BAD_MODE,
@@ -338,6 +348,10 @@ impl fmt::Display for Why {
                 "{stream:?} has a publisher that has sent data within the last {silent_after:?} \
                  (duplicate_publisher = \"takeover_if_silent\", silent_after)"
             ),
+            Self::OtherBond { role, stream } => write!(
+                f,
+                "a link of a bonded {role} of {stream:?} asks for another stream or mode: give all links of a group the same streamid"
+            ),
             Self::StreamFull { stream, max } => write!(f, "{stream:?} has max_viewers = {max} already"),
             Self::OtherVersion { required, offered } => {
                 write!(
@@ -409,7 +423,18 @@ fn grant(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Result
     let ask = Ask::read(caller.streamid, directory.access.dialects).map_err(Why::Unreadable)?;
     let Reading { stream, password } = stream_for(port, directory, &ask)?;
     let role = role_for(port, &ask)?;
-    if port.is_full() {
+    // A further link of a group takes no place of its own. All else is asked of each link.
+    if let Some(bond) = caller.bond
+        && (bond.stream != stream || bond.role != role)
+    {
+        return Err(Why::OtherBond {
+            role: bond.role,
+            stream: bond.stream.clone(),
+        }
+        .into());
+    }
+    let is_first = caller.bond.is_none();
+    if is_first && port.is_full() {
         let max = port.max_connections;
         return Err(Why::PortFull { max }.into());
     }
@@ -441,7 +466,7 @@ fn grant(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Result
     let has_source = entry.as_ref().is_some_and(|entry| entry.stream.has_source());
     let viewers = entry.as_ref().map_or(0, |entry| entry.stream.viewers());
     let own = match role {
-        Role::Publisher if !may_publish(&policy, entry.as_ref()) => {
+        Role::Publisher if is_first && !may_publish(&policy, entry.as_ref()) => {
             return Err(match policy.duplicate_publisher {
                 DuplicatePublisher::Reject => Why::HasPublisher(stream),
                 _ => Why::HasActivePublisher {
@@ -451,10 +476,10 @@ fn grant(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Result
             }
             .into());
         }
-        Role::Viewer if !has_source && policy.on_source_lost.is_zero() => {
+        Role::Viewer if is_first && !has_source && policy.on_source_lost.is_zero() => {
             return Err(Why::NoSource(stream).into());
         }
-        Role::Viewer if policy.max_viewers > 0 && viewers >= policy.max_viewers => {
+        Role::Viewer if is_first && policy.max_viewers > 0 && viewers >= policy.max_viewers => {
             let max = policy.max_viewers;
             return Err(Why::StreamFull { stream, max }.into());
         }

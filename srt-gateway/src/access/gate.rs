@@ -20,7 +20,9 @@ use srt_safe::{
 };
 
 use super::{
-    Caller, Decision, Directory, Doorman, Grant, PortPolicy, Verdicts, decide,
+    Bonds, Caller, Decision, Directory, Doorman, Grant, PortPolicy, Verdicts,
+    bonds::BondOf,
+    decide,
     decide::Why,
     doorman::{Door, Tell},
     policy::connection_options,
@@ -29,7 +31,7 @@ use super::{
 use crate::config::Secret;
 
 /// A handshake that was granted and not completed by then (wrong passphrase, caller gone) is forgotten.
-const COMPLETION: Duration = Duration::from_secs(10);
+pub(crate) const COMPLETION: Duration = Duration::from_secs(10);
 
 /// A refused caller, for the record.
 #[derive(Debug)]
@@ -46,7 +48,7 @@ pub(crate) struct Refused {
 pub(crate) struct Granted {
     since: Instant,
     peer: SocketAddr,
-    streamid: Box<[u8]>,
+    pub(crate) streamid: Box<[u8]>,
     handshake: Option<CallerHandshake>,
     pub(crate) grant: Grant,
 }
@@ -54,6 +56,11 @@ pub(crate) struct Granted {
 impl Granted {
     pub(crate) fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// The caller's number for its group, if it is bonded.
+    pub(crate) fn group(&self) -> Option<SocketId> {
+        Some(self.handshake?.group?.id)
     }
 
     /// It was refused after all: libsrt ended the handshake over encryption.
@@ -77,6 +84,7 @@ impl Granted {
 pub(crate) struct Guards {
     pub(crate) doorman: Arc<Doorman>,
     pub(crate) verdicts: Arc<Verdicts>,
+    pub(crate) bonds: Arc<Bonds>,
 }
 
 /// What can be found out about the caller whose handshake it is.
@@ -133,15 +141,17 @@ impl Gate {
         &self.port
     }
 
-    /// What was granted to an accepted connection.
-    pub(crate) fn take(&self, socket: SocketId) -> Option<Grant> {
-        self.take_granted(socket).map(|granted| granted.grant)
-    }
-
     /// What was granted to a connection, and to whom.
     pub(crate) fn take_granted(&self, socket: SocketId) -> Option<Granted> {
         let mut granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
         granted.remove(&socket)
+    }
+
+    /// The links of groups that were granted and are not accounted for.
+    pub(crate) fn links(&self) -> Vec<SocketId> {
+        let granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
+        let links = granted.iter().filter(|(_, granted)| granted.group().is_some());
+        links.map(|(link, _)| *link).collect()
     }
 
     /// Takes the grants whose handshakes were never completed.
@@ -168,10 +178,14 @@ impl Gate {
             key: OnceCell::new(),
             verdicts: &self.guards.verdicts,
         };
+        let handshake = request.handshake();
+        let group = handshake.and_then(|handshake| handshake.group);
+        let bond = group.and_then(|group| self.guards.bonds.find(group.id));
         let caller = Caller {
             peer,
             streamid: request.stream_id_bytes(),
-            handshake: request.handshake(),
+            handshake,
+            bond: bond.as_ref(),
             known: &seen,
         };
         if let Some((why, tell)) = shut {
@@ -180,6 +194,10 @@ impl Gate {
         match decide(&self.port, &self.directory.load(), caller) {
             Decision::Admit(grant) => {
                 let admission = Admission::new().options(connection_options(grant.passphrase.as_ref()));
+                if let Some(group) = group {
+                    let (stream, role) = (grant.stream.clone(), grant.role);
+                    self.guards.bonds.granted(group.id, BondOf { stream, role }, now);
+                }
                 let mut granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
                 let entry = Granted {
                     since: now,

@@ -4,6 +4,7 @@
 //! libsrt's listen callback over a snapshot of the registry. `rules` judges by `[[rules]]`, `doorman` limits and bans addresses.
 //! No I/O happens here, and no callback waits: what takes time is found out on the thread of `verdicts`, and asked for again.
 
+mod bonds;
 mod decide;
 mod doorman;
 mod gate;
@@ -15,9 +16,10 @@ mod streamid;
 mod tests;
 mod verdicts;
 
+pub(crate) use bonds::Bonds;
 pub(crate) use decide::{Caller, Decision, Grant, Why, decide};
 pub(crate) use doorman::Doorman;
-pub(crate) use gate::{Gate, Guards, Refused};
+pub(crate) use gate::{COMPLETION, Gate, Granted, Guards, Refused};
 pub(crate) use identity::{Identity, Trail};
 pub use policy::Scope;
 pub(crate) use policy::{AccessPolicy, Directory, Entry, PortPolicy, StreamPolicy, TemplateEntry};

@@ -77,6 +77,7 @@ fn knock(port: &PortPolicy, directory: &Directory, streamid: &str) -> Decision {
             peer,
             streamid: streamid.as_bytes(),
             handshake: None,
+            bond: None,
             known: &Nothing,
         },
     )
@@ -305,6 +306,7 @@ fn what_the_caller_says_of_itself_is_held_against_the_ports_limits() {
                 peer,
                 streamid: b"a",
                 handshake: Some(handshake),
+                bond: None,
                 known: &Nothing,
             },
         ) {
@@ -332,6 +334,7 @@ fn srt_handshake() -> CallerHandshake {
         receive_latency: Duration::from_millis(120),
         send_latency: Duration::from_millis(120),
         encryption: None,
+        group: None,
     }
 }
 
@@ -357,6 +360,7 @@ fn bytes_that_are_no_text_are_refused() {
         peer,
         streamid: &[0xFF, 0xFE, b'a'],
         handshake: None,
+        bond: None,
         known: &Nothing,
     };
     match decide(&port(None, PortKind::Publish), &streams, caller) {
@@ -418,6 +422,7 @@ fn knock_knowing(port: &PortPolicy, directory: &Directory, streamid: &str, known
         peer: "127.0.0.1:4000".parse().unwrap(),
         streamid: streamid.as_bytes(),
         handshake: None,
+        bond: None,
         known,
     };
     decide(port, directory, caller)

@@ -60,6 +60,7 @@ pub(super) fn explain(command: &Explain) -> ExitCode {
         peer: SocketAddr::new(command.from, 0),
         streamid,
         handshake: None,
+        bond: None,
         known: &Nothing,
     };
     say(format_args!(

@@ -7,6 +7,7 @@ use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
+    bond::{Bond, BondKind},
     model::{SrtSettings, Stream},
     reader::Gate,
     secret::Secret,
@@ -54,6 +55,8 @@ pub struct SrtTarget {
     pub stream_id: Option<Secret>,
     /// Longer messages of an output are cut into pieces of this many bytes. `None`: messages go out as they came.
     pub payload_size: Option<u16>,
+    /// The links of a bonded connection, `host` and `port` being the first one's. `None`: a plain one.
+    pub bond: Option<Bond>,
     /// Settings of the socket: those of the entry over those of `[srt_defaults]` that are not about our ports.
     pub settings: SrtSettings,
 }
@@ -234,7 +237,17 @@ impl fmt::Display for Endpoint {
             }
         };
         match &self.target {
-            Target::Srt(srt) => network(f, "srt", &srt.host, srt.port),
+            Target::Srt(srt) => match &srt.bond {
+                None => network(f, "srt", &srt.host, srt.port),
+                Some(bond) => {
+                    let links: Vec<_> = bond.links.iter().map(ToString::to_string).collect();
+                    let kind = match bond.kind {
+                        BondKind::Broadcast => "broadcast",
+                        BondKind::Backup => "backup",
+                    };
+                    write!(f, "srt://*?type={kind}&nodes={}", links.join(","))
+                }
+            },
             Target::Udp(udp) => network(f, "udp", &udp.host, udp.port),
             Target::Rtp(udp) => network(f, "rtp", &udp.host, udp.port),
             Target::File(file) => write!(f, "file://{}", file.path.display()),

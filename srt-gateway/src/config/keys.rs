@@ -303,6 +303,8 @@ static KEYS: &[KeyDoc] = {
     key(Endpoint, "enabled", BOOL, "true", "false", "whether it is used"),
 
     key(SrtEndpoint, "mode", "\"caller\", \"listener\" or \"rendezvous\"", "\"caller\"; without a host \"listener\"", "\"caller\"", "who calls"),
+    key(SrtEndpoint, "type", "\"broadcast\" or \"backup\"", "", "\"broadcast\"", "of srt://*, a bonded connection: over all links at once, or over the one of the greatest weight that works"),
+    key(SrtEndpoint, "nodes", "list of links, or one string with commas", "", "[\"192.0.2.1:9000?weight=10\", \"198.51.100.1:9000\"]", "of srt://*: the links, each HOST:PORT with ?weight=N&adapter=IP behind it where wanted"),
     key(SrtEndpoint, "streamid", STR, "\"\"", "\"#!::r=cam1,m=request\"", "sent to the listener").secret(),
     key(SrtEndpoint, "adapter", "IP address", "", "\"192.0.2.1\"", "local address to send from, or to listen on"),
     key(SrtEndpoint, "localport", INT, "0", "9001", "local port to send from; 0: any"),

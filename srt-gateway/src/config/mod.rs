@@ -9,6 +9,7 @@
 //! gateway, opens no socket, resolves no name; whether libsrt knows an option is asked of the caller
 //! ([`Config::validate_options`]).
 
+mod bond;
 mod checks;
 mod dialect;
 mod document;
@@ -34,6 +35,7 @@ mod validate;
 
 use std::{collections::BTreeSet, path::Path};
 
+pub use bond::{Bond, BondKind, BondLink};
 pub use dialect::{Dialect, Dialects};
 pub use document::document;
 pub use endpoint::{Endpoint, ExpandError, FileTarget, SrtMode, SrtTarget, Target, UdpTarget};

@@ -24,7 +24,6 @@ static NOT_YET: &[Row] = {
         (Root, "config_external", Key),
         (Root, "auth", Key),
         (Root, "events", Key),
-        (Srt, "groupconnect", Key),
         (Srt, "shards", Key),
     ]
 };

@@ -64,6 +64,16 @@ fn document_with(section: Section, key: &str, value: &str) -> String {
     if (section, key) == (Section::Endpoint, "url") {
         return format!("[streams.cam]\ninputs = [{{ url = {value} }}]\n");
     }
+    // The two go together, and with no other host.
+    let before = match (section, key) {
+        (Section::SrtEndpoint, "type") => {
+            "[streams.cam]\ninputs = [{ url = \"srt://*\", nodes = [\"a:1\"], ".to_owned()
+        }
+        (Section::SrtEndpoint, "nodes") => {
+            "[streams.cam]\ninputs = [{ url = \"srt://*\", type = \"backup\", ".to_owned()
+        }
+        _ => before.to_owned(),
+    };
     format!("{before}{key} = {value}{after}\n")
 }
 

@@ -6,6 +6,7 @@
 use std::{net::IpAddr, ops::Range, path::PathBuf, time::Duration};
 
 use super::{
+    bond::{self, Bond},
     endpoint::{Endpoint, FileTarget, NAME, SrtMode, SrtTarget, Target, UdpTarget},
     fault::Fault,
     foreign::{self, Parameter},
@@ -229,7 +230,12 @@ fn parameters(item: &Item<'_>, url: &Node, parts: &Parts<'_>, section: Section) 
 
 fn srt(table: &Table<'_>, parts: &Parts<'_>, url: &Node, defaults: &SrtLayer) -> Option<SrtTarget> {
     let settings = SrtLayer::read(table).over(&defaults.for_endpoints(), table.session());
-    let place = authority(table, parts, url, 0);
+    let bonded = parts.authority == bond::ANY_HOST;
+    let place = if bonded {
+        None
+    } else {
+        authority(table, parts, url, 0)
+    };
     let modes = [
         ("caller", SrtMode::Caller),
         ("listener", SrtMode::Listener),
@@ -244,7 +250,14 @@ fn srt(table: &Table<'_>, parts: &Parts<'_>, url: &Node, defaults: &SrtLayer) ->
     let live = table
         .get("transtype")
         .is_none_or(|item| item.choice(&[("live", ())]).is_some());
-    let (host, port) = place?;
+    let bond = match bonded {
+        true => Some(group(table, parts, mode, local_port, adapter)?),
+        false => no_group(table).map(|()| None)?,
+    };
+    let (host, port) = match &bond {
+        Some(bond) => (Some(bond.links[0].host.clone()), bond.links[0].port),
+        None => place?,
+    };
     let ours = if host.is_none() {
         SrtMode::Listener
     } else {
@@ -281,8 +294,42 @@ fn srt(table: &Table<'_>, parts: &Parts<'_>, url: &Node, defaults: &SrtLayer) ->
         payload_size: payload
             .map_or(Some(None), |size| size.map(Some))?
             .and_then(|size| size.try_into().ok()),
+        bond,
         settings,
     })
+}
+
+/// The links of a group, which calls and does nothing else.
+fn group(
+    table: &Table<'_>,
+    parts: &Parts<'_>,
+    mode: Option<Option<SrtMode>>,
+    local_port: Option<Option<i64>>,
+    adapter: Option<Option<IpAddr>>,
+) -> Option<Bond> {
+    let complaint = if !matches!(parts.path, "" | "/") {
+        "must not have a path; the stream is named by the streamid"
+    } else if mode.is_some_and(|mode| mode != Some(SrtMode::Caller)) {
+        "is bonded, and a bonded connection calls: to accept bonded callers, set groupconnect on a port"
+    } else if local_port.is_some() {
+        "is bonded: each link has a local port of its own, so localport must not stand here"
+    } else {
+        return bond::bond(table, adapter.flatten());
+    };
+    table.fault(Fault::new(table.path(), table.at(), complaint));
+    None
+}
+
+/// `type` and `nodes` are of groups.
+fn no_group(table: &Table<'_>) -> Option<()> {
+    for key in ["type", "nodes"] {
+        if let Some(item) = table.get(key) {
+            let fault = item.wrong("is of bonded connections, whose host is *");
+            table.fault(fault.help("write srt://*?type=broadcast&nodes=HOST:PORT,HOST:PORT"));
+            return None;
+        }
+    }
+    Some(())
 }
 
 /// At most 512 bytes; `${name}` is counted as it is, and again when the stream's name is known.

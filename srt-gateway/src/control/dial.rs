@@ -14,8 +14,8 @@ use std::{
 };
 
 use srt_safe::{
-    AccessRequest, Admission, Interest, Ipv6Only, Progress, RejectCode, SocketId, SrtListener, SrtSocket,
-    SrtVersion, StreamId, Verdict,
+    AccessRequest, Admission, Interest, Ipv6Only, Options, Progress, RejectCode, SocketId, SrtListener,
+    SrtSocket, SrtVersion, StreamId, Verdict,
 };
 use tracing::{debug, info, warn};
 
@@ -28,9 +28,9 @@ use super::{
 use crate::{
     access::Trail,
     config::{self, SrtMode, SrtTarget, Target},
-    io::{CloseReason, ClosedSession, EndpointId, Message, Resolved, Route, Seat, Task},
+    io::{CloseReason, ClosedSession, EndpointId, Found, Hosts, Message, Resolved, Route, Seat, Task},
     names::{Role, SessionId, StreamName},
-    telemetry::{SessionCounters, WireSampler},
+    telemetry::{LinkSampler, SessionCounters, WireSampler},
 };
 
 /// Callers that libsrt holds for an endpoint that waits for its one peer.
@@ -56,6 +56,7 @@ impl Control {
         let ids: Vec<_> = self.endpoints.all.keys().copied().collect();
         for id in ids {
             self.finish_call(id, now);
+            self.keep_links(id, now);
             self.step(id, now);
         }
         self.settle_all_inputs(now);
@@ -131,7 +132,7 @@ impl Control {
                     Some(Ok(ip)) => self.open_plain(id, Some(ip), now),
                     Some(Err(_)) => {
                         let port = udp.port;
-                        self.ask(id, host.unwrap_or_default(), port).map(Some)
+                        self.ask(id, Hosts::One(host.unwrap_or_default(), port)).map(Some)
                     }
                 };
             }
@@ -145,17 +146,20 @@ impl Control {
             let srt = srt.clone();
             return self.listen(id, &srt).map(Some);
         }
+        if let Some(bond) = srt.bond.clone() {
+            return self.begin_bond(id, &bond).map(Some);
+        }
         let host = srt.host.clone().unwrap_or_default();
         if let Ok(ip) = host.parse::<IpAddr>() {
             let to = SocketAddr::new(ip, srt.port);
             return self.call(id, &[to]).map(Some);
         }
         let port = srt.port;
-        self.ask(id, host, port).map(Some)
+        self.ask(id, Hosts::One(host, port)).map(Some)
     }
 
-    fn ask(&mut self, id: EndpointId, host: String, port: u16) -> Result<Attempt, Hitch> {
-        let asked = self.endpoints.resolver.ask(id, host, port);
+    pub(super) fn ask(&mut self, id: EndpointId, hosts: Hosts) -> Result<Attempt, Hitch> {
+        let asked = self.endpoints.resolver.ask(id, hosts);
         asked.map_err(|error| Hitch::Later(format!("no thread to look the host up: {error}")))?;
         Ok(Attempt::Resolving)
     }
@@ -189,8 +193,9 @@ impl Control {
         let is_srt = |state: &State| matches!(state.endpoint.target, Target::Srt(_));
         let is_srt = self.endpoints.all.get(&id).is_some_and(is_srt);
         let begun = match found {
-            Ok(addrs) if is_srt => self.call(id, &addrs).map(Some),
-            Ok(addrs) => match addrs.first() {
+            Ok(Found::Each(addrs)) => self.call_links(id, &addrs).map(Some),
+            Ok(Found::All(addrs)) if is_srt => self.call(id, &addrs).map(Some),
+            Ok(Found::All(addrs)) => match addrs.first() {
                 Some(addr) => self.open_plain(id, Some(addr.ip()), now),
                 None => Err(Hitch::Later("the host's name has no address".to_owned())),
             },
@@ -214,16 +219,7 @@ impl Control {
             return Err(Hitch::Later("the host's name has no address".to_owned()));
         };
         let session = SessionId(self.last_session + 1);
-        let mut options = srt_options(&srt.settings).map_err(Hitch::Never)?;
-        if let Some(limit) = srt.settings.connect_timeout {
-            options = options.connect_timeout(limit);
-        }
-        if let Some(streamid) = &srt.stream_id {
-            let trail = self.trail(state);
-            let signed = self.endpoints.identity.sign(streamid.expose(), session, &trail);
-            options = options.stream_id(StreamId::new(signed).map_err(|e| Hitch::Never(e.to_string()))?);
-        }
-        let caller = SrtSocket::builder().options(options);
+        let caller = SrtSocket::builder().options(self.call_options(state, srt, session)?);
         let any = || match to {
             SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
             SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
@@ -240,6 +236,25 @@ impl Control {
         self.last_session += 1;
         self.endpoints.sockets.insert(call.id(), id);
         Ok(Attempt::Calling(call, session))
+    }
+
+    /// What libsrt is told for a call.
+    pub(super) fn call_options(
+        &self,
+        state: &State,
+        srt: &SrtTarget,
+        session: SessionId,
+    ) -> Result<Options, Hitch> {
+        let mut options = srt_options(&srt.settings).map_err(Hitch::Never)?;
+        if let Some(limit) = srt.settings.connect_timeout {
+            options = options.connect_timeout(limit);
+        }
+        if let Some(streamid) = &srt.stream_id {
+            let trail = self.trail(state);
+            let signed = self.endpoints.identity.sign(streamid.expose(), session, &trail);
+            options = options.stream_id(StreamId::new(signed).map_err(|e| Hitch::Never(e.to_string()))?);
+        }
+        Ok(options)
     }
 
     /// Where the stream comes from that an endpoint's call is about: for an output by its publisher's call, for an input
@@ -332,6 +347,7 @@ impl Control {
         };
         let (call, session) = match state.attempt.take() {
             Some(Attempt::Calling(call, session)) => (call, session),
+            Some(Attempt::Bonding(group, session)) => return self.finish_bond(id, group, session, now),
             other => {
                 state.attempt = other;
                 return;
@@ -357,7 +373,7 @@ impl Control {
         }
     }
 
-    fn failed(&mut self, id: EndpointId, why: &str, now: Instant) {
+    pub(super) fn failed(&mut self, id: EndpointId, why: &str, now: Instant) {
         let Some(state) = self.endpoints.all.get_mut(&id) else {
             return;
         };
@@ -377,7 +393,7 @@ impl Control {
     }
 
     /// Opens a session for a connection of an endpoint.
-    fn start(
+    pub(super) fn start(
         &mut self,
         id: EndpointId,
         socket: SrtSocket,
@@ -447,6 +463,7 @@ impl Control {
             payload_size,
             counters: Arc::clone(&counters),
             wire: WireSampler::default(),
+            links: LinkSampler::default(),
         };
         self.pool.send(worker, Message::Start(Box::new(seat), task));
         if let Some(state) = self.endpoints.all.get_mut(&id) {
@@ -476,6 +493,7 @@ impl Control {
             return;
         };
         let name = state.stream.clone();
+        state.links = None;
         if let Some(live) = state.live.take() {
             if !matches!(live.hands, Hands::Worker { .. }) {
                 info!(
@@ -537,6 +555,10 @@ impl Control {
             Some(Attempt::Listening(listener, _)) => {
                 self.endpoints.sockets.remove(&listener.id());
                 self.opener.routes.remove(&listener);
+            }
+            Some(Attempt::Bonding(group, _)) => {
+                self.endpoints.sockets.remove(&group.id());
+                self.opener.routes.remove(&group);
             }
             Some(Attempt::Resolving) | None => {}
         }

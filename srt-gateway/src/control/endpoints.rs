@@ -11,9 +11,10 @@ use std::{
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::Sender;
-use srt_safe::{Connecting, SocketId, SrtListener};
+use srt_safe::{Connecting, SocketId, SrtGroup, SrtListener};
 
 use super::{
+    bonding::Links,
     failover::Failover,
     link::{Link, LinkState},
 };
@@ -57,6 +58,8 @@ pub(super) struct State {
     pub(super) link: Link,
     pub(super) attempt: Option<Attempt>,
     pub(super) live: Option<Live>,
+    /// Of a bonded connection that is there or in the making.
+    pub(super) links: Option<Links>,
     pub(super) failures: u64,
     pub(super) last_failure: Option<String>,
     pub(super) place: Place,
@@ -77,6 +80,8 @@ pub(super) enum Attempt {
     Resolving,
     /// The peer has been called.
     Calling(Connecting, SessionId),
+    /// The same over several links.
+    Bonding(SrtGroup, SessionId),
     /// The peer is waited for; stays while it is connected. True: nobody (else) is to be let in.
     Listening(SrtListener, Arc<AtomicBool>),
 }
@@ -327,6 +332,7 @@ impl Endpoints {
             link: Link::new(self.identity.seed() ^ u64::from(self.last)),
             attempt: None,
             live: None,
+            links: None,
             failures: 0,
             last_failure: None,
             place: Place::Configured,

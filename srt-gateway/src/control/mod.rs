@@ -5,6 +5,7 @@
 //! that is opened, refused or closed. It never sends or receives a message of a stream.
 
 mod backoff;
+mod bonding;
 mod dial;
 mod endpoints;
 mod failover;
@@ -46,11 +47,11 @@ use succession::Heirs;
 pub(crate) use templates::template_plans;
 
 use crate::{
-    access::{Grant, PortPolicy, Refused, Trail, Why, shown as streamid_shown},
+    access::{Granted, PortPolicy, Refused, Trail, Why, shown as streamid_shown},
     config::Config,
     io::{CloseReason, ClosedSession, EndpointId, IoEvent, Message, Pool, Seat, Task},
     names::{Role, SessionId, StreamName},
-    telemetry::{RejectionLog, SessionCounters, SrtFigures, WireSampler},
+    telemetry::{LinkFigures, LinkSampler, RejectionLog, SessionCounters, SrtFigures, WireSampler},
     ts::Format,
 };
 
@@ -282,10 +283,10 @@ impl Control {
             };
             match port.listener.accept() {
                 Ok((socket, peer)) => {
-                    let grant = port.gate.take(socket.id());
+                    let granted = bonding::granted(&port.gate, socket.id());
                     let policy = Arc::clone(port.gate.port());
-                    match grant {
-                        Some(grant) => self.open(socket, peer, policy, grant),
+                    match granted {
+                        Some(granted) => self.open(socket, peer, policy, granted),
                         None => {
                             warn!(%peer, port = %policy, "accepted a connection that was never granted: closed");
                         }
@@ -302,7 +303,9 @@ impl Control {
     }
 
     /// Opens a session for an accepted connection.
-    fn open(&mut self, socket: SrtSocket, peer: SocketAddr, port: Arc<PortPolicy>, grant: Grant) {
+    fn open(&mut self, socket: SrtSocket, peer: SocketAddr, port: Arc<PortPolicy>, granted: Granted) {
+        let group = granted.group();
+        let (grant, streamid) = (granted.grant, granted.streamid);
         let connection = match Connection::of(&socket) {
             Ok(connection) => connection,
             Err(error) => return info!(%peer, port = %port, %error, "closed before it was served"),
@@ -335,12 +338,11 @@ impl Control {
         info!(
             %session, role = %grant.role, stream = %grant.stream, %peer, port = %port,
             latency_ms = connection.latency.as_millis(), version = %connection.version,
-            encryption = connection.encryption, standby = matches!(task, Task::StandBy | Task::Succeed), "connected"
+            encryption = connection.encryption, bonded = socket.is_group(), standby = matches!(task, Task::StandBy | Task::Succeed), "connected"
         );
-        let streamid: Box<[u8]> = match socket.stream_id() {
-            Ok(Some(id)) => id.as_bytes().into(),
-            _ => Box::default(),
-        };
+        if let Some(group) = group {
+            self.opener.guards.bonds.opened(group, session);
+        }
         let facts = SessionFacts::of(&connection, &streamid);
         let counters = Arc::new(SessionCounters::default());
         let worker = self.pool.worker_for(socket.id());
@@ -369,6 +371,7 @@ impl Control {
             payload_size: None,
             counters,
             wire: WireSampler::default(),
+            links: LinkSampler::default(),
         };
         self.pool.send(worker, Message::Start(Box::new(seat), task));
     }
@@ -399,6 +402,7 @@ impl Control {
                 },
             });
         }
+        self.opener.guards.bonds.closed(closed.session);
         self.heir_gone(closed.session);
         self.pass_on(&name, now);
         self.endpoint_closed(closed, now);
@@ -421,6 +425,7 @@ impl Control {
         self.registry.watch_sources(now);
         self.tick_heirs(now);
         self.open_waiting(now);
+        self.tick_bonds(now);
         self.tick_endpoints(now);
         self.retire_unused(now);
         for (socket, worker) in self.registry.overdue_viewers(now) {
@@ -529,6 +534,8 @@ pub struct SessionStatus {
     pub facts: SessionFacts,
     /// What libsrt told of the connection in the last second; None before the first sample.
     pub figures: Option<Arc<SrtFigures>>,
+    /// The links of a bonded connection, as of the last second; empty for others.
+    pub links: Vec<LinkFigures>,
 }
 
 /// What both sides of a session have agreed upon when it was opened.

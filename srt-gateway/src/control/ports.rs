@@ -288,7 +288,7 @@ pub(crate) fn passphrase(secret: &config::Secret) -> Passphrase {
 
 /// What libsrt is told for a port. Its connections inherit it.
 fn options(settings: &SrtSettings, addr: SocketAddr) -> Result<Options, String> {
-    let options = srt_options(settings)?;
+    let options = srt_options(settings)?.group_connect(settings.group_connect);
     // Another listener has the IPv4 addresses; libsrt wants this said for a wildcard.
     Ok(if addr.is_ipv6() {
         options.ipv6_only(Ipv6Only::Yes)

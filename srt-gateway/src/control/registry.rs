@@ -331,6 +331,7 @@ impl Registry {
             of_endpoint: matches!(session.via, Via::Endpoint),
             facts: session.facts.clone(),
             figures: session.counters.figures(),
+            links: session.counters.links(),
             standby: session.role == Role::Publisher
                 && self
                     .streams
@@ -386,6 +387,12 @@ impl Registry {
 
     pub(super) fn session(&self, id: SessionId) -> Option<&Session> {
         self.sessions.get(&id)
+    }
+
+    /// The session that has this socket.
+    pub(super) fn session_of(&self, socket: SocketId) -> Option<SessionId> {
+        let found = self.sessions.iter().find(|(_, session)| session.socket == socket);
+        found.map(|(id, _)| *id)
     }
 
     pub(super) fn add_session(&mut self, id: SessionId, session: Session) {

@@ -32,11 +32,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use srt_safe::{SocketId, SrtSocket};
+use srt_safe::{SocketId, SrtGroup, SrtSocket};
 
 pub(crate) use file::{AtEnd, FileIn, FileOut};
 pub(crate) use outlet::{OUTLETS, Outlet, OutletKind, Sink};
-pub(crate) use resolve::{EndpointId, Resolved, Resolver};
+pub(crate) use resolve::{EndpointId, Found, Hosts, Resolved, Resolver};
 pub(crate) use source::{Source, SourceOrder, SourceSeat, Transport};
 pub(crate) use srt_call::CallPorts;
 pub(crate) use srt_poll::{Poller, Route, Routes};
@@ -46,7 +46,7 @@ pub(crate) use worker::{Message, Pool};
 use crate::{
     data::{StartAt, Stream, Writer},
     names::{Role, SessionId, SessionLimits},
-    telemetry::{SessionCounters, Totals, WireSampler},
+    telemetry::{LinkSampler, SessionCounters, Totals, WireSampler},
     ts::Format,
 };
 
@@ -81,12 +81,18 @@ pub(crate) struct Seat {
     pub(crate) counters: Arc<SessionCounters>,
     /// Of what libsrt counts.
     pub(crate) wire: WireSampler,
+    /// Of the links, where it is bonded.
+    pub(crate) links: LinkSampler,
 }
 
 impl Seat {
     /// Takes libsrt's counters, unless the connection is gone: libsrt has forgotten them then.
     fn sample(&mut self) {
-        if let Ok(stats) = self.socket.stats() {
+        if let Ok(mut stats) = self.socket.stats() {
+            if self.socket.is_group() {
+                let members = SrtGroup::members_of(self.socket.id()).unwrap_or_default();
+                self.counters.set_links(self.links.complete(&mut stats, &members));
+            }
             self.wire.take(stats, &self.counters, Instant::now());
         }
     }

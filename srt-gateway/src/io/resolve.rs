@@ -13,7 +13,35 @@ use super::IoEvent;
 const THREADS: usize = 4;
 
 /// A question: whose it is, host and port.
-type Question = (EndpointId, String, u16);
+type Question = (EndpointId, Hosts);
+
+/// What is asked for.
+#[derive(Debug)]
+pub(crate) enum Hosts {
+    /// All addresses of one host.
+    One(String, u16),
+    /// One address of each host: links of a bonded connection.
+    Each(Vec<(String, u16)>),
+}
+
+impl Hosts {
+    fn look_up(&self) -> Resolved {
+        let all = |host: &str, port: u16| (host, port).to_socket_addrs().map_err(|error| error.to_string());
+        match self {
+            Self::One(host, port) => all(host, *port).map(|found| Found::All(found.collect())),
+            Self::Each(hosts) => {
+                let first = |(host, port): &(String, u16)| all(host, *port).map(|mut found| found.next());
+                let found: Vec<_> = hosts.iter().map(first).collect();
+                let why = found.iter().find_map(|found| found.as_ref().err().cloned());
+                let addrs: Vec<_> = found.into_iter().map(|found| found.ok().flatten()).collect();
+                match why.filter(|_| addrs.iter().all(Option::is_none)) {
+                    Some(why) => Err(why),
+                    None => Ok(Found::Each(addrs)),
+                }
+            }
+        }
+    }
+}
 
 /// Number of an input or output, never used again while the gateway runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,25 +68,32 @@ impl Resolver {
         }
     }
 
-    /// Asks for the addresses of `host`. An endpoint has one question at a time, which bounds the queue.
-    pub(crate) fn ask(&mut self, endpoint: EndpointId, host: String, port: u16) -> io::Result<()> {
+    /// Asks for the addresses of hosts. An endpoint has one question at a time, which bounds the queue.
+    pub(crate) fn ask(&mut self, endpoint: EndpointId, hosts: Hosts) -> io::Result<()> {
         while self.threads < THREADS {
             let (receiver, answers) = (self.receiver.clone(), self.answers.clone());
             thread::Builder::new()
                 .name(format!("resolve-{}", self.threads))
                 .spawn(move || {
-                    for (endpoint, host, port) in receiver {
-                        let found = (host.as_str(), port).to_socket_addrs();
-                        let found = found.map(Iterator::collect).map_err(|error| error.to_string());
-                        drop(answers.send(IoEvent::Resolved(endpoint, found)));
+                    for (endpoint, hosts) in receiver {
+                        drop(answers.send(IoEvent::Resolved(endpoint, hosts.look_up())));
                     }
                 })?;
             self.threads += 1;
         }
-        drop(self.questions.send((endpoint, host, port)));
+        drop(self.questions.send((endpoint, hosts)));
         Ok(())
     }
 }
 
-/// What came of a question: addresses (several, or none), or why there are none.
-pub(crate) type Resolved = Result<Vec<SocketAddr>, String>;
+/// The addresses that a question was about.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// Several, or none.
+    All(Vec<SocketAddr>),
+    /// Of each host its first one, in the order of the question.
+    Each(Vec<Option<SocketAddr>>),
+}
+
+/// What came of a question: addresses, or why there are none.
+pub(crate) type Resolved = Result<Found, String>;

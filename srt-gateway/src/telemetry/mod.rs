@@ -5,6 +5,7 @@ mod detail;
 mod figures;
 pub mod health;
 mod lag;
+mod links;
 mod rejections;
 
 pub use calls::{CallOutcome, CallStats};
@@ -12,6 +13,8 @@ pub use detail::{InputDetail, StreamDetail};
 pub use figures::SrtFigures;
 pub(crate) use figures::WireSampler;
 pub(crate) use lag::LoopLag;
+pub use links::LinkFigures;
+pub(crate) use links::LinkSampler;
 pub(crate) use rejections::RejectionLog;
 pub use rejections::{CallerEncryption, RejectedBy, Rejection};
 
@@ -35,6 +38,7 @@ pub struct SessionCounters {
     bytes: AtomicU64,
     skipped: AtomicU64,
     figures: ArcSwapOption<SrtFigures>,
+    links: ArcSwapOption<Vec<LinkFigures>>,
     board: OnceLock<Arc<ts::Board>>,
 }
 
@@ -73,6 +77,19 @@ impl SessionCounters {
     #[must_use]
     pub fn figures(&self) -> Option<Arc<SrtFigures>> {
         self.figures.load_full()
+    }
+
+    /// The links of a bonded connection, as of the last second; empty for others.
+    #[must_use]
+    pub fn links(&self) -> Vec<LinkFigures> {
+        self.links
+            .load()
+            .as_ref()
+            .map_or_else(Vec::new, |links| links.to_vec())
+    }
+
+    pub(crate) fn set_links(&self, links: Vec<LinkFigures>) {
+        self.links.store(Some(Arc::new(links)));
     }
 
     fn set_figures(&self, figures: SrtFigures) {

@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr};
 
 use libsrt_sys::{SRT_MEMBERSTATUS, SRT_MSGCTRL, SRT_SOCKGROUPDATA, SRTSOCKET};
 
-use crate::{Error, Result, SocketId, SocketState, ffi};
+use crate::{Error, Result, SocketId, SocketState, Stats, ffi, stats};
 
 /// What a link does for its group (`SRT_MEMBERSTATUS`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,6 +61,14 @@ pub struct Member {
 }
 
 impl Member {
+    /// The link's own statistics (`srt_bistats`): those of its group tell little.
+    ///
+    /// # Errors
+    /// The link is not connected (yet, or any more).
+    pub fn stats(&self) -> Result<Stats> {
+        stats::read(self.id.value(), stats::Levels::Averaged)
+    }
+
     fn from_raw(raw: &SRT_SOCKGROUPDATA) -> Self {
         // SAFETY: the storage holds a whole sockaddr of any family, zeroed or written by libsrt.
         let peer = unsafe { ffi::sockaddr_of((&raw const raw.peeraddr).cast()) };

@@ -1,0 +1,247 @@
+//! Bonded connections: one session, many links.
+//!
+//! Of bonded callers, links knock and are granted one by one; the first that connects brings the session, the others join it
+//! inside libsrt, which tells nobody. Of bonded inputs and outputs, libsrt never connects a lost link again: that is done
+//! here, each link with its own back-off.
+//!
+//! Part of control's thread.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Instant,
+};
+
+use srt_safe::{
+    GroupLink, GroupType, Interest, Member, MemberState, SocketId, SocketState, SrtGroup, SrtSocket,
+};
+use tracing::{debug, info, warn};
+
+use super::{
+    Control,
+    backoff::Backoff,
+    dial::Hitch,
+    endpoints::{Attempt, State},
+};
+use crate::{
+    access::{COMPLETION, Gate, Granted},
+    config::{Bond, BondKind, SrtTarget, Target},
+    io::{EndpointId, Hosts, Route},
+    names::SessionId,
+};
+
+/// The links of a bonded input or output.
+#[derive(Debug)]
+pub(super) struct Links {
+    group: SocketId,
+    each: Vec<Link>,
+}
+
+/// ```text
+///   works ──libsrt has lost it──▶ lost ──its time has come──▶ called ──▶ works, or lost again for longer
+/// ```
+#[derive(Debug)]
+struct Link {
+    to: GroupLink,
+    token: i32,
+    works: bool,
+    backoff: Backoff,
+    next: Instant,
+}
+
+impl Link {
+    /// Takes note of how it is; true: it is to be called again.
+    fn look(&mut self, member: Option<&Member>, now: Instant) -> bool {
+        match member.map_or(MemberState::Broken, |member| member.state) {
+            MemberState::Idle | MemberState::Running => {
+                if !self.works {
+                    self.works = true;
+                    self.backoff.reset();
+                }
+                false
+            }
+            MemberState::Pending => false,
+            _ => {
+                if self.works {
+                    self.works = false;
+                    // A link that has worked is called at once.
+                    self.next = now;
+                }
+                now >= self.next
+            }
+        }
+    }
+}
+
+/// What was granted to an accepted connection: to one of its links, if it is a group.
+pub(super) fn granted(gate: &Gate, socket: SocketId) -> Option<Granted> {
+    if !socket.is_group() {
+        return gate.take_granted(socket);
+    }
+    let links = SrtGroup::members_of(socket).unwrap_or_default();
+    links.iter().find_map(|link| gate.take_granted(link.id))
+}
+
+fn target(state: &State) -> Option<(&State, &SrtTarget)> {
+    match &state.endpoint.target {
+        Target::Srt(srt) => Some((state, srt)),
+        _ => None,
+    }
+}
+
+impl Control {
+    /// Takes note of links that have joined, and forgets groups that never came.
+    pub(super) fn tick_bonds(&self, now: Instant) {
+        for port in &self.ports {
+            for link in port.gate.links() {
+                let session = SrtGroup::of(link).and_then(|group| self.registry.session_of(group));
+                if let Some(session) = session
+                    && let Some(granted) = port.gate.take_granted(link)
+                {
+                    let (stream, link) = (&granted.grant.stream, granted.peer());
+                    info!(%session, %stream, %link, "a link has joined");
+                }
+            }
+        }
+        self.opener.guards.bonds.expire(COMPLETION, now);
+    }
+
+    /// Begins to connect a bonded endpoint: looks its hosts up, if any is a name.
+    pub(super) fn begin_bond(&mut self, id: EndpointId, bond: &Bond) -> Result<Attempt, Hitch> {
+        let ip = |host: &str| host.parse::<IpAddr>().ok();
+        let addrs: Vec<_> = bond
+            .links
+            .iter()
+            .map(|link| ip(&link.host).map(|ip| SocketAddr::new(ip, link.port)))
+            .collect();
+        if addrs.iter().all(Option::is_some) {
+            return self.call_links(id, &addrs);
+        }
+        let hosts = bond.links.iter().map(|link| (link.host.clone(), link.port));
+        self.ask(id, Hosts::Each(hosts.collect()))
+    }
+
+    /// Calls all links that have an address.
+    pub(super) fn call_links(
+        &mut self,
+        id: EndpointId,
+        addrs: &[Option<SocketAddr>],
+    ) -> Result<Attempt, Hitch> {
+        let Some((state, srt)) = self.endpoints.all.get(&id).and_then(target) else {
+            return Err(Hitch::Never("not SRT".to_owned()));
+        };
+        let Some(bond) = &srt.bond else {
+            return Err(Hitch::Never("not bonded".to_owned()));
+        };
+        let session = SessionId(self.last_session + 1);
+        let kind = match bond.kind {
+            BondKind::Broadcast => GroupType::Broadcast,
+            BondKind::Backup => GroupType::Backup,
+        };
+        let builder = SrtGroup::builder(kind).options(self.call_options(state, srt, session)?);
+        let each = links(state, bond, addrs, self.endpoints.identity.seed());
+        let group = each
+            .iter()
+            .fold(builder, |builder, link| builder.link(link.to.clone()))
+            .start_connect()?;
+        let links = Links {
+            group: group.id(),
+            each,
+        };
+        self.opener
+            .routes
+            .add(&group, Interest::WRITABLE, Route::Control)?;
+        self.last_session += 1;
+        self.endpoints.sockets.insert(group.id(), id);
+        if let Some(state) = self.endpoints.all.get_mut(&id) {
+            state.links = Some(links);
+        }
+        Ok(Attempt::Bonding(group, session))
+    }
+
+    /// Looks how the call of a group went: one link is enough.
+    pub(super) fn finish_bond(&mut self, id: EndpointId, group: SrtGroup, session: SessionId, now: Instant) {
+        let socket = group.id();
+        let members = group.members().unwrap_or_default();
+        let connected = members
+            .iter()
+            .find(|member| member.socket_state == SocketState::Connected);
+        if let Some(peer) = connected.and_then(|member| member.peer) {
+            self.endpoints.sockets.remove(&socket);
+            self.opener.routes.remove(&group);
+            return self.start(id, SrtSocket::from(group), peer, session, now);
+        }
+        let is_hopeless = |member: &Member| member.state == MemberState::Broken;
+        if !members.iter().all(is_hopeless) {
+            if let Some(state) = self.endpoints.all.get_mut(&id) {
+                state.attempt = Some(Attempt::Bonding(group, session));
+            }
+            return;
+        }
+        let why = group.take_failures().first().map_or_else(
+            || "no link could be connected".to_owned(),
+            |failure| failure.error().to_string(),
+        );
+        self.endpoints.sockets.remove(&socket);
+        self.opener.routes.remove(&group);
+        if let Some(state) = self.endpoints.all.get_mut(&id) {
+            state.links = None;
+        }
+        self.failed(id, &why, now);
+    }
+
+    /// Calls lost links of a connected group again.
+    pub(super) fn keep_links(&mut self, id: EndpointId, now: Instant) {
+        let Some(state) = self.endpoints.all.get_mut(&id) else {
+            return;
+        };
+        let (stream, endpoint) = (&state.stream, &state.endpoint);
+        let Some(links) = state.links.as_mut().filter(|_| state.live.is_some()) else {
+            return;
+        };
+        let Ok(members) = SrtGroup::members_of(links.group) else {
+            return;
+        };
+        for (number, link) in (1..).zip(&mut links.each) {
+            let member = members.iter().find(|member| member.token == link.token);
+            let worked = link.works;
+            let call = link.look(member, now);
+            match (worked, link.works) {
+                (false, true) => info!(%stream, %endpoint, link = number, "the link works"),
+                (true, false) => warn!(%stream, %endpoint, link = number, "the link is lost"),
+                _ => {}
+            }
+            if call {
+                link.next = now + link.backoff.failed();
+                if let Err(error) = SrtGroup::add_links_to(links.group, std::slice::from_ref(&link.to)) {
+                    debug!(%stream, %endpoint, link = number, %error, "the link cannot be called");
+                }
+            }
+        }
+    }
+}
+
+/// The links that have an address; their numbers in the configuration are their tokens.
+fn links(state: &State, bond: &Bond, addrs: &[Option<SocketAddr>], seed: u64) -> Vec<Link> {
+    let now = Instant::now();
+    let mut each = Vec::new();
+    for (token, (link, addr)) in (0..).zip(bond.links.iter().zip(addrs)) {
+        let Some(addr) = *addr else {
+            warn!(stream = %state.stream, %link, "the link's host has no address: left out");
+            continue;
+        };
+        let mut to = GroupLink::new(addr).weight(link.weight).token(token);
+        if let Some(adapter) = link.adapter {
+            to = to.source(SocketAddr::new(adapter, 0));
+        }
+        let mut backoff = Backoff::new(seed ^ u64::from(token.unsigned_abs()));
+        let next = now + backoff.failed();
+        each.push(Link {
+            to,
+            token,
+            works: false,
+            backoff,
+            next,
+        });
+    }
+    each
+}

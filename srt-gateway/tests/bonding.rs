@@ -1,0 +1,257 @@
+//! Bonded callers of a gateway, over links that can be cut.
+
+#[path = "../../srt-safe/tests/support/forwarder.rs"]
+mod forwarder;
+mod peers;
+
+use std::time::{Duration, Instant};
+
+use forwarder::Forwarder;
+use peers::{Call, Sink, Source, assert_contiguous, gateway, port, wait_state, wait_until};
+use srt_gateway::{EndpointState, Gateway, Role};
+use srt_safe::{GroupLink, GroupType, MemberState, Options, SrtGroup, StreamId};
+
+const PUBLISH: &str = "#!::r=a,m=publish";
+const PLAY: &str = "#!::r=a,m=request";
+
+fn options(streamid: &str) -> Options {
+    Options::new()
+        .stream_id(StreamId::new(streamid).unwrap())
+        .latency(Duration::from_millis(800))
+        .peer_idle_timeout(Duration::from_millis(2_000))
+}
+
+fn bonded(port_keys: &str, stream: &str) -> Gateway {
+    gateway(&format!(
+        "[srt]\nport = \"127.0.0.1:0\"\ngroupconnect = true\npeer_idle_timeout = 2\n{port_keys}\n[streams.a]\n{stream}\n[streams.b]\n"
+    ))
+}
+
+fn wires(gateway: &Gateway) -> [Forwarder; 2] {
+    [Forwarder::to(port(gateway)), Forwarder::to(port(gateway))]
+}
+
+fn call(kind: GroupType, streamid: &str, wires: &[Forwarder; 2]) -> srt_safe::Result<SrtGroup> {
+    let weights = wires.iter().zip([20, 10]);
+    weights
+        .fold(
+            SrtGroup::builder(kind).options(options(streamid)),
+            |group, (wire, weight)| {
+                group.link(GroupLink::new(wire.entry()).weight(weight).token(weight.into()))
+            },
+        )
+        .connect()
+}
+
+fn connected(group: &SrtGroup) -> usize {
+    let links = group.members().unwrap_or_default();
+    let works = |state| matches!(state, MemberState::Idle | MemberState::Running);
+    links.iter().filter(|link| works(link.state)).count()
+}
+
+#[track_caller]
+fn wait_links(gateway: &Gateway, group: &SrtGroup) {
+    let end = Instant::now() + peers::PATIENCE;
+    while connected(group) < 2 {
+        let told = || (group.members(), group.take_failures(), gateway.rejections());
+        assert!(Instant::now() < end, "not both links: {:?}", told());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn of_role(gateway: &Gateway, role: Role) -> usize {
+    let sessions = gateway.sessions();
+    sessions.iter().filter(|session| session.role == role).count()
+}
+
+/// A bonded publisher whose links are cut one after the other while the other one works.
+fn publishes_without_a_gap(kind: GroupType) {
+    let gateway = bonded("max_connections = 2", "");
+    let wires = wires(&gateway);
+    let group = call(kind, PUBLISH, &wires).unwrap();
+    wait_links(&gateway, &group);
+    let members = group.id();
+    let _source = Source::start(1, move |message| group.send(message).is_ok());
+    let sink = Sink::play(port(&gateway), &Call::named(PLAY));
+    sink.wait_more(300);
+    assert_eq!(of_role(&gateway, Role::Publisher), 1);
+    // Its place is taken, and only by it: another caller does not come in by being bonded.
+    let refused = SrtGroup::builder(kind)
+        .options(options(PUBLISH))
+        .link(GroupLink::new(port(&gateway)))
+        .connect()
+        .unwrap_err();
+    assert_eq!(
+        refused.reject_reason().map(srt_safe::RejectReason::value),
+        Some(1402)
+    );
+    wires[0].cut();
+    let alive = || {
+        let links = SrtGroup::members_of(members).unwrap();
+        links
+            .iter()
+            .filter(|link| link.state == MemberState::Running)
+            .count()
+    };
+    wait_until("the cut to be noticed", || {
+        SrtGroup::members_of(members).unwrap().len() == 1 && alive() == 1
+    });
+    sink.wait_more(300);
+    // The lost link comes back, and carries it alone.
+    wires[0].mend();
+    SrtGroup::add_links_to(members, &[GroupLink::new(wires[0].entry()).weight(20)]).unwrap();
+    wait_until("the link again", || {
+        let links = SrtGroup::members_of(members).unwrap();
+        links.len() == 2
+            && links
+                .iter()
+                .all(|link| matches!(link.state, MemberState::Idle | MemberState::Running))
+    });
+    sink.wait_more(300);
+    wires[1].cut();
+    wait_until("the second cut to be noticed", || {
+        SrtGroup::members_of(members).unwrap().len() == 1 && alive() == 1
+    });
+    sink.wait_more(300);
+    assert_eq!(of_role(&gateway, Role::Publisher), 1);
+    assert_contiguous(&sink.finish(), 1_200);
+}
+
+#[test]
+fn a_broadcast_publisher_survives_the_loss_of_either_link() {
+    publishes_without_a_gap(GroupType::Broadcast);
+}
+
+#[test]
+fn a_backup_publisher_survives_the_loss_of_either_link() {
+    publishes_without_a_gap(GroupType::Backup);
+}
+
+#[test]
+fn each_link_is_let_in_by_itself_and_for_the_same_thing() {
+    let gateway = bonded("max_connections = 1", "password = \"letmein\"\nmax_viewers = 1");
+    let to = port(&gateway);
+    let with = |streamid: &str| {
+        SrtGroup::builder(GroupType::Broadcast)
+            .options(options(streamid))
+            .link(GroupLink::new(to))
+            .connect()
+    };
+    let code = |called: srt_safe::Result<SrtGroup>| called.unwrap_err().reject_reason().unwrap().value();
+    assert_eq!(code(with("#!::r=a,m=publish,password=wrong")), 1401);
+    let group = with("#!::r=a,m=publish,password=letmein").unwrap();
+    wait_until("one session", || of_role(&gateway, Role::Publisher) == 1);
+    // A full port takes a further link of who is there.
+    group.add_links(&[GroupLink::new(to)]).unwrap();
+    wait_links(&gateway, &group);
+    wait_until("the links' figures", || {
+        let sessions = gateway.sessions();
+        sessions
+            .iter()
+            .any(|session| session.links.len() == 2 && session.links.iter().all(|link| link.peer.is_some()))
+    });
+    assert_eq!(code(with("#!::r=a,m=publish,password=letmein")), 1402);
+    drop(group);
+    wait_until("no session", || gateway.sessions().is_empty());
+    // And the place is free again, for a viewer that is bonded too.
+    let viewer = with(PLAY).unwrap();
+    wait_until("a viewer", || of_role(&gateway, Role::Viewer) == 1);
+    drop(viewer);
+}
+
+/// Links that work, of all sessions of a gateway.
+fn links(gateway: &Gateway) -> usize {
+    let works = |state| matches!(state, MemberState::Idle | MemberState::Running);
+    let sessions = gateway.sessions();
+    sessions
+        .iter()
+        .flat_map(|session| &session.links)
+        .filter(|link| works(link.state))
+        .count()
+}
+
+#[track_caller]
+fn wait_working(gateways: &[&Gateway], wanted: usize) {
+    let end = Instant::now() + 2 * peers::PATIENCE;
+    while !gateways.iter().all(|gateway| links(gateway) == wanted) {
+        let told = || {
+            gateways
+                .iter()
+                .map(|gateway| {
+                    let links: Vec<_> = gateway
+                        .sessions()
+                        .into_iter()
+                        .map(|session| session.links)
+                        .collect();
+                    (links, gateway.endpoints(), gateway.rejections())
+                })
+                .collect::<Vec<_>>()
+        };
+        assert!(Instant::now() < end, "not {wanted} links: {:#?}", told());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A gateway that pushes over two links to another one, with a cut in each.
+fn pushes_without_a_gap(kind: &str) {
+    let next = bonded("", "");
+    let wires = wires(&next);
+    let [one, two] = wires.each_ref().map(Forwarder::entry);
+    let first = gateway(&format!(
+        "[srt]\nport = \"127.0.0.1:0\"\n[streams.a]\noutputs = [{{ url = \"srt://*\", type = \"{kind}\", nodes = [\"{one}?weight=20\", \"{two}?weight=10\"], \
+         streamid = \"{PUBLISH}\", latency = 800, peer_idle_timeout = 2 }}]\n"
+    ));
+    let _source = Source::publish(1, port(&first), &Call::named(PUBLISH));
+    wait_state(&first, Role::Viewer, 0, EndpointState::Live);
+    let sink = Sink::play(port(&next), &Call::named(PLAY));
+    sink.wait_more(200);
+    for wire in &wires {
+        wait_working(&[&first, &next], 2);
+        wire.cut();
+        wait_working(&[&first], 1);
+        sink.wait_more(200);
+        wire.mend();
+    }
+    wait_working(&[&first], 2);
+    sink.wait_more(200);
+    let sessions = next.sessions();
+    assert_eq!(
+        sessions
+            .iter()
+            .filter(|session| session.role == Role::Publisher)
+            .count(),
+        1
+    );
+    assert!(!sessions.iter().any(|session| session.standby));
+    assert_contiguous(&sink.finish(), 800);
+}
+
+#[test]
+fn a_broadcast_push_survives_cuts_and_takes_its_links_back() {
+    pushes_without_a_gap("broadcast");
+}
+
+#[test]
+fn a_backup_push_survives_cuts_and_takes_its_links_back() {
+    pushes_without_a_gap("backup");
+}
+
+#[test]
+fn a_bonded_input_brings_a_stream() {
+    let origin = bonded("", "");
+    let wires = wires(&origin);
+    let _source = Source::publish(1, port(&origin), &Call::named(PUBLISH));
+    let edge = gateway(&format!(
+        "[srt]\nport = \"127.0.0.1:0\"\n[streams.a]\ninputs = [\"srt://*?type=broadcast&nodes={},localhost:{}&streamid={PLAY}&latency=800&peer_idle_timeout=2\"]\n",
+        wires[0].entry(),
+        wires[1].entry().port()
+    ));
+    let sink = Sink::play(port(&edge), &Call::named(PLAY));
+    sink.wait_more(200);
+    wait_working(&[&edge], 2);
+    wires[0].cut();
+    wait_working(&[&edge], 1);
+    sink.wait_more(200);
+    assert_eq!(of_role(&origin, Role::Viewer), 1);
+    assert_contiguous(&sink.finish(), 400);
+}
