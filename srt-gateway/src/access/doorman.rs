@@ -6,9 +6,11 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
+
+use arc_swap::ArcSwap;
 
 use crate::config::Limits;
 
@@ -47,16 +49,21 @@ struct Visitor {
 /// Keeps the doors of all ports.
 #[derive(Debug)]
 pub(crate) struct Doorman {
-    limits: Limits,
+    limits: ArcSwap<Limits>,
     visitors: Mutex<HashMap<IpAddr, Visitor>>,
 }
 
 impl Doorman {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
-            limits,
+            limits: ArcSwap::from_pointee(limits),
             visitors: Mutex::default(),
         }
+    }
+
+    /// Changes the limits. Bans that are in force end when they were to end.
+    pub(crate) fn set_limits(&self, limits: Limits) {
+        self.limits.store(Arc::new(limits));
     }
 
     /// Counts a handshake.
@@ -65,14 +72,15 @@ impl Doorman {
             return Door::Open;
         };
         let mut visitors = self.visitors.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(visitor) = visitor(&mut visitors, key, now, &self.limits) else {
+        let limits = self.limits.load();
+        let Some(visitor) = visitor(&mut visitors, key, now, &limits) else {
             return Door::Open;
         };
         if visitor.banned_until.is_some_and(|until| now < until) {
             return Door::Banned(tell(visitor, now));
         }
         visitor.banned_until = None;
-        let Some(rate) = self.limits.handshakes_per_second_per_ip else {
+        let Some(rate) = limits.handshakes_per_second_per_ip else {
             return Door::Open;
         };
         let rate = f64::from(rate.get());
@@ -87,11 +95,12 @@ impl Doorman {
 
     /// Counts a refusal of the kind that a stranger's guesses meet.
     pub(crate) fn refused(&self, peer: IpAddr, now: Instant) {
-        let (Some(key), Some(limit)) = (key(peer), self.limits.ban_after_rejections) else {
+        let limits = self.limits.load();
+        let (Some(key), Some(limit)) = (key(peer), limits.ban_after_rejections) else {
             return;
         };
         let mut visitors = self.visitors.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(visitor) = visitor(&mut visitors, key, now, &self.limits) else {
+        let Some(visitor) = visitor(&mut visitors, key, now, &limits) else {
             return;
         };
         if now.duration_since(visitor.refusals_since) >= MINUTE {
@@ -101,7 +110,7 @@ impl Doorman {
         visitor.refusals += 1;
         if visitor.refusals >= limit.get() {
             visitor.refusals = 0;
-            visitor.banned_until = Some(now + self.limits.ban_for);
+            visitor.banned_until = Some(now + limits.ban_for);
             visitor.told = None;
         }
     }
@@ -205,6 +214,20 @@ mod tests {
         assert_eq!(doorman.knock(PEER, begin + 64 * second), Door::Banned(Tell::Yes));
         assert_eq!(doorman.knock(PEER, begin + 122 * second), Door::Banned(Tell::Yes));
         assert_eq!(doorman.knock(PEER, begin + 123 * second), Door::Open);
+    }
+
+    #[test]
+    fn other_limits_hold_from_the_next_handshake_on() {
+        let doorman = doorman(1, 0);
+        let now = Instant::now();
+        assert_eq!(doorman.knock(PEER, now), Door::Open);
+        assert!(matches!(doorman.knock(PEER, now), Door::TooMany(_)));
+        let limits = Limits {
+            handshakes_per_second_per_ip: None,
+            ..Limits::default()
+        };
+        doorman.set_limits(limits);
+        assert_eq!(doorman.knock(PEER, now), Door::Open);
     }
 
     #[test]

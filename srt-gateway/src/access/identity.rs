@@ -48,6 +48,20 @@ impl Trail {
     }
 }
 
+/// Whether `session`, the `s=` of a caller whose `a=` is `agent`, is what a gateway of this kind says of itself:
+/// INSTANCE.SESSION, and behind it the calls before. One that was given another `s=` to send (a password, say) sends that.
+pub(super) fn is_hops(agent: Option<&str>, session: &str) -> bool {
+    let is_hop = |hop: &str| {
+        hop.split_once('.').is_some_and(|(instance, number)| {
+            instance.len() == 16
+                && instance.bytes().all(|byte| byte.is_ascii_hexdigit())
+                && !number.is_empty()
+                && number.bytes().all(|byte| byte.is_ascii_digit())
+        })
+    };
+    agent.is_some_and(|agent| agent.starts_with(AGENT)) && session.split('/').all(is_hop)
+}
+
 impl Identity {
     /// Makes a new one, for a gateway of this name.
     pub(crate) fn new(name: &str) -> Self {
@@ -126,6 +140,17 @@ mod tests {
         let id = StreamId::new(streamid).unwrap();
         let fields = id.fields().unwrap_or_else(|error| panic!("{streamid}: {error}"));
         fields.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+    }
+
+    #[test]
+    fn only_what_a_gateway_says_of_itself_is_no_password() {
+        let ours = Some("srt-gateway/0.1.0/gw1");
+        assert!(is_hops(ours, "0123456789abcdef.7"));
+        assert!(is_hops(ours, "0123456789abcdef.7/fedcba9876543210.12"));
+        assert!(!is_hops(ours, "letmein"));
+        assert!(!is_hops(ours, "0123456789abcdef.7/letmein"));
+        assert!(!is_hops(Some("other/1"), "0123456789abcdef.7"));
+        assert!(!is_hops(None, "0123456789abcdef.7"));
     }
 
     #[test]

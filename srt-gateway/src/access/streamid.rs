@@ -9,6 +9,7 @@ use std::{borrow::Cow, fmt};
 use percent_encoding::percent_decode_str;
 use srt_safe::{Mode, StreamId, StreamIdError};
 
+use super::identity::is_hops;
 use crate::{
     config::{Dialect, Dialects, Secret},
     names::StreamName,
@@ -187,10 +188,13 @@ fn standard(text: &str, dialects: Dialects) -> Result<Ask, Unreadable> {
         Some(_) => return Err(Unreadable::Bidirectional),
     };
     ask.user = fields.user().filter(|user| !user.is_empty()).map(Into::into);
-    // `s=` is a session's id to some and a password to others: it is one only where nothing else is.
+    // `s=` is a session's id to some and a password to others: it is one where nothing else is, and no gateway says it.
     let password = fields
         .get("password")
-        .or_else(|| fields.session())
+        .or_else(|| {
+            let session = fields.session();
+            session.filter(|session| !is_hops(fields.get("a"), session))
+        })
         .filter(|word| !word.is_empty());
     ask.password = password.map(Secret::new);
     for (key, value) in fields.iter() {

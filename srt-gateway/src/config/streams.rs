@@ -126,6 +126,17 @@ fn stream(table: &Table<'_>, base: &Base<'_>, claims: &mut Claims, name: Option<
             ports.push(port.value);
         }
     }
+    let settings = settings(table, base.settings);
+    let on_demand = table
+        .get("on_demand")
+        .map_or(Some(false), |item| {
+            let on = item.boolean();
+            if on == Some(true) && settings.on_source_lost.is_zero() {
+                let fault = item.wrong("lets nobody in while on_source_lost is 0: inputs are connected only when somebody waits for them");
+                table.fault(fault.help("set on_source_lost to the time that the inputs need, such as \"10s\""));
+            }
+            on
+        });
     Stream {
         ports,
         publish_passphrases: passphrases(table, "publish_passphrase"),
@@ -133,12 +144,9 @@ fn stream(table: &Table<'_>, base: &Base<'_>, claims: &mut Claims, name: Option<
         password: table.get("password").and_then(|item| item.secret()).flatten(),
         inputs: endpoints(table, "inputs", Direction::Input, base, claims, name),
         failover: failover(table),
-        on_demand: table
-            .get("on_demand")
-            .and_then(|item| item.boolean())
-            .unwrap_or(false),
+        on_demand: on_demand.unwrap_or(false),
         outputs: endpoints(table, "outputs", Direction::Output, base, claims, name),
-        settings: settings(table, base.settings),
+        settings,
     }
 }
 

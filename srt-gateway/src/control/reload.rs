@@ -43,6 +43,7 @@ pub(crate) enum Change {
     StreamsDefault,
     /// What holds whatever the stream.
     Access,
+    Limits,
     StreamAdded(StreamName),
     StreamChanged(StreamName),
     TemplateAdded(StreamName),
@@ -63,6 +64,7 @@ impl fmt::Display for Change {
             Self::TemplateAdded(template) => write!(f, "template {template} added"),
             Self::TemplateChanged(template) => write!(f, "template {template} changed"),
             Self::StreamsDefault => f.write_str("streams_default changed"),
+            Self::Limits => f.write_str("limits changed"),
             Self::Access => f.write_str("rules or streamid_dialects changed"),
             Self::StreamAdded(stream) => write!(f, "stream {stream} added"),
             Self::StreamChanged(stream) => write!(f, "stream {stream} changed"),
@@ -96,6 +98,9 @@ pub(crate) fn diff(old: &Config, new: &Config) -> Vec<Change> {
     }
     if AccessPolicy::of(old) != AccessPolicy::of(new) {
         changes.push(Change::Access);
+    }
+    if old.limits != new.limits {
+        changes.push(Change::Limits);
     }
     for (name, stream) in &new.streams {
         let named = StreamName::new(name.as_str());
@@ -162,7 +167,6 @@ fn fixed(old: &Config, new: &Config) -> impl Iterator<Item = Change> {
         ("config_external", old.config_external != new.config_external),
         ("auth", old.auth != new.auth),
         ("events", old.events != new.events),
-        ("limits", old.limits != new.limits),
         ("api", old.api != new.api),
     ];
     differs
@@ -277,6 +281,7 @@ impl Control {
                     self.end_sessions_of_unknown();
                 }
             }
+            Change::Limits => self.opener.guards.doorman.set_limits(config.limits.clone()),
             Change::Access => self.registry.set_access(AccessPolicy::of(config)),
             Change::StreamAdded(name) | Change::StreamChanged(name) => {
                 let stream = &config.streams[name.as_str()];
@@ -433,6 +438,7 @@ mod tests {
                 "[streams_default]\naccept_unknown = true\n[srt]",
                 "streams_default changed",
             ),
+            ("[srt]", "[limits]\nban_for = 5\n[srt]", "limits changed"),
             (
                 "[srt]",
                 "[gateway]\nworkers = 3\n[srt]",

@@ -43,6 +43,7 @@ const SRT: &[Case] = &[
     ("[srt]\nport = \"::1:9998\"", "srt.port", "[::1]:9998"),
     ("[srt]\nport = [1]", "srt.port", "is a list"),
     ("srt = 9998", "srt", "must be a table, is an integer; as in srt = { port = 9998 }"),
+    ("[streams.a]\non_demand = true\non_source_lost = 0", "streams.a.on_demand", "lets nobody in while on_source_lost is 0"),
     ("[srt_defaults]\nlatency = -1", "srt_defaults.latency", "from 0 ms to 65535 ms"),
     ("[srt_defaults]\nlatency = 200000", "srt_defaults.latency", "if you meant 200 ms, write \"200 ms\""),
     ("[srt_defaults]\nlatency = \"1 hour\"", "srt_defaults.latency", "is \"1 hour\""),
