@@ -115,6 +115,17 @@ impl Pids {
         (continuity, place)
     }
 
+    /// Takes note of a packet that is marked as faulty: where its counter is the one that is due, it is not missing.
+    #[cold]
+    pub(super) fn enter_faulty(&mut self, packet: &TsPacket<'_>) {
+        let entry = &mut self.index[usize::from(packet.pid().as_u16())];
+        if let (Continuity::Expected, state) = continue_from(*entry, packet, None)
+            && *entry & SEEN != 0
+        {
+            *entry = state;
+        }
+    }
+
     /// Gives a PID a place.
     #[cold]
     fn settle(&mut self, pid: Pid) -> usize {

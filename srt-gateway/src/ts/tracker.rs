@@ -109,8 +109,9 @@ impl Tracker {
         };
         self.counters.packets += 1;
         if packet.has_transport_error() {
-            // Not one bit of it can be trusted, the PID included.
+            // Not one bit of it can be trusted, the PID included: it only says that it was there.
             self.counters.checks.count(Check::TransportError);
+            self.pids.enter_faulty(&packet);
             return;
         }
         let adaptation = packet.adaptation();

@@ -108,6 +108,21 @@ impl Mux {
         self.write(pid, adaptation_field, Some(TsPayload::PesStart(pes)))
     }
 
+    /// The first packet of a PES packet with this presentation time, in ticks of 90 kHz; and a PCR, in ticks of 27 MHz.
+    pub(super) fn stamped(&mut self, pid: u16, pts: u64, pcr: Option<u64>, data: &[u8]) -> Packet {
+        let field = pcr.map(|ticks| AdaptationField {
+            pcr: Some(ClockReference::new(ticks).unwrap()),
+            ..adaptation()
+        });
+        let mut packet = self.pes(pid, field, data);
+        // `pes` writes a PTS of one second: five bytes that begin 9 bytes behind the start code.
+        let start = packet.windows(3).position(|bytes| bytes == [0, 0, 1]).unwrap();
+        let [b4, b3, b2, b1, b0] = [30, 22, 15, 7, 0].map(|shift| (pts >> shift) as u8);
+        let stamp = [0x21 | (b4 & 7) << 1, b3, b2 << 1 | 1, b1, b0 << 1 | 1];
+        packet[start + 9..start + 14].copy_from_slice(&stamp);
+        packet
+    }
+
     /// A further packet of a PES packet.
     pub(super) fn more(&mut self, pid: u16, data: &[u8]) -> Packet {
         self.write(
@@ -175,6 +190,17 @@ pub(super) fn adaptation() -> AdaptationField {
     }
 }
 
+/// A section of the long form with this table id, extension and body, with its CRC.
+pub(super) fn section(table_id: u8, extension: u16, body: &[u8]) -> Vec<u8> {
+    let mut section = vec![table_id];
+    section.extend((0xB000 | (5 + body.len() + 4) as u16).to_be_bytes());
+    section.extend(extension.to_be_bytes());
+    section.extend([0xC1, 0, 0]);
+    section.extend(body);
+    section.extend(crc32(&section).to_be_bytes());
+    section
+}
+
 /// A PMT section of program 1: streams as type, PID and descriptors.
 pub(super) fn pmt_section(program_info: &[u8], streams: &[(u8, u16, Vec<u8>)]) -> Vec<u8> {
     let length = |len: usize| (0xF000 | len as u16).to_be_bytes();
@@ -187,10 +213,5 @@ pub(super) fn pmt_section(program_info: &[u8], streams: &[(u8, u16, Vec<u8>)]) -
         body.extend(length(descriptors.len()));
         body.extend(descriptors);
     }
-    let mut section = vec![0x02];
-    section.extend((0xB000 | (5 + body.len() + 4) as u16).to_be_bytes());
-    section.extend([0, 1, 0xC1, 0, 0]);
-    section.extend(body);
-    section.extend(crc32(&section).to_be_bytes());
-    section
+    section(0x02, 1, &body)
 }
