@@ -12,14 +12,19 @@ use crate::{
     access::{Directory, Doorman},
     config::Config,
     control::{Command, EndpointStatus, EndpointView, Listening, SessionStatus, StreamStatus},
-    names::{SessionId, StreamName},
+    names::{Role, SessionId, StreamName},
     telemetry::{
-        InputDetail, LoopLag, Rejection, RejectionLog, SessionCounters, StreamDetail, health::Verdict,
+        InputDetail, LoopLag, Rejection, RejectionLog, SessionCounters, SrtFigures, StreamDetail,
+        health::{self, Failed, LinkFigures, SourceFigures, StreamFigures, Verdict, ViewerFigures},
     },
+    ts::{Check, Payload, TsReport},
 };
 
 /// Control answers in microseconds; one that does not in this time is ending.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How far back the figures reach that verdicts are made of; less where a connection is younger.
+const HEALTH_WINDOW: Duration = Duration::from_secs(60);
 
 /// A look at a running gateway.
 #[allow(dead_code, reason = "what changes things comes next")]
@@ -89,14 +94,28 @@ impl View {
             is_feeding: source == Some(id),
             ts: counters.board().map(|board| board.report()),
         };
-        Some(StreamDetail {
+        let mut detail = StreamDetail {
             name: name.to_string(),
-            has_source: stream.has_source(),
+            has_source: source.is_some(),
             viewers: stream.viewers(),
             bytes: stream.ring().counters().bytes,
             verdict: Verdict::default(),
             inputs: self.inputs(name).into_iter().map(input).collect(),
-        })
+        };
+        let of_stream = |session: &SessionStatus| session.stream == *name;
+        let sessions: Vec<_> = self.sessions().into_iter().filter(of_stream).collect();
+        let figures = StreamFigures {
+            window: HEALTH_WINDOW,
+            source: source.map(|_| source_figures(detail.ts(), stream.quiet_for())),
+            publisher: sessions
+                .iter()
+                .find(|session| source == Some(session.id))
+                .and_then(|session| session.figures.as_ref())
+                .map(|figures| link_figures(figures, figures.stats.link.receive_latency)),
+            viewers: sessions.iter().filter_map(viewer_figures).collect(),
+        };
+        detail.verdict = health::verdict(&figures);
+        Some(detail)
     }
 
     fn inputs(&self, name: &StreamName) -> Vec<(SessionId, Arc<SessionCounters>)> {
@@ -116,4 +135,51 @@ impl View {
         self.commands.send_timeout(command(reply), PATIENCE).ok()?;
         answer.recv_timeout(PATIENCE).ok()
     }
+}
+
+fn source_figures(ts: Option<&TsReport>, silent_for: Duration) -> SourceFigures {
+    let checks = ts.map(|report| report.checks.as_slice()).unwrap_or_default();
+    let of = |check: Check| {
+        let found = checks.iter().find(|report| report.number == check.number());
+        found.map_or(0, |report| report.last_minute)
+    };
+    let told = [Check::ContinuityCountError, Check::TransportError];
+    SourceFigures {
+        is_mpeg_ts: ts.is_none_or(|report| report.payload != Payload::Other),
+        silent_for,
+        continuity_errors: of(Check::ContinuityCountError),
+        transport_errors: of(Check::TransportError),
+        others: checks
+            .iter()
+            .filter(|report| told.iter().all(|check| check.number() != report.number))
+            .map(|report| Failed {
+                name: report.name.clone(),
+                priority: report.priority,
+                count: report.last_minute,
+            })
+            .collect(),
+    }
+}
+
+fn link_figures(figures: &SrtFigures, latency: Duration) -> LinkFigures {
+    LinkFigures {
+        latency,
+        rtt_p95: figures.rtt_p95,
+        packets: figures.minute.packets,
+        lost: figures.minute.lost,
+        dropped: figures.minute.dropped,
+    }
+}
+
+/// None for publishers, and for who is not connected by SRT.
+fn viewer_figures(session: &SessionStatus) -> Option<ViewerFigures> {
+    let figures = session
+        .figures
+        .as_ref()
+        .filter(|_| session.role == Role::Viewer)?;
+    Some(ViewerFigures {
+        session: session.id.0,
+        link: link_figures(figures, figures.stats.link.send_latency),
+        skipped: figures.minute.skipped,
+    })
 }

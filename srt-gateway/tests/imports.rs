@@ -27,7 +27,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &["names", "config", "data", "ts", "telemetry", "io", "access"],
     ),
     // What others may look at, and those who look: the commands' socket.
-    ("view", &["names", "access", "config", "control", "telemetry"]),
+    (
+        "view",
+        &["names", "access", "config", "control", "telemetry", "ts"],
+    ),
     ("local", &["names", "access", "control", "telemetry", "view"]),
     (
         "api",

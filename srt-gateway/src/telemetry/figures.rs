@@ -13,8 +13,8 @@ use srt_safe::{Counters, Delta, Stats, StatsAccumulator};
 
 use super::{SessionCounters, Totals};
 
-/// Samples whose round-trip times make [`SrtFigures::rtt_p95`]: those of a minute.
-const RTT_SAMPLES: usize = 60;
+/// Samples that are kept: those of a minute.
+const SAMPLES: usize = 60;
 
 /// A connection's figures, as last sampled. All counts are since the connection began, and do not wrap.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +31,37 @@ pub struct SrtFigures {
     pub last: Delta,
     /// 95 % of the round-trip times sampled within the last minute were not above this.
     pub rtt_p95: Duration,
+    /// What was counted within the last minute.
+    pub minute: Minute,
+}
+
+/// Counts of the last minute, or since the connection began if that is later. Both directions: one of them carries the
+/// stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Minute {
+    /// How far back they reach.
+    pub window: Duration,
+    /// Packets of the stream, each once.
+    pub packets: u64,
+    /// Packets lost on the wire.
+    pub lost: u64,
+    /// Packets given up as too late.
+    pub dropped: u64,
+    /// Messages that a viewer was too slow for.
+    pub skipped: u64,
+}
+
+impl Minute {
+    fn since(self, earlier: &Self) -> Self {
+        Self {
+            window: self.window.saturating_sub(earlier.window),
+            packets: self.packets.saturating_sub(earlier.packets),
+            lost: self.lost.saturating_sub(earlier.lost),
+            dropped: self.dropped.saturating_sub(earlier.dropped),
+            skipped: self.skipped.saturating_sub(earlier.skipped),
+        }
+    }
 }
 
 impl SrtFigures {
@@ -116,6 +147,8 @@ fn share(part: u64, whole: u64) -> f64 {
 pub(crate) struct WireSampler {
     accumulator: StatsAccumulator,
     rtts: VecDeque<Duration>,
+    /// Counts since the connection began, as of the samples of the last minute.
+    sums: VecDeque<Minute>,
     last: Totals,
 }
 
@@ -123,12 +156,26 @@ impl WireSampler {
     /// Takes in what libsrt says now, and publishes it. Allocates: once a second for a session.
     pub(crate) fn take(&mut self, stats: Stats, counters: &SessionCounters, now: Instant) {
         let last = self.accumulator.update(&stats);
-        if self.rtts.len() == RTT_SAMPLES {
+        if self.rtts.len() == SAMPLES {
             self.rtts.pop_front();
         }
         self.rtts.push_back(stats.link.rtt);
+        let totals = self.accumulator.totals();
+        let sum = Minute {
+            window: stats.elapsed,
+            packets: totals.sent_unique.packets + totals.received_unique.packets,
+            lost: lost(totals),
+            dropped: dropped(totals),
+            skipped: counters.skipped(),
+        };
+        let minute = sum.since(self.sums.front().unwrap_or(&Minute::default()));
+        if self.sums.len() == SAMPLES {
+            self.sums.pop_front();
+        }
+        self.sums.push_back(sum);
         let figures = SrtFigures {
             at: now,
+            minute,
             rtt_p95: percentile_95(&self.rtts),
             totals: self.accumulator.totals().clone(),
             last,

@@ -1,7 +1,8 @@
 //! Whose fault it is when a stream stutters: joins what is wrong in the transport stream with what SRT says of each link.
 //!
 //! A pure function of figures that others have taken ([`verdict`]); runs on the thread of whoever asks. Decides nothing and
-//! changes nothing.
+//! changes nothing. What it advises of latencies is the table of the SRT deployment guide: a multiple of the round-trip
+//! time that grows with the loss.
 
 use std::time::Duration;
 
@@ -31,8 +32,19 @@ pub struct SourceFigures {
     pub continuity_errors: u64,
     /// Packets that were marked as faulty before they came here.
     pub transport_errors: u64,
-    /// The other checks of TR 101 290 that failed: name, count.
-    pub others: Vec<(String, u64)>,
+    /// The other checks of TR 101 290 that failed.
+    pub others: Vec<Failed>,
+}
+
+/// A check of TR 101 290 that failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failed {
+    /// Its standard name.
+    pub name: String,
+    /// 1: necessary for decoding at all. 2: recommended for monitoring.
+    pub priority: u8,
+    /// How often.
+    pub count: u64,
 }
 
 /// What SRT says of a link.
@@ -109,3 +121,321 @@ pub struct Verdict {
     /// The sessions of the viewers that it is about.
     pub viewers: Vec<u64>,
 }
+
+/// A source that has sent nothing for so long stutters.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// Packets that a message of SRT usually has: one that is dropped breaks at most so many PIDs.
+const PACKETS_IN_MESSAGE: u64 = 7;
+
+/// Links that lose less than one packet in so many are not spoken of while nobody misses anything.
+const RARE: u64 = 1000;
+
+/// The shortest round-trip time that latencies are advised for: queues and threads take their time too.
+const RTT_MIN: Duration = Duration::from_millis(20);
+
+/// Says who is at fault.
+#[must_use]
+pub fn verdict(figures: &StreamFigures) -> Verdict {
+    let Some(source) = &figures.source else {
+        return Verdict {
+            sentence: "nobody feeds the stream".to_owned(),
+            ..Verdict::default()
+        };
+    };
+    of_publisher(figures)
+        .or_else(|| of_silence(source))
+        .or_else(|| of_source(figures, source))
+        .or_else(|| of_viewers(figures))
+        .or_else(|| of_strain(figures))
+        .or_else(|| of_rules(figures, source))
+        .unwrap_or_else(|| of_nothing(figures, source))
+}
+
+/// The publisher's link has gaps.
+fn of_publisher(figures: &StreamFigures) -> Option<Verdict> {
+    let link = figures.publisher.as_ref().filter(|link| link.dropped > 0)?;
+    let mut evidence = vec![link.describe(figures.window)];
+    if let Some(source) = &figures.source {
+        if source.continuity_errors > 0 {
+            evidence.push(format!(
+                "{} continuity errors behind it",
+                source.continuity_errors
+            ));
+        }
+        if source.continuity_errors > link.dropped.saturating_mul(PACKETS_IN_MESSAGE) {
+            evidence.push("that is more than the link has dropped: some come with the source".to_owned());
+        }
+    }
+    Some(Verdict {
+        level: Level::Bad,
+        fault: Fault::PublisherLink,
+        sentence: format!("link of the publisher: {}", link.advice()),
+        evidence,
+        viewers: Vec::new(),
+    })
+}
+
+fn of_silence(source: &SourceFigures) -> Option<Verdict> {
+    (source.silent_for >= SILENCE).then(|| Verdict {
+        level: Level::Bad,
+        fault: Fault::Source,
+        sentence: format!(
+            "the source is connected and has sent nothing for {} s: look at the encoder",
+            source.silent_for.as_secs()
+        ),
+        ..Verdict::default()
+    })
+}
+
+/// What came without a gap was broken already.
+fn of_source(figures: &StreamFigures, source: &SourceFigures) -> Option<Verdict> {
+    let broken = source.continuity_errors + source.transport_errors;
+    if !source.is_mpeg_ts || broken == 0 {
+        return None;
+    }
+    let mut evidence = Vec::new();
+    if source.continuity_errors > 0 {
+        evidence.push(format!(
+            "{} continuity errors in {}",
+            source.continuity_errors,
+            seconds(figures.window)
+        ));
+    }
+    if source.transport_errors > 0 {
+        evidence.push(format!(
+            "{} packets were marked as faulty before they came here",
+            source.transport_errors
+        ));
+    }
+    evidence.push(match &figures.publisher {
+        Some(link) => format!("its SRT link dropped nothing ({})", link.describe(figures.window)),
+        None => "it does not come by SRT: packets lost on its way cannot be told from those lost before"
+            .to_owned(),
+    });
+    evidence.extend(failed(source, |_| true));
+    Some(Verdict {
+        level: Level::Bad,
+        fault: Fault::Source,
+        sentence: "errors arrive with the source: look at the encoder, or at the link that feeds it"
+            .to_owned(),
+        evidence,
+        viewers: Vec::new(),
+    })
+}
+
+/// Some viewers miss something.
+fn of_viewers(figures: &StreamFigures) -> Option<Verdict> {
+    let is_short = |viewer: &&ViewerFigures| viewer.link.dropped > 0 || viewer.skipped > 0;
+    let short: Vec<_> = figures.viewers.iter().filter(is_short).collect();
+    blame_viewers(figures, &short, Level::Bad)
+}
+
+/// Links that lose packets and have too little time to get them again.
+fn of_strain(figures: &StreamFigures) -> Option<Verdict> {
+    if let Some(link) = figures.publisher.as_ref().filter(|link| link.is_strained()) {
+        return Some(Verdict {
+            level: Level::Warning,
+            fault: Fault::PublisherLink,
+            sentence: format!("link of the publisher: {}", link.advice()),
+            evidence: vec![
+                link.describe(figures.window),
+                "nothing was dropped yet".to_owned(),
+            ],
+            viewers: Vec::new(),
+        });
+    }
+    let strained: Vec<_> = figures
+        .viewers
+        .iter()
+        .filter(|viewer| viewer.link.is_strained())
+        .collect();
+    blame_viewers(figures, &strained, Level::Warning)
+}
+
+fn blame_viewers(figures: &StreamFigures, blamed: &[&ViewerFigures], level: Level) -> Option<Verdict> {
+    let first = blamed.first()?;
+    let all = figures.viewers.len();
+    let names: Vec<_> = blamed.iter().map(|viewer| viewer.session.to_string()).collect();
+    let is_common = blamed.len() == all && all > 1;
+    let sentence = match blamed {
+        _ if is_common => {
+            format!("all {all} viewers: look at what they have in common, the gateway's uplink and its load")
+        }
+        [viewer] => format!(
+            "only viewer {}: its link; {}",
+            viewer.session,
+            viewer.link.advice()
+        ),
+        _ => format!(
+            "viewers {} of {all}: their links; {}",
+            names.join(", "),
+            first.link.advice()
+        ),
+    };
+    let mut evidence: Vec<_> = blamed
+        .iter()
+        .take(10)
+        .map(|viewer| viewer.describe(figures.window))
+        .collect();
+    if figures.publisher.is_some() {
+        evidence.push("the publisher's link dropped nothing".to_owned());
+    }
+    if blamed.len() < all {
+        evidence.push(format!("the other {} viewers get all of it", all - blamed.len()));
+    }
+    Some(Verdict {
+        level,
+        fault: if is_common {
+            Fault::Uplink
+        } else {
+            Fault::ViewerLink
+        },
+        sentence,
+        evidence,
+        viewers: blamed.iter().map(|viewer| viewer.session).collect(),
+    })
+}
+
+/// The stream does not keep to the rules that decoders rely on.
+fn of_rules(figures: &StreamFigures, source: &SourceFigures) -> Option<Verdict> {
+    let is_serious = |check: &Failed| check.priority == 1 || check.name == "CRC_error";
+    let serious = failed(source, is_serious);
+    let first = serious.first()?;
+    Some(Verdict {
+        level: Level::Warning,
+        fault: Fault::Source,
+        sentence: format!("the source does not keep to TR 101 290: {first}"),
+        evidence: [
+            vec![format!("in {}", seconds(figures.window))],
+            failed(source, |_| true),
+        ]
+        .concat(),
+        viewers: Vec::new(),
+    })
+}
+
+fn of_nothing(figures: &StreamFigures, source: &SourceFigures) -> Verdict {
+    let mut evidence = Vec::new();
+    if let Some(link) = &figures.publisher {
+        evidence.push(format!("publisher: {}", link.describe(figures.window)));
+    }
+    evidence.extend(failed(source, |_| true));
+    Verdict {
+        level: Level::Good,
+        sentence: match source.is_mpeg_ts {
+            true => format!("no errors in {}", seconds(figures.window)),
+            false => "not MPEG-TS: relayed as it comes, nothing can be said of what is in it".to_owned(),
+        },
+        evidence,
+        ..Verdict::default()
+    }
+}
+
+/// The checks that failed, for people: the most frequent first.
+fn failed(source: &SourceFigures, is_wanted: impl Fn(&Failed) -> bool) -> Vec<String> {
+    let mut checks: Vec<_> = source
+        .others
+        .iter()
+        .filter(|check| source.is_mpeg_ts && check.count > 0 && is_wanted(check))
+        .collect();
+    checks.sort_by_key(|check| std::cmp::Reverse(check.count));
+    checks
+        .iter()
+        .map(|check| format!("{} {} times", check.name, check.count))
+        .collect()
+}
+
+impl LinkFigures {
+    /// The latency that gives lost packets the time to come again: the round-trip time times a factor that grows with the
+    /// loss (SRT deployment guide: 3 up to 1 %, 4 up to 3 %, 5 up to 7 %, 6 up to 10 %), in steps of 10 ms.
+    #[must_use]
+    pub fn advised_latency(&self) -> Duration {
+        let factor = match self
+            .lost
+            .saturating_mul(1000)
+            .checked_div(self.sent())
+            .unwrap_or(0)
+        {
+            0..=10 => 3,
+            11..=30 => 4,
+            31..=70 => 5,
+            71..=100 => 6,
+            // The guide ends here: more chances for each packet.
+            _ => 8,
+        };
+        let millis = (self.rtt_p95.max(RTT_MIN) * factor).as_millis().div_ceil(10) * 10;
+        Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+    }
+
+    fn sent(&self) -> u64 {
+        (self.packets + self.dropped).max(1)
+    }
+
+    /// It loses more than a few packets, and its latency is below what is advised.
+    fn is_strained(&self) -> bool {
+        self.lost.saturating_mul(RARE) > self.sent() && self.latency < self.advised_latency()
+    }
+
+    /// What to do.
+    fn advice(&self) -> String {
+        let advised = self.advised_latency();
+        if advised > self.latency {
+            return format!(
+                "raise latency from {} to {} (RTT p95 {}, loss {})",
+                millis(self.latency),
+                millis(advised),
+                millis(self.rtt_p95),
+                self.loss()
+            );
+        }
+        format!(
+            "latency of {} is enough for its RTT (p95 {}): it is interrupted, or too full (loss {}); lower the bitrate or mend it",
+            millis(self.latency),
+            millis(self.rtt_p95),
+            self.loss()
+        )
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a share for people")]
+    fn loss(&self) -> String {
+        format!("{:.1} %", self.lost as f64 * 100.0 / self.sent() as f64)
+    }
+
+    fn describe(&self, window: Duration) -> String {
+        format!(
+            "{} packets in {}: {} lost ({}), {} dropped as too late; RTT p95 {}, latency {}",
+            self.packets,
+            seconds(window),
+            self.lost,
+            self.loss(),
+            self.dropped,
+            millis(self.rtt_p95),
+            millis(self.latency)
+        )
+    }
+}
+
+impl ViewerFigures {
+    fn describe(&self, window: Duration) -> String {
+        let mut text = format!("viewer {}: {}", self.session, self.link.describe(window));
+        if self.skipped > 0 {
+            text.push_str(&format!(
+                ", {} messages skipped since it was too slow",
+                self.skipped
+            ));
+        }
+        text
+    }
+}
+
+fn millis(time: Duration) -> String {
+    format!("{} ms", time.as_millis())
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{} s", time.as_secs())
+}
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ mod rejections;
 
 pub use calls::{CallOutcome, CallStats};
 pub use detail::{InputDetail, StreamDetail};
-pub use figures::SrtFigures;
+pub use figures::{Minute, SrtFigures};
 pub(crate) use figures::WireSampler;
 pub(crate) use lag::LoopLag;
 pub use links::LinkFigures;

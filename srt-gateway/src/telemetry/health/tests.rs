@@ -1,0 +1,231 @@
+//! Who is at fault, by scenario.
+
+use super::*;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// A link of 120 ms latency on which nothing is wrong.
+fn good() -> LinkFigures {
+    LinkFigures {
+        latency: millis(120),
+        rtt_p95: millis(12),
+        packets: 28_000,
+        lost: 0,
+        dropped: 0,
+    }
+}
+
+fn viewer(session: u64, link: LinkFigures) -> ViewerFigures {
+    ViewerFigures {
+        session,
+        link,
+        skipped: 0,
+    }
+}
+
+/// A publisher and three viewers, all well.
+fn healthy() -> StreamFigures {
+    StreamFigures {
+        window: MINUTE,
+        source: Some(SourceFigures {
+            is_mpeg_ts: true,
+            ..SourceFigures::default()
+        }),
+        publisher: Some(good()),
+        viewers: (16..19).map(|session| viewer(session, good())).collect(),
+    }
+}
+
+fn source(figures: &mut StreamFigures) -> &mut SourceFigures {
+    figures.source.as_mut().unwrap()
+}
+
+#[test]
+fn nothing_is_wrong() {
+    let told = verdict(&healthy());
+    assert_eq!((told.level, told.fault), (Level::Good, Fault::None));
+    assert_eq!(told.sentence, "no errors in 60 s");
+}
+
+#[test]
+fn a_stream_without_a_source_is_idle() {
+    let figures = StreamFigures {
+        source: None,
+        ..healthy()
+    };
+    assert_eq!(verdict(&figures).level, Level::Idle);
+}
+
+#[test]
+fn gaps_of_the_publishers_link_are_its_fault_and_latency_is_advised() {
+    let mut figures = healthy();
+    source(&mut figures).continuity_errors = 9;
+    figures.publisher = Some(LinkFigures {
+        rtt_p95: millis(64),
+        packets: 9_700,
+        lost: 500,
+        dropped: 3,
+        ..good()
+    });
+    let told = verdict(&figures);
+    assert_eq!((told.level, told.fault), (Level::Bad, Fault::PublisherLink));
+    // 5.2 % lost: five times 64 ms.
+    assert_eq!(
+        told.sentence,
+        "link of the publisher: raise latency from 120 ms to 320 ms (RTT p95 64 ms, loss 5.2 %)"
+    );
+    assert!(told.evidence[1].starts_with("9 continuity errors"), "{told:?}");
+    source(&mut figures).continuity_errors = 900;
+    let told = verdict(&figures);
+    assert!(
+        told.evidence.last().unwrap().contains("come with the source"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn gaps_in_spite_of_enough_latency_are_an_interrupted_link() {
+    let mut figures = healthy();
+    figures.publisher = Some(LinkFigures {
+        latency: millis(2000),
+        lost: 200,
+        dropped: 150,
+        ..good()
+    });
+    let told = verdict(&figures);
+    assert_eq!(told.fault, Fault::PublisherLink);
+    assert!(told.sentence.contains("interrupted, or too full"), "{told:?}");
+}
+
+#[test]
+fn errors_behind_a_link_without_gaps_arrive_with_the_source() {
+    let mut figures = healthy();
+    source(&mut figures).continuity_errors = 4;
+    // Lost and sent again: no gap.
+    figures.publisher.as_mut().unwrap().lost = 40;
+    let told = verdict(&figures);
+    assert_eq!((told.level, told.fault), (Level::Bad, Fault::Source));
+    assert!(told.sentence.starts_with("errors arrive with the source"));
+    figures.publisher = None;
+    assert_eq!(verdict(&figures).fault, Fault::Source);
+    *source(&mut figures) = SourceFigures {
+        transport_errors: 1,
+        is_mpeg_ts: true,
+        ..SourceFigures::default()
+    };
+    assert_eq!(verdict(&figures).fault, Fault::Source);
+}
+
+#[test]
+fn one_viewer_of_several_is_named() {
+    let mut figures = healthy();
+    figures.viewers[1].link = LinkFigures {
+        rtt_p95: millis(90),
+        lost: 2_000,
+        dropped: 11,
+        ..good()
+    };
+    let told = verdict(&figures);
+    assert_eq!(
+        (told.level, told.fault, told.viewers.as_slice()),
+        (Level::Bad, Fault::ViewerLink, &[17][..])
+    );
+    assert_eq!(
+        told.sentence,
+        "only viewer 17: its link; raise latency from 120 ms to 540 ms (RTT p95 90 ms, loss 7.1 %)"
+    );
+    assert_eq!(told.evidence.last().unwrap(), "the other 2 viewers get all of it");
+    // It gets all of it in time, but has no reserve.
+    figures.viewers[1].link.dropped = 0;
+    let told = verdict(&figures);
+    assert_eq!((told.level, told.viewers.as_slice()), (Level::Warning, &[17][..]));
+}
+
+#[test]
+fn a_viewer_that_is_too_slow_is_named() {
+    let mut figures = healthy();
+    figures.viewers[0].skipped = 5;
+    figures.viewers[2].skipped = 9;
+    let told = verdict(&figures);
+    assert_eq!(
+        (told.fault, told.viewers.as_slice()),
+        (Fault::ViewerLink, &[16, 18][..])
+    );
+    assert!(told.sentence.starts_with("viewers 16, 18 of 3"), "{told:?}");
+}
+
+#[test]
+fn all_viewers_at_once_have_the_uplink_in_common() {
+    let mut figures = healthy();
+    for viewer in &mut figures.viewers {
+        viewer.link.dropped = 4;
+    }
+    let told = verdict(&figures);
+    assert_eq!((told.fault, told.viewers.len()), (Fault::Uplink, 3));
+    // A single viewer has nothing in common with anybody.
+    figures.viewers.truncate(1);
+    assert_eq!(verdict(&figures).fault, Fault::ViewerLink);
+}
+
+#[test]
+fn a_source_that_is_silent_is_bad() {
+    let mut figures = healthy();
+    source(&mut figures).silent_for = Duration::from_secs(7);
+    let told = verdict(&figures);
+    assert_eq!((told.level, told.fault), (Level::Bad, Fault::Source));
+    assert!(told.sentence.contains("7 s"));
+}
+
+#[test]
+fn a_stream_against_the_rules_is_a_warning_and_a_recommendation_missed_is_none() {
+    let mut figures = healthy();
+    let check = |name: &str, priority, count| Failed {
+        name: name.to_owned(),
+        priority,
+        count,
+    };
+    source(&mut figures).others = vec![check("PCR_repetition_error", 2, 91)];
+    let told = verdict(&figures);
+    assert_eq!(told.level, Level::Good);
+    assert_eq!(told.evidence.last().unwrap(), "PCR_repetition_error 91 times");
+    source(&mut figures).others.push(check("PAT_error_2", 1, 2));
+    let told = verdict(&figures);
+    assert_eq!((told.level, told.fault), (Level::Warning, Fault::Source));
+    assert!(told.sentence.ends_with("PAT_error_2 2 times"), "{told:?}");
+    // What is no transport stream has no such rules.
+    source(&mut figures).is_mpeg_ts = false;
+    let told = verdict(&figures);
+    assert_eq!(told.level, Level::Good);
+    assert!(told.sentence.starts_with("not MPEG-TS"));
+}
+
+#[test]
+fn what_viewers_miss_does_not_hide_what_the_publisher_misses() {
+    let mut figures = healthy();
+    figures.publisher.as_mut().unwrap().dropped = 1;
+    figures.viewers[0].skipped = 5;
+    assert_eq!(verdict(&figures).fault, Fault::PublisherLink);
+}
+
+#[test]
+fn advised_latency_follows_the_table_of_the_guide() {
+    let advised = |rtt, lost| {
+        let link = LinkFigures {
+            rtt_p95: millis(rtt),
+            packets: 1000,
+            lost,
+            ..LinkFigures::default()
+        };
+        link.advised_latency().as_millis()
+    };
+    assert_eq!(advised(1, 0), 60);
+    assert_eq!(advised(20, 30), 80);
+    assert_eq!(advised(20, 70), 100);
+    assert_eq!(advised(20, 100), 120);
+    assert_eq!(advised(51, 5), 160);
+    assert_eq!(advised(100, 300), 800);
+}
