@@ -5,7 +5,8 @@
 use crate::wait::wait_until;
 use srt_gateway::config::{Config, PortKind};
 use srt_gateway::telemetry::Rejection;
-use srt_gateway::{EndpointState, Gateway, Listening, Scope, StreamStatus};
+use srt_gateway::telemetry::StreamDetail;
+use srt_gateway::{EndpointState, Gateway, Listening, Scope, SessionStatus, StreamName, StreamStatus};
 use srt_safe::log::LogBridge;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -74,6 +75,18 @@ impl TestGateway {
     #[must_use]
     pub fn streams(&self) -> Vec<StreamStatus> {
         self.gateway.streams()
+    }
+
+    /// All that is known about the stream `name`.
+    #[must_use]
+    pub fn detail(&self, name: &str) -> Option<StreamDetail> {
+        self.gateway.stream_detail(&StreamName::new(name))
+    }
+
+    /// The open sessions, the oldest first.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<SessionStatus> {
+        self.gateway.sessions()
     }
 
     /// The stream `name`, if it is there.
