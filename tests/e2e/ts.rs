@@ -282,9 +282,7 @@ fn ffmpeg_shows_its_first_picture_soon_after_connecting() {
     let first_picture = |input: &str| {
         let begun = Instant::now();
         let output = Command::new(&peers::require().ffmpeg)
-            .args(
-                "-nostdin -v error -f mpegts -analyzeduration 0 -probesize 5000".split(' '),
-            )
+            .args("-nostdin -v error -f mpegts -analyzeduration 0 -probesize 5000".split(' '))
             .args("-flags low_delay -threads 1 -i".split(' '))
             .arg(input)
             .args("-map 0:v -frames:v 1 -f null -".split(' '))

@@ -168,7 +168,7 @@ impl WireSampler {
             dropped: dropped(totals),
             skipped: counters.skipped(),
         };
-        let minute = sum.since(self.sums.front().unwrap_or(&Minute::default()));
+        let minute = sum.since(&self.sums.front().copied().unwrap_or_default());
         if self.sums.len() == SAMPLES {
             self.sums.pop_front();
         }

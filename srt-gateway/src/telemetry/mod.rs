@@ -10,8 +10,8 @@ mod rejections;
 
 pub use calls::{CallOutcome, CallStats};
 pub use detail::{InputDetail, StreamDetail};
-pub use figures::{Minute, SrtFigures};
 pub(crate) use figures::WireSampler;
+pub use figures::{Minute, SrtFigures};
 pub(crate) use lag::LoopLag;
 pub use links::LinkFigures;
 pub(crate) use links::LinkSampler;
