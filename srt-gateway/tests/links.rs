@@ -209,6 +209,51 @@ fn an_input_listens_for_one_peer_and_an_output_for_another() {
     wait_until("the new source", || sink.last_of(2).is_some());
 }
 
+/// The code with which a caller is refused.
+#[track_caller]
+fn refusal(at: SocketAddr, streamid: &str) -> i32 {
+    let called = SrtSocket::builder()
+        .stream_id(streamid.parse().unwrap())
+        .connect(at);
+    let error = called.expect_err("it was let in");
+    error.reject_reason().unwrap_or_else(|| panic!("{error}")).value()
+}
+
+#[test]
+fn an_endpoint_that_listens_asks_for_mode_password_and_rules() {
+    let (input, output) = (free(), free());
+    let relay = gateway(&plain(&format!(
+        "[streams.\"live/a\"]\npassword = \"letmein\"\ninputs = [\"srt://{input}?mode=listener\"]\n\
+         outputs = [\"srt://{output}?mode=listener\"]\n\
+         [[rules]]\naction = \"play\"\nuser = \"alice\"\n"
+    )));
+    wait_state(&relay, Role::Publisher, 0, EndpointState::Connecting);
+    assert_eq!(refusal(input, "#!::m=request,password=letmein"), 1405);
+    assert_eq!(refusal(input, "#!::m=publish"), 1401);
+    assert_eq!(refusal(input, "#!::r=live/a,password=other"), 1401);
+    let told = wait_for("the refusal", || relay.rejections().pop());
+    assert!(told.listener.contains("of live/a"), "{told:?}");
+    let source = Source::publish(1, input, &Call::named("#!::r=any/name,password=letmein"));
+    wait_state(&relay, Role::Viewer, 0, EndpointState::Connecting);
+    assert_eq!(refusal(output, "#!::u=bob"), 1401);
+    let sink = Sink::play(output, &Call::named("#!::u=alice"));
+    sink.wait_more(100);
+    assert_contiguous(&sink.finish(), 100);
+    drop(source);
+}
+
+#[test]
+fn a_loop_into_an_input_that_listens_is_cut() {
+    let input = free();
+    let looped = gateway(&plain(&format!(
+        "[streams.\"live/a\"]\noutputs = [\"srt://{input}?streamid=#!::r=live/b,m=publish\"]\n\
+         [streams.\"live/b\"]\ninputs = [\"srt://{input}?mode=listener\"]\n"
+    )));
+    let _source = Source::publish(1, port(&looped), &Call::named(PUBLISH));
+    let why = wait_for("the refusal", || endpoint(&looped, Role::Viewer, 0)?.last_failure);
+    assert!(why.contains("1403"), "{why}");
+}
+
 #[test]
 fn meets_a_peer_by_rendezvous() {
     let port_number = free().port();

@@ -39,7 +39,7 @@ pub(crate) enum Decision {
 }
 
 /// What ends a decision early.
-enum Stop {
+pub(super) enum Stop {
     Refuse(Why),
     Wait(Question),
 }
@@ -520,7 +520,7 @@ fn passphrase_used(valid: &[Passphrase], known: &dyn Known) -> Option<Passphrase
 }
 
 /// Whether the stream's password and the rules let somebody in.
-fn check_applicant(
+pub(super) fn check_applicant(
     directory: &Directory,
     policy: &StreamPolicy,
     applicant: Applicant<'_>,

@@ -88,10 +88,20 @@ pub(crate) struct Guards {
 }
 
 /// What can be found out about the caller whose handshake it is.
-struct Seen<'a> {
+pub(super) struct Seen<'a> {
     request: &'a AccessRequest<'a>,
     key: OnceCell<Option<KeyRequest>>,
     verdicts: &'a Verdicts,
+}
+
+impl<'a> Seen<'a> {
+    pub(super) fn new(request: &'a AccessRequest<'a>, verdicts: &'a Verdicts) -> Self {
+        Self {
+            request,
+            key: OnceCell::new(),
+            verdicts,
+        }
+    }
 }
 
 impl fmt::Debug for Seen<'_> {
@@ -173,11 +183,7 @@ impl Gate {
             Door::TooMany(tell) => Some((Why::TooManyHandshakes, tell)),
             Door::Banned(tell) => Some((Why::Banned, tell)),
         };
-        let seen = Seen {
-            request,
-            key: OnceCell::new(),
-            verdicts: &self.guards.verdicts,
-        };
+        let seen = Seen::new(request, &self.guards.verdicts);
         let handshake = request.handshake();
         let group = handshake.and_then(|handshake| handshake.group);
         let bond = group.and_then(|group| self.guards.bonds.find(group.id));

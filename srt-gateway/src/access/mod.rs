@@ -14,6 +14,7 @@ mod rules;
 mod streamid;
 #[cfg(test)]
 mod tests;
+mod threshold;
 mod verdicts;
 
 pub(crate) use bonds::Bonds;
@@ -24,4 +25,5 @@ pub(crate) use identity::{Identity, Trail};
 pub use policy::Scope;
 pub(crate) use policy::{AccessPolicy, Directory, Entry, PortPolicy, StreamPolicy, TemplateEntry};
 pub(crate) use streamid::{Ask, AskMode, Reading, Unreadable, shown};
+pub(crate) use threshold::Threshold;
 pub(crate) use verdicts::{Nothing, Verdicts};

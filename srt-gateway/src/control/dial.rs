@@ -14,8 +14,8 @@ use std::{
 };
 
 use srt_safe::{
-    AccessRequest, Admission, Interest, Ipv6Only, Options, Progress, RejectCode, SocketId, SrtListener,
-    SrtSocket, SrtVersion, StreamId, Verdict,
+    AccessRequest, Interest, Ipv6Only, Options, Progress, SocketId, SrtListener, SrtSocket, SrtVersion,
+    StreamId,
 };
 use tracing::{debug, info, warn};
 
@@ -23,11 +23,11 @@ use super::{
     Connection, Control, Session, SessionFacts, Via,
     endpoints::{Attempt, Hands, Live, Place, State},
     link::{LinkState, Step, Wanted},
-    ports::{limits, srt_options},
+    ports::{endpoint_policy, limits, srt_options},
 };
 use crate::{
-    access::Trail,
-    config::{self, SrtMode, SrtTarget, Target},
+    access::{Scope, Threshold, Trail},
+    config::{self, PortKind, SrtMode, SrtSettings, SrtTarget, Target},
     io::{CloseReason, ClosedSession, EndpointId, Found, Hosts, Message, Resolved, Route, Seat, Task},
     names::{Role, SessionId, StreamName},
     telemetry::{LinkSampler, SessionCounters, WireSampler},
@@ -277,18 +277,11 @@ impl Control {
                 IpAddr::V6(v6) if !v6.is_unspecified() => options.clone().ipv6_only(Ipv6Only::Yes),
                 _ => options.clone(),
             };
-            let taken = Arc::clone(&taken);
-            let decide = move |_: &AccessRequest<'_>| {
-                if taken.load(Relaxed) {
-                    Verdict::Refuse(RejectCode::CONFLICT)
-                } else {
-                    Verdict::Admit(Admission::new())
-                }
-            };
+            let threshold = self.threshold(id, SocketAddr::new(ip, srt.port), &srt.settings, &taken);
             SrtListener::builder()
                 .options(options)
                 .backlog(BACKLOG)
-                .access_control(decide)
+                .access_control(move |request: &AccessRequest<'_>| threshold.authorize(request))
                 .nonblocking()
                 .bind(SocketAddr::new(ip, srt.port))
         };
@@ -302,6 +295,35 @@ impl Control {
             .add(&listener, Interest::READABLE, Route::Control)?;
         self.endpoints.sockets.insert(listener.id(), id);
         Ok(Attempt::Listening(listener, taken))
+    }
+
+    /// Who decides on the callers of an endpoint that listens.
+    fn threshold(
+        &self,
+        id: EndpointId,
+        addr: SocketAddr,
+        settings: &SrtSettings,
+        taken: &Arc<AtomicBool>,
+    ) -> Threshold {
+        let state = self.endpoints.all.get(&id);
+        let stream = state.map_or_else(|| StreamName::new(""), |state| state.stream.clone());
+        let kind = match state.map(|state| state.role) {
+            Some(Role::Viewer) => PortKind::Play,
+            _ => PortKind::Publish,
+        };
+        Threshold {
+            port: Arc::new(endpoint_policy(
+                Scope::Stream(stream.clone()),
+                kind,
+                settings,
+                addr,
+            )),
+            stream,
+            directory: Arc::clone(&self.opener.directory),
+            refused: self.opener.refused.clone(),
+            guards: self.opener.guards.clone(),
+            taken: Arc::clone(taken),
+        }
     }
 
     /// A socket of an endpoint has an event.
@@ -424,6 +446,11 @@ impl Control {
         }
         let (role, name, limits) = (state.role, state.stream.clone(), limits(&srt.settings));
         let payload_size = srt.payload_size.map(usize::from);
+        // The streamid of a socket that called is ours.
+        let trail = match (srt.mode, socket.stream_id()) {
+            (SrtMode::Listener, Ok(Some(id))) => Trail::of(id.as_bytes()),
+            _ => Trail::default(),
+        };
         info!(
             %session, %role, stream = %name, %peer, endpoint = %state.endpoint,
             latency_ms = connection.latency.as_millis(), version = %connection.version,
@@ -449,7 +476,7 @@ impl Control {
                 worker,
                 opened: now,
                 via: Via::Endpoint,
-                trail: Trail::default(),
+                trail,
                 streamid: Box::default(),
                 facts: SessionFacts::of(&connection, &[]),
                 counters: Arc::clone(&counters),

@@ -253,10 +253,19 @@ pub(crate) fn scope(owner: PortOwner<'_>) -> Scope {
 
 /// What access needs to know of a port.
 pub(crate) fn policy(scope: Scope, port: &SrtPort, addr: SocketAddr) -> PortPolicy {
-    let settings = &port.settings;
+    endpoint_policy(scope, port.kind, &port.settings, addr)
+}
+
+/// The same for whatever listens with these settings.
+pub(super) fn endpoint_policy(
+    scope: Scope,
+    kind: PortKind,
+    settings: &SrtSettings,
+    addr: SocketAddr,
+) -> PortPolicy {
     PortPolicy {
         scope,
-        kind: port.kind,
+        kind,
         addr,
         bound: OnceLock::new(),
         passphrase: settings.passphrase.as_ref().map(passphrase),
