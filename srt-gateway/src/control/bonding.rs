@@ -49,26 +49,30 @@ struct Link {
 }
 
 impl Link {
-    /// Takes note of how it is; true: it is to be called again.
-    fn look(&mut self, member: Option<&Member>, now: Instant) -> bool {
-        match member.map_or(MemberState::Broken, |member| member.state) {
-            MemberState::Idle | MemberState::Running => {
-                if !self.works {
-                    self.works = true;
-                    self.backoff.reset();
-                }
-                false
+    /// Takes note of how it is; true: it is to be called again. A link that was called again has two members until libsrt
+    /// has collected the lost one: the better of them counts.
+    fn look(&mut self, members: &[Member], now: Instant) -> bool {
+        let mut states = members
+            .iter()
+            .filter(|member| member.token == self.token)
+            .map(|member| member.state);
+        let works = |state| matches!(state, MemberState::Idle | MemberState::Running);
+        if states.clone().any(works) {
+            if !self.works {
+                self.works = true;
+                self.backoff.reset();
             }
-            MemberState::Pending => false,
-            _ => {
-                if self.works {
-                    self.works = false;
-                    // A link that has worked is called at once.
-                    self.next = now;
-                }
-                now >= self.next
-            }
+            return false;
         }
+        if states.any(|state| state == MemberState::Pending) {
+            return false;
+        }
+        if self.works {
+            self.works = false;
+            // A link that has worked is called at once.
+            self.next = now;
+        }
+        now >= self.next
     }
 }
 
@@ -202,9 +206,8 @@ impl Control {
             return;
         };
         for (number, link) in (1..).zip(&mut links.each) {
-            let member = members.iter().find(|member| member.token == link.token);
             let worked = link.works;
-            let call = link.look(member, now);
+            let call = link.look(&members, now);
             match (worked, link.works) {
                 (false, true) => info!(%stream, %endpoint, link = number, "the link works"),
                 (true, false) => warn!(%stream, %endpoint, link = number, "the link is lost"),

@@ -310,12 +310,17 @@ pub fn assert_contiguous(arrivals: &[Arrival], at_least: usize) {
         "{} messages, want {at_least}",
         arrivals.len()
     );
-    for pair in arrivals.windows(2) {
+    for (at, pair) in arrivals.windows(2).enumerate() {
+        let around = at.saturating_sub(8)..(at + 10).min(arrivals.len());
         assert!(
             pair[0].1 == pair[1].1 && pair[0].2 + 1 == pair[1].2,
-            "{:?} follows {:?}",
+            "{:?} follows {:?}; around them: {:?}",
             pair[1],
-            pair[0]
+            pair[0],
+            arrivals[around]
+                .iter()
+                .map(|(_, _, number)| number)
+                .collect::<Vec<_>>()
         );
     }
 }
