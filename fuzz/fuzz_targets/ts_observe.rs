@@ -1,4 +1,5 @@
-//! Any bytes, cut into messages anywhere, past the observer: no panic, and no start point that cannot be.
+//! Any bytes, cut into messages anywhere, past the observer, and what is told of them: no panic, and no start point that
+//! cannot be.
 //!
 //! Takes the source files rather than the crate, so that this target builds without libsrt.
 #![no_main]
@@ -11,6 +12,7 @@ mod ts;
 
 fuzz_target!(|input: &[u8]| {
     let mut observer = ts::Observer::new();
+    let mut now = std::time::Instant::now();
     let mut rest = input;
     let mut messages = 0;
     let mut last_start = None;
@@ -23,7 +25,9 @@ fuzz_target!(|input: &[u8]| {
         };
         let (message, after) = after.split_at(len.min(after.len()));
         rest = after;
-        if let Some(start) = observer.observe(message).start_point {
+        // Time passes as the second bit of the length says: not at all, or by a third of a second.
+        now += std::time::Duration::from_millis(if message.len() & 2 == 0 { 0 } else { 333 });
+        if let Some(start) = observer.observe_at(message, now).start_point {
             assert!(start.messages_back <= messages, "{start:?} in message {messages}");
             let start = messages - start.messages_back;
             assert!(last_start < Some(start), "{start} after {last_start:?}");
@@ -45,4 +49,7 @@ fuzz_target!(|input: &[u8]| {
         }
     }
     assert!(observer.counters().packets <= (input.len() / ts::PACKET_LEN) as u64);
+    let report = observer.report();
+    assert!(report.pids.len() <= 128 && report.programs.len() <= 16);
+    assert!(report.checks.iter().all(|check| check.last_minute <= check.count));
 });

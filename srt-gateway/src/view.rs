@@ -12,6 +12,7 @@ use crate::{
     access::{Directory, Doorman},
     config::Config,
     control::{Command, EndpointStatus, EndpointView, Listening, SessionStatus, StreamStatus},
+    data::Stream,
     names::{Role, SessionId, StreamName},
     telemetry::{
         InputDetail, LoopLag, Rejection, RejectionLog, SessionCounters, SrtFigures, StreamDetail,
@@ -88,6 +89,25 @@ impl View {
     pub(crate) fn stream_detail(&self, name: &StreamName) -> Option<StreamDetail> {
         let directory = self.directory.load();
         let stream = &directory.streams.get(name)?.stream;
+        Some(self.detail(stream, &self.sessions()))
+    }
+
+    /// All that is known about all streams, by name.
+    pub(crate) fn stream_details(&self) -> Vec<StreamDetail> {
+        let sessions = self.sessions();
+        let directory = self.directory.load();
+        let mut details: Vec<_> = directory
+            .streams
+            .values()
+            .map(|entry| self.detail(&entry.stream, &sessions))
+            .collect();
+        details.sort_by(|a, b| a.name.cmp(&b.name));
+        details
+    }
+
+    /// `sessions` are those of all streams.
+    fn detail(&self, stream: &Stream, sessions: &[SessionStatus]) -> StreamDetail {
+        let name = stream.name();
         let source = stream.source();
         let input = |(id, counters): (SessionId, Arc<SessionCounters>)| InputDetail {
             session: id.0,
@@ -102,8 +122,8 @@ impl View {
             verdict: Verdict::default(),
             inputs: self.inputs(name).into_iter().map(input).collect(),
         };
-        let of_stream = |session: &SessionStatus| session.stream == *name;
-        let sessions: Vec<_> = self.sessions().into_iter().filter(of_stream).collect();
+        let of_stream = |session: &&SessionStatus| session.stream == *name;
+        let sessions: Vec<_> = sessions.iter().filter(of_stream).collect();
         let figures = StreamFigures {
             window: HEALTH_WINDOW,
             source: source.map(|_| source_figures(detail.ts(), stream.quiet_for())),
@@ -112,10 +132,10 @@ impl View {
                 .find(|session| source == Some(session.id))
                 .and_then(|session| session.figures.as_ref())
                 .map(|figures| link_figures(figures, figures.stats.link.receive_latency)),
-            viewers: sessions.iter().filter_map(viewer_figures).collect(),
+            viewers: sessions.iter().copied().filter_map(viewer_figures).collect(),
         };
         detail.verdict = health::verdict(&figures);
-        Some(detail)
+        detail
     }
 
     fn inputs(&self, name: &StreamName) -> Vec<(SessionId, Arc<SessionCounters>)> {

@@ -29,9 +29,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // What others may look at, and those who look: the commands' socket.
     (
         "view",
-        &["names", "access", "config", "control", "telemetry", "ts"],
+        &["names", "access", "config", "control", "data", "telemetry", "ts"],
     ),
-    ("local", &["names", "access", "control", "telemetry", "view"]),
+    (
+        "local",
+        &["names", "access", "control", "telemetry", "ts", "view"],
+    ),
     (
         "api",
         &[

@@ -195,9 +195,28 @@ impl fmt::Display for Shown<'_, Stream> {
             has_source,
             viewers,
             bytes,
+            payload,
+            bits_per_second,
+            programs,
+            failures,
+            verdict,
         } = self.0;
         let source = if *has_source { "on air" } else { "no source" };
-        write!(f, "{name:<24} {source:<10} {viewers} viewers, {bytes} bytes in")
+        write!(f, "{name:<24} {source:<10} {viewers} viewers, {bytes} bytes in")?;
+        if !has_source {
+            return Ok(());
+        }
+        if let Some(payload) = payload {
+            let kilobits = bits_per_second.div_ceil(1000);
+            write!(f, "\n      {}, {kilobits} kb/s", payload.describe())?;
+        }
+        for program in programs {
+            write!(f, "\n      {program}")?;
+        }
+        if !failures.is_empty() {
+            write!(f, "\n      {}", failures.join(", "))?;
+        }
+        write!(f, "\n      {}", verdict.sentence)
     }
 }
 

@@ -16,7 +16,7 @@ use super::{USAGE, say, say_error};
 use crate::{
     config::{Endpoint, SrtMode, SrtTarget, Target},
     peer::{self, ConnectError, Negotiated},
-    ts::{Check, Format, Observer, VideoCodec},
+    ts::{Check, Format, Observer, TsReport, VideoCodec},
 };
 
 /// How often the wait for a message looks at the clock.
@@ -88,6 +88,8 @@ struct Stream {
     transport_errors: u64,
     null_packets: u64,
     programs: Vec<Program>,
+    /// All that was found out about the transport stream.
+    ts: TsReport,
     /// The connection ended before the time was over.
     ended_early: bool,
 }
@@ -165,8 +167,8 @@ fn receive(socket: &SrtSocket, time: Duration) -> srt_safe::Result<(Stream, Stat
     while begun.elapsed() < time {
         match socket.recv(&mut message) {
             Ok(length) => {
-                observer.observe(&message[..length]);
                 last = Instant::now();
+                observer.observe_at(&message[..length], last);
                 first.get_or_insert(last);
                 messages += 1;
                 bytes += length as u64;
@@ -197,6 +199,7 @@ fn receive(socket: &SrtSocket, time: Duration) -> srt_safe::Result<(Stream, Stat
         transport_errors: counters.checks.of(Check::TransportError),
         null_packets: counters.null_packets,
         programs: programs(&observer),
+        ts: observer.report(),
         ended_early,
     };
     Ok((stream, stats))
@@ -354,17 +357,19 @@ impl fmt::Display for Stream {
                 self.format, self.continuity_errors, self.transport_errors, self.null_packets
             )?;
         }
-        for Program {
-            number,
-            pmt_pid,
-            video_pid,
-            video,
-        } in &self.programs
-        {
-            write!(f, "\n  program     {number}, PMT at PID {pmt_pid}")?;
-            if let (Some(pid), Some(codec)) = (video_pid, video) {
-                write!(f, ", {codec} at PID {pid}")?;
-            }
+        for program in &self.ts.programs {
+            write!(f, "\n  {program}")?;
+        }
+        if let Some(gop) = &self.ts.gop {
+            write!(
+                f,
+                "\n  keyframes   each {:.2} s, {} pictures",
+                gop.seconds, gop.pictures
+            )?;
+        }
+        let failures = self.ts.failures();
+        if !failures.is_empty() {
+            write!(f, "\n  failed      {}", failures.join(", "))?;
         }
         if self.ended_early {
             write!(f, "\n  the peer closed the connection")?;

@@ -17,9 +17,10 @@ pub(crate) use client::{AskError, Client};
 pub(crate) use server::Server;
 
 use crate::{
-    control::{EndpointState, EndpointStatus, Listening, SessionStatus, StreamStatus},
+    control::{EndpointState, EndpointStatus, Listening, SessionStatus},
     names::Role,
-    telemetry::Rejection,
+    telemetry::{Rejection, StreamDetail, health::Verdict},
+    ts::{Payload, TsReport},
 };
 
 /// The socket's name in the directory for such files.
@@ -117,6 +118,16 @@ pub(crate) struct Stream {
     pub(crate) has_source: bool,
     pub(crate) viewers: u32,
     pub(crate) bytes: u64,
+    /// What the source carries; none before its first message.
+    pub(crate) payload: Option<Payload>,
+    /// Of transport packets, in the last second.
+    pub(crate) bits_per_second: u64,
+    /// A line for each program.
+    pub(crate) programs: Vec<String>,
+    /// The checks of TR 101 290 that have failed since the source began, with their counts.
+    pub(crate) failures: Vec<String>,
+    /// Whose fault it is, if it stutters.
+    pub(crate) verdict: Verdict,
 }
 
 /// An input or output.
@@ -204,13 +215,21 @@ impl From<&Listening> for Port {
     }
 }
 
-impl From<&StreamStatus> for Stream {
-    fn from(stream: &StreamStatus) -> Self {
+impl From<&StreamDetail> for Stream {
+    fn from(stream: &StreamDetail) -> Self {
+        let ts = stream.ts();
         Self {
-            name: stream.name.to_string(),
+            name: stream.name.clone(),
             has_source: stream.has_source,
             viewers: stream.viewers,
             bytes: stream.bytes,
+            payload: ts.map(|ts| ts.payload),
+            bits_per_second: ts.map_or(0, |ts| ts.bits_per_second),
+            programs: ts
+                .map(|ts| ts.programs.iter().map(ToString::to_string).collect())
+                .unwrap_or_default(),
+            failures: ts.map(TsReport::failures).unwrap_or_default(),
+            verdict: stream.verdict.clone(),
         }
     }
 }

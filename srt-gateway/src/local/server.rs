@@ -189,7 +189,7 @@ fn reply(request: &Request, view: &View) -> Answer {
         Request::Status => Answer::Status(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             ports: view.listening().iter().map(Into::into).collect(),
-            streams: view.streams().iter().map(Into::into).collect(),
+            streams: view.stream_details().iter().map(Into::into).collect(),
             endpoints: view.endpoints().iter().map(Into::into).collect(),
             sessions: view.sessions().iter().map(Into::into).collect(),
         }),

@@ -2,6 +2,8 @@
 //!
 //! Made by [`Board::report`](super::Board::report) on the thread of whoever asks. Times are in the units that the names say.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// What an input carries.
@@ -222,4 +224,54 @@ pub struct GopReport {
     pub seconds_max: f64,
     /// Pictures per second within that time; none where timestamps do not tell.
     pub pictures_per_second: Option<f64>,
+}
+
+impl TsReport {
+    /// The checks that have failed since the input began, for people: `Continuity_count_error 3`.
+    #[must_use]
+    pub fn failures(&self) -> Vec<String> {
+        let failed = self.checks.iter().filter(|check| check.count > 0);
+        failed
+            .map(|check| format!("{} {}", check.name, check.count))
+            .collect()
+    }
+}
+
+impl fmt::Display for ProgramReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "program {}", self.number)?;
+        if let Some(name) = &self.service_name {
+            write!(f, " \"{}\"", name.escape_debug())?;
+        }
+        write!(f, ", PMT at PID {:#06x}", self.pmt_pid)?;
+        for stream in &self.streams {
+            write!(f, ", {stream}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for StreamReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.codec)?;
+        if let Some(video) = &self.video {
+            write!(f, " {}x{}", video.width, video.height)?;
+            if let Some(rate) = video.frame_rate {
+                write!(f, " {rate} fps")?;
+            }
+            if video.interlaced {
+                f.write_str(" interlaced")?;
+            }
+        }
+        if let Some(audio) = &self.audio {
+            write!(f, " {} Hz", audio.sample_rate)?;
+            if let Some(channels) = audio.channels {
+                write!(f, " {channels} channels")?;
+            }
+        }
+        if !self.languages.is_empty() {
+            write!(f, " ({})", self.languages.join(", "))?;
+        }
+        write!(f, " at PID {:#06x}", self.pid)
+    }
 }
