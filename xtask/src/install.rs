@@ -44,6 +44,27 @@ pub(crate) const FFMPEG: Need = Need {
     is_there: || in_path("ffmpeg").is_some() && in_path("ffprobe").is_some(),
 };
 
+/// Bundles the console, and runs its tests.
+pub(crate) const NODE: Need = Need {
+    what: "Node.js",
+    package: "nodejs",
+    is_there: || in_path("node").is_some(),
+};
+
+/// Fetches the packages that the console is made of.
+pub(crate) const NPM: Need = Need {
+    what: "npm",
+    package: "npm",
+    is_there: || in_path("npm").is_some(),
+};
+
+/// Looks at the console as people do.
+pub(crate) const CHROMIUM: Need = Need {
+    what: "Chromium",
+    package: "chromium",
+    is_there: || in_path("chromium").is_some(),
+};
+
 /// Reads libsrt's headers for bindgen.
 pub(crate) const LIBCLANG: Need = Need {
     what: "libclang",

@@ -12,6 +12,7 @@ mod lint;
 mod package;
 mod steps;
 mod test;
+mod web;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};

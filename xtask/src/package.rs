@@ -28,7 +28,10 @@ pub(crate) fn debian(build: Build, install: Install) -> Result<()> {
     ensure_cargo_deb(install)?;
     let folder = match build {
         Build::Release => {
-            run(workspace("build").args(["--release", "--bin", "srt-gateway"]))?;
+            // A package without the console is not one to hand out.
+            run(workspace("build")
+                .args(["--release", "--bin", "srt-gateway"])
+                .env("SRT_GATEWAY_WEB", "require"))?;
             "release"
         }
         Build::Debug => "debug",

@@ -9,6 +9,7 @@
 //! Reads snapshots and sends commands; touches neither sockets of SRT nor a ring. Every error is a [`problem`].
 
 mod auth;
+mod console;
 mod history;
 mod live;
 mod model;
@@ -212,6 +213,7 @@ fn routes() -> (Router<Arc<App>>, Bytes) {
 /// What surrounds all routes.
 fn finished(router: Router<Arc<App>>, app: Arc<App>) -> Router {
     router
+        .merge(console::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(server::BODY_MAX))

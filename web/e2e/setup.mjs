@@ -1,0 +1,155 @@
+/**
+ * What the browser test stands on: a real gateway, real ffmpeg processes that publish and play, and Chromium. Everything
+ * is on the loopback, on ports of the system's choice, and ends with the test.
+ */
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+
+export const TOKEN = "a token of the browser test";
+const BINARY = process.env.SRT_GATEWAY_BIN ?? fileURLToPath(new URL("../../target/debug/srt-gateway", import.meta.url));
+const CHROMIUM = process.env.CHROMIUM ?? ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
+/** The machine may be busy with other tests. */
+export const PATIENCE = Number(process.env.PATIENCE ?? 30_000);
+
+const closers = [];
+
+/** Ends everything, the last first. */
+export async function endAll() {
+  for (const close of closers.reverse()) await close();
+  closers.length = 0;
+}
+
+/** Asks until the answer is true. */
+export async function until(what, ask, patience = PATIENCE) {
+  const end = Date.now() + patience;
+  let last;
+  for (;;) {
+    try {
+      last = await ask();
+      if (last) return last;
+    } catch (error) {
+      last = error;
+    }
+    if (Date.now() > end) throw new Error(`not within ${patience} ms: ${what} (last: ${last})`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+/** A process with its lines; killed at the end if it still runs. */
+export function run(program, args) {
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+  const process = { child, lines: [], ended: false };
+  for (const stream of [child.stdout, child.stderr]) {
+    let rest = "";
+    stream.setEncoding("utf8").on("data", (text) => {
+      const lines = (rest + text).split("\n");
+      rest = lines.pop();
+      process.lines.push(...lines);
+      process.lines.splice(0, process.lines.length - 500);
+    });
+  }
+  const exit = new Promise((resolve) => child.once("close", resolve)).then(() => {
+    process.ended = true;
+  });
+  child.once("error", (error) => process.lines.push(String(error)));
+  closers.push(async () => {
+    if (process.ended) return;
+    child.kill("SIGTERM");
+    const late = setTimeout(() => child.kill("SIGKILL"), 5_000);
+    await exit;
+    clearTimeout(late);
+  });
+  return process;
+}
+
+/** A gateway with this configuration; gives its address. */
+export async function gateway(toml) {
+  if (!existsSync(BINARY)) throw new Error(`${BINARY} is missing: cargo build -p srt-gateway, or cargo xtask test`);
+  const folder = mkdtempSync(join(tmpdir(), "srt-gateway-console-"));
+  closers.push(() => rmSync(folder, { recursive: true, force: true }));
+  const config = join(folder, "gateway.toml");
+  writeFileSync(config, toml);
+  const process = run(BINARY, ["--config", config]);
+  const base = await until(
+    "the gateway tells where its console is",
+    () => {
+      if (process.ended) throw new Error(process.lines.join("\n"));
+      return process.lines.map((line) => /console at (http:\/\/\S+?)\/?$/.exec(line)?.[1]).find(Boolean);
+    },
+    15_000,
+  ).catch((error) => {
+    throw new Error(`${error.message}\n${process.lines.join("\n")}`);
+  });
+  return { base, process };
+}
+
+/** What the API says at `path`. */
+export async function api(base, path) {
+  const response = await fetch(`${base}/api/v1/${path}`, { headers: { Authorization: `Bearer ${TOKEN}` } });
+  if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
+  return response.json();
+}
+
+/** Publishes a moving test picture with a tone, as H.264 and AAC. */
+export function publish(port, streamid) {
+  const url = `srt://127.0.0.1:${port}?streamid=${encodeURIComponent(streamid)}&latency=120000&pkt_size=1316`;
+  const input = ["-re", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25", "-f", "lavfi", "-i", "sine=frequency=440"];
+  const video = ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p", "-g", "25", "-threads", "1"];
+  return run("ffmpeg", ["-hide_banner", "-loglevel", "warning", "-nostdin", ...input, ...video, "-c:a", "aac", "-f", "mpegts", url]);
+}
+
+export function play(port, streamid) {
+  const url = `srt://127.0.0.1:${port}?streamid=${encodeURIComponent(streamid)}&latency=120000`;
+  return run("ffmpeg", ["-hide_banner", "-loglevel", "warning", "-nostdin", "-i", url, "-c", "copy", "-f", "null", "-"]);
+}
+
+export async function browser() {
+  if (!CHROMIUM) throw new Error("there is no Chromium: apt-get install chromium");
+  const args = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required"];
+  const launched = await chromium.launch({ executablePath: CHROMIUM, args });
+  closers.push(() => launched.close());
+  return launched;
+}
+
+/**
+ * A page that keeps count of what must not happen: errors in the console, violations of the policy, requests elsewhere.
+ * `logIn` puts the token where a login puts it.
+ */
+export async function open(browser, base, { width = 1440, height = 900, colorScheme = "dark", logIn = true } = {}) {
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme });
+  const page = await context.newPage();
+  const faults = [];
+  page.on("console", (message) => {
+    if (message.type() === "error") faults.push(`console: ${message.text()} ${message.location().url}`);
+  });
+  page.on("pageerror", (error) => faults.push(`error: ${error.message}`));
+  page.on("request", (request) => {
+    if (!request.url().startsWith(`${base}/`) && !request.url().startsWith("blob:")) faults.push(`outside request: ${request.url()}`);
+  });
+  await page.addInitScript((token) => {
+    addEventListener("securitypolicyviolation", (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`));
+    if (token) sessionStorage.setItem("srt-gateway-token", token);
+  }, logIn ? TOKEN : "");
+  page.setDefaultTimeout(PATIENCE);
+  return { page, faults, close: () => context.close() };
+}
+
+/** How far the page is wider than the window. */
+export function overflow(page) {
+  return page.evaluate(() => {
+    const wide = [...document.querySelectorAll("body *")].filter((one) => one.getBoundingClientRect().right > innerWidth + 1 && !one.closest(".scroller"));
+    const by = Math.max(document.documentElement.scrollWidth, document.body.scrollWidth) - innerWidth;
+    return by > 0 ? `${by} px: ${wide.slice(0, 4).map((one) => one.className || one.tagName).join(", ")}` : "";
+  });
+}
+
+/** Keeps a picture of the page where SHOTS names a folder, for whoever wants to look. */
+export async function shot(page, name, fullPage = false) {
+  if (!process.env.SHOTS) return;
+  mkdirSync(process.env.SHOTS, { recursive: true });
+  await page.screenshot({ path: join(process.env.SHOTS, `${name}.png`), fullPage });
+}

@@ -1,0 +1,455 @@
+import type {
+  Check,
+  Endpoint,
+  Event,
+  Gateway,
+  Health,
+  ListeningPort,
+  Pid,
+  Point,
+  Program,
+  Refusal,
+  Session,
+  Stream,
+  StreamDetail,
+  Transport,
+  Verdict,
+} from "../model";
+
+/** The gateway's JSON, and what the page makes of it. The only file that knows the names of the API's fields. */
+
+export interface Page<T> {
+  total: number;
+  offset: number;
+  items: T[];
+}
+
+export interface WireLink {
+  rtt_ms: number;
+  rtt_p95_ms: number;
+  loss_ratio: number;
+  lost: number;
+  retransmitted: number;
+  dropped: number;
+  buffer_ms: number;
+  latency_ms: number;
+}
+
+export interface WireVerdict {
+  level: "idle" | "good" | "warning" | "bad";
+  fault: string;
+  sentence: string;
+  evidence: string[];
+  /** Sessions that it is about. */
+  viewers: number[];
+}
+
+export interface WireStream {
+  name: string;
+  origin: string;
+  state: "live" | "silent" | "waiting" | "idle";
+  viewers: number;
+  outputs: number;
+  inputs: number;
+  source?: { session: number; kind: string; peer: string; input?: string };
+  figures: {
+    bitrate_bps: number;
+    bitrate_out_bps: number;
+    bytes: number;
+    messages: number;
+    link?: WireLink;
+    viewers_link?: WireLink;
+    skipped: number;
+  };
+  verdict?: WireVerdict | null;
+}
+
+export interface WireSession {
+  id: number;
+  role: string;
+  stream: string;
+  peer: string;
+  via: string;
+  of_endpoint: boolean;
+  feeds: boolean;
+  age_seconds: number;
+  srt_version: string;
+  encryption: string;
+  latency_ms: number;
+  streamid?: string;
+  bytes: number;
+  messages: number;
+  skipped: number;
+  link?: WireLink & { send_rate_bps: number; receive_rate_bps: number };
+}
+
+export interface WireEndpoint {
+  id: string;
+  stream: string;
+  direction: "input" | "output";
+  url: string;
+  origin: string;
+  enabled: boolean;
+  state: string;
+  failures: number;
+  last_failure?: string;
+  session?: number;
+  bytes: number;
+  messages: number;
+  skipped: number;
+  link?: WireLink;
+}
+
+export interface WireDetail extends WireStream {
+  version: string;
+  ts?: WireTs | null;
+  sessions: WireSession[];
+  input_list: WireEndpoint[];
+  output_list: WireEndpoint[];
+}
+
+export interface WireListener {
+  kind: string;
+  address: string;
+  stream?: string;
+  encrypted: boolean;
+  latency_ms: number;
+}
+
+export interface WireGateway {
+  name: string;
+  version: string;
+  uptime_seconds: number;
+  draining: boolean;
+  loop_lag_ms: number;
+  scope: string;
+}
+
+export interface WireRejection {
+  number: number;
+  time: string;
+  peer: string;
+  port: number;
+  listener: string;
+  streamid: string;
+  srt_version?: string;
+  encryption: string;
+  by: string;
+  code: number;
+  reason: string;
+}
+
+export interface WireHistory {
+  step_seconds: number;
+  start: number;
+  points: number;
+  mean: Record<string, (number | null)[]>;
+  max?: Record<string, (number | null)[]>;
+}
+
+export interface WireTs {
+  payload: string;
+  bits_per_second: number;
+  null_ratio: number;
+  programs: {
+    number: number;
+    pmt_pid: number;
+    pcr_pid?: number | null;
+    service_name?: string | null;
+    provider_name?: string | null;
+    streams: {
+      pid: number;
+      kind: string;
+      codec: string;
+      languages: string[];
+      video?: { width: number; height: number; frame_rate?: number | null; interlaced: boolean; profile?: string | null } | null;
+      audio?: { sample_rate: number; channels?: number | null } | null;
+    }[];
+  }[];
+  pids: { pid: number; carries?: string | null; bits_per_second: number; packets: number; continuity_errors: number; scrambled: number }[];
+  clocks: { pid: number; interval_max_ms: number; jitter_ms: number }[];
+  checks: { number: string; name: string; priority: number; count: number; last_minute: number }[];
+  gop?: { pictures: number; seconds: number; seconds_max: number } | null;
+}
+
+const STREAM_HEALTH: Record<string, Health> = { live: "good", silent: "bad", waiting: "warning", idle: "idle" };
+const WORSE: Health[] = ["idle", "standby", "good", "warning", "bad"];
+
+function worse(a: Health, b: Health): Health {
+  return WORSE.indexOf(a) >= WORSE.indexOf(b) ? a : b;
+}
+
+export function verdict(wire: WireVerdict | null | undefined): Verdict | null {
+  if (!wire?.sentence) return null;
+  return { health: wire.level, text: wire.sentence, evidence: wire.evidence, sessions: wire.viewers.map(String) };
+}
+
+export function stream(wire: WireStream): Stream {
+  const judged = verdict(wire.verdict);
+  const state = STREAM_HEALTH[wire.state] ?? "idle";
+  const live = wire.state === "live" || wire.state === "silent";
+  const link = wire.figures.link;
+  return {
+    name: wire.name,
+    origin: wire.origin,
+    health: judged && live ? worse(state, judged.health) : state,
+    state: wire.state,
+    source: wire.source ? `${wire.source.kind} ${wire.source.peer}` : null,
+    inBps: live ? wire.figures.bitrate_bps : null,
+    outBps: wire.figures.bitrate_out_bps,
+    rttMs: link?.rtt_ms ?? null,
+    rttP95Ms: link?.rtt_p95_ms ?? null,
+    loss: link?.loss_ratio ?? null,
+    retransmitted: link?.retransmitted ?? null,
+    dropped: link?.dropped ?? null,
+    bufferMs: link?.buffer_ms ?? null,
+    latencyMs: link?.latency_ms ?? null,
+    skipped: wire.figures.skipped,
+    viewers: wire.viewers,
+    outputs: wire.outputs,
+    inputs: wire.inputs,
+    verdict: judged,
+  };
+}
+
+export function session(wire: WireSession): Session {
+  const link = wire.link;
+  const publishes = wire.role === "publisher";
+  return {
+    id: String(wire.id),
+    stream: wire.stream,
+    role: wire.of_endpoint ? (publishes ? "input" : "output") : wire.role,
+    feeds: wire.feeds,
+    peer: wire.peer,
+    port: wire.via,
+    streamId: wire.streamid ?? null,
+    version: wire.srt_version || null,
+    encryption: wire.encryption === "none" ? null : wire.encryption,
+    latencyMs: wire.latency_ms,
+    rttMs: link?.rtt_ms ?? null,
+    bps: link ? (publishes ? link.receive_rate_bps : link.send_rate_bps) : null,
+    loss: link?.loss_ratio ?? null,
+    retransmitted: link?.retransmitted ?? null,
+    dropped: link?.dropped ?? null,
+    bytes: wire.bytes,
+    skipped: wire.skipped,
+    bufferMs: link?.buffer_ms ?? null,
+    age: wire.age_seconds,
+  };
+}
+
+const ENDPOINT_HEALTH: Record<string, Health> = {
+  live: "good",
+  connecting: "warning",
+  standby: "standby",
+  backing_off: "bad",
+  failed: "bad",
+  idle: "idle",
+  stopped: "idle",
+};
+
+export function endpoint(wire: WireEndpoint): Endpoint {
+  return {
+    id: wire.id,
+    direction: wire.direction,
+    url: wire.url,
+    health: ENDPOINT_HEALTH[wire.state] ?? "idle",
+    state: wire.state.replaceAll("_", " "),
+    enabled: wire.enabled,
+    active: wire.direction === "input" && wire.state === "live",
+    failures: wire.failures,
+    detail: wire.state === "live" ? null : (wire.last_failure ?? null),
+    bytes: wire.bytes,
+    rttMs: wire.link?.rtt_ms ?? null,
+    loss: wire.link?.loss_ratio ?? null,
+    removable: wire.origin === "api",
+  };
+}
+
+export function detail(wire: WireDetail, etag: string | null): StreamDetail {
+  return {
+    stream: stream(wire),
+    transport: wire.ts ? transport(wire.ts) : null,
+    sessions: wire.sessions.map(session),
+    endpoints: [...wire.input_list, ...wire.output_list].map(endpoint),
+    etag: etag ?? wire.version,
+    removable: wire.origin === "api",
+  };
+}
+
+const KINDS: Record<string, ListeningPort["mode"]> = { srt: "both", srt_publish: "publish", srt_play: "play" };
+
+export function listener(wire: WireListener): ListeningPort {
+  const colon = wire.address.lastIndexOf(":");
+  const port = Number(wire.address.slice(colon + 1));
+  const mode = KINDS[wire.kind] ?? "both";
+  const what = { both: "publish and play", publish: "publish only", play: "play only" }[mode];
+  return {
+    port,
+    address: wire.address.slice(0, colon),
+    scope: wire.stream ? "stream" : "global",
+    stream: wire.stream ?? null,
+    mode,
+    encrypted: wire.encrypted,
+    latencyMs: wire.latency_ms,
+    label: `${port} · ${what} · ${wire.stream ?? "any stream"}${wire.encrypted ? " · encrypted" : ""}`,
+  };
+}
+
+export function gateway(wire: WireGateway, libsrt: string, ports: WireListener[]): Gateway {
+  return {
+    name: wire.name,
+    version: wire.version,
+    libsrt,
+    uptime: wire.uptime_seconds,
+    draining: wire.draining,
+    lagMs: wire.loop_lag_ms,
+    scope: wire.scope,
+    ports: ports.map(listener),
+  };
+}
+
+export function refusal(wire: WireRejection): Refusal {
+  return {
+    id: String(wire.number),
+    at: new Date(wire.time),
+    peer: wire.peer,
+    port: `${wire.port} ${wire.listener}`,
+    streamId: wire.streamid,
+    by: wire.by,
+    code: wire.code,
+    reason: wire.reason,
+    version: wire.srt_version ?? null,
+    encryption: wire.encryption,
+  };
+}
+
+export interface WireEvent {
+  number: number;
+  time: string;
+  event?: string;
+  kind?: string;
+  stream?: string | null;
+  text?: string;
+  [key: string]: unknown;
+}
+
+const EVENT_HEALTH: [RegExp, Health][] = [
+  [/fail|reject|ban/, "bad"],
+  [/down|lost|switch|error/, "warning"],
+  [/up|open|live/, "good"],
+];
+
+/** What an event says beside its number, time, kind and stream: all of its other fields, as they are named. */
+function told(wire: WireEvent): string {
+  if (typeof wire.text === "string") return wire.text;
+  return Object.entries(wire)
+    .filter(([key, value]) => !["number", "time", "event", "kind", "stream", "gateway"].includes(key) && value !== null && typeof value !== "object")
+    .map(([key, value]) => `${key.replaceAll("_", " ")} ${String(value)}`)
+    .join(", ");
+}
+
+export function event(wire: WireEvent): Event {
+  const kind = wire.event ?? wire.kind ?? "event";
+  return {
+    id: String(wire.number),
+    at: new Date(wire.time),
+    kind,
+    stream: wire.stream ?? null,
+    text: told(wire),
+    health: EVENT_HEALTH.find(([pattern]) => pattern.test(kind))?.[1] ?? "idle",
+  };
+}
+
+/** The figures by the names that a chart asks for. */
+const COLUMNS: Record<keyof Omit<Point, "t">, string[]> = {
+  inBps: ["bitrate_in_bps", "bitrate_bps"],
+  outBps: ["bitrate_out_bps"],
+  rttMs: ["rtt_ms"],
+  loss: ["loss_ratio"],
+  retransmitted: ["retransmitted"],
+  dropped: ["dropped"],
+  bufferMs: ["buffer_ms"],
+  latencyMs: ["latency_ms"],
+  viewers: ["viewers"],
+};
+
+export function history(wire: WireHistory): Point[] {
+  const columns = Object.entries(COLUMNS).map(([key, names]) => {
+    const name = names.find((one) => one in wire.mean);
+    return [key, name ? wire.mean[name] : undefined] as const;
+  });
+  return Array.from({ length: wire.points }, (_, index) => {
+    const point: Record<string, number | null> = { t: wire.start + index * wire.step_seconds };
+    for (const [key, values] of columns) point[key] = values?.[index] ?? null;
+    return point as unknown as Point;
+  });
+}
+
+const PAYLOADS: Record<string, string> = {
+  unknown: "not known yet",
+  mpeg_ts: "MPEG-TS",
+  mpeg_ts204: "MPEG-TS, 204-byte packets",
+  mpeg_ts_scrambled: "MPEG-TS, scrambled",
+  other: "not MPEG-TS: relayed as it is",
+};
+
+export function transport(wire: WireTs): Transport {
+  const byPid = new Map(wire.pids.map((one) => [one.pid, one]));
+  const listed = new Set<number>();
+  const pidOf = (number: number, kind: string, codec: string, detail: string, language: string | null): Pid => {
+    const seen = byPid.get(number);
+    listed.add(number);
+    return {
+      pid: number,
+      kind,
+      codec,
+      detail,
+      language,
+      bps: seen?.bits_per_second ?? null,
+      packets: seen?.packets ?? null,
+      continuityErrors: seen?.continuity_errors ?? null,
+      scrambled: (seen?.scrambled ?? 0) > 0,
+    };
+  };
+  const programs = wire.programs.map((program): Program => ({
+    number: program.number,
+    service: program.service_name ?? null,
+    provider: program.provider_name ?? null,
+    pmtPid: program.pmt_pid,
+    pcrPid: program.pcr_pid ?? null,
+    pids: program.streams.map((one) => {
+      const video = one.video
+        ? `${one.video.width}×${one.video.height}${one.video.frame_rate ? `${one.video.interlaced ? "i" : "p"}${Number(one.video.frame_rate.toFixed(2))}` : ""}${one.video.profile ? ` ${one.video.profile}` : ""}`
+        : "";
+      const audio = one.audio ? `${one.audio.sample_rate / 1000} kHz${one.audio.channels ? `, ${one.audio.channels} ch` : ""}` : "";
+      return pidOf(one.pid, one.kind, one.codec, video || audio, one.languages.join(", ") || null);
+    }),
+  }));
+  const first = wire.programs.flatMap((program) => program.streams);
+  const video = first.find((one) => one.kind === "video");
+  const audio = first.find((one) => one.kind === "audio");
+  return {
+    format: PAYLOADS[wire.payload] ?? wire.payload,
+    isTs: wire.payload.startsWith("mpeg_ts"),
+    bps: wire.bits_per_second,
+    nullShare: wire.null_ratio,
+    gopSeconds: wire.gop?.seconds ?? null,
+    gopMaxSeconds: wire.gop?.seconds_max ?? null,
+    pcrJitterMs: wire.clocks[0]?.jitter_ms ?? null,
+    pcrIntervalMs: wire.clocks[0]?.interval_max_ms ?? null,
+    video: video ? video.codec : null,
+    audio: audio ? audio.codec : null,
+    programs,
+    otherPids: wire.pids
+      .filter((one) => !listed.has(one.pid))
+      .map((one) => pidOf(one.pid, one.carries ?? "not in any table", one.carries ?? "", "", null)),
+    checks: wire.checks.map((one): Check => ({
+      code: one.number,
+      name: one.name,
+      priority: one.priority === 1 ? 1 : 2,
+      count: one.count,
+      lastMinute: one.last_minute,
+    })),
+  };
+}

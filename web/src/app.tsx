@@ -1,0 +1,143 @@
+import { useEffect } from "preact/hooks";
+import * as api from "./api/client";
+import { bitrate, count, plural } from "./lib/format";
+import type { Health } from "./model";
+import { Connect } from "./pages/connect";
+import { Events } from "./pages/events";
+import { GatewayPage } from "./pages/gateway";
+import { Login } from "./pages/login";
+import { Overview, only } from "./pages/overview";
+import { Refused } from "./pages/refused";
+import { StreamPage } from "./pages/stream";
+import { dismiss, notices } from "./state/notices";
+import { type Route, go, href, route } from "./state/router";
+import { theme } from "./state/settings";
+import { follow, gateway, link, totals } from "./state/store";
+import { Mark } from "./ui/icons";
+
+const PAGES: { to: Route; word: string; also?: string }[] = [
+  { to: { page: "overview" }, word: "Streams", also: "stream" },
+  { to: { page: "refused" }, word: "Refused" },
+  { to: { page: "events" }, word: "Events" },
+  { to: { page: "connect", name: null }, word: "Connect" },
+  { to: { page: "gateway" }, word: "Gateway" },
+];
+
+function Page({ at }: { at: Route }) {
+  switch (at.page) {
+    case "overview":
+      return <Overview />;
+    case "stream":
+      return <StreamPage name={at.name} key={at.name} />;
+    case "connect":
+      return <Connect name={at.name} />;
+    case "refused":
+      return <Refused />;
+    case "events":
+      return <Events />;
+    case "gateway":
+      return <GatewayPage />;
+  }
+}
+
+/** How many streams need somebody; shows them when it is pressed. */
+function Trouble({ health, number, one }: { health: Health; number: number; one: string }) {
+  if (number === 0) return null;
+  const show = () => {
+    only.value = "trouble";
+    go({ page: "overview" });
+  };
+  return (
+    <div>
+      <dt class="hidden">{one}s</dt>
+      <dd>
+        <button type="button" class={health} onClick={show} title="Show them">
+          <Mark health={health} label="" />
+          {plural(number, one)}
+        </button>
+      </dd>
+    </div>
+  );
+}
+
+function Totals() {
+  const sum = totals.value;
+  return (
+    <dl class="totals num">
+      <div><dt>live</dt><dd>{count(sum.live)}<small>/{count(sum.streams)}</small></dd></div>
+      <div><dt>in</dt><dd>{bitrate(sum.inBps)}</dd></div>
+      <div><dt>out</dt><dd>{bitrate(sum.outBps)}</dd></div>
+      <div><dt>viewers</dt><dd>{count(sum.viewers)}</dd></div>
+      <Trouble health="bad" number={sum.faults} one="fault" />
+      <Trouble health="warning" number={sum.warnings} one="warning" />
+    </dl>
+  );
+}
+
+function Tools() {
+  const next = { auto: "dark", dark: "light", light: "auto" } as const;
+  const words = { auto: "◐ Auto", dark: "● Dark", light: "○ Light" };
+  return (
+    <div class="tools">
+      <button type="button" onClick={() => { theme.value = next[theme.value]; }} aria-label={`Colours: ${theme.value}. Change`}>
+        {words[theme.value]}
+      </button>
+      {api.hasToken() ? (
+        <button type="button" onClick={() => { api.setToken(""); void follow(); }}>
+          Log out
+        </button>
+      ) : null}
+    </div>
+  );
+}
+
+function LinkState() {
+  if (link.value === "live") return null;
+  const text = link.value === "lost" ? "No connection to the gateway: figures are old. Trying again…" : "Connecting…";
+  return <div class={`link-state ${link.value}`} role="status">{text}</div>;
+}
+
+function Notices() {
+  return (
+    <div class="notices" role="status" aria-live="polite">
+      {notices.value.map((notice) => (
+        <div class={notice.bad ? "notice bad" : "notice"} key={notice.id}>
+          <span>{notice.text}</span>
+          <button type="button" aria-label="Dismiss" onClick={() => dismiss(notice.id)}>×</button>
+        </div>
+      ))}
+    </div>
+  );
+}
+
+export function App() {
+  const at = route.value;
+  const title = at.page === "stream" ? at.name : (PAGES.find((one) => one.to.page === at.page)?.word ?? "");
+  const name = gateway.value?.name ?? "SRT gateway";
+  useEffect(() => {
+    document.title = `${title} · ${name}`;
+  }, [title, name]);
+  if (link.value === "login") return <Login />;
+  return (
+    <>
+      <a class="skip" href="#main" onClick={(event) => { event.preventDefault(); document.getElementById("main")?.focus(); }}>Skip to the content</a>
+      <header class="top">
+        <a class="brand" href="#/">{name}</a>
+        <nav aria-label="Pages">
+          {PAGES.map((one) => (
+            <a href={href(one.to)} aria-current={at.page === one.to.page || at.page === one.also ? "page" : undefined} key={one.word}>
+              {one.word}
+            </a>
+          ))}
+        </nav>
+        <Totals />
+        <Tools />
+      </header>
+      <LinkState />
+      <main id="main" tabIndex={-1}>
+        <Page at={at} />
+      </main>
+      <Notices />
+    </>
+  );
+}

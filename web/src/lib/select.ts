@@ -1,0 +1,39 @@
+import type { Health, Refusal, Stream } from "../model";
+
+/** What of a list is shown, and in which order. */
+
+export type Column = "health" | "name" | "inBps" | "rttMs" | "loss" | "retransmitted" | "dropped" | "viewers";
+export type Which = "all" | "live" | "trouble";
+
+/** How urgent: what needs somebody comes first. */
+const URGENCY: Record<Health, number> = { bad: 0, warning: 1, good: 2, standby: 3, idle: 4 };
+
+function compare(a: Stream, b: Stream, by: Column): number {
+  if (by === "name") return a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
+  if (by === "health") return URGENCY[a.health] - URGENCY[b.health];
+  return (a[by] ?? -1) - (b[by] ?? -1);
+}
+
+/** The streams that are asked for, in the order that is asked for. */
+export function selected(all: Stream[], text: string, which: Which, by: Column, down: boolean): Stream[] {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  const kept = all.filter(
+    (stream) =>
+      (which === "all" ||
+        (which === "live" ? stream.state === "live" : stream.health === "bad" || stream.health === "warning")) &&
+      words.every((word) => `${stream.name} ${stream.source ?? ""} ${stream.state}`.toLowerCase().includes(word)),
+  );
+  return kept.sort((a, b) => {
+    const first = compare(a, b, by);
+    return (down ? -first : first) || compare(a, b, "name");
+  });
+}
+
+/** The refused attempts that have all these words somewhere. */
+export function matching(list: Refusal[], text: string): Refusal[] {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  return list.filter((one) => {
+    const all = `${one.peer} ${one.port} ${one.streamId} ${one.by} ${one.code} ${one.reason}`.toLowerCase();
+    return words.every((word) => all.includes(word));
+  });
+}

@@ -1,0 +1,54 @@
+import { signal } from "@preact/signals";
+import * as api from "../api/client";
+import { clock } from "../lib/format";
+import { usePolled } from "../state/poll";
+import { href } from "../state/router";
+import { Empty, Section } from "../ui/controls";
+import { Mark } from "../ui/icons";
+
+const filter = signal("");
+
+export function EventList({ stream, limit }: { stream?: string; limit: number }) {
+  const polled = usePolled(`events ${stream ?? ""}`, 3_000, () => api.events(stream));
+  const words = stream ? [] : filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+  const list = (polled.value ?? []).filter((event) => {
+    const text = `${event.kind} ${event.stream ?? ""} ${event.text}`.toLowerCase();
+    return words.every((word) => text.includes(word));
+  });
+  if (polled.error) return <p class="problem" role="alert">{polled.error}</p>;
+  if (polled.value && list.length === 0) return <Empty title="Nothing has happened yet" />;
+  return (
+    <ol class="events">
+      {list.slice(0, limit).map((event) => (
+        <li key={event.id}>
+          <time class="num" dateTime={event.at.toISOString()}>{clock(event.at)}</time>
+          <Mark health={event.health} label="" />
+          <code>{event.kind}</code>
+          {event.stream && !stream ? <a href={href({ page: "stream", name: event.stream })}>{event.stream}</a> : null}
+          <span>{event.text}</span>
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+export function Events() {
+  return (
+    <Section
+      title="Events"
+      aside={
+        <input
+          type="search"
+          aria-label="Filter events"
+          placeholder="stream, kind…"
+          value={filter.value}
+          onInput={(event) => {
+            filter.value = event.currentTarget.value;
+          }}
+        />
+      }
+    >
+      <EventList limit={500} />
+    </Section>
+  );
+}

@@ -1,0 +1,305 @@
+import { signal, useComputed } from "@preact/signals";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { bitrate, count, milliseconds, perSecond, percent, plural } from "../lib/format";
+import { type Column, type Which, selected } from "../lib/select";
+import { measure, visible } from "../lib/window";
+import type { Stream } from "../model";
+import { go, href } from "../state/router";
+import { layout, stills } from "../state/settings";
+import { sparkOf, streams, version } from "../state/store";
+import { Empty } from "../ui/controls";
+import { Mark, State } from "../ui/icons";
+import { Sparkline } from "../ui/sparkline";
+import { StillPicture } from "../ui/still";
+
+const COLUMNS: { key: Column; title: string; className: string; hint?: string }[] = [
+  { key: "health", title: "State", className: "c-state" },
+  { key: "name", title: "Stream", className: "c-name" },
+  { key: "inBps", title: "Bitrate in", className: "c-rate num", hint: "of the source, last 90 s" },
+  { key: "rttMs", title: "RTT", className: "c-rtt num" },
+  { key: "loss", title: "Loss", className: "c-loss num", hint: "packets that were lost on the way here and had to be asked for again" },
+  { key: "retransmitted", title: "Retrans.", className: "c-retr num", hint: "packets sent again, a second" },
+  { key: "dropped", title: "Too late", className: "c-drop num", hint: "packets given up, a second: gaps in the picture" },
+  { key: "viewers", title: "Viewers", className: "c-view num" },
+];
+
+const filter = signal("");
+export const only = signal<Which>("all");
+const order = signal<{ by: Column; down: boolean }>({ by: "name", down: false });
+const chosen = signal<string | null>(null);
+
+/** What of the list is on the screen; follows scrolling and resizing. */
+function useSlice<E extends HTMLElement>(kind: "table" | "wall", items: number) {
+  const host = useRef<E>(null);
+  const [state, setState] = useState({ row: 44, across: 1, top: 0, view: 900 });
+  useLayoutEffect(() => {
+    const read = () => {
+      const element = host.current;
+      if (!element) return;
+      const rem = parseFloat(getComputedStyle(document.documentElement).fontSize) || 14;
+      const place = element.getBoundingClientRect().top;
+      const { row, across } = measure(kind, element.clientWidth, items, innerHeight - place - scrollY - rem, rem);
+      const top = Math.max(0, -place);
+      setState((before) => {
+        const next = { row, across, top: Math.floor(top / row) * row, view: innerHeight };
+        return before.row === row && before.across === across && before.top === next.top && before.view === next.view ? before : next;
+      });
+    };
+    read();
+    const observer = new ResizeObserver(read);
+    if (host.current) observer.observe(host.current);
+    addEventListener("scroll", read, { passive: true });
+    addEventListener("resize", read);
+    return () => {
+      observer.disconnect();
+      removeEventListener("scroll", read);
+      removeEventListener("resize", read);
+    };
+  }, [kind, items]);
+  const slice = visible(Math.ceil(items / state.across), state.row, state.top, state.view, kind === "table" ? 8 : 2);
+  return { host, slice, ...state };
+}
+
+function faultOf(stream: Stream, of: "loss" | "drop"): string {
+  if (of === "loss" && stream.loss !== null && stream.loss > 0.01) return stream.loss > 0.05 ? "bad" : "warning";
+  if (of === "drop" && (stream.dropped ?? 0) > 0) return "bad";
+  return "";
+}
+
+/** The link that its whole row or tile is. */
+function Name({ stream }: { stream: Stream }) {
+  return (
+    <a
+      class="whole"
+      href={href({ page: "stream", name: stream.name })}
+      data-name={stream.name}
+      onFocus={() => {
+        chosen.value = stream.name;
+      }}
+    >
+      {stream.name}
+    </a>
+  );
+}
+
+function Row({ stream, index }: { stream: Stream; index: number }) {
+  const active = chosen.value === stream.name;
+  return (
+    <div class={`row ${stream.health} ${active ? "chosen" : ""}`} role="row" aria-rowindex={index + 2}>
+      {stills.value === "on" ? (
+        <span class="c-still" role="cell">
+          <StillPicture stream={stream} />
+        </span>
+      ) : null}
+      <span class="c-state" role="cell">
+        <State health={stream.health} word={stream.state} />
+      </span>
+      <span class="c-name" role="cell">
+        <Name stream={stream} />
+        <small>{stream.source ?? stream.origin}</small>
+      </span>
+      <span class="c-rate num" role="cell">
+        <Sparkline series={sparkOf(stream.name)} version={version.value} health={stream.health} />
+        <span>{stream.state === "live" ? bitrate(stream.inBps) : "–"}</span>
+      </span>
+      <span class="c-rtt num" role="cell">
+        {milliseconds(stream.rttMs)}
+      </span>
+      <span class={`c-loss num ${faultOf(stream, "loss")}`} role="cell">
+        {percent(stream.loss)}
+      </span>
+      <span class="c-retr num" role="cell">
+        {perSecond(stream.retransmitted)}
+      </span>
+      <span class={`c-drop num ${faultOf(stream, "drop")}`} role="cell">
+        {perSecond(stream.dropped)}
+      </span>
+      <span class="c-view num" role="cell">
+        {count(stream.viewers)}
+        {stream.outputs > 0 ? <small title={plural(stream.outputs, "output")}> +{stream.outputs}</small> : null}
+      </span>
+      <span class="c-verdict" role="cell" title={stream.verdict?.text}>
+        {stream.verdict?.text ?? ""}
+      </span>
+    </div>
+  );
+}
+
+function Head() {
+  const { by, down } = order.value;
+  return (
+    <div class="row head" role="row" aria-rowindex={1}>
+      {stills.value === "on" ? <span class="c-still" role="columnheader" aria-label="Picture" /> : null}
+      {COLUMNS.map((column) => (
+        <span
+          class={column.className}
+          role="columnheader"
+          aria-sort={by === column.key ? (down ? "descending" : "ascending") : "none"}
+          key={column.key}
+        >
+          <button
+            type="button"
+            title={column.hint}
+            onClick={() => {
+              order.value = { by: column.key, down: by === column.key ? !down : column.key !== "name" && column.key !== "health" };
+            }}
+          >
+            {column.title}
+            <i aria-hidden="true">{by === column.key ? (down ? "▼" : "▲") : ""}</i>
+          </button>
+        </span>
+      ))}
+      <span class="c-verdict" role="columnheader">
+        Verdict
+      </span>
+    </div>
+  );
+}
+
+function Table({ list }: { list: Stream[] }) {
+  const { host, slice, row } = useSlice<HTMLDivElement>("table", list.length);
+  return (
+    <div class={`streams ${stills.value === "on" ? "with-stills" : ""}`} role="table" aria-label="Streams" aria-rowcount={list.length + 1}>
+      <Head />
+      <div class="rows" role="rowgroup" ref={host} style={{ "--row": `${row}px`, paddingTop: `${slice.above}px`, paddingBottom: `${slice.below}px` }}>
+        {list.slice(slice.first, slice.end).map((stream, index) => (
+          <Row stream={stream} index={slice.first + index} key={stream.name} />
+        ))}
+      </div>
+    </div>
+  );
+}
+
+function Tile({ stream }: { stream: Stream }) {
+  return (
+    <li class={`tile ${stream.health} ${chosen.value === stream.name ? "chosen" : ""}`}>
+      <StillPicture stream={stream} />
+      <span class="tile-name">
+        <Mark health={stream.health} label={`${stream.state}, ${stream.health}`} />
+        <Name stream={stream} />
+        <Sparkline series={sparkOf(stream.name)} version={version.value} health={stream.health} />
+      </span>
+      <span class="tile-figures num">
+        <span>{stream.state === "live" ? bitrate(stream.inBps) : stream.state}</span>
+        <span title="Round-trip time">{milliseconds(stream.rttMs)}</span>
+        <span class={faultOf(stream, "loss")} title="Loss">
+          {percent(stream.loss)}
+        </span>
+        <span>{plural(stream.viewers, "viewer")}</span>
+      </span>
+    </li>
+  );
+}
+
+function Wall({ list }: { list: Stream[] }) {
+  const { host, slice, across, row } = useSlice<HTMLUListElement>("wall", list.length);
+  return (
+    <ul
+      class="wall"
+      aria-label="Streams"
+      ref={host}
+      style={{ "--across": String(across), "--row": `${row}px`, paddingTop: `${slice.above}px`, paddingBottom: `${slice.below}px` }}
+    >
+      {list.slice(slice.first * across, slice.end * across).map((stream) => (
+        <Tile stream={stream} key={stream.name} />
+      ))}
+    </ul>
+  );
+}
+
+/** Arrows and j, k move; Enter opens; / filters. Moving scrolls what is not drawn yet into view. */
+function useKeys(list: Stream[], host: { current: HTMLElement | null }) {
+  const now = useRef(list);
+  now.current = list;
+  useEffect(() => {
+    const press = (event: KeyboardEvent) => {
+      const target = event.target as HTMLElement;
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      if (/^(INPUT|SELECT|TEXTAREA)$/.test(target.tagName)) {
+        if (event.key === "Escape") target.blur();
+        return;
+      }
+      if (event.key === "/") {
+        event.preventDefault();
+        host.current?.querySelector<HTMLInputElement>("input[type=search]")?.focus();
+        return;
+      }
+      const across = layout.value === "wall" ? Number(getComputedStyle(host.current?.querySelector(".wall") ?? document.body).getPropertyValue("--across")) || 1 : 1;
+      const steps: Record<string, number> = { j: 1, k: -1, ArrowDown: across, ArrowUp: -across, ...(across > 1 ? { ArrowRight: 1, ArrowLeft: -1 } : {}) };
+      const step = steps[event.key];
+      if (step === undefined || now.current.length === 0) return;
+      event.preventDefault();
+      const at = now.current.findIndex((stream) => stream.name === chosen.value);
+      const to = at < 0 ? 0 : Math.min(now.current.length - 1, Math.max(0, at + step));
+      const name = now.current[to]?.name;
+      if (!name) return;
+      chosen.value = name;
+      const rows = host.current?.querySelector<HTMLElement>(".rows, .wall");
+      if (!rows) return;
+      const height = parseFloat(rows.style.getPropertyValue("--row")) || 40;
+      const top = rows.getBoundingClientRect().top + scrollY + Math.floor(to / across) * height;
+      const sticky = 120;
+      if (top < scrollY + sticky) scrollTo(0, top - sticky);
+      else if (top + height > scrollY + innerHeight) scrollTo(0, top + height - innerHeight + 60);
+      requestAnimationFrame(() => requestAnimationFrame(() => host.current?.querySelector<HTMLElement>(`[data-name="${CSS.escape(name)}"]`)?.focus({ preventScroll: true })));
+    };
+    addEventListener("keydown", press);
+    return () => removeEventListener("keydown", press);
+  }, []);
+}
+
+function Toggle<T extends string>({ value, choices, label, set }: { value: T; choices: [T, string][]; label: string; set: (value: T) => void }) {
+  return (
+    <div class="toggle" role="group" aria-label={label}>
+      {choices.map(([key, word]) => (
+        <button type="button" aria-pressed={value === key} onClick={() => set(key)} key={key}>
+          {word}
+        </button>
+      ))}
+    </div>
+  );
+}
+
+export function Overview() {
+  const list = useComputed(() => selected(streams.value, filter.value, only.value, order.value.by, order.value.down));
+  const host = useRef<HTMLDivElement>(null);
+  useKeys(list.value, host);
+  const all = streams.value.length;
+  return (
+    <div class="overview" ref={host}>
+      <h1 class="hidden">Streams</h1>
+      <div class="bar">
+        <input
+          type="search"
+          placeholder="Filter streams  ( / )"
+          aria-label="Filter streams"
+          value={filter.value}
+          onInput={(event) => {
+            filter.value = event.currentTarget.value;
+          }}
+          onKeyDown={(event) => {
+            const first = list.value[0];
+            if (event.key === "Enter" && first) go({ page: "stream", name: first.name });
+          }}
+        />
+        <Toggle value={only.value} label="Which streams" choices={[["all", "All"], ["live", "Live"], ["trouble", "Trouble"]]} set={(value) => { only.value = value; }} />
+        <Toggle value={layout.value} label="Layout" choices={[["table", "Table"], ["wall", "Wall"]]} set={(value) => { layout.value = value; }} />
+        <Toggle value={stills.value} label="Pictures" choices={[["on", "Pictures"], ["off", "None"]]} set={(value) => { stills.value = value; }} />
+        <span class="muted num" aria-live="polite">
+          {list.value.length === all ? plural(all, "stream") : `${count(list.value.length)} of ${plural(all, "stream")}`}
+        </span>
+      </div>
+      {all === 0 ? (
+        <Empty title="No stream yet">
+          Streams appear here when the configuration names them or somebody publishes one. <a href={href({ page: "connect", name: null })}>How to connect an encoder</a>.
+        </Empty>
+      ) : list.value.length === 0 ? (
+        <Empty title="No stream matches">Change the filter, or choose All.</Empty>
+      ) : layout.value === "table" ? (
+        <Table list={list.value} />
+      ) : (
+        <Wall list={list.value} />
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,89 @@
+import { batch, computed, signal } from "@preact/signals";
+import * as api from "../api/client";
+import { Series } from "../lib/series";
+import type { Gateway, Stream } from "../model";
+
+/** What is known of the gateway now, kept up to date by one stream of events, however many streams there are. */
+
+export type Link = "connecting" | "live" | "lost" | "login";
+
+export const link = signal<Link>("connecting");
+export const gateway = signal<Gateway | null>(null);
+export const streams = signal<Stream[]>([]);
+/** Counts updates: whoever draws what is not a signal (sparklines) depends on it. */
+export const version = signal(0);
+
+/** Seconds of bitrate that a sparkline shows. */
+const SPARK = 90;
+const sparks = new Map<string, Series>();
+
+export function sparkOf(name: string): Series {
+  let series = sparks.get(name);
+  if (!series) {
+    series = new Series(SPARK);
+    sparks.set(name, series);
+  }
+  return series;
+}
+
+export const byName = computed(() => new Map(streams.value.map((stream) => [stream.name, stream])));
+
+export const totals = computed(() => {
+  const sum = { streams: 0, live: 0, viewers: 0, inBps: 0, outBps: 0, faults: 0, warnings: 0 };
+  for (const stream of streams.value) {
+    sum.streams += 1;
+    if (stream.inBps !== null && stream.state === "live") sum.live += 1;
+    sum.viewers += stream.viewers;
+    sum.inBps += stream.inBps ?? 0;
+    sum.outBps += stream.outBps ?? 0;
+    if (stream.health === "bad") sum.faults += 1;
+    if (stream.health === "warning") sum.warnings += 1;
+  }
+  return sum;
+});
+
+function update(next: Stream[]): void {
+  batch(() => {
+    for (const stream of next) sparkOf(stream.name).push(stream.inBps ?? 0);
+    if (sparks.size > next.length) {
+      const names = new Set(next.map((stream) => stream.name));
+      for (const name of sparks.keys()) if (!names.has(name)) sparks.delete(name);
+    }
+    streams.value = next;
+    version.value += 1;
+    link.value = "live";
+  });
+}
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+let session = 0;
+
+/** Follows the gateway until it wants a token. Calling it again, after a login, begins anew. */
+export async function follow(): Promise<void> {
+  session += 1;
+  const mine = session;
+  let wait = 500;
+  link.value = "connecting";
+  while (mine === session) {
+    const abort = new AbortController();
+    try {
+      gateway.value = await api.gateway();
+      update(await api.streams());
+      await api.live((next) => {
+        wait = 500;
+        if (mine === session) update(next);
+        else abort.abort();
+      }, abort.signal);
+    } catch (error) {
+      if (error instanceof api.Unauthorized) {
+        if (mine === session) link.value = "login";
+        return;
+      }
+    }
+    if (mine !== session) return;
+    link.value = "lost";
+    await pause(wait);
+    wait = Math.min(wait * 2, 8_000);
+  }
+}

@@ -1,0 +1,136 @@
+import { useEffect, useRef } from "preact/hooks";
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+import type { Point } from "../model";
+import { colours } from "../state/settings";
+
+export interface Line {
+  label: string;
+  value: (point: Point) => number | null;
+  /** Names a custom property of the style sheet: `--line-1`. */
+  colour: string;
+  dash?: number[];
+  fill?: boolean;
+}
+
+interface Props {
+  title: string;
+  points: Point[];
+  lines: Line[];
+  format: (value: number | null) => string;
+  /** All charts with one key share the cursor. */
+  sync: string;
+}
+
+const property = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+function faded(colour: string): string {
+  return `color-mix(in srgb, ${colour} 16%, transparent)`;
+}
+
+function options(props: Props, width: number, height: number): uPlot.Options {
+  const muted = property("--muted");
+  const grid = { stroke: property("--line"), width: 1 };
+  const font = `11px ${property("--font")}`;
+  return {
+    width,
+    height,
+    legend: { live: true },
+    cursor: { sync: { key: props.sync }, points: { size: 6 }, drag: { x: false, y: false } },
+    scales: { x: { time: true }, y: { range: (_plot, _min, max) => [0, max > 0 ? max * 1.15 : 1] } },
+    axes: [
+      {
+        stroke: muted,
+        grid,
+        ticks: grid,
+        font,
+        size: 26,
+        values: (_plot, splits) => splits.map((split) => clockOf(split, splits)),
+      },
+      {
+        stroke: muted,
+        grid,
+        ticks: grid,
+        font,
+        size: 68,
+        values: (_plot, splits) => splits.map((split) => props.format(split)),
+      },
+    ],
+    series: [
+      { value: (_plot, time) => (time === null || time === undefined ? "–" : new Date(time * 1000).toTimeString().slice(0, 8)) },
+      ...props.lines.map((line): uPlot.Series => {
+        const colour = property(line.colour);
+        return {
+          label: line.label,
+          stroke: colour,
+          width: 1.5,
+          points: { show: false },
+          spanGaps: false,
+          ...(line.dash ? { dash: line.dash } : {}),
+          ...(line.fill ? { fill: faded(colour) } : {}),
+          value: (_plot, value) => props.format(value ?? null),
+        };
+      }),
+    ],
+  };
+}
+
+/** Hours and minutes, with seconds where the marks are closer than that. */
+function clockOf(time: number, splits: number[]): string {
+  const close = splits.length > 1 && (splits[1] ?? 0) - (splits[0] ?? 0) < 60;
+  return new Date(time * 1000).toTimeString().slice(0, close ? 8 : 5);
+}
+
+/** While nobody points at it, the legend tells the newest figures. */
+function tellNewest(plot: uPlot, points: number): void {
+  if ((plot.cursor.left ?? -1) < 0 && points > 0) plot.setLegend({ idx: points - 1 }, false);
+}
+
+function columns(props: Props): uPlot.AlignedData {
+  return [
+    props.points.map((point) => point.t),
+    ...props.lines.map((line) => props.points.map((point) => line.value(point))),
+  ] as uPlot.AlignedData;
+}
+
+/** The last value of each line in words, for those who do not see the picture. */
+function summary(props: Props): string {
+  const last = props.points.at(-1);
+  if (!last) return `${props.title}: no figures yet`;
+  return `${props.title}: ${props.lines.map((line) => `${line.label} ${props.format(line.value(last))}`).join(", ")}`;
+}
+
+export function Chart(props: Props) {
+  const host = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | null>(null);
+  const look = colours();
+  useEffect(() => {
+    const element = host.current;
+    if (!element) return;
+    const size = () => ({ width: Math.max(200, element.clientWidth), height: 150 });
+    const { width, height } = size();
+    const made = new uPlot(options(props, width, height), columns(props), element);
+    plot.current = made;
+    tellNewest(made, props.points.length);
+    const observer = new ResizeObserver(() => {
+      if (element.clientWidth !== made.width) made.setSize(size());
+    });
+    observer.observe(element);
+    return () => {
+      observer.disconnect();
+      made.destroy();
+      plot.current = null;
+    };
+    // New points come below; only a new look needs a new plot.
+  }, [look, props.title]);
+  useEffect(() => {
+    plot.current?.setData(columns(props));
+    if (plot.current) tellNewest(plot.current, props.points.length);
+  }, [props.points]);
+  return (
+    <figure class="chart">
+      <figcaption>{props.title}</figcaption>
+      <div ref={host} role="img" aria-label={summary(props)} />
+    </figure>
+  );
+}

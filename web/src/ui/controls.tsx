@@ -1,0 +1,119 @@
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { told } from "../state/notices";
+
+/** A button that does something at the gateway: busy until it is done, and the outcome is told. */
+export function Act({
+  children,
+  run,
+  done,
+  confirm,
+  danger,
+  label,
+}: {
+  children: ComponentChildren;
+  run: () => Promise<unknown>;
+  /** What is said when it is done. */
+  done: string;
+  /** Asked before; the second press does it. */
+  confirm?: string;
+  danger?: boolean;
+  label?: string;
+}) {
+  const [busy, setBusy] = useState(false);
+  const [asked, setAsked] = useState(false);
+  useEffect(() => {
+    if (!asked) return;
+    const timer = setTimeout(() => setAsked(false), 4000);
+    return () => clearTimeout(timer);
+  }, [asked]);
+  const press = async () => {
+    if (confirm && !asked) {
+      setAsked(true);
+      return;
+    }
+    setAsked(false);
+    setBusy(true);
+    await told(run, done);
+    setBusy(false);
+  };
+  return (
+    <button
+      type="button"
+      class={`act ${danger ? "danger" : ""} ${asked ? "asked" : ""}`}
+      disabled={busy}
+      aria-label={asked ? confirm : label}
+      onClick={press}
+    >
+      {asked ? confirm : children}
+    </button>
+  );
+}
+
+/** Text with a button that copies it. */
+export function Copyable({ value, secret }: { value: string; secret?: boolean }) {
+  const [shown, setShown] = useState(!secret);
+  const [copied, setCopied] = useState(false);
+  const text = useRef<HTMLElement>(null);
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(value);
+    } catch {
+      // Without https there is no clipboard to write to: select it, so that Ctrl+C does.
+      setShown(true);
+      const range = document.createRange();
+      if (text.current) range.selectNodeContents(text.current);
+      getSelection()?.removeAllRanges();
+      getSelection()?.addRange(range);
+      if (!document.execCommand("copy")) return;
+    }
+    setCopied(true);
+    setTimeout(() => setCopied(false), 1500);
+  };
+  return (
+    <span class="copyable">
+      <code ref={text}>{shown ? value : "••••••••••"}</code>
+      <span class="copyable-acts">
+        {secret ? (
+          <button type="button" onClick={() => setShown(!shown)}>
+            {shown ? "Hide" : "Show"}
+          </button>
+        ) : null}
+        <button type="button" onClick={copy} aria-live="polite">
+          {copied ? "Copied" : "Copy"}
+        </button>
+      </span>
+    </span>
+  );
+}
+
+export function Empty({ title, children }: { title: string; children?: ComponentChildren }) {
+  return (
+    <div class="empty">
+      <strong>{title}</strong>
+      {children ? <p>{children}</p> : null}
+    </div>
+  );
+}
+
+export function Section({ title, aside, children, id }: { title: string; aside?: ComponentChildren; children: ComponentChildren; id?: string }) {
+  return (
+    <section class="panel" id={id} aria-label={title}>
+      <header>
+        <h2>{title}</h2>
+        {aside ? <div class="aside">{aside}</div> : null}
+      </header>
+      {children}
+    </section>
+  );
+}
+
+/** A figure with its name above: the page's smallest unit. */
+export function Figure({ name, value, health, title }: { name: string; value: ComponentChildren; health?: string; title?: string }) {
+  return (
+    <div class={`figure ${health ?? ""}`} title={title}>
+      <dt>{name}</dt>
+      <dd>{value}</dd>
+    </div>
+  );
+}

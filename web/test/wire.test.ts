@@ -1,0 +1,73 @@
+import { describe, expect, it } from "vitest";
+import * as wire from "../src/api/wire";
+
+const link = { rtt_ms: 12, rtt_p95_ms: 20, loss_ratio: 0.02, lost: 3, retransmitted: 4, dropped: 1, buffer_ms: 100, latency_ms: 120 };
+
+const live: wire.WireStream = {
+  name: "live/cam1",
+  origin: "config",
+  state: "live",
+  viewers: 2,
+  outputs: 1,
+  inputs: 0,
+  source: { session: 7, kind: "publisher", peer: "192.0.2.1:5000" },
+  figures: { bitrate_bps: 6e6, bitrate_out_bps: 12e6, bytes: 1, messages: 1, link, skipped: 0 },
+};
+
+describe("a stream", () => {
+  it("shows its source's link, and is as well as its verdict says", () => {
+    const shown = wire.stream(live);
+    expect(shown).toMatchObject({ health: "good", inBps: 6e6, rttMs: 12, loss: 0.02, source: "publisher 192.0.2.1:5000" });
+    const verdict = { level: "bad" as const, fault: "publisher_link", sentence: "raise latency", evidence: ["loss 2 %"], viewers: [3] };
+    expect(wire.stream({ ...live, verdict })).toMatchObject({ health: "bad", verdict: { text: "raise latency", sessions: ["3"] } });
+  });
+
+  it("has no bitrate without a source, rather than none at all", () => {
+    const { source: _, ...rest } = live;
+    const idle = wire.stream({ ...rest, state: "idle", figures: { ...live.figures, bitrate_bps: 0 } });
+    expect([idle.inBps, idle.source, idle.health]).toEqual([null, null, "idle"]);
+    expect(wire.stream({ ...live, state: "silent" }).health).toBe("bad");
+  });
+});
+
+describe("a port", () => {
+  const listener = (change: Partial<wire.WireListener>) => wire.listener({ kind: "srt", address: "0.0.0.0:9998", encrypted: false, latency_ms: 120, ...change });
+
+  it("is read with IPv4 and IPv6", () => {
+    expect(listener({})).toMatchObject({ port: 9998, address: "0.0.0.0", scope: "global", mode: "both" });
+    expect(listener({ address: "[::1]:9002", kind: "srt_play", stream: "a" })).toMatchObject({ port: 9002, address: "[::1]", scope: "stream", mode: "play" });
+  });
+});
+
+describe("history", () => {
+  it("becomes points, with gaps where nothing is known", () => {
+    const points = wire.history({ step_seconds: 10, start: 1000, points: 2, mean: { bitrate_bps: [null, 5], rtt_ms: [1, 2] } });
+    expect(points.map((point) => [point.t, point.inBps, point.rttMs, point.viewers])).toEqual([
+      [1000, null, 1, null],
+      [1010, 5, 2, null],
+    ]);
+  });
+});
+
+describe("a transport stream", () => {
+  const shown = wire.transport({
+    payload: "mpeg_ts",
+    bits_per_second: 6e6,
+    null_ratio: 0.1,
+    programs: [{ number: 1, pmt_pid: 256, pcr_pid: 257, service_name: "One", streams: [{ pid: 257, kind: "video", codec: "H.264", languages: [], video: { width: 1920, height: 1080, frame_rate: 25, interlaced: true, profile: "High" } }] }],
+    pids: [
+      { pid: 0, carries: "PAT", bits_per_second: 15000, packets: 10, continuity_errors: 0, scrambled: 0 },
+      { pid: 257, carries: "H.264", bits_per_second: 5e6, packets: 10, continuity_errors: 3, scrambled: 0 },
+    ],
+    clocks: [],
+    checks: [{ number: "1.4", name: "Continuity_count_error", priority: 1, count: 3, last_minute: 1 }],
+    gop: null,
+  });
+
+  it("joins what tables announce with what occurs", () => {
+    expect(shown.programs[0]?.pids[0]).toMatchObject({ pid: 257, detail: "1920×1080i25 High", bps: 5e6, continuityErrors: 3 });
+    expect(shown.otherPids.map((one) => one.pid)).toEqual([0]);
+    expect(shown.video).toBe("H.264");
+    expect(shown.checks[0]).toMatchObject({ code: "1.4", count: 3, lastMinute: 1 });
+  });
+});
