@@ -202,28 +202,37 @@ impl Tables {
                 && hands.board.keep(Item::Pat, section)
             {
                 *kept_pat_crc = Some(table.crc);
+                // Forgotten with the earlier PAT's, should they have come before the board was free.
+                for program in programs.iter_mut().flatten() {
+                    program.kept_crc = None;
+                }
             }
         });
         if !changed {
             return Seen::default();
         }
+        Seen {
+            new_video: self.begin_anew(hands.pids),
+            ..Seen::default()
+        }
+    }
+
+    /// Wants the PIDs of another PAT; true when the video whose keyframes count is another one.
+    fn begin_anew(&mut self, pids: &mut Pids) -> bool {
         self.pmt.reset();
         self.pmt_pid = None;
         self.tables_since = None;
-        for figures in hands.pids.all_mut() {
+        for figures in pids.all_mut() {
             let is_fixed = matches!(figures.pid, 0 | CAT | NIT | SDT_BAT | EIT | TDT_TOT);
             figures.wanted = if is_fixed { wanted::SECTIONS } else { 0 };
             figures.program = 0;
         }
         for program in self.programs.iter().flatten() {
-            if let Some(figures) = hands.pids.of_mut(program.pmt_pid) {
+            if let Some(figures) = pids.of_mut(program.pmt_pid) {
                 figures.wanted |= wanted::SECTIONS;
             }
         }
-        Seen {
-            new_video: self.choose_leader(hands.pids),
-            ..Seen::default()
-        }
+        self.choose_leader(pids)
     }
 
     fn pmt_packet(&mut self, packet: &TsPacket<'_>, at: u64, hands: &mut Hands<'_>) -> Seen {

@@ -44,37 +44,8 @@ fn h264(sps: &[u8]) -> Option<VideoReport> {
     let constraints = bits.number(8)?;
     let level = bits.number(8)?;
     bits.golomb()?;
-    let mut chroma = 1;
-    if matches!(
-        profile,
-        100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135
-    ) {
-        chroma = bits.golomb()?;
-        if chroma == 3 {
-            bits.skip(1)?;
-        }
-        bits.golomb()?;
-        bits.golomb()?;
-        bits.skip(1)?;
-        if bits.bit()? {
-            h264_scaling(&mut bits, if chroma == 3 { 12 } else { 8 })?;
-        }
-    }
-    bits.golomb()?;
-    match bits.golomb()? {
-        0 => {
-            bits.golomb()?;
-        }
-        1 => {
-            bits.skip(1)?;
-            bits.signed_golomb()?;
-            bits.signed_golomb()?;
-            for _ in 0..bits.golomb()?.min(255) {
-                bits.signed_golomb()?;
-            }
-        }
-        _ => {}
-    }
+    let chroma = h264_chroma(&mut bits, profile)?;
+    h264_order(&mut bits)?;
     bits.golomb()?;
     bits.skip(1)?;
     let width = bits.golomb()?.checked_add(1)?.checked_mul(16)?;
@@ -109,6 +80,47 @@ fn h264(sps: &[u8]) -> Option<VideoReport> {
             level % 10
         )),
     })
+}
+
+/// `chroma_format_idc`; passes over what the higher profiles have besides.
+fn h264_chroma(bits: &mut Bits<'_>, profile: u32) -> Option<u32> {
+    if !matches!(
+        profile,
+        100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135
+    ) {
+        return Some(1);
+    }
+    let chroma = bits.golomb()?;
+    if chroma == 3 {
+        bits.skip(1)?;
+    }
+    bits.golomb()?;
+    bits.golomb()?;
+    bits.skip(1)?;
+    if bits.bit()? {
+        h264_scaling(bits, if chroma == 3 { 12 } else { 8 })?;
+    }
+    Some(chroma)
+}
+
+/// Passes over frame numbers and the order of pictures.
+fn h264_order(bits: &mut Bits<'_>) -> Option<()> {
+    bits.golomb()?;
+    match bits.golomb()? {
+        0 => {
+            bits.golomb()?;
+        }
+        1 => {
+            bits.skip(1)?;
+            bits.signed_golomb()?;
+            bits.signed_golomb()?;
+            for _ in 0..bits.golomb()?.min(255) {
+                bits.signed_golomb()?;
+            }
+        }
+        _ => {}
+    }
+    Some(())
 }
 
 fn h264_profile(profile: u32, constraints: u32) -> &'static str {
