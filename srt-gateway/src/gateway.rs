@@ -17,10 +17,11 @@ use srt_safe::log::{self, LogLevel};
 
 use crate::{
     access::{AccessPolicy, Doorman, Guards, Identity, Verdicts},
+    backend::Backend,
     config::Config,
     control::{
-        self, Command, Control, EndpointStatus, Endpoints, Inbox, Listening, Opener, PortError, Registry,
-        Reloaded, SessionStatus, StreamPlan, StreamStatus,
+        self, Command, Control, EndpointStatus, Endpoints, Inbox, Listening, Opener, PortError, Ranges,
+        Registry, Reloaded, SessionStatus, StreamPlan, StreamStatus,
     },
     io::{IoEvent, Poller, Pool},
     names::StreamName,
@@ -49,6 +50,8 @@ pub struct Gateway {
 pub enum StartError {
     /// A port could not be opened.
     Port(PortError),
+    /// The ports of `[[listeners]]` cannot all be had, or the backend cannot be asked about them.
+    Listeners(String, io::Error),
     /// libsrt refused something else.
     Srt(srt_safe::Error),
     /// The system refused a thread.
@@ -64,6 +67,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Port(error) => error.fmt(f),
+            Self::Listeners(what, error) => write!(f, "cannot open {what}: {error}"),
             Self::Srt(error) => write!(f, "cannot start libsrt: {error}"),
             Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
             Self::UnsafeLibrary { version } => write!(
@@ -123,6 +127,12 @@ impl Gateway {
                 bonds: Arc::default(),
             },
         };
+        let (range_events, range_receiver) = crossbeam_channel::unbounded();
+        let backend = Arc::new(Backend::default());
+        let mut ranges = Ranges::new(backend, &opener, gateway_name(config), range_events);
+        ranges
+            .open(config)
+            .map_err(|(what, error)| StartError::Listeners(what, error))?;
         let ports = control::open_ports(config, &opener).map_err(StartError::Port)?;
 
         let pool = Pool::start(workers, &routes, &events).map_err(StartError::Thread)?;
@@ -136,6 +146,7 @@ impl Gateway {
             ports,
             registry,
             endpoints,
+            ranges,
             pool,
             Arc::clone(&rejections),
         );
@@ -145,6 +156,7 @@ impl Gateway {
             commands: command_receiver,
             events: event_receiver,
             refused: refused_receiver,
+            ranges: range_receiver,
             faults: fault_receiver,
         };
         let control = thread::Builder::new()

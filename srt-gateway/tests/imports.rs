@@ -24,7 +24,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("access", &["names", "config", "data", "telemetry"]),
     (
         "control",
-        &["names", "config", "data", "ts", "telemetry", "io", "access"],
+        &[
+            "names",
+            "config",
+            "data",
+            "ts",
+            "telemetry",
+            "io",
+            "access",
+            "backend",
+        ],
     ),
     // What others may look at, and those who look: the commands' socket.
     (
@@ -62,6 +71,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "telemetry",
             "io",
             "access",
+            "backend",
             "control",
             "view",
         ],

@@ -144,6 +144,12 @@ pub(crate) enum Why {
     },
     TooManyHandshakes,
     Banned,
+    /// By the backend of `[config_external]`.
+    PortRefused,
+    /// The backend could not be asked.
+    BackendFailed(String),
+    /// The backend answered with what cannot be used.
+    BackendNonsense(String),
     /// Not refused but closed: a publisher above `max_bitrate`.
     TooFast {
         stream: StreamName,
@@ -188,6 +194,7 @@ impl Why {
             Self::Unreadable(_)
                 | Self::AddressNotAllowed
                 | Self::UnknownStream(_)
+                | Self::PortRefused
                 | Self::OtherStream { .. }
                 | Self::OutsideTemplate { .. }
                 | Self::UnfitName { .. }
@@ -225,6 +232,9 @@ impl Why {
             | Self::WrongMode { .. }
             | Self::PortFull { .. }
             | Self::LatencyTooLong { .. }
+            | Self::PortRefused
+            | Self::BackendFailed(_)
+            | Self::BackendNonsense(_)
             | Self::OtherVersion { .. } => RejectedBy::Port,
         }
     }
@@ -247,7 +257,10 @@ impl Why {
             Self::OtherStream { exists: false, .. }
             | Self::OutsideTemplate { exists: false, .. }
             | Self::UnknownStream(_)
+            | Self::PortRefused
             | Self::NoSource(_) => RejectCode::NOT_FOUND,
+            Self::BackendFailed(_) => RejectCode::UNAVAILABLE,
+            Self::BackendNonsense(_) => RejectCode::BAD_GATEWAY,
             Self::HasPublisher(_) | Self::HasActivePublisher { .. } => RejectCode::CONFLICT,
             Self::StreamFull { .. } | Self::PortFull { .. } => RejectCode::OVERLOAD,
             Self::OtherVersion { .. } => RejectCode::VERSION,
@@ -288,6 +301,13 @@ impl fmt::Display for Why {
                 "closed: the publisher of {stream:?} sent {sent} b/s for 5 s, above max_bitrate = {max}; raise it, or lower the encoder's bit rate"
             ),
             Self::Unreadable(why) => why.fmt(f),
+            Self::PortRefused => f.write_str(
+                "the backend of [config_external] knows no stream for this port (404): configure the port there",
+            ),
+            Self::BackendFailed(why) | Self::BackendNonsense(why) => write!(
+                f,
+                "this port of [[listeners]] is not configured: the backend of [config_external] {why}"
+            ),
             Self::AddressNotAllowed => {
                 f.write_str("the address is not let in by allow and deny of this port")
             }

@@ -197,6 +197,10 @@ impl Gate {
         if let Some((why, tell)) = shut {
             return self.refuse(caller, why, tell);
         }
+        // With a libsrt that cannot keep callers waiting, what was answered last holds.
+        if SrtListener::can_defer() && self.port.is_due(peer, now) {
+            return Verdict::Defer;
+        }
         match decide(&self.port, &self.directory.load(), caller) {
             Decision::Admit(grant) => {
                 let admission = Admission::new().options(connection_options(grant.passphrase.as_ref()));

@@ -10,6 +10,7 @@ mod doorman;
 mod gate;
 mod identity;
 mod policy;
+mod recheck;
 mod rules;
 mod streamid;
 #[cfg(test)]
@@ -19,11 +20,12 @@ mod verdicts;
 
 pub(crate) use bonds::Bonds;
 pub(crate) use decide::{Caller, Decision, Grant, Why, decide};
-pub(crate) use doorman::Doorman;
+pub(crate) use doorman::{Door, Doorman, Tell};
 pub(crate) use gate::{COMPLETION, Gate, Granted, Guards, Refused};
 pub(crate) use identity::{Identity, Trail};
 pub use policy::Scope;
 pub(crate) use policy::{AccessPolicy, Directory, Entry, PortPolicy, StreamPolicy, TemplateEntry};
+pub(crate) use recheck::Recheck;
 pub(crate) use streamid::{Ask, AskMode, Reading, Unreadable, shown};
 pub(crate) use threshold::Threshold;
 pub(crate) use verdicts::{Nothing, Verdicts};

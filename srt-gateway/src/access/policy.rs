@@ -8,13 +8,13 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use ipnet::IpNet;
 use srt_safe::{Options, Passphrase, SrtVersion};
 
-use super::Identity;
+use super::{Identity, Recheck};
 use crate::{
     config::{Config, Dialects, DuplicatePublisher, PortKind, Rule, Secret, Template},
     data::Stream,
@@ -75,6 +75,8 @@ pub(crate) struct PortPolicy {
     pub(crate) max_connections: u32,
     /// Sessions that came in by this port and are open; shared with its earlier openings.
     pub(crate) connections: Arc<AtomicU32>,
+    /// For a port that a backend has configured.
+    pub(crate) recheck: Option<Arc<Recheck>>,
 }
 
 impl PortPolicy {
@@ -88,6 +90,13 @@ impl PortPolicy {
         let peer = peer.to_canonical();
         let within = |nets: &[IpNet]| nets.iter().any(|net| net.contains(&peer));
         !within(&self.deny) && (self.allow.is_empty() || within(&self.allow))
+    }
+
+    /// Whether a caller is to wait until the port's settings have been asked for again. Nobody is disturbed by that who is
+    /// there already.
+    pub(crate) fn is_due(&self, peer: SocketAddr, now: Instant) -> bool {
+        let recheck = self.recheck.as_ref();
+        recheck.is_some_and(|recheck| self.connections.load(Relaxed) == 0 && recheck.is_due(peer, now))
     }
 
     pub(crate) fn is_full(&self) -> bool {

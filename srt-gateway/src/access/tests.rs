@@ -33,6 +33,7 @@ fn port(scope: Option<&str>, kind: PortKind) -> PortPolicy {
         deny: Vec::new(),
         max_connections: 0,
         connections: Arc::default(),
+        recheck: None,
     }
 }
 

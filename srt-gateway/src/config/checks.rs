@@ -1,6 +1,6 @@
 //! Checks between tables: no address may be listened on twice. Pure.
 
-use std::{collections::BTreeMap, ops::RangeInclusive};
+use std::{collections::BTreeMap, net::IpAddr, ops::RangeInclusive};
 
 use super::{
     endpoint::{Endpoint, SrtMode, Target},
@@ -74,8 +74,9 @@ impl Claims {
     }
 
     /// Ports of a backend.
-    pub(crate) fn range(&mut self, ports: RangeInclusive<u16>, item: &Item<'_>) {
-        let addr = ListenAddr::All(*ports.start());
+    pub(crate) fn range(&mut self, ports: RangeInclusive<u16>, address: Option<IpAddr>, item: &Item<'_>) {
+        let first = *ports.start();
+        let addr = address.map_or(ListenAddr::All(first), |ip| ListenAddr::One((ip, first).into()));
         let (at, path) = (item.location(), item.path().to_owned());
         self.claims.push(Claim {
             transport: Transport::Udp,

@@ -324,6 +324,7 @@ static KEYS: &[KeyDoc] = {
     key(FileEndpoint, "segment", DURATION, "0", "\"10m\"", "length of a file of an output; 0: one file").unit("s"),
 
     key(Listener, "ports", "range, or list of ports and ranges", "", "\"9100-9199\"", "the ports"),
+    key(Listener, "address", "IP address", "", "\"192.0.2.1\"", "listen on this address alone; else on all, IPv4 and IPv6"),
     key(Listener, "mode", "\"publish\", \"play\" or \"any\"", "\"any\"", "\"publish\"", "what they are for"),
 
     key(ConfigExternal, "url", "URL", "", "\"http://127.0.0.1:8000/srt\"", "asked with POST on the first contact of a port").secret(),

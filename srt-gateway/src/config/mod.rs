@@ -9,6 +9,7 @@
 //! gateway, opens no socket, resolves no name; whether libsrt knows an option is asked of the caller
 //! ([`Config::validate_options`]).
 
+mod answer;
 mod bond;
 mod checks;
 mod dialect;
@@ -35,6 +36,7 @@ mod validate;
 
 use std::{collections::BTreeSet, path::Path};
 
+pub use answer::{AnswerFaults, PortAnswer};
 pub use bond::{Bond, BondKind, BondLink};
 pub use dialect::{Dialect, Dialects};
 pub use document::document;

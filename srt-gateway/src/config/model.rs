@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::IpAddr,
     num::{NonZeroU32, NonZeroU64, NonZeroUsize},
     ops::RangeInclusive,
     path::PathBuf,
@@ -246,8 +247,10 @@ pub struct StreamsDefault {
 /// `[[listeners]]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListenerRange {
-    /// The ports, of all addresses. Ranges do not overlap.
+    /// The ports. Ranges do not overlap.
     pub ports: Vec<RangeInclusive<u16>>,
+    /// The one address to listen on. `None`: all, IPv4 and IPv6.
+    pub address: Option<IpAddr>,
     /// What they are for.
     pub mode: Action,
     /// Where it stands in the file.

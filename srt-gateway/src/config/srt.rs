@@ -15,7 +15,7 @@ use super::{
     raw::{Entry, Value},
     reader::{At, Item, Session, Table, join},
     secret::Secret,
-    types::{CryptoMode, KeyLength, ListenAddr, PortKind, SrtVersion},
+    types::{CryptoMode, KeyLength, ListenAddr, Location, PortKind, SrtVersion},
     units::Unit,
 };
 
@@ -108,6 +108,39 @@ impl SrtLayer {
                 .get("options")
                 .map(|item| options(&item))
                 .unwrap_or_default(),
+        }
+    }
+
+    /// The layer that resolves to these settings.
+    pub(crate) fn of(settings: &SrtSettings) -> Self {
+        fn at<T>(value: T) -> Option<At<T>> {
+            let (at, path) = (Location::default(), "srt_defaults".to_owned());
+            Some(At { value, at, path })
+        }
+        let settings = settings.clone();
+        Self {
+            latency: at(settings.latency),
+            min_latency: at(settings.min_latency),
+            max_latency: at(settings.max_latency),
+            passphrase: Some(settings.passphrase),
+            key_length: Some(settings.key_length),
+            crypto_mode: Some(settings.crypto_mode),
+            enforced_encryption: Some(settings.enforced_encryption),
+            min_version: at(settings.min_version),
+            version: settings.version.and_then(at),
+            timeout: Some(settings.timeout),
+            first_data_timeout: Some(settings.first_data_timeout),
+            peer_idle_timeout: Some(settings.peer_idle_timeout),
+            connect_timeout: Some(settings.connect_timeout),
+            linger: Some(settings.linger),
+            packet_filter: Some(settings.packet_filter),
+            group_connect: Some(settings.group_connect),
+            max_bitrate: Some(settings.max_bitrate),
+            allow: Some(settings.allow),
+            deny: Some(settings.deny),
+            max_connections: Some(settings.max_connections),
+            shards: Some(settings.shards),
+            options: settings.options,
         }
     }
 

@@ -22,7 +22,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// Passphrases that are valid at once: each costs a caller's handshake a trial.
 const PASSPHRASES: usize = 4;
 /// The longest streamid of SRT, and so the longest name that anybody could ask for.
-const NAME_LIMIT: usize = 512;
+pub(crate) const NAME_LIMIT: usize = 512;
 
 /// What each stream starts from.
 pub(crate) struct Base<'b> {
@@ -115,7 +115,7 @@ pub(crate) fn templates(
 
 /// Reads the keys of a stream. What is wrong keeps its default: the faults keep the result from being used. `name` is
 /// what `${name}` means, unless the streams of a template are to say so.
-fn stream(table: &Table<'_>, base: &Base<'_>, claims: &mut Claims, name: Option<&str>) -> Stream {
+pub(crate) fn stream(table: &Table<'_>, base: &Base<'_>, claims: &mut Claims, name: Option<&str>) -> Stream {
     let mut ports = Vec::new();
     for kind in [PortKind::Both, PortKind::Publish, PortKind::Play] {
         if let Some(port) = table

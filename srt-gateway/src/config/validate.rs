@@ -161,6 +161,7 @@ fn listeners(root: &Table<'_>, claims: &mut Claims) -> Vec<ListenerRange> {
     let read = |element: Item<'_>| {
         let table = element.table(Section::Listener)?;
         let mode = table.get("mode").map(|item| item.choice(&ACTIONS));
+        let address = table.get("address").map(|item| item.ip());
         let ports = table.need("ports")?;
         let mut ranges = Vec::new();
         for element in ports.elements() {
@@ -168,7 +169,7 @@ fn listeners(root: &Table<'_>, claims: &mut Claims) -> Vec<ListenerRange> {
                 element.must_be("a port, or a range of ports such as \"9100-9199\"");
                 continue;
             };
-            claims.range(range.clone(), &element);
+            claims.range(range.clone(), address.flatten(), &element);
             ranges.push(range);
         }
         if matches!(&ports.node().value, Value::Array(items) if items.is_empty()) {
@@ -176,6 +177,7 @@ fn listeners(root: &Table<'_>, claims: &mut Claims) -> Vec<ListenerRange> {
         }
         Some(ListenerRange {
             ports: ranges,
+            address: address.map_or(Some(None), |ip| ip.map(Some))?,
             mode: mode.unwrap_or(Some(Action::Any))?,
             at: element.location(),
         })

@@ -14,6 +14,7 @@ mod link;
 mod plain;
 mod plan;
 mod ports;
+mod ranges;
 mod refusals;
 mod registry;
 mod reload;
@@ -38,6 +39,7 @@ pub(crate) use plain::udp_place;
 pub(crate) use plan::StreamPlan;
 pub use ports::{Listening, PortError};
 pub(crate) use ports::{Opener, Port, check_option, open_ports, policy, scope, srt_options};
+pub(crate) use ranges::{RangeEvent, Ranges};
 use refusals::Refusals;
 pub(crate) use registry::Registry;
 use registry::{Session, Via};
@@ -86,6 +88,7 @@ pub(crate) struct Inbox {
     pub(crate) commands: Receiver<Command>,
     pub(crate) events: Receiver<IoEvent>,
     pub(crate) refused: Receiver<Refused>,
+    pub(crate) ranges: Receiver<RangeEvent>,
     /// Handshakes that ended over encryption: libsrt tells of them in its log only.
     pub(crate) faults: Receiver<(SocketId, EncryptionFault)>,
 }
@@ -103,6 +106,7 @@ pub(crate) struct Control {
     listening: Arc<ArcSwap<Vec<Listening>>>,
     registry: Registry,
     endpoints: Endpoints,
+    ranges: Ranges,
     pool: Pool,
     last_session: u64,
     /// No new sessions, whatever is configured.
@@ -119,12 +123,17 @@ enum Next {
 }
 
 impl Control {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the composition root hands each part over, once"
+    )]
     pub(crate) fn new(
         config: Config,
         opener: Opener,
         ports: Vec<Port>,
         registry: Registry,
         endpoints: Endpoints,
+        ranges: Ranges,
         pool: Pool,
         rejections: Arc<RejectionLog>,
     ) -> Self {
@@ -137,6 +146,7 @@ impl Control {
             listening: Arc::default(),
             registry,
             endpoints,
+            ranges,
             pool,
             last_session: 0,
             draining: false,
@@ -179,6 +189,12 @@ impl Control {
                     Err(_) => Next::End,
                 },
                 recv(inbox.events) -> event => event.map_or(Next::End, |event| self.io_event(event)),
+                recv(inbox.ranges) -> event => {
+                    if let Ok(event) = event {
+                        self.range_event(event, Instant::now());
+                    }
+                    Next::Go
+                }
                 recv(inbox.refused) -> refused => {
                     if let Ok(refused) = refused {
                         self.refusals.add(refused, Instant::now());
@@ -428,6 +444,7 @@ impl Control {
         self.tick_bonds(now);
         self.tick_endpoints(now);
         self.retire_unused(now);
+        self.tick_ranges(now);
         for (socket, worker) in self.registry.overdue_viewers(now) {
             self.pool
                 .send(worker, Message::Close(socket, CloseReason::SourceLost));

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    net::SocketAddr,
+    net::{SocketAddr, UdpSocket},
     num::NonZeroU16,
     sync::{Arc, OnceLock, atomic::AtomicU32},
 };
@@ -15,7 +15,7 @@ use srt_safe::{
 };
 
 use crate::{
-    access::{Directory, Gate, Guards, PortPolicy, Refused, Scope},
+    access::{Directory, Gate, Guards, PortPolicy, Recheck, Refused, Scope},
     config::{self, ListenAddr, PortKind, PortOwner, SrtPort, SrtSettings},
     io::{Route, Routes},
     names::{SessionLimits, StreamName},
@@ -110,7 +110,7 @@ impl Opener {
                 self.refused.clone(),
                 self.guards.clone(),
             );
-            match open(&gate, addr, &port.settings, &self.routes) {
+            match open(&gate, Place::Addr(addr), &port.settings, &self.routes) {
                 Ok((listener, addr)) => ports.push(Port {
                     listener,
                     gate,
@@ -131,6 +131,39 @@ impl Opener {
             }
         }
         Ok(ports)
+    }
+
+    /// Opens a port on a UDP socket that is bound to it.
+    pub(super) fn open_on(
+        &self,
+        socket: UdpSocket,
+        key: &PortKey,
+        port: &SrtPort,
+        recheck: Arc<Recheck>,
+    ) -> Result<Port, PortError> {
+        let addr = port.listen.socket_addrs()[0];
+        let mut policy = policy(key.owner.scope(), port, addr);
+        policy.recheck = Some(recheck);
+        let policy = Arc::new(policy);
+        let gate = Gate::new(
+            Arc::clone(&policy),
+            Arc::clone(&self.directory),
+            self.refused.clone(),
+            self.guards.clone(),
+        );
+        match open(&gate, Place::Bound(socket), &port.settings, &self.routes) {
+            Ok((listener, addr)) => Ok(Port {
+                listener,
+                gate,
+                addr,
+                key: key.clone(),
+            }),
+            Err(cause) => Err(PortError {
+                port: policy.to_string(),
+                addr,
+                cause,
+            }),
+        }
     }
 
     /// Closes a port to new callers. Its sessions stay.
@@ -156,9 +189,20 @@ enum Owner {
     Global,
     Stream(StreamName),
     Template(StreamName),
+    /// A backend's answer about a port of `[[listeners]]`, for this stream.
+    Range(StreamName),
 }
 
 impl PortKey {
+    /// Of a port of `[[listeners]]` that a backend has given to a stream.
+    pub(super) fn of_range(stream: &StreamName, port: &SrtPort) -> Self {
+        Self {
+            owner: Owner::Range(stream.clone()),
+            kind: port.kind,
+            listen: port.listen,
+        }
+    }
+
     pub(crate) fn new(owner: PortOwner<'_>, port: &SrtPort) -> Self {
         Self {
             owner: Owner::of(owner),
@@ -179,7 +223,7 @@ impl Owner {
 
     fn scope(&self) -> Scope {
         match self {
-            Self::Stream(name) => Scope::Stream(name.clone()),
+            Self::Stream(name) | Self::Range(name) => Scope::Stream(name.clone()),
             Self::Template(name) => Scope::Template(name.clone()),
             Self::Global => Scope::Global,
         }
@@ -191,7 +235,7 @@ impl fmt::Display for PortKey {
         write!(f, "{} port {}", self.kind.key(), self.listen)?;
         match &self.owner {
             Owner::Global => Ok(()),
-            Owner::Stream(name) => write!(f, " of {name}"),
+            Owner::Stream(name) | Owner::Range(name) => write!(f, " of {name}"),
             Owner::Template(name) => write!(f, " of template {name}"),
         }
     }
@@ -224,21 +268,35 @@ fn no_ipv6(error: &srt_safe::Error) -> bool {
     matches!(error.os_errno(), Some(97 | 99))
 }
 
+/// Where a listener comes to be.
+enum Place {
+    Addr(SocketAddr),
+    /// On a socket that has its address.
+    Bound(UdpSocket),
+}
+
 fn open(
     gate: &Arc<Gate>,
-    addr: SocketAddr,
+    place: Place,
     settings: &SrtSettings,
     routes: &Routes,
 ) -> Result<(SrtListener, SocketAddr), Cause> {
     let gate = Arc::clone(gate);
     let bound = &Arc::clone(gate.port()).bound;
     let decide = move |request: &AccessRequest<'_>| gate.authorize(request);
-    let listener = SrtListener::builder()
-        .options(options(settings, addr).map_err(Cause::Options)?)
+    let options = match place {
+        Place::Addr(addr) => options(settings, addr),
+        Place::Bound(_) => srt_options(settings),
+    };
+    let builder = SrtListener::builder()
+        .options(options.map_err(Cause::Options)?)
         .backlog(BACKLOG)
         .access_control(decide)
-        .nonblocking()
-        .bind(addr)?;
+        .nonblocking();
+    let listener = match place {
+        Place::Addr(addr) => builder.bind(addr)?,
+        Place::Bound(socket) => builder.bind_udp(socket)?,
+    };
     routes.add(&listener, Interest::READABLE, Route::Control)?;
     let addr = listener.local_addr()?;
     // It is opened once: there is nothing in it yet.
@@ -278,6 +336,7 @@ pub(super) fn endpoint_policy(
         deny: settings.deny.clone(),
         max_connections: settings.max_connections.map_or(0, std::num::NonZeroU32::get),
         connections: Arc::default(),
+        recheck: None,
     }
 }
 

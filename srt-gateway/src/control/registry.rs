@@ -352,6 +352,12 @@ impl Registry {
             .collect()
     }
 
+    /// Whether the stream is there as a table says, of the configuration or of a backend's answer.
+    pub(super) fn is_by_table(&self, name: &StreamName) -> bool {
+        let state = self.streams.get(name);
+        state.is_some_and(|state| state.origin == Origin::Configuration)
+    }
+
     /// Whether the stream is there and in the configuration: a table names it, or a template is for it.
     pub(super) fn is_configured(&self, name: &StreamName) -> bool {
         self.streams

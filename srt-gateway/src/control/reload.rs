@@ -40,6 +40,8 @@ pub(crate) enum Change {
     PortRemoved(PortKey),
     StreamRemoved(StreamName),
     TemplateRemoved(StreamName),
+    /// `[[listeners]]` or `[config_external]`.
+    Ranges,
     StreamsDefault,
     /// What holds whatever the stream.
     Access,
@@ -63,6 +65,7 @@ impl fmt::Display for Change {
             Self::TemplateRemoved(template) => write!(f, "template {template} removed"),
             Self::TemplateAdded(template) => write!(f, "template {template} added"),
             Self::TemplateChanged(template) => write!(f, "template {template} changed"),
+            Self::Ranges => f.write_str("listeners or config_external changed"),
             Self::StreamsDefault => f.write_str("streams_default changed"),
             Self::Limits => f.write_str("limits changed"),
             Self::Access => f.write_str("rules or streamid_dialects changed"),
@@ -90,6 +93,9 @@ pub(crate) fn diff(old: &Config, new: &Config) -> Vec<Change> {
             .filter(|key| !new_ports.contains_key(key))
             .map(Change::PortRemoved),
     );
+    if old.listeners != new.listeners || old.config_external != new.config_external {
+        changes.push(Change::Ranges);
+    }
     changes.extend(template_changes(old, new));
     let gone = old.streams.keys().filter(|name| !new.streams.contains_key(*name));
     changes.extend(gone.map(|name| Change::StreamRemoved(StreamName::new(name.as_str()))));
@@ -163,8 +169,6 @@ fn fixed(old: &Config, new: &Config) -> impl Iterator<Item = Change> {
         ),
         ("gateway.name", old.gateway.name != new.gateway.name),
         ("log.format", old.log.format != new.log.format),
-        ("listeners", old.listeners != new.listeners),
-        ("config_external", old.config_external != new.config_external),
         ("auth", old.auth != new.auth),
         ("events", old.events != new.events),
         ("api", old.api != new.api),
@@ -237,6 +241,7 @@ impl Control {
         self.publish_listening();
         self.in_force.store(Arc::new(config.clone()));
         self.config = config;
+        self.restore_answers(now);
         reloaded
     }
 
@@ -250,8 +255,9 @@ impl Control {
         match change {
             Change::PortRemoved(key) => {
                 let connections = self.close_port(key);
-                self.end_sessions(|session| matches!(&session.via, Via::Port(port) if Arc::ptr_eq(&port.connections, &connections)));
+                self.end_sessions_of_port(&connections);
             }
+            Change::Ranges => return self.set_ranges(config, now),
             Change::PortChanged(key) => {
                 let connections = self.close_port(key);
                 return self.open_port(key, ports[key], connections, now);
@@ -301,7 +307,7 @@ impl Control {
     }
 
     /// Closes a port to new callers, those included that have just connected. Gives the counter of its sessions.
-    fn close_port(&mut self, key: &PortKey) -> Arc<AtomicU32> {
+    pub(super) fn close_port(&mut self, key: &PortKey) -> Arc<AtomicU32> {
         // Who is through its handshake is served, not dropped with the listener.
         let of_port = self.ports.iter().filter(|port| port.key == *key);
         let listeners: Vec<_> = of_port.map(|port| port.listener.id()).collect();
@@ -373,7 +379,14 @@ impl Control {
         }
     }
 
-    fn end_sessions(&self, which: impl Fn(&Session) -> bool) {
+    /// Ends the sessions that came in by the port with this counter.
+    pub(super) fn end_sessions_of_port(&self, connections: &Arc<AtomicU32>) {
+        self.end_sessions(
+            |session| matches!(&session.via, Via::Port(port) if Arc::ptr_eq(&port.connections, connections)),
+        );
+    }
+
+    pub(super) fn end_sessions(&self, which: impl Fn(&Session) -> bool) {
         for session in self.registry.sessions().filter(|session| which(session)) {
             let close = Message::Close(session.socket, CloseReason::Unconfigured);
             self.pool.send(session.worker, close);

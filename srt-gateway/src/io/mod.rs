@@ -13,6 +13,7 @@
 //! (edge-triggered), one `Fanout` per stream and worker (its wake flag), and one command per session.
 
 mod file;
+mod idle;
 mod intake;
 mod outlet;
 mod publisher;
@@ -35,6 +36,7 @@ use std::{
 use srt_safe::{SocketId, SrtGroup, SrtSocket};
 
 pub(crate) use file::{AtEnd, FileIn, FileOut};
+pub(crate) use idle::{Doorkeeper, IdleId, IdlePorts, Knock, Reaction};
 pub(crate) use outlet::{OUTLETS, Outlet, OutletKind, Sink};
 pub(crate) use resolve::{EndpointId, Found, Hosts, Resolved, Resolver};
 pub(crate) use source::{Source, SourceOrder, SourceSeat, Transport};

@@ -1,0 +1,107 @@
+//! Decides about callers of idle ports, on the thread of these: limits first, then the refusals that hold, else the backend is to
+//! be asked. Takes short locks of its own; asks nobody itself.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use crossbeam_channel::Sender;
+
+use super::RangeEvent;
+use crate::{
+    access::{Door, Doorman, PortPolicy, Refused, Tell, Why},
+    io::{Doorkeeper, IdleId, Knock, Reaction},
+};
+
+/// Decides about callers of idle ports.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    doorman: Arc<Doorman>,
+    refused: Sender<Refused>,
+    events: Sender<RangeEvent>,
+    verdicts: Mutex<HashMap<IdleId, Verdict>>,
+}
+
+/// A refusal that holds for a while.
+#[derive(Clone, Debug)]
+pub(super) struct Verdict {
+    pub(super) policy: Arc<PortPolicy>,
+    pub(super) why: Option<(Why, Instant)>,
+}
+
+impl Keeper {
+    pub(super) fn new(
+        doorman: Arc<Doorman>,
+        refused: Sender<Refused>,
+        events: Sender<RangeEvent>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            doorman,
+            refused,
+            events,
+            verdicts: Mutex::default(),
+        })
+    }
+
+    pub(super) fn verdict(&self, port: IdleId) -> Option<Verdict> {
+        let verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+        verdicts.get(&port).cloned()
+    }
+
+    pub(super) fn set(&self, port: IdleId, verdict: Verdict) {
+        let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+        verdicts.insert(port, verdict);
+    }
+
+    pub(super) fn remove(&self, port: IdleId) {
+        let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+        verdicts.remove(&port);
+    }
+
+    fn refuse(&self, peer: SocketAddr, policy: &Arc<PortPolicy>, why: Why) -> Reaction {
+        let code = why.code().code().map_or(0, |code| code.value());
+        if why.counts_towards_ban() {
+            self.doorman.refused(peer.ip(), Instant::now());
+        }
+        // A full channel means that refusals come faster than they can be told of.
+        drop(self.refused.try_send(Refused {
+            peer,
+            port: Arc::clone(policy),
+            streamid: Box::default(),
+            handshake: None,
+            why,
+        }));
+        Reaction::Refuse(code)
+    }
+}
+
+impl Doorkeeper for Arc<Keeper> {
+    fn knock(&self, port: IdleId, peer: SocketAddr, knock: Knock) -> Reaction {
+        let (peer, now) = (
+            SocketAddr::new(peer.ip().to_canonical(), peer.port()),
+            Instant::now(),
+        );
+        let Some(Verdict { policy, why }) = self.verdict(port) else {
+            return Reaction::Drop;
+        };
+        let (shut, tell) = match self.doorman.knock(peer.ip(), now) {
+            Door::Open => (None, Tell::Yes),
+            Door::TooMany(tell) => (Some(Why::TooManyHandshakes), tell),
+            Door::Banned(tell) => (Some(Why::Banned), tell),
+        };
+        match (shut, why, knock) {
+            (Some(shut), ..) if tell == Tell::Yes => self.refuse(peer, &policy, shut),
+            (Some(shut), ..) => Reaction::Refuse(shut.code().code().map_or(0, |code| code.value())),
+            (None, Some((why, until)), _) if now < until => self.refuse(peer, &policy, why),
+            (None, _, Knock::Conclusion) => Reaction::Drop,
+            (None, _, Knock::Induction) => match self.events.send(RangeEvent::Contact(port, peer)) {
+                Ok(()) => Reaction::Leave,
+                // The gateway ends.
+                Err(_) => Reaction::Drop,
+            },
+        }
+    }
+}

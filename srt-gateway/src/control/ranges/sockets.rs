@@ -1,0 +1,57 @@
+//! The UDP sockets of ports of `[[listeners]]`, and the descriptors that they need.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::Place;
+
+/// A UDP socket for callers of one port: for all addresses one socket of both families, where the machine has both.
+pub(super) fn bind((address, port): Place) -> io::Result<UdpSocket> {
+    let open = |ip: IpAddr| {
+        let domain = if ip.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
+        let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+        if ip.is_ipv6() {
+            socket.set_only_v6(!ip.is_unspecified())?;
+        }
+        socket.bind(&SocketAddr::new(ip, port).into())?;
+        Ok(socket.into())
+    };
+    match address {
+        Some(ip) => open(ip),
+        None => open(Ipv6Addr::UNSPECIFIED.into()).or_else(|error: io::Error| match error.raw_os_error() {
+            // EAFNOSUPPORT, EADDRNOTAVAIL: no IPv6 here.
+            Some(97 | 99) => open(Ipv4Addr::UNSPECIFIED.into()),
+            _ => Err(error),
+        }),
+    }
+}
+
+/// Sees to it that there are descriptors for so many idle ports, and as many again for when they are open, and for others.
+pub(super) fn raise_descriptors(ports: usize) -> io::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    if ports == 0 {
+        return Ok(());
+    }
+    let needed = u64::try_from(ports).unwrap_or(u64::MAX).saturating_mul(2) + 512;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_none_or(|current| current >= needed) {
+        return Ok(());
+    }
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    setrlimit(Resource::Nofile, raised)?;
+    let least = u64::try_from(ports).unwrap_or(u64::MAX) + 128;
+    match maximum {
+        Some(maximum) if maximum < least => Err(io::Error::other(format!(
+            "{ports} ports need {needed} descriptors, and the system allows {maximum}: raise the hard limit \
+             (ulimit -Hn, LimitNOFILE= of systemd), or list fewer ports"
+        ))),
+        _ => Ok(()),
+    }
+}
