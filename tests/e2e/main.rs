@@ -8,6 +8,7 @@ mod health;
 mod live_transmit;
 mod modes;
 mod package;
+mod seed;
 mod shutdown;
 mod sources;
 mod tools;

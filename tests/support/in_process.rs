@@ -6,7 +6,9 @@ use crate::wait::wait_until;
 use srt_gateway::config::{Config, PortKind};
 use srt_gateway::telemetry::Rejection;
 use srt_gateway::telemetry::StreamDetail;
-use srt_gateway::{EndpointState, Gateway, Listening, Scope, SessionStatus, StreamName, StreamStatus};
+use srt_gateway::{
+    EndpointState, EndpointStatus, Gateway, Listening, Scope, SessionStatus, StreamName, StreamStatus,
+};
 use srt_safe::log::LogBridge;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -138,6 +140,12 @@ impl TestGateway {
                     .iter()
                     .all(|endpoint| endpoint.state == EndpointState::Live)
         });
+    }
+
+    /// Its inputs and outputs.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<EndpointStatus> {
+        self.gateway.endpoints()
     }
 
     /// The last attempts that it refused.

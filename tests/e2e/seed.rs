@@ -1,0 +1,350 @@
+//! The seed's table: what a streamid must say on each kind of port, for each of the four modes, and what each missing or
+//! contradictory piece gets. On listening ports real callers knock; for ingest and push a gateway is the caller.
+
+use crate::common::{DEADLINE, LATENCY, options};
+use srt_e2e::client::{Publisher, connect, refusal};
+use srt_e2e::in_process::TestGateway;
+use srt_e2e::pace::Tail;
+use srt_e2e::peers::{SrtUrl, live_transmit};
+use srt_e2e::source::{StampedTs, contiguous_part};
+use srt_e2e::wait::{wait_for, wait_until};
+use srt_gateway::{Role, Scope, config::PortKind};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// One port of each kind and owner.
+const PORTS: &str = r#"
+[srt]
+port = "127.0.0.1:0"
+[srt_publish]
+port = "127.0.0.1:0"
+[srt_play]
+port = "127.0.0.1:0"
+[streams.other]
+[streams.cam]
+srt = { port = "127.0.0.1:0" }
+srt_publish = { port = "127.0.0.1:0" }
+srt_play = { port = "127.0.0.1:0" }
+[templates.group]
+prefix = "group/"
+srt = { port = "127.0.0.1:0" }
+srt_publish = { port = "127.0.0.1:0" }
+srt_play = { port = "127.0.0.1:0" }
+"#;
+
+/// What a caller with a streamid gets: a code, or 0 for being let in.
+type Cell = (&'static str, i32);
+
+/// The cells of a port that is of a stream: `srt`, `srt_publish`, `srt_play`.
+const OF_STREAM: [(PortKind, &[Cell]); 3] = [
+    (
+        PortKind::Both,
+        &[
+            ("#!::m=publish", 0),
+            ("#!::m=request", 0),
+            ("#!::r=cam,m=publish", 0),
+            ("#!::r=cam,m=request", 0),
+            ("", 1400),
+            ("#!::r=cam", 1400),
+            ("#!::r=other,m=publish", 1403),
+            ("#!::r=nosuch,m=request", 1404),
+        ],
+    ),
+    (
+        PortKind::Publish,
+        &[
+            ("", 0),
+            ("#!::m=publish", 0),
+            ("#!::r=cam", 0),
+            ("#!::r=cam,m=publish", 0),
+            ("#!::m=request", 1405),
+            ("#!::r=other", 1403),
+            ("#!::r=nosuch", 1404),
+        ],
+    ),
+    (
+        PortKind::Play,
+        &[
+            ("", 0),
+            ("#!::m=request", 0),
+            ("#!::r=cam", 0),
+            ("#!::r=cam,m=request", 0),
+            ("#!::m=publish", 1405),
+            ("#!::r=other", 1403),
+            ("#!::r=nosuch", 1404),
+        ],
+    ),
+];
+
+/// Those of a global port, with NAME for the stream's name.
+const SHARED: [(PortKind, &[Cell]); 3] = [
+    (
+        PortKind::Both,
+        &[
+            ("#!::r=NAME,m=publish", 0),
+            ("#!::r=NAME,m=request", 0),
+            ("", 1400),
+            ("#!::r=NAME", 1400),
+            ("#!::m=publish", 1400),
+            ("#!::m=request", 1400),
+            ("#!::r=nosuch,m=publish", 1404),
+        ],
+    ),
+    (
+        PortKind::Publish,
+        &[
+            ("#!::r=NAME", 0),
+            ("#!::r=NAME,m=publish", 0),
+            ("", 1400),
+            ("#!::m=publish", 1400),
+            ("#!::r=NAME,m=request", 1405),
+            ("#!::r=nosuch", 1404),
+        ],
+    ),
+    (
+        PortKind::Play,
+        &[
+            ("#!::r=NAME", 0),
+            ("#!::r=NAME,m=request", 0),
+            ("", 1400),
+            ("#!::m=request", 1400),
+            ("#!::r=NAME,m=publish", 1405),
+            ("#!::r=nosuch", 1404),
+        ],
+    ),
+];
+
+/// Knocks as each cell says, one caller after the other.
+#[track_caller]
+fn knock(gateway: &TestGateway, to: SocketAddr, name: &str, cells: &[Cell]) {
+    for (streamid, code) in cells {
+        let streamid = streamid.replace("NAME", name);
+        if *code != 0 {
+            refused(gateway, to, &streamid, *code);
+            continue;
+        }
+        come_and_go(gateway, to, &streamid, name);
+    }
+}
+
+/// Is let in, and gone again: the next publisher finds the place free.
+#[track_caller]
+fn come_and_go(gateway: &TestGateway, to: SocketAddr, streamid: &str, name: &str) {
+    let used = || {
+        let stream = gateway.stream(name);
+        stream.is_some_and(|stream| stream.has_source || stream.viewers > 0)
+    };
+    let socket = connect(to, streamid, options());
+    let socket = socket.unwrap_or_else(|error| panic!("{streamid:?} at {to}: {error}"));
+    wait_until(DEADLINE, "the caller", used);
+    drop(socket);
+    wait_until(DEADLINE, "nobody", || !used());
+}
+
+/// Is refused with this code, and the operator is told why.
+#[track_caller]
+fn refused(gateway: &TestGateway, to: SocketAddr, streamid: &str, code: i32) {
+    let told = refusal(to, streamid, options());
+    assert_eq!(told.value(), code, "{streamid:?} at {to}");
+    let says: &[&str] = match code {
+        1400 => &["so the streamid must name one", "so the streamid must say which"],
+        1403 => &["serves"],
+        1404 => &["no stream is named", "serves"],
+        _ => &["only publishes", "only plays"],
+    };
+    wait_until(DEADLINE, "the record of the refusal", || {
+        let kept = gateway.rejections();
+        kept.iter().any(|kept| {
+            let same = *kept.streamid == *streamid.as_bytes() && kept.port == to.port();
+            same && kept.code == code && says.iter().any(|says| kept.reason.contains(says))
+        })
+    });
+}
+
+fn port(gateway: &TestGateway, kind: PortKind, scope: impl Fn(&Scope) -> bool) -> SocketAddr {
+    let ports = gateway.listening();
+    let found = ports.iter().find(|port| port.kind == kind && scope(&port.scope));
+    found.expect("a port of that kind").addr
+}
+
+#[test]
+fn every_cell_on_ports_of_a_stream() {
+    let gateway = TestGateway::start(PORTS);
+    for (kind, cells) in OF_STREAM {
+        knock(&gateway, gateway.addr_of(kind, "cam"), "cam", cells);
+    }
+}
+
+#[test]
+fn every_cell_on_global_ports() {
+    let gateway = TestGateway::start(PORTS);
+    for (kind, cells) in SHARED {
+        knock(&gateway, gateway.addr(kind), "cam", cells);
+    }
+}
+
+#[test]
+fn every_cell_on_ports_of_a_template() {
+    let gateway = TestGateway::start(PORTS);
+    for (kind, cells) in SHARED {
+        let to = port(&gateway, kind, |scope| matches!(scope, Scope::Template(_)));
+        for (streamid, code) in cells {
+            let streamid = streamid.replace("NAME", "group/a");
+            if *code == 0 {
+                come_and_go(&gateway, to, &streamid, "group/a");
+            } else {
+                refused(&gateway, to, &streamid, *code);
+            }
+        }
+        let outside = if kind == PortKind::Both {
+            "#!::r=other,m=request"
+        } else {
+            "#!::r=other"
+        };
+        refused(&gateway, to, outside, 1403);
+    }
+}
+
+/// The columns of the table: what the streamid of a caller must say there, to publish and to play.
+fn columns(gateway: &TestGateway) -> [[(SocketAddr, &'static str); 2]; 4] {
+    let (of_stream, global) = (|kind| gateway.addr_of(kind, "cam"), |kind| gateway.addr(kind));
+    [
+        [
+            (of_stream(PortKind::Both), "#!::m=publish"),
+            (of_stream(PortKind::Both), "#!::m=request"),
+        ],
+        [
+            (of_stream(PortKind::Publish), ""),
+            (of_stream(PortKind::Play), ""),
+        ],
+        [
+            (global(PortKind::Both), "#!::r=cam,m=publish"),
+            (global(PortKind::Both), "#!::r=cam,m=request"),
+        ],
+        [
+            (global(PortKind::Publish), "#!::r=cam"),
+            (global(PortKind::Play), "#!::r=cam"),
+        ],
+    ]
+}
+
+fn url(to: SocketAddr, streamid: &str) -> String {
+    match streamid {
+        "" => format!("srt://{to}"),
+        id => format!("srt://{to}?streamid={id}"),
+    }
+}
+
+/// Push and ingest: the gateway calls, with the streamid of the cell, and the ports of another one judge it.
+#[test]
+fn every_cell_for_a_gateway_that_calls() {
+    let far = TestGateway::start(PORTS);
+    for [push, ingest] in columns(&far) {
+        let near = TestGateway::start(&format!(
+            "[srt_publish]\nport = \"127.0.0.1:0\"\n[streams.out]\noutputs = [\"{}\"]\n[streams.back]\ninputs = [\"{}\"]\n",
+            url(push.0, push.1),
+            url(ingest.0, ingest.1)
+        ));
+        let source = StampedTs::generate(3, 2_000, 5_000_000);
+        let publisher = Publisher::connect(
+            near.addr(PortKind::Publish),
+            "#!::r=out",
+            options(),
+            (source.bytes(), source.rate(), Tail::Repeat),
+        );
+        near.wait_endpoints_live(DEADLINE);
+        near.wait_stream("back", DEADLINE, "what was pushed and ingested", |stream| {
+            stream.bytes > 100_000
+        });
+        drop(publisher);
+        near.shut_down();
+        far.wait_stream("cam", DEADLINE, "nobody", |stream| {
+            !stream.has_source && stream.viewers == 0
+        });
+    }
+}
+
+/// What a push or an ingest is told that leaves out what its port requires, or contradicts it.
+#[test]
+fn a_gateway_that_calls_with_the_wrong_streamid_knows_the_code() {
+    let far = TestGateway::start(PORTS);
+    let [both, publish, play] = [PortKind::Both, PortKind::Publish, PortKind::Play]
+        .map(|kind| (far.addr_of(kind, "cam"), far.addr(kind)));
+    // To push to: (port, streamid, code).
+    let pushes = [
+        (both.0, "", 1400),
+        (publish.0, "#!::m=request", 1405),
+        (publish.0, "#!::r=other", 1403),
+        (publish.0, "#!::r=nosuch", 1404),
+        (both.1, "#!::r=cam", 1400),
+        (both.1, "#!::m=publish", 1400),
+        (publish.1, "", 1400),
+        (play.1, "#!::r=cam,m=publish", 1405),
+    ];
+    let ingests = [
+        (both.0, "", 1400),
+        (play.0, "#!::m=publish", 1405),
+        (play.0, "#!::r=other", 1403),
+        (both.1, "#!::m=request", 1400),
+        (both.1, "#!::r=nosuch,m=request", 1404),
+        (play.1, "", 1400),
+        (publish.1, "#!::r=cam,m=request", 1405),
+    ];
+    let list = |cells: &[(SocketAddr, &str, i32)]| {
+        let urls: Vec<_> = cells
+            .iter()
+            .map(|(to, id, _)| format!("{:?}", url(*to, id)))
+            .collect();
+        urls.join(", ")
+    };
+    let near = TestGateway::start(&format!(
+        "[srt_publish]\nport = \"127.0.0.1:0\"\n[streams.out]\noutputs = [{}]\n[streams.back]\ninputs = [{}]\n",
+        list(&pushes),
+        list(&ingests)
+    ));
+    let source = StampedTs::generate(5, 2_000, 5_000_000);
+    let _publisher = Publisher::connect(
+        near.addr(PortKind::Publish),
+        "#!::r=out",
+        options(),
+        (source.bytes(), source.rate(), Tail::Repeat),
+    );
+    for (role, cells) in [(Role::Viewer, &pushes[..]), (Role::Publisher, &ingests[..])] {
+        for (at, (to, streamid, code)) in cells.iter().enumerate() {
+            let why = wait_for(DEADLINE, "a refusal", || {
+                let endpoints = near.endpoints();
+                let mut of_role = endpoints.into_iter().filter(|endpoint| endpoint.role == role);
+                of_role.nth(at)?.last_failure
+            });
+            assert!(why.contains(&code.to_string()), "{streamid:?} at {to}: {why}");
+        }
+    }
+}
+
+/// The peer of the field, in each column: its streamid and nothing else.
+#[test]
+fn live_transmit_publishes_and_plays_in_every_column() {
+    for column in 0..4 {
+        // A new one for each: a viewer starts in what the last publisher has left.
+        let gateway = TestGateway::start(PORTS);
+        let [publish, play] = columns(&gateway)[column];
+        let caller = |(to, id): (SocketAddr, &str)| {
+            let url = SrtUrl::caller(to).latency(LATENCY);
+            if id.is_empty() { url } else { url.stream_id(id) }
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let player = live_transmit::player(&caller(play), &folder.path().join("out.ts"));
+        gateway.wait_viewers("cam", 1, DEADLINE);
+        let source = StampedTs::generate(column as u64, 2_000, 5_000_000);
+        let stream = source.bytes();
+        let publisher = live_transmit::publisher(&caller(publish)).feed(
+            Arc::clone(&stream),
+            source.rate(),
+            Tail::NullPackets,
+            DEADLINE,
+        );
+        player.wait_received(stream.len(), DEADLINE);
+        drop(publisher);
+        assert_eq!(contiguous_part(&stream, &player.received()), 0..stream.len());
+    }
+}
