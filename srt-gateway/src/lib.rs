@@ -4,7 +4,6 @@
 #![forbid(unsafe_code)]
 
 mod access;
-#[allow(dead_code, reason = "what changes things comes next")]
 mod api;
 #[allow(
     dead_code,

@@ -28,7 +28,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const HEALTH_WINDOW: Duration = Duration::from_secs(60);
 
 /// A look at a running gateway.
-#[allow(dead_code, reason = "what changes things comes next")]
 #[derive(Clone, Debug)]
 pub(crate) struct View {
     pub(crate) commands: Sender<Command>,
@@ -124,17 +123,7 @@ impl View {
         };
         let of_stream = |session: &&SessionStatus| session.stream == *name;
         let sessions: Vec<_> = sessions.iter().filter(of_stream).collect();
-        let figures = StreamFigures {
-            window: HEALTH_WINDOW,
-            source: source.map(|_| source_figures(detail.ts(), stream.quiet_for())),
-            publisher: sessions
-                .iter()
-                .find(|session| source == Some(session.id))
-                .and_then(|session| session.figures.as_ref())
-                .map(|figures| link_figures(figures, figures.stats.link.receive_latency)),
-            viewers: sessions.iter().copied().filter_map(viewer_figures).collect(),
-        };
-        detail.verdict = health::verdict(&figures);
+        detail.verdict = verdict(stream, detail.ts(), &sessions);
         detail
     }
 
@@ -148,13 +137,39 @@ impl View {
         self.ask(Command::Sessions).unwrap_or_default()
     }
 
-    /// Tells control to do something, and waits for its answer; None when the gateway is ending. Blocks for microseconds,
-    /// for a reload as long as it takes.
+    /// Tells control to do something, and waits for its answer; None when the gateway is ending. Blocks for microseconds.
     pub(crate) fn ask<T>(&self, command: impl FnOnce(Sender<T>) -> Command) -> Option<T> {
+        self.ask_patiently(command, PATIENCE)
+    }
+
+    /// As [`ask`](Self::ask), for what takes longer.
+    pub(crate) fn ask_patiently<T>(
+        &self,
+        command: impl FnOnce(Sender<T>) -> Command,
+        patience: Duration,
+    ) -> Option<T> {
         let (reply, answer) = crossbeam_channel::bounded(1);
         self.commands.send_timeout(command(reply), PATIENCE).ok()?;
-        answer.recv_timeout(PATIENCE).ok()
+        answer.recv_timeout(patience).ok()
     }
+}
+
+/// Whose fault it is, given what the source carries and the stream's sessions.
+pub(crate) fn verdict(stream: &Stream, ts: Option<&TsReport>, sessions: &[&SessionStatus]) -> Verdict {
+    let source = stream.source();
+    health::verdict(&StreamFigures {
+        window: HEALTH_WINDOW,
+        source: source.map(|_| source_figures(ts, stream.quiet_for())),
+        publisher: sessions
+            .iter()
+            .find(|session| source == Some(session.id))
+            .and_then(|session| session.figures.as_ref())
+            .map(|figures| link_figures(figures, figures.stats.link.receive_latency)),
+        viewers: sessions
+            .iter()
+            .filter_map(|session| viewer_figures(session))
+            .collect(),
+    })
 }
 
 fn source_figures(ts: Option<&TsReport>, silent_for: Duration) -> SourceFigures {

@@ -20,6 +20,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// Addresses held at once. Beyond them strangers are not limited: better than to refuse everybody under a forged flood.
 const HELD: usize = 65_536;
 
+/// Addresses that operators may ban at once.
+const BANNED: usize = 4096;
+
 /// What an address is to expect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Door {
@@ -51,6 +54,8 @@ struct Visitor {
 pub(crate) struct Doorman {
     limits: ArcSwap<Limits>,
     visitors: Mutex<HashMap<IpAddr, Visitor>>,
+    /// Banned by operators, until when.
+    banned: Mutex<HashMap<IpAddr, Instant>>,
 }
 
 impl Doorman {
@@ -58,6 +63,7 @@ impl Doorman {
         Self {
             limits: ArcSwap::from_pointee(limits),
             visitors: Mutex::default(),
+            banned: Mutex::default(),
         }
     }
 
@@ -68,6 +74,9 @@ impl Doorman {
 
     /// Counts a handshake.
     pub(crate) fn knock(&self, peer: IpAddr, now: Instant) -> Door {
+        if self.is_banned(peer, now) {
+            return Door::Banned(Tell::Yes);
+        }
         let Some(key) = key(peer) else {
             return Door::Open;
         };
@@ -91,6 +100,39 @@ impl Doorman {
         }
         visitor.tokens -= 1.0;
         Door::Open
+    }
+
+    /// Refuses an address, of this machine or not, until then. False: too many are refused already.
+    pub(crate) fn ban(&self, peer: IpAddr, until: Instant) -> bool {
+        let mut banned = self.banned.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        banned.retain(|_, until| now < *until);
+        let has_room = banned.len() < BANNED;
+        if has_room {
+            banned.insert(peer.to_canonical(), until);
+        }
+        has_room
+    }
+
+    /// Ends what [`ban`](Self::ban) began; false: it is not banned.
+    pub(crate) fn unban(&self, peer: IpAddr) -> bool {
+        let mut banned = self.banned.lock().unwrap_or_else(PoisonError::into_inner);
+        banned.remove(&peer.to_canonical()).is_some()
+    }
+
+    /// The addresses that operators have banned, until when.
+    pub(crate) fn bans(&self, now: Instant) -> Vec<(IpAddr, Instant)> {
+        let banned = self.banned.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bans: Vec<_> = banned.iter().map(|(peer, until)| (*peer, *until)).collect();
+        bans.retain(|(_, until)| now < *until);
+        bans.sort();
+        bans
+    }
+
+    fn is_banned(&self, peer: IpAddr, now: Instant) -> bool {
+        let banned = self.banned.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = banned.get(&peer.to_canonical());
+        until.is_some_and(|until| now < *until)
     }
 
     /// Counts a refusal of the kind that a stranger's guesses meet.
@@ -228,6 +270,21 @@ mod tests {
         };
         doorman.set_limits(limits);
         assert_eq!(doorman.knock(PEER, now), Door::Open);
+    }
+
+    #[test]
+    fn an_operators_ban_holds_for_any_address_until_it_ends() {
+        let doorman = doorman(0, 0);
+        let (now, minute) = (Instant::now(), Duration::from_secs(60));
+        for peer in ["127.0.0.1", "192.0.2.7"] {
+            let peer: IpAddr = peer.parse().unwrap();
+            assert!(doorman.ban(peer, now + minute));
+            assert_eq!(doorman.knock(peer, now), Door::Banned(Tell::Yes));
+            assert_eq!(doorman.knock(peer, now + minute), Door::Open);
+        }
+        assert_eq!(doorman.bans(now).len(), 2);
+        assert!(doorman.unban(PEER) || doorman.unban("192.0.2.7".parse().unwrap()));
+        assert_eq!(doorman.bans(now).len(), 1);
     }
 
     #[test]

@@ -47,12 +47,15 @@ impl From<config::TokenScope> for Scope {
 /// The tokens of `[api]`.
 #[derive(Debug)]
 pub(crate) struct Tokens {
+    /// They are of this configuration.
+    pub(crate) config: Arc<config::Config>,
     digests: Vec<([u8; 32], Scope)>,
     hosts: Vec<String>,
 }
 
 impl Tokens {
-    pub(crate) fn of(api: &config::Api) -> Self {
+    pub(crate) fn of(config: Arc<config::Config>) -> Self {
+        let api = &config.api;
         let admin = api.token.iter().map(|token| (token.expose(), Scope::Admin));
         let others = api
             .tokens
@@ -64,6 +67,7 @@ impl Tokens {
                 .map(|(token, scope)| (digested(token), scope))
                 .collect(),
             hosts: api.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            config: Arc::clone(&config),
         }
     }
 
@@ -166,7 +170,7 @@ pub(super) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
     {
         return Problem::too_many(wait).into_response();
     }
-    let tokens = app.tokens.load();
+    let tokens = app.tokens();
     let headers = request.headers();
     if !tokens.knows_host(headers) {
         let told = "the Host header is neither an address nor localhost: add the name to hosts of [api], or set a token";
@@ -218,6 +222,7 @@ mod tests {
     #[test]
     fn a_foreign_name_is_refused_where_no_token_is_needed() {
         let open = Tokens {
+            config: Arc::default(),
             digests: Vec::new(),
             hosts: vec!["gw.example".to_owned()],
         };
@@ -245,6 +250,7 @@ mod tests {
     #[test]
     fn the_scope_is_that_of_the_token() {
         let tokens = Tokens {
+            config: Arc::default(),
             digests: vec![(digested("one"), Scope::Read), (digested("two"), Scope::Admin)],
             hosts: Vec::new(),
         };

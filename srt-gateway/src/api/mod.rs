@@ -10,8 +10,11 @@
 
 mod auth;
 mod console;
+mod figures;
 mod history;
 mod live;
+mod media;
+mod metrics;
 mod model;
 mod problem;
 mod rates;
@@ -22,11 +25,12 @@ mod shape;
 mod store;
 mod streaming;
 mod tls;
+mod write;
 
 use std::{
     net::{IpAddr, SocketAddr},
     sync::{Arc, atomic::AtomicBool},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
@@ -38,6 +42,7 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
+use crossbeam_channel::Sender;
 use tokio::sync::{Semaphore, watch};
 use utoipa::{
     Modify, OpenApi,
@@ -47,13 +52,17 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(crate) use server::ApiError;
 
-use crate::{config::Config, control::SessionStatus, view::View};
+use crate::{
+    config::{Config, LogLevel},
+    control::{Reloaded, SessionStatus},
+    view::View,
+};
 use auth::Tokens;
 use problem::{Answer, Problem};
 use rates::Rates;
 use sampler::{Sampler, Snapshot};
 use shape::Look;
-use store::Origins;
+pub(crate) use store::Desk;
 
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug)]
@@ -67,9 +76,11 @@ struct App {
     started: Instant,
     tokens: ArcSwap<Tokens>,
     rates: Rates,
-    origins: ArcSwap<Origins>,
+    desk: Arc<Desk>,
+    orders: Sender<Order>,
     draining: AtomicBool,
     live_places: Arc<Semaphore>,
+    video_places: Arc<Semaphore>,
     /// True when the gateway ends: what is open for long is to close.
     stopped: watch::Receiver<bool>,
     openapi: Bytes,
@@ -96,19 +107,38 @@ impl App {
             sessions,
             endpoints: self.view.endpoints.load_full(),
             snapshot,
-            origins: self.origins.load_full(),
+            origins: self.desk.origins.load_full(),
         }
     }
 
-    /// The version of a stream's table, and the table, secrets masked.
-    fn definition(&self, _name: &str) -> (String, Option<serde_json::Value>) {
-        (String::new(), None)
+    /// The tokens of the configuration in force.
+    fn tokens(&self) -> Arc<Tokens> {
+        let config = self.view.config.load();
+        let tokens = self.tokens.load_full();
+        if Arc::ptr_eq(&tokens.config, &config) {
+            return tokens;
+        }
+        let tokens = Arc::new(Tokens::of(Arc::clone(&config)));
+        self.tokens.store(Arc::clone(&tokens));
+        tokens
     }
 
-    /// The version of the whole configuration, and it, secrets masked.
-    fn whole_configuration(&self) -> (String, serde_json::Value) {
-        (String::new(), serde_json::Value::Null)
+    /// Tells whoever started the gateway to do something.
+    fn order(&self, order: Order) -> Answer<()> {
+        let sent = self.orders.try_send(order);
+        sent.map_err(|_| Problem::busy("the gateway is busy or ending: try again"))
     }
+}
+
+/// What the API tells whoever started the gateway to do.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Read the configuration file again, and say what came of it.
+    Reload(tokio::sync::oneshot::Sender<Result<Reloaded, String>>),
+    /// Change the level of the log.
+    LogLevel(LogLevel),
+    /// The doors are closed: end when nobody is left, or after this time.
+    Drain(Duration),
 }
 
 /// The API of a running gateway. Dropping it ends it.
@@ -121,7 +151,14 @@ pub(crate) struct Api {
 
 impl Api {
     /// Listens and serves; None where the configuration says nowhere. Returns when the address is bound.
-    pub(crate) fn start(config: &Config, view: View) -> Result<Option<Self>, ApiError> {
+    ///
+    /// `desk` holds the configuration; `orders` go to whoever started the gateway.
+    pub(crate) fn start(
+        config: &Config,
+        view: View,
+        desk: Arc<Desk>,
+        orders: Sender<Order>,
+    ) -> Result<Option<Self>, ApiError> {
         let Some(listen) = config.api.listen else {
             return Ok(None);
         };
@@ -131,11 +168,13 @@ impl Api {
         let (router, openapi) = routes();
         let app = Arc::new(App {
             sampler: Sampler::start(view.clone()).map_err(ApiError::Thread)?,
+            tokens: ArcSwap::from_pointee(Tokens::of(view.config.load_full())),
             view,
             started: Instant::now(),
-            tokens: ArcSwap::from_pointee(Tokens::of(&config.api)),
             rates: Rates::default(),
-            origins: ArcSwap::default(),
+            desk,
+            orders,
+            video_places: Arc::new(Semaphore::new(media::VIEWERS)),
             draining: AtomicBool::new(false),
             live_places: Arc::new(Semaphore::new(live::READERS)),
             stopped,
@@ -203,6 +242,25 @@ fn routes() -> (Router<Arc<App>>, Bytes) {
         .routes(routes!(read::readyz))
         .routes(routes!(read::openapi))
         .routes(routes!(live::live))
+        .routes(routes!(write::put_stream, write::delete_stream))
+        .routes(routes!(write::add_output))
+        .routes(routes!(write::add_input))
+        .routes(routes!(write::delete_output))
+        .routes(routes!(write::delete_input))
+        .routes(routes!(write::start_output))
+        .routes(routes!(write::stop_output))
+        .routes(routes!(write::start_input))
+        .routes(routes!(write::stop_input))
+        .routes(routes!(write::switch_input))
+        .routes(routes!(write::kick))
+        .routes(routes!(write::bans, write::add_ban))
+        .routes(routes!(write::delete_ban))
+        .routes(routes!(write::put_log))
+        .routes(routes!(write::reload))
+        .routes(routes!(write::drain))
+        .routes(routes!(media::video))
+        .routes(routes!(media::keyframe))
+        .routes(routes!(metrics::metrics))
         .split_for_parts();
     let document = document
         .to_json()

@@ -158,6 +158,9 @@ pub(crate) struct StreamSummary {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) source: Option<Source>,
     pub(crate) figures: StreamFigures,
+    /// Who is at fault if it stutters: `level`, `fault`, `sentence`, `evidence`, `viewers`.
+    #[schema(value_type = Object)]
+    pub(crate) verdict: crate::telemetry::health::Verdict,
 }
 
 /// Who feeds a stream.
@@ -224,9 +227,6 @@ pub(crate) struct StreamDetail {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub(crate) definition: Option<serde_json::Value>,
-    /// Who is at fault, if anybody is: `level`, `fault`, `sentence`, `evidence`, `viewers`.
-    #[schema(value_type = Object)]
-    pub(crate) verdict: crate::telemetry::health::Verdict,
     /// What the source carries: programs, PIDs, checks of TR 101 290; absent without a source.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -267,6 +267,28 @@ pub(crate) struct Session {
     /// Absent in the first second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) link: Option<Link>,
+    /// The links of a bonded connection.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) bonded: Vec<BondedLink>,
+}
+
+/// A link of a bonded connection.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct BondedLink {
+    /// Where its other end is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) peer: Option<String>,
+    /// `running` and `idle` links work.
+    pub(crate) state: String,
+    /// How much a backup group prefers it.
+    pub(crate) weight: u16,
+    pub(crate) rtt_ms: f64,
+    /// Packets of the stream, each once.
+    pub(crate) packets: u64,
+    /// Packets lost on the wire.
+    pub(crate) lost: u64,
+    /// Packets sent again.
+    pub(crate) retransmitted: u64,
 }
 
 /// All that libsrt tells of a connection.
@@ -357,6 +379,9 @@ pub(crate) struct Endpoint {
     pub(crate) skipped: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) link: Option<LinkSummary>,
+    /// Control's number for it, while it is enabled.
+    #[serde(skip)]
+    pub(crate) running: Option<u32>,
 }
 
 /// A port that is listened on.

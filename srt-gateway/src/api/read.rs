@@ -90,7 +90,7 @@ pub(super) async fn stream(State(app): Ctx, Part(name): Part<String>) -> Answer<
         .await?;
     if let Some(close) = close {
         detail.ts = close.ts().cloned();
-        detail.verdict = close.verdict;
+        detail.summary.verdict = close.verdict;
     }
     Ok((etag(&detail.version), Json(detail)))
 }
@@ -111,12 +111,11 @@ impl Look {
         let (inputs, outputs) = endpoints
             .into_iter()
             .partition(|endpoint| endpoint.direction == "input");
-        let (version, definition) = app.definition(name);
+        let (version, definition) = app.desk.definition(name);
         Ok(StreamDetail {
             summary,
             version,
             definition,
-            verdict: crate::telemetry::health::Verdict::default(),
             ts: None,
             sessions: self.sessions(|session| session.stream == named),
             input_list: inputs,
@@ -231,7 +230,7 @@ pub(super) async fn rejections(
 #[utoipa::path(get, path = "/api/v1/config", tag = "gateway",
     responses((status = 200, body = Object, headers(("ETag" = String)))))]
 pub(super) async fn config(State(app): Ctx) -> impl IntoResponse {
-    let (version, config) = app.whole_configuration();
+    let (version, config) = app.desk.whole();
     (etag(&version), Json(config))
 }
 

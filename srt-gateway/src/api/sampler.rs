@@ -16,6 +16,7 @@ use crossbeam_channel::{RecvTimeoutError, Sender};
 use tokio::sync::watch;
 
 use super::{
+    figures,
     history::History,
     model::{LinkSummary, StreamFigures},
     shape,
@@ -23,7 +24,9 @@ use super::{
 use crate::{
     control::{EndpointView, SessionStatus},
     names::{Role, SessionId, StreamName},
-    view::View,
+    telemetry::health::Verdict,
+    ts::Check,
+    view::{View, verdict},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -40,8 +43,9 @@ pub(crate) struct Snapshot {
     pub(crate) at: SystemTime,
     pub(crate) streams: HashMap<StreamName, StreamSample>,
     pub(crate) sessions: Vec<SessionStatus>,
-    pub(crate) endpoints: Arc<Vec<EndpointView>>,
     pub(crate) lag: Duration,
+    /// Sessions so far, those of inputs and outputs included.
+    pub(crate) opened: u64,
 }
 
 /// A stream in that second.
@@ -51,6 +55,34 @@ pub(crate) struct StreamSample {
     pub(crate) viewers: u32,
     /// Data came within the last two seconds.
     pub(crate) flows: bool,
+    pub(crate) totals: Totals,
+    pub(crate) verdict: Verdict,
+    /// Errors of the sources' transport stream, in the order of [`Check::ALL`].
+    pub(crate) checks: [u64; Check::ALL.len()],
+}
+
+/// The roles, in the order of [`Totals::links`].
+pub(crate) const ROLES: [Role; 2] = [Role::Publisher, Role::Viewer];
+
+/// What a stream has counted since it is there; never less than before.
+#[derive(Clone, Debug)]
+pub(crate) struct Totals {
+    /// Bytes of payload to viewers and outputs.
+    pub(crate) sent: u64,
+    /// Messages that they were too slow for.
+    pub(crate) skipped: u64,
+    /// What libsrt counted, by role.
+    pub(crate) links: [figures::Values; 2],
+}
+
+impl Default for Totals {
+    fn default() -> Self {
+        Self {
+            sent: 0,
+            skipped: 0,
+            links: [[0; figures::COUNT]; 2],
+        }
+    }
 }
 
 impl Default for Snapshot {
@@ -59,8 +91,9 @@ impl Default for Snapshot {
             at: UNIX_EPOCH,
             streams: HashMap::new(),
             sessions: Vec::new(),
-            endpoints: Arc::default(),
+
             lag: Duration::ZERO,
+            opened: 0,
         }
     }
 }
@@ -98,6 +131,10 @@ impl Sampler {
             view,
             history: Arc::clone(&history),
             before: HashMap::new(),
+            totals: HashMap::new(),
+            links: HashMap::new(),
+            checks: HashMap::new(),
+            opened: 0,
             carried: HashMap::new(),
             sampled: Instant::now(),
             clock: (Instant::now(), unix_seconds()),
@@ -165,6 +202,12 @@ struct State {
     before: HashMap<StreamName, (u64, Option<Instant>)>,
     /// Of sessions, those of outputs included.
     carried: HashMap<SessionId, Carried>,
+    totals: HashMap<StreamName, Totals>,
+    /// Of sessions, what libsrt had counted.
+    links: HashMap<SessionId, figures::Values>,
+    /// Of sources, what their transport stream had counted, for the session of each stream.
+    checks: HashMap<StreamName, (SessionId, [u64; Check::ALL.len()], [u64; Check::ALL.len()])>,
+    opened: u64,
     sampled: Instant,
     /// An instant and its Unix time: steps of the clock do not disturb the history.
     clock: (Instant, u64),
@@ -179,13 +222,18 @@ impl State {
         let mut streams = self.incoming(elapsed, now);
         self.outgoing(&mut streams, &sessions, &endpoints, elapsed);
         links(&mut streams, &sessions, &self.view);
+        self.count_links(&sessions);
+        self.judge(&mut streams, &sessions, &endpoints);
+        self.hand_totals(&mut streams);
+        let newest = sessions.last().map_or(0, |session| session.id.0);
+        self.opened = self.opened.max(newest);
         self.remember(&streams, now);
         Snapshot {
             at: SystemTime::now(),
             streams,
             sessions,
-            endpoints,
             lag: self.view.lag.take(),
+            opened: self.opened,
         }
     }
 
@@ -209,6 +257,9 @@ impl State {
                     ..StreamFigures::default()
                 },
                 viewers: entry.stream.viewers(),
+                totals: Totals::default(),
+                verdict: Verdict::default(),
+                checks: [0; Check::ALL.len()],
                 flows: came.is_some_and(|came| now.duration_since(came) < SILENT),
             };
             samples.insert(name.clone(), sample);
@@ -242,6 +293,84 @@ impl State {
                 let figures = &mut sample.figures;
                 figures.bitrate_out_bps += bits_per_second(bytes.saturating_sub(last.bytes), elapsed);
                 figures.skipped += skipped.saturating_sub(last.skipped);
+                let totals = self.totals.entry(stream.clone()).or_default();
+                totals.sent += bytes.saturating_sub(last.bytes);
+                totals.skipped += skipped.saturating_sub(last.skipped);
+            }
+        }
+    }
+
+    /// Adds up what libsrt has counted since the last look.
+    fn count_links(&mut self, sessions: &[SessionStatus]) {
+        let before = std::mem::take(&mut self.links);
+        for session in sessions {
+            let Some(sampled) = &session.figures else { continue };
+            let now = figures::values(&sampled.totals);
+            let last = before.get(&session.id).copied().unwrap_or([0; figures::COUNT]);
+            let totals = self.totals.entry(session.stream.clone()).or_default();
+            let role = usize::from(session.role == Role::Viewer);
+            figures::add(&mut totals.links[role], &now, &last);
+            self.links.insert(session.id, now);
+        }
+    }
+
+    /// Says whose fault it is where a stream stutters, and adds up the errors of the transport streams of those who feed.
+    fn judge(
+        &mut self,
+        streams: &mut HashMap<StreamName, StreamSample>,
+        sessions: &[SessionStatus],
+        endpoints: &[EndpointView],
+    ) {
+        let directory = self.view.directory.load();
+        let mut of_streams: HashMap<&StreamName, Vec<&SessionStatus>> = HashMap::new();
+        for session in sessions {
+            of_streams.entry(&session.stream).or_default().push(session);
+        }
+        for (name, entry) in &directory.streams {
+            let Some(source) = entry.stream.source() else {
+                continue;
+            };
+            let at = sessions.binary_search_by_key(&source, |session| session.id);
+            let board = match at {
+                Ok(at) => sessions[at].counters.board().cloned(),
+                Err(_) => endpoints
+                    .iter()
+                    .find(|view| view.status.session == Some(source))
+                    .and_then(|view| view.counters.as_ref()?.board().cloned()),
+            };
+            if let Some(sample) = streams.get_mut(name) {
+                let report = board.as_ref().map(|board| board.report());
+                let of_stream = of_streams.get(name).map_or(&[][..], Vec::as_slice);
+                sample.verdict = verdict(&entry.stream, report.as_ref(), of_stream);
+            }
+            let Some(board) = board else {
+                continue;
+            };
+            let (counters, _) = board.counts();
+            let now = Check::ALL.map(|check| counters.checks.of(check));
+            let nothing = [0; Check::ALL.len()];
+            let entry = self
+                .checks
+                .entry(name.clone())
+                .or_insert((source, nothing, nothing));
+            let last = if entry.0 == source { entry.1 } else { nothing };
+            for (at, total) in entry.2.iter_mut().enumerate() {
+                *total += now[at].saturating_sub(last[at]);
+            }
+            (entry.0, entry.1) = (source, now);
+        }
+    }
+
+    /// Puts the totals into the samples, and forgets those of streams that are gone.
+    fn hand_totals(&mut self, streams: &mut HashMap<StreamName, StreamSample>) {
+        self.totals.retain(|name, _| streams.contains_key(name));
+        self.checks.retain(|name, _| streams.contains_key(name));
+        for (name, sample) in streams {
+            if let Some(totals) = self.totals.get(name) {
+                sample.totals = totals.clone();
+            }
+            if let Some((_, _, checks)) = self.checks.get(name) {
+                sample.checks = *checks;
             }
         }
     }

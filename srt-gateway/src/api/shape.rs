@@ -6,8 +6,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use super::{
     model::{
-        Buffer, Endpoint, Link, LinkSummary, LinkTotals, Listener, Origin, Rejection, Session, Source,
-        StreamFigures, StreamState, StreamSummary,
+        BondedLink, Buffer, Endpoint, Link, LinkSummary, LinkTotals, Listener, Origin, Rejection, Session,
+        Source, StreamFigures, StreamState, StreamSummary,
     },
     sampler::{Snapshot, StreamSample},
     store::Origins,
@@ -73,6 +73,7 @@ impl Look {
             inputs,
             source: self.source(name, endpoints),
             figures: sample.map_or_else(StreamFigures::default, |sample| sample.figures.clone()),
+            verdict: sample.map(|sample| sample.verdict.clone()).unwrap_or_default(),
         }
     }
 
@@ -119,6 +120,7 @@ impl Look {
             messages: session.messages,
             skipped: session.skipped,
             link: session.figures.as_deref().map(link),
+            bonded: session.links.iter().map(bonded_link).collect(),
         }
     }
 
@@ -186,6 +188,7 @@ impl Look {
             messages: counters.map_or(0, |counters| counters.messages()),
             skipped: counters.map_or(0, |counters| counters.skipped()),
             link: figures.as_deref().map(link_summary),
+            running: view.map(|view| view.id.0),
         }
     }
 }
@@ -248,6 +251,18 @@ pub(crate) fn link_summary(figures: &SrtFigures) -> LinkSummary {
         dropped: figures.dropped(),
         buffer_ms: millis(figures.buffered()),
         latency_ms: millis(figures.latency()),
+    }
+}
+
+fn bonded_link(link: &telemetry::LinkFigures) -> BondedLink {
+    BondedLink {
+        peer: link.peer.map(|peer| peer.to_string()),
+        state: format!("{:?}", link.state).to_lowercase(),
+        weight: link.weight,
+        rtt_ms: millis(link.rtt),
+        packets: link.packets,
+        lost: link.lost,
+        retransmitted: link.retransmitted,
     }
 }
 

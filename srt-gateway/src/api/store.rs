@@ -1,16 +1,87 @@
-//! What the API has added and changed, apart from the configuration file.
+//! What the API has added and changed, apart from the configuration file: kept in a state file, laid over the file, and read
+//! by the same reader, so that the same is valid.
+//!
+//! ```text
+//!   file ─┐
+//!         ├─ laid over each other ──▶ the reader of configurations ──▶ Config ──▶ control (its diff)
+//!   state ┘      ▲ edited by the API, written to the state file before it is put in force
+//! ```
+//!
+//! The file is never written. Where both name a stream, the file has it, and the log says so. Behind one lock: an edit at a
+//! time, also of the file.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    hash::{BuildHasher as _, RandomState},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
-use super::model::Origin;
-use crate::config::Config;
+use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+use tracing::warn;
+
+use super::{
+    model::Origin,
+    problem::{Answer, Problem},
+    shape,
+};
+use crate::{
+    config::{Config, ConfigErrors, redacted},
+    control,
+    names::Role,
+};
+
+/// What stands above the state file's text.
+const HEADER: &str = "# What was added and changed by the API of srt-gateway. It is written anew with each change: edit the\n\
+                      # configuration file instead, or this one while the gateway is stopped. It may hold secrets.\n\n";
+
+/// What the API has made.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct State {
+    /// Endpoints of the file that were started or stopped, by id.
+    pub(crate) enabled: BTreeMap<String, bool>,
+    /// Endpoints added to streams of the file.
+    pub(crate) added: BTreeMap<String, Added>,
+    /// Whole streams: their tables as in the configuration.
+    pub(crate) streams: BTreeMap<String, Table>,
+}
+
+/// What was added to a stream.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Added {
+    pub(crate) inputs: Vec<Value>,
+    pub(crate) outputs: Vec<Value>,
+}
+
+/// The key of a stream's table for endpoints of this role.
+pub(crate) fn key_of(role: Role) -> &'static str {
+    match role {
+        Role::Publisher => "inputs",
+        Role::Viewer => "outputs",
+    }
+}
+
+impl Added {
+    pub(crate) fn list(&mut self, role: Role) -> &mut Vec<Value> {
+        match role {
+            Role::Publisher => &mut self.inputs,
+            Role::Viewer => &mut self.outputs,
+        }
+    }
+}
 
 /// Which streams and endpoints the API has added.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Origins {
-    pub(crate) streams: BTreeSet<String>,
-    /// Their ids, those that were added to streams of the configuration file.
-    pub(crate) endpoints: BTreeSet<String>,
+    streams: BTreeSet<String>,
+    /// Ids of those that were added to streams of the configuration file.
+    endpoints: BTreeSet<String>,
 }
 
 impl Origins {
@@ -29,6 +100,589 @@ impl Origins {
             Origin::Api
         } else {
             self.of_stream(stream, config)
+        }
+    }
+}
+
+/// File and state together.
+#[derive(Debug)]
+struct Whole {
+    table: Table,
+    config: Config,
+    origins: Origins,
+}
+
+/// Where the configuration is edited.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    inner: Mutex<Inner>,
+    path: Option<PathBuf>,
+    pub(crate) origins: ArcSwap<Origins>,
+    /// Makes versions of texts that hold secrets: nobody else can make them.
+    seed: RandomState,
+}
+
+#[derive(Debug)]
+struct Inner {
+    file: Table,
+    state: State,
+    table: Table,
+}
+
+/// Where the state is kept: as `[api]` says, else where the service manager wants it, else beside the configuration file.
+/// None: nowhere.
+fn place(config: &Config, file: Option<&Path>) -> Option<PathBuf> {
+    if let Some(path) = &config.api.state {
+        return (!path.as_os_str().is_empty()).then(|| path.clone());
+    }
+    let folder = std::env::var_os("STATE_DIRECTORY").filter(|folder| !folder.is_empty());
+    match folder {
+        Some(folder) => Some(PathBuf::from(folder).join("state.toml")),
+        None => file.map(|file| file.with_extension("state.toml")),
+    }
+}
+
+impl Desk {
+    /// Reads the state file and lays it over the text of a configuration that is valid. What of it does not go with the
+    /// configuration (any more) is left out and stays in the state file.
+    ///
+    /// # Errors
+    /// Says why the state file cannot be used.
+    pub(crate) fn open(text: &str, config: &Config, file: Option<&Path>) -> Result<(Self, Config), String> {
+        let path = place(config, file);
+        let state = path.as_deref().map_or_else(|| Ok(State::default()), read_state)?;
+        let file = text.parse::<Table>().unwrap_or_default();
+        let whole = lay_over(&file, &state);
+        let desk = Self {
+            inner: Mutex::new(Inner {
+                file,
+                state,
+                table: whole.table,
+            }),
+            path,
+            origins: ArcSwap::from_pointee(whole.origins),
+            seed: RandomState::new(),
+        };
+        Ok((desk, whole.config))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a new text of the configuration file, which is valid, and puts it in force with the state laid over it.
+    pub(crate) fn refile<T>(&self, text: &str, apply: impl FnOnce(Config) -> T) -> T {
+        let mut inner = self.lock();
+        inner.file = text.parse::<Table>().unwrap_or_default();
+        let whole = lay_over(&inner.file, &inner.state);
+        inner.table = whole.table;
+        let applied = apply(whole.config);
+        self.origins.store(whole.origins.into());
+        applied
+    }
+
+    /// Edits the state: `change` gets it with the file's table and says what it made of it; what is then valid is written
+    /// and handed to `apply`.
+    pub(crate) fn edit<T, A>(
+        &self,
+        change: impl FnOnce(&mut State, &Edit<'_>) -> Answer<T>,
+        apply: impl FnOnce(Config) -> Answer<A>,
+    ) -> Answer<(T, A)> {
+        let mut inner = self.lock();
+        let mut state = inner.state.clone();
+        let edit = Edit {
+            file: &inner.file,
+            table: &inner.table,
+            desk: self,
+        };
+        let made = change(&mut state, &edit)?;
+        let whole = combined(&inner.file, &state).map_err(|errors| Problem::faults(&errors))?;
+        if state != inner.state {
+            self.write(&state)?;
+        }
+        inner.state = state;
+        inner.table = whole.table;
+        self.origins.store(whole.origins.into());
+        let applied = apply(whole.config)?;
+        Ok((made, applied))
+    }
+
+    fn write(&self, state: &State) -> Answer<()> {
+        let Some(path) = &self.path else {
+            return Ok(());
+        };
+        let text = toml::to_string(state).map_err(|error| Problem::internal(error.to_string()))?;
+        write_private(path, &format!("{HEADER}{text}")).map_err(|error| {
+            Problem::internal(format!(
+                "nothing was changed, because {} cannot be written: {error}; set state in [api] to a path that can",
+                path.display()
+            ))
+        })
+    }
+
+    /// The version of a stream's table, and the table, secrets masked.
+    pub(crate) fn definition(&self, name: &str) -> (String, Option<serde_json::Value>) {
+        let inner = self.lock();
+        let table = stream_of(&inner.table, name);
+        (self.version(table), table.map(shown_table))
+    }
+
+    /// The version of the whole configuration, and it, secrets masked.
+    pub(crate) fn whole(&self) -> (String, serde_json::Value) {
+        let inner = self.lock();
+        (self.version(Some(&inner.table)), shown_table(&inner.table))
+    }
+
+    fn version(&self, table: Option<&Table>) -> String {
+        let text = table.map(|table| toml::to_string(table).unwrap_or_default());
+        format!("{:016x}", self.seed.hash_one(text))
+    }
+}
+
+/// What an edit may look at.
+pub(crate) struct Edit<'e> {
+    file: &'e Table,
+    table: &'e Table,
+    desk: &'e Desk,
+}
+
+impl Edit<'_> {
+    /// Whether the configuration file names the stream.
+    pub(crate) fn is_in_file(&self, name: &str) -> bool {
+        stream_of(self.file, name).is_some()
+    }
+
+    /// Whether it is there, from the file or the API.
+    pub(crate) fn is_there(&self, name: &str) -> bool {
+        stream_of(self.table, name).is_some()
+    }
+
+    /// The version of the stream's table.
+    pub(crate) fn version(&self, name: &str) -> String {
+        self.desk.version(stream_of(self.table, name))
+    }
+
+    /// How many endpoints of this role the file gives the stream.
+    pub(crate) fn in_file(&self, name: &str, role: Role) -> usize {
+        let list = stream_of(self.file, name).and_then(|stream| stream.get(key_of(role)));
+        list.and_then(Value::as_array).map_or(0, Vec::len)
+    }
+
+    /// `new` with the masks in it replaced by what they masked in the stream's table.
+    pub(crate) fn unmasked(&self, name: &str, new: &mut Table) {
+        if let Some(old) = stream_of(self.table, name) {
+            unmask_table(new, old);
+        }
+    }
+}
+
+fn stream_of<'t>(table: &'t Table, name: &str) -> Option<&'t Table> {
+    table.get("streams")?.as_table()?.get(name)?.as_table()
+}
+
+fn read_state(path: &Path) -> Result<State, String> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::default()),
+        Err(error) => return Err(format!("{}: {error}", path.display())),
+    };
+    // The message alone: toml's own display quotes lines that may hold secrets.
+    toml::from_str(&text).map_err(|error| {
+        format!(
+            "{}: {}; mend it, or move it away to begin without it",
+            path.display(),
+            error.message()
+        )
+    })
+}
+
+/// Replaces the file in one step, readable by its owner only.
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    let written = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        });
+    written.and_then(|()| fs::rename(&new, path))
+}
+
+/// File and state, both whole.
+fn combined(file: &Table, state: &State) -> Result<Whole, ConfigErrors> {
+    let mut table = file.clone();
+    let mut origins = Origins::default();
+    let streams = table
+        .entry("streams")
+        .or_insert_with(|| Value::Table(Table::new()));
+    if let Value::Table(streams) = streams {
+        for (name, stream) in &state.streams {
+            if !streams.contains_key(name) {
+                streams.insert(name.clone(), Value::Table(stream.clone()));
+                origins.streams.insert(name.clone());
+            }
+        }
+        for (name, added) in &state.added {
+            let Some(Value::Table(stream)) = streams.get_mut(name) else {
+                continue;
+            };
+            for (key, more) in [("inputs", &added.inputs), ("outputs", &added.outputs)] {
+                let list = stream.entry(key).or_insert_with(|| Value::Array(Vec::new()));
+                if let Value::Array(list) = list {
+                    list.extend(more.iter().cloned());
+                }
+            }
+        }
+    }
+    let mut config = parse(&table)?;
+    if switch(&mut table, &config, &state.enabled) {
+        config = parse(&table)?;
+    }
+    for (name, added) in &state.added {
+        let Some(stream) = config.streams.get(name) else {
+            continue;
+        };
+        for (role, list, count) in [
+            (Role::Publisher, &stream.inputs, added.inputs.len()),
+            (Role::Viewer, &stream.outputs, added.outputs.len()),
+        ] {
+            let ids = shape::ids_of(name, role, list);
+            let from = ids.len().saturating_sub(count);
+            origins.endpoints.extend(ids.into_iter().skip(from));
+        }
+    }
+    Ok(Whole {
+        table,
+        config,
+        origins,
+    })
+}
+
+/// Starts and stops the endpoints of these ids. Whether there was any.
+fn switch(table: &mut Table, config: &Config, enabled: &BTreeMap<String, bool>) -> bool {
+    if enabled.is_empty() {
+        return false;
+    }
+    let Some(Value::Table(streams)) = table.get_mut("streams") else {
+        return false;
+    };
+    let mut any = false;
+    for (name, stream) in &config.streams {
+        for (role, list) in [(Role::Publisher, &stream.inputs), (Role::Viewer, &stream.outputs)] {
+            let ids = shape::ids_of(name, role, list);
+            for (at, id) in ids.iter().enumerate() {
+                let Some(on) = enabled.get(id) else { continue };
+                let list = streams
+                    .get_mut(name)
+                    .and_then(|stream| stream.get_mut(key_of(role)));
+                if let Some(entry) = list.and_then(|list| list.get_mut(at)) {
+                    set_enabled(entry, *on);
+                    any = true;
+                }
+            }
+        }
+    }
+    any
+}
+
+/// Makes an entry of `inputs` or `outputs` one that is used, or not.
+pub(crate) fn set_enabled(entry: &mut Value, on: bool) {
+    if let Value::String(url) = entry {
+        let mut table = Table::new();
+        table.insert("url".to_owned(), Value::String(std::mem::take(url)));
+        *entry = Value::Table(table);
+    }
+    if let Value::Table(table) = entry {
+        table.insert("enabled".to_owned(), Value::Boolean(on));
+    }
+}
+
+fn parse(table: &Table) -> Result<Config, ConfigErrors> {
+    let text = toml::to_string(table).unwrap_or_default();
+    let config = Config::parse(&text)?;
+    config.validate_options(control::check_option)?;
+    Ok(config)
+}
+
+/// As [`combined`]; what does not go with the file is left out, and told in the log.
+fn lay_over(file: &Table, state: &State) -> Whole {
+    if let Ok(whole) = combined(file, state) {
+        for name in state
+            .streams
+            .keys()
+            .filter(|name| !whole.origins.streams.contains(*name))
+        {
+            warn!(stream = %name, "the configuration file has this stream too: what the API made of it is left out");
+        }
+        return whole;
+    }
+    let mut good = State {
+        enabled: state.enabled.clone(),
+        ..State::default()
+    };
+    let mut take = |what: &str, name: &str, with: &dyn Fn(&mut State)| {
+        let mut tried = good.clone();
+        with(&mut tried);
+        match combined(file, &tried) {
+            Ok(_) => good = tried,
+            Err(errors) => {
+                let why = errors
+                    .faults()
+                    .first()
+                    .map(|fault| format!("{}: {}", fault.key(), fault.message()));
+                warn!(stream = %name, "{what} by the API is left out, because it is not valid with the configuration file: {}", why.unwrap_or_default());
+            }
+        }
+    };
+    for (name, stream) in &state.streams {
+        take("a stream made", name, &|state| {
+            state.streams.insert(name.clone(), stream.clone());
+        });
+    }
+    for (name, added) in &state.added {
+        take("an endpoint added", name, &|state| {
+            state.added.insert(name.clone(), added.clone());
+        });
+    }
+    combined(file, &good)
+        .or_else(|_| combined(file, &State::default()))
+        .unwrap_or_else(|_| Whole {
+            table: file.clone(),
+            config: Config::default(),
+            origins: Origins::default(),
+        })
+}
+
+/// A table as JSON, secrets masked.
+fn shown_table(table: &Table) -> serde_json::Value {
+    let entry = |(key, value): (&String, &Value)| (key.clone(), shown(key, value));
+    serde_json::Value::Object(table.iter().map(entry).collect())
+}
+
+fn shown(key: &str, value: &Value) -> serde_json::Value {
+    match value {
+        Value::String(text) => redacted(key, text).into(),
+        Value::Integer(number) => (*number).into(),
+        Value::Float(number) => (*number).into(),
+        Value::Boolean(on) => (*on).into(),
+        Value::Datetime(time) => time.to_string().into(),
+        Value::Array(items) => items.iter().map(|item| shown(key, item)).collect(),
+        Value::Table(table) => shown_table(table),
+    }
+}
+
+fn unmask_table(new: &mut Table, old: &Table) {
+    for (key, value) in new.iter_mut() {
+        if let Some(old) = old.get(key) {
+            unmask(key, value, old);
+        }
+    }
+}
+
+fn unmask(key: &str, new: &mut Value, old: &Value) {
+    match (new, old) {
+        (Value::String(new), Value::String(old)) if *new == redacted(key, old) => new.clone_from(old),
+        (Value::Table(new), Value::Table(old)) => unmask_table(new, old),
+        (Value::Array(new), Value::Array(old)) => {
+            let mut left: Vec<_> = old.iter().collect();
+            for item in new {
+                // By what is shown, not by place: an entry may have been put before the others.
+                let json = shown(key, item);
+                if let Some(at) = left.iter().position(|old| shown(key, old) == json) {
+                    item.clone_from(left.remove(at));
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// JSON as TOML.
+pub(crate) fn toml_of(json: serde_json::Value) -> Answer<Value> {
+    use serde_json::Value as Json;
+    Ok(match json {
+        Json::Null => {
+            return Err(Problem::invalid(
+                "null is no value of the configuration: leave the key out",
+            ));
+        }
+        Json::Bool(on) => Value::Boolean(on),
+        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(integer), _) => Value::Integer(integer),
+            (None, Some(float)) => Value::Float(float),
+            (None, None) => return Err(Problem::invalid("a number of more than 64 bits")),
+        },
+        Json::String(text) => Value::String(text),
+        Json::Array(items) => Value::Array(items.into_iter().map(toml_of).collect::<Answer<_>>()?),
+        Json::Object(entries) => Value::Table(table_of(entries)?),
+    })
+}
+
+/// A JSON object as a table.
+pub(crate) fn table_of(entries: serde_json::Map<String, serde_json::Value>) -> Answer<Table> {
+    let entry = |(key, value)| Ok((key, toml_of(value)?));
+    entries.into_iter().map(entry).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const FILE: &str = r#"
+        [api]
+        state = ""
+        [streams."live/a"]
+        play_passphrase = "correct horse"
+        outputs = ["srt://h:1?passphrase=battery staple", "udp://127.0.0.1:5000"]
+    "#;
+
+    fn desk() -> (Desk, Config) {
+        Desk::open(FILE, &Config::parse(FILE).unwrap(), None).unwrap()
+    }
+
+    fn output_added(desk: &Desk, url: &str) -> Answer<Config> {
+        let change = |state: &mut State, _: &Edit<'_>| {
+            let added = state.added.entry("live/a".to_owned()).or_default();
+            added.outputs.push(Value::String(url.to_owned()));
+            Ok(())
+        };
+        desk.edit(change, Ok).map(|((), config)| config)
+    }
+
+    #[test]
+    fn what_is_added_is_told_from_what_the_file_has() {
+        let (desk, config) = desk();
+        assert_eq!(config.streams["live/a"].outputs.len(), 2);
+        let config = output_added(&desk, "udp://127.0.0.1:5001").unwrap();
+        let list = &config.streams["live/a"].outputs;
+        let ids = shape::ids_of("live/a", Role::Viewer, list);
+        let origins = desk.origins.load();
+        let origin = |id: &String| origins.of_endpoint("live/a", id, &config);
+        assert_eq!(
+            ids.iter().map(origin).collect::<Vec<_>>(),
+            [Origin::Config, Origin::Config, Origin::Api]
+        );
+    }
+
+    #[test]
+    fn what_is_not_valid_changes_nothing() {
+        let (desk, _) = desk();
+        let version = desk.whole().0;
+        let problem = output_added(&desk, "ftp://nowhere").unwrap_err();
+        assert_eq!((problem.status, problem.errors.len()), (422, 1));
+        assert_eq!(desk.whole().0, version);
+    }
+
+    #[test]
+    fn an_endpoint_of_the_file_can_be_stopped() {
+        let (desk, config) = desk();
+        let id = shape::ids_of("live/a", Role::Viewer, &config.streams["live/a"].outputs).remove(1);
+        let stop = |state: &mut State, _: &Edit<'_>| {
+            state.enabled.insert(id.clone(), false);
+            Ok(())
+        };
+        let ((), config) = desk.edit(stop, Ok).unwrap();
+        let enabled: Vec<_> = config.streams["live/a"]
+            .outputs
+            .iter()
+            .map(|o| o.enabled)
+            .collect();
+        assert_eq!(enabled, [true, false]);
+    }
+
+    #[test]
+    fn no_secret_is_shown_and_masks_are_taken_back_for_what_they_mask() {
+        let (desk, _) = desk();
+        let (_, shown) = desk.definition("live/a");
+        let text = desk.whole().1.to_string();
+        assert!(!text.contains("horse") && !text.contains("staple"), "{text}");
+        let serde_json::Value::Object(object) = shown.unwrap() else {
+            panic!("no table");
+        };
+        let mut table = table_of(object).unwrap();
+        let inner = desk.lock();
+        unmask_table(&mut table, stream_of(&inner.table, "live/a").unwrap());
+        assert_eq!(&table, stream_of(&inner.table, "live/a").unwrap());
+    }
+
+    #[test]
+    fn the_state_survives_and_what_the_file_now_has_is_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("gateway.toml");
+        let config = Config::parse("").unwrap();
+        let (desk, _) = Desk::open("", &config, Some(&file)).unwrap();
+        let add = |state: &mut State, _: &Edit<'_>| {
+            for name in ["x/y", "z"] {
+                state.streams.insert(name.to_owned(), Table::new());
+            }
+            Ok(())
+        };
+        desk.edit(add, Ok).unwrap();
+        let text = "[streams.\"x/y\"]\nmax_viewers = 3";
+        let (desk, config) = Desk::open(text, &Config::parse(text).unwrap(), Some(&file)).unwrap();
+        let origins = desk.origins.load();
+        assert_eq!(origins.of_stream("x/y", &config), Origin::Config);
+        assert_eq!(origins.of_stream("z", &config), Origin::Api);
+        assert!(config.streams["x/y"].settings.max_viewers.is_some());
+        let mode = std::os::unix::fs::PermissionsExt::mode(
+            &fs::metadata(folder.path().join("gateway.state.toml"))
+                .unwrap()
+                .permissions(),
+        );
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_state_that_clashes_with_the_file_is_left_out_and_the_rest_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("gateway.toml");
+        let (desk, _) = Desk::open("", &Config::default(), Some(&file)).unwrap();
+        let add = |state: &mut State, _: &Edit<'_>| {
+            let port: Table = "srt_play = { port = 9007 }".parse().unwrap();
+            state.streams.insert("clashes".to_owned(), port);
+            state.streams.insert("good".to_owned(), Table::new());
+            Ok(())
+        };
+        desk.edit(add, Ok).unwrap();
+        let text = "[srt]\nport = 9007";
+        let (_, config) = Desk::open(text, &Config::parse(text).unwrap(), Some(&file)).unwrap();
+        assert_eq!(config.streams.keys().collect::<Vec<_>>(), ["good"]);
+    }
+
+    proptest! {
+        /// Whatever is added and removed again, the configuration is what it was.
+        #[test]
+        fn there_and_back(names in proptest::collection::btree_set("[a-z/ü \"\\\\]{1,12}", 1..6), viewers in 0i64..50) {
+            let (desk, before) = desk();
+            let version = desk.whole().0;
+            let add = |state: &mut State, _: &Edit<'_>| {
+                for name in &names {
+                    let table = [("max_viewers".to_owned(), Value::Integer(viewers))];
+                    state.streams.insert(name.clone(), table.into_iter().collect());
+                }
+                Ok(())
+            };
+            let ((), with) = desk.edit(add, Ok).unwrap();
+            for name in &names {
+                prop_assert!(with.streams.contains_key(name));
+                prop_assert_eq!(desk.definition(name).1.unwrap()["max_viewers"].as_i64(), Some(viewers));
+            }
+            let remove = |state: &mut State, _: &Edit<'_>| {
+                state.streams.clear();
+                Ok(())
+            };
+            let ((), after) = desk.edit(remove, Ok).unwrap();
+            prop_assert_eq!(before, after);
+            prop_assert_eq!(desk.whole().0, version);
         }
     }
 }

@@ -17,7 +17,12 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tracing::{error, info, warn};
 
 use super::{read, serve::LogControl};
-use crate::gateway::Gateway;
+use crate::{
+    api::Desk,
+    config::{Config, LoadError},
+    control::Reloaded,
+    gateway::Gateway,
+};
 
 /// A file is read when nothing has happened around it for this long (an editor writes in several steps) ...
 const QUIET: Duration = Duration::from_millis(300);
@@ -78,14 +83,21 @@ impl Live {
     }
 
     /// Reads the file again and puts it in force, if it is valid and (unless asked for) another one than before.
-    pub(super) fn reload(&mut self, gateway: &Gateway, log: &mut LogControl, asked: Asked) {
+    /// The state of `desk` is laid over it. Errors are told in the log; they are given for whoever asked.
+    pub(super) fn reload(
+        &mut self,
+        gateway: &Gateway,
+        desk: &Desk,
+        log: &mut LogControl,
+        asked: Asked,
+    ) -> Result<Reloaded, String> {
         let found = fingerprint(&self.path);
         if asked == Asked::ByFile && (found == self.seen || found.is_none()) {
-            return;
+            return Ok(Reloaded::default());
         }
         self.seen = found;
-        let config = match read(Some(&self.path)) {
-            Ok(config) => config,
+        let (text, config) = match read_text(&self.path) {
+            Ok(read) => read,
             Err(wrong) => {
                 let told = if std::io::stderr().is_terminal() {
                     wrong.render_styled()
@@ -96,12 +108,13 @@ impl Live {
                     "the configuration stays as it is, because the file is not valid:\n{}",
                     told.trim_end()
                 );
-                return;
+                return Err(wrong.to_string());
             }
         };
         let level = config.log.level;
-        let Some(reloaded) = gateway.reload(config) else {
-            return;
+        let reloaded = desk.refile(&text, |config| gateway.reload(config));
+        let Some(reloaded) = reloaded else {
+            return Err("the gateway is ending".to_owned());
         };
         log.set(level);
         info!(
@@ -109,7 +122,18 @@ impl Live {
             warnings = reloaded.warnings.len(),
             "configuration reloaded"
         );
+        Ok(reloaded)
     }
+}
+
+/// The text with what it says. Should it change in between, the change is noticed, and it is read again.
+fn read_text(path: &Path) -> Result<(String, Config), LoadError> {
+    let config = read(Some(path))?;
+    let text = fs::read_to_string(path).map_err(|error| LoadError::Read {
+        path: path.to_owned(),
+        error,
+    })?;
+    Ok((text, config))
 }
 
 /// Watches the directory of the file, and that of the file it links to: editors and mounts replace files, and a watch on

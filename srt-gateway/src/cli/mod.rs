@@ -6,6 +6,7 @@
 
 mod ask;
 mod check;
+mod ctl;
 mod doctor;
 mod explain;
 mod live;
@@ -75,6 +76,8 @@ enum Command {
     Status(ask::StatusArgs),
     /// Show the last attempts that the running gateway has refused, and why.
     Rejections(ask::RejectionsArgs),
+    /// Ask and steer the running gateway over its HTTP API.
+    Ctl(ctl::Ctl),
     /// Look whether this machine is fit for the gateway and say what to change. Exits with 1 if anything fails.
     Doctor(ConfigFile),
     /// Write a shell's completions to standard output.
@@ -111,6 +114,7 @@ pub fn run() -> ExitCode {
         Some(Command::Relay(args)) => relay::relay(&args),
         Some(Command::Status(args)) => Ok(ask::status(&args)),
         Some(Command::Rejections(args)) => Ok(ask::rejections(&args)),
+        Some(Command::Ctl(args)) => ctl::ctl(&args),
         Some(Command::Doctor(of)) => Ok(doctor::doctor(of.config.as_deref())),
         Some(Command::Completions { shell }) => Ok(shell::completions(shell)),
         Some(Command::Reference) => {

@@ -1,8 +1,16 @@
 //! `run`: serves until a signal ends it. Sets up the log and the signals, and leaves the rest to the gateway.
 
-use std::{io::IsTerminal, path::Path, process::ExitCode, thread, time::Duration};
+use std::{
+    io::IsTerminal,
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
+use crossbeam_channel::Sender;
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
@@ -20,8 +28,8 @@ use super::{
 };
 use crate::{
     access::Scope,
-    api::{Api, ApiError},
-    config::{Config, LogFormat, LogLevel, PortKind},
+    api::{Api, ApiError, Desk, Order},
+    config::{Config, DEFAULT_TOML, LogFormat, LogLevel, PortKind},
     control::Listening,
     gateway::Gateway,
     local::{self, Server},
@@ -37,6 +45,13 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
         Err(code) => return Ok(code),
     };
     let mut log = start_log(&config)?;
+    let text = match file {
+        // It was read a moment ago; should it be gone now, the next change tells.
+        Some(file) => std::fs::read_to_string(file).unwrap_or_default(),
+        None => DEFAULT_TOML.to_owned(),
+    };
+    let (desk, config) = Desk::open(&text, &config, file).map_err(ApiError::State)?;
+    let desk = Arc::new(desk);
     if let Some(live) = &live {
         live.tell();
     }
@@ -65,7 +80,9 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
         .as_ref()
         .map_or_else(crossbeam_channel::never, |live| live.changed().clone());
     let _socket = control_socket(&config, &gateway)?;
-    let _api = api(&config, &gateway)?;
+    let (order, mut orders) = crossbeam_channel::bounded(16);
+    let _api = api(&config, &gateway, &desk, order)?;
+    let mut drained_by = None;
     let mut service = Service::new();
     service.ready(&gateway);
     loop {
@@ -74,7 +91,7 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
             recv(signal) -> number => match (number, &mut live) {
                 (Ok(SIGHUP), Some(live)) => {
                     service.reloading();
-                    live.reload(&gateway, &mut log, Asked::BySignal);
+                    drop(live.reload(&gateway, &desk, &mut log, Asked::BySignal));
                     service.ready(&gateway);
                 }
                 (Ok(SIGHUP), None) => warn!("SIGHUP: there is no configuration file to read again"),
@@ -90,13 +107,34 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
             recv(changed) -> _ => {
                 if let Some(live) = &mut live {
                     live.settle();
-                    live.reload(&gateway, &mut log, Asked::ByFile);
+                    drop(live.reload(&gateway, &desk, &mut log, Asked::ByFile));
                 }
             }
+            recv(orders) -> order => match order {
+                Ok(Order::LogLevel(level)) => log.set(level),
+                Ok(Order::Drain(wait)) => drained_by = Some(Instant::now() + wait),
+                Ok(Order::Reload(reply)) => {
+                    let reloaded = match &mut live {
+                        Some(live) => live.reload(&gateway, &desk, &mut log, Asked::BySignal),
+                        None => Err("there is no configuration file to read again".to_owned()),
+                    };
+                    // Whoever asked may have gone away.
+                    drop(reply.send(reloaded));
+                }
+                // There is no API.
+                Err(_) => orders = crossbeam_channel::never(),
+            },
             default(LOOK) => if !gateway.is_running() {
                 error!("the gateway has stopped by itself: see the lines above");
                 return Ok(ExitCode::FAILURE);
             }
+        }
+        if drained_by.is_some_and(|end| is_drained(&gateway, end)) {
+            info!("drained: shutting down");
+            service.stopping();
+            gateway.shut_down();
+            info!("ended");
+            return Ok(ExitCode::SUCCESS);
         }
     }
 }
@@ -115,9 +153,20 @@ fn control_socket(config: &Config, gateway: &Gateway) -> anyhow::Result<Option<S
     }
 }
 
+/// Whether nobody is left who called us, or it is time.
+fn is_drained(gateway: &Gateway, end: Instant) -> bool {
+    let is_left = || gateway.sessions().iter().any(|session| !session.of_endpoint);
+    Instant::now() >= end || !is_left()
+}
+
 /// Starts the API. Where the configuration has no `[api]`, an address that another program has is no reason not to relay.
-fn api(config: &Config, gateway: &Gateway) -> anyhow::Result<Option<Api>> {
-    match Api::start(config, gateway.view().clone()) {
+fn api(
+    config: &Config,
+    gateway: &Gateway,
+    desk: &Arc<Desk>,
+    orders: Sender<Order>,
+) -> anyhow::Result<Option<Api>> {
+    match Api::start(config, gateway.view().clone(), Arc::clone(desk), orders) {
         Ok(api) => {
             let scheme = if config.api.tls.is_some() { "https" } else { "http" };
             for addr in api.iter().flat_map(Api::addrs) {

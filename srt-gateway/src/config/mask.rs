@@ -83,6 +83,28 @@ pub(crate) fn is_secret_name(name: &str) -> bool {
         .any(|word| name.contains(word))
 }
 
+/// A value of this key for people: what is secret of it, masked.
+pub(crate) fn redacted(key: &str, text: &str) -> String {
+    const MASK: &str = "***";
+    if text.is_empty() {
+        return String::new();
+    }
+    if is_secret_name(key) {
+        return MASK.to_owned();
+    }
+    let mut shown = text.to_owned();
+    let mut parts = secret_parts(text);
+    parts.retain(|part| !part.is_empty());
+    parts.sort_by_key(|part| std::cmp::Reverse(part.start));
+    for part in parts {
+        if shown.get(part.clone()).is_none() {
+            return MASK.to_owned();
+        }
+        shown.replace_range(part, MASK);
+    }
+    shown
+}
+
 #[derive(Clone, Copy)]
 enum Naming {
     Plain,

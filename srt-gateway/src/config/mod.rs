@@ -44,6 +44,7 @@ pub use endpoint::{Endpoint, ExpandError, FileTarget, SrtMode, SrtTarget, Target
 pub use fault::{ConfigErrors, Fault, LoadError};
 pub use keys::{KeyDoc, Section, reference};
 pub use mask::SourceText;
+pub(crate) use mask::redacted;
 pub use model::{
     Action, Api, ApiToken, Auth, Config, ConfigExternal, DuplicatePublisher, Events, FailMode, Failover,
     Gateway, Limits, ListenerRange, Log, LogFormat, LogLevel, OptionValue, PortOwner, Rule, SrtOption,

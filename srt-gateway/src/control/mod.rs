@@ -61,7 +61,6 @@ use crate::{
 const TICK: Duration = Duration::from_millis(100);
 
 /// What control is told to do.
-#[allow(dead_code, reason = "what changes things comes next")]
 #[derive(Debug)]
 pub(crate) enum Command {
     /// End in order, by `Instant` at the latest: the thread ends when all is closed.
@@ -522,7 +521,7 @@ pub struct StreamStatus {
 }
 
 /// For tests and operators: a session that is open.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SessionStatus {
     /// Its number.
@@ -553,6 +552,7 @@ pub struct SessionStatus {
     pub figures: Option<Arc<SrtFigures>>,
     /// The links of a bonded connection, as of the last second; empty for others.
     pub links: Vec<LinkFigures>,
+    pub(crate) counters: Arc<SessionCounters>,
 }
 
 /// What both sides of a session have agreed upon when it was opened.

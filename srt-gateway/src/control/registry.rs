@@ -332,6 +332,7 @@ impl Registry {
             facts: session.facts.clone(),
             figures: session.counters.figures(),
             links: session.counters.links(),
+            counters: Arc::clone(&session.counters),
             standby: session.role == Role::Publisher
                 && self
                     .streams

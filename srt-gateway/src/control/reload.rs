@@ -171,7 +171,10 @@ fn fixed(old: &Config, new: &Config) -> impl Iterator<Item = Change> {
         ("log.format", old.log.format != new.log.format),
         ("auth", old.auth != new.auth),
         ("events", old.events != new.events),
-        ("api", old.api != new.api),
+        // Tokens, hosts and session_metrics are looked up in the configuration that is in force.
+        ("api.listen", old.api.listen != new.api.listen),
+        ("api.tls", old.api.tls != new.api.tls),
+        ("api.state", old.api.state != new.api.state),
     ];
     differs
         .into_iter()

@@ -25,6 +25,8 @@ pub struct Stream {
     quiet_ms: AtomicU64,
     /// Outputs among those whom the places count.
     outputs: AtomicU32,
+    /// Those who read over HTTP, and have no place.
+    watchers: AtomicU32,
     places: Box<[Place]>,
 }
 
@@ -45,6 +47,7 @@ impl Stream {
             source: AtomicU64::new(0),
             quiet_ms: AtomicU64::new(0),
             outputs: AtomicU32::new(0),
+            watchers: AtomicU32::new(0),
             places: (0..workers).map(|_| Place::default()).collect(),
         })
     }
@@ -112,7 +115,17 @@ impl Stream {
     #[must_use]
     pub fn viewers(&self) -> u32 {
         let readers: u32 = self.places.iter().map(|place| place.viewers.load(Relaxed)).sum();
-        readers.saturating_sub(self.outputs.load(Relaxed))
+        readers.saturating_sub(self.outputs.load(Relaxed)) + self.watchers.load(Relaxed)
+    }
+
+    /// Somebody reads it by other ways than a place: over HTTP.
+    pub(crate) fn add_watcher(&self) {
+        self.watchers.fetch_add(1, Relaxed);
+    }
+
+    /// Such a reader is gone.
+    pub(crate) fn remove_watcher(&self) {
+        self.watchers.fetch_sub(1, Relaxed);
     }
 
     /// One of those who read is an output.

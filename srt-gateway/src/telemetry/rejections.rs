@@ -4,7 +4,7 @@
 //! of it runs on libsrt's threads.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     fmt,
     net::SocketAddr,
     sync::{Mutex, PoisonError},
@@ -12,6 +12,9 @@ use std::{
 };
 
 use srt_safe::{KeyLength, SrtVersion};
+
+/// Codes that are counted apart.
+const CODES: usize = 64;
 
 /// Attempts that are kept.
 const KEPT: usize = 1000;
@@ -139,6 +142,8 @@ pub(crate) struct RejectionLog(Mutex<Entries>);
 #[derive(Debug, Default)]
 struct Entries {
     last: u64,
+    /// By who refused and the code.
+    counts: BTreeMap<(&'static str, i32), u64>,
     kept: VecDeque<Rejection>,
 }
 
@@ -147,6 +152,11 @@ impl RejectionLog {
     pub(crate) fn add(&self, mut rejection: Rejection) {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         entries.last += 1;
+        let key = (rejection.decision.as_str(), rejection.code);
+        let is_known = entries.counts.contains_key(&key) || entries.counts.len() < CODES;
+        // Backends may invent codes.
+        let key = if is_known { key } else { (key.0, -1) };
+        *entries.counts.entry(key).or_default() += 1;
         rejection.number = entries.last;
         if entries.kept.len() == KEPT {
             entries.kept.pop_front();
@@ -157,6 +167,12 @@ impl RejectionLog {
     /// The number of the newest; 0: there was none.
     pub(crate) fn last(&self) -> u64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).last
+    }
+
+    /// How many there were, by who refused and the code; -1 stands for further codes.
+    pub(crate) fn counts(&self) -> BTreeMap<(&'static str, i32), u64> {
+        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.counts.clone()
     }
 
     /// All that are kept, the oldest first.

@@ -1,0 +1,87 @@
+//! The counts of libsrt as metrics: one list, from which the totals of streams and of sessions are made. Pure.
+
+use srt_safe::Counters;
+
+/// A count of libsrt's.
+#[derive(Debug)]
+pub(crate) struct Figure {
+    /// Of the metric, without `srt_gateway_link_`, `srt_gateway_session_` and `_total`.
+    pub(crate) name: &'static str,
+    pub(crate) help: &'static str,
+    get: fn(&Counters) -> u64,
+    /// From what is counted to the unit of the name.
+    pub(crate) scale: f64,
+}
+
+impl Figure {
+    /// Its value.
+    pub(crate) fn of(&self, counters: &Counters) -> u64 {
+        (self.get)(counters)
+    }
+}
+
+/// Their number.
+pub(crate) const COUNT: usize = 29;
+
+const fn count(name: &'static str, help: &'static str, get: fn(&Counters) -> u64) -> Figure {
+    Figure {
+        name,
+        help,
+        get,
+        scale: 1.0,
+    }
+}
+
+/// All of them.
+#[rustfmt::skip] // One a line: it is read as a table.
+pub(crate) static FIGURES: [Figure; COUNT] = [
+    count("sent_packets", "Data packets sent, with retransmissions and those of the packet filter", |c| c.sent.packets),
+    count("sent_bytes", "Bytes of them, headers included", |c| c.sent.bytes),
+    count("sent_unique_packets", "Data packets sent for the first time", |c| c.sent_unique.packets),
+    count("sent_unique_bytes", "Bytes of them, headers included", |c| c.sent_unique.bytes),
+    count("retransmitted_packets", "Data packets sent again", |c| c.retransmitted.packets),
+    count("retransmitted_bytes", "Bytes of them, headers included", |c| c.retransmitted.bytes),
+    count("send_dropped_packets", "Data packets that the sender gave up as too late", |c| c.send_dropped.packets),
+    count("send_dropped_bytes", "Bytes of them, headers included", |c| c.send_dropped.bytes),
+    count("received_packets", "Data packets received, with repeated ones and those of the packet filter", |c| c.received.packets),
+    count("received_bytes", "Bytes of them, headers included", |c| c.received.bytes),
+    count("received_unique_packets", "Data packets received or restored, each once", |c| c.received_unique.packets),
+    count("received_unique_bytes", "Bytes of them, headers included", |c| c.received_unique.bytes),
+    count("receive_lost_packets", "Data packets found missing when later ones came; most come again", |c| c.receive_lost.packets),
+    count("receive_lost_bytes", "Bytes of them, guessed from the average", |c| c.receive_lost.bytes),
+    count("receive_dropped_packets", "Data packets that never came in time: gaps in the stream", |c| c.receive_dropped.packets),
+    count("receive_dropped_bytes", "Bytes of them, guessed from the average", |c| c.receive_dropped.bytes),
+    count("undecrypted_packets", "Data packets that could not be decrypted", |c| c.undecrypted.packets),
+    count("send_lost_packets", "Data packets that receivers reported missing", |c| c.send_lost),
+    count("received_retransmitted_packets", "Data packets that came as retransmissions", |c| c.received_retransmitted),
+    count("belated_packets", "Data packets that came too late", |c| c.belated),
+    count("sent_acks", "Acknowledgements sent", |c| c.acks_sent),
+    count("received_acks", "Acknowledgements received", |c| c.acks_received),
+    count("sent_naks", "Loss reports sent", |c| c.naks_sent),
+    count("received_naks", "Loss reports received", |c| c.naks_received),
+    count("filter_sent_packets", "Packets that the packet filter added when sending", |c| c.filter_sent),
+    count("filter_received_packets", "Packets of the peers' packet filters", |c| c.filter_received),
+    count("filter_restored_packets", "Lost data packets that the packet filter restored", |c| c.filter_restored),
+    count("filter_lost_packets", "Lost data packets that the packet filter could not restore", |c| c.filter_lost),
+    Figure {
+        name: "send_duration_seconds",
+        help: "Time during which there was something to send",
+        get: |c| u64::try_from(c.send_duration.as_micros()).unwrap_or(u64::MAX),
+        scale: 1e-6,
+    },
+];
+
+/// The values of all, in their order.
+pub(crate) type Values = [u64; COUNT];
+
+/// What was counted.
+pub(crate) fn values(counters: &Counters) -> Values {
+    std::array::from_fn(|at| FIGURES[at].of(counters))
+}
+
+/// Adds to `totals` what came between two looks.
+pub(crate) fn add(totals: &mut Values, now: &Values, before: &Values) {
+    for (total, (now, before)) in totals.iter_mut().zip(now.iter().zip(before)) {
+        *total += now.saturating_sub(*before);
+    }
+}

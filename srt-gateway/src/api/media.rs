@@ -1,0 +1,168 @@
+//! The stream itself over HTTP, byte for byte, for the console: live from the last keyframe on, and the piece that makes a
+//! still picture.
+//!
+//! A viewer here is a cursor in the ring, as any other, that looks for news every [`LOOK`] and so costs the source's worker
+//! nothing. What the browser does not take is not kept: whoever stands still for [`STALL`] is left.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderValue, header},
+    response::IntoResponse,
+};
+use bytes::{Bytes, BytesMut};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{
+    App,
+    problem::{Answer, Part, Problem},
+    read::no_stream,
+    server::ended,
+    streaming,
+};
+use crate::data::{Batch, Cursor, ReadOutcome, StartAt, Stream};
+
+/// Viewers over HTTP at a time.
+pub(super) const VIEWERS: usize = 32;
+
+/// How often the ring is looked at.
+const LOOK: Duration = Duration::from_millis(30);
+
+/// Messages in one piece of the body.
+const BATCH: usize = 64;
+
+/// Pieces that may wait for the browser's socket.
+const PIECES: usize = 8;
+
+/// A browser that takes nothing for so long is left.
+const STALL: Duration = Duration::from_secs(5);
+
+/// A stream without data for so long is at its end for a viewer over HTTP.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// Largest piece for a still picture.
+const STILL_MAX: usize = 1 << 20;
+
+/// How long a still picture may be kept by a browser.
+const STILL_AGE: HeaderValue = HeaderValue::from_static("private, max-age=3");
+
+const MPEG_TS: HeaderValue = HeaderValue::from_static("video/mp2t");
+
+fn stream_of(app: &App, name: &str) -> Answer<Arc<Stream>> {
+    let directory = app.view.directory.load();
+    let entry = directory.streams.get(name).ok_or_else(|| no_stream(name))?;
+    Ok(Arc::clone(&entry.stream))
+}
+
+/// Counts as a viewer of the stream as long as it lives: inputs on demand are connected for it.
+struct Watching(Arc<Stream>);
+
+impl Watching {
+    fn new(stream: Arc<Stream>) -> Self {
+        stream.add_watcher();
+        Self(stream)
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.remove_watcher();
+    }
+}
+
+/// The stream as it comes, from the last keyframe on: MPEG-TS without end. Browsers that are too slow are left.
+#[utoipa::path(get, path = "/api/v1/streams/{name}/video.ts", tag = "streams", params(("name" = String, Path)),
+    responses((status = 200, content_type = "video/mp2t"), (status = 404, body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn video(
+    State(app): State<Arc<App>>,
+    Part(name): Part<String>,
+) -> Answer<impl IntoResponse> {
+    let stream = stream_of(&app, &name)?;
+    let Ok(place) = Arc::clone(&app.video_places).try_acquire_owned() else {
+        return Err(Problem::busy(format!(
+            "{VIEWERS} viewers watch over HTTP: more should use SRT"
+        )));
+    };
+    let watching = Watching::new(stream);
+    let (sender, pieces) = streaming::channel::<Result<Bytes, std::io::Error>>(PIECES);
+    let mut stopped = app.stopped.clone();
+    tokio::spawn(async move {
+        let _place = place;
+        let feed = async {
+            let stream = &watching.0;
+            let mut cursor = Cursor::new(stream.ring().start_position(StartAt::Keyframe));
+            let mut batch = Batch::with_capacity(BATCH);
+            let mut last = Instant::now();
+            while last.elapsed() < SILENCE {
+                match next_piece(stream, &mut cursor, &mut batch) {
+                    Some(piece) => {
+                        last = Instant::now();
+                        let sent = timeout(STALL, sender.send(Ok(piece))).await;
+                        if !matches!(sent, Ok(Ok(()))) {
+                            return;
+                        }
+                    }
+                    None if sender.is_closed() => return,
+                    None => sleep(LOOK).await,
+                }
+            }
+        };
+        tokio::select! {
+            () = feed => {}
+            () = ended(&mut stopped) => {}
+        }
+    });
+    Ok(([(header::CONTENT_TYPE, MPEG_TS)], Body::from_stream(pieces)))
+}
+
+/// What the ring has behind the cursor.
+fn next_piece(stream: &Stream, cursor: &mut Cursor, batch: &mut Batch) -> Option<Bytes> {
+    let ring = stream.ring();
+    loop {
+        match ring.read_batch(cursor.next(), batch) {
+            ReadOutcome::UpToDate => return None,
+            ReadOutcome::Lapped { oldest } => drop(cursor.skip_to(ring.skip_target(oldest))),
+            ReadOutcome::Read { count } => {
+                let mut piece = BytesMut::with_capacity(count * 1456);
+                for (_, message) in batch.iter() {
+                    piece.extend_from_slice(message);
+                }
+                cursor.advance(count as u64);
+                return Some(piece.freeze());
+            }
+        }
+    }
+}
+
+/// From the last PAT, PMT and keyframe up to now, 1 MiB at most: what a browser makes a still picture of. May be kept for
+/// three seconds.
+#[utoipa::path(get, path = "/api/v1/streams/{name}/keyframe.ts", tag = "streams", params(("name" = String, Path)),
+    responses((status = 200, content_type = "video/mp2t"), (status = 404, body = Problem)))]
+pub(super) async fn keyframe(
+    State(app): State<Arc<App>>,
+    Part(name): Part<String>,
+) -> Answer<impl IntoResponse> {
+    let stream = stream_of(&app, &name)?;
+    let ring = stream.ring();
+    let start = ring.start_position(StartAt::Keyframe);
+    let mut cursor = Cursor::new(start);
+    let mut batch = Batch::with_capacity(BATCH);
+    let mut still = BytesMut::new();
+    while still.len() < STILL_MAX
+        && let Some(piece) = next_piece(&stream, &mut cursor, &mut batch)
+    {
+        still.extend_from_slice(&piece);
+    }
+    if still.is_empty() {
+        return Err(Problem::not_found(
+            "no keyframe has come yet, or it is no longer held",
+        ));
+    }
+    let headers = [
+        (header::CONTENT_TYPE, MPEG_TS),
+        (header::CACHE_CONTROL, STILL_AGE),
+    ];
+    Ok((headers, still.freeze()))
+}

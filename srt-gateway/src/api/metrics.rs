@@ -1,0 +1,470 @@
+//! `/metrics` in the form of OpenMetrics. Made at each scrape of what the sampler has and of snapshots; holds no state.
+//!
+//! Labels are bounded: streams and endpoints beyond [`STREAMS`] are left out and counted, sessions are there only if the
+//! configuration asks for them. Every total only goes up while the gateway runs.
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+
+use axum::{
+    extract::State,
+    http::{HeaderValue, header},
+    response::IntoResponse,
+};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric as _, text},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    registry::{Registry, Unit},
+};
+
+use super::{
+    App,
+    figures::FIGURES,
+    model::{Endpoint, LinkSummary},
+    problem::{Answer, Problem},
+    read,
+    sampler::{ROLES, StreamSample},
+    shape::Look,
+};
+use crate::{names::StreamName, telemetry::SrtFigures, ts::Check};
+
+/// Streams with series of their own.
+const STREAMS: usize = 1000;
+
+/// Sessions with series of their own, where they are asked for.
+const SESSIONS: usize = 2000;
+
+/// The form of OpenMetrics 1.0.
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Metrics in the OpenMetrics form, for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> Answer<impl IntoResponse> {
+    let look = app.look().await?;
+    let scraped = Arc::clone(&app);
+    let text = tokio::task::spawn_blocking(move || {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Scrape { app: scraped, look }));
+        let mut text = String::new();
+        text::encode(&mut text, &registry).map(|()| text)
+    });
+    let text = text.await.map_err(|error| Problem::internal(error.to_string()))?;
+    let text = text.map_err(|error| Problem::internal(error.to_string()))?;
+    Ok((
+        [(header::CONTENT_TYPE, HeaderValue::from_static(OPENMETRICS))],
+        text,
+    ))
+}
+
+#[derive(Debug)]
+struct Scrape {
+    app: Arc<App>,
+    look: Look,
+}
+
+type Labels = Vec<(&'static str, String)>;
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Counter,
+    Gauge,
+}
+
+/// Writes families.
+struct Pen<'e>(DescriptorEncoder<'e>);
+
+impl Pen<'_> {
+    /// A family; none without a row.
+    fn family(
+        &mut self,
+        kind: Kind,
+        name: &str,
+        help: &str,
+        unit: Option<Unit>,
+        rows: impl IntoIterator<Item = (Labels, f64)>,
+    ) -> fmt::Result {
+        let mut rows = rows.into_iter().peekable();
+        if rows.peek().is_none() {
+            return Ok(());
+        }
+        let (of_kind, name) = (
+            match kind {
+                Kind::Counter => MetricType::Counter,
+                Kind::Gauge => MetricType::Gauge,
+            },
+            format!("srt_gateway_{name}"),
+        );
+        let mut family = self.0.encode_descriptor(&name, help, unit.as_ref(), of_kind)?;
+        for (labels, value) in rows {
+            let row = family.encode_family(&labels)?;
+            match kind {
+                Kind::Counter => ConstCounter::new(value).encode(row)?,
+                Kind::Gauge => ConstGauge::new(value).encode(row)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, unit: Option<Unit>, value: f64) -> fmt::Result {
+        let gauge = ConstGauge::new(value);
+        let name = format!("srt_gateway_{name}");
+        let row = self
+            .0
+            .encode_descriptor(&name, help, unit.as_ref(), MetricType::Gauge)?;
+        gauge.encode(row)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Prometheus has floats only")]
+fn number(value: u64) -> f64 {
+    value as f64
+}
+
+fn bit(on: bool) -> f64 {
+    f64::from(u8::from(on))
+}
+
+impl Collector for Scrape {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut pen = Pen(encoder);
+        self.gateway(&mut pen)?;
+        self.rejections(&mut pen)?;
+        let snapshot = &self.look.snapshot;
+        let mut streams: Vec<_> = snapshot.streams.iter().collect();
+        streams.sort_by_key(|(name, _)| *name);
+        let left_out = streams.len().saturating_sub(STREAMS);
+        streams.truncate(STREAMS);
+        let help = "Streams that are left out of the metrics, because there are too many";
+        pen.gauge("streams_left_out", help, None, number(left_out as u64))?;
+        streams_of(&streams, &mut pen)?;
+        links_of(&streams, &mut pen)?;
+        self.checks(&streams, &mut pen)?;
+        self.endpoints(&mut pen)?;
+        if self.look.config.api.session_metrics {
+            self.sessions(&mut pen)?;
+        }
+        Ok(())
+    }
+}
+
+impl Scrape {
+    fn gateway(&self, pen: &mut Pen<'_>) -> fmt::Result {
+        let program = read::program();
+        let labels = vec![
+            ("version", program.version.to_owned()),
+            ("libsrt", program.libsrt),
+            ("crypto", program.crypto.to_owned()),
+            ("gateway", self.app.view.name.to_string()),
+        ];
+        let help = "1, with the versions of the program and of libsrt";
+        pen.family(Kind::Gauge, "build_info", help, None, [(labels, 1.0)])?;
+        let snapshot = &self.look.snapshot;
+        pen.gauge(
+            "uptime",
+            "Time since the gateway began to serve",
+            Some(Unit::Seconds),
+            self.app.started.elapsed().as_secs_f64(),
+        )?;
+        let draining = self.app.draining.load(Relaxed);
+        pen.gauge(
+            "draining",
+            "1 while no new sessions are taken in",
+            None,
+            bit(draining),
+        )?;
+        pen.gauge(
+            "loop_lag",
+            "How late the workers were at most in the last second",
+            Some(Unit::Seconds),
+            snapshot.lag.as_secs_f64(),
+        )?;
+        let total = snapshot.streams.len() as u64;
+        pen.gauge("streams", "Streams that there are", None, number(total))?;
+        let sessions = ROLES.map(|role| {
+            let of = self.look.sessions.iter().filter(|session| session.role == role);
+            (
+                vec![("role", role.as_str().to_owned())],
+                number(of.count() as u64),
+            )
+        });
+        pen.family(Kind::Gauge, "sessions", "Open SRT sessions", None, sessions)?;
+        let opened = snapshot.opened;
+        let help = "Sessions that were opened, inputs and outputs included";
+        pen.family(
+            Kind::Counter,
+            "sessions_opened",
+            help,
+            None,
+            [(Vec::new(), number(opened))],
+        )
+    }
+
+    fn rejections(&self, pen: &mut Pen<'_>) -> fmt::Result {
+        let row = |((by, code), count): ((&'static str, i32), u64)| {
+            let labels = vec![("by", by.to_owned()), ("code", code.to_string())];
+            (labels, number(count))
+        };
+        let counts = self.app.view.rejections.counts();
+        let help = "Attempts to connect that were refused, by who refused and the code that was told";
+        pen.family(
+            Kind::Counter,
+            "rejections",
+            help,
+            None,
+            counts.into_iter().map(row),
+        )
+    }
+
+    /// The checks of TR 101 290 of the sources.
+    fn checks(&self, streams: &[(&StreamName, &StreamSample)], pen: &mut Pen<'_>) -> fmt::Result {
+        let rows = streams.iter().flat_map(|(name, sample)| {
+            Check::ALL.into_iter().zip(sample.checks).map(|(check, count)| {
+                let labels = vec![
+                    ("stream", name.to_string()),
+                    ("check", check.name().to_owned()),
+                    ("priority", check.priority().to_string()),
+                ];
+                (labels, number(count))
+            })
+        });
+        let help = "Errors of the transport stream as it came from its sources, by the checks of TR 101 290";
+        pen.family(Kind::Counter, "ts_errors", help, None, rows)
+    }
+
+    fn endpoints(&self, pen: &mut Pen<'_>) -> fmt::Result {
+        let all = self.look.all_endpoints();
+        let all = &all[..all.len().min(STREAMS)];
+        let labels = |endpoint: &Endpoint| {
+            vec![
+                ("stream", endpoint.stream.clone()),
+                ("direction", endpoint.direction.to_owned()),
+                ("url", endpoint.url.clone()),
+                ("id", endpoint.id.clone()),
+            ]
+        };
+        let rows = |value: fn(&Endpoint) -> f64| all.iter().map(move |e| (labels(e), value(e)));
+        let is_up = |e: &Endpoint| bit(matches!(e.state, "live" | "standby"));
+        pen.family(
+            Kind::Gauge,
+            "endpoint_up",
+            "1 while an input or output is connected",
+            None,
+            rows(is_up),
+        )?;
+        pen.family(
+            Kind::Gauge,
+            "endpoint_enabled",
+            "1 unless an input or output is stopped",
+            None,
+            rows(|e| bit(e.enabled)),
+        )?;
+        pen.family(
+            Kind::Counter,
+            "endpoint_failures",
+            "Attempts that failed and connections that broke",
+            None,
+            rows(|e| number(e.failures)),
+        )
+    }
+
+    /// What libsrt tells of each session.
+    fn sessions(&self, pen: &mut Pen<'_>) -> fmt::Result {
+        let known = self.look.sessions.iter().take(SESSIONS);
+        let known: Vec<_> = known
+            .filter_map(|session| {
+                let labels = vec![
+                    ("stream", session.stream.to_string()),
+                    ("role", session.role.as_str().to_owned()),
+                    ("session", session.id.to_string()),
+                    ("peer", session.peer.to_string()),
+                ];
+                Some((labels, session.figures.clone()?))
+            })
+            .collect();
+        for figure in &FIGURES {
+            let (name, unit) = named("session", figure.name);
+            let rows = known
+                .iter()
+                .map(|(labels, figures)| (labels.clone(), number(figure.of(&figures.totals)) * figure.scale));
+            pen.family(Kind::Counter, &name, figure.help, unit, rows)?;
+        }
+        for (name, help, unit, value) in LEVELS {
+            let rows = known
+                .iter()
+                .map(|(labels, figures)| (labels.clone(), value(figures)));
+            pen.family(Kind::Gauge, name, help, unit.unit(), rows)?;
+        }
+        Ok(())
+    }
+}
+
+/// The unit of a level: `Unit` has no constants.
+#[derive(Clone, Copy)]
+enum Of {
+    Seconds,
+    Bytes,
+    Packets,
+    BitsPerSecond,
+}
+
+impl Of {
+    fn unit(self) -> Option<Unit> {
+        match self {
+            Self::Seconds => Some(Unit::Seconds),
+            Self::Bytes => Some(Unit::Bytes),
+            Self::Packets => Some(Unit::Other("packets".to_owned())),
+            Self::BitsPerSecond => Some(Unit::Other("bits_per_second".to_owned())),
+        }
+    }
+}
+
+type Level = (&'static str, &'static str, Of, fn(&SrtFigures) -> f64);
+
+/// What libsrt tells of a session at a moment.
+#[rustfmt::skip] // One a line: it is read as a table.
+static LEVELS: [Level; 20] = [
+    ("session_rtt", "Round-trip time", Of::Seconds, |f| f.stats.link.rtt.as_secs_f64()),
+    ("session_send_latency", "Negotiated latency of what is sent", Of::Seconds, |f| f.stats.link.send_latency.as_secs_f64()),
+    ("session_receive_latency", "Negotiated latency of what is received", Of::Seconds, |f| f.stats.link.receive_latency.as_secs_f64()),
+    ("session_bandwidth", "libsrt's guess of the path's capacity", Of::BitsPerSecond, |f| number(f.stats.link.bandwidth)),
+    ("session_max_bandwidth", "The limit of sending", Of::BitsPerSecond, |f| number(f.stats.link.max_bandwidth)),
+    ("session_send_period", "Time between two packets that the limit leaves", Of::Seconds, |f| f.stats.link.send_period.as_secs_f64()),
+    ("session_flow_window", "Unacknowledged packets that the peer has room for", Of::Packets, |f| f.stats.link.flow_window.into()),
+    ("session_congestion_window", "Unacknowledged packets that congestion control allows", Of::Packets, |f| f.stats.link.congestion_window.into()),
+    ("session_flight", "Packets sent and not yet acknowledged", Of::Packets, |f| f.stats.link.packets_in_flight.into()),
+    ("session_max_segment", "The largest UDP packet, headers included", Of::Bytes, |f| f.stats.link.max_segment_size.into()),
+    ("session_reorder_distance", "The farthest that a packet was overtaken", Of::Packets, |f| f.stats.link.reorder_distance.into()),
+    ("session_reorder_tolerance", "How far a packet may be overtaken before it counts as lost", Of::Packets, |f| f.stats.link.reorder_tolerance.into()),
+    ("session_send_buffer", "Sent and not yet acknowledged, or still to be sent", Of::Bytes, |f| number(f.stats.send_buffer.bytes)),
+    ("session_send_buffer_available", "Room left in the send buffer", Of::Bytes, |f| number(f.stats.send_buffer.available)),
+    ("session_send_buffer_span", "Time between the first and last packet in the send buffer", Of::Seconds, |f| f.stats.send_buffer.span.as_secs_f64()),
+    ("session_receive_buffer", "Received and not yet read", Of::Bytes, |f| number(f.stats.receive_buffer.bytes)),
+    ("session_receive_buffer_available", "Room left in the receive buffer", Of::Bytes, |f| number(f.stats.receive_buffer.available)),
+    ("session_receive_buffer_span", "Time between the first and last packet in the receive buffer", Of::Seconds, |f| f.stats.receive_buffer.span.as_secs_f64()),
+    ("session_belated_by", "How late packets were that came too late", Of::Seconds, |f| f.stats.link.belated_by.unwrap_or_default().as_secs_f64()),
+    ("session_rtt_p95", "95 % of the last minute's round-trip times were not above this", Of::Seconds, |f| f.rtt_p95.as_secs_f64()),
+];
+
+/// The name of a family of `prefix` for a figure, and its unit, which the encoder appends.
+fn named(prefix: &str, figure: &str) -> (String, Option<Unit>) {
+    let units = [
+        ("_bytes", Unit::Bytes),
+        ("_packets", Unit::Other("packets".to_owned())),
+        ("_seconds", Unit::Seconds),
+    ];
+    for (suffix, unit) in units {
+        if let Some(bare) = figure.strip_suffix(suffix) {
+            return (format!("{prefix}_{bare}"), Some(unit));
+        }
+    }
+    (format!("{prefix}_{figure}"), None)
+}
+
+fn streams_of(streams: &[(&StreamName, &StreamSample)], pen: &mut Pen<'_>) -> fmt::Result {
+    let rows = |value: fn(&StreamSample) -> f64| {
+        streams
+            .iter()
+            .map(move |(name, sample)| (vec![("stream", name.to_string())], value(sample)))
+    };
+    let (gauge, counter) = (Kind::Gauge, Kind::Counter);
+    let help = "1 while data comes from a source";
+    pen.family(gauge, "stream_up", help, None, rows(|s| bit(s.flows)))?;
+    let help = "Viewers now, outputs not among them";
+    pen.family(gauge, "stream_viewers", help, None, rows(|s| s.viewers.into()))?;
+    let help = "Payload that came from all sources";
+    let bytes = || Some(Unit::Bytes);
+    pen.family(
+        counter,
+        "stream_received",
+        help,
+        bytes(),
+        rows(|s| number(s.figures.bytes)),
+    )?;
+    let help = "Messages that came from all sources";
+    pen.family(
+        counter,
+        "stream_received_messages",
+        help,
+        None,
+        rows(|s| number(s.figures.messages)),
+    )?;
+    let help = "Payload that went to viewers and outputs";
+    pen.family(
+        counter,
+        "stream_sent",
+        help,
+        bytes(),
+        rows(|s| number(s.totals.sent)),
+    )?;
+    let help = "Messages that viewers and outputs were too slow for: they skipped in the ring";
+    pen.family(
+        counter,
+        "stream_skipped_messages",
+        help,
+        None,
+        rows(|s| number(s.totals.skipped)),
+    )
+}
+
+/// What libsrt tells of the links of sources and viewers, by stream.
+fn links_of(streams: &[(&StreamName, &StreamSample)], pen: &mut Pen<'_>) -> fmt::Result {
+    let labels = |name: &StreamName, at: usize| {
+        vec![
+            ("stream", name.to_string()),
+            ("role", ROLES[at].as_str().to_owned()),
+        ]
+    };
+    for (at, figure) in FIGURES.iter().enumerate() {
+        let (name, unit) = named("link", figure.name);
+        let rows = streams.iter().flat_map(|(stream, sample)| {
+            let of_roles = sample.totals.links.iter().enumerate();
+            of_roles.map(move |(role, values)| (labels(stream, role), number(values[at]) * figure.scale))
+        });
+        pen.family(Kind::Counter, &name, figure.help, unit, rows)?;
+    }
+    type Worst = (&'static str, &'static str, Option<Unit>, fn(&LinkSummary) -> f64);
+    let worst: [Worst; 5] = [
+        (
+            "link_rtt",
+            "Round-trip time; of viewers the longest",
+            Some(Unit::Seconds),
+            |link| link.rtt_ms / 1e3,
+        ),
+        (
+            "link_rtt_p95",
+            "95 % of the last minute's round-trip times; of viewers the longest",
+            Some(Unit::Seconds),
+            |link| link.rtt_p95_ms / 1e3,
+        ),
+        (
+            "link_loss",
+            "Packets lost on the wire in the last second, before they were sent again; of viewers the largest",
+            Some(Unit::Ratios),
+            |link| link.loss_ratio,
+        ),
+        (
+            "link_buffer",
+            "Time between the first and last packet in the buffer; of viewers the longest",
+            Some(Unit::Seconds),
+            |link| link.buffer_ms / 1e3,
+        ),
+        (
+            "link_latency",
+            "Negotiated latency; of viewers the longest",
+            Some(Unit::Seconds),
+            |link| link.latency_ms / 1e3,
+        ),
+    ];
+    for (name, help, unit, value) in worst {
+        let rows = streams.iter().flat_map(|(stream, sample)| {
+            let links = [&sample.figures.link, &sample.figures.viewers_link];
+            let known = links.into_iter().enumerate();
+            known.filter_map(move |(role, link)| Some((labels(stream, role), value(link.as_ref()?))))
+        });
+        pen.family(Kind::Gauge, name, help, unit, rows)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,544 @@
+//! What changes things. Streams, inputs and outputs go over the [`Desk`](super::store::Desk) to the same reader and the same
+//! reload as the configuration file; the rest is a command to control, or to whoever started the gateway.
+
+use std::{
+    net::IpAddr,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant, SystemTime},
+};
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::IntoResponse,
+};
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+use tracing::info;
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    App, Order,
+    model::{Endpoint, Origin, StreamDetail},
+    problem::{Answer, Body, Params, Part, Problem},
+    read,
+    store::{self, Edit},
+};
+use crate::{
+    config::{Config, LogLevel},
+    control::{Command, Reloaded},
+    names::{Role, SessionId},
+};
+
+type Ctx = State<Arc<App>>;
+type Object = serde_json::Map<String, serde_json::Value>;
+
+/// The longest ban: beyond it, the network's firewall is the place.
+const BAN_MAX: u64 = 30 * 86_400;
+
+/// What came of a change.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub(crate) struct Changed {
+    /// What was changed, a sentence each.
+    changes: Vec<String>,
+    /// What could not be changed, or not yet, and what to do about it.
+    warnings: Vec<String>,
+}
+
+impl From<Reloaded> for Changed {
+    fn from(reloaded: Reloaded) -> Self {
+        Self {
+            changes: reloaded.changes,
+            warnings: reloaded.warnings,
+        }
+    }
+}
+
+impl App {
+    /// Edits the configuration on a thread for blocking, and puts the outcome in force.
+    async fn edit<T: Send + 'static>(
+        self: &Arc<Self>,
+        change: impl FnOnce(&mut store::State, &Edit<'_>) -> Answer<T> + Send + 'static,
+    ) -> Answer<(T, Reloaded)> {
+        let app = Arc::clone(self);
+        let edited = tokio::task::spawn_blocking(move || {
+            let apply = |config: Config| {
+                let reload = |reply| Command::Reload(Box::new(config), reply);
+                let reloaded = app.view.ask_patiently(reload, Duration::from_secs(30));
+                reloaded.ok_or_else(|| Problem::busy("the gateway is ending"))
+            };
+            app.desk.edit(change, apply)
+        });
+        edited
+            .await
+            .map_err(|error| Problem::internal(error.to_string()))?
+    }
+
+    /// The endpoint of this id, and its place in its stream's list.
+    async fn endpoint(&self, id: &str, role: Role) -> Answer<(Endpoint, usize)> {
+        let direction = super::shape::direction(role);
+        let all = self.look().await?.all_endpoints();
+        let mut same = all.into_iter().filter(|endpoint| endpoint.direction == direction);
+        let mut places = std::collections::HashMap::<String, usize>::new();
+        same.find_map(|endpoint| {
+            let place = places.entry(endpoint.stream.clone()).or_default();
+            *place += 1;
+            (endpoint.id == id).then_some((endpoint, *place - 1))
+        })
+        .ok_or_else(|| Problem::not_found(format!("there is no {direction} {:?}", shortened(id))))
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(100).collect()
+}
+
+/// Compares the version of a stream with what `If-Match` and `If-None-Match` ask for.
+fn check_version(headers: &HeaderMap, edit: &Edit<'_>, name: &str) -> Answer<()> {
+    let tags = |name| {
+        let value = headers.get(name)?.to_str().ok()?;
+        Some(
+            value
+                .split(',')
+                .map(|tag| tag.trim().trim_matches('"').to_owned())
+                .collect::<Vec<_>>(),
+        )
+    };
+    let (there, version) = (edit.is_there(name), edit.version(name));
+    if let Some(wanted) = tags(header::IF_MATCH)
+        && !(there && wanted.iter().any(|tag| tag == "*" || *tag == version))
+    {
+        return Err(Problem::changed(
+            "it is not the version that If-Match names: read it again",
+        ));
+    }
+    if let Some(unwanted) = tags(header::IF_NONE_MATCH)
+        && there
+        && unwanted.iter().any(|tag| tag == "*" || *tag == version)
+    {
+        return Err(Problem::changed("it is there already (If-None-Match)"));
+    }
+    Ok(())
+}
+
+fn in_file(name: &str) -> Problem {
+    Problem::conflict(format!(
+        "stream {name:?} is in the configuration file: change it there (inputs and outputs may be added here, started and stopped)"
+    ))
+}
+
+/// Makes a stream, or replaces one that was made here. The body has the keys of `[streams.*]` as in the configuration file;
+/// a masked secret (`***`) stays what it is.
+#[utoipa::path(put, path = "/api/v1/streams/{name}", tag = "streams", params(("name" = String, Path)), request_body = Object,
+    responses((status = 200, body = StreamDetail), (status = 201, body = StreamDetail), (status = 409, body = Problem),
+        (status = 412, body = Problem), (status = 422, body = Problem)))]
+pub(super) async fn put_stream(
+    State(app): Ctx,
+    Part(name): Part<String>,
+    headers: HeaderMap,
+    Body(object): Body<Object>,
+) -> Answer<impl IntoResponse> {
+    let mut table = store::table_of(object)?;
+    let named = name.clone();
+    let change = move |state: &mut store::State, edit: &Edit<'_>| {
+        check_version(&headers, edit, &named)?;
+        if edit.is_in_file(&named) {
+            return Err(in_file(&named));
+        }
+        edit.unmasked(&named, &mut table);
+        let new = !edit.is_there(&named);
+        state.streams.insert(named, table);
+        Ok(new)
+    };
+    let (new, _) = app.edit(change).await?;
+    info!(stream = %name, "stream configured by the API");
+    let detail = app.look().await?.detail(&app, &name)?;
+    let status = if new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, read::etag(&detail.version), Json(detail)))
+}
+
+/// Removes a stream that was made here; its sessions end, unless unknown streams are accepted.
+#[utoipa::path(delete, path = "/api/v1/streams/{name}", tag = "streams", params(("name" = String, Path)),
+    responses((status = 200, body = Changed), (status = 404, body = Problem), (status = 409, body = Problem),
+        (status = 412, body = Problem)))]
+pub(super) async fn delete_stream(
+    State(app): Ctx,
+    Part(name): Part<String>,
+    headers: HeaderMap,
+) -> Answer<Json<Changed>> {
+    let named = name.clone();
+    let change = move |state: &mut store::State, edit: &Edit<'_>| {
+        check_version(&headers, edit, &named)?;
+        if edit.is_in_file(&named) {
+            return Err(in_file(&named));
+        }
+        state
+            .streams
+            .remove(&named)
+            .ok_or_else(|| read::no_stream(&named))?;
+        Ok(())
+    };
+    let ((), reloaded) = app.edit(change).await?;
+    info!(stream = %name, "stream removed by the API");
+    Ok(Json(reloaded.into()))
+}
+
+/// Adds an output to a stream: `{"url": "srt://..."}` with the keys that an entry of `outputs` may have.
+#[utoipa::path(post, path = "/api/v1/streams/{name}/outputs", tag = "endpoints", params(("name" = String, Path)),
+    request_body = Object, responses((status = 201, body = Endpoint), (status = 404, body = Problem),
+        (status = 412, body = Problem), (status = 422, body = Problem)))]
+pub(super) async fn add_output(
+    app: Ctx,
+    name: Part<String>,
+    headers: HeaderMap,
+    body: Body<Object>,
+) -> Answer<(StatusCode, Json<Endpoint>)> {
+    add(app, name, headers, body, Role::Viewer).await
+}
+
+/// Adds an input to a stream, behind those that it has: `{"url": "srt://..."}` with the keys of an entry of `inputs`.
+#[utoipa::path(post, path = "/api/v1/streams/{name}/inputs", tag = "endpoints", params(("name" = String, Path)),
+    request_body = Object, responses((status = 201, body = Endpoint), (status = 404, body = Problem),
+        (status = 412, body = Problem), (status = 422, body = Problem)))]
+pub(super) async fn add_input(
+    app: Ctx,
+    name: Part<String>,
+    headers: HeaderMap,
+    body: Body<Object>,
+) -> Answer<(StatusCode, Json<Endpoint>)> {
+    add(app, name, headers, body, Role::Publisher).await
+}
+
+async fn add(
+    State(app): Ctx,
+    Part(name): Part<String>,
+    headers: HeaderMap,
+    Body(object): Body<Object>,
+    role: Role,
+) -> Answer<(StatusCode, Json<Endpoint>)> {
+    let entry = Value::Table(store::table_of(object)?);
+    let named = name.clone();
+    let change = move |state: &mut store::State, edit: &Edit<'_>| {
+        check_version(&headers, edit, &named)?;
+        if let Some(stream) = state.streams.get_mut(&named)
+            && !edit.is_in_file(&named)
+        {
+            own_list(stream, role)?.push(entry);
+        } else if edit.is_in_file(&named) {
+            state.added.entry(named).or_default().list(role).push(entry);
+        } else {
+            return Err(read::no_stream(&named));
+        }
+        Ok(())
+    };
+    app.edit(change).await?;
+    let mut all = app.look().await?.all_endpoints();
+    let direction = super::shape::direction(role);
+    all.retain(|endpoint| {
+        endpoint.stream == name && endpoint.direction == direction && !endpoint.id.contains("-r")
+    });
+    // A list's last entry is the newest.
+    let added = all.pop().ok_or_else(|| Problem::internal("it is gone again"))?;
+    info!(stream = %name, url = %added.url, "{direction} added by the API");
+    Ok((StatusCode::CREATED, Json(added)))
+}
+
+fn own_list(stream: &mut Table, role: Role) -> Answer<&mut Vec<Value>> {
+    let list = stream
+        .entry(store::key_of(role))
+        .or_insert_with(|| Value::Array(Vec::new()));
+    list.as_array_mut()
+        .ok_or_else(|| Problem::conflict("the stream has something else than a list there"))
+}
+
+/// Removes an output that was added here.
+#[utoipa::path(delete, path = "/api/v1/outputs/{id}", tag = "endpoints", params(("id" = String, Path)),
+    responses((status = 200, body = Changed), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(super) async fn delete_output(app: Ctx, id: Part<String>) -> Answer<Json<Changed>> {
+    remove(app, id, Role::Viewer).await
+}
+
+/// Removes an input that was added here.
+#[utoipa::path(delete, path = "/api/v1/inputs/{id}", tag = "endpoints", params(("id" = String, Path)),
+    responses((status = 200, body = Changed), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(super) async fn delete_input(app: Ctx, id: Part<String>) -> Answer<Json<Changed>> {
+    remove(app, id, Role::Publisher).await
+}
+
+async fn remove(State(app): Ctx, Part(id): Part<String>, role: Role) -> Answer<Json<Changed>> {
+    let (endpoint, place) = app.endpoint(&id, role).await?;
+    if endpoint.origin != Origin::Api {
+        return Err(Problem::conflict(
+            "it was not added here: remove it from the configuration file, or stop it",
+        ));
+    }
+    let change = move |state: &mut store::State, edit: &Edit<'_>| {
+        entry_of(state, edit, &endpoint, place, role, Vec::remove)?;
+        state.enabled.remove(&endpoint.id);
+        Ok(())
+    };
+    let ((), reloaded) = app.edit(change).await?;
+    Ok(Json(reloaded.into()))
+}
+
+/// Does something with an endpoint of ours where it stands in the state.
+fn entry_of<T>(
+    state: &mut store::State,
+    edit: &Edit<'_>,
+    endpoint: &Endpoint,
+    place: usize,
+    role: Role,
+    with: impl FnOnce(&mut Vec<Value>, usize) -> T,
+) -> Answer<T> {
+    let gone = || Problem::conflict("it has changed meanwhile: read it again");
+    let from = edit.in_file(&endpoint.stream, role);
+    let (list, at) = match state.streams.get_mut(&endpoint.stream) {
+        Some(stream) if !edit.is_in_file(&endpoint.stream) => (own_list(stream, role)?, place),
+        _ => {
+            let added = state.added.get_mut(&endpoint.stream).ok_or_else(gone)?;
+            (added.list(role), place.checked_sub(from).ok_or_else(gone)?)
+        }
+    };
+    if at >= list.len() {
+        return Err(gone());
+    }
+    Ok(with(list, at))
+}
+
+/// Starts an output that is stopped.
+#[utoipa::path(post, path = "/api/v1/outputs/{id}/start", tag = "endpoints", params(("id" = String, Path)),
+    responses((status = 200, body = Endpoint), (status = 404, body = Problem)))]
+pub(super) async fn start_output(app: Ctx, id: Part<String>) -> Answer<Json<Endpoint>> {
+    turn(app, id, Role::Viewer, true).await
+}
+
+/// Stops an output, until it is started again.
+#[utoipa::path(post, path = "/api/v1/outputs/{id}/stop", tag = "endpoints", params(("id" = String, Path)),
+    responses((status = 200, body = Endpoint), (status = 404, body = Problem)))]
+pub(super) async fn stop_output(app: Ctx, id: Part<String>) -> Answer<Json<Endpoint>> {
+    turn(app, id, Role::Viewer, false).await
+}
+
+/// Starts an input that is stopped.
+#[utoipa::path(post, path = "/api/v1/inputs/{id}/start", tag = "endpoints", params(("id" = String, Path)),
+    responses((status = 200, body = Endpoint), (status = 404, body = Problem)))]
+pub(super) async fn start_input(app: Ctx, id: Part<String>) -> Answer<Json<Endpoint>> {
+    turn(app, id, Role::Publisher, true).await
+}
+
+/// Stops an input, until it is started again.
+#[utoipa::path(post, path = "/api/v1/inputs/{id}/stop", tag = "endpoints", params(("id" = String, Path)),
+    responses((status = 200, body = Endpoint), (status = 404, body = Problem)))]
+pub(super) async fn stop_input(app: Ctx, id: Part<String>) -> Answer<Json<Endpoint>> {
+    turn(app, id, Role::Publisher, false).await
+}
+
+async fn turn(State(app): Ctx, Part(id): Part<String>, role: Role, on: bool) -> Answer<Json<Endpoint>> {
+    let (endpoint, place) = app.endpoint(&id, role).await?;
+    let told = endpoint.url.clone();
+    let change = move |state: &mut store::State, edit: &Edit<'_>| {
+        match endpoint.origin {
+            Origin::Api => entry_of(state, edit, &endpoint, place, role, |list, at| {
+                store::set_enabled(&mut list[at], on);
+            })?,
+            Origin::Config => drop(state.enabled.insert(endpoint.id, on)),
+            Origin::Caller => {
+                return Err(Problem::conflict(
+                    "it is of a template or a backend: it cannot be stopped alone",
+                ));
+            }
+        }
+        Ok(())
+    };
+    app.edit(change).await?;
+    info!(endpoint = %told, "{} by the API", if on { "started" } else { "stopped" });
+    let (endpoint, _) = app.endpoint(&id, role).await?;
+    Ok(Json(endpoint))
+}
+
+/// Lets an input feed its stream, now if it has data, and prefers it from then on, until another is chosen or the gateway
+/// starts anew.
+#[utoipa::path(post, path = "/api/v1/inputs/{id}/switch", tag = "endpoints", params(("id" = String, Path)),
+    responses((status = 200, body = Endpoint), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(super) async fn switch_input(State(app): Ctx, Part(id): Part<String>) -> Answer<Json<Endpoint>> {
+    let (endpoint, _) = app.endpoint(&id, Role::Publisher).await?;
+    let views = app.view.endpoints.load_full();
+    let running = endpoint
+        .running
+        .and_then(|number| views.iter().find(|view| view.id.0 == number));
+    let Some(running) = running.map(|view| view.id) else {
+        return Err(Problem::conflict("the input is stopped: start it first"));
+    };
+    let done = app
+        .ask(move |view| view.ask(|reply| Command::Switch(running, reply)))
+        .await?;
+    if done != Some(true) {
+        return Err(Problem::conflict("the input is not there any more"));
+    }
+    let (endpoint, _) = app.endpoint(&id, Role::Publisher).await?;
+    Ok(Json(endpoint))
+}
+
+/// How a session is ended.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct KickParams {
+    /// Bans its address for so long, at most 30 days; 0: not.
+    #[serde(default)]
+    ban_seconds: u64,
+}
+
+/// Ends a session; with `ban_seconds` its address is refused (1403) for a while.
+#[utoipa::path(delete, path = "/api/v1/sessions/{id}", tag = "sessions", params(("id" = u64, Path), KickParams),
+    responses((status = 204), (status = 404, body = Problem)))]
+pub(super) async fn kick(
+    State(app): Ctx,
+    Part(id): Part<u64>,
+    Params(params): Params<KickParams>,
+) -> Answer<StatusCode> {
+    let look = app.look().await?;
+    let session = look.sessions.iter().find(|session| session.id.0 == id);
+    let peer = session.ok_or_else(|| read::no_session(id))?.peer;
+    if params.ban_seconds > 0 {
+        ban(&app, peer.ip(), params.ban_seconds)?;
+    }
+    let kicked = app
+        .ask(move |view| view.ask(|reply| Command::Kick(SessionId(id), reply)))
+        .await?;
+    info!(session = id, %peer, "ended by the API");
+    match kicked {
+        Some(true) => Ok(StatusCode::NO_CONTENT),
+        _ => Err(read::no_session(id)),
+    }
+}
+
+/// A banned address.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Ban {
+    #[schema(value_type = String)]
+    address: IpAddr,
+    /// RFC 3339, UTC.
+    until: String,
+}
+
+/// An address to ban.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewBan {
+    #[schema(value_type = String)]
+    address: Option<IpAddr>,
+    /// At most 30 days.
+    seconds: u64,
+}
+
+/// The addresses that operators have banned.
+#[utoipa::path(get, path = "/api/v1/bans", tag = "sessions", responses((status = 200, body = Vec<Ban>)))]
+pub(super) async fn bans(State(app): Ctx) -> Json<Vec<Ban>> {
+    let (now, wall) = (Instant::now(), SystemTime::now());
+    let shown = |(address, until): (IpAddr, Instant)| Ban {
+        address,
+        until: humantime::format_rfc3339_seconds(wall + until.duration_since(now)).to_string(),
+    };
+    Json(app.view.doorman.bans(now).into_iter().map(shown).collect())
+}
+
+/// Refuses an address for a while. Sessions that are open stay.
+#[utoipa::path(post, path = "/api/v1/bans", tag = "sessions", request_body = NewBan,
+    responses((status = 204), (status = 422, body = Problem)))]
+pub(super) async fn add_ban(State(app): Ctx, Body(new): Body<NewBan>) -> Answer<StatusCode> {
+    let address = new
+        .address
+        .ok_or_else(|| Problem::invalid("address is missing"))?;
+    ban(&app, address, new.seconds)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn ban(app: &App, address: IpAddr, seconds: u64) -> Answer<()> {
+    if !(1..=BAN_MAX).contains(&seconds) {
+        return Err(Problem::invalid(format!("a ban lasts 1 to {BAN_MAX} seconds")));
+    }
+    let until = Instant::now() + Duration::from_secs(seconds);
+    if !app.view.doorman.ban(address, until) {
+        return Err(Problem::busy(
+            "too many addresses are banned: use the network's firewall",
+        ));
+    }
+    info!(%address, seconds, "banned by the API");
+    Ok(())
+}
+
+/// Ends a ban.
+#[utoipa::path(delete, path = "/api/v1/bans/{address}", tag = "sessions", params(("address" = String, Path)),
+    responses((status = 204), (status = 404, body = Problem)))]
+pub(super) async fn delete_ban(State(app): Ctx, Part(address): Part<IpAddr>) -> Answer<StatusCode> {
+    if app.view.doorman.unban(address) {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    Err(Problem::not_found(format!(
+        "{address} is not banned by an operator"
+    )))
+}
+
+/// The log's level: `error`, `warn`, `info`, `debug` or `trace`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LogSettings {
+    level: String,
+}
+
+/// Changes the log's level until the configuration is read again or the gateway starts anew.
+#[utoipa::path(put, path = "/api/v1/log", tag = "gateway", request_body = LogSettings,
+    responses((status = 200, body = LogSettings), (status = 422, body = Problem)))]
+pub(super) async fn put_log(State(app): Ctx, Body(settings): Body<LogSettings>) -> Answer<Json<LogSettings>> {
+    let levels = [
+        LogLevel::Error,
+        LogLevel::Warn,
+        LogLevel::Info,
+        LogLevel::Debug,
+        LogLevel::Trace,
+    ];
+    let level = levels.into_iter().find(|level| level.as_str() == settings.level);
+    let level = level.ok_or_else(|| Problem::invalid("level must be error, warn, info, debug or trace"))?;
+    app.order(Order::LogLevel(level))?;
+    Ok(Json(settings))
+}
+
+/// Reads the configuration file again, as SIGHUP does. The log tells what came of it.
+#[utoipa::path(post, path = "/api/v1/reload", tag = "gateway",
+    responses((status = 200, body = Changed), (status = 409, body = Problem), (status = 422, body = Problem)))]
+pub(super) async fn reload(State(app): Ctx) -> Answer<Json<Changed>> {
+    let (reply, answer) = tokio::sync::oneshot::channel();
+    app.order(Order::Reload(reply))?;
+    match answer.await {
+        Ok(Ok(reloaded)) => Ok(Json(reloaded.into())),
+        Ok(Err(why)) => Err(Problem::invalid(why)),
+        Err(_) => Err(Problem::busy("the gateway is ending")),
+    }
+}
+
+/// How the gateway is drained.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct DrainSettings {
+    /// The gateway ends after this time at the latest.
+    wait_seconds: u64,
+}
+
+impl Default for DrainSettings {
+    fn default() -> Self {
+        Self { wait_seconds: 300 }
+    }
+}
+
+/// Takes in no new sessions, waits for those that are open to end, and ends the gateway. `/readyz` fails from now on.
+#[utoipa::path(post, path = "/api/v1/drain", tag = "gateway", request_body = DrainSettings,
+    responses((status = 202), (status = 503, body = Problem)))]
+pub(super) async fn drain(State(app): Ctx, Body(settings): Body<DrainSettings>) -> Answer<StatusCode> {
+    let wait = Duration::from_secs(settings.wait_seconds.min(86_400));
+    app.draining.store(true, Relaxed);
+    let told = app.ask(|view| view.ask(Command::Drain)).await?;
+    told.ok_or_else(|| Problem::busy("the gateway is ending"))?;
+    app.order(Order::Drain(wait))?;
+    Ok(StatusCode::ACCEPTED)
+}

@@ -1,0 +1,544 @@
+//! `ctl`: asks and steers a running gateway over its HTTP API. Tables for people, `--json` for programs.
+//!
+//! Decides nothing: each command is one request, and what comes back is printed. Runs a small tokio runtime on the main
+//! thread.
+
+use std::{fmt::Write as _, path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::{Context as _, bail};
+use clap::Subcommand;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Map, Value, json};
+
+use super::{load, say, say_error};
+
+/// Where the API is when nothing says otherwise.
+const DEFAULT: &str = "http://127.0.0.1:9980";
+
+/// A gateway that does not answer in this time is stuck.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// What stays as it is in a part of a path.
+const KEPT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+
+/// What `ctl` takes.
+#[derive(clap::Args)]
+pub(super) struct Ctl {
+    /// Address of the API; else SRT_GATEWAY_API, else that of the configuration, else http://127.0.0.1:9980.
+    #[arg(long, value_name = "URL", global = true)]
+    api: Option<String>,
+    /// Bearer token; else SRT_GATEWAY_TOKEN (which other users of this machine do not see), else that of the configuration.
+    #[arg(long, value_name = "TOKEN", global = true)]
+    token: Option<String>,
+    /// The gateway's TOML file, for the address and the token.
+    #[arg(short, long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// Trust this certificate (PEM) too: for one that signs itself.
+    #[arg(long, value_name = "FILE", global = true)]
+    cacert: Option<PathBuf>,
+    /// What the API answers, as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Ask,
+}
+
+impl std::fmt::Debug for Ctl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ctl")
+            .field("command", &self.command)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Ask {
+    /// The gateway as a whole.
+    Gateway,
+    /// The streams.
+    Streams {
+        /// Only those with this text in their names.
+        text: Option<String>,
+    },
+    /// One stream with its sessions, inputs and outputs.
+    Stream {
+        /// Its name.
+        name: String,
+    },
+    /// The open SRT connections.
+    Sessions {
+        /// Only those of this stream.
+        stream: Option<String>,
+    },
+    /// The inputs of all streams, or of one.
+    Inputs {
+        /// Only those of this stream.
+        stream: Option<String>,
+    },
+    /// The outputs of all streams, or of one.
+    Outputs {
+        /// Only those of this stream.
+        stream: Option<String>,
+    },
+    /// The ports that are listened on.
+    Listeners,
+    /// The last refused attempts to connect.
+    Rejections,
+    /// The configuration in force, secrets masked.
+    Config,
+    /// The banned addresses.
+    Bans,
+    /// Make a stream, or replace one that was made so.
+    AddStream {
+        /// Its name.
+        name: String,
+        /// The keys of its table as JSON, such as '{"max_viewers": 10}'; - reads it from standard input.
+        #[arg(default_value = "{}")]
+        table: String,
+    },
+    /// Remove a stream that was made with add-stream.
+    RemoveStream {
+        /// Its name.
+        name: String,
+    },
+    /// Add an input to a stream.
+    AddInput {
+        /// The stream.
+        stream: String,
+        /// srt://, udp://, rtp:// or file://.
+        url: String,
+    },
+    /// Add an output to a stream.
+    AddOutput {
+        /// The stream.
+        stream: String,
+        /// srt://, udp://, rtp:// or file://.
+        url: String,
+    },
+    /// Remove an input or output that was added.
+    Remove {
+        /// As `inputs` and `outputs` show it.
+        id: String,
+    },
+    /// Start an input or output that is stopped.
+    Start {
+        /// As `inputs` and `outputs` show it.
+        id: String,
+    },
+    /// Stop an input or output.
+    Stop {
+        /// As `inputs` and `outputs` show it.
+        id: String,
+    },
+    /// Let an input feed its stream.
+    Switch {
+        /// As `inputs` shows it.
+        id: String,
+    },
+    /// End a session.
+    Kick {
+        /// Its number.
+        session: u64,
+        /// Refuse its address for a while: 60s, 1h.
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        ban: Option<Duration>,
+    },
+    /// Refuse an address for a while.
+    Ban {
+        /// IPv4 or IPv6.
+        address: String,
+        /// For so long.
+        #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration)]
+        time: Duration,
+    },
+    /// End a ban.
+    Unban {
+        /// IPv4 or IPv6.
+        address: String,
+    },
+    /// Change the log's level: error, warn, info, debug, trace.
+    Log {
+        /// The level.
+        level: String,
+    },
+    /// Read the configuration file again.
+    Reload,
+    /// Take in no new sessions, wait for those that are open, and end the gateway.
+    Drain {
+        /// End after this time at the latest.
+        #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
+        wait: Duration,
+    },
+}
+
+/// A request, and how its answer is shown.
+struct Call {
+    method: Method,
+    path: String,
+    body: Option<Value>,
+    columns: &'static [Column],
+}
+
+/// A heading, and where its value is.
+type Column = (&'static str, &'static str);
+
+const STREAMS: &[Column] = &[
+    ("STREAM", "/name"),
+    ("ORIGIN", "/origin"),
+    ("STATE", "/state"),
+    ("MB/S", "/figures/bitrate_bps"),
+    ("VIEWERS", "/viewers"),
+    ("RTT MS", "/figures/link/rtt_ms"),
+    ("LOSS %", "/figures/link/loss_ratio"),
+    ("SOURCE", "/source/peer"),
+];
+const SESSIONS: &[Column] = &[
+    ("ID", "/id"),
+    ("ROLE", "/role"),
+    ("STREAM", "/stream"),
+    ("PEER", "/peer"),
+    ("SRT", "/srt_version"),
+    ("ENCRYPTION", "/encryption"),
+    ("LATENCY", "/latency_ms"),
+    ("SECONDS", "/age_seconds"),
+    ("RTT MS", "/link/rtt_ms"),
+    ("LOSS %", "/link/loss_ratio"),
+    ("DROPPED", "/link/total/receive_dropped_packets"),
+];
+const ENDPOINTS: &[Column] = &[
+    ("ID", "/id"),
+    ("STREAM", "/stream"),
+    ("URL", "/url"),
+    ("ORIGIN", "/origin"),
+    ("STATE", "/state"),
+    ("FAILURES", "/failures"),
+    ("LAST FAILURE", "/last_failure"),
+];
+const LISTENERS: &[Column] = &[
+    ("KIND", "/kind"),
+    ("ADDRESS", "/address"),
+    ("STREAM", "/stream"),
+    ("ENCRYPTED", "/encrypted"),
+    ("LATENCY", "/latency_ms"),
+];
+const REJECTIONS: &[Column] = &[
+    ("TIME", "/time"),
+    ("PEER", "/peer"),
+    ("LISTENER", "/listener"),
+    ("STREAMID", "/streamid"),
+    ("CODE", "/code"),
+    ("REASON", "/reason"),
+];
+const BANS: &[Column] = &[("ADDRESS", "/address"), ("UNTIL", "/until")];
+
+fn part(text: &str) -> String {
+    utf8_percent_encode(text, KEPT).to_string()
+}
+
+fn get(path: impl Into<String>, columns: &'static [Column]) -> Call {
+    Call {
+        method: Method::GET,
+        path: path.into(),
+        body: None,
+        columns,
+    }
+}
+
+fn change(method: Method, path: String, body: Option<Value>) -> Call {
+    Call {
+        method,
+        path,
+        body,
+        columns: &[],
+    }
+}
+
+fn of_stream(what: &str, stream: Option<&str>) -> String {
+    stream.map_or_else(
+        || what.to_owned(),
+        |stream| format!("{what}?stream={}", part(stream)),
+    )
+}
+
+/// `inputs/ID` or `outputs/ID`.
+fn endpoint(id: &str) -> anyhow::Result<String> {
+    let list = match id.as_bytes() {
+        [b'i', b'-', ..] => "inputs",
+        [b'o', b'-', ..] => "outputs",
+        _ => bail!(
+            "{id} is no id of an input (i-...) or output (o-...): `ctl inputs` and `ctl outputs` show them"
+        ),
+    };
+    Ok(format!("{list}/{}", part(id)))
+}
+
+impl Ask {
+    fn call(&self) -> anyhow::Result<Call> {
+        let added = |stream: &str, list: &str, url: &str| {
+            let path = format!("streams/{}/{list}", part(stream));
+            change(Method::POST, path, Some(json!({ "url": url })))
+        };
+        Ok(match self {
+            Self::Gateway => get("gateway", &[]),
+            Self::Streams { text } => {
+                let text = text.as_ref().map(|text| format!("?q={}", part(text)));
+                get(format!("streams{}", text.unwrap_or_default()), STREAMS)
+            }
+            Self::Stream { name } => get(format!("streams/{}", part(name)), &[]),
+            Self::Sessions { stream } => get(of_stream("sessions", stream.as_deref()), SESSIONS),
+            Self::Inputs { stream } => get(of_stream("inputs", stream.as_deref()), ENDPOINTS),
+            Self::Outputs { stream } => get(of_stream("outputs", stream.as_deref()), ENDPOINTS),
+            Self::Listeners => get("listeners", LISTENERS),
+            Self::Rejections => get("rejections", REJECTIONS),
+            Self::Config => get("config", &[]),
+            Self::Bans => get("bans", BANS),
+            Self::AddStream { name, table } => {
+                let text = match table.as_str() {
+                    "-" => std::io::read_to_string(std::io::stdin()).context("standard input")?,
+                    text => text.to_owned(),
+                };
+                let table: Map<String, Value> =
+                    serde_json::from_str(&text).context("the table must be a JSON object")?;
+                change(Method::PUT, format!("streams/{}", part(name)), Some(table.into()))
+            }
+            Self::RemoveStream { name } => change(Method::DELETE, format!("streams/{}", part(name)), None),
+            Self::AddInput { stream, url } => added(stream, "inputs", url),
+            Self::AddOutput { stream, url } => added(stream, "outputs", url),
+            Self::Remove { id } => change(Method::DELETE, endpoint(id)?, None),
+            Self::Start { id } => change(Method::POST, format!("{}/start", endpoint(id)?), None),
+            Self::Stop { id } => change(Method::POST, format!("{}/stop", endpoint(id)?), None),
+            Self::Switch { id } => change(Method::POST, format!("{}/switch", endpoint(id)?), None),
+            Self::Kick { session, ban } => {
+                let ban = ban.map(|ban| format!("?ban_seconds={}", ban.as_secs()));
+                let path = format!("sessions/{session}{}", ban.unwrap_or_default());
+                change(Method::DELETE, path, None)
+            }
+            Self::Ban { address, time } => {
+                let body = json!({ "address": address, "seconds": time.as_secs() });
+                change(Method::POST, "bans".to_owned(), Some(body))
+            }
+            Self::Unban { address } => change(Method::DELETE, format!("bans/{}", part(address)), None),
+            Self::Log { level } => change(Method::PUT, "log".to_owned(), Some(json!({ "level": level }))),
+            Self::Reload => change(Method::POST, "reload".to_owned(), None),
+            Self::Drain { wait } => {
+                let body = json!({ "wait_seconds": wait.as_secs() });
+                change(Method::POST, "drain".to_owned(), Some(body))
+            }
+        })
+    }
+}
+
+/// Runs the command. 1: the gateway refused, or does not answer.
+pub(super) fn ctl(args: &Ctl) -> anyhow::Result<ExitCode> {
+    let call = args.command.call()?;
+    let config = match args.config.as_deref().map(|file| load(Some(file))) {
+        Some(Err(code)) => return Ok(code),
+        Some(Ok(config)) => Some(config),
+        None => None,
+    };
+    let env = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let configured = config.as_ref().and_then(|config| {
+        let addr = config.api.listen?.socket_addrs().first().copied()?;
+        let scheme = if config.api.tls.is_some() { "https" } else { "http" };
+        let host = match addr.ip() {
+            ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
+            std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+            ip => ip.to_string(),
+        };
+        Some(format!("{scheme}://{host}:{}", addr.port()))
+    });
+    let api = args.api.clone().or_else(|| env("SRT_GATEWAY_API")).or(configured);
+    let api = api.unwrap_or_else(|| DEFAULT.to_owned());
+    let token = args.token.clone().or_else(|| env("SRT_GATEWAY_TOKEN"));
+    let token = token.or_else(|| Some(config?.api.token?.expose().to_owned()));
+    let mut client = Client::builder().timeout(PATIENCE).no_proxy();
+    if let Some(file) = &args.cacert {
+        let pem = std::fs::read(file).with_context(|| file.display().to_string())?;
+        for certificate in reqwest::Certificate::from_pem_bundle(&pem)? {
+            client = client.add_root_certificate(certificate);
+        }
+    }
+    let client = client.build().context("cannot make an HTTP client")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (status, text) = runtime
+        .block_on(send(&client, &api, token.as_deref(), &call))
+        .with_context(|| format!("no answer from {api} (--api or --config names another address)"))?;
+    if status.is_success() {
+        show(args, &call, &text);
+        return Ok(ExitCode::SUCCESS);
+    }
+    say_error(format_args!("srt-gateway: {}", refusal(status, &text)));
+    Ok(ExitCode::FAILURE)
+}
+
+async fn send(
+    client: &Client,
+    api: &str,
+    token: Option<&str>,
+    call: &Call,
+) -> reqwest::Result<(StatusCode, String)> {
+    let url = format!("{}/api/v1/{}", api.trim_end_matches('/'), call.path);
+    let mut request = client.request(call.method.clone(), url);
+    if let Some(token) = token {
+        request = request.bearer_auth(token);
+    }
+    if let Some(body) = &call.body {
+        request = request.json(body);
+    }
+    let answer = request.send().await?;
+    Ok((answer.status(), answer.text().await?))
+}
+
+/// What a problem says.
+fn refusal(status: StatusCode, text: &str) -> String {
+    let Ok(problem) = serde_json::from_str::<Value>(text) else {
+        return format!("{status}; is that an srt-gateway?");
+    };
+    let word = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
+    let mut told = format!("{}: {}", word(&problem, "title"), word(&problem, "detail"));
+    for error in problem["errors"].as_array().into_iter().flatten() {
+        // A String takes all that is written to it.
+        write!(told, "\n  {}: {}", word(error, "key"), word(error, "message")).unwrap_or_default();
+        if let Some(hint) = error["hint"].as_str() {
+            write!(told, "; {hint}").unwrap_or_default();
+        }
+    }
+    told
+}
+
+fn show(args: &Ctl, call: &Call, text: &str) {
+    if text.is_empty() {
+        if !args.json {
+            say(format_args!("done"));
+        }
+        return;
+    }
+    if args.json {
+        return say(format_args!("{text}"));
+    }
+    let Ok(value) = serde_json::from_str::<Value>(text) else {
+        return say(format_args!("{text}"));
+    };
+    let items = value.get("items").unwrap_or(&value);
+    match items.as_array().filter(|_| !call.columns.is_empty()) {
+        Some(items) => {
+            say(format_args!("{}", table(call.columns, items).trim_end()));
+            let total = value["total"].as_u64().unwrap_or_default();
+            if total > items.len() as u64 {
+                say(format_args!("{} of {total}", items.len()));
+            }
+        }
+        None => say(format_args!("{}", tree(&value, 0).trim_end())),
+    }
+}
+
+fn table(columns: &[Column], items: &[Value]) -> String {
+    let mut rows = vec![
+        columns
+            .iter()
+            .map(|(heading, _)| (*heading).to_owned())
+            .collect::<Vec<_>>(),
+    ];
+    for item in items {
+        let cell = |(heading, place): &Column| cell(heading, item.pointer(place));
+        rows.push(columns.iter().map(cell).collect());
+    }
+    let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
+    let widths: Vec<_> = (0..columns.len()).map(width).collect();
+    let mut out = String::new();
+    for row in &rows {
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
+        let line = cells.collect::<Vec<_>>().join("  ");
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+fn cell(heading: &str, value: Option<&Value>) -> String {
+    let Some(value) = value.filter(|value| !value.is_null()) else {
+        return "-".to_owned();
+    };
+    match (heading, value.as_f64()) {
+        ("MB/S", Some(bits)) => format!("{:.2}", bits / 1e6),
+        ("LOSS %", Some(ratio)) => format!("{:.2}", ratio * 100.0),
+        ("RTT MS", Some(ms)) => format!("{ms:.1}"),
+        _ => plain(value),
+    }
+}
+
+/// A scalar as text; what comes from callers cannot steer the terminal.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text
+            .chars()
+            .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+            .collect(),
+        other => other.to_string(),
+    }
+}
+
+/// Anything, a line a key.
+fn tree(value: &Value, depth: usize) -> String {
+    let indent = "  ".repeat(depth);
+    let mut out = String::new();
+    let mut line = |key: &str, value: &Value| {
+        if value.is_object() || value.as_array().is_some_and(|items| !items.is_empty()) {
+            out.push_str(&format!("{indent}{key}:\n{}", tree(value, depth + 1)));
+        } else {
+            out.push_str(&format!("{indent}{key}: {}\n", plain(value)));
+        }
+    };
+    match value {
+        Value::Object(entries) => entries
+            .iter()
+            .for_each(|(key, value)| line(&plain(&key.as_str().into()), value)),
+        Value::Array(items) => items.iter().for_each(|value| line("-", value)),
+        scalar => out.push_str(&format!("{indent}{}\n", plain(scalar))),
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_streams_are_one_part_of_the_path() {
+        let call = Ask::RemoveStream {
+            name: "live/a b?#..%".to_owned(),
+        }
+        .call()
+        .unwrap();
+        assert_eq!(call.path, "streams/live%2Fa%20b%3F%23..%25");
+        assert!(endpoint("x-1").is_err());
+        assert_eq!(endpoint("o-1f").unwrap(), "outputs/o-1f");
+    }
+
+    #[test]
+    fn a_table_has_its_columns_and_no_control_characters() {
+        let item = json!({ "address": "192.0.2.1\u{1b}[2J", "until": null });
+        let shown = table(BANS, &[item]);
+        assert!(shown.starts_with("ADDRESS"), "{shown}");
+        assert!(!shown.contains('\u{1b}') && shown.contains(" -"), "{shown}");
+    }
+
+    #[test]
+    fn a_refusal_names_every_fault() {
+        let problem = r#"{"title":"T","detail":"D","errors":[{"key":"a.b","message":"bad","hint":"good"}]}"#;
+        assert_eq!(
+            refusal(StatusCode::BAD_REQUEST, problem),
+            "T: D\n  a.b: bad; good"
+        );
+    }
+}

@@ -1,0 +1,530 @@
+//! The HTTP API of a running gateway, over real sockets: who may do what, what errors look like, and what changes.
+
+mod http;
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    thread,
+    time::{Duration, Instant},
+};
+
+use http::{Running, wait_until};
+use serde_json::json;
+
+const TOKENS: &str = r#"
+    token = "the admin's token"
+    tokens = [{ token = "an operator's", scope = "operate" }, { token = "a reader's" }]
+"#;
+
+fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
+}
+
+#[test]
+fn tokens_have_scopes() {
+    let gateway = Running::start(TOKENS, "[streams.a]\noutputs = [\"udp://127.0.0.1:9\"]");
+    let outputs =
+        |token: &str| gateway.send("GET", "/api/v1/outputs", &[("Authorization", &bearer(token))], "");
+    let id = outputs("a reader's").is(200).value()["items"][0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let stop = format!("/api/v1/outputs/{id}/stop");
+    for (method, path, least) in [
+        ("GET", "/api/v1/streams", 0),
+        ("GET", "/metrics", 0),
+        ("POST", stop.as_str(), 1),
+        ("PUT", "/api/v1/streams/b", 2),
+    ] {
+        gateway.ask(method, path).is_problem(401);
+        gateway
+            .send(method, path, &[("Authorization", "Bearer wrong")], "")
+            .is_problem(401);
+        for (at, token) in ["a reader's", "an operator's", "the admin's token"]
+            .into_iter()
+            .enumerate()
+        {
+            let reply = gateway.send(method, path, &[("Authorization", &bearer(token))], "");
+            match at >= least {
+                true => assert!(
+                    matches!(reply.status, 200..=204),
+                    "{method} {path} {token}: {reply:?}"
+                ),
+                false => reply.is_problem(403),
+            }
+        }
+    }
+    let scope = gateway.send(
+        "GET",
+        "/api/v1/gateway",
+        &[("Authorization", &bearer("an operator's"))],
+        "",
+    );
+    assert_eq!(scope.value()["scope"], "operate");
+    for open in ["/healthz", "/readyz", "/"] {
+        gateway.ask("GET", open).is(200);
+    }
+}
+
+#[test]
+fn errors_have_one_shape() {
+    let gateway = Running::start("", "");
+    gateway.ask("GET", "/api/v1/nowhere").is_problem(404);
+    gateway.ask("GET", "/api/v1/streams/none").is_problem(404);
+    gateway.ask("GET", "/api/v1/sessions/99").is_problem(404);
+    gateway.ask("GET", "/api/v1/sessions/x").is_problem(400);
+    gateway.ask("GET", "/api/v1/streams?limit=x").is_problem(400);
+    gateway.ask("DELETE", "/api/v1/version").is_problem(405);
+    gateway
+        .json("PUT", "/api/v1/streams/a", &"x".repeat(300_000))
+        .is_problem(413);
+    gateway
+        .send(
+            "PUT",
+            "/api/v1/streams/a",
+            &[("Content-Type", "text/plain")],
+            "{}",
+        )
+        .is_problem(415);
+    gateway.json("PUT", "/api/v1/streams/a", "{").is_problem(400);
+    gateway.json("PUT", "/api/v1/streams/a", "[]").is_problem(422);
+    let wrong = gateway.json(
+        "PUT",
+        "/api/v1/streams/a",
+        r#"{"max_viewer": 3, "outputs": ["ftp://x"]}"#,
+    );
+    wrong.is_problem(422);
+    let keys: Vec<_> = wrong.value()["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| e["key"].clone())
+        .collect();
+    assert_eq!(keys, ["streams.a.max_viewer", "streams.a.outputs[0]"]);
+    gateway
+        .json("PUT", "/api/v1/log", r#"{"level": "loud"}"#)
+        .is_problem(422);
+    gateway
+        .json("POST", "/api/v1/bans", r#"{"address": "x", "seconds": 1}"#)
+        .is_problem(422);
+}
+
+#[test]
+fn pages_of_others_and_foreign_names_are_refused() {
+    let gateway = Running::start("", "");
+    gateway
+        .send("GET", "/api/v1/streams", &[("Host", "evil.example")], "")
+        .is_problem(421);
+    let evil = ("Origin", "http://evil.example");
+    gateway
+        .send("PUT", "/api/v1/streams/a", &[evil], "")
+        .is_problem(403);
+    gateway
+        .send(
+            "DELETE",
+            "/api/v1/streams/a",
+            &[("Sec-Fetch-Site", "cross-site")],
+            "",
+        )
+        .is_problem(403);
+    let reply = gateway.send("GET", "/api/v1/streams", &[evil], "").is(200);
+    assert_eq!(reply.header("access-control-allow-origin"), "");
+}
+
+#[test]
+fn a_version_guards_what_is_changed() {
+    let gateway = Running::start("", "");
+    let put = |headers: &[(&str, &str)], viewers: u32| {
+        let headers = [&[("Content-Type", "application/json")], headers].concat();
+        gateway.send(
+            "PUT",
+            "/api/v1/streams/live%2Fa",
+            &headers,
+            &json!({ "max_viewers": viewers }).to_string(),
+        )
+    };
+    let first = put(&[("If-None-Match", "*")], 1).is(201);
+    put(&[("If-None-Match", "*")], 2).is_problem(412);
+    let second = put(&[("If-Match", first.header("etag"))], 2).is(200);
+    assert_ne!(first.header("etag"), second.header("etag"));
+    put(&[("If-Match", first.header("etag"))], 3).is_problem(412);
+    let read = gateway.ask("GET", "/api/v1/streams/live%2Fa").is(200);
+    assert_eq!(read.header("etag"), second.header("etag"));
+    assert_eq!(read.value()["definition"], json!({ "max_viewers": 2 }));
+}
+
+#[test]
+fn what_was_added_survives_a_restart_and_can_be_removed() {
+    let rest = "[streams.\"live/a\"]\noutputs = [\"udp://127.0.0.1:9\"]";
+    let gateway = Running::start("", rest);
+    gateway
+        .json("PUT", "/api/v1/streams/live%2Fa", "{}")
+        .is_problem(409);
+    gateway.ask("DELETE", "/api/v1/streams/live%2Fa").is_problem(409);
+    let body = r#"{"url": "srt://127.0.0.1:7?passphrase=battery staple", "latency": 300}"#;
+    let added = gateway
+        .json("POST", "/api/v1/streams/live%2Fa/outputs", body)
+        .is(201)
+        .value();
+    assert_eq!(
+        (&added["origin"], &added["url"]),
+        (&json!("api"), &json!("srt://127.0.0.1:7"))
+    );
+    gateway
+        .json(
+            "PUT",
+            "/api/v1/streams/made%20here",
+            r#"{"inputs": ["udp://127.0.0.1:0"]}"#,
+        )
+        .is_problem(422);
+    gateway
+        .json(
+            "PUT",
+            "/api/v1/streams/made%20here",
+            r#"{"play_passphrase": "correct horse"}"#,
+        )
+        .is(201);
+    let outputs = gateway.ask("GET", "/api/v1/outputs").value();
+    let of_file = outputs["items"][0]["id"].as_str().unwrap().to_owned();
+    let stopped = gateway
+        .ask("POST", &format!("/api/v1/outputs/{of_file}/stop"))
+        .is(200)
+        .value();
+    assert_eq!(
+        (&stopped["state"], &stopped["enabled"]),
+        (&json!("stopped"), &json!(false))
+    );
+
+    let gateway = gateway.restarted();
+    let detail = gateway.ask("GET", "/api/v1/streams/live%2Fa").is(200).value();
+    let list = detail["output_list"].as_array().unwrap();
+    assert_eq!(
+        (&list[0]["enabled"], &list[0]["origin"]),
+        (&json!(false), &json!("config"))
+    );
+    assert_eq!(
+        (&list[1]["id"], &list[1]["origin"]),
+        (&added["id"], &json!("api"))
+    );
+    assert_eq!(
+        gateway.ask("GET", "/api/v1/streams/made%20here").value()["origin"],
+        "api"
+    );
+    gateway
+        .ask("DELETE", &format!("/api/v1/outputs/{of_file}"))
+        .is_problem(409);
+    gateway
+        .ask("POST", &format!("/api/v1/outputs/{of_file}/start"))
+        .is(200);
+    gateway
+        .ask(
+            "DELETE",
+            &format!("/api/v1/outputs/{}", added["id"].as_str().unwrap()),
+        )
+        .is(200);
+    gateway.ask("DELETE", "/api/v1/streams/made%20here").is(200);
+    let detail = gateway.ask("GET", "/api/v1/streams/live%2Fa").value();
+    assert_eq!(detail["output_list"].as_array().unwrap().len(), 1);
+    gateway.ask("GET", "/api/v1/streams/made%20here").is_problem(404);
+
+    let all = gateway.ask("GET", "/api/v1/config").text();
+    assert!(!all.contains("horse") && !all.contains("staple"), "{all}");
+}
+
+#[test]
+fn a_reload_keeps_what_the_api_added() {
+    let gateway = Running::start("", "[streams.a]");
+    gateway.json("PUT", "/api/v1/streams/made", "{}").is(201);
+    let text = std::fs::read_to_string(gateway.config()).unwrap();
+    std::fs::write(gateway.config(), format!("{text}\n[streams.b]\n")).unwrap();
+    gateway.ask("POST", "/api/v1/reload").is(200);
+    let streams = gateway.ask("GET", "/api/v1/streams").value();
+    let names: Vec<_> = streams["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| s["name"].clone())
+        .collect();
+    assert_eq!(names, ["a", "b", "made"]);
+    std::fs::write(gateway.config(), format!("{text}\n[nonsense]\n")).unwrap();
+    gateway.ask("POST", "/api/v1/reload").is_problem(422);
+    assert_eq!(gateway.ask("GET", "/api/v1/streams").value()["total"], 3);
+}
+
+#[test]
+fn hostile_names_stay_names() {
+    let gateway = Running::start("", "");
+    for name in [
+        "..%2F..%2Fetc%2Fpasswd",
+        "%22%5D%0Ax%3D1",
+        "%F0%9F%93%BA",
+        "a%3Cscript%3E",
+        "x%5B%5B%5D",
+        "%27%27%27",
+    ] {
+        let path = format!("/api/v1/streams/{name}");
+        let reply = gateway.json("PUT", &path, r#"{"max_viewers": 1}"#);
+        // Control characters are no part of a name.
+        if name.contains("%0A") {
+            reply.is_problem(422);
+            continue;
+        }
+        assert_eq!(reply.status, 201, "{name}: {}", reply.text());
+        gateway.ask("GET", &path).is(200);
+        gateway.ask("DELETE", &path).is(200);
+    }
+    gateway.ask("GET", "/api/v1/streams/%FF%FE").is_problem(400);
+    gateway
+        .ask("GET", &format!("/api/v1/streams/{}", "a".repeat(5000)))
+        .is_problem(404);
+    assert_eq!(gateway.ask("GET", "/api/v1/streams").value()["total"], 0);
+}
+
+#[test]
+fn a_client_that_sends_slowly_is_left_and_holds_up_nobody() {
+    let gateway = Running::start("", "");
+    let begun = Instant::now();
+    let mut slow: Vec<_> = (0..20)
+        .map(|_| gateway.raw("GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: "))
+        .collect();
+    gateway.ask("GET", "/healthz").is(200);
+    thread::scope(|scope| {
+        for stream in &mut slow {
+            scope.spawn(move || {
+                let mut rest = Vec::new();
+                // Closed in whichever way.
+                drop(stream.read_to_end(&mut rest));
+            });
+        }
+    });
+    assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn live_figures_come_each_second() {
+    let gateway = Running::start("", "[streams.a]");
+    let publisher = gateway.call("#!::r=a,m=publish").unwrap();
+    let stream = gateway.raw("GET /api/v1/live?stream=a HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let mut seen = 0;
+    for line in BufReader::new(stream).lines() {
+        publisher.send(&[0x47; 1316]).unwrap();
+        let Some(data) = line.unwrap().strip_prefix("data: ").map(str::to_owned) else {
+            continue;
+        };
+        let event: serde_json::Value = serde_json::from_str(&data).unwrap();
+        assert_eq!(event["streams"][0]["name"], "a");
+        let session = &event["sessions"][0];
+        if event["streams"][0]["figures"]["bitrate_bps"].as_u64() > Some(0)
+            && session["link"]["rtt_ms"].as_f64() > Some(0.0)
+        {
+            seen += 1;
+        }
+        if seen == 2 {
+            let history = gateway
+                .ask("GET", "/api/v1/streams/a/history?step=1s")
+                .is(200)
+                .value();
+            assert!(history["points"].as_u64() > Some(0), "{history}");
+            return;
+        }
+    }
+    panic!("the events ended");
+}
+
+#[test]
+fn a_session_is_kicked_and_its_address_banned() {
+    let gateway = Running::start("", "[streams.a]");
+    let publisher = gateway.call("#!::r=a,m=publish").unwrap();
+    let sessions = || gateway.ask("GET", "/api/v1/sessions").value();
+    let id = wait_until("the session", || sessions()["items"][0]["id"].as_u64());
+    gateway
+        .ask("DELETE", &format!("/api/v1/sessions/{id}?ban_seconds=600"))
+        .is(204);
+    wait_until("its end", || publisher.send(&[0x47; 1316]).is_err().then_some(()));
+    let refused = gateway.call("#!::r=a,m=publish").unwrap_err();
+    assert_eq!(refused.reject_reason().unwrap().value(), 1403);
+    assert_eq!(
+        gateway.ask("GET", "/api/v1/bans").value()[0]["address"],
+        "127.0.0.1"
+    );
+    let rejections = wait_until("the rejection", || {
+        let all = gateway.ask("GET", "/api/v1/rejections").value();
+        (!all.as_array().unwrap().is_empty()).then_some(all)
+    });
+    assert_eq!(rejections[0]["by"], "limits");
+    gateway.ask("DELETE", "/api/v1/bans/127.0.0.1").is(204);
+    gateway.ask("DELETE", "/api/v1/bans/127.0.0.1").is_problem(404);
+    gateway.call("#!::r=a,m=publish").unwrap();
+    gateway
+        .ask("DELETE", &format!("/api/v1/sessions/{id}"))
+        .is_problem(404);
+}
+
+#[test]
+fn a_drained_gateway_takes_in_nobody_and_ends_with_its_last_session() {
+    let mut gateway = Running::start("", "[streams.a]");
+    let publisher = gateway.call("#!::r=a,m=publish").unwrap();
+    gateway.ask("GET", "/readyz").is(200);
+    gateway
+        .json("POST", "/api/v1/drain", r#"{"wait_seconds": 600}"#)
+        .is(202);
+    gateway.ask("GET", "/readyz").is(503);
+    gateway.ask("GET", "/healthz").is(200);
+    assert!(gateway.call("#!::r=a,m=request").is_err());
+    publisher.send(&[0x47; 1316]).unwrap();
+    assert_eq!(gateway.ask("GET", "/api/v1/sessions").value()["total"], 1);
+    drop(publisher);
+    assert!(gateway.ended().success());
+}
+
+#[test]
+fn the_stream_itself_comes_byte_for_byte() {
+    let gateway = Running::start("", "[streams.a]");
+    let publisher = gateway.call("#!::r=a,m=publish").unwrap();
+    gateway
+        .ask("GET", "/api/v1/streams/a/keyframe.ts")
+        .is_problem(404);
+    let mut stream = gateway.raw("GET /api/v1/streams/a/video.ts HTTP/1.0\r\nHost: localhost\r\n\r\n");
+    wait_until("a viewer", || {
+        let viewers = gateway.ask("GET", "/api/v1/streams/a").value()["viewers"].as_u64();
+        (viewers == Some(1)).then_some(())
+    });
+    let sent: Vec<u8> = (0..50u8)
+        .flat_map(|n| [[0x47, n].as_slice(), &[n; 1314]].concat())
+        .collect();
+    for message in sent.chunks(1316) {
+        publisher.send(message).unwrap();
+        thread::sleep(Duration::from_millis(1));
+    }
+    let mut got = Vec::new();
+    while got.len() < sent.len() || !got.ends_with(&sent) {
+        let mut piece = [0; 4096];
+        let count = stream.read(&mut piece).unwrap();
+        assert!(count > 0, "{} of {} bytes", got.len(), sent.len());
+        got.extend_from_slice(&piece[..count]);
+    }
+    assert!(
+        String::from_utf8_lossy(&got[..300])
+            .to_lowercase()
+            .contains("content-type: video/mp2t")
+    );
+}
+
+#[test]
+fn every_path_of_the_description_is_there_and_described() {
+    let gateway = Running::start("", "");
+    let document = gateway.ask("GET", "/api/v1/openapi.json").is(200).value();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            assert!(operation["summary"].is_string(), "{method} {path}");
+            if method == "get" && !path.contains('{') && !path.ends_with("/live") {
+                gateway.ask("GET", path).is(200);
+            }
+        }
+    }
+    assert!(document["paths"].as_object().unwrap().len() > 25);
+}
+
+#[test]
+fn the_plain_page_runs_nothing_of_others() {
+    let gateway = Running::start("", "");
+    let page = gateway.ask("GET", "/").is(200);
+    let policy = page.header("content-security-policy");
+    assert!(
+        policy.contains("default-src 'none'") && !policy.contains("unsafe"),
+        "{policy}"
+    );
+    for file in ["/plain.js", "/plain.css"] {
+        assert!(page.text().contains(file));
+        gateway.ask("GET", file).is(200);
+    }
+}
+
+#[test]
+fn ctl_reads_and_changes() {
+    let gateway = Running::start("", "[streams.\"live/a\"]");
+    let run = |arguments: &[&str]| {
+        let output = gateway.ctl(arguments);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(run(&["streams"]).contains("live/a"));
+    run(&["add-stream", "made/here", r#"{"max_viewers": 2}"#]);
+    let added = run(&["--json", "add-output", "made/here", "udp://127.0.0.1:9"]);
+    let id = serde_json::from_str::<serde_json::Value>(&added).unwrap()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    run(&["stop", &id]);
+    assert!(run(&["outputs", "made/here"]).contains("stopped"));
+    run(&["remove", &id]);
+    run(&["remove-stream", "made/here"]);
+    run(&["ban", "192.0.2.1", "--for", "1h"]);
+    assert!(run(&["bans"]).contains("192.0.2.1"));
+    run(&["log", "debug"]);
+    let refused = gateway.ctl(&["remove-stream", "live/a"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("configuration file"),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_port_that_is_taken_is_told() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("gateway.toml");
+    let mut file = std::fs::File::create(&config).unwrap();
+    let socket = folder.path().join("s");
+    write!(
+        file,
+        "gateway.control_socket = {socket:?}\napi.listen = \"{}\"",
+        taken.local_addr().unwrap()
+    )
+    .unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_srt-gateway"))
+        .args(["--config", config.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("another program has this TCP port"), "{told}");
+}
+
+#[test]
+fn https_is_served_and_a_renewed_certificate_taken() {
+    let certified = || rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    let write = |made: &rcgen::CertifiedKey<rcgen::KeyPair>| {
+        std::fs::write(&cert, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    };
+    write(&certified());
+    let gateway = Running::start(
+        &format!("token = \"t\"\ntls = {{ cert = {cert:?}, key = {key:?} }}"),
+        "",
+    );
+    let ctl = || {
+        let api = format!("https://localhost:{}", gateway.api.port());
+        let arguments = [
+            "--api",
+            &api,
+            "--token",
+            "t",
+            "--cacert",
+            cert.to_str().unwrap(),
+            "gateway",
+        ];
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_srt-gateway"))
+            .arg("ctl")
+            .args(arguments)
+            .output()
+            .unwrap();
+        output.status.success()
+    };
+    assert!(ctl());
+    write(&certified());
+    wait_until("the new certificate", || ctl().then_some(()));
+}
