@@ -65,6 +65,13 @@ pub(crate) const CHROMIUM: Need = Need {
     is_there: || in_path("chromium").is_some(),
 };
 
+/// Scrapes the gateway in a test of its metrics.
+pub(crate) const PROMETHEUS: Need = Need {
+    what: "prometheus and promtool",
+    package: "prometheus",
+    is_there: || in_path("prometheus").is_some() && in_path("promtool").is_some(),
+};
+
 /// Reads libsrt's headers for bindgen.
 pub(crate) const LIBCLANG: Need = Need {
     what: "libclang",

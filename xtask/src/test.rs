@@ -1,7 +1,7 @@
 //! `cargo xtask test`: all tests of the workspace, the end-to-end ones last.
 
 use crate::cargo::{integration_tests, workspace};
-use crate::install::{CHROMIUM, CXX, FFMPEG, Install, NODE, NPM, SRT_TOOLS, ensure};
+use crate::install::{CHROMIUM, CXX, FFMPEG, Install, NODE, NPM, PROMETHEUS, SRT_TOOLS, ensure};
 use crate::package;
 use crate::steps::{Steps, run};
 use crate::web;
@@ -9,7 +9,10 @@ use anyhow::Result;
 
 /// Runs all tests. On success the last line printed is cargo's summary of the end-to-end tests.
 pub(crate) fn all(install: Install) -> Result<()> {
-    ensure(&[CXX, SRT_TOOLS, FFMPEG, NODE, NPM, CHROMIUM], install)?;
+    ensure(
+        &[CXX, SRT_TOOLS, FFMPEG, NODE, NPM, CHROMIUM, PROMETHEUS],
+        install,
+    )?;
     let mut steps = Steps::new();
     // First, so that the gateway that is built next has the console.
     steps.run("the console's types, unit tests and bundle", web::build);
