@@ -426,21 +426,6 @@ fn every_path_of_the_description_is_there_and_described() {
 }
 
 #[test]
-fn the_plain_page_runs_nothing_of_others() {
-    let gateway = Running::start("", "");
-    let page = gateway.ask("GET", "/").is(200);
-    let policy = page.header("content-security-policy");
-    assert!(
-        policy.contains("default-src 'none'") && !policy.contains("unsafe"),
-        "{policy}"
-    );
-    for file in ["/plain.js", "/plain.css"] {
-        assert!(page.text().contains(file));
-        gateway.ask("GET", file).is(200);
-    }
-}
-
-#[test]
 fn ctl_reads_and_changes() {
     let gateway = Running::start("", "[streams.\"live/a\"]");
     let run = |arguments: &[&str]| {

@@ -14,7 +14,9 @@ use http::{Running, wait_until};
 use serde_json::Value;
 
 fn packaging(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging").join(file)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../packaging")
+        .join(file)
 }
 
 /// Ended on drop.
@@ -55,14 +57,18 @@ fn busy_gateway() -> (Running, [srt_safe::SrtSocket; 2]) {
 /// Names of series, as they are stored.
 fn names(text: &str) -> BTreeSet<String> {
     let rows = text.lines().filter(|line| !line.starts_with('#'));
-    rows.map(|row| row.split(['{', ' ']).next().unwrap().to_owned()).collect()
+    rows.map(|row| row.split(['{', ' ']).next().unwrap().to_owned())
+        .collect()
 }
 
 /// The names of ours in an expression.
 fn used(text: &str) -> BTreeSet<String> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let words = text.split(|c| !is_part(c));
-    words.filter(|word| word.starts_with("srt_gateway_")).map(str::to_owned).collect()
+    words
+        .filter(|word| word.starts_with("srt_gateway_"))
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
@@ -72,7 +78,10 @@ fn totals_never_fall_and_names_have_their_units() {
     assert!(text.ends_with("# EOF\n"), "{text}");
     assert!(text.contains("srt_gateway_build_info{version="));
     let value = |text: &str, name: &str| {
-        let row = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name}"));
+        let row = text
+            .lines()
+            .find(|line| line.starts_with(name))
+            .unwrap_or_else(|| panic!("no {name}"));
         row.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
     };
     let row = "srt_gateway_link_received_unique_packets_total{stream=\"live/a\",role=\"publisher\"}";
@@ -84,7 +93,10 @@ fn totals_never_fall_and_names_have_their_units() {
     });
     let after = gateway.ask("GET", "/metrics").text();
     assert!(value(&after, row) >= before);
-    assert!(!after.contains("srt_gateway_session_rtt_seconds{"), "series of a session that is gone");
+    assert!(
+        !after.contains("srt_gateway_session_rtt_seconds{"),
+        "series of a session that is gone"
+    );
 }
 
 #[test]
@@ -94,20 +106,30 @@ fn every_name_in_rules_and_dashboard_is_one_that_is_given() {
     let rules = fs::read_to_string(packaging("prometheus/alerts.yml")).unwrap();
     let dashboard = fs::read_to_string(packaging("grafana/srt-gateway.json")).unwrap();
     let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
-    let used: BTreeSet<_> = used(&rules).union(&used(&dashboard.to_string())).cloned().collect();
+    let used: BTreeSet<_> = used(&rules)
+        .union(&used(&dashboard.to_string()))
+        .cloned()
+        .collect();
     assert!(used.len() > 15, "{used:?}");
     let missing: Vec<_> = used.difference(&given).collect();
     assert!(missing.is_empty(), "{missing:?} of {given:#?}");
     let documented = fs::read_to_string(packaging("../docs/metrics.md")).unwrap();
-    let described = given.iter().filter(|name| !name.contains("_session_") || name.contains("sessions"));
-    let left_out: Vec<_> = described.filter(|name| !documented.contains(name.as_str())).collect();
+    let described = given
+        .iter()
+        .filter(|name| !name.contains("_session_") || name.contains("sessions"));
+    let left_out: Vec<_> = described
+        .filter(|name| !documented.contains(name.as_str()))
+        .collect();
     assert!(left_out.is_empty(), "not in docs/metrics.md: {left_out:#?}");
 }
 
 #[test]
 fn prometheus_stores_what_is_scraped_and_evaluates_every_rule() {
     let rules = packaging("prometheus/alerts.yml");
-    let checked = Command::new("promtool").args(["check", "rules"]).arg(&rules).output();
+    let checked = Command::new("promtool")
+        .args(["check", "rules"])
+        .arg(&rules)
+        .output();
     let checked = checked.expect("promtool is there: apt-get install prometheus");
     assert!(checked.status.success(), "{checked:?}");
 
@@ -120,11 +142,17 @@ fn prometheus_stores_what_is_scraped_and_evaluates_every_rule() {
         gateway.api
     );
     fs::write(&config, text).unwrap();
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let _prometheus = Prometheus(
         Command::new("prometheus")
             .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                folder.path().join("data").display()
+            ))
             .arg(format!("--web.listen-address={address}"))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -133,7 +161,10 @@ fn prometheus_stores_what_is_scraped_and_evaluates_every_rule() {
     );
     let ask = |path: &str| -> Option<Value> {
         let url = format!("http://{address}/api/v1/{path}");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let answer = runtime.block_on(async { reqwest::get(url).await.ok()?.text().await.ok() })?;
         serde_json::from_str(&answer).ok()
     };
@@ -150,5 +181,8 @@ fn prometheus_stores_what_is_scraped_and_evaluates_every_rule() {
         (rules.len() > 8 && rules.iter().all(|rule| rule["health"] == "ok")).then_some(())
     });
     let stored = ask("query?query=srt_gateway_stream_up").unwrap();
-    assert_eq!(stored["data"]["result"][0]["metric"]["stream"], "live/a", "{stored}");
+    assert_eq!(
+        stored["data"]["result"][0]["metric"]["stream"], "live/a",
+        "{stored}"
+    );
 }
