@@ -46,10 +46,16 @@ fn run() -> Result<()> {
     };
     bindings::provide(&library)?;
 
-    // The one edit that adds a function: without it there is no such symbol to link.
-    println!("cargo::rustc-check-cfg=cfg(handshake_view)");
-    if library.edits.contains(&"handshake-view") {
-        println!("cargo::rustc-cfg=handshake_view");
+    // The edits that add a function: without them there is no such symbol to link.
+    for (edit, cfg) in [
+        ("handshake-view", "handshake_view"),
+        ("collected-sends", "collected_sends"),
+        ("sparing", "sparing"),
+    ] {
+        println!("cargo::rustc-check-cfg=cfg({cfg})");
+        if library.edits.contains(&edit) {
+            println!("cargo::rustc-cfg={cfg}");
+        }
     }
 
     // For build scripts of direct dependents (DEP_SRT_*), and for this crate's own constants.

@@ -94,6 +94,7 @@ impl Gateway {
     /// A port that cannot be opened, a libsrt that `strict` does not allow, threads that cannot be had. Nothing is left open.
     pub fn start(config: &Config) -> Result<Self, StartError> {
         check_library(config)?;
+        srt_safe::spare_idle_connections();
         let workers = worker_count(config);
         let (epoll, routes) = Poller::prepare()?;
         let waker = epoll.waker();

@@ -10,6 +10,7 @@ mod api;
     reason = "those who call backends come one by one: [auth], [events], [config_external]"
 )]
 mod backend;
+mod bench;
 pub mod cli;
 pub mod config;
 mod control;

@@ -59,6 +59,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     // For commands that talk to peers without a gateway; `control` makes libsrt's options of settings.
     ("peer", &["config", "control"]),
+    // A client of any server; its own test has the observer look at what it sends.
+    ("bench", &["ts"]),
     // `control` for what a URL says of a socket for datagrams.
     ("relay", &["config", "control", "data", "io", "peer"]),
     (
@@ -82,6 +84,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "names",
             "config",
             "access",
+            "bench",
             "api",
             "control",
             "gateway",

@@ -1,7 +1,7 @@
 //! The shortest correct relay: one thread, one epoll, one buffer, no configuration. What it costs is the floor for any relay
 //! on this crate.
 //!
-//! `bare_relay [ADDRESS]` (default 127.0.0.1:9998). Publish with the streamid `#!::r=NAME,m=publish`, play with
+//! `bare_relay [ADDRESS [PASSPHRASE]]` (default 127.0.0.1:9998, not encrypted). Publish with the streamid `#!::r=NAME,m=publish`, play with
 //! `#!::r=NAME,m=request`. A packet for which a viewer has no room is skipped for that viewer, and counted.
 
 use std::{
@@ -11,8 +11,8 @@ use std::{
 };
 
 use srt_safe::{
-    AccessRequest, Admission, Epoll, Events, Interest, Mode, RejectCode, Result, SocketId, SrtListener,
-    SrtSocket, Trigger,
+    AccessRequest, Admission, Epoll, Events, Interest, Mode, Options, Passphrase, RejectCode, Result,
+    SocketId, SrtListener, SrtSocket, Trigger,
 };
 
 #[derive(Default)]
@@ -42,10 +42,17 @@ struct Relay {
 }
 
 fn main() -> Result<()> {
-    let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9998".to_owned());
+    let mut args = env::args().skip(1);
+    let address = args.next().unwrap_or_else(|| "127.0.0.1:9998".to_owned());
+    let mut options = Options::new();
+    if let Some(passphrase) = args.next() {
+        let passphrase = Passphrase::new(passphrase).expect("a passphrase has 10 to 79 characters");
+        options = options.passphrase(passphrase);
+    }
     let taken = Arc::new(Mutex::new(HashSet::new()));
     let known = Arc::clone(&taken);
     let listener = SrtListener::builder()
+        .options(options)
         .access_control(move |request: &AccessRequest<'_>| match wanted(request) {
             Some((name, Mode::Publish)) if lock(&known).contains(&name) => Err(RejectCode::CONFLICT),
             Some((_, Mode::Publish | Mode::Request)) => Ok(Admission::new()),
@@ -135,7 +142,7 @@ impl Relay {
                 Err(error) => return Err(error),
             };
             // The callback has let only such streamids in.
-            let id = socket.stream_id()?;
+            let id = socket.stream_id().unwrap_or_default();
             let fields = id.as_ref().and_then(|id| id.fields().ok());
             if let Some((name, mode)) =
                 fields.and_then(|fields| Some((fields.resource()?.to_owned(), fields.mode())))
@@ -147,7 +154,10 @@ impl Relay {
 
     fn admit(&mut self, socket: SrtSocket, name: String, mode: Mode) -> Result<()> {
         let (id, publishes) = (socket.id(), mode == Mode::Publish);
-        socket.set_nonblocking()?;
+        if socket.set_nonblocking().is_err() {
+            // It has left already.
+            return Ok(());
+        }
         let at = self
             .streams
             .iter()

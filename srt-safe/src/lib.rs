@@ -192,6 +192,7 @@ pub use group::{
     GroupLink, GroupType, LinkFailure, Member, MemberState, MemberTable, NotAGroup, SrtGroup, SrtGroupBuilder,
 };
 pub use handshake::{CallerGroup, CallerHandshake};
+pub use init::spare_idle_connections;
 pub use key_request::KeyRequest;
 pub use listener::{Incoming, SrtListener, SrtListenerBuilder};
 pub use options::{
@@ -206,5 +207,5 @@ pub use reject::{RejectCode, RejectReason};
 pub use socket::{AsSrtSocket, SocketId, SocketState, SrtSocket};
 pub use stats::{Buffer, Counters, Delta, Link, Stats, StatsAccumulator, Traffic};
 pub use stream_id::{Fields, Mode, StreamId, StreamIdBuilder, StreamIdError};
-pub use transfer::{DeliveryOrder, MessageInfo, MessageOptions, SourceTime, Unsent};
+pub use transfer::{CollectedSends, DeliveryOrder, MessageInfo, MessageOptions, SourceTime, Unsent};
 pub use version::{library_crypto, library_edits, library_version};

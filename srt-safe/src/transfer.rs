@@ -4,6 +4,7 @@
 
 use std::{
     io::{self, Read, Write},
+    marker::PhantomData,
     ptr, thread,
     time::Duration,
 };
@@ -165,6 +166,49 @@ pub struct Unsent {
     pub packets: usize,
     /// Bytes of payload.
     pub bytes: usize,
+}
+
+/// While it lives, what this thread sends on any socket is collected and handed to the system many packets at a time: for
+/// whoever sends to many sockets, or many messages to one, in a loop. Dropping it hands over the rest, so keep it for the
+/// length of that loop and no longer: what is collected waits. They nest; the last one to go counts.
+///
+/// It changes when a packet leaves and which thread calls the system, nothing else. The pinned libsrt sends many sockets'
+/// packets in one system call then, and consecutive ones of one connection as one datagram that the system divides; the
+/// sending thread of the port sleeps. An installed libsrt does as ever.
+///
+/// ```no_run
+/// # use srt_safe::{CollectedSends, SrtSocket};
+/// # fn relay(message: &[u8], viewers: &[SrtSocket]) {
+/// let collected = CollectedSends::begin();
+/// for viewer in viewers {
+///     viewer.send(message).ok();
+/// }
+/// drop(collected);
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "it collects for as long as it lives"]
+pub struct CollectedSends {
+    /// It belongs to the thread that began it.
+    not_send: PhantomData<*const ()>,
+}
+
+impl CollectedSends {
+    /// Begins to collect, on this thread.
+    pub fn begin() -> Self {
+        // SAFETY: our edit's function counts in a variable of this thread, and takes any number.
+        unsafe { libsrt_sys::srt_edit_collect(1) };
+        Self {
+            not_send: PhantomData,
+        }
+    }
+}
+
+impl Drop for CollectedSends {
+    fn drop(&mut self) {
+        // SAFETY: as in `begin`, on the same thread, since the type is not `Send`.
+        unsafe { libsrt_sys::srt_edit_collect(0) };
+    }
 }
 
 impl SrtSocket {

@@ -116,6 +116,42 @@ pub const EDIT_BONDING_RACES: &str = "bonding-races";
 /// The edit that keeps the sending thread from asking for ever about a message whose time to live has run out.
 pub const EDIT_EXPIRED_RESEND: &str = "expired-resend";
 
+/// The edit that lets a thread collect what it sends: [`srt_edit_collect`].
+pub const EDIT_COLLECTED_SENDS: &str = "collected-sends";
+
+/// The edit that takes many datagrams from the system at a time.
+pub const EDIT_BATCHED_RECEIVE: &str = "batched-receive";
+
+#[cfg(collected_sends)]
+unsafe extern "C" {
+    /// From a call with 1 to the matching one with 0 (they nest), what this thread sends is collected and handed to the
+    /// system many packets at a time; the last 0 hands over the rest.
+    pub fn srt_edit_collect(on: std::ffi::c_int);
+}
+
+/// In a library without [`EDIT_COLLECTED_SENDS`] each packet goes by itself: nothing to do.
+///
+/// # Safety
+/// None is needed; it is unsafe as its counterpart is.
+#[cfg(not(collected_sends))]
+pub unsafe fn srt_edit_collect(_on: std::ffi::c_int) {}
+
+/// The edit that lets a process spare what connections do not use: [`srt_edit_spare`].
+pub const EDIT_SPARING: &str = "sparing";
+
+#[cfg(sparing)]
+unsafe extern "C" {
+    /// With 1: connections from now on get memory as they use it, and silent ones are looked at less often. With 0: as ever.
+    pub fn srt_edit_spare(on: std::ffi::c_int);
+}
+
+/// In a library without [`EDIT_SPARING`]: nothing.
+///
+/// # Safety
+/// None is needed; it is unsafe as its counterpart is.
+#[cfg(not(sparing))]
+pub unsafe fn srt_edit_spare(_on: std::ffi::c_int) {}
+
 /// Reject code that means "ask again" to a library with [`EDIT_DEFERRED_VERDICT`]. It never goes over the wire.
 pub const SRT_REJX_DEFERRED: i32 = 1999;
 

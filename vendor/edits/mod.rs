@@ -2,7 +2,9 @@
 // An edit stands on anchors: a few words of the source that occur exactly once in its file. In the pinned version a missing
 // anchor fails the build; in another tree (LIBSRT_SOURCE_DIR) the edit is left out whole, with a warning.
 
+mod batched_receive;
 mod bonding_races;
+mod collected_sends;
 mod deferred_verdict;
 mod epoll_asked;
 mod epoll_wake;
@@ -13,6 +15,7 @@ mod handshake_view;
 mod keep_broken;
 mod last_packet;
 mod quiet_accept;
+mod sparing;
 
 /// A named change of libsrt's behaviour.
 pub(crate) struct Edit {
@@ -53,4 +56,7 @@ pub(crate) const ALL: &[Edit] = &[
     quiet_accept::EDIT,
     bonding_races::EDIT,
     expired_resend::EDIT,
+    collected_sends::EDIT,
+    batched_receive::EDIT,
+    sparing::EDIT,
 ];

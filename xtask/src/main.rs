@@ -3,6 +3,7 @@
 //! Each task calls cargo with the same packages, features and profile as the others, so that a run of all of them
 //! compiles everything once.
 
+mod bench;
 mod bindings;
 mod cargo;
 mod checked;
@@ -54,6 +55,12 @@ enum Task {
     /// Run the safe crate's tests, and libsrt with them, under the address sanitizer
     Asan {
         /// Given to `cargo test`
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+    /// Measure the gateway against the floor, loads and rounds of benches/targets.toml: ten minutes on a quiet machine
+    Bench {
+        /// Given to `srt-gateway bench compare`
         #[arg(last = true)]
         args: Vec<String>,
     },
@@ -109,6 +116,7 @@ fn perform(task: Task) -> Result<()> {
         Task::Package { debug: true, may } => package::debian(package::Build::Debug, may.install()),
         Task::Package { debug: false, may } => package::debian(package::Build::Release, may.install()),
         Task::Asan { args } => checked::asan(&args),
+        Task::Bench { args } => bench::long(&args),
         Task::Loom { args } => checked::loom(&args),
     }
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: all tests of the workspace, the end-to-end ones last.
 
+use crate::bench;
 use crate::cargo::{integration_tests, workspace};
 use crate::install::{CHROMIUM, CXX, FFMPEG, Install, NODE, NPM, PROMETHEUS, SRT_TOOLS, ensure};
 use crate::package;
@@ -34,6 +35,7 @@ pub(crate) fn all(install: Install) -> Result<()> {
     steps.run("documentation tests", || {
         run(workspace("test").args(["--no-fail-fast", "--doc"]))
     });
+    steps.run("cost against the floor", bench::short);
     // Not a step of the list: a step ends with a line of its own, and the summary is to be the last.
     eprintln!("\n=== end-to-end tests");
     let last = run(workspace("test").args(["--test", "e2e"]));

@@ -5,6 +5,7 @@
 //! Exit codes: 0 ended in order, 1 failed while starting or running, 2 the command line or the configuration is wrong.
 
 mod ask;
+mod bench;
 mod check;
 mod ctl;
 mod doctor;
@@ -78,6 +79,8 @@ enum Command {
     Rejections(ask::RejectionsArgs),
     /// Ask and steer the running gateway over its HTTP API.
     Ctl(ctl::Ctl),
+    /// Put publishers and viewers on any SRT server and measure loss, delay and what it costs the server.
+    Bench(bench::BenchArgs),
     /// Look whether this machine is fit for the gateway and say what to change. Exits with 1 if anything fails.
     Doctor(ConfigFile),
     /// Write a shell's completions to standard output.
@@ -115,6 +118,7 @@ pub fn run() -> ExitCode {
         Some(Command::Status(args)) => Ok(ask::status(&args)),
         Some(Command::Rejections(args)) => Ok(ask::rejections(&args)),
         Some(Command::Ctl(args)) => ctl::ctl(&args),
+        Some(Command::Bench(args)) => bench::bench(args),
         Some(Command::Doctor(of)) => Ok(doctor::doctor(of.config.as_deref())),
         Some(Command::Completions { shell }) => Ok(shell::completions(shell)),
         Some(Command::Reference) => {

@@ -13,7 +13,7 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use srt_safe::{Event, Interest, SocketId, SrtSocket};
+use srt_safe::{CollectedSends, Event, Interest, SocketId, SrtSocket};
 
 use super::{
     CloseReason, ClosedSession, IoEvent, Route, Routes, Seat, Task,
@@ -218,6 +218,8 @@ impl Worker {
             match messages.recv_deadline(wake) {
                 Ok(first) => {
                     self.now = Instant::now();
+                    // What this round sends goes to the system together, before the thread sleeps again.
+                    let _collected = CollectedSends::begin();
                     for message in std::iter::once(first).chain(messages.try_iter().take(BURST)) {
                         if let Message::Drain(deadline) = message {
                             return self.drain(deadline);

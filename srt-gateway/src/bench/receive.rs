@@ -1,0 +1,221 @@
+//! The viewers: one thread takes what comes for all of them and checks it.
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use srt_safe::{Epoll, Events, Interest, SocketId, SrtSocket, Trigger};
+
+use super::{Result, histogram::Histogram, payload::Stamp};
+
+/// How often the thread looks whether it is to end.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What the receiver and the one who times the run tell each other.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// Delays are recorded while this is set.
+    pub(super) measuring: AtomicBool,
+    pub(super) stop: AtomicBool,
+    /// Bytes that came, as of the last turn of the loop.
+    pub(super) bytes: AtomicU64,
+    /// Messages that came.
+    pub(super) messages: AtomicU64,
+}
+
+/// What came.
+pub(super) struct Received {
+    pub(super) delays: Histogram,
+    pub(super) tallies: Vec<Tally>,
+    pub(super) damaged: u64,
+    pub(super) broken: u64,
+}
+
+/// One viewer's account of the numbers that came.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    /// Which publisher's.
+    pub(super) stream: u32,
+    first: Option<u64>,
+    /// Behind the highest number that came.
+    next: u64,
+    pub(super) messages: u64,
+    missing: u64,
+    pub(super) duplicates: u64,
+    pub(super) disordered: u64,
+    /// The last 64 numbers, the highest in the lowest bit.
+    seen: u64,
+}
+
+impl Tally {
+    fn add(&mut self, number: u64) {
+        if self.first.is_none() {
+            self.first = Some(number);
+            self.next = number;
+        }
+        if number >= self.next {
+            let ahead = number - self.next;
+            self.missing += ahead;
+            self.seen = if ahead < 63 { self.seen << (ahead + 1) } else { 0 } | 1;
+            self.next = number + 1;
+            self.messages += 1;
+            return;
+        }
+        let behind = self.next - 1 - number;
+        let bit = if behind < 64 { 1 << behind } else { 0 };
+        if bit == 0 || self.seen & bit != 0 {
+            self.duplicates += 1;
+        } else {
+            self.seen |= bit;
+            self.disordered += 1;
+            self.missing -= self.missing.min(1);
+            self.messages += 1;
+        }
+    }
+
+    /// Messages between the first that came and the last that was sent, when `made` were.
+    pub(super) fn expected(&self, made: u64) -> u64 {
+        made.saturating_sub(self.first.unwrap_or(0))
+    }
+
+    /// Those of them that did not come.
+    pub(super) fn lost(&self, made: u64) -> u64 {
+        self.missing + made.saturating_sub(self.next)
+    }
+}
+
+struct Viewer<'a> {
+    socket: &'a SrtSocket,
+    tally: Tally,
+}
+
+/// Receives until it is told to stop. The n-th socket watches the stream of publisher n modulo `streams`.
+pub(super) fn receive(
+    sockets: &[SrtSocket],
+    streams: u32,
+    begin: Instant,
+    shared: &Shared,
+) -> Result<Received> {
+    let mut epoll = Epoll::new().map_err(|error| error.to_string())?;
+    let mut viewers = HashMap::with_capacity(sockets.len());
+    for (n, socket) in (0_u32..).zip(sockets) {
+        epoll
+            .registry()
+            .add(socket, Interest::READABLE, Trigger::Edge)
+            .map_err(|error| error.to_string())?;
+        let tally = Tally {
+            stream: n % streams,
+            ..Tally::default()
+        };
+        viewers.insert(socket.id(), Viewer { socket, tally });
+    }
+    let mut received = Received {
+        delays: Histogram::new(),
+        tallies: Vec::new(),
+        damaged: 0,
+        broken: 0,
+    };
+    let mut events = Events::with_capacity(sockets.len().max(1));
+    let mut broken: Vec<SocketId> = Vec::new();
+    let mut buffer = [0; 1500];
+    while !shared.stop.load(Relaxed) {
+        epoll
+            .wait(&mut events, Some(LOOK))
+            .map_err(|error| error.to_string())?;
+        let record = shared.measuring.load(Relaxed);
+        for event in &events {
+            let Some(viewer) = viewers.get_mut(&event.socket()) else {
+                continue;
+            };
+            if !viewer.drain(&mut buffer, record.then_some(begin), shared, &mut received) {
+                broken.push(event.socket());
+            }
+        }
+        for id in broken.drain(..) {
+            viewers
+                .remove(&id)
+                .into_iter()
+                .for_each(|viewer| received.tallies.push(viewer.tally));
+            received.broken += 1;
+        }
+    }
+    received
+        .tallies
+        .extend(viewers.into_values().map(|viewer| viewer.tally));
+    Ok(received)
+}
+
+impl Viewer<'_> {
+    /// Takes all there is; false when the connection is over.
+    fn drain(
+        &mut self,
+        buffer: &mut [u8],
+        record_since: Option<Instant>,
+        shared: &Shared,
+        received: &mut Received,
+    ) -> bool {
+        let (mut bytes, mut messages) = (0, 0);
+        let is_alive = loop {
+            let len = match self.socket.recv(buffer) {
+                Ok(0) => break false,
+                Ok(len) => len,
+                Err(error) => break error.is_would_block(),
+            };
+            bytes += len as u64;
+            messages += 1;
+            match Stamp::read(&buffer[..len]) {
+                Some(stamp) if stamp.stream == self.tally.stream => {
+                    self.tally.add(stamp.number);
+                    if let Some(begin) = record_since {
+                        received.delays.add(begin.elapsed().saturating_sub(stamp.sent));
+                    }
+                }
+                _ => received.damaged += 1,
+            }
+        };
+        shared.bytes.fetch_add(bytes, Relaxed);
+        shared.messages.fetch_add(messages, Relaxed);
+        is_alive
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(numbers: &[u64]) -> Tally {
+        let mut tally = Tally::default();
+        for number in numbers {
+            tally.add(*number);
+        }
+        tally
+    }
+
+    #[test]
+    fn complete_row_has_nothing_missing() {
+        let tally = tally(&[5, 6, 7, 8]);
+        assert_eq!(
+            (tally.messages, tally.lost(9), tally.duplicates, tally.disordered),
+            (4, 0, 0, 0)
+        );
+        assert_eq!(tally.expected(9), 4);
+    }
+
+    #[test]
+    fn gaps_and_the_end_that_never_came_are_lost() {
+        assert_eq!(tally(&[0, 3, 4]).lost(5), 2);
+        assert_eq!(tally(&[0, 1]).lost(5), 3);
+        assert_eq!(tally(&[0, 200]).lost(201), 199);
+        assert_eq!(tally(&[]).lost(7), 7);
+    }
+
+    #[test]
+    fn late_ones_are_disorder_and_repeated_ones_duplicates() {
+        let late = tally(&[0, 2, 1, 3]);
+        assert_eq!((late.lost(4), late.disordered, late.duplicates), (0, 1, 0));
+        let twice = tally(&[0, 1, 1, 0]);
+        assert_eq!((twice.lost(2), twice.disordered, twice.duplicates), (0, 0, 2));
+    }
+}

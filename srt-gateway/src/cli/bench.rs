@@ -1,0 +1,183 @@
+//! `bench`: puts a load on a server and measures it; `bench compare`: several servers in turn, from a scenario file.
+
+use std::{fs, net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use super::{USAGE, say, say_error};
+use crate::bench::{self, Load, Scenario, Target};
+
+/// What `bench` takes.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(super) struct BenchArgs {
+    #[command(subcommand)]
+    compare: Option<Compare>,
+    #[command(flatten)]
+    run: Option<RunArgs>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Compare {
+    /// Start the servers of a scenario file in turn, put each load on each of them, and compare.
+    Compare(CompareArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct CompareArgs {
+    /// The TOML file: see docs/performance.md.
+    scenario: PathBuf,
+    /// Rounds, in place of those of the file.
+    #[arg(long)]
+    rounds: Option<u32>,
+    /// Only loads whose name contains this.
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    /// End with 1 if a server takes more than this times the first server's CPU per gigabit.
+    #[arg(long, value_name = "RATIO")]
+    fail_above: Option<f64>,
+    /// One JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct RunArgs {
+    /// Address and port of the server.
+    server: SocketAddr,
+    /// Streamid of a publisher; {n} is the number of its stream, from 0.
+    #[arg(long, default_value = crate::bench::PUBLISH)]
+    publish: String,
+    /// Streamid of a viewer.
+    #[arg(long, default_value = crate::bench::PLAY)]
+    play: String,
+    /// The server's process on this machine, for its CPU time, memory, threads and context switches.
+    #[arg(long)]
+    pid: Option<u32>,
+    /// Publishers, each of a stream of its own.
+    #[arg(long, default_value_t = 1)]
+    publishers: u32,
+    /// Viewers in all, dealt out over the streams.
+    #[arg(long, default_value_t = 100)]
+    viewers: u32,
+    /// Bits of payload a second of each publisher; 0: connected and silent.
+    #[arg(long, default_value_t = 5_000_000)]
+    bitrate: u64,
+    /// Milliseconds between two bursts.
+    #[arg(long, default_value_t = 10.0)]
+    burst: f64,
+    /// Milliseconds of latency that all ask for.
+    #[arg(long, default_value_t = 120)]
+    latency: u64,
+    /// Seconds before the measurement.
+    #[arg(long, default_value_t = 2.0)]
+    warmup: f64,
+    /// Seconds of the measurement.
+    #[arg(long, default_value_t = 10.0)]
+    seconds: f64,
+    /// Local ports that viewers share, and as many for publishers.
+    #[arg(long, default_value_t = 4)]
+    local_ports: u16,
+    /// Viewers hold packets for the latency, as players do, in place of taking them on arrival.
+    #[arg(long)]
+    timed: bool,
+    /// Encrypt with it.
+    #[arg(long)]
+    passphrase: Option<String>,
+    /// One JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn bench(args: BenchArgs) -> anyhow::Result<ExitCode> {
+    match (args.compare, args.run) {
+        (Some(Compare::Compare(args)), _) => compare(&args),
+        (None, Some(args)) => run(args),
+        (None, None) => {
+            say_error(format_args!(
+                "srt-gateway: name a server or a scenario: bench --help"
+            ));
+            Ok(ExitCode::from(USAGE))
+        }
+    }
+}
+
+fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
+    let target = Target {
+        addr: args.server,
+        publish: args.publish,
+        play: args.play,
+        pid: args.pid,
+    };
+    let load = Load {
+        name: "load".to_owned(),
+        publishers: args.publishers,
+        viewers: args.viewers,
+        bitrate: args.bitrate,
+        burst: args.burst,
+        latency: args.latency,
+        warmup: args.warmup,
+        seconds: args.seconds,
+        local_ports: args.local_ports,
+        timed: args.timed,
+        passphrase: args.passphrase,
+    };
+    let figures = bench::run(&load, &target).map_err(anyhow::Error::msg)?;
+    if args.json {
+        say(format_args!("{}", serde_json::to_string(&figures)?));
+    } else {
+        say(format_args!("{}", bench::figures_table(&figures).trim_end()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
+    let text = fs::read_to_string(&args.scenario)
+        .map_err(|error| anyhow::anyhow!("{}: {error}", args.scenario.display()))?;
+    let mut scenario = match Scenario::parse(&text) {
+        Ok(scenario) => scenario,
+        Err(why) => {
+            say_error(format_args!("srt-gateway: {}: {why}", args.scenario.display()));
+            return Ok(ExitCode::from(USAGE));
+        }
+    };
+    scenario.rounds = args.rounds.unwrap_or(scenario.rounds).max(1);
+    if let Some(only) = &args.only {
+        scenario.load.retain(|load| load.name.contains(only));
+    }
+    let comparison = bench::compare(&scenario, |load, server, figures| {
+        if !args.json {
+            let cpu = figures.server.and_then(|server| server.cpu_seconds_per_gigabit);
+            say_error(format_args!(
+                "{}: {server}: {} CPU s/Gb, {} lost, own {:.2} cores",
+                load.name,
+                cpu.map_or_else(|| "-".to_owned(), |cpu| format!("{cpu:.3}")),
+                figures.lost,
+                figures.own_cores
+            ));
+        }
+    })
+    .map_err(anyhow::Error::msg)?;
+    if args.json {
+        say(format_args!("{}", serde_json::to_string(&comparison)?));
+    } else {
+        say(format_args!(
+            "{}",
+            bench::comparison_table(&comparison).trim_end()
+        ));
+    }
+    let worst = comparison.worst_cpu_ratio();
+    Ok(match (args.fail_above, worst) {
+        (Some(limit), Some(worst)) if worst > limit => {
+            say_error(format_args!(
+                "srt-gateway: {worst:.2} x the first server's CPU per gigabit, above {limit}"
+            ));
+            ExitCode::FAILURE
+        }
+        (Some(_), None) => {
+            say_error(format_args!(
+                "srt-gateway: nothing was delivered, so nothing was compared"
+            ));
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    })
+}

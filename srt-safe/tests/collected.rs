@@ -1,0 +1,140 @@
+//! `CollectedSends`: what is collected waits for the end, and arrives then as if it had been sent by itself.
+
+#[path = "support/lossy.rs"]
+mod lossy;
+mod support;
+
+use std::{sync::Arc, thread, time::Duration};
+
+use lossy::{Fate, LossyLink, Way};
+use srt_safe::{CollectedSends, ErrorKind, Options, Passphrase, SrtListener, SrtSocket};
+use support::{addr_of, listener, noise, pair, reaches};
+
+/// Lengths as they come: runs of equal ones, shorter ones between.
+fn messages(seed: u64) -> Vec<Vec<u8>> {
+    let lengths = [1316, 1316, 1316, 188, 1316, 1316, 7, 7, 1456, 1316];
+    (0..200_u64)
+        .map(|number| noise(seed + number, lengths[usize::try_from(number % 10).unwrap_or(0)]))
+        .collect()
+}
+
+fn options() -> Options {
+    // Nothing is late, however slow the machine.
+    Options::new().payload_size(0).latency(Duration::from_secs(2))
+}
+
+fn expect(socket: &SrtSocket, messages: &[Vec<u8>]) {
+    let mut buffer = [0; 1500];
+    for (number, message) in messages.iter().enumerate() {
+        let len = socket.recv(&mut buffer).expect("the next message");
+        assert!(buffer[..len] == message[..], "message {number}");
+    }
+}
+
+#[test]
+fn collected_messages_wait_for_the_end_of_the_collection() {
+    let immediate = Options::new().set(srt_safe::opt::Tsbpd, false);
+    let (caller, accepted) = pair(
+        SrtListener::builder().options(immediate.clone()),
+        SrtSocket::builder().options(immediate),
+    );
+    reaches(&caller, &accepted);
+    let collected = CollectedSends::begin();
+    let nested = CollectedSends::begin();
+    caller.send(b"collected").expect("room");
+    drop(nested);
+    accepted
+        .set_recv_timeout(Some(Duration::from_millis(200)))
+        .expect("a timeout can be set");
+    let mut buffer = [0; 1500];
+    if libsrt_sys::has_edit(libsrt_sys::EDIT_COLLECTED_SENDS) {
+        let early = accepted.recv(&mut buffer).expect_err("it is not sent yet");
+        assert_eq!(early.kind(), ErrorKind::TimedOut);
+    }
+    drop(collected);
+    accepted
+        .set_recv_timeout(Some(support::PATIENCE))
+        .expect("a timeout can be set");
+    assert_eq!(accepted.recv(&mut buffer), Ok(9));
+    assert_eq!(&buffer[..9], b"collected");
+}
+
+#[test]
+fn messages_of_all_lengths_reach_many_sockets_in_order() {
+    let passphrase = Passphrase::new("collected and encrypted").expect("long enough");
+    for secret in [None, Some(passphrase)] {
+        let mut options = options();
+        if let Some(secret) = secret {
+            options = options.passphrase(secret);
+        }
+        // The wildcard address: replies carry the address that was called.
+        let listener = SrtListener::builder()
+            .options(options.clone())
+            .bind("0.0.0.0:0")
+            .expect("a listener");
+        let port = addr_of(&listener).port();
+        let pairs: Vec<_> = (0..5)
+            .map(|_| {
+                let caller = SrtSocket::builder()
+                    .options(options.clone())
+                    .connect(("127.0.0.1", port))
+                    .expect("a connection");
+                (listener.accept().expect("the caller").0, caller)
+            })
+            .collect();
+        let messages = messages(1);
+        for some in messages.chunks(40) {
+            let _collected = CollectedSends::begin();
+            for (sender, _) in &pairs {
+                for message in some {
+                    sender.send(message).expect("room");
+                }
+            }
+        }
+        for (_, receiver) in &pairs {
+            expect(receiver, &messages);
+        }
+    }
+}
+
+#[test]
+fn lost_packets_of_a_collection_are_sent_again() {
+    let listener = listener(&options());
+    // Each seventh packet, once.
+    let mut count = 0;
+    let link = LossyLink::new(addr_of(&listener), move |way, wire| {
+        let is_new = way == Way::ToListener && wire.is_data() && !wire.is_retransmission();
+        count += u32::from(is_new);
+        if is_new && count % 7 == 3 {
+            Fate::Lose
+        } else {
+            Fate::Pass
+        }
+    })
+    .expect("a link");
+    let caller = SrtSocket::builder()
+        .options(options())
+        .connect(link.addr())
+        .expect("a connection");
+    let accepted = listener.accept().expect("the caller").0;
+    let messages = Arc::new(messages(7));
+    let sent = Arc::clone(&messages);
+    let sender = thread::spawn(move || {
+        for some in sent.chunks(20) {
+            let collected = CollectedSends::begin();
+            for message in some {
+                caller.send(message).expect("room");
+            }
+            drop(collected);
+            lossy::pace();
+        }
+        // A loss at the very end would not be noticed.
+        for _ in 0..8 {
+            caller.send(b"end").expect("room");
+            lossy::pace();
+        }
+        caller
+    });
+    expect(&accepted, &messages);
+    drop(sender.join().expect("the sender"));
+}
