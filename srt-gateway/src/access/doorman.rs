@@ -6,7 +6,10 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -56,6 +59,8 @@ pub(crate) struct Doorman {
     visitors: Mutex<HashMap<IpAddr, Visitor>>,
     /// Banned by operators, until when.
     banned: Mutex<HashMap<IpAddr, Instant>>,
+    /// Nobody is to come in any more.
+    closed: AtomicBool,
 }
 
 impl Doorman {
@@ -64,6 +69,7 @@ impl Doorman {
             limits: ArcSwap::from_pointee(limits),
             visitors: Mutex::default(),
             banned: Mutex::default(),
+            closed: AtomicBool::new(false),
         }
     }
 
@@ -74,6 +80,9 @@ impl Doorman {
 
     /// Counts a handshake.
     pub(crate) fn knock(&self, peer: IpAddr, now: Instant) -> Door {
+        if self.closed.load(Relaxed) {
+            return Door::TooMany(Tell::No);
+        }
         if self.is_banned(peer, now) {
             return Door::Banned(Tell::Yes);
         }
@@ -100,6 +109,11 @@ impl Doorman {
         }
         visitor.tokens -= 1.0;
         Door::Open
+    }
+
+    /// Refuses everybody from now on, at ports that stay open too.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Relaxed);
     }
 
     /// Refuses an address, of this machine or not, until then. False: too many are refused already.

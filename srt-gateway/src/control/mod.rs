@@ -247,6 +247,8 @@ impl Control {
     fn close_doors(&mut self) {
         info!("draining: no new sessions");
         self.draining = true;
+        // Ports of [[listeners]] stay open for their sessions.
+        self.opener.guards.doorman.close();
         self.waiting.clear();
         let listeners: Vec<_> = self.ports.iter().map(|port| port.listener.id()).collect();
         for listener in listeners {
