@@ -255,18 +255,23 @@ fn own_list(stream: &mut Table, role: Role) -> Answer<&mut Vec<Value>> {
 /// Removes an output that was added here.
 #[utoipa::path(delete, path = "/api/v1/outputs/{id}", tag = "endpoints", params(("id" = String, Path)),
     responses((status = 200, body = Changed), (status = 404, body = Problem), (status = 409, body = Problem)))]
-pub(super) async fn delete_output(app: Ctx, id: Part<String>) -> Answer<Json<Changed>> {
-    remove(app, id, Role::Viewer).await
+pub(super) async fn delete_output(app: Ctx, id: Part<String>, headers: HeaderMap) -> Answer<Json<Changed>> {
+    remove(app, id, headers, Role::Viewer).await
 }
 
 /// Removes an input that was added here.
 #[utoipa::path(delete, path = "/api/v1/inputs/{id}", tag = "endpoints", params(("id" = String, Path)),
     responses((status = 200, body = Changed), (status = 404, body = Problem), (status = 409, body = Problem)))]
-pub(super) async fn delete_input(app: Ctx, id: Part<String>) -> Answer<Json<Changed>> {
-    remove(app, id, Role::Publisher).await
+pub(super) async fn delete_input(app: Ctx, id: Part<String>, headers: HeaderMap) -> Answer<Json<Changed>> {
+    remove(app, id, headers, Role::Publisher).await
 }
 
-async fn remove(State(app): Ctx, Part(id): Part<String>, role: Role) -> Answer<Json<Changed>> {
+async fn remove(
+    State(app): Ctx,
+    Part(id): Part<String>,
+    headers: HeaderMap,
+    role: Role,
+) -> Answer<Json<Changed>> {
     let (endpoint, place) = app.endpoint(&id, role).await?;
     if endpoint.origin != Origin::Api {
         return Err(Problem::conflict(
@@ -274,6 +279,7 @@ async fn remove(State(app): Ctx, Part(id): Part<String>, role: Role) -> Answer<J
         ));
     }
     let change = move |state: &mut store::State, edit: &Edit<'_>| {
+        check_version(&headers, edit, &endpoint.stream)?;
         entry_of(state, edit, &endpoint, place, role, Vec::remove)?;
         state.enabled.remove(&endpoint.id);
         Ok(())
@@ -309,35 +315,50 @@ fn entry_of<T>(
 /// Starts an output that is stopped.
 #[utoipa::path(post, path = "/api/v1/outputs/{id}/start", tag = "endpoints", params(("id" = String, Path)),
     responses((status = 200, body = Endpoint), (status = 404, body = Problem)))]
-pub(super) async fn start_output(app: Ctx, id: Part<String>) -> Answer<Json<Endpoint>> {
-    turn(app, id, Role::Viewer, true).await
+pub(super) async fn start_output(app: Ctx, id: Part<String>, headers: HeaderMap) -> Answer<Json<Endpoint>> {
+    turn(app, id, headers, Role::Viewer, Wanted::Started).await
 }
 
 /// Stops an output, until it is started again.
 #[utoipa::path(post, path = "/api/v1/outputs/{id}/stop", tag = "endpoints", params(("id" = String, Path)),
     responses((status = 200, body = Endpoint), (status = 404, body = Problem)))]
-pub(super) async fn stop_output(app: Ctx, id: Part<String>) -> Answer<Json<Endpoint>> {
-    turn(app, id, Role::Viewer, false).await
+pub(super) async fn stop_output(app: Ctx, id: Part<String>, headers: HeaderMap) -> Answer<Json<Endpoint>> {
+    turn(app, id, headers, Role::Viewer, Wanted::Stopped).await
 }
 
 /// Starts an input that is stopped.
 #[utoipa::path(post, path = "/api/v1/inputs/{id}/start", tag = "endpoints", params(("id" = String, Path)),
     responses((status = 200, body = Endpoint), (status = 404, body = Problem)))]
-pub(super) async fn start_input(app: Ctx, id: Part<String>) -> Answer<Json<Endpoint>> {
-    turn(app, id, Role::Publisher, true).await
+pub(super) async fn start_input(app: Ctx, id: Part<String>, headers: HeaderMap) -> Answer<Json<Endpoint>> {
+    turn(app, id, headers, Role::Publisher, Wanted::Started).await
 }
 
 /// Stops an input, until it is started again.
 #[utoipa::path(post, path = "/api/v1/inputs/{id}/stop", tag = "endpoints", params(("id" = String, Path)),
     responses((status = 200, body = Endpoint), (status = 404, body = Problem)))]
-pub(super) async fn stop_input(app: Ctx, id: Part<String>) -> Answer<Json<Endpoint>> {
-    turn(app, id, Role::Publisher, false).await
+pub(super) async fn stop_input(app: Ctx, id: Part<String>, headers: HeaderMap) -> Answer<Json<Endpoint>> {
+    turn(app, id, headers, Role::Publisher, Wanted::Stopped).await
 }
 
-async fn turn(State(app): Ctx, Part(id): Part<String>, role: Role, on: bool) -> Answer<Json<Endpoint>> {
+/// What an endpoint is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Started,
+    Stopped,
+}
+
+async fn turn(
+    State(app): Ctx,
+    Part(id): Part<String>,
+    headers: HeaderMap,
+    role: Role,
+    wanted: Wanted,
+) -> Answer<Json<Endpoint>> {
+    let on = wanted == Wanted::Started;
     let (endpoint, place) = app.endpoint(&id, role).await?;
     let told = endpoint.url.clone();
     let change = move |state: &mut store::State, edit: &Edit<'_>| {
+        check_version(&headers, edit, &endpoint.stream)?;
         match endpoint.origin {
             Origin::Api => entry_of(state, edit, &endpoint, place, role, |list, at| {
                 store::set_enabled(&mut list[at], on);
