@@ -186,10 +186,10 @@ fn what_was_added_survives_a_restart_and_can_be_removed() {
         .is(201);
     let outputs = gateway.ask("GET", "/api/v1/outputs").value();
     let of_file = outputs["items"][0]["id"].as_str().unwrap().to_owned();
-    let stopped = gateway
-        .ask("POST", &format!("/api/v1/outputs/{of_file}/stop"))
-        .is(200)
-        .value();
+    let stop = format!("/api/v1/outputs/{of_file}/stop");
+    let older = [("If-Match", "\"an older one\"")];
+    gateway.send("POST", &stop, &older, "").is_problem(412);
+    let stopped = gateway.ask("POST", &stop).is(200).value();
     assert_eq!(
         (&stopped["state"], &stopped["enabled"]),
         (&json!("stopped"), &json!(false))
