@@ -111,6 +111,10 @@ pub(crate) enum Why {
         offered: Duration,
         max: Duration,
     },
+    OldVersion {
+        required: SrtVersion,
+        offered: SrtVersion,
+    },
     OtherVersion {
         required: SrtVersion,
         offered: SrtVersion,
@@ -235,6 +239,7 @@ impl Why {
             | Self::PortRefused
             | Self::BackendFailed(_)
             | Self::BackendNonsense(_)
+            | Self::OldVersion { .. }
             | Self::OtherVersion { .. } => RejectedBy::Port,
         }
     }
@@ -263,7 +268,7 @@ impl Why {
             Self::BackendNonsense(_) => RejectCode::BAD_GATEWAY,
             Self::HasPublisher(_) | Self::HasActivePublisher { .. } => RejectCode::CONFLICT,
             Self::StreamFull { .. } | Self::PortFull { .. } => RejectCode::OVERLOAD,
-            Self::OtherVersion { .. } => RejectCode::VERSION,
+            Self::OldVersion { .. } | Self::OtherVersion { .. } => RejectCode::VERSION,
             Self::WrongPassword(_) | Self::NotByRules { .. } => RejectCode::UNAUTHORIZED,
             Self::Undecided => RejectCode::UNAVAILABLE,
             Self::TooManyHandshakes | Self::TooFast { .. } => RejectCode::OVERLOAD,
@@ -373,6 +378,12 @@ impl fmt::Display for Why {
                 "a link of a bonded {role} of {stream:?} asks for another stream or mode: give all links of a group the same streamid"
             ),
             Self::StreamFull { stream, max } => write!(f, "{stream:?} has max_viewers = {max} already"),
+            Self::OldVersion { required, offered } => {
+                write!(
+                    f,
+                    "the caller has SRT {offered}, older than minversion = {required} of this port: have it updated"
+                )
+            }
             Self::OtherVersion { required, offered } => {
                 write!(
                     f,
@@ -573,6 +584,12 @@ fn check_handshake(port: &PortPolicy, role: Role, caller: CallerHandshake) -> Re
         return Err(Why::LatencyTooLong {
             offered,
             max: port.max_latency,
+        });
+    }
+    if caller.version < port.min_version {
+        return Err(Why::OldVersion {
+            required: port.min_version,
+            offered: caller.version,
         });
     }
     match port.version {

@@ -65,6 +65,8 @@ pub(crate) struct PortPolicy {
     /// The port's own passphrase; already among the listener's options.
     pub(crate) passphrase: Option<Passphrase>,
     pub(crate) max_latency: Duration,
+    /// No caller may have an older SRT version.
+    pub(crate) min_version: SrtVersion,
     /// Exactly this SRT version is required of a caller.
     pub(crate) version: Option<SrtVersion>,
     /// Of its sessions, unless a grant says otherwise.

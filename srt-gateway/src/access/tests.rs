@@ -27,6 +27,7 @@ fn port(scope: Option<&str>, kind: PortKind) -> PortPolicy {
         bound: OnceLock::new(),
         passphrase: None,
         max_latency: Duration::from_secs(10),
+        min_version: srt_safe::SrtVersion::new(1, 3, 0),
         version: None,
         limits: SessionLimits::default(),
         allow: Vec::new(),
@@ -327,6 +328,9 @@ fn what_the_caller_says_of_itself_is_held_against_the_ports_limits() {
     assert_eq!(ask(&publish, caller), 1505);
     caller.version = srt_safe::SrtVersion::new(1, 5, 6);
     assert_eq!(ask(&publish, caller), 0);
+    publish.version = None;
+    publish.min_version = srt_safe::SrtVersion::new(1, 5, 7);
+    assert_eq!(ask(&publish, caller), 1505);
 }
 
 fn srt_handshake() -> CallerHandshake {

@@ -328,6 +328,7 @@ pub(super) fn endpoint_policy(
         bound: OnceLock::new(),
         passphrase: settings.passphrase.as_ref().map(passphrase),
         max_latency: settings.max_latency,
+        min_version: SrtVersion::from_number(settings.min_version.to_libsrt()),
         version: settings
             .version
             .map(|version| SrtVersion::from_number(version.to_libsrt())),
