@@ -16,7 +16,7 @@ use crossbeam_channel::Sender;
 use srt_safe::log::{self, LogLevel};
 
 use crate::{
-    access::{AccessPolicy, Doorman, Guards, Identity, Verdicts},
+    access::{AccessPolicy, Doorman, Guards, Hook, Identity, Verdicts},
     backend::Backend,
     config::Config,
     control::{
@@ -25,7 +25,7 @@ use crate::{
     },
     io::{IoEvent, Poller, Pool},
     names::StreamName,
-    telemetry::{Rejection, RejectionLog, StreamDetail},
+    telemetry::{HookStatus, Rejection, RejectionLog, StreamDetail},
     view::View,
 };
 
@@ -56,6 +56,8 @@ pub enum StartError {
     Srt(srt_safe::Error),
     /// The system refused a thread.
     Thread(io::Error),
+    /// The backend of this table cannot be called at all.
+    Backend(&'static str, io::Error),
     /// `strict = true` and a libsrt with known holes.
     UnsafeLibrary {
         /// Its version.
@@ -70,6 +72,7 @@ impl fmt::Display for StartError {
             Self::Listeners(what, error) => write!(f, "cannot open {what}: {error}"),
             Self::Srt(error) => write!(f, "cannot start libsrt: {error}"),
             Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
+            Self::Backend(table, error) => write!(f, "cannot call the url of {table}: {error}"),
             Self::UnsafeLibrary { version } => write!(
                 f,
                 "libsrt {version} has known holes (CVE-2026-55868, CVE-2026-55869 are fixed in 1.5.6): link a newer one, \
@@ -114,6 +117,9 @@ impl Gateway {
         let name: Arc<str> = gateway_name(config).into();
         let identity = Identity::new(&name);
         let doorman = Arc::new(Doorman::new(config.limits.clone()));
+        let backend = Arc::new(Backend::default());
+        let hook = Hook::new(Arc::clone(&backend), &name, config.auth.as_ref())
+            .map_err(|error| StartError::Backend("[auth]", error))?;
         let endpoints = endpoints(config, &identity, &events);
         let endpoint_status = Arc::clone(endpoints.status());
         let registry = registry(config, identity, workers);
@@ -126,10 +132,10 @@ impl Gateway {
                 doorman: Arc::clone(&doorman),
                 verdicts: Verdicts::start().map_err(StartError::Thread)?,
                 bonds: Arc::default(),
+                hook: Arc::clone(&hook),
             },
         };
         let (range_events, range_receiver) = crossbeam_channel::unbounded();
-        let backend = Arc::new(Backend::default());
         let mut ranges = Ranges::new(backend, &opener, gateway_name(config), range_events);
         ranges
             .open(config)
@@ -175,6 +181,7 @@ impl Gateway {
                 doorman,
                 lag,
                 name,
+                hook,
             },
             poller,
             control: Some(control),
@@ -234,6 +241,12 @@ impl Gateway {
     #[must_use]
     pub fn rejections(&self) -> Vec<Rejection> {
         self.view.rejections()
+    }
+
+    /// The hook of `[auth]`: its counters and its circuit breaker. None: none is configured.
+    #[must_use]
+    pub fn hook(&self) -> Option<HookStatus> {
+        self.view.hook()
     }
 
     /// Whether it still serves. False after a failure that the log tells of.

@@ -5,10 +5,6 @@
 
 mod access;
 mod api;
-#[allow(
-    dead_code,
-    reason = "those who call backends come one by one: [auth], [events], [config_external]"
-)]
 mod backend;
 mod bench;
 pub mod cli;

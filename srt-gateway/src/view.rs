@@ -9,13 +9,13 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::Sender;
 
 use crate::{
-    access::{Directory, Doorman},
+    access::{Directory, Doorman, Hook},
     config::Config,
     control::{Command, EndpointStatus, EndpointView, Listening, SessionStatus, StreamStatus},
     data::Stream,
     names::{Role, SessionId, StreamName},
     telemetry::{
-        InputDetail, LoopLag, Rejection, RejectionLog, SessionCounters, SrtFigures, StreamDetail,
+        HookStatus, InputDetail, LoopLag, Rejection, RejectionLog, SessionCounters, SrtFigures, StreamDetail,
         health::{self, Failed, LinkFigures, SourceFigures, StreamFigures, Verdict, ViewerFigures},
     },
     ts::{Check, Payload, TsReport},
@@ -41,6 +41,7 @@ pub(crate) struct View {
     pub(crate) lag: Arc<LoopLag>,
     /// Shown to peers and in metrics.
     pub(crate) name: Arc<str>,
+    pub(crate) hook: Arc<Hook>,
 }
 
 impl View {
@@ -58,6 +59,11 @@ impl View {
     /// The last refused attempts, the oldest first.
     pub(crate) fn rejections(&self) -> Vec<Rejection> {
         self.rejections.all()
+    }
+
+    /// The hook of `[auth]`; None: none is configured.
+    pub(crate) fn hook(&self) -> Option<HookStatus> {
+        self.hook.status()
     }
 
     /// The streams, by name.

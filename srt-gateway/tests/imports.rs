@@ -21,7 +21,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // `config` for URLs and secrets.
     ("backend", &["config", "telemetry"]),
     // `config` for the kinds of ports, `data` for the streams that it is given, `telemetry` for the words of refusals.
-    ("access", &["names", "config", "data", "telemetry"]),
+    // `backend` to ask the hook.
+    ("access", &["names", "config", "data", "telemetry", "backend"]),
     (
         "control",
         &[

@@ -5,6 +5,8 @@ mod chain;
 mod common;
 mod ffmpeg;
 mod health;
+mod hook;
+mod hook_stall;
 mod live_transmit;
 mod modes;
 mod package;

@@ -4,8 +4,7 @@
 
 use crate::wait::wait_until;
 use srt_gateway::config::{Config, PortKind};
-use srt_gateway::telemetry::Rejection;
-use srt_gateway::telemetry::StreamDetail;
+use srt_gateway::telemetry::{HookStatus, Rejection, StreamDetail};
 use srt_gateway::{
     EndpointState, EndpointStatus, Gateway, Listening, Scope, SessionStatus, StreamName, StreamStatus,
 };
@@ -152,6 +151,12 @@ impl TestGateway {
     #[must_use]
     pub fn rejections(&self) -> Vec<Rejection> {
         self.gateway.rejections()
+    }
+
+    /// The hook's counters.
+    #[must_use]
+    pub fn hook(&self) -> Option<HookStatus> {
+        self.gateway.hook()
     }
 
     /// Ends it in order.

@@ -7,6 +7,8 @@ use srt_safe::{CallerHandshake, Passphrase, RejectCode, RejectReason, SrtVersion
 use super::{
     Ask, AskMode, Directory, Entry, PortPolicy, Reading, Scope, StreamPolicy, TemplateEntry, Unreadable,
     bonds::BondOf,
+    hook::{HookQuestion, HookRefusal, HookVerdict, KeyTerm, Terms, Verdicter},
+    policy::HookUse,
     rules::{Applicant, Standing, judge, password_fits},
     verdicts::{Known, Question},
 };
@@ -59,6 +61,16 @@ pub(crate) struct Grant {
     pub(crate) passphrase: Option<Passphrase>,
     /// Those of the port, until somebody who knows better changes them.
     pub(crate) limits: SessionLimits,
+    /// What the hook said of it; None: it was not asked.
+    pub(crate) hook: Option<HookGrant>,
+}
+
+/// A grant that the hook has agreed to.
+#[derive(Clone, Debug)]
+pub(crate) struct HookGrant {
+    /// To be put again when the lifetime is over.
+    pub(crate) question: Box<HookQuestion>,
+    pub(crate) terms: Arc<Terms>,
 }
 
 /// Why a caller is refused. [`Display`](fmt::Display) is the sentence for the operator.
@@ -146,6 +158,12 @@ pub(crate) enum Why {
         role: Role,
         stream: StreamName,
     },
+    /// The hook has said no, or nothing that can be used.
+    Hook(HookRefusal),
+    /// The hook is being asked, and this libsrt cannot keep a caller waiting for it.
+    HookUndecided,
+    /// More questions to the hook than may be open are.
+    HookBusy,
     TooManyHandshakes,
     Banned,
     /// By the backend of `[config_external]`.
@@ -207,13 +225,14 @@ impl Why {
                 | Self::UnexpectedPassphrase { .. }
                 | Self::WrongPassword(_)
                 | Self::NotByRules { .. }
-        )
+        ) || matches!(self, Self::Hook(refusal) if refusal.by == Verdicter::Hook && refusal.code != RejectCode::CONFLICT)
     }
 
     /// Who refuses.
     pub(crate) fn decided_by(&self) -> RejectedBy {
         match self {
             Self::WrongPassword(_) | Self::NotByRules { .. } | Self::Undecided => RejectedBy::Rules,
+            Self::Hook(_) | Self::HookUndecided | Self::HookBusy => RejectedBy::Hook,
             Self::TooManyHandshakes | Self::Banned | Self::TooFast { .. } => RejectedBy::Limits,
             Self::UnknownStream(_)
             | Self::NoSource(_)
@@ -270,7 +289,8 @@ impl Why {
             Self::StreamFull { .. } | Self::PortFull { .. } => RejectCode::OVERLOAD,
             Self::OldVersion { .. } | Self::OtherVersion { .. } => RejectCode::VERSION,
             Self::WrongPassword(_) | Self::NotByRules { .. } => RejectCode::UNAUTHORIZED,
-            Self::Undecided => RejectCode::UNAVAILABLE,
+            Self::Hook(refusal) => refusal.code,
+            Self::Undecided | Self::HookUndecided | Self::HookBusy => RejectCode::UNAVAILABLE,
             Self::TooManyHandshakes | Self::TooFast { .. } => RejectCode::OVERLOAD,
             Self::Banned => RejectCode::FORBIDDEN,
             Self::WrongPassphrase { .. } => return RejectReason::BAD_SECRET,
@@ -294,6 +314,13 @@ impl fmt::Display for Why {
             ),
             Self::Undecided => f.write_str(
                 "its password is being checked against a hash, which takes longer than a handshake may: it is answered when it calls again",
+            ),
+            Self::Hook(refusal) => f.write_str(&refusal.why),
+            Self::HookUndecided => f.write_str(
+                "the hook of [auth] is being asked, and this libsrt cannot keep a caller waiting: it is answered when it calls again",
+            ),
+            Self::HookBusy => f.write_str(
+                "as many questions to the hook of [auth] as are allowed are open: it is to call again; is the hook too slow?",
             ),
             Self::TooManyHandshakes => {
                 f.write_str("its address began more handshakes than handshakes_per_second_per_ip of [limits] allows")
@@ -469,20 +496,10 @@ fn grant(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Result
         let max = port.max_connections;
         return Err(Why::PortFull { max }.into());
     }
-    let entry = directory.streams.get(&stream).cloned();
-    let policy = match (
-        &entry,
-        directory.template_for(stream.as_str()),
-        &directory.unknown,
-    ) {
-        (Some(entry), ..) => Arc::clone(&entry.policy),
-        (None, Some(template), _) => {
-            check_name(template, &stream)?;
-            Arc::clone(&template.policy)
-        }
-        (None, None, Some(unknown)) => Arc::clone(unknown),
-        (None, None, None) => return Err(Why::UnknownStream(stream).into()),
-    };
+    let asked = find(directory, &stream);
+    if let (Err(why), HookUse::NotConfigured) = (&asked, directory.access.hook) {
+        return Err(why.clone().into());
+    }
     if let Some(handshake) = caller.handshake {
         check_handshake(port, role, handshake)?;
     }
@@ -493,7 +510,19 @@ fn grant(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Result
         password: password.as_ref(),
         peer: caller.peer.ip(),
     };
-    check_applicant(directory, &policy, applicant, caller.known)?;
+    let policy = asked.as_ref().ok().map(|(_, policy)| policy.as_ref());
+    check_applicant(directory, policy, applicant, caller.known)?;
+    let hook = match directory.access.hook {
+        HookUse::NotConfigured => None,
+        HookUse::Asked => Some(ask_hook(port, &ask, applicant, caller)?),
+    };
+    let terms = hook
+        .as_ref()
+        .map(|hook| Arc::clone(&hook.terms))
+        .unwrap_or_default();
+    // The hook may know the stream by another name than the caller, so whether there is such a stream is asked after it.
+    let stream = terms.stream.clone().unwrap_or(stream);
+    let (entry, policy) = find(directory, &stream)?;
     let has_source = entry.as_ref().is_some_and(|entry| entry.stream.has_source());
     let viewers = entry.as_ref().map_or(0, |entry| entry.stream.viewers());
     let own = match role {
@@ -524,13 +553,71 @@ fn grant(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Result
         Scope::Stream(_) if !of_port.is_empty() => of_port,
         _ => own,
     };
-    let passphrase = passphrase_used(valid, caller.known);
+    let passphrase = match &terms.passphrase {
+        KeyTerm::Configured => passphrase_used(valid, caller.known),
+        KeyTerm::None => None,
+        KeyTerm::This(passphrase) => Some(passphrase.clone()),
+    };
+    let mut limits = port.limits;
+    if let Some(max_bitrate) = terms.max_bitrate {
+        limits.max_bitrate = max_bitrate;
+    }
     Ok(Grant {
         role,
         stream,
         passphrase,
-        limits: port.limits,
+        limits,
+        hook,
     })
+}
+
+/// The stream of that name, if it is there, and what holds for it.
+fn find(directory: &Directory, stream: &StreamName) -> Result<(Option<Entry>, Arc<StreamPolicy>), Why> {
+    let entry = directory.streams.get(stream).cloned();
+    let policy = match (
+        &entry,
+        directory.template_for(stream.as_str()),
+        &directory.unknown,
+    ) {
+        (Some(entry), ..) => Arc::clone(&entry.policy),
+        (None, Some(template), _) => {
+            check_name(template, stream)?;
+            Arc::clone(&template.policy)
+        }
+        (None, None, Some(unknown)) => Arc::clone(unknown),
+        (None, None, None) => return Err(Why::UnknownStream(stream.clone())),
+    };
+    Ok((entry, policy))
+}
+
+/// What the hook says of somebody whom the rules let in.
+fn ask_hook(
+    port: &PortPolicy,
+    ask: &Ask,
+    applicant: Applicant<'_>,
+    caller: Caller<'_>,
+) -> Result<HookGrant, Stop> {
+    let question = Box::new(HookQuestion {
+        role: applicant.role,
+        stream: applicant.stream.clone(),
+        user: applicant.user.map(Into::into),
+        password: applicant.password.cloned(),
+        peer: applicant.peer,
+        port: port.addr.port(),
+        streamid: String::from_utf8_lossy(caller.streamid).into(),
+        encrypted: caller.handshake.map(|handshake| handshake.encryption.is_some()),
+        version: caller.handshake.map(|handshake| handshake.version),
+        labels: ask.labels.clone(),
+    });
+    match caller.known.hook(&question) {
+        None => Err(Stop::Wait(Question::Hook(question))),
+        Some(HookVerdict::Refused(refusal)) => Err(Why::Hook(refusal).into()),
+        Some(HookVerdict::Admitted(terms)) => Ok(HookGrant { question, terms }),
+        Some(HookVerdict::LetIn) => Ok(HookGrant {
+            question,
+            terms: Arc::default(),
+        }),
+    }
 }
 
 /// Whether the place of the source is free, or a second publisher is let in all the same.
@@ -553,20 +640,22 @@ fn passphrase_used(valid: &[Passphrase], known: &dyn Known) -> Option<Passphrase
 /// Whether the stream's password and the rules let somebody in.
 pub(super) fn check_applicant(
     directory: &Directory,
-    policy: &StreamPolicy,
+    policy: Option<&StreamPolicy>,
     applicant: Applicant<'_>,
     known: &dyn Known,
 ) -> Result<(), Stop> {
-    if let (Role::Publisher, Some(required)) = (applicant.role, &policy.password) {
+    if let (Role::Publisher, Some(required)) =
+        (applicant.role, policy.and_then(|policy| policy.password.as_ref()))
+    {
         match password_fits(required, applicant.password, known) {
             Ok(true) => {}
             Ok(false) => return Err(Why::WrongPassword(applicant.stream.clone()).into()),
-            Err(question) => return Err(Stop::Wait(question)),
+            Err(question) => return Err(Stop::Wait(Question::Password(question))),
         }
     }
     match judge(&directory.access.rules, applicant, known) {
         Standing::Ungoverned | Standing::Admitted => Ok(()),
-        Standing::Unsettled(question) => Err(Stop::Wait(question)),
+        Standing::Unsettled(question) => Err(Stop::Wait(Question::Password(question))),
         Standing::Refused => Err(Stop::Refuse(Why::NotByRules {
             role: applicant.role,
             stream: applicant.stream.clone(),

@@ -25,8 +25,9 @@ use super::{
     decide,
     decide::Why,
     doorman::{Door, Tell},
+    hook::{Asked, Hook, HookQuestion, HookVerdict},
     policy::connection_options,
-    verdicts::Known,
+    verdicts::{Known, Question},
 };
 use crate::config::Secret;
 
@@ -85,21 +86,46 @@ pub(crate) struct Guards {
     pub(crate) doorman: Arc<Doorman>,
     pub(crate) verdicts: Arc<Verdicts>,
     pub(crate) bonds: Arc<Bonds>,
+    pub(crate) hook: Arc<Hook>,
+}
+
+impl Guards {
+    /// Puts a question whose answer is not known; gives the reason to refuse the caller with, if it cannot be kept waiting.
+    pub(super) fn ask(&self, question: Question, now: Instant) -> Result<(), Why> {
+        let can_wait = SrtListener::can_defer();
+        match question {
+            Question::Password(question) => {
+                let asked = self.verdicts.ask(question, now);
+                if asked && can_wait {
+                    Ok(())
+                } else {
+                    Err(Why::Undecided)
+                }
+            }
+            Question::Hook(question) => match self.hook.ask(&question, now) {
+                Asked::Waiting if can_wait => Ok(()),
+                Asked::Waiting => Err(Why::HookUndecided),
+                Asked::Busy => Err(Why::HookBusy),
+            },
+        }
+    }
 }
 
 /// What can be found out about the caller whose handshake it is.
 pub(super) struct Seen<'a> {
     request: &'a AccessRequest<'a>,
     key: OnceCell<Option<KeyRequest>>,
-    verdicts: &'a Verdicts,
+    guards: &'a Guards,
+    now: Instant,
 }
 
 impl<'a> Seen<'a> {
-    pub(super) fn new(request: &'a AccessRequest<'a>, verdicts: &'a Verdicts) -> Self {
+    pub(super) fn new(request: &'a AccessRequest<'a>, guards: &'a Guards, now: Instant) -> Self {
         Self {
             request,
             key: OnceCell::new(),
-            verdicts,
+            guards,
+            now,
         }
     }
 }
@@ -117,7 +143,11 @@ impl Known for Seen<'_> {
     }
 
     fn password(&self, hash: &Secret, password: &Secret) -> Option<bool> {
-        self.verdicts.password(hash, password)
+        self.guards.verdicts.password(hash, password)
+    }
+
+    fn hook(&self, question: &HookQuestion) -> Option<HookVerdict> {
+        self.guards.hook.known(question, self.now)
     }
 }
 
@@ -183,7 +213,7 @@ impl Gate {
             Door::TooMany(tell) => Some((Why::TooManyHandshakes, tell)),
             Door::Banned(tell) => Some((Why::Banned, tell)),
         };
-        let seen = Seen::new(request, &self.guards.verdicts);
+        let seen = Seen::new(request, &self.guards, now);
         let handshake = request.handshake();
         let group = handshake.and_then(|handshake| handshake.group);
         let bond = group.and_then(|group| self.guards.bonds.find(group.id));
@@ -203,11 +233,11 @@ impl Gate {
         }
         match decide(&self.port, &self.directory.load(), caller) {
             Decision::Admit(grant) => {
-                let admission = Admission::new().options(connection_options(grant.passphrase.as_ref()));
                 if let Some(group) = group {
                     let (stream, role) = (grant.stream.clone(), grant.role);
                     self.guards.bonds.granted(group.id, BondOf { stream, role }, now);
                 }
+                let admission = Admission::new().options(connection_options(&grant));
                 let mut granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
                 let entry = Granted {
                     since: now,
@@ -219,13 +249,10 @@ impl Gate {
                 granted.insert(request.socket_id(), entry);
                 Verdict::Admit(admission)
             }
-            Decision::Wait(question) => {
-                let asked = self.guards.verdicts.ask(question, now);
-                if asked && SrtListener::can_defer() {
-                    return Verdict::Defer;
-                }
-                self.refuse(caller, Why::Undecided, Tell::Yes)
-            }
+            Decision::Wait(question) => match self.guards.ask(question, now) {
+                Ok(()) => Verdict::Defer,
+                Err(why) => self.refuse(caller, why, Tell::Yes),
+            },
             Decision::Refuse(why) => {
                 self.count(peer, &why);
                 self.refuse(caller, why, Tell::Yes)

@@ -1,13 +1,15 @@
 //! Who may connect, as what, to which stream.
 //!
 //! `streamid` reads what a caller asks for, `decide` answers from what it is given (a pure function), `gate` asks it from
-//! libsrt's listen callback over a snapshot of the registry. `rules` judges by `[[rules]]`, `doorman` limits and bans addresses.
+//! libsrt's listen callback over a snapshot of the registry. `rules` judges by `[[rules]]`, `hook` has an operator's backend
+//! judge, `doorman` limits and bans addresses.
 //! No I/O happens here, and no callback waits: what takes time is found out on the thread of `verdicts`, and asked for again.
 
 mod bonds;
 mod decide;
 mod doorman;
 mod gate;
+mod hook;
 mod identity;
 mod policy;
 mod recheck;
@@ -19,13 +21,14 @@ mod threshold;
 mod verdicts;
 
 pub(crate) use bonds::Bonds;
-pub(crate) use decide::{Caller, Decision, Grant, Why, decide};
+pub(crate) use decide::{Caller, Decision, Grant, HookGrant, Why, decide};
 pub(crate) use doorman::{Door, Doorman, Tell};
 pub(crate) use gate::{COMPLETION, Gate, Granted, Guards, Refused};
+pub(crate) use hook::{Asked, Hook, HookQuestion, HookVerdict, Terms};
 pub(crate) use identity::{Identity, Trail};
 pub use policy::Scope;
 pub(crate) use policy::{AccessPolicy, Directory, Entry, PortPolicy, StreamPolicy, TemplateEntry};
 pub(crate) use recheck::Recheck;
 pub(crate) use streamid::{Ask, AskMode, Reading, Unreadable, shown};
 pub(crate) use threshold::Threshold;
-pub(crate) use verdicts::{Nothing, Verdicts};
+pub(crate) use verdicts::{Nothing, Question, Verdicts};

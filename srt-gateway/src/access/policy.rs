@@ -14,7 +14,7 @@ use std::{
 use ipnet::IpNet;
 use srt_safe::{Options, Passphrase, SrtVersion};
 
-use super::{Identity, Recheck};
+use super::{Grant, Identity, Recheck, hook::KeyTerm};
 use crate::{
     config::{Config, Dialects, DuplicatePublisher, PortKind, Rule, Secret, Template},
     data::Stream,
@@ -190,6 +190,15 @@ pub(crate) struct AccessPolicy {
     /// Ways of writing a streamid that are understood.
     pub(crate) dialects: Dialects,
     pub(crate) rules: Vec<Rule>,
+    pub(crate) hook: HookUse,
+}
+
+/// Whether the hook of `[auth]` is asked about those whom the rules let in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum HookUse {
+    #[default]
+    NotConfigured,
+    Asked,
 }
 
 impl AccessPolicy {
@@ -197,14 +206,26 @@ impl AccessPolicy {
         Self {
             dialects: config.gateway.streamid_dialects,
             rules: config.rules.clone(),
+            hook: match config.auth {
+                Some(_) => HookUse::Asked,
+                None => HookUse::NotConfigured,
+            },
         }
     }
 }
 
 /// Settings of one connection that differ from its listener's.
-pub(crate) fn connection_options(passphrase: Option<&Passphrase>) -> Options {
-    match passphrase {
-        Some(passphrase) => Options::new().passphrase(passphrase.clone()),
-        None => Options::new(),
+pub(crate) fn connection_options(grant: &Grant) -> Options {
+    let terms = grant.hook.as_ref().map(|hook| &hook.terms);
+    let mut options = Options::new();
+    match (&grant.passphrase, terms.map(|terms| &terms.passphrase)) {
+        (Some(passphrase), _) => options = options.passphrase(passphrase.clone()),
+        // Without it the port's would hold.
+        (None, Some(KeyTerm::None)) => options = options.passphrase(None),
+        (None, _) => {}
+    }
+    match terms.and_then(|terms| terms.latency) {
+        Some(latency) => options.latency(latency),
+        None => options,
     }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
-use super::verdicts::{Known, Question, is_hash};
+use super::verdicts::{Known, PasswordQuestion, is_hash};
 use crate::{
     config::{Action, Rule, Secret},
     names::{Role, StreamName},
@@ -30,7 +30,7 @@ pub(crate) enum Standing {
     /// None of them does.
     Refused,
     /// It takes an answer that is not known yet.
-    Unsettled(Question),
+    Unsettled(PasswordQuestion),
 }
 
 /// Asks the rules.
@@ -71,7 +71,7 @@ pub(crate) fn password_fits(
     required: &Secret,
     given: Option<&Secret>,
     known: &dyn Known,
-) -> Result<bool, Question> {
+) -> Result<bool, PasswordQuestion> {
     let Some(given) = given else {
         return Ok(false);
     };
@@ -79,7 +79,7 @@ pub(crate) fn password_fits(
         let equal = verify_slices_are_equal(required.expose().as_bytes(), given.expose().as_bytes());
         return Ok(equal.is_ok());
     }
-    known.password(required, given).ok_or_else(|| Question {
+    known.password(required, given).ok_or_else(|| PasswordQuestion {
         hash: required.clone(),
         password: given.clone(),
     })

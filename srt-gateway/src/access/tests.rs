@@ -10,8 +10,8 @@ use std::{
 use srt_safe::{CallerHandshake, Passphrase};
 
 use super::{
-    AccessPolicy, Caller, Decision, Directory, Entry, Grant, Nothing, PortPolicy, Scope, StreamPolicy,
-    Unreadable, decide, decide::Why,
+    AccessPolicy, Caller, Decision, Directory, Entry, Grant, HookQuestion, HookVerdict, Nothing, PortPolicy,
+    Question, Scope, StreamPolicy, Terms, Unreadable, decide, decide::Why, hook::KeyTerm,
 };
 use crate::{
     config::{DuplicatePublisher, PortKind, Secret},
@@ -412,6 +412,115 @@ struct Told {
     fits: Option<bool>,
 }
 
+/// The hook's word about everybody.
+#[derive(Debug)]
+struct Hooked(Option<HookVerdict>);
+
+impl super::verdicts::Known for Hooked {
+    fn opens(&self, _: &Passphrase) -> Option<bool> {
+        None
+    }
+
+    fn password(&self, _: &Secret, _: &Secret) -> Option<bool> {
+        None
+    }
+
+    fn hook(&self, _: &HookQuestion) -> Option<HookVerdict> {
+        self.0.clone()
+    }
+}
+
+#[test]
+fn the_hook_is_asked_after_the_rules_and_before_the_state_of_the_stream() {
+    let text = "[auth]\nurl = \"http://127.0.0.1:1/\"\n[[rules]]\nstream = \"closed\"\nuser = \"alice\"\n";
+    let config = crate::config::Config::parse(text).unwrap_or_else(|errors| panic!("{errors}"));
+    let mut streams = directory(&[
+        ("a", stream_policy()),
+        ("b", stream_policy()),
+        ("closed", stream_policy()),
+    ]);
+    streams.access = Arc::new(AccessPolicy::of(&config));
+    let ask = |port: &PortPolicy, streamid: &str, says: Option<HookVerdict>| {
+        let caller = Caller {
+            peer: "192.0.2.1:4000".parse().unwrap(),
+            streamid: streamid.as_bytes(),
+            handshake: None,
+            bond: None,
+            known: &Hooked(says),
+        };
+        decide(port, &streams, caller)
+    };
+    let terms = |terms| Some(HookVerdict::Admitted(Arc::new(terms)));
+    let code = |decision| match decision {
+        Decision::Refuse(why) => why.code().value(),
+        other => panic!("{other:?}"),
+    };
+    let publish = port(None, PortKind::Publish);
+    assert_eq!(code(ask(&publish, "closed", terms(Terms::default()))), 1401);
+    match ask(&publish, "a", None) {
+        Decision::Wait(Question::Hook(question)) => {
+            assert_eq!((question.stream.as_str(), question.role), ("a", Role::Publisher));
+        }
+        other => panic!("{other:?}"),
+    }
+    // Also about a name that is no stream: the hook may know which is meant.
+    assert!(matches!(ask(&publish, "token", None), Decision::Wait(_)));
+    assert_eq!(code(ask(&publish, "token", terms(Terms::default()))), 1404);
+    let to_b = Terms {
+        stream: Some(StreamName::new("b")),
+        max_bitrate: Some(std::num::NonZeroU64::new(7)),
+        ..Terms::default()
+    };
+    match ask(&publish, "token", terms(to_b)) {
+        Decision::Admit(grant) => {
+            assert_eq!(
+                (grant.stream.as_str(), grant.limits.max_bitrate.map(u64::from)),
+                ("b", Some(7))
+            );
+            assert!(grant.hook.is_some());
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(
+        ask(&publish, "a", Some(HookVerdict::LetIn)),
+        Decision::Admit(_)
+    ));
+}
+
+#[test]
+fn the_hooks_passphrase_stands_before_all_others() {
+    let config = crate::config::Config::parse("[auth]\nurl = \"http://127.0.0.1:1/\"\n").unwrap();
+    let mut streams = directory(&[("a", stream_policy())]);
+    streams.access = Arc::new(AccessPolicy::of(&config));
+    let mut publish = port(None, PortKind::Publish);
+    let (of_port, of_hook) = (
+        Passphrase::new("of the port").unwrap(),
+        Passphrase::new("of the hook").unwrap(),
+    );
+    publish.passphrase = Some(of_port.clone());
+    for (key, wanted) in [
+        (KeyTerm::Configured, Some(of_port)),
+        (KeyTerm::None, None),
+        (KeyTerm::This(of_hook.clone()), Some(of_hook)),
+    ] {
+        let terms = Terms {
+            passphrase: key,
+            ..Terms::default()
+        };
+        let caller = Caller {
+            peer: "192.0.2.1:4000".parse().unwrap(),
+            streamid: b"a",
+            handshake: None,
+            bond: None,
+            known: &Hooked(Some(HookVerdict::Admitted(Arc::new(terms)))),
+        };
+        match decide(&publish, &streams, caller) {
+            Decision::Admit(grant) => assert_eq!(grant.passphrase, wanted),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 impl super::verdicts::Known for Told {
     fn opens(&self, passphrase: &Passphrase) -> Option<bool> {
         self.passphrase.map(|told| told.as_bytes() == passphrase.expose())
@@ -419,6 +528,10 @@ impl super::verdicts::Known for Told {
 
     fn password(&self, _: &Secret, _: &Secret) -> Option<bool> {
         self.fits
+    }
+
+    fn hook(&self, _: &HookQuestion) -> Option<HookVerdict> {
+        None
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::Sender;
-use srt_safe::{AccessRequest, Admission, RejectCode, SrtListener, Verdict};
+use srt_safe::{AccessRequest, Admission, RejectCode, Verdict};
 
 use super::{
     Ask, AskMode, Caller, Directory, Guards, PortPolicy, Refused, Why,
@@ -46,7 +46,8 @@ impl Threshold {
         if self.taken.load(Relaxed) {
             return Verdict::Refuse(RejectCode::CONFLICT);
         }
-        let seen = Seen::new(request, &self.guards.verdicts);
+        let now = Instant::now();
+        let seen = Seen::new(request, &self.guards, now);
         let caller = Caller {
             peer: request.peer_addr(),
             streamid: request.stream_id_bytes(),
@@ -57,13 +58,10 @@ impl Threshold {
         let why = match self.judge(&self.directory.load(), caller) {
             Ok(()) => return Verdict::Admit(Admission::new()),
             Err(Stop::Refuse(why)) => why,
-            Err(Stop::Wait(question)) => {
-                let asked = self.guards.verdicts.ask(question, Instant::now());
-                if asked && SrtListener::can_defer() {
-                    return Verdict::Defer;
-                }
-                Why::Undecided
-            }
+            Err(Stop::Wait(question)) => match self.guards.ask(question, now) {
+                Ok(()) => return Verdict::Defer,
+                Err(why) => why,
+            },
         };
         let code = why.code().code().unwrap_or(RejectCode::FALLBACK);
         // A full channel means that refusals come faster than they can be told of: the verdict stands all the same.
@@ -111,6 +109,6 @@ impl Threshold {
             password: reading.and_then(|name| name.password.as_ref()).or(alone),
             peer: caller.peer.ip(),
         };
-        check_applicant(directory, &entry.policy, applicant, caller.known)
+        check_applicant(directory, Some(&entry.policy), applicant, caller.known)
     }
 }

@@ -21,6 +21,7 @@ use aws_lc_rs::hmac;
 use crossbeam_channel::{Receiver, Sender};
 use srt_safe::Passphrase;
 
+use super::hook::{HookQuestion, HookVerdict};
 use crate::config::Secret;
 
 /// How long it is remembered that a password fits a hash, or does not. It never becomes untrue: this bounds memory.
@@ -35,9 +36,17 @@ const HELD: usize = 10_000;
 /// Passwords that wait for the thread: some 20 ms each.
 const QUEUE: usize = 128;
 
-/// What the callback cannot answer by itself: whether a password fits a hash.
+/// What the callback cannot answer by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Question {
+pub(crate) enum Question {
+    Password(PasswordQuestion),
+    /// To the hook of `[auth]`.
+    Hook(Box<HookQuestion>),
+}
+
+/// Whether a password fits a hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PasswordQuestion {
     pub(crate) hash: Secret,
     pub(crate) password: Secret,
 }
@@ -48,6 +57,8 @@ pub(crate) trait Known: fmt::Debug {
     fn opens(&self, passphrase: &Passphrase) -> Option<bool>;
     /// Whether `password` fits `hash`; None: not known yet.
     fn password(&self, hash: &Secret, password: &Secret) -> Option<bool>;
+    /// What the hook says; None: not known yet.
+    fn hook(&self, question: &HookQuestion) -> Option<HookVerdict>;
 }
 
 /// Nothing is known.
@@ -60,6 +71,10 @@ impl Known for Nothing {
     }
 
     fn password(&self, _: &Secret, _: &Secret) -> Option<bool> {
+        None
+    }
+
+    fn hook(&self, _: &HookQuestion) -> Option<HookVerdict> {
         None
     }
 }
@@ -77,7 +92,7 @@ type Digest = [u8; 32];
 pub(crate) struct Verdicts {
     key: hmac::Key,
     states: Mutex<HashMap<Digest, State>>,
-    work: Sender<(Digest, Question)>,
+    work: Sender<(Digest, PasswordQuestion)>,
 }
 
 impl Verdicts {
@@ -99,7 +114,7 @@ impl Verdicts {
     }
 
     /// Puts a question whose answer is not known. False: too many wait.
-    pub(crate) fn ask(&self, question: Question, now: Instant) -> bool {
+    pub(crate) fn ask(&self, question: PasswordQuestion, now: Instant) -> bool {
         let digest = self.digest(&question.hash, &question.password);
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         if states.len() >= HELD {
@@ -147,7 +162,7 @@ impl Verdicts {
     }
 }
 
-fn verify(work: &Receiver<(Digest, Question)>, verdicts: &Weak<Verdicts>) {
+fn verify(work: &Receiver<(Digest, PasswordQuestion)>, verdicts: &Weak<Verdicts>) {
     for (digest, question) in work {
         let fits = PasswordHash::new(question.hash.expose()).is_ok_and(|hash| {
             let password = question.password.expose().as_bytes();
@@ -182,7 +197,7 @@ mod tests {
         for (password, fits) in [("letmein", true), ("letmeout", false)] {
             let password = Secret::new(password);
             assert_eq!(verdicts.password(&hash, &password), None);
-            let question = Question {
+            let question = PasswordQuestion {
                 hash: hash.clone(),
                 password: password.clone(),
             };

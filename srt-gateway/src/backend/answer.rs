@@ -1,6 +1,6 @@
 //! An answer of a backend, and its fields by type. Pure.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use serde_json::{Map, Value};
 
@@ -79,10 +79,10 @@ impl std::fmt::Debug for Fields {
 }
 
 /// A field that is not what it must be.
-pub(crate) fn wrong(field: impl Into<String>, wanted: &'static str) -> CallError {
+pub(crate) fn wrong(field: impl Into<String>, wanted: impl Into<Cow<'static, str>>) -> CallError {
     CallError::Field {
         field: field.into(),
-        wanted,
+        wanted: wanted.into(),
     }
 }
 

@@ -213,11 +213,6 @@ impl Client {
     pub(crate) fn url(&self) -> &HttpUrl {
         &self.shared.shown
     }
-
-    /// Its counters.
-    pub(crate) fn stats(&self) -> &Arc<CallStats> {
-        &self.shared.stats
-    }
 }
 
 async fn call(shared: &Shared, http: &reqwest::Client, body: Vec<u8>) -> Result<Answer, CallError> {

@@ -1,6 +1,6 @@
 //! What goes wrong with a call to a backend. Plain data, used on any thread; never holds a URL's user, password or query.
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 /// Why a call has no usable answer. [`Display`](fmt::Display) is for people, and for the reason of a refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(crate) enum CallError {
         /// The path to it: `outputs[2]`.
         field: String,
         /// What it must be: `a text`.
-        wanted: &'static str,
+        wanted: Cow<'static, str>,
     },
 }
 
@@ -34,19 +34,6 @@ impl CallError {
             Self::Unreachable(_) | Self::TimedOut(_) | Self::Broken(_) => true,
             Self::Status(status) => *status >= 500,
             Self::TooLarge(_) | Self::NotJson(_) | Self::Field { .. } => false,
-        }
-    }
-
-    /// The word for labels.
-    pub(crate) fn as_str(&self) -> &'static str {
-        match self {
-            Self::Unreachable(_) => "unreachable",
-            Self::TimedOut(_) => "timed_out",
-            Self::Broken(_) => "broken",
-            Self::TooLarge(_) => "too_large",
-            Self::Status(_) => "status",
-            Self::NotJson(_) => "not_json",
-            Self::Field { .. } => "wrong_field",
         }
     }
 }

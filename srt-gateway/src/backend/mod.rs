@@ -9,7 +9,7 @@ mod breaker;
 mod client;
 mod fault;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 #[allow(unused_imports, reason = "those who call backends come one by one")]
 pub(crate) use self::{

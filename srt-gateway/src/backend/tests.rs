@@ -6,7 +6,7 @@
     reason = "shared with the end-to-end tests, which use all of it"
 )]
 #[path = "../../../tests/support/http.rs"]
-mod http;
+pub(crate) mod http;
 
 use std::{
     sync::{Arc, mpsc},
@@ -43,8 +43,13 @@ fn calls(url: &str) -> Calls {
 
 impl Calls {
     fn client(&self) -> Client {
+        self.counted().0
+    }
+
+    fn counted(&self) -> (Client, Arc<CallStats>) {
         let stats = Arc::new(CallStats::default());
-        self.backend.client(self.settings.clone(), stats).unwrap()
+        let client = self.backend.client(self.settings.clone(), Arc::clone(&stats));
+        (client.unwrap(), stats)
     }
 
     fn post(&self, body: &str) -> Result<Answer, CallError> {
@@ -140,7 +145,7 @@ fn a_redirection_is_not_followed() {
 fn calls_run_side_by_side_up_to_their_bound_and_nobody_waits_for_them() {
     let server = HttpServer::start(|_| Reply::After(Duration::from_millis(300), 200, String::new()));
     let calls = calls(&server.url("/"));
-    let client = calls.client();
+    let (client, stats) = calls.counted();
     let (sender, receiver) = mpsc::channel();
     let begin = Instant::now();
     let post = || {
@@ -160,7 +165,6 @@ fn calls_run_side_by_side_up_to_their_bound_and_nobody_waits_for_them() {
         "{:?}",
         begin.elapsed()
     );
-    let stats = client.stats();
     let counted = [CallOutcome::Answered, CallOutcome::Busy].map(|outcome| stats.count(outcome));
     assert_eq!((counted, stats.under_way()), ([calls.settings.most as u64, 1], 0));
     assert_eq!(post(), Ok(()));

@@ -15,7 +15,8 @@ use std::{
 use super::{USAGE, load, say, say_error};
 use crate::{
     access::{
-        Ask, AskMode, Caller, Decision, Directory, Grant, Identity, Nothing, PortPolicy, Scope, decide,
+        Ask, AskMode, Caller, Decision, Directory, Grant, Identity, Nothing, PortPolicy, Question, Scope,
+        decide,
     },
     config::{Config, Dialect, Dialects},
     control, gateway,
@@ -138,7 +139,17 @@ fn verdict(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Stri
                 passphrase_source(port, directory, &grant)
             )
         }
-        Decision::Wait(_) => "waits until its password has been checked against an argon2 hash".to_owned(),
+        Decision::Wait(Question::Password(_)) => {
+            "waits until its password has been checked against an argon2 hash".to_owned()
+        }
+        Decision::Wait(Question::Hook(question)) => format!(
+            "the hook of [auth] would be asked whether it may {} {}",
+            match question.role {
+                Role::Publisher => "publish",
+                Role::Viewer => "play",
+            },
+            question.stream
+        ),
         Decision::Refuse(why) => format!("refused {}: {why}", why.code().value()),
     }
 }

@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{
     bond::{Bond, BondKind},
-    model::{SrtSettings, Stream},
+    model::{Config, SrtSettings, Stream},
     reader::Gate,
     secret::Secret,
     validate,
@@ -164,17 +164,26 @@ impl Endpoint {
         Self::alone(url, "outputs").map(|mut stream| stream.outputs.remove(0))
     }
 
+    /// The same for any stream: `${name}` stays, for [`for_stream`](Self::for_stream).
+    ///
+    /// # Errors
+    /// What is wrong with it, in one line.
+    pub(crate) fn output_for_any(url: &str) -> Result<Self, String> {
+        let text = format!(
+            "[templates.x]\nprefix = \"x\"\noutputs = [{}]",
+            toml::Value::from(url)
+        );
+        let templates = read_around(&text)?.templates;
+        let outputs = templates
+            .into_values()
+            .flat_map(|template| template.stream.outputs);
+        outputs.last().ok_or_else(|| "the URL is none".to_owned())
+    }
+
     /// A stream with this URL and nothing else: read by the reader of the whole configuration, which knows all of a URL.
     fn alone(url: &str, key: &str) -> Result<Stream, String> {
         let text = format!("[streams.x]\n{key} = [{}]", toml::Value::from(url));
-        // A command may do what the gateway of this release does not do yet.
-        let config = validate::parse(&text, Gate::Skipped).map_err(|errors| {
-            let told = errors.faults().iter().map(|fault| match fault.hint() {
-                Some(hint) => format!("{}; {hint}", fault.message()),
-                None => fault.message().to_owned(),
-            });
-            format!("the URL {}", told.collect::<Vec<_>>().join(", and "))
-        })?;
+        let config = read_around(&text)?;
         Ok(config.streams.into_values().next().unwrap_or_default())
     }
 
@@ -224,6 +233,18 @@ impl Endpoint {
         endpoint.url = Secret::new(endpoint.url.expose().replace(NAME, &encoded));
         Ok(endpoint)
     }
+}
+
+/// Reads a configuration that was made around a URL; what is wrong with that URL in one line.
+fn read_around(text: &str) -> Result<Config, String> {
+    // A command may do what the gateway of this release does not do yet.
+    validate::parse(text, Gate::Skipped).map_err(|errors| {
+        let told = errors.faults().iter().map(|fault| match fault.hint() {
+            Some(hint) => format!("{}; {hint}", fault.message()),
+            None => fault.message().to_owned(),
+        });
+        format!("the URL {}", told.collect::<Vec<_>>().join(", and "))
+    })
 }
 
 impl fmt::Display for Endpoint {

@@ -44,6 +44,10 @@ pub(crate) struct Endpoints {
     pub(super) resolver: Resolver,
     pub(super) events: Sender<IoEvent>,
     pub(super) identity: Identity,
+    /// What was last configured, but for streams without any.
+    tables: HashMap<StreamName, config::Stream>,
+    /// Outputs that publishers brought, which are theirs for as long as they are there.
+    brought: BTreeMap<SessionId, (StreamName, Vec<Endpoint>)>,
     status: Arc<ArcSwap<Vec<EndpointView>>>,
     last: u32,
 }
@@ -245,6 +249,8 @@ impl Endpoints {
             resolver: Resolver::new(events.clone()),
             events,
             identity,
+            tables: HashMap::new(),
+            brought: BTreeMap::new(),
             status: Arc::default(),
             last: 0,
         }
@@ -258,6 +264,44 @@ impl Endpoints {
     /// Brings the inputs and outputs of a stream to what its table says: those that are the same in it stay as they are,
     /// others come or are retired. What is new begins with the next tick.
     pub(crate) fn configure(&mut self, name: &StreamName, stream: &config::Stream, now: Instant) {
+        if stream.inputs.is_empty() && stream.outputs.is_empty() {
+            self.tables.remove(name);
+        } else {
+            self.tables.insert(name.clone(), stream.clone());
+        }
+        self.arrange(name, now);
+    }
+
+    /// A publisher brings outputs, in place of those that it has brought before.
+    pub(super) fn bring(
+        &mut self,
+        session: SessionId,
+        name: &StreamName,
+        outputs: Vec<Endpoint>,
+        now: Instant,
+    ) {
+        let before = self.brought.get(&session).map(|(_, outputs)| outputs.as_slice());
+        if before.unwrap_or_default() != outputs {
+            self.brought.insert(session, (name.clone(), outputs));
+            self.arrange(name, now);
+        }
+    }
+
+    /// A publisher has gone, with what it brought.
+    pub(super) fn take_back(&mut self, session: SessionId, now: Instant) {
+        if let Some((name, _)) = self.brought.remove(&session) {
+            self.arrange(&name, now);
+        }
+    }
+
+    /// Brings the endpoints of a stream to what is configured and brought.
+    fn arrange(&mut self, name: &StreamName, now: Instant) {
+        let mut stream = self.tables.get(name).cloned().unwrap_or_default();
+        for (_, outputs) in self.brought.values().filter(|(of, _)| of == name) {
+            let new = outputs.iter().filter(|output| !stream.outputs.contains(output));
+            let new: Vec<_> = new.cloned().collect();
+            stream.outputs.extend(new);
+        }
         let mut old: Vec<_> = self
             .all
             .iter()

@@ -10,6 +10,7 @@ mod dial;
 mod endpoints;
 mod failover;
 mod inputs;
+mod leases;
 mod link;
 mod plain;
 mod plan;
@@ -35,6 +36,7 @@ use tracing::{debug, error, info, warn};
 pub(crate) use endpoints::EndpointView;
 pub(crate) use endpoints::Endpoints;
 pub use endpoints::{EndpointState, EndpointStatus};
+use leases::Leases;
 pub(crate) use plain::udp_place;
 pub(crate) use plan::StreamPlan;
 pub use ports::{Listening, PortError};
@@ -112,6 +114,7 @@ pub(crate) struct Control {
     draining: bool,
     refusals: Refusals,
     heirs: Heirs,
+    leases: Leases,
 }
 
 /// Whether the thread goes on.
@@ -151,6 +154,7 @@ impl Control {
             draining: false,
             refusals: Refusals::new(rejections),
             heirs: Heirs::default(),
+            leases: Leases::default(),
         };
         control.publish_listening();
         control
@@ -360,7 +364,10 @@ impl Control {
         if let Some(group) = group {
             self.opener.guards.bonds.opened(group, session);
         }
-        let facts = SessionFacts::of(&connection, &streamid);
+        let mut facts = SessionFacts::of(&connection, &streamid);
+        if let Some(hook) = &grant.hook {
+            facts.labels.clone_from(&hook.terms.labels);
+        }
         let counters = Arc::new(SessionCounters::default());
         let worker = self.pool.worker_for(socket.id());
         port.connections.fetch_add(1, Relaxed);
@@ -391,6 +398,7 @@ impl Control {
             links: LinkSampler::default(),
         };
         self.pool.send(worker, Message::Start(Box::new(seat), task));
+        self.hold_lease(session, grant.hook, now);
     }
 
     fn closed(&mut self, closed: &ClosedSession, now: Instant) {
@@ -401,6 +409,7 @@ impl Control {
         if let Via::Port(port) = &session.via {
             port.connections.fetch_sub(1, Relaxed);
         }
+        self.end_lease(closed.session, now);
         info!(
             session = %closed.session, role = %closed.role, stream = %session.stream, peer = %session.peer,
             seconds = now.duration_since(session.opened).as_secs(), totals = %closed.totals,
@@ -443,6 +452,7 @@ impl Control {
         self.tick_heirs(now);
         self.open_waiting(now);
         self.tick_bonds(now);
+        self.tick_leases(now);
         self.tick_endpoints(now);
         self.retire_unused(now);
         self.tick_ranges(now);
@@ -569,6 +579,8 @@ pub struct SessionFacts {
     pub latency: Duration,
     /// The caller's streamid for people: passwords masked. None: it sent none, or we called.
     pub streamid: Option<Arc<str>>,
+    /// Names and values that the hook gave it.
+    pub labels: Vec<(Box<str>, Box<str>)>,
 }
 
 impl SessionFacts {
@@ -578,6 +590,7 @@ impl SessionFacts {
             encryption: connection.encryption,
             latency: connection.latency,
             streamid: (!streamid.is_empty()).then(|| streamid_shown(streamid).into()),
+            labels: Vec::new(),
         }
     }
 }

@@ -43,6 +43,8 @@ pub(crate) enum Change {
     /// `[[listeners]]` or `[config_external]`.
     Ranges,
     StreamsDefault,
+    /// The hook.
+    Auth,
     /// What holds whatever the stream.
     Access,
     Limits,
@@ -68,7 +70,8 @@ impl fmt::Display for Change {
             Self::Ranges => f.write_str("listeners or config_external changed"),
             Self::StreamsDefault => f.write_str("streams_default changed"),
             Self::Limits => f.write_str("limits changed"),
-            Self::Access => f.write_str("rules or streamid_dialects changed"),
+            Self::Auth => f.write_str("auth changed"),
+            Self::Access => f.write_str("rules, streamid_dialects or the use of the hook changed"),
             Self::StreamAdded(stream) => write!(f, "stream {stream} added"),
             Self::StreamChanged(stream) => write!(f, "stream {stream} changed"),
             Self::PortChanged(port) => write!(f, "{port} changed"),
@@ -101,6 +104,9 @@ pub(crate) fn diff(old: &Config, new: &Config) -> Vec<Change> {
     changes.extend(gone.map(|name| Change::StreamRemoved(StreamName::new(name.as_str()))));
     if old.streams_default != new.streams_default {
         changes.push(Change::StreamsDefault);
+    }
+    if old.auth != new.auth {
+        changes.push(Change::Auth);
     }
     if AccessPolicy::of(old) != AccessPolicy::of(new) {
         changes.push(Change::Access);
@@ -169,7 +175,6 @@ fn fixed(old: &Config, new: &Config) -> impl Iterator<Item = Change> {
         ),
         ("gateway.name", old.gateway.name != new.gateway.name),
         ("log.format", old.log.format != new.log.format),
-        ("auth", old.auth != new.auth),
         ("events", old.events != new.events),
         // Tokens, hosts and session_metrics are looked up in the configuration that is in force.
         ("api.listen", old.api.listen != new.api.listen),
@@ -291,6 +296,14 @@ impl Control {
                 }
             }
             Change::Limits => self.opener.guards.doorman.set_limits(config.limits.clone()),
+            Change::Auth => {
+                let hook = &self.opener.guards.hook;
+                if let Err(error) = hook.configure(config.auth.as_ref()) {
+                    return Err(format!(
+                        "auth: its url cannot be called, the earlier hook stays: {error}"
+                    ));
+                }
+            }
             Change::Access => self.registry.set_access(AccessPolicy::of(config)),
             Change::StreamAdded(name) | Change::StreamChanged(name) => {
                 let stream = &config.streams[name.as_str()];

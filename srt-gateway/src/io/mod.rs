@@ -33,7 +33,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use srt_safe::{SocketId, SrtGroup, SrtSocket};
+use srt_safe::{RejectCode, SocketId, SrtGroup, SrtSocket};
 
 pub(crate) use file::{AtEnd, FileIn, FileOut};
 pub(crate) use idle::{Doorkeeper, IdleId, IdlePorts, Knock, Reaction};
@@ -161,6 +161,8 @@ pub(crate) enum CloseReason {
     NotNeeded,
     /// An operator ended it.
     Kicked,
+    /// Its lifetime was over, and the hook did not let it go on.
+    NotRenewed(RejectCode),
     /// The gateway shuts down.
     Shutdown,
 }
@@ -198,6 +200,11 @@ impl fmt::Display for CloseReason {
             Self::EndOfFile => f.write_str("the end of the file (loop=true begins it again)"),
             Self::NotNeeded => f.write_str("not needed any more (on_demand)"),
             Self::Kicked => f.write_str("an operator ended it (API)"),
+            Self::NotRenewed(code) => write!(
+                f,
+                "its lifetime was over and the hook of [auth] did not renew it ({})",
+                code.value()
+            ),
             Self::Shutdown => f.write_str("the gateway shuts down"),
         }
     }

@@ -1,0 +1,364 @@
+//! The hook of `[auth]`: an operator's HTTP backend that decides on callers after the rules have.
+//!
+//! The listen callback looks an answer up, or puts the question; the call is made on the backend's thread, and the caller's
+//! next handshake finds the answer. The same question is put once, however many callers wait for it. Everything is under one
+//! lock, which is held for a look-up. A reload replaces the hook as a whole, its answers included.
+//!
+//! Does not decide what is asked when (`decide`), and does not end sessions (control).
+
+mod question;
+mod terms;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::HashMap,
+    fmt, io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwapOption;
+use aws_lc_rs::hmac;
+use tracing::{info, warn};
+
+pub(crate) use question::HookQuestion;
+pub(crate) use terms::{HookRefusal, HookVerdict, KeyTerm, Terms, Verdicter};
+
+use crate::{
+    backend::{Answer, Backend, Breaker, BreakerState, Busy, CallError, Client, ClientSettings, Pass},
+    config::{Auth, FailMode},
+    telemetry::{HookCounters, HookOutcome, HookStatus},
+};
+
+/// The least time that an answer holds: whoever asked comes for it with its next handshake, which a caller that blocks in
+/// libsrt sends after a second.
+const LEAST: Duration = Duration::from_millis(2500);
+
+/// Whoever asks again is content with an answer that others with the same question got so lately.
+const RECENT: Duration = Duration::from_millis(500);
+
+/// Answers and questions held at once.
+const HELD: usize = 10_000;
+
+/// Calls under way at once.
+const CALLS: usize = 512;
+
+/// The longest answer, in bytes.
+const ANSWER_MAX: usize = 64 << 10;
+
+/// Least time between two lines about answers that cannot be used.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
+
+/// The hook, if one is configured.
+#[derive(Debug)]
+pub(crate) struct Hook {
+    backend: Arc<Backend>,
+    gateway: Box<str>,
+    active: ArcSwapOption<Active>,
+    counters: Arc<HookCounters>,
+}
+
+/// What is called with the answer to a question that was put again.
+type Waiter = Box<dyn FnOnce(HookVerdict) + Send>;
+
+/// What became of a question that was put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Its answer will be there, or is.
+    Waiting,
+    /// It was not put: too many are.
+    Busy,
+}
+
+type Digest = [u8; 32];
+
+/// One hook as it is configured.
+#[derive(Debug)]
+struct Active {
+    settings: Auth,
+    client: Client,
+    key: hmac::Key,
+    state: Mutex<State>,
+    counters: Arc<HookCounters>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    slots: HashMap<Digest, Slot>,
+    breaker: Breaker,
+    /// When a useless answer was last told of.
+    told: Option<Instant>,
+}
+
+/// One question.
+///
+/// ```text
+///   unknown ──asked──▶ pending ──answered──▶ known ──its time is over──▶ unknown
+/// ```
+enum Slot {
+    Pending(Vec<Waiter>),
+    Known {
+        verdict: HookVerdict,
+        since: Instant,
+        until: Instant,
+    },
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pending(_) => "Pending",
+            Self::Known { .. } => "Known",
+        })
+    }
+}
+
+impl Hook {
+    /// `gateway` is the name that the hook is told.
+    ///
+    /// # Errors
+    /// As [`configure`](Self::configure).
+    pub(crate) fn new(backend: Arc<Backend>, gateway: &str, auth: Option<&Auth>) -> io::Result<Arc<Self>> {
+        let hook = Self {
+            backend,
+            gateway: gateway.into(),
+            active: ArcSwapOption::empty(),
+            counters: Arc::default(),
+        };
+        hook.configure(auth)?;
+        Ok(Arc::new(hook))
+    }
+
+    /// Puts these settings in force, or takes the hook away. Answers to earlier questions are forgotten.
+    ///
+    /// # Errors
+    /// No thread to make the calls, no random numbers, a URL that no client takes: what was in force stays.
+    pub(crate) fn configure(&self, auth: Option<&Auth>) -> io::Result<()> {
+        let active = auth
+            .map(|auth| Active::new(&self.backend, auth, &self.counters))
+            .transpose()?;
+        self.active.store(active.map(Arc::new));
+        Ok(())
+    }
+
+    /// The answer, if it is known.
+    pub(crate) fn known(&self, question: &HookQuestion, now: Instant) -> Option<HookVerdict> {
+        let active = self.active.load();
+        let active = active.as_ref()?;
+        let digest = active.digest(&question.body(&self.gateway));
+        match active.state().slots.get(&digest) {
+            Some(Slot::Known { verdict, until, .. }) if now < *until => Some(verdict.clone()),
+            _ => None,
+        }
+    }
+
+    /// Puts a question whose answer is not known.
+    pub(crate) fn ask(&self, question: &HookQuestion, now: Instant) -> Asked {
+        match self.active.load_full() {
+            Some(active) => active.ask(question.body(&self.gateway), None, now),
+            // A reload has just taken the hook away: the next handshake is decided without.
+            None => Asked::Waiting,
+        }
+    }
+
+    /// Puts a question again, past the cache; `done` is called with its answer, on any thread, and must not block. None:
+    /// there is no hook any more, and `done` is not called.
+    pub(crate) fn ask_again(
+        &self,
+        question: &HookQuestion,
+        now: Instant,
+        done: impl FnOnce(HookVerdict) + Send + 'static,
+    ) -> Option<Asked> {
+        let active = self.active.load_full()?;
+        self.counters.add_recheck();
+        Some(active.ask(question.body(&self.gateway), Some(Box::new(done)), now))
+    }
+
+    /// For metrics; None: no hook is configured.
+    pub(crate) fn status(&self) -> Option<HookStatus> {
+        let active = self.active.load();
+        let state = active.as_ref()?.state();
+        let breaker = &state.breaker;
+        Some(
+            self.counters
+                .status(breaker.state().as_str(), breaker.openings(), state.slots.len()),
+        )
+    }
+}
+
+impl Active {
+    fn new(backend: &Backend, auth: &Auth, counters: &Arc<HookCounters>) -> io::Result<Self> {
+        let mut key = [0; 32];
+        aws_lc_rs::rand::fill(&mut key).map_err(|_| io::Error::other("the system has no random numbers"))?;
+        let settings = ClientSettings {
+            url: auth.url.clone(),
+            timeout: auth.timeout,
+            secret: auth.secret.clone(),
+            most: CALLS,
+            answer_max: ANSWER_MAX,
+        };
+        Ok(Self {
+            settings: auth.clone(),
+            client: backend.client(settings, Arc::clone(&counters.calls))?,
+            key: hmac::Key::new(hmac::HMAC_SHA256, &key),
+            state: Mutex::default(),
+            counters: Arc::clone(counters),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The body has the password in it: what is kept of it is a keyed digest.
+    fn digest(&self, body: &[u8]) -> Digest {
+        let mut digest = [0; 32];
+        digest.copy_from_slice(hmac::sign(&self.key, body).as_ref());
+        digest
+    }
+
+    fn ask(self: &Arc<Self>, body: Vec<u8>, mut waiter: Option<Waiter>, now: Instant) -> Asked {
+        let digest = self.digest(&body);
+        let mut state = self.state();
+        if state.slots.len() >= HELD {
+            state
+                .slots
+                .retain(|_, slot| !matches!(slot, Slot::Known { until, .. } if now >= *until));
+        }
+        let full = state.slots.len() >= HELD;
+        match state.slots.get_mut(&digest) {
+            Some(Slot::Pending(waiters)) => {
+                waiters.extend(waiter);
+                return Asked::Waiting;
+            }
+            Some(Slot::Known {
+                verdict,
+                since,
+                until,
+            }) => {
+                // Who asks again wants to hear something new, but others with the same question may just have.
+                let fresh = match waiter {
+                    Some(_) => now.duration_since(*since) < RECENT,
+                    None => now < *until,
+                };
+                if fresh {
+                    let verdict = verdict.clone();
+                    drop(state);
+                    if let Some(waiter) = waiter {
+                        waiter(verdict);
+                    }
+                    return Asked::Waiting;
+                }
+            }
+            None if full => {
+                self.counters.add(HookOutcome::Busy);
+                return Asked::Busy;
+            }
+            None => {}
+        }
+        if let Pass::Down(_) = state.breaker.ask(now) {
+            self.counters.add(HookOutcome::NotAsked);
+            let verdict = terms::failed(
+                self.settings.fail,
+                "has not answered several times in a row, and is left alone for some seconds",
+            );
+            state.keep(digest, verdict.clone(), now, LEAST);
+            drop(state);
+            if let Some(waiter) = waiter {
+                waiter(verdict);
+            }
+            return Asked::Waiting;
+        }
+        let before = state
+            .slots
+            .insert(digest, Slot::Pending(waiter.take().into_iter().collect()));
+        let this = Arc::clone(self);
+        let called = self
+            .client
+            .post(body, move |result| this.answered(digest, result, Instant::now()));
+        if called == Err(Busy) {
+            state.breaker.not_made(now);
+            match before {
+                Some(before) => drop(state.slots.insert(digest, before)),
+                None => drop(state.slots.remove(&digest)),
+            }
+            self.counters.add(HookOutcome::Busy);
+            return Asked::Busy;
+        }
+        Asked::Waiting
+    }
+
+    fn answered(&self, digest: Digest, result: Result<Answer, CallError>, now: Instant) {
+        let read = terms::read(result);
+        let mut state = self.state();
+        state.heard(read.as_ref().err(), &self.client, self.settings.fail, now);
+        let (verdict, kept, outcome) = match read {
+            Ok(verdict @ HookVerdict::Refused(_)) => {
+                (verdict, self.settings.cache_deny, HookOutcome::Refused)
+            }
+            Ok(HookVerdict::LetIn) => (HookVerdict::LetIn, Duration::ZERO, HookOutcome::Failed),
+            Ok(HookVerdict::Admitted(terms)) => {
+                let lifetime = terms.lifetime.unwrap_or(Duration::MAX);
+                let kept = self.settings.cache_allow.min(lifetime);
+                (HookVerdict::Admitted(terms), kept, HookOutcome::Admitted)
+            }
+            Err(error) => {
+                let verdict = terms::failed(self.settings.fail, &error.to_string());
+                (verdict, Duration::ZERO, HookOutcome::Failed)
+            }
+        };
+        self.counters.add(outcome);
+        let waiters = state.keep(digest, verdict.clone(), now, kept.max(LEAST));
+        drop(state);
+        for waiter in waiters {
+            waiter(verdict.clone());
+        }
+    }
+}
+
+impl State {
+    /// Keeps an answer; gives those who wait to be told.
+    fn keep(&mut self, digest: Digest, verdict: HookVerdict, now: Instant, kept: Duration) -> Vec<Waiter> {
+        let slot = Slot::Known {
+            verdict,
+            since: now,
+            until: now + kept,
+        };
+        match self.slots.insert(digest, slot) {
+            Some(Slot::Pending(waiters)) => waiters,
+            _ => Vec::new(),
+        }
+    }
+
+    /// Tells the breaker how a call went, and the log what is new about it.
+    fn heard(&mut self, error: Option<&CallError>, client: &Client, fail: FailMode, now: Instant) {
+        let before = self.breaker.state();
+        match error {
+            Some(error) if error.is_outage() => self.breaker.failed(now),
+            _ => self.breaker.succeeded(),
+        }
+        let (after, url) = (self.breaker.state(), client.url());
+        let mode = match fail {
+            FailMode::Open => "everybody is let in meanwhile (fail = \"open\")",
+            FailMode::Closed => "nobody is let in meanwhile (fail = \"closed\")",
+        };
+        match (before, after, error) {
+            (BreakerState::Closed, BreakerState::Open, Some(error)) => {
+                warn!(%url, "the hook of [auth] is down: it {error}; {mode}");
+            }
+            (BreakerState::Open | BreakerState::HalfOpen, BreakerState::Closed, _) => {
+                info!(%url, "the hook of [auth] answers again");
+            }
+            (_, _, Some(error))
+                if self
+                    .told
+                    .is_none_or(|told| now.duration_since(told) >= TOLD_EVERY) =>
+            {
+                self.told = Some(now);
+                warn!(%url, "the hook of [auth] {error}");
+            }
+            _ => {}
+        }
+    }
+}

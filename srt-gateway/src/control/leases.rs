@@ -1,0 +1,177 @@
+//! What sessions have by the word of the hook: a lifetime, after which it is asked again, and outputs that a publisher
+//! brings along.
+//!
+//! Part of control's thread. The hook answers on another one; its answers wait in a channel until the next tick. A session
+//! that is still welcome notices nothing.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{Receiver, Sender};
+use tracing::{info, warn};
+
+use super::{Control, registry::Via};
+use crate::{
+    access::{Asked, HookGrant, HookQuestion, HookVerdict, Refused, Terms, Why},
+    config::Endpoint,
+    io::{CloseReason, Message},
+    names::{Role, SessionId},
+};
+
+/// When a question is put again that could not be put: too many were open.
+const BUSY: Duration = Duration::from_secs(1);
+
+/// The sessions that the hook has let in for a time.
+#[derive(Debug)]
+pub(super) struct Leases {
+    all: BTreeMap<SessionId, Lease>,
+    answers: Sender<(SessionId, HookVerdict)>,
+    answered: Receiver<(SessionId, HookVerdict)>,
+}
+
+/// One session's time.
+///
+/// ```text
+///   Held ──its lifetime is over──▶ Asking ──still admitted──▶ Held
+///                                     │──admitted for ever──▶ (forgotten)
+///                                     └──refused────────────▶ the session is closed
+/// ```
+#[derive(Debug)]
+struct Lease {
+    question: Box<HookQuestion>,
+    lifetime: Duration,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    Held(Instant),
+    Asking,
+}
+
+impl Default for Leases {
+    fn default() -> Self {
+        // At most one answer is under way for each session.
+        let (answers, answered) = crossbeam_channel::unbounded();
+        Self {
+            all: BTreeMap::new(),
+            answers,
+            answered,
+        }
+    }
+}
+
+impl Control {
+    /// A session begins that the hook has agreed to.
+    pub(super) fn hold_lease(&mut self, session: SessionId, grant: Option<HookGrant>, now: Instant) {
+        let Some(HookGrant { question, terms }) = grant else {
+            return;
+        };
+        if let Some(lifetime) = terms.lifetime {
+            let phase = Phase::Held(now + lifetime);
+            let lease = Lease {
+                question,
+                lifetime,
+                phase,
+            };
+            self.leases.all.insert(session, lease);
+        }
+        self.bring_outputs(session, &terms, now);
+    }
+
+    /// A session has ended, and with it what it brought.
+    pub(super) fn end_lease(&mut self, session: SessionId, now: Instant) {
+        self.leases.all.remove(&session);
+        self.endpoints.take_back(session, now);
+    }
+
+    /// Asks about those whose time is over, and does what has been answered.
+    pub(super) fn tick_leases(&mut self, now: Instant) {
+        let hook = &self.opener.guards.hook;
+        self.leases.all.retain(|session, lease| {
+            let Phase::Held(until) = lease.phase else {
+                return true;
+            };
+            if now < until {
+                return true;
+            }
+            let (session, answers) = (*session, self.leases.answers.clone());
+            // It is read as long as control runs.
+            let done = move |verdict| drop(answers.send((session, verdict)));
+            lease.phase = match hook.ask_again(&lease.question, now, done) {
+                Some(Asked::Waiting) => Phase::Asking,
+                Some(Asked::Busy) => Phase::Held(now + BUSY),
+                // A reload took the hook away, and with it all that it demanded.
+                None => return false,
+            };
+            true
+        });
+        let answered: Vec<_> = self.leases.answered.try_iter().collect();
+        for (session, verdict) in answered {
+            self.lease_answered(session, verdict, now);
+        }
+    }
+
+    fn lease_answered(&mut self, session: SessionId, verdict: HookVerdict, now: Instant) {
+        let Some(lease) = self.leases.all.get_mut(&session) else {
+            return;
+        };
+        match verdict {
+            HookVerdict::LetIn => lease.phase = Phase::Held(now + lease.lifetime),
+            HookVerdict::Admitted(terms) => {
+                match terms.lifetime {
+                    Some(lifetime) => {
+                        lease.lifetime = lifetime;
+                        lease.phase = Phase::Held(now + lifetime);
+                    }
+                    None => drop(self.leases.all.remove(&session)),
+                }
+                self.bring_outputs(session, &terms, now);
+            }
+            HookVerdict::Refused(refusal) => {
+                self.leases.all.remove(&session);
+                let Some(open) = self.registry.session(session) else {
+                    return;
+                };
+                if let Via::Port(port) = &open.via {
+                    self.refusals.record(&Refused {
+                        peer: open.peer,
+                        port: Arc::clone(port),
+                        streamid: open.streamid.clone(),
+                        handshake: None,
+                        why: Why::Hook(refusal.clone()),
+                    });
+                }
+                info!(
+                    %session, role = %open.role, stream = %open.stream, peer = %open.peer,
+                    code = refusal.code.value(), "its lifetime is over: {}", refusal.why
+                );
+                let reason = CloseReason::NotRenewed(refusal.code);
+                self.pool.send(open.worker, Message::Close(open.socket, reason));
+            }
+        }
+    }
+
+    /// Puts the outputs in force that come with a publisher.
+    fn bring_outputs(&mut self, session: SessionId, terms: &Terms, now: Instant) {
+        let Some(open) = self.registry.session(session) else {
+            return;
+        };
+        if open.role != Role::Publisher {
+            return;
+        }
+        let stream = open.stream.clone();
+        let expand = |endpoint: &Endpoint| match endpoint.for_stream(stream.as_str()) {
+            Ok(endpoint) => Some(endpoint),
+            Err(error) => {
+                warn!(%session, %stream, %endpoint, "an output that the hook gave cannot be: {error}");
+                None
+            }
+        };
+        let outputs = terms.outputs.iter().filter_map(expand).collect();
+        self.endpoints.bring(session, &stream, outputs, now);
+    }
+}
