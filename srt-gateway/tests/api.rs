@@ -378,12 +378,48 @@ fn a_drained_gateway_takes_in_nobody_and_ends_with_its_last_session() {
 }
 
 #[test]
+fn what_happens_is_told_with_its_stream() {
+    let gateway = Running::start("", "[streams.a]");
+    let publisher = gateway.call("#!::r=a,m=publish").unwrap();
+    gateway.call("#!::r=a,m=publish").unwrap_err();
+    let told = |wanted: &'static str| {
+        wait_until(wanted, || {
+            let events = gateway.ask("GET", "/api/v1/events").value();
+            events
+                .as_array()?
+                .iter()
+                .find(|event| event["event"] == wanted)
+                .cloned()
+        })
+    };
+    assert_eq!(told("session_open")["stream"], "a");
+    assert!(
+        told("stream_up")["text"]
+            .as_str()
+            .unwrap()
+            .contains("publisher 127.0.0.1:")
+    );
+    assert!(told("rejected")["text"].as_str().unwrap().contains("1409"));
+    drop(publisher);
+    let last = told("stream_down")["number"].as_u64().unwrap();
+    told("session_close");
+    let newer = gateway
+        .ask("GET", &format!("/api/v1/events?after={last}"))
+        .value();
+    assert!(
+        newer
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|event| event["number"].as_u64() > Some(last))
+    );
+}
+
+#[test]
 fn the_stream_itself_comes_byte_for_byte() {
     let gateway = Running::start("", "[streams.a]");
     let publisher = gateway.call("#!::r=a,m=publish").unwrap();
-    gateway
-        .ask("GET", "/api/v1/streams/a/keyframe.ts")
-        .is_problem(404);
+    drop(gateway.ask("GET", "/api/v1/streams/a/keyframe.ts").is(204));
     let mut stream = gateway.raw("GET /api/v1/streams/a/video.ts HTTP/1.0\r\nHost: localhost\r\n\r\n");
     wait_until("a viewer", || {
         let viewers = gateway.ask("GET", "/api/v1/streams/a").value()["viewers"].as_u64();

@@ -36,6 +36,7 @@ pub(crate) fn all(install: Install) -> Result<()> {
         run(workspace("test").args(["--no-fail-fast", "--doc"]))
     });
     steps.run("cost against the floor", bench::short);
+    steps.run("the console in a browser", web::in_a_browser);
     // Not a step of the list: a step ends with a line of its own, and the summary is to be the last.
     eprintln!("\n=== end-to-end tests");
     let last = run(workspace("test").args(["--test", "e2e"]));

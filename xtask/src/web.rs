@@ -29,6 +29,11 @@ pub(crate) fn build() -> Result<()> {
     steps.finish()
 }
 
+/// Runs the end-to-end tests of the console against the gateway in target/debug.
+pub(crate) fn in_a_browser() -> Result<()> {
+    run(&mut npm(&["run", "--silent", "e2e"]))
+}
+
 /// The packages of the lock file, unless they are there from the last time.
 fn install() -> Result<()> {
     let read = |name: &str| fs::read(folder().join(name));

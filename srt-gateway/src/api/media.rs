@@ -9,8 +9,8 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     body::Body,
     extract::State,
-    http::{HeaderValue, header},
-    response::IntoResponse,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
 };
 use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, sleep, timeout};
@@ -139,11 +139,9 @@ fn next_piece(stream: &Stream, cursor: &mut Cursor, batch: &mut Batch) -> Option
 /// From the last PAT, PMT and keyframe up to now, 1 MiB at most: what a browser makes a still picture of. May be kept for
 /// three seconds.
 #[utoipa::path(get, path = "/api/v1/streams/{name}/keyframe.ts", tag = "streams", params(("name" = String, Path)),
-    responses((status = 200, content_type = "video/mp2t"), (status = 404, body = Problem)))]
-pub(super) async fn keyframe(
-    State(app): State<Arc<App>>,
-    Part(name): Part<String>,
-) -> Answer<impl IntoResponse> {
+    responses((status = 200, content_type = "video/mp2t"), (status = 204, description = "no keyframe is held"),
+        (status = 404, body = Problem)))]
+pub(super) async fn keyframe(State(app): State<Arc<App>>, Part(name): Part<String>) -> Answer<Response> {
     let stream = stream_of(&app, &name)?;
     let ring = stream.ring();
     let start = ring.start_position(StartAt::Keyframe);
@@ -156,13 +154,12 @@ pub(super) async fn keyframe(
         still.extend_from_slice(&piece);
     }
     if still.is_empty() {
-        return Err(Problem::not_found(
-            "no keyframe has come yet, or it is no longer held",
-        ));
+        // Not an error: sound alone has none, and a page that asks every stream would fill its console with them.
+        return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let headers = [
         (header::CONTENT_TYPE, MPEG_TS),
         (header::CACHE_CONTROL, STILL_AGE),
     ];
-    Ok((headers, still.freeze()))
+    Ok((headers, still.freeze()).into_response())
 }

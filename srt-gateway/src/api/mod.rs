@@ -10,6 +10,7 @@
 
 mod auth;
 mod console;
+mod events;
 mod figures;
 mod history;
 mod live;
@@ -237,6 +238,7 @@ fn routes() -> (Router<Arc<App>>, Bytes) {
         .routes(routes!(read::outputs))
         .routes(routes!(read::listeners))
         .routes(routes!(read::rejections))
+        .routes(routes!(read::events))
         .routes(routes!(read::config))
         .routes(routes!(read::healthz))
         .routes(routes!(read::readyz))

@@ -12,6 +12,7 @@ use axum::{
 use super::{
     App,
     auth::Scope,
+    events::Event,
     model::{
         Endpoint, GatewayState, Health, History, HistoryParams, ListParams, Listener, Page, RecordParams,
         Rejection, Session, StreamDetail, StreamSummary, Version,
@@ -224,6 +225,17 @@ pub(super) async fn rejections(
     let all = app.view.rejections();
     let part = params.part(all, |rejection| rejection.number);
     Ok(Json(part.iter().map(shape::rejection).collect()))
+}
+
+/// What has happened (the last 2000 events are kept), the oldest first: streams that came, went, fell silent or changed
+/// hands, verdicts, sessions, failures of inputs and outputs, refused attempts.
+#[utoipa::path(get, path = "/api/v1/events", tag = "gateway", params(RecordParams),
+    responses((status = 200, body = Vec<Event>)))]
+pub(super) async fn events(
+    State(app): Ctx,
+    Params(params): Params<RecordParams>,
+) -> Answer<Json<Vec<Event>>> {
+    Ok(Json(params.part(app.sampler.events(), |event| event.number)))
 }
 
 /// The configuration in force, that of the file and of the API together, secrets masked.
