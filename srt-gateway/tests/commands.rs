@@ -6,6 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
+use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
 const CONFIG: &str = r##"
@@ -83,6 +84,71 @@ fn explanation_of_one_port_shows_no_other_and_no_passphrase() {
 }
 
 #[test]
+fn an_explanation_for_programs_says_the_same() {
+    let file = config(CONFIG);
+    let output = run(
+        &[
+            "explain-streamid",
+            "#!::r=live/cam1,m=publish,u=me,x=y,password=hush",
+            "--json",
+        ],
+        Some(&file),
+    );
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["read"]["dialect"], "standard");
+    assert_eq!(
+        told["read"]["streams"],
+        json!([{ "name": "live/cam1", "password": true }])
+    );
+    assert_eq!(
+        (&told["read"]["mode"], &told["read"]["user"]),
+        (&json!("publish"), &json!("me"))
+    );
+    assert_eq!(told["read"]["labels"], json!([{ "key": "x", "value": "y" }]));
+    let on = |port: &str| {
+        let ports = told["ports"].as_array().unwrap().iter();
+        ports
+            .clone()
+            .find(|told| told["port"].as_str().unwrap().starts_with(port))
+            .unwrap()
+    };
+    let admitted = on("srt port 9998");
+    assert_eq!(admitted["outcome"], "admitted");
+    assert_eq!(
+        (&admitted["role"], &admitted["stream"]),
+        (&json!("publisher"), &json!("live/cam1"))
+    );
+    assert_eq!(admitted["passphrase"], "with publish_passphrase of live/cam1");
+    let refused = on("srt_play port 9996");
+    assert_eq!(
+        (&refused["outcome"], &refused["code"]),
+        (&json!("refused"), &json!(1405))
+    );
+    assert_eq!(
+        on("srt_publish port 9002 of live/cam1")["address"],
+        "127.0.0.1:9002"
+    );
+
+    let output = run(&["explain-streamid", "#!::r", "--json"], None);
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(told["read"]["unreadable"].is_string(), "{told}");
+    assert_eq!(told["ports"][0]["code"], 1400);
+}
+
+#[test]
+fn what_is_valid_and_unwise_is_told_by_check_and_refuses_nothing() {
+    let file = config("[srt_publish]\nport = 9997\noptions = { tlpktdrop = false }\n");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_srt-gateway"));
+    let output = command.arg("check").arg(file.path()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = stdout(&output);
+    assert!(
+        text.contains("warning: line 3: srt_publish.options.tlpktdrop = false"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_port_that_is_not_there_is_a_wrong_command_line() {
     let file = config(CONFIG);
     let output = run(&["explain-streamid", "x", "--port", "1"], Some(&file));
@@ -112,6 +178,19 @@ fn doctor_fails_for_a_port_in_use_only() {
     let failed: Vec<_> = text.lines().filter(|line| line.starts_with("fail")).collect();
     assert_eq!(failed.len(), 1, "{text}");
     assert!(failed[0].contains("is in use"), "{text}");
+
+    let output = run(&["doctor", "--json"], Some(&file));
+    assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["fit"], false);
+    let findings = report["findings"].as_array().unwrap();
+    let failed: Vec<_> = findings
+        .iter()
+        .filter(|finding| finding["level"] == "fail")
+        .collect();
+    assert_eq!(failed.len(), 1, "{report}");
+    assert_eq!(failed[0]["check"], "port");
+    assert!(findings.iter().any(|finding| finding["check"] == "libsrt"));
 
     drop(taken);
     let output = run(&["doctor"], Some(&file));

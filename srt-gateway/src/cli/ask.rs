@@ -118,7 +118,7 @@ pub(super) fn rejections(args: &RejectionsArgs) -> ExitCode {
     }
 }
 
-fn say_json(value: &impl serde::Serialize) {
+pub(super) fn say_json(value: &impl serde::Serialize) {
     match serde_json::to_string(value) {
         Ok(text) => say(format_args!("{text}")),
         Err(error) => say_error(format_args!("srt-gateway: {error}")),

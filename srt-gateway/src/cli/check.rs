@@ -13,6 +13,9 @@ pub(super) fn check(file: &Path) -> ExitCode {
                 file.display(),
                 config.streams.len()
             ));
+            for warning in config.warnings() {
+                say(format_args!("{}: warning: {warning}", file.display()));
+            }
             ExitCode::SUCCESS
         }
         Err(code) => code,

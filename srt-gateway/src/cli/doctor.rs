@@ -5,16 +5,16 @@
 use std::{
     fmt, fs, io,
     net::{Ipv6Addr, SocketAddr, UdpSocket},
-    path::Path,
     process::ExitCode,
     thread,
     time::{Duration, Instant, SystemTime},
 };
 
 use rustix::process::{Resource, getrlimit};
-use socket2::{Domain, Protocol, Socket, Type};
+use serde::Serialize;
+use socket2::{Domain, Socket, Type};
 
-use super::{load, say};
+use super::{ConfigFile, ask::say_json, load, say};
 use crate::config::{Config, OptionValue, SrtSettings};
 
 /// What libsrt asks of the kernel for a port, unless options say otherwise (socketconfig.h).
@@ -34,8 +34,19 @@ const CLOCK_FLOOR: Duration = Duration::from_secs(1_735_689_600);
 const CLOCK_LOOK: Duration = Duration::from_millis(100);
 const CLOCK_DRIFT: Duration = Duration::from_millis(5);
 
+/// What `doctor` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct DoctorArgs {
+    #[command(flatten)]
+    of: ConfigFile,
+    /// One JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
 /// How a finding is to be taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 enum Level {
     Ok,
     Warn,
@@ -43,9 +54,10 @@ enum Level {
 }
 
 /// One line of the report.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 struct Finding {
     level: Level,
+    #[serde(rename = "check")]
     what: &'static str,
     text: String,
 }
@@ -68,8 +80,16 @@ impl fmt::Display for Finding {
     }
 }
 
-pub(super) fn doctor(file: Option<&Path>) -> ExitCode {
-    let config = match load(file) {
+/// The report for programs.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    /// Nothing fails.
+    fit: bool,
+    findings: &'a [Finding],
+}
+
+pub(super) fn doctor(args: &DoctorArgs) -> ExitCode {
+    let config = match load(args.of.config.as_deref()) {
         Ok(config) => config,
         Err(code) => return code,
     };
@@ -84,14 +104,19 @@ pub(super) fn doctor(file: Option<&Path>) -> ExitCode {
         ipv6(),
     ];
     findings.extend(ports(&config));
-    for finding in &findings {
-        say(format_args!("{finding}"));
-    }
-    if findings.iter().any(|finding| finding.level == Level::Fail) {
-        ExitCode::FAILURE
+    findings.extend(api_ports(&config));
+    let fit = findings.iter().all(|finding| finding.level != Level::Fail);
+    if args.json {
+        say_json(&Report {
+            fit,
+            findings: &findings,
+        });
     } else {
-        ExitCode::SUCCESS
+        for finding in &findings {
+            say(format_args!("{finding}"));
+        }
     }
+    if fit { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn library(config: &Config) -> Finding {
@@ -283,25 +308,54 @@ fn ports(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (scope, kind, addr, all) in addresses {
         let what = format!("{addr} ({} of {scope})", kind.key());
-        match bind(addr) {
+        match bind(addr, Type::DGRAM) {
             Ok(()) => findings.push(Finding::new(Level::Ok, "port", format!("{what} is free"))),
             // A host without IPv6, which has a line of its own; the gateway does without, too.
             Err(error) if all && addr.is_ipv6() && matches!(error.raw_os_error(), Some(97 | 99)) => {}
             Err(error) => findings.push(Finding::new(
                 Level::Fail,
                 "port",
-                format!("{what} {}", port_advice(&error)),
+                format!("{what} {}", port_advice(&error, Type::DGRAM)),
             )),
         }
     }
     findings
 }
 
-fn port_advice(error: &io::Error) -> String {
+/// The HTTP API's port. Without `[api]` the gateway starts all the same when another program has the default one.
+fn api_ports(config: &Config) -> Vec<Finding> {
+    let Some(listen) = config.api.listen else {
+        return Vec::new();
+    };
+    let level = if config.api.configured {
+        Level::Fail
+    } else {
+        Level::Warn
+    };
+    let mut findings = Vec::new();
+    for addr in listen.socket_addrs() {
+        match bind(addr, Type::STREAM) {
+            Ok(()) => findings.push(Finding::new(Level::Ok, "api", format!("{addr} (TCP) is free"))),
+            Err(error)
+                if listen.ip().is_none()
+                    && addr.is_ipv6()
+                    && matches!(error.raw_os_error(), Some(97 | 99)) => {}
+            Err(error) => {
+                let advice = port_advice(&error, Type::STREAM);
+                findings.push(Finding::new(level, "api", format!("{addr} (TCP) {advice}")));
+            }
+        }
+    }
+    findings
+}
+
+fn port_advice(error: &io::Error, of: Type) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
-            "is in use: a gateway that runs already has it, or another program (ss -ulpn shows which)"
-                .to_owned()
+            let letter = if of == Type::STREAM { 't' } else { 'u' };
+            format!(
+                "is in use: a gateway that runs already has it, or another program (ss -{letter}lpn shows which)"
+            )
         }
         io::ErrorKind::PermissionDenied => {
             "needs a right: choose a port from 1024, or give the gateway CAP_NET_BIND_SERVICE".to_owned()
@@ -314,12 +368,21 @@ fn port_advice(error: &io::Error) -> String {
 }
 
 /// Binds as the gateway would, and lets go.
-fn bind(addr: SocketAddr) -> io::Result<()> {
-    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+fn bind(addr: SocketAddr, of: Type) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(addr), of, None)?;
+    if of == Type::STREAM {
+        // Connections that ended a moment ago are no reason to fail; with it, only listening finds out who else does.
+        socket.set_reuse_address(true)?;
+    }
     if addr.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    socket.bind(&addr.into())
+    socket.bind(&addr.into())?;
+    if of == Type::STREAM {
+        socket.listen(1)
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -341,6 +404,24 @@ mod tests {
         assert!(found[0].text.contains("is in use"), "{found:?}");
         drop(taken);
         assert_eq!(ports(&config)[0].level, Level::Ok);
+    }
+
+    #[test]
+    fn the_api_must_have_a_port_that_is_configured_only() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = taken.local_addr().unwrap();
+        let mut config = config(&format!("[api]\nlisten = \"{addr}\""));
+        let found = api_ports(&config);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].level, Level::Fail);
+        assert!(found[0].text.contains("is in use"), "{found:?}");
+        assert!(found[0].text.contains("ss -tlpn"), "{found:?}");
+        config.api.configured = false;
+        assert_eq!(api_ports(&config)[0].level, Level::Warn);
+        drop(taken);
+        assert_eq!(api_ports(&config)[0].level, Level::Ok);
+        config.api.listen = None;
+        assert!(api_ports(&config).is_empty());
     }
 
     #[test]

@@ -12,7 +12,9 @@ use std::{
     process::ExitCode,
 };
 
-use super::{USAGE, load, say, say_error};
+use serde_json::{Value, json};
+
+use super::{USAGE, ask::say_json, load, say, say_error};
 use crate::{
     access::{
         Ask, AskMode, Caller, Decision, Directory, Grant, Identity, Nothing, PortPolicy, Question, Scope,
@@ -20,7 +22,7 @@ use crate::{
     },
     config::{Config, Dialect, Dialects},
     control, gateway,
-    names::Role,
+    names::{Role, StreamName},
 };
 
 /// What to explain, and against which configuration.
@@ -38,6 +40,9 @@ pub(super) struct Explain {
     /// The caller's address, for `allow` and `deny`.
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     from: IpAddr,
+    /// One JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn explain(command: &Explain) -> ExitCode {
@@ -53,10 +58,9 @@ pub(super) fn explain(command: &Explain) -> ExitCode {
         ));
         return ExitCode::from(USAGE);
     }
-    say(format_args!("streamid  \"{}\"", streamid.escape_ascii()));
     let registry = gateway::registry(&config, Identity::default(), 1);
     let directory = registry.directory().load();
-    say(format_args!("{}", Reading(streamid, directory.access.dialects)));
+    let reading = Reading(streamid, directory.access.dialects);
     let caller = Caller {
         peer: SocketAddr::new(command.from, 0),
         streamid,
@@ -64,13 +68,26 @@ pub(super) fn explain(command: &Explain) -> ExitCode {
         bond: None,
         known: &Nothing,
     };
+    let verdict = |port: &PortPolicy| Verdict::of(port, &directory, caller);
+    if command.json {
+        let ports: Vec<_> = ports.iter().map(|port| verdict(port).json(port)).collect();
+        say_json(&json!({
+            "streamid": streamid.escape_ascii().to_string(),
+            "read": reading.json(),
+            "from": command.from,
+            "ports": ports,
+        }));
+        return ExitCode::SUCCESS;
+    }
+    say(format_args!("streamid  \"{}\"", streamid.escape_ascii()));
+    say(format_args!("{reading}"));
     say(format_args!(
         "\nA caller from {} with it, while nobody publishes or plays:",
         command.from
     ));
-    for port in ports {
+    for port in &ports {
         say(format_args!("  {port} on {}", port.addr));
-        say(format_args!("      {}", verdict(&port, &directory, caller)));
+        say(format_args!("      {}", verdict(port)));
     }
     ExitCode::SUCCESS
 }
@@ -126,31 +143,111 @@ impl fmt::Display for Reading<'_> {
     }
 }
 
-fn verdict(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> String {
-    match decide(port, directory, caller) {
-        Decision::Admit(grant) => {
-            let role = match grant.role {
-                Role::Publisher => "publishes",
-                Role::Viewer => "plays",
-            };
-            format!(
-                "admitted: {role} {}; {}",
-                grant.stream,
-                passphrase_source(port, directory, &grant)
-            )
-        }
-        Decision::Wait(Question::Password(_)) => {
-            "waits until its password has been checked against an argon2 hash".to_owned()
-        }
-        Decision::Wait(Question::Hook(question)) => format!(
-            "the hook of [auth] would be asked whether it may {} {}",
-            match question.role {
-                Role::Publisher => "publish",
-                Role::Viewer => "play",
+impl Reading<'_> {
+    /// For programs.
+    fn json(&self) -> Value {
+        let ask = match Ask::read(self.0, self.1) {
+            Ok(ask) => ask,
+            Err(why) => return json!({ "unreadable": why.to_string() }),
+        };
+        let names = ask.names.iter();
+        json!({
+            "dialect": ask.dialect.map(Dialect::as_str),
+            "streams": names
+                .map(|name| json!({ "name": name.stream.to_string(), "password": name.password.is_some() }))
+                .collect::<Vec<_>>(),
+            "user": ask.user,
+            "labels": ask.labels.iter().map(|(key, value)| json!({ "key": key, "value": value })).collect::<Vec<_>>(),
+            "mode": ask.mode.map(|mode| match mode {
+                AskMode::Publish => "publish",
+                AskMode::Request => "request",
+            }),
+        })
+    }
+}
+
+/// What a port would say.
+#[derive(Debug)]
+enum Verdict {
+    Admitted {
+        role: Role,
+        stream: StreamName,
+        /// The words `with KEY of ...`, or `without a passphrase`.
+        passphrase: String,
+    },
+    /// Nobody knows yet: the words say what it depends on.
+    Waits(String),
+    Refused {
+        code: i32,
+        reason: String,
+    },
+}
+
+impl Verdict {
+    fn of(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Self {
+        match decide(port, directory, caller) {
+            Decision::Admit(grant) => Self::Admitted {
+                role: grant.role,
+                passphrase: passphrase_source(port, directory, &grant),
+                stream: grant.stream,
             },
-            question.stream
-        ),
-        Decision::Refuse(why) => format!("refused {}: {why}", why.code().value()),
+            Decision::Wait(Question::Password(_)) => {
+                Self::Waits("waits until its password has been checked against an argon2 hash".to_owned())
+            }
+            Decision::Wait(Question::Hook(question)) => Self::Waits(format!(
+                "the hook of [auth] would be asked whether it may {} {}",
+                match question.role {
+                    Role::Publisher => "publish",
+                    Role::Viewer => "play",
+                },
+                question.stream
+            )),
+            Decision::Refuse(why) => Self::Refused {
+                code: why.code().value(),
+                reason: why.to_string(),
+            },
+        }
+    }
+
+    /// For programs.
+    fn json(&self, port: &PortPolicy) -> Value {
+        let mut told = match self {
+            Self::Admitted {
+                role,
+                stream,
+                passphrase,
+            } => json!({
+                "outcome": "admitted",
+                "role": role.to_string(),
+                "stream": stream.to_string(),
+                "passphrase": passphrase,
+            }),
+            Self::Waits(reason) => json!({ "outcome": "waits", "reason": reason }),
+            Self::Refused { code, reason } => json!({ "outcome": "refused", "code": code, "reason": reason }),
+        };
+        told["port"] = json!(port.to_string());
+        told["address"] = json!(port.addr.to_string());
+        told
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Admitted {
+                role,
+                stream,
+                passphrase,
+            } => {
+                let does = match role {
+                    Role::Publisher => "publishes",
+                    Role::Viewer => "plays",
+                };
+                write!(f, "admitted: {does} {stream}; {passphrase}")
+            }
+            Self::Waits(reason) => f.write_str(reason),
+            Self::Refused { code, reason } => write!(f, "refused {code}: {reason}"),
+        }
     }
 }
 

@@ -111,6 +111,9 @@ impl Live {
                 return Err(wrong.to_string());
             }
         };
+        for warning in config.warnings() {
+            warn!("configuration, {warning}");
+        }
         let level = config.log.level;
         let reloaded = desk.refile(&text, |config| gateway.reload(config));
         let Some(reloaded) = reloaded else {

@@ -82,7 +82,7 @@ enum Command {
     /// Put publishers and viewers on any SRT server and measure loss, delay and what it costs the server.
     Bench(bench::BenchArgs),
     /// Look whether this machine is fit for the gateway and say what to change. Exits with 1 if anything fails.
-    Doctor(ConfigFile),
+    Doctor(doctor::DoctorArgs),
     /// Write a shell's completions to standard output.
     Completions {
         /// The shell.
@@ -119,7 +119,7 @@ pub fn run() -> ExitCode {
         Some(Command::Rejections(args)) => Ok(ask::rejections(&args)),
         Some(Command::Ctl(args)) => ctl::ctl(&args),
         Some(Command::Bench(args)) => bench::bench(args),
-        Some(Command::Doctor(of)) => Ok(doctor::doctor(of.config.as_deref())),
+        Some(Command::Doctor(of)) => Ok(doctor::doctor(&of)),
         Some(Command::Completions { shell }) => Ok(shell::completions(shell)),
         Some(Command::Reference) => {
             say(format_args!("{}", crate::config::document().trim_end()));

@@ -45,6 +45,9 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
         Err(code) => return Ok(code),
     };
     let mut log = start_log(&config)?;
+    for warning in config.warnings() {
+        warn!("configuration, {warning}");
+    }
     let text = match file {
         // It was read a moment ago; should it be gone now, the next change tells.
         Some(file) => std::fs::read_to_string(file).unwrap_or_default(),

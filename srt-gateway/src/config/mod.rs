@@ -9,6 +9,7 @@
 //! gateway, opens no socket, resolves no name; whether libsrt knows an option is asked of the caller
 //! ([`Config::validate_options`]).
 
+mod advice;
 mod answer;
 mod bond;
 mod checks;
