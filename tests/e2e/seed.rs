@@ -3,14 +3,17 @@
 
 use crate::common::{DEADLINE, LATENCY, options};
 use srt_e2e::client::{Publisher, connect, refusal};
+use srt_e2e::http::{HttpServer, Reply};
 use srt_e2e::in_process::TestGateway;
 use srt_e2e::pace::Tail;
 use srt_e2e::peers::{SrtUrl, live_transmit};
+use srt_e2e::ports::free_udp;
 use srt_e2e::source::{StampedTs, contiguous_part};
 use srt_e2e::wait::{wait_for, wait_until};
 use srt_gateway::{Role, Scope, config::PortKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One port of each kind and owner.
 const PORTS: &str = r#"
@@ -205,6 +208,37 @@ fn every_cell_on_ports_of_a_template() {
     }
 }
 
+/// A range of one port that the backend configures, for this mode.
+fn range(port: SocketAddr, mode: &str) -> String {
+    format!(
+        "[[listeners]]\nports = {}\nmode = \"{mode}\"\naddress = \"127.0.0.1\"\n",
+        port.port()
+    )
+}
+
+#[test]
+fn every_cell_on_ports_that_a_backend_configures() {
+    let server = HttpServer::start(|_| Reply::ok(r#"{"stream": "cam"}"#));
+    let ports = [free_udp(), free_udp(), free_udp()];
+    let ranges = ports.iter().zip(["any", "publish", "play"]);
+    let ranges: String = ranges.map(|(port, mode)| range(*port, mode)).collect();
+    let gateway = TestGateway::start(&format!(
+        "[streams.other]\n{ranges}[config_external]\nurl = \"{}\"\n",
+        server.url("/")
+    ));
+    for ((_, cells), to) in OF_STREAM.into_iter().zip(ports) {
+        knock(&gateway, to, "cam", cells);
+    }
+    let asked = server.requests();
+    assert_eq!(asked.len(), ports.len(), "each port once: {asked:?}");
+    for (request, port) in asked.iter().zip(ports) {
+        assert!(
+            request.text().contains(&format!("\"port\":{}", port.port())),
+            "{request:?}"
+        );
+    }
+}
+
 /// The columns of the table: what the streamid of a caller must say there, to publish and to play.
 fn columns(gateway: &TestGateway) -> [[(SocketAddr, &'static str); 2]; 4] {
     let (of_stream, global) = (|kind| gateway.addr_of(kind, "cam"), |kind| gateway.addr(kind));
@@ -347,4 +381,39 @@ fn live_transmit_publishes_and_plays_in_every_column() {
         drop(publisher);
         assert_eq!(contiguous_part(&stream, &player.received()), 0..stream.len());
     }
+}
+
+/// And on ports of which only the backend knows whose they are: it connects within its default timeout while that thinks.
+#[test]
+fn live_transmit_publishes_and_plays_on_first_contact() {
+    let [publish, play] = [free_udp(), free_udp()];
+    let answer = || r#"{"stream": "live/first"}"#.to_owned();
+    let server = HttpServer::start(move |_| Reply::After(Duration::from_millis(700), 200, answer()));
+    let gateway = TestGateway::start(&format!(
+        "[srt]\nport = \"127.0.0.1:0\"\n{}{}[config_external]\nurl = \"{}\"\n",
+        range(publish, "publish"),
+        range(play, "play"),
+        server.url("/")
+    ));
+    let folder = tempfile::tempdir().unwrap();
+    let player = live_transmit::player(
+        &SrtUrl::caller(play).latency(LATENCY),
+        &folder.path().join("out.ts"),
+    );
+    wait_until(DEADLINE, "the player", || {
+        gateway
+            .stream("live/first")
+            .is_some_and(|stream| stream.viewers == 1)
+    });
+    let source = StampedTs::generate(7, 2_000, 5_000_000);
+    let stream = source.bytes();
+    let publisher = live_transmit::publisher(&SrtUrl::caller(publish).latency(LATENCY)).feed(
+        Arc::clone(&stream),
+        source.rate(),
+        Tail::NullPackets,
+        DEADLINE,
+    );
+    player.wait_received(stream.len(), DEADLINE);
+    drop(publisher);
+    assert_eq!(contiguous_part(&stream, &player.received()), 0..stream.len());
 }

@@ -95,20 +95,37 @@ pub fn binary() -> PathBuf {
     if let Some(path) = env::var_os("SRT_GATEWAY_BIN") {
         return path.into();
     }
+    built("srt-gateway", "cargo build -p srt-gateway")
+}
+
+/// An example of srt-safe that cargo built beside this test.
+///
+/// # Panics
+/// When there is none, or when it is older than its sources.
+#[must_use]
+pub fn example(name: &str) -> PathBuf {
+    built(
+        &format!("examples/{name}"),
+        &format!("cargo build -p srt-safe --example {name}"),
+    )
+}
+
+/// What `command` has built, by its place in cargo's folder.
+fn built(place: &str, command: &str) -> PathBuf {
     let test = env::current_exe().expect("a test knows where it lies");
     let folder = test
         .parent()
         .and_then(Path::parent)
         .expect("cargo puts tests in target/<profile>/deps");
-    let binary = folder.join("srt-gateway");
+    let binary = folder.join(place);
     assert!(
         binary.is_file(),
-        "{} is missing: run `cargo build -p srt-gateway` first, or `cargo xtask test`",
+        "{} is missing: run `{command}` first, or `cargo xtask test`",
         binary.display()
     );
     if let Some(source) = newer_source(&binary) {
         panic!(
-            "{} is older than {}: run `cargo build -p srt-gateway` first",
+            "{} is older than {}: run `{command}` first",
             binary.display(),
             source.display()
         );

@@ -64,9 +64,12 @@ impl Process {
     }
 
     /// Starts `command` with a pipe as its input.
+    ///
+    /// # Panics
+    /// When it cannot be started.
     #[must_use]
     #[track_caller]
-    pub(super) fn spawn_fed(name: &str, mut command: Command) -> (Self, ChildStdin) {
+    pub fn spawn_fed(name: &str, mut command: Command) -> (Self, ChildStdin) {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = Self::start(name, command);
         let stdin = process
