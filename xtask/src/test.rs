@@ -19,7 +19,6 @@ pub(crate) fn all(install: Install) -> Result<()> {
     steps.run("the console's types, unit tests and bundle", web::build);
     // The end-to-end tests run the gateway's binary, which cargo builds for no test of another package.
     run(workspace("build").args(["--bins", "--examples", "--tests"]))?;
-    let mut steps = Steps::new();
     // The end-to-end tests install it.
     steps.run("Debian package", || {
         package::debian(package::Build::Debug, install)

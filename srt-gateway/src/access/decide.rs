@@ -1,21 +1,21 @@
 //! The decision on a caller: a pure function of the port, the streamid, the address and the streams as they are.
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
-use srt_safe::{CallerHandshake, Passphrase, RejectCode, RejectReason, SrtVersion, log::EncryptionFault};
+use srt_safe::{CallerHandshake, Passphrase};
 
 use super::{
-    Ask, AskMode, Directory, Entry, PortPolicy, Reading, Scope, StreamPolicy, TemplateEntry, Unreadable,
+    Ask, AskMode, Directory, Entry, PortPolicy, Reading, Scope, StreamPolicy, TemplateEntry,
     bonds::BondOf,
-    hook::{HookQuestion, HookRefusal, HookVerdict, KeyTerm, Terms, Verdicter},
+    hook::{HookQuestion, HookVerdict, KeyTerm, Terms},
     policy::HookUse,
     rules::{Applicant, Standing, judge, password_fits},
     verdicts::{Known, Question},
+    why::Why,
 };
 use crate::{
-    config::{DuplicatePublisher, ExpandError, PortKind},
+    config::{DuplicatePublisher, PortKind},
     names::{Role, SessionLimits, StreamName},
-    telemetry::RejectedBy,
 };
 
 /// Who knocks.
@@ -73,386 +73,6 @@ pub(crate) struct HookGrant {
     pub(crate) terms: Arc<Terms>,
 }
 
-/// Why a caller is refused. [`Display`](fmt::Display) is the sentence for the operator.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Why {
-    Unreadable(Unreadable),
-    AddressNotAllowed,
-    NameMissing {
-        port: String,
-    },
-    ModeMissing {
-        port: String,
-    },
-    WrongMode {
-        port: String,
-        asked: Role,
-    },
-    OtherStream {
-        asked: StreamName,
-        served: StreamName,
-        exists: bool,
-    },
-    OutsideTemplate {
-        asked: StreamName,
-        prefix: String,
-        exists: bool,
-    },
-    /// The name does not go into the inputs and outputs of its template.
-    UnfitName {
-        stream: StreamName,
-        template: StreamName,
-        why: ExpandError,
-    },
-    UnknownStream(StreamName),
-    NoSource(StreamName),
-    HasPublisher(StreamName),
-    /// That is not silent, so it is not taken over from.
-    HasActivePublisher {
-        stream: StreamName,
-        silent_after: Duration,
-    },
-    StreamFull {
-        stream: StreamName,
-        max: u32,
-    },
-    PortFull {
-        max: u32,
-    },
-    LatencyTooLong {
-        offered: Duration,
-        max: Duration,
-    },
-    OldVersion {
-        required: SrtVersion,
-        offered: SrtVersion,
-    },
-    OtherVersion {
-        required: SrtVersion,
-        offered: SrtVersion,
-    },
-    WrongPassphrase {
-        role: Role,
-        stream: StreamName,
-    },
-    NoPassphrase {
-        role: Role,
-        stream: StreamName,
-    },
-    UnexpectedPassphrase {
-        role: Role,
-        stream: StreamName,
-    },
-    OtherCryptoMode,
-    Loop,
-    /// The `password` of the stream.
-    WrongPassword(StreamName),
-    NotByRules {
-        role: Role,
-        stream: StreamName,
-    },
-    /// The answer takes time, and this libsrt cannot keep a caller waiting for it; or too many wait.
-    Undecided,
-    /// A link of a group that is here for something else.
-    OtherBond {
-        role: Role,
-        stream: StreamName,
-    },
-    /// The hook has said no, or nothing that can be used.
-    Hook(HookRefusal),
-    /// The hook is being asked, and this libsrt cannot keep a caller waiting for it.
-    HookUndecided,
-    /// More questions to the hook than may be open are.
-    HookBusy,
-    TooManyHandshakes,
-    Banned,
-    /// By the backend of `[config_external]`.
-    PortRefused,
-    /// The backend could not be asked.
-    BackendFailed(String),
-    /// The backend answered with what cannot be used.
-    BackendNonsense(String),
-    /// Not refused but closed: a publisher above `max_bitrate`.
-    TooFast {
-        stream: StreamName,
-        sent: u64,
-        max: u64,
-    },
-}
-
-impl Why {
-    /// A handshake that libsrt ended over encryption.
-    pub(crate) fn of_encryption(fault: EncryptionFault, grant: Grant) -> Self {
-        let Grant {
-            role,
-            stream,
-            passphrase,
-            ..
-        } = grant;
-        match (fault, passphrase) {
-            (EncryptionFault::CryptoMode, _) => Self::OtherCryptoMode,
-            (EncryptionFault::Missing, Some(_)) => Self::NoPassphrase { role, stream },
-            (_, Some(_)) => Self::WrongPassphrase { role, stream },
-            (_, None) => Self::UnexpectedPassphrase { role, stream },
-        }
-    }
-
-    /// The same where the caller's handshake was seen: it says whether there was a passphrase at all.
-    pub(crate) fn of_encryption_seen(fault: EncryptionFault, seen: CallerHandshake, grant: Grant) -> Self {
-        let Grant { role, stream, .. } = grant;
-        match (fault, seen.encryption, grant.passphrase) {
-            (EncryptionFault::CryptoMode, ..) => Self::OtherCryptoMode,
-            (_, None, _) => Self::NoPassphrase { role, stream },
-            (_, Some(_), Some(_)) => Self::WrongPassphrase { role, stream },
-            (_, Some(_), None) => Self::UnexpectedPassphrase { role, stream },
-        }
-    }
-
-    /// Whether it is the kind of refusal that somebody meets who tries names and secrets. A publisher that comes back too
-    /// early, or a viewer that waits for a source, is none.
-    pub(crate) fn counts_towards_ban(&self) -> bool {
-        matches!(
-            self,
-            Self::Unreadable(_)
-                | Self::AddressNotAllowed
-                | Self::UnknownStream(_)
-                | Self::PortRefused
-                | Self::OtherStream { .. }
-                | Self::OutsideTemplate { .. }
-                | Self::UnfitName { .. }
-                | Self::WrongPassphrase { .. }
-                | Self::NoPassphrase { .. }
-                | Self::UnexpectedPassphrase { .. }
-                | Self::WrongPassword(_)
-                | Self::NotByRules { .. }
-        ) || matches!(self, Self::Hook(refusal) if refusal.by == Verdicter::Hook && refusal.code != RejectCode::CONFLICT)
-    }
-
-    /// Who refuses.
-    pub(crate) fn decided_by(&self) -> RejectedBy {
-        match self {
-            Self::WrongPassword(_) | Self::NotByRules { .. } | Self::Undecided => RejectedBy::Rules,
-            Self::Hook(_) | Self::HookUndecided | Self::HookBusy => RejectedBy::Hook,
-            Self::TooManyHandshakes | Self::Banned | Self::TooFast { .. } => RejectedBy::Limits,
-            Self::UnknownStream(_)
-            | Self::NoSource(_)
-            | Self::HasPublisher(_)
-            | Self::HasActivePublisher { .. }
-            | Self::OtherStream { .. }
-            | Self::OtherBond { .. }
-            | Self::OutsideTemplate { .. }
-            | Self::UnfitName { .. }
-            | Self::StreamFull { .. } => RejectedBy::Stream,
-            Self::WrongPassphrase { .. }
-            | Self::NoPassphrase { .. }
-            | Self::UnexpectedPassphrase { .. }
-            | Self::OtherCryptoMode => RejectedBy::Passphrase,
-            Self::Unreadable(_)
-            | Self::AddressNotAllowed
-            | Self::Loop
-            | Self::NameMissing { .. }
-            | Self::ModeMissing { .. }
-            | Self::WrongMode { .. }
-            | Self::PortFull { .. }
-            | Self::LatencyTooLong { .. }
-            | Self::PortRefused
-            | Self::BackendFailed(_)
-            | Self::BackendNonsense(_)
-            | Self::OldVersion { .. }
-            | Self::OtherVersion { .. } => RejectedBy::Port,
-        }
-    }
-
-    /// What the caller is told: libsrt's own reason where it was libsrt that refused.
-    pub(crate) fn code(&self) -> RejectReason {
-        let code = match self {
-            Self::Unreadable(Unreadable::Bidirectional) => RejectCode::BAD_MODE,
-            Self::Unreadable(_)
-            | Self::NameMissing { .. }
-            | Self::ModeMissing { .. }
-            | Self::UnfitName { .. }
-            | Self::LatencyTooLong { .. } => RejectCode::BAD_REQUEST,
-            Self::AddressNotAllowed
-            | Self::Loop
-            | Self::OtherBond { .. }
-            | Self::OtherStream { exists: true, .. }
-            | Self::OutsideTemplate { exists: true, .. } => RejectCode::FORBIDDEN,
-            Self::WrongMode { .. } => RejectCode::BAD_MODE,
-            Self::OtherStream { exists: false, .. }
-            | Self::OutsideTemplate { exists: false, .. }
-            | Self::UnknownStream(_)
-            | Self::PortRefused
-            | Self::NoSource(_) => RejectCode::NOT_FOUND,
-            Self::BackendFailed(_) => RejectCode::UNAVAILABLE,
-            Self::BackendNonsense(_) => RejectCode::BAD_GATEWAY,
-            Self::HasPublisher(_) | Self::HasActivePublisher { .. } => RejectCode::CONFLICT,
-            Self::StreamFull { .. } | Self::PortFull { .. } => RejectCode::OVERLOAD,
-            Self::OldVersion { .. } | Self::OtherVersion { .. } => RejectCode::VERSION,
-            Self::WrongPassword(_) | Self::NotByRules { .. } => RejectCode::UNAUTHORIZED,
-            Self::Hook(refusal) => refusal.code,
-            Self::Undecided | Self::HookUndecided | Self::HookBusy => RejectCode::UNAVAILABLE,
-            Self::TooManyHandshakes | Self::TooFast { .. } => RejectCode::OVERLOAD,
-            Self::Banned => RejectCode::FORBIDDEN,
-            Self::WrongPassphrase { .. } => return RejectReason::BAD_SECRET,
-            Self::NoPassphrase { .. } | Self::UnexpectedPassphrase { .. } => return RejectReason::UNSECURE,
-            Self::OtherCryptoMode => return RejectReason::CRYPTO,
-        };
-        code.into()
-    }
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::WrongPassword(stream) => write!(
-                f,
-                "the publisher of {stream:?} has not the password that is configured for it: password=... in the streamid"
-            ),
-            Self::NotByRules { role, stream } => write!(
-                f,
-                "of the [[rules]] about a {role} of {stream:?} none lets this caller in: user (u=), password or address fit none"
-            ),
-            Self::Undecided => f.write_str(
-                "its password is being checked against a hash, which takes longer than a handshake may: it is answered when it calls again",
-            ),
-            Self::Hook(refusal) => f.write_str(&refusal.why),
-            Self::HookUndecided => f.write_str(
-                "the hook of [auth] is being asked, and this libsrt cannot keep a caller waiting: it is answered when it calls again",
-            ),
-            Self::HookBusy => f.write_str(
-                "as many questions to the hook of [auth] as are allowed are open: it is to call again; is the hook too slow?",
-            ),
-            Self::TooManyHandshakes => {
-                f.write_str("its address began more handshakes than handshakes_per_second_per_ip of [limits] allows")
-            }
-            Self::Banned => f.write_str(
-                "its address is banned for ban_for of [limits], after ban_after_rejections refusals within a minute",
-            ),
-            Self::TooFast { stream, sent, max } => write!(
-                f,
-                "closed: the publisher of {stream:?} sent {sent} b/s for 5 s, above max_bitrate = {max}; raise it, or lower the encoder's bit rate"
-            ),
-            Self::Unreadable(why) => why.fmt(f),
-            Self::PortRefused => f.write_str(
-                "the backend of [config_external] knows no stream for this port (404): configure the port there",
-            ),
-            Self::BackendFailed(why) | Self::BackendNonsense(why) => write!(
-                f,
-                "this port of [[listeners]] is not configured: the backend of [config_external] {why}"
-            ),
-            Self::AddressNotAllowed => {
-                f.write_str("the address is not let in by allow and deny of this port")
-            }
-            Self::NameMissing { port } => write!(
-                f,
-                "{port} serves many streams, so the streamid must name one: r=NAME in \"#!::r=NAME,m=publish\""
-            ),
-            Self::ModeMissing { port } => write!(
-                f,
-                "{port} both publishes and plays, so the streamid must say which: m=publish to send, m=request to receive"
-            ),
-            Self::WrongMode { port, asked } => match asked {
-                Role::Publisher => write!(
-                    f,
-                    "m=publish, but {port} only plays: publish on an srt or srt_publish port"
-                ),
-                Role::Viewer => write!(
-                    f,
-                    "m=request, but {port} only publishes: play from an srt or srt_play port"
-                ),
-            },
-            Self::OtherStream { asked, served, .. } => {
-                write!(
-                    f,
-                    "the streamid asks for {asked:?}, but the port serves {served:?} only"
-                )
-            }
-            Self::OutsideTemplate { asked, prefix, .. } => write!(
-                f,
-                "the streamid asks for {asked:?}, but the port serves streams only whose names begin with {prefix:?}"
-            ),
-            Self::UnfitName {
-                stream,
-                template,
-                why,
-            } => write!(
-                f,
-                "{stream:?} cannot be made by template {template}, which has the name in its inputs or outputs: {why}"
-            ),
-            Self::UnknownStream(name) => write!(
-                f,
-                "no stream is named {name:?}: add [streams.{name:?}] to the configuration, or set accept_unknown = true \
-                 in [streams_default]"
-            ),
-            Self::NoSource(name) => write!(
-                f,
-                "nobody publishes {name:?}, and on_source_lost = 0 lets no viewer wait"
-            ),
-            Self::HasPublisher(name) => write!(
-                f,
-                "{name:?} has a publisher already (duplicate_publisher = \"reject\")"
-            ),
-            Self::HasActivePublisher {
-                stream,
-                silent_after,
-            } => write!(
-                f,
-                "{stream:?} has a publisher that has sent data within the last {silent_after:?} \
-                 (duplicate_publisher = \"takeover_if_silent\", silent_after)"
-            ),
-            Self::OtherBond { role, stream } => write!(
-                f,
-                "a link of a bonded {role} of {stream:?} asks for another stream or mode: give all links of a group the same streamid"
-            ),
-            Self::StreamFull { stream, max } => write!(f, "{stream:?} has max_viewers = {max} already"),
-            Self::OldVersion { required, offered } => {
-                write!(
-                    f,
-                    "the caller has SRT {offered}, older than minversion = {required} of this port: have it updated"
-                )
-            }
-            Self::OtherVersion { required, offered } => {
-                write!(
-                    f,
-                    "the caller has SRT {offered}, and version = {required} of this port demands exactly that"
-                )
-            }
-            Self::WrongPassphrase { role, stream } => {
-                write!(
-                    f,
-                    "the {role} of {stream:?} has another passphrase than is configured for it"
-                )
-            }
-            Self::NoPassphrase { role, stream } => {
-                write!(
-                    f,
-                    "the {role} of {stream:?} has no passphrase, and the configuration demands one"
-                )
-            }
-            Self::UnexpectedPassphrase { role, stream } => write!(
-                f,
-                "the {role} of {stream:?} has a passphrase and the configuration has none: set one, or take the caller's away"
-            ),
-            Self::OtherCryptoMode => {
-                f.write_str("the caller wants another crypto mode than crypto_mode of this port")
-            }
-            Self::Loop => f.write_str(
-                "a loop: the stream has come through this gateway before, or this gateway calls itself; take away the output \
-                 or the input that leads back here",
-            ),
-            Self::PortFull { max } => write!(f, "the port has max_connections = {max} already"),
-            Self::LatencyTooLong { offered, max } => {
-                write!(
-                    f,
-                    "latency {} ms is above max_latency = {} ms",
-                    offered.as_millis(),
-                    max.as_millis()
-                )
-            }
-        }
-    }
-}
-
 /// Decides on a caller.
 ///
 /// | port | name (`r=`) | mode (`m=`) |
@@ -481,20 +101,14 @@ fn grant(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Result
     let ask = Ask::read(caller.streamid, directory.access.dialects).map_err(Why::Unreadable)?;
     let Reading { stream, password } = stream_for(port, directory, &ask)?;
     let role = role_for(port, &ask)?;
-    // A further link of a group takes no place of its own. All else is asked of each link.
-    if let Some(bond) = caller.bond
-        && (bond.stream != stream || bond.role != role)
-    {
-        return Err(Why::OtherBond {
-            role: bond.role,
-            stream: bond.stream.clone(),
-        }
-        .into());
-    }
     let is_first = caller.bond.is_none();
-    if is_first && port.is_full() {
-        let max = port.max_connections;
-        return Err(Why::PortFull { max }.into());
+    match caller.bond {
+        Some(bond) => check_bond(bond, &stream, role)?,
+        None if port.is_full() => {
+            let max = port.max_connections;
+            return Err(Why::PortFull { max }.into());
+        }
+        None => {}
     }
     let asked = find(directory, &stream);
     if let (Err(why), HookUse::NotConfigured) = (&asked, directory.access.hook) {
@@ -523,38 +137,11 @@ fn grant(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Result
     // The hook may know the stream by another name than the caller, so whether there is such a stream is asked after it.
     let stream = terms.stream.clone().unwrap_or(stream);
     let (entry, policy) = find(directory, &stream)?;
-    let has_source = entry.as_ref().is_some_and(|entry| entry.stream.has_source());
-    let viewers = entry.as_ref().map_or(0, |entry| entry.stream.viewers());
-    let own = match role {
-        Role::Publisher if is_first && !may_publish(&policy, entry.as_ref()) => {
-            return Err(match policy.duplicate_publisher {
-                DuplicatePublisher::Reject => Why::HasPublisher(stream),
-                _ => Why::HasActivePublisher {
-                    stream,
-                    silent_after: policy.silent_after,
-                },
-            }
-            .into());
-        }
-        Role::Viewer if is_first && !has_source && policy.on_source_lost.is_zero() => {
-            return Err(Why::NoSource(stream).into());
-        }
-        Role::Viewer if is_first && policy.max_viewers > 0 && viewers >= policy.max_viewers => {
-            let max = policy.max_viewers;
-            return Err(Why::StreamFull { stream, max }.into());
-        }
-        Role::Publisher => policy.publish_passphrases.as_slice(),
-        Role::Viewer => policy.play_passphrases.as_slice(),
-    };
-    // A stream's own port has been given its passphrase on purpose; a shared one serves each stream by the stream's.
-    let of_port = port.passphrase.as_slice();
-    let valid = match port.scope {
-        Scope::Global | Scope::Template(_) if own.is_empty() => of_port,
-        Scope::Stream(_) if !of_port.is_empty() => of_port,
-        _ => own,
-    };
+    if is_first {
+        check_place(role, &stream, entry.as_ref(), &policy)?;
+    }
     let passphrase = match &terms.passphrase {
-        KeyTerm::Configured => passphrase_used(valid, caller.known),
+        KeyTerm::Configured => passphrase_used(passphrases(port, role, &policy), caller.known),
         KeyTerm::None => None,
         KeyTerm::This(passphrase) => Some(passphrase.clone()),
     };
@@ -569,6 +156,59 @@ fn grant(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Result
         limits,
         hook,
     })
+}
+
+/// A further link of a group takes no place of its own, and is for what the first one is for. All else is asked of each.
+fn check_bond(bond: &BondOf, stream: &StreamName, role: Role) -> Result<(), Why> {
+    if bond.stream == *stream && bond.role == role {
+        return Ok(());
+    }
+    Err(Why::OtherBond {
+        role: bond.role,
+        stream: bond.stream.clone(),
+    })
+}
+
+/// Whether the stream has a place for one more in this role.
+fn check_place(
+    role: Role,
+    stream: &StreamName,
+    entry: Option<&Entry>,
+    policy: &StreamPolicy,
+) -> Result<(), Why> {
+    let stream = stream.clone();
+    let has_source = entry.is_some_and(|entry| entry.stream.has_source());
+    let viewers = entry.map_or(0, |entry| entry.stream.viewers());
+    match role {
+        Role::Publisher if !may_publish(policy, entry) => Err(match policy.duplicate_publisher {
+            DuplicatePublisher::Reject => Why::HasPublisher(stream),
+            _ => Why::HasActivePublisher {
+                stream,
+                silent_after: policy.silent_after,
+            },
+        }),
+        Role::Viewer if !has_source && policy.on_source_lost.is_zero() => Err(Why::NoSource(stream)),
+        Role::Viewer if policy.max_viewers > 0 && viewers >= policy.max_viewers => Err(Why::StreamFull {
+            stream,
+            max: policy.max_viewers,
+        }),
+        Role::Publisher | Role::Viewer => Ok(()),
+    }
+}
+
+/// The passphrases of which a caller must have one; none: it must have none. A stream's own port has been given its
+/// passphrase on purpose; a shared one serves each stream by the stream's.
+fn passphrases<'a>(port: &'a PortPolicy, role: Role, policy: &'a StreamPolicy) -> &'a [Passphrase] {
+    let own = match role {
+        Role::Publisher => policy.publish_passphrases.as_slice(),
+        Role::Viewer => policy.play_passphrases.as_slice(),
+    };
+    let of_port = port.passphrase.as_slice();
+    match port.scope {
+        Scope::Global | Scope::Template(_) if own.is_empty() => of_port,
+        Scope::Stream(_) if !of_port.is_empty() => of_port,
+        _ => own,
+    }
 }
 
 /// The stream of that name, if it is there, and what holds for it.

@@ -23,11 +23,11 @@ use super::{
     Bonds, Caller, Decision, Directory, Doorman, Grant, PortPolicy, Verdicts,
     bonds::BondOf,
     decide,
-    decide::Why,
     doorman::{Door, Tell},
     hook::{Asked, Hook, HookQuestion, HookVerdict},
     policy::connection_options,
     verdicts::{Known, Question},
+    why::Why,
 };
 use crate::config::Secret;
 

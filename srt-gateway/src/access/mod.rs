@@ -19,9 +19,10 @@ mod streamid;
 mod tests;
 mod threshold;
 mod verdicts;
+mod why;
 
 pub(crate) use bonds::Bonds;
-pub(crate) use decide::{Caller, Decision, Grant, HookGrant, Why, decide};
+pub(crate) use decide::{Caller, Decision, Grant, HookGrant, decide};
 pub(crate) use doorman::{Door, Doorman, Tell};
 pub(crate) use gate::{COMPLETION, Gate, Granted, Guards, Refused};
 pub(crate) use hook::{Asked, Hook, HookQuestion, HookVerdict, Terms};
@@ -32,3 +33,4 @@ pub(crate) use recheck::Recheck;
 pub(crate) use streamid::{Ask, AskMode, Reading, Unreadable, shown};
 pub(crate) use threshold::Threshold;
 pub(crate) use verdicts::{Nothing, Question, Verdicts};
+pub(crate) use why::Why;

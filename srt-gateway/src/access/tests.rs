@@ -11,7 +11,7 @@ use srt_safe::{CallerHandshake, Passphrase};
 
 use super::{
     AccessPolicy, Caller, Decision, Directory, Entry, Grant, HookQuestion, HookVerdict, Nothing, PortPolicy,
-    Question, Scope, StreamPolicy, Terms, Unreadable, decide, decide::Why, hook::KeyTerm,
+    Question, Scope, StreamPolicy, Terms, Unreadable, Why, decide, hook::KeyTerm,
 };
 use crate::{
     config::{DuplicatePublisher, PortKind, Secret},

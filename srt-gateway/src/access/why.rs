@@ -1,0 +1,396 @@
+//! Why a caller is refused, or a session ended: who decided, with which code, and the sentence for the operator.
+
+use std::{fmt, time::Duration};
+
+use srt_safe::{CallerHandshake, RejectCode, RejectReason, SrtVersion, log::EncryptionFault};
+
+use super::{
+    Unreadable,
+    decide::Grant,
+    hook::{HookRefusal, Verdicter},
+};
+use crate::{
+    config::ExpandError,
+    names::{Role, StreamName},
+    telemetry::RejectedBy,
+};
+
+/// Why a caller is refused. [`Display`](fmt::Display) is the sentence for the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    Unreadable(Unreadable),
+    AddressNotAllowed,
+    NameMissing {
+        port: String,
+    },
+    ModeMissing {
+        port: String,
+    },
+    WrongMode {
+        port: String,
+        asked: Role,
+    },
+    OtherStream {
+        asked: StreamName,
+        served: StreamName,
+        exists: bool,
+    },
+    OutsideTemplate {
+        asked: StreamName,
+        prefix: String,
+        exists: bool,
+    },
+    /// The name does not go into the inputs and outputs of its template.
+    UnfitName {
+        stream: StreamName,
+        template: StreamName,
+        why: ExpandError,
+    },
+    UnknownStream(StreamName),
+    NoSource(StreamName),
+    HasPublisher(StreamName),
+    /// That is not silent, so it is not taken over from.
+    HasActivePublisher {
+        stream: StreamName,
+        silent_after: Duration,
+    },
+    StreamFull {
+        stream: StreamName,
+        max: u32,
+    },
+    PortFull {
+        max: u32,
+    },
+    LatencyTooLong {
+        offered: Duration,
+        max: Duration,
+    },
+    OldVersion {
+        required: SrtVersion,
+        offered: SrtVersion,
+    },
+    OtherVersion {
+        required: SrtVersion,
+        offered: SrtVersion,
+    },
+    WrongPassphrase {
+        role: Role,
+        stream: StreamName,
+    },
+    NoPassphrase {
+        role: Role,
+        stream: StreamName,
+    },
+    UnexpectedPassphrase {
+        role: Role,
+        stream: StreamName,
+    },
+    OtherCryptoMode,
+    Loop,
+    /// The `password` of the stream.
+    WrongPassword(StreamName),
+    NotByRules {
+        role: Role,
+        stream: StreamName,
+    },
+    /// The answer takes time, and this libsrt cannot keep a caller waiting for it; or too many wait.
+    Undecided,
+    /// A link of a group that is here for something else.
+    OtherBond {
+        role: Role,
+        stream: StreamName,
+    },
+    /// The hook has said no, or nothing that can be used.
+    Hook(HookRefusal),
+    /// The hook is being asked, and this libsrt cannot keep a caller waiting for it.
+    HookUndecided,
+    /// More questions to the hook than may be open are.
+    HookBusy,
+    TooManyHandshakes,
+    Banned,
+    /// By the backend of `[config_external]`.
+    PortRefused,
+    /// The backend could not be asked.
+    BackendFailed(String),
+    /// The backend answered with what cannot be used.
+    BackendNonsense(String),
+    /// Not refused but closed: a publisher above `max_bitrate`.
+    TooFast {
+        stream: StreamName,
+        sent: u64,
+        max: u64,
+    },
+}
+
+impl Why {
+    /// A handshake that libsrt ended over encryption.
+    pub(crate) fn of_encryption(fault: EncryptionFault, grant: Grant) -> Self {
+        let Grant {
+            role,
+            stream,
+            passphrase,
+            ..
+        } = grant;
+        match (fault, passphrase) {
+            (EncryptionFault::CryptoMode, _) => Self::OtherCryptoMode,
+            (EncryptionFault::Missing, Some(_)) => Self::NoPassphrase { role, stream },
+            (_, Some(_)) => Self::WrongPassphrase { role, stream },
+            (_, None) => Self::UnexpectedPassphrase { role, stream },
+        }
+    }
+
+    /// The same where the caller's handshake was seen: it says whether there was a passphrase at all.
+    pub(crate) fn of_encryption_seen(fault: EncryptionFault, seen: CallerHandshake, grant: Grant) -> Self {
+        let Grant { role, stream, .. } = grant;
+        match (fault, seen.encryption, grant.passphrase) {
+            (EncryptionFault::CryptoMode, ..) => Self::OtherCryptoMode,
+            (_, None, _) => Self::NoPassphrase { role, stream },
+            (_, Some(_), Some(_)) => Self::WrongPassphrase { role, stream },
+            (_, Some(_), None) => Self::UnexpectedPassphrase { role, stream },
+        }
+    }
+
+    /// Whether it is the kind of refusal that somebody meets who tries names and secrets. A publisher that comes back too
+    /// early, or a viewer that waits for a source, is none.
+    pub(crate) fn counts_towards_ban(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreadable(_)
+                | Self::AddressNotAllowed
+                | Self::UnknownStream(_)
+                | Self::PortRefused
+                | Self::OtherStream { .. }
+                | Self::OutsideTemplate { .. }
+                | Self::UnfitName { .. }
+                | Self::WrongPassphrase { .. }
+                | Self::NoPassphrase { .. }
+                | Self::UnexpectedPassphrase { .. }
+                | Self::WrongPassword(_)
+                | Self::NotByRules { .. }
+        ) || matches!(self, Self::Hook(refusal) if refusal.by == Verdicter::Hook && refusal.code != RejectCode::CONFLICT)
+    }
+
+    /// Who refuses.
+    pub(crate) fn decided_by(&self) -> RejectedBy {
+        match self {
+            Self::WrongPassword(_) | Self::NotByRules { .. } | Self::Undecided => RejectedBy::Rules,
+            Self::Hook(_) | Self::HookUndecided | Self::HookBusy => RejectedBy::Hook,
+            Self::TooManyHandshakes | Self::Banned | Self::TooFast { .. } => RejectedBy::Limits,
+            Self::UnknownStream(_)
+            | Self::NoSource(_)
+            | Self::HasPublisher(_)
+            | Self::HasActivePublisher { .. }
+            | Self::OtherStream { .. }
+            | Self::OtherBond { .. }
+            | Self::OutsideTemplate { .. }
+            | Self::UnfitName { .. }
+            | Self::StreamFull { .. } => RejectedBy::Stream,
+            Self::WrongPassphrase { .. }
+            | Self::NoPassphrase { .. }
+            | Self::UnexpectedPassphrase { .. }
+            | Self::OtherCryptoMode => RejectedBy::Passphrase,
+            Self::Unreadable(_)
+            | Self::AddressNotAllowed
+            | Self::Loop
+            | Self::NameMissing { .. }
+            | Self::ModeMissing { .. }
+            | Self::WrongMode { .. }
+            | Self::PortFull { .. }
+            | Self::LatencyTooLong { .. }
+            | Self::PortRefused
+            | Self::BackendFailed(_)
+            | Self::BackendNonsense(_)
+            | Self::OldVersion { .. }
+            | Self::OtherVersion { .. } => RejectedBy::Port,
+        }
+    }
+
+    /// What the caller is told: libsrt's own reason where it was libsrt that refused.
+    pub(crate) fn code(&self) -> RejectReason {
+        let code = match self {
+            Self::Unreadable(Unreadable::Bidirectional) => RejectCode::BAD_MODE,
+            Self::Unreadable(_)
+            | Self::NameMissing { .. }
+            | Self::ModeMissing { .. }
+            | Self::UnfitName { .. }
+            | Self::LatencyTooLong { .. } => RejectCode::BAD_REQUEST,
+            Self::AddressNotAllowed
+            | Self::Loop
+            | Self::OtherBond { .. }
+            | Self::OtherStream { exists: true, .. }
+            | Self::OutsideTemplate { exists: true, .. } => RejectCode::FORBIDDEN,
+            Self::WrongMode { .. } => RejectCode::BAD_MODE,
+            Self::OtherStream { exists: false, .. }
+            | Self::OutsideTemplate { exists: false, .. }
+            | Self::UnknownStream(_)
+            | Self::PortRefused
+            | Self::NoSource(_) => RejectCode::NOT_FOUND,
+            Self::BackendFailed(_) => RejectCode::UNAVAILABLE,
+            Self::BackendNonsense(_) => RejectCode::BAD_GATEWAY,
+            Self::HasPublisher(_) | Self::HasActivePublisher { .. } => RejectCode::CONFLICT,
+            Self::StreamFull { .. } | Self::PortFull { .. } => RejectCode::OVERLOAD,
+            Self::OldVersion { .. } | Self::OtherVersion { .. } => RejectCode::VERSION,
+            Self::WrongPassword(_) | Self::NotByRules { .. } => RejectCode::UNAUTHORIZED,
+            Self::Hook(refusal) => refusal.code,
+            Self::Undecided | Self::HookUndecided | Self::HookBusy => RejectCode::UNAVAILABLE,
+            Self::TooManyHandshakes | Self::TooFast { .. } => RejectCode::OVERLOAD,
+            Self::Banned => RejectCode::FORBIDDEN,
+            Self::WrongPassphrase { .. } => return RejectReason::BAD_SECRET,
+            Self::NoPassphrase { .. } | Self::UnexpectedPassphrase { .. } => return RejectReason::UNSECURE,
+            Self::OtherCryptoMode => return RejectReason::CRYPTO,
+        };
+        code.into()
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WrongPassword(stream) => write!(
+                f,
+                "the publisher of {stream:?} has not the password that is configured for it: password=... in the streamid"
+            ),
+            Self::NotByRules { role, stream } => write!(
+                f,
+                "of the [[rules]] about a {role} of {stream:?} none lets this caller in: user (u=), password or address fit none"
+            ),
+            Self::Undecided => f.write_str(
+                "its password is being checked against a hash, which takes longer than a handshake may: it is answered when it calls again",
+            ),
+            Self::Hook(refusal) => f.write_str(&refusal.why),
+            Self::HookUndecided => f.write_str(
+                "the hook of [auth] is being asked, and this libsrt cannot keep a caller waiting: it is answered when it calls again",
+            ),
+            Self::HookBusy => f.write_str(
+                "as many questions to the hook of [auth] as are allowed are open: it is to call again; is the hook too slow?",
+            ),
+            Self::TooManyHandshakes => {
+                f.write_str("its address began more handshakes than handshakes_per_second_per_ip of [limits] allows")
+            }
+            Self::Banned => f.write_str(
+                "its address is banned for ban_for of [limits], after ban_after_rejections refusals within a minute",
+            ),
+            Self::TooFast { stream, sent, max } => write!(
+                f,
+                "closed: the publisher of {stream:?} sent {sent} b/s for 5 s, above max_bitrate = {max}; raise it, or lower the encoder's bit rate"
+            ),
+            Self::Unreadable(why) => why.fmt(f),
+            Self::PortRefused => f.write_str(
+                "the backend of [config_external] knows no stream for this port (404): configure the port there",
+            ),
+            Self::BackendFailed(why) | Self::BackendNonsense(why) => write!(
+                f,
+                "this port of [[listeners]] is not configured: the backend of [config_external] {why}"
+            ),
+            Self::AddressNotAllowed => {
+                f.write_str("the address is not let in by allow and deny of this port")
+            }
+            Self::NameMissing { port } => write!(
+                f,
+                "{port} serves many streams, so the streamid must name one: r=NAME in \"#!::r=NAME,m=publish\""
+            ),
+            Self::ModeMissing { port } => write!(
+                f,
+                "{port} both publishes and plays, so the streamid must say which: m=publish to send, m=request to receive"
+            ),
+            Self::WrongMode { port, asked } => match asked {
+                Role::Publisher => write!(
+                    f,
+                    "m=publish, but {port} only plays: publish on an srt or srt_publish port"
+                ),
+                Role::Viewer => write!(
+                    f,
+                    "m=request, but {port} only publishes: play from an srt or srt_play port"
+                ),
+            },
+            Self::OtherStream { asked, served, .. } => {
+                write!(
+                    f,
+                    "the streamid asks for {asked:?}, but the port serves {served:?} only"
+                )
+            }
+            Self::OutsideTemplate { asked, prefix, .. } => write!(
+                f,
+                "the streamid asks for {asked:?}, but the port serves streams only whose names begin with {prefix:?}"
+            ),
+            Self::UnfitName {
+                stream,
+                template,
+                why,
+            } => write!(
+                f,
+                "{stream:?} cannot be made by template {template}, which has the name in its inputs or outputs: {why}"
+            ),
+            Self::UnknownStream(name) => write!(
+                f,
+                "no stream is named {name:?}: add [streams.{name:?}] to the configuration, or set accept_unknown = true \
+                 in [streams_default]"
+            ),
+            Self::NoSource(name) => write!(
+                f,
+                "nobody publishes {name:?}, and on_source_lost = 0 lets no viewer wait"
+            ),
+            Self::HasPublisher(name) => write!(
+                f,
+                "{name:?} has a publisher already (duplicate_publisher = \"reject\")"
+            ),
+            Self::HasActivePublisher {
+                stream,
+                silent_after,
+            } => write!(
+                f,
+                "{stream:?} has a publisher that has sent data within the last {silent_after:?} \
+                 (duplicate_publisher = \"takeover_if_silent\", silent_after)"
+            ),
+            Self::OtherBond { role, stream } => write!(
+                f,
+                "a link of a bonded {role} of {stream:?} asks for another stream or mode: give all links of a group the same streamid"
+            ),
+            Self::StreamFull { stream, max } => write!(f, "{stream:?} has max_viewers = {max} already"),
+            Self::OldVersion { required, offered } => {
+                write!(
+                    f,
+                    "the caller has SRT {offered}, older than minversion = {required} of this port: have it updated"
+                )
+            }
+            Self::OtherVersion { required, offered } => {
+                write!(
+                    f,
+                    "the caller has SRT {offered}, and version = {required} of this port demands exactly that"
+                )
+            }
+            Self::WrongPassphrase { role, stream } => {
+                write!(
+                    f,
+                    "the {role} of {stream:?} has another passphrase than is configured for it"
+                )
+            }
+            Self::NoPassphrase { role, stream } => {
+                write!(
+                    f,
+                    "the {role} of {stream:?} has no passphrase, and the configuration demands one"
+                )
+            }
+            Self::UnexpectedPassphrase { role, stream } => write!(
+                f,
+                "the {role} of {stream:?} has a passphrase and the configuration has none: set one, or take the caller's away"
+            ),
+            Self::OtherCryptoMode => {
+                f.write_str("the caller wants another crypto mode than crypto_mode of this port")
+            }
+            Self::Loop => f.write_str(
+                "a loop: the stream has come through this gateway before, or this gateway calls itself; take away the output \
+                 or the input that leads back here",
+            ),
+            Self::PortFull { max } => write!(f, "the port has max_connections = {max} already"),
+            Self::LatencyTooLong { offered, max } => {
+                write!(
+                    f,
+                    "latency {} ms is above max_latency = {} ms",
+                    offered.as_millis(),
+                    max.as_millis()
+                )
+            }
+        }
+    }
+}
