@@ -208,6 +208,47 @@ fn outputs_of_the_answer_are_there_as_long_as_their_publisher() {
     });
 }
 
+/// A publisher of 5 Mb/s that has the hook's word.
+fn publisher(addr: SocketAddr, streamid: &str, seed: u64) -> srt_e2e::pace::Feeder {
+    let socket = verdict(addr, streamid).unwrap();
+    let source = StampedTs::generate(seed, 3_325, 5_000_000);
+    srt_e2e::pace::Feeder::start(source.bytes(), source.rate(), Tail::Repeat, move |chunk| {
+        socket.send(chunk).map(drop).map_err(std::io::Error::from)
+    })
+}
+
+#[test]
+fn max_bitrate_of_the_answer_stands_in_place_of_the_ports() {
+    let hook = HttpServer::start(|request| match request.text() {
+        text if text.contains(r#""stream":"cam1""#) => Reply::ok(r#"{"max_bitrate":2000000}"#),
+        _ => Reply::ok(r#"{"max_bitrate":0}"#),
+    });
+    let port = "port = \"127.0.0.1:0\"";
+    let toml = config(&hook.url("/auth"), "").replace(port, &format!("{port}\nmax_bitrate = \"3M\""));
+    let gateway = TestGateway::start(&toml);
+    let addr = gateway.addr(PortKind::Both);
+    let any = publisher(addr, "#!::r=cam2,m=publish", 73);
+    gateway.wait_stream("cam2", DEADLINE, "data", |stream| stream.bytes > 0);
+    let begin = Instant::now();
+    let limited = publisher(addr, PUBLISH, 74);
+    let kept = wait_for(DEADLINE, "the end of who is too fast", || {
+        gateway.rejections().pop()
+    });
+    assert!(begin.elapsed() >= Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert_eq!((kept.code, kept.decision), (1402, RejectedBy::Limits), "{kept:?}");
+    assert_eq!(kept.streamid.as_ref(), PUBLISH.as_bytes());
+    assert!(kept.reason.contains("above max_bitrate = 2000000"), "{kept:?}");
+    gateway.wait_stream("cam1", DEADLINE, "no source", |stream| !stream.has_source);
+    // The port alone would have closed this one by now.
+    let before = gateway.stream("cam2").unwrap().bytes;
+    gateway.wait_stream("cam2", DEADLINE, "more data", |stream| {
+        stream.has_source && stream.bytes > before + 600_000
+    });
+    assert_eq!(gateway.rejections().len(), 1);
+    limited.stop();
+    any.stop();
+}
+
 #[test]
 fn a_session_is_asked_about_again_when_its_lifetime_is_over() {
     let hook = HttpServer::start(|_| Reply::ok(r#"{"lifetime":1}"#));
