@@ -17,7 +17,7 @@ use super::{
     figures::{Connects, Cost, Figures, Quantiles},
     histogram::Histogram,
     plan::{Load, MESSAGE, Target, stream_id},
-    receive::{Received, Shared, receive},
+    receive::{Arrival, Received, Shared, receive},
     send::{Sent, send},
     server::Usage,
 };
@@ -91,9 +91,20 @@ struct Measured {
 
 impl Run<'_> {
     fn carry_out(&self, usage: &impl Fn() -> Result<Option<Usage>>) -> Result<(Measured, Sent, Received)> {
+        let arrival = match self.load.timed {
+            true => Arrival::Timed,
+            false => Arrival::Immediate,
+        };
         thread::scope(|scope| {
-            let receiver =
-                scope.spawn(|| receive(self.viewers, self.load.streams(), self.begin, &self.shared));
+            let receiver = scope.spawn(|| {
+                receive(
+                    self.viewers,
+                    self.load.streams(),
+                    arrival,
+                    self.begin,
+                    &self.shared,
+                )
+            });
             let sender = scope.spawn(|| send(self.load, self.publishers, self.begin, &self.stop_sending));
             thread::sleep(self.load.warmup());
             let measured = self.measure(usage);

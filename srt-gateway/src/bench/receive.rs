@@ -10,8 +10,13 @@ use srt_safe::{Epoll, Events, Interest, SocketId, SrtSocket, Trigger};
 
 use super::{Result, histogram::Histogram, payload::Stamp};
 
-/// How often the thread looks whether it is to end.
-const LOOK: Duration = Duration::from_millis(20);
+/// The longest wait of the thread.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// So many viewers that take packets on arrival are looked at by themselves, this often, and theirs are the delays that are
+/// recorded: libsrt tells of an arrival without a delivery time only with the next acknowledgement, up to 10 ms later.
+const SAMPLED: usize = 8;
+const SAMPLE_EVERY: Duration = Duration::from_micros(200);
 
 /// What the receiver and the one who times the run tell each other.
 #[derive(Debug, Default)]
@@ -89,12 +94,24 @@ impl Tally {
 struct Viewer<'a> {
     socket: &'a SrtSocket,
     tally: Tally,
+    /// Whether its delays are recorded.
+    is_sampled: bool,
+}
+
+/// When viewers have packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// At the time that the latency gives them: libsrt tells at that moment.
+    Timed,
+    /// As they come.
+    Immediate,
 }
 
 /// Receives until it is told to stop. The n-th socket watches the stream of publisher n modulo `streams`.
 pub(super) fn receive(
     sockets: &[SrtSocket],
     streams: u32,
+    arrival: Arrival,
     begin: Instant,
     shared: &Shared,
 ) -> Result<Received> {
@@ -109,8 +126,19 @@ pub(super) fn receive(
             stream: n % streams,
             ..Tally::default()
         };
-        viewers.insert(socket.id(), Viewer { socket, tally });
+        let is_sampled = arrival == Arrival::Timed || viewers.len() < SAMPLED;
+        let viewer = Viewer {
+            socket,
+            tally,
+            is_sampled,
+        };
+        viewers.insert(socket.id(), viewer);
     }
+    let sampled: Vec<_> = match arrival {
+        Arrival::Timed => Vec::new(),
+        Arrival::Immediate => sockets.iter().take(SAMPLED).map(SrtSocket::id).collect(),
+    };
+    let mut sampled_at = Instant::now();
     let mut received = Received {
         delays: Histogram::new(),
         tallies: Vec::new(),
@@ -125,12 +153,22 @@ pub(super) fn receive(
             .wait(&mut events, Some(LOOK))
             .map_err(|error| error.to_string())?;
         let record = shared.measuring.load(Relaxed);
-        for event in &events {
-            let Some(viewer) = viewers.get_mut(&event.socket()) else {
+        let due = if sampled_at.elapsed() >= SAMPLE_EVERY {
+            sampled_at = Instant::now();
+            &sampled[..]
+        } else {
+            &[]
+        };
+        for id in events
+            .iter()
+            .map(|event| event.socket())
+            .chain(due.iter().copied())
+        {
+            let Some(viewer) = viewers.get_mut(&id) else {
                 continue;
             };
             if !viewer.drain(&mut buffer, record.then_some(begin), shared, &mut received) {
-                broken.push(event.socket());
+                broken.push(id);
             }
         }
         for id in broken.drain(..) {
@@ -168,7 +206,7 @@ impl Viewer<'_> {
             match Stamp::read(&buffer[..len]) {
                 Some(stamp) if stamp.stream == self.tally.stream => {
                     self.tally.add(stamp.number);
-                    if let Some(begin) = record_since {
+                    if let Some(begin) = record_since.filter(|_| self.is_sampled) {
                         received.delays.add(begin.elapsed().saturating_sub(stamp.sent));
                     }
                 }
