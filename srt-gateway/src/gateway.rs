@@ -20,17 +20,21 @@ use crate::{
     backend::Backend,
     config::Config,
     control::{
-        self, Command, Control, EndpointStatus, Endpoints, Inbox, Listening, Opener, PortError, Ranges,
-        Registry, Reloaded, SessionStatus, StreamPlan, StreamStatus,
+        self, Command, Control, EndpointStatus, Endpoints, Inbox, Journal, Listening, Opener, PortError,
+        Ranges, Registry, Reloaded, SessionStatus, StreamPlan, StreamStatus,
     },
+    events::Poster,
     io::{IoEvent, Poller, Pool},
     names::StreamName,
-    telemetry::{HookStatus, Rejection, RejectionLog, StreamDetail},
+    telemetry::{EventLog, EventsStatus, HookStatus, Rejection, StreamDetail},
     view::View,
 };
 
 /// Longest time that an orderly end may take: viewers that have not got everything by then are cut.
 const SHUTDOWN: Duration = Duration::from_millis(1500);
+
+/// Longest time that the last events may take to be posted.
+const LAST_POSTS: Duration = Duration::from_millis(400);
 
 /// Refusals that may wait to be told of; more at once are only counted by libsrt's callers.
 const REFUSED_QUEUE: usize = 1024;
@@ -120,6 +124,8 @@ impl Gateway {
         let backend = Arc::new(Backend::default());
         let hook = Hook::new(Arc::clone(&backend), &name, config.auth.as_ref())
             .map_err(|error| StartError::Backend("[auth]", error))?;
+        let journal = journal(config, &name, &backend)?;
+        let (event_log, poster) = (Arc::clone(&journal.events), Arc::clone(&journal.poster));
         let endpoints = endpoints(config, &identity, &events);
         let endpoint_status = Arc::clone(endpoints.status());
         let registry = registry(config, identity, workers);
@@ -146,7 +152,7 @@ impl Gateway {
         let lag = Arc::clone(pool.lag());
         let poller = Poller::start(epoll, waker, routes.clone(), pool.senders(), events)
             .map_err(StartError::Thread)?;
-        let rejections = Arc::new(RejectionLog::default());
+        let rejections = Arc::clone(&journal.rejections);
         let control = Control::new(
             config.clone(),
             opener,
@@ -155,7 +161,7 @@ impl Gateway {
             endpoints,
             ranges,
             pool,
-            Arc::clone(&rejections),
+            journal,
         );
         let listening = Arc::clone(control.listening());
         let in_force = Arc::clone(control.in_force());
@@ -182,6 +188,8 @@ impl Gateway {
                 lag,
                 name,
                 hook,
+                events: event_log,
+                poster,
             },
             poller,
             control: Some(control),
@@ -249,6 +257,12 @@ impl Gateway {
         self.view.hook()
     }
 
+    /// The posting of events. None: `[events]` has no URL.
+    #[must_use]
+    pub fn event_posts(&self) -> Option<EventsStatus> {
+        self.view.event_posts()
+    }
+
     /// Whether it still serves. False after a failure that the log tells of.
     #[must_use]
     pub fn is_running(&self) -> bool {
@@ -281,6 +295,7 @@ impl Gateway {
         );
         drop(control.join());
         self.poller.stop();
+        self.view.poster.flush(LAST_POSTS);
     }
 }
 
@@ -306,6 +321,17 @@ fn check_library(config: &Config) -> Result<(), StartError> {
         });
     }
     Ok(())
+}
+
+fn journal(config: &Config, name: &str, backend: &Arc<Backend>) -> Result<Journal, StartError> {
+    let events = Arc::new(EventLog::new(name));
+    let poster = Poster::new(Arc::clone(backend), Arc::clone(&events), config.events.as_ref())
+        .map_err(|error| StartError::Backend("[events]", error))?;
+    Ok(Journal {
+        rejections: Arc::default(),
+        events,
+        poster,
+    })
 }
 
 /// `name`, or the name of the host.

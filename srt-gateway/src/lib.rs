@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 mod control;
 pub mod data;
+mod events;
 mod gateway;
 mod io;
 mod local;

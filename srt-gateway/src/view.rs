@@ -13,9 +13,11 @@ use crate::{
     config::Config,
     control::{Command, EndpointStatus, EndpointView, Listening, SessionStatus, StreamStatus},
     data::Stream,
+    events::Poster,
     names::{Role, SessionId, StreamName},
     telemetry::{
-        HookStatus, InputDetail, LoopLag, Rejection, RejectionLog, SessionCounters, SrtFigures, StreamDetail,
+        EventLog, EventsStatus, HookStatus, InputDetail, LoopLag, Rejection, RejectionLog, SessionCounters,
+        SrtFigures, StreamDetail,
         health::{self, Failed, LinkFigures, SourceFigures, StreamFigures, Verdict, ViewerFigures},
     },
     ts::{Check, Payload, TsReport},
@@ -42,6 +44,8 @@ pub(crate) struct View {
     /// Shown to peers and in metrics.
     pub(crate) name: Arc<str>,
     pub(crate) hook: Arc<Hook>,
+    pub(crate) events: Arc<EventLog>,
+    pub(crate) poster: Arc<Poster>,
 }
 
 impl View {
@@ -64,6 +68,11 @@ impl View {
     /// The hook of `[auth]`; None: none is configured.
     pub(crate) fn hook(&self) -> Option<HookStatus> {
         self.hook.status()
+    }
+
+    /// The posting of events; None: they are not posted.
+    pub(crate) fn event_posts(&self) -> Option<EventsStatus> {
+        self.poster.status()
     }
 
     /// The streams, by name.

@@ -20,6 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("io", &["names", "data", "ts", "telemetry"]),
     // `config` for URLs and secrets.
     ("backend", &["config", "telemetry"]),
+    ("events", &["config", "telemetry", "backend"]),
     // `config` for the kinds of ports, `data` for the streams that it is given, `telemetry` for the words of refusals.
     // `backend` to ask the hook.
     ("access", &["names", "config", "data", "telemetry", "backend"]),
@@ -34,12 +35,22 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "io",
             "access",
             "backend",
+            "events",
         ],
     ),
     // What others may look at, and those who look: the commands' socket.
     (
         "view",
-        &["names", "access", "config", "control", "data", "telemetry", "ts"],
+        &[
+            "names",
+            "access",
+            "config",
+            "control",
+            "data",
+            "events",
+            "telemetry",
+            "ts",
+        ],
     ),
     (
         "local",
@@ -75,6 +86,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "io",
             "access",
             "backend",
+            "events",
             "control",
             "view",
         ],

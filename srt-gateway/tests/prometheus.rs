@@ -34,7 +34,9 @@ impl Drop for Prometheus {
 fn busy_gateway() -> (Running, [srt_safe::SrtSocket; 2]) {
     let gateway = Running::start(
         "session_metrics = true",
-        "[streams.\"live/a\"]\noutputs = [\"udp://127.0.0.1:9\"]",
+        // Nobody is there: everybody is let in, and events wait.
+        "[auth]\nurl = \"http://127.0.0.1:9/\"\nfail = \"open\"\n[events]\nurl = \"http://127.0.0.1:9/\"\n\
+         [streams.\"live/a\"]\noutputs = [\"udp://127.0.0.1:9\"]",
     );
     let publisher = gateway.call("#!::r=live/a,m=publish").unwrap();
     let viewer = gateway.call("#!::r=live/a,m=request").unwrap();
@@ -47,6 +49,8 @@ fn busy_gateway() -> (Running, [srt_safe::SrtSocket; 2]) {
             "srt_gateway_link_rtt_seconds{stream=\"live/a\",role=\"viewer\"}",
             "srt_gateway_link_rtt_seconds{stream=\"live/a\",role=\"publisher\"}",
             "srt_gateway_session_rtt_seconds{",
+            "srt_gateway_hook_questions_total{outcome=\"failed\"}",
+            "srt_gateway_hook_call_duration_seconds_bucket{le=\"+Inf\"} ",
             "srt_gateway_stream_up{stream=\"live/a\"} 1",
         ];
         all.iter().all(|row| text.contains(row)).then_some(())

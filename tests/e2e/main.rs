@@ -4,6 +4,7 @@ mod access;
 mod bonded;
 mod chain;
 mod common;
+mod events;
 mod ffmpeg;
 mod health;
 mod hook;

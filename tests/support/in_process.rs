@@ -4,7 +4,7 @@
 
 use crate::wait::wait_until;
 use srt_gateway::config::{Config, PortKind};
-use srt_gateway::telemetry::{HookStatus, Rejection, StreamDetail};
+use srt_gateway::telemetry::{EventsStatus, HookStatus, Rejection, StreamDetail};
 use srt_gateway::{
     EndpointState, EndpointStatus, Gateway, Listening, Scope, SessionStatus, StreamName, StreamStatus,
 };
@@ -157,6 +157,22 @@ impl TestGateway {
     #[must_use]
     pub fn hook(&self) -> Option<HookStatus> {
         self.gateway.hook()
+    }
+
+    /// The posting of events.
+    #[must_use]
+    pub fn event_posts(&self) -> Option<EventsStatus> {
+        self.gateway.event_posts()
+    }
+
+    /// Puts another configuration in force.
+    ///
+    /// # Panics
+    /// When the configuration is wrong.
+    #[track_caller]
+    pub fn reload(&self, toml: &str) {
+        let config = Config::parse(toml).unwrap_or_else(|errors| panic!("{errors}"));
+        self.gateway.reload(config).expect("the gateway runs");
     }
 
     /// Ends it in order.

@@ -3,6 +3,8 @@
 //! Labels are bounded: streams and endpoints beyond [`STREAMS`] are left out and counted, sessions are there only if the
 //! configuration asks for them. Every total only goes up while the gateway runs.
 
+mod backends;
+
 use std::{
     fmt,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -132,6 +134,12 @@ impl Collector for Scrape {
         let mut pen = Pen(encoder);
         self.gateway(&mut pen)?;
         self.rejections(&mut pen)?;
+        if let Some(hook) = self.app.view.hook() {
+            backends::hook(&hook, &mut pen)?;
+        }
+        if let Some(events) = self.app.view.event_posts() {
+            backends::events(&events, &mut pen)?;
+        }
         let snapshot = &self.look.snapshot;
         let mut streams: Vec<_> = snapshot.streams.iter().collect();
         streams.sort_by_key(|(name, _)| *name);

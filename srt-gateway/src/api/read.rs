@@ -12,7 +12,6 @@ use axum::{
 use super::{
     App,
     auth::Scope,
-    events::Event,
     model::{
         Endpoint, GatewayState, Health, History, HistoryParams, ListParams, Listener, Page, RecordParams,
         Rejection, Session, StreamDetail, StreamSummary, Version,
@@ -20,7 +19,7 @@ use super::{
     problem::{Answer, Params, Part, Problem},
     shape::{self, Look},
 };
-use crate::{control::Listening, names::StreamName};
+use crate::{control::Listening, names::StreamName, telemetry::Event};
 
 type Ctx = State<Arc<App>>;
 
@@ -228,14 +227,16 @@ pub(super) async fn rejections(
 }
 
 /// What has happened (the last 2000 events are kept), the oldest first: streams that came, went, fell silent or changed
-/// hands, verdicts, sessions, failures of inputs and outputs, refused attempts.
+/// hands, verdicts, sessions, failures of inputs and outputs, refused attempts. What `[events]` posts, and as it posts it.
 #[utoipa::path(get, path = "/api/v1/events", tag = "gateway", params(RecordParams),
     responses((status = 200, body = Vec<Event>)))]
 pub(super) async fn events(
     State(app): Ctx,
     Params(params): Params<RecordParams>,
 ) -> Answer<Json<Vec<Event>>> {
-    Ok(Json(params.part(app.sampler.events(), |event| event.number)))
+    let all = app.view.events.from(params.after.saturating_add(1), usize::MAX);
+    let part = params.part(all, |event| event.number);
+    Ok(Json(part.into_iter().map(Arc::unwrap_or_clone).collect()))
 }
 
 /// The configuration in force, that of the file and of the API together, secrets masked.

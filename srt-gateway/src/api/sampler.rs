@@ -16,7 +16,7 @@ use crossbeam_channel::{RecvTimeoutError, Sender};
 use tokio::sync::watch;
 
 use super::{
-    events::{Event, Events},
+    events::Watch,
     figures,
     history::History,
     model::{LinkSummary, StreamFigures},
@@ -119,7 +119,6 @@ impl Snapshot {
 pub(crate) struct Sampler {
     latest: watch::Receiver<Arc<Snapshot>>,
     history: Arc<Mutex<HashMap<StreamName, History>>>,
-    events: Arc<Mutex<Events>>,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -128,12 +127,11 @@ impl Sampler {
     pub(crate) fn start(view: View) -> io::Result<Self> {
         let (sender, latest) = watch::channel(Arc::default());
         let history = Arc::default();
-        let events = Arc::default();
         let (stop, stopped) = crossbeam_channel::bounded::<()>(0);
         let mut state = State {
             view,
             history: Arc::clone(&history),
-            events: Arc::clone(&events),
+            watch: Watch::default(),
             before: HashMap::new(),
             totals: HashMap::new(),
             links: HashMap::new(),
@@ -156,7 +154,6 @@ impl Sampler {
         Ok(Self {
             latest,
             history,
-            events,
             stop: Some(stop),
             thread: Some(thread),
         })
@@ -170,11 +167,6 @@ impl Sampler {
     /// Tells when there are newer ones.
     pub(crate) fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.latest.clone()
-    }
-
-    /// What has happened, the oldest first.
-    pub(crate) fn events(&self) -> Vec<Event> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).all()
     }
 
     /// What `with` makes of the past of a stream; None: it has none.
@@ -208,7 +200,7 @@ struct Carried {
 struct State {
     view: View,
     history: Arc<Mutex<HashMap<StreamName, History>>>,
-    events: Arc<Mutex<Events>>,
+    watch: Watch,
     /// Of streams: what had come in, and when something came last.
     before: HashMap<StreamName, (u64, Option<Instant>)>,
     /// Of sessions, those of outputs included.
@@ -246,25 +238,19 @@ impl State {
             lag: self.view.lag.take(),
             opened: self.opened,
         };
-        self.note_events(&snapshot, &endpoints);
+        self.note_events(&snapshot);
         snapshot
     }
 
-    fn note_events(&self, snapshot: &Snapshot, endpoints: &[EndpointView]) {
+    fn note_events(&mut self, snapshot: &Snapshot) {
         let directory = self.view.directory.load();
-        let sources = directory
-            .streams
-            .iter()
-            .filter_map(|(name, entry)| Some((name.to_string(), entry.stream.source()?)))
-            .collect();
-        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut refused = Vec::new();
-        // Copying them all each second is for when there are new ones.
-        if self.view.rejections.last() > events.last_rejection() {
-            refused = self.view.rejections();
-            refused.retain(|rejection| rejection.number > events.last_rejection());
+        let has_source = |name: &StreamName| {
+            let entry = directory.streams.get(name);
+            entry.is_some_and(|entry| entry.stream.has_source())
+        };
+        for happening in self.watch.observe(snapshot, has_source) {
+            self.view.events.add(happening);
         }
-        events.observe(snapshot, &sources, endpoints, &refused);
     }
 
     /// What came in, by stream.

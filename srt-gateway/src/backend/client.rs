@@ -209,6 +209,16 @@ impl Client {
         self.jobs.send(job).map_err(|_| Busy)
     }
 
+    /// Calls `then` on the backend's thread after so long; never if the thread ends before.
+    pub(crate) fn after(&self, delay: Duration, then: impl FnOnce() + Send + 'static) {
+        let job = Box::pin(async move {
+            tokio::time::sleep(delay).await;
+            then();
+        });
+        // A backend that has ended does nothing any more.
+        self.jobs.send(job).unwrap_or_default();
+    }
+
     /// Where it calls, without user, password and query.
     pub(crate) fn url(&self) -> &HttpUrl {
         &self.shared.shown

@@ -346,7 +346,9 @@ static KEYS: &[KeyDoc] = {
     key(AuthCache, "allow", DURATION, "\"30s\"", "\"60s\"", "how long an admission holds").unit("s"),
     key(AuthCache, "deny", DURATION, "\"10s\"", "\"5s\"", "how long a refusal holds").unit("s"),
 
-    key(Events, "url", "URL", "\"\"", "\"http://127.0.0.1:8000/events\"", "gets each event with POST").secret(),
+    key(Events, "url", "URL", "\"\"", "\"http://127.0.0.1:8000/events\"", "gets what happens, with POST, as lists of events; empty: nothing is posted").secret(),
+    key(Events, "timeout", DURATION, "\"5s\"", "\"2s\"", "of a post").unit("s"),
+    key(Events, "secret", STR, "\"\"", "\"signing key\"", "signs each post: X-Signature is the hex HMAC-SHA256 of the body").secret(),
 
     key(Limits, "handshakes_per_second_per_ip", INT, "50", "20", "before any work is done for them; 0: no limit"),
     key(Limits, "ban_after_rejections", INT, "20", "10", "within a minute; 0: never"),

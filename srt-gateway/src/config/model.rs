@@ -329,6 +329,10 @@ pub enum FailMode {
 pub struct Events {
     /// Gets each event.
     pub url: HttpUrl,
+    /// Of a post.
+    pub timeout: Duration,
+    /// Signs each post.
+    pub secret: Option<Secret>,
 }
 
 /// `[limits]`.

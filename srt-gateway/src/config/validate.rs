@@ -239,6 +239,9 @@ fn duration_of(table: &Table<'_>, key: &str, low: Duration, standard: Duration) 
 const TIMEOUT_FLOOR: Duration = Duration::from_millis(10);
 const TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Nobody waits for a receiver of events.
+const EVENTS_TIMEOUT: Duration = Duration::from_secs(5);
+
 fn config_external(root: &Table<'_>) -> Option<ConfigExternal> {
     let table = root.get("config_external")?.table(Section::ConfigExternal)?;
     let timeout = duration_of(&table, "timeout", TIMEOUT_FLOOR, TIMEOUT);
@@ -307,8 +310,10 @@ fn auth(root: &Table<'_>) -> Option<Auth> {
 
 fn events(root: &Table<'_>) -> Option<Events> {
     let table = root.get("events")?.table(Section::Events)?;
+    let timeout = duration_of(&table, "timeout", TIMEOUT_FLOOR, EVENTS_TIMEOUT);
+    let secret = table.get("secret").and_then(|item| item.secret()).flatten();
     let url = http_url(&table.get("url")?)??;
-    Some(Events { url })
+    Some(Events { url, timeout, secret })
 }
 
 fn limits(root: &Table<'_>) -> Limits {

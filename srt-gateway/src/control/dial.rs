@@ -178,8 +178,9 @@ impl Control {
                     warn!(stream = %state.stream, endpoint = %state.endpoint, "given up: {why}");
                     state.link.give_up();
                     state.failures += 1;
-                    state.last_failure = Some(why);
+                    state.last_failure = Some(why.clone());
                 }
+                self.tell_failed(id, &why);
             }
         }
     }
@@ -411,6 +412,7 @@ impl Control {
         } else {
             warn!(%stream, %endpoint, wait_ms, "not connected: {why}");
             state.last_failure = Some(why.to_owned());
+            self.tell_failed(id, why);
         }
     }
 
@@ -508,14 +510,20 @@ impl Control {
             });
         }
         self.endpoints.sessions.insert(session, id);
+        self.tell_opened(session, &name);
         self.settle_inputs(&name, now);
     }
 
     /// A session of an endpoint is over.
     pub(super) fn endpoint_closed(&mut self, closed: &ClosedSession, now: Instant) {
-        let Some(id) = self.endpoints.sessions.remove(&closed.session) else {
+        let Some(id) = self.endpoints.sessions.get(&closed.session).copied() else {
             return;
         };
+        let live = self.endpoints.all.get(&id).and_then(|state| state.live.as_ref());
+        if live.is_some_and(|live| !matches!(live.hands, Hands::Worker { .. })) {
+            self.tell_closed(closed, None, now);
+        }
+        self.endpoints.sessions.remove(&closed.session);
         let Some(state) = self.endpoints.all.get_mut(&id) else {
             return;
         };
@@ -536,12 +544,14 @@ impl Control {
             }
         }
         let never = matches!(closed.reason, CloseReason::EndOfFile | CloseReason::NoClock);
+        let mut broke = false;
         if let Some(wait) = state.link.ended(now)
             && closed.reason != CloseReason::SourceLost
         {
             state.failures += 1;
             state.last_failure = Some(closed.reason.to_string());
             debug!(stream = %name, endpoint = %state.endpoint, wait_ms = wait.as_millis(), "to be connected again");
+            broke = closed.reason != CloseReason::EndOfFile;
         }
         if never && state.place == Place::Configured {
             state.link.give_up();
@@ -550,6 +560,9 @@ impl Control {
             && let Some(rank) = inputs.order.iter().position(|input| *input == id)
         {
             inputs.failover.lost(rank);
+        }
+        if broke {
+            self.tell_failed(id, &closed.reason.to_string());
         }
         self.free_place(&name, closed.session);
         // Without waiting for the tick: a good connection is made again at once.

@@ -57,6 +57,7 @@ impl Control {
         }
         let chosen = inputs.order[inputs.failover.chosen()];
         self.hand_over(name, chosen);
+        self.note_source(name, now);
     }
 
     /// Makes `chosen` the input that feeds the stream, as far as that is possible now.

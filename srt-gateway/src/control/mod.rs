@@ -8,6 +8,7 @@ mod backoff;
 mod bonding;
 mod dial;
 mod endpoints;
+mod events;
 mod failover;
 mod inputs;
 mod leases;
@@ -36,6 +37,8 @@ use tracing::{debug, error, info, warn};
 pub(crate) use endpoints::EndpointView;
 pub(crate) use endpoints::Endpoints;
 pub use endpoints::{EndpointState, EndpointStatus};
+pub(crate) use events::Journal;
+use events::Sources;
 use leases::Leases;
 pub(crate) use plain::udp_place;
 pub(crate) use plan::StreamPlan;
@@ -55,7 +58,7 @@ use crate::{
     config::Config,
     io::{CloseReason, ClosedSession, EndpointId, IoEvent, Message, Pool, Seat, Task},
     names::{Role, SessionId, StreamName},
-    telemetry::{LinkFigures, LinkSampler, RejectionLog, SessionCounters, SrtFigures, WireSampler},
+    telemetry::{LinkFigures, LinkSampler, SessionCounters, SrtFigures, WireSampler},
     ts::Format,
 };
 
@@ -115,6 +118,8 @@ pub(crate) struct Control {
     refusals: Refusals,
     heirs: Heirs,
     leases: Leases,
+    journal: Journal,
+    sources: Sources,
 }
 
 /// Whether the thread goes on.
@@ -137,7 +142,7 @@ impl Control {
         endpoints: Endpoints,
         ranges: Ranges,
         pool: Pool,
-        rejections: Arc<RejectionLog>,
+        journal: Journal,
     ) -> Self {
         let control = Self {
             in_force: Arc::new(ArcSwap::from_pointee(config.clone())),
@@ -152,9 +157,11 @@ impl Control {
             pool,
             last_session: 0,
             draining: false,
-            refusals: Refusals::new(rejections),
+            refusals: Refusals::new(journal.clone()),
             heirs: Heirs::default(),
             leases: Leases::default(),
+            journal,
+            sources: Sources::default(),
         };
         control.publish_listening();
         control
@@ -369,6 +376,7 @@ impl Control {
             facts.labels.clone_from(&hook.terms.labels);
         }
         let counters = Arc::new(SessionCounters::default());
+        let name = grant.stream.clone();
         let worker = self.pool.worker_for(socket.id());
         port.connections.fetch_add(1, Relaxed);
         self.registry.add_session(
@@ -398,6 +406,8 @@ impl Control {
             links: LinkSampler::default(),
         };
         self.pool.send(worker, Message::Start(Box::new(seat), task));
+        self.tell_opened(session, &name);
+        self.note_source(&name, now);
         self.hold_lease(session, grant.hook, now);
     }
 
@@ -410,6 +420,7 @@ impl Control {
             port.connections.fetch_sub(1, Relaxed);
         }
         self.end_lease(closed.session, now);
+        self.tell_closed(closed, Some(&session), now);
         info!(
             session = %closed.session, role = %closed.role, stream = %session.stream, peer = %session.peer,
             seconds = now.duration_since(session.opened).as_secs(), totals = %closed.totals,
@@ -456,6 +467,7 @@ impl Control {
         self.tick_endpoints(now);
         self.retire_unused(now);
         self.tick_ranges(now);
+        self.note_sources(now);
         for (socket, worker) in self.registry.overdue_viewers(now) {
             self.pool
                 .send(worker, Message::Close(socket, CloseReason::SourceLost));
@@ -484,6 +496,7 @@ impl Control {
                 self.closed(&closed, now);
             }
         }
+        self.note_end(now);
     }
 }
 

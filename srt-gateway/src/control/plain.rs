@@ -69,6 +69,7 @@ impl Control {
             });
         }
         self.endpoints.sessions.insert(session, id);
+        self.tell_opened(session, &name);
         self.settle_inputs(&name, now);
         Ok(None)
     }

@@ -5,29 +5,44 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
 use tracing::info;
 
+use super::Journal;
 use crate::{
-    access::{self, Ask, Refused},
+    access::{self, Ask, Refused, Scope},
     config::{Dialect, Dialects},
-    telemetry::{CallerEncryption, Rejection, RejectionLog},
+    telemetry::{CallerEncryption, EventKind, Happening, Rejection},
 };
 
 /// Least time between two lines about the same address, port and reason.
 const EVERY: Duration = Duration::from_secs(10);
 
+const SECOND: Duration = Duration::from_secs(1);
+
 /// Addresses, ports and reasons held at once: beyond them each refusal is told.
 const HELD: usize = 4096;
+
+/// Events of a second: a flood of refusals must not push out all others. Those beyond are added up in one.
+const EVENTS: u32 = 10;
 
 /// What has been told lately.
 #[derive(Debug)]
 pub(super) struct Refusals {
-    log: Arc<RejectionLog>,
+    journal: Journal,
     held: HashMap<(IpAddr, u16, i32), Held>,
+    second: Second,
+}
+
+/// The events of this second.
+#[derive(Debug)]
+struct Second {
+    begin: Instant,
+    events: u32,
+    /// Refusals of which there were no events.
+    beyond: u64,
 }
 
 #[derive(Debug)]
@@ -38,16 +53,22 @@ struct Held {
 }
 
 impl Refusals {
-    /// Keeps each refusal in `log` as well.
-    pub(super) fn new(log: Arc<RejectionLog>) -> Self {
+    /// Writes each refusal down in `journal` as well.
+    pub(super) fn new(journal: Journal) -> Self {
         Self {
-            log,
+            journal,
             held: HashMap::new(),
+            second: Second {
+                begin: Instant::now(),
+                events: 0,
+                beyond: 0,
+            },
         }
     }
 
     pub(super) fn add(&mut self, refused: Refused, now: Instant) {
-        self.record(&refused);
+        let kept = record(&refused);
+        self.journal.rejections.add(kept.clone());
         let key = (
             refused.peer.ip(),
             refused.port.number(),
@@ -59,6 +80,7 @@ impl Refusals {
             return;
         }
         tell(&refused, 1);
+        self.tell_event(&refused, &kept, 1);
         if self.held.len() < HELD {
             self.held.insert(
                 key,
@@ -72,12 +94,15 @@ impl Refusals {
     }
 
     /// Keeps what has been told of otherwise.
-    pub(super) fn record(&self, refused: &Refused) {
-        self.log.add(record(refused));
+    pub(super) fn record(&mut self, refused: &Refused) {
+        let kept = record(refused);
+        self.tell_event(refused, &kept, 1);
+        self.journal.rejections.add(kept);
     }
 
     /// Tells what has gathered, and forgets who has given up. To be called every now and then.
     pub(super) fn tick(&mut self, now: Instant) {
+        let mut due = Vec::new();
         self.held.retain(|_, held| {
             if now.duration_since(held.told) < EVERY {
                 return true;
@@ -85,11 +110,71 @@ impl Refusals {
             let Some(last) = held.last.take() else {
                 return false;
             };
-            tell(&last, held.untold);
+            due.push((last, held.untold));
             held.untold = 0;
             held.told = now;
             true
         });
+        for (last, times) in due {
+            tell(&last, times);
+            self.tell_event(&last, &record(&last), times);
+        }
+        if now.duration_since(self.second.begin) >= SECOND {
+            self.second.begin = now;
+            self.second.events = 0;
+            let beyond = std::mem::take(&mut self.second.beyond);
+            if beyond > 0 {
+                let text = format!("{beyond} more callers were refused within a second");
+                self.journal.events.add(Happening {
+                    times: Some(beyond),
+                    ..Happening::new(EventKind::Rejected, text)
+                });
+            }
+        }
+    }
+
+    fn tell_event(&mut self, refused: &Refused, kept: &Rejection, times: u64) {
+        if self.second.events >= EVENTS {
+            self.second.beyond += times;
+            return;
+        }
+        self.second.events += 1;
+        self.journal.events.add(happening(refused, kept, times));
+    }
+}
+
+/// What is told of a refusal.
+fn happening(refused: &Refused, kept: &Rejection, times: u64) -> Happening {
+    let shown = Some(&kept.streamid_shown).filter(|shown| !shown.is_empty());
+    Happening {
+        stream: stream_of(refused, kept),
+        peer: Some(kept.peer),
+        port: Some(kept.port),
+        streamid: shown.cloned(),
+        srt_version: kept.version.map(|version| version.to_string()),
+        by: Some(kept.decision.as_str()),
+        code: Some(kept.code),
+        reason: Some(kept.reason.clone()),
+        times: Some(times),
+        ..Happening::new(
+            EventKind::Rejected,
+            format!("{} ({}): {}", kept.peer, kept.code, kept.reason),
+        )
+    }
+}
+
+/// The stream that the caller was refused at, where there are no two ways to read its name: the other one might hold a
+/// password.
+fn stream_of(refused: &Refused, kept: &Rejection) -> Option<String> {
+    if let Scope::Stream(name) = &refused.port.scope {
+        return Some(name.to_string());
+    }
+    let ask = Ask::read(&refused.streamid, Dialects::all()).ok()?;
+    match ask.names.as_slice() {
+        [reading] if kept.streamid_shown.contains(reading.stream.as_str()) => {
+            Some(reading.stream.to_string())
+        }
+        _ => None,
     }
 }
 

@@ -433,6 +433,20 @@ impl Registry {
         }
     }
 
+    /// The session that feeds a stream.
+    pub(super) fn source(&self, name: &StreamName) -> Option<SessionId> {
+        self.streams.get(name)?.entry.stream.source()
+    }
+
+    /// The streams that are fed.
+    pub(super) fn fed(&self) -> impl Iterator<Item = &StreamName> {
+        let fed = self
+            .streams
+            .iter()
+            .filter(|(_, state)| state.entry.stream.has_source());
+        fed.map(|(name, _)| name)
+    }
+
     /// What holds for a stream.
     pub(super) fn policy(&self, name: &StreamName) -> Arc<StreamPolicy> {
         let state = self.streams.get(name);

@@ -45,6 +45,8 @@ pub(crate) enum Change {
     StreamsDefault,
     /// The hook.
     Auth,
+    /// Where events are posted.
+    Events,
     /// What holds whatever the stream.
     Access,
     Limits,
@@ -71,6 +73,7 @@ impl fmt::Display for Change {
             Self::StreamsDefault => f.write_str("streams_default changed"),
             Self::Limits => f.write_str("limits changed"),
             Self::Auth => f.write_str("auth changed"),
+            Self::Events => f.write_str("events changed"),
             Self::Access => f.write_str("rules, streamid_dialects or the use of the hook changed"),
             Self::StreamAdded(stream) => write!(f, "stream {stream} added"),
             Self::StreamChanged(stream) => write!(f, "stream {stream} changed"),
@@ -107,6 +110,9 @@ pub(crate) fn diff(old: &Config, new: &Config) -> Vec<Change> {
     }
     if old.auth != new.auth {
         changes.push(Change::Auth);
+    }
+    if old.events != new.events {
+        changes.push(Change::Events);
     }
     if AccessPolicy::of(old) != AccessPolicy::of(new) {
         changes.push(Change::Access);
@@ -175,7 +181,6 @@ fn fixed(old: &Config, new: &Config) -> impl Iterator<Item = Change> {
         ),
         ("gateway.name", old.gateway.name != new.gateway.name),
         ("log.format", old.log.format != new.log.format),
-        ("events", old.events != new.events),
         // Tokens, hosts and session_metrics are looked up in the configuration that is in force.
         ("api.listen", old.api.listen != new.api.listen),
         ("api.tls", old.api.tls != new.api.tls),
@@ -301,6 +306,13 @@ impl Control {
                 if let Err(error) = hook.configure(config.auth.as_ref()) {
                     return Err(format!(
                         "auth: its url cannot be called, the earlier hook stays: {error}"
+                    ));
+                }
+            }
+            Change::Events => {
+                if let Err(error) = self.journal.poster.configure(config.events.as_ref()) {
+                    return Err(format!(
+                        "events: its url cannot be called, events are posted as before: {error}"
                     ));
                 }
             }
@@ -468,6 +480,7 @@ mod tests {
                 "streams_default changed",
             ),
             ("[srt]", "[limits]\nban_for = 5\n[srt]", "limits changed"),
+            ("[srt]", "[events]\nurl = \"http://a\"\n[srt]", "events changed"),
             (
                 "[srt]",
                 "[gateway]\nworkers = 3\n[srt]",

@@ -152,6 +152,7 @@ impl Control {
         self.heirs.remove(next);
         info!(session = %next, stream = %name, waited_ms = waited.as_millis(), "publisher feeds the stream");
         self.pool.send(worker, Message::Feed(socket, stream, writer));
+        self.note_source(name, now);
     }
 
     /// A session is over, that of an heir or not.

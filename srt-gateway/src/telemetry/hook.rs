@@ -52,6 +52,7 @@ impl HookOutcome {
 pub(crate) struct HookCounters {
     outcomes: [AtomicU64; HookOutcome::ALL.len()],
     rechecks: AtomicU64,
+    openings: AtomicU64,
     pub(crate) calls: Arc<CallStats>,
 }
 
@@ -64,14 +65,19 @@ impl HookCounters {
         self.rechecks.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn status(&self, breaker: &'static str, openings: u64, answers_kept: usize) -> HookStatus {
+    /// The breaker has opened so often since.
+    pub(crate) fn add_openings(&self, openings: u64) {
+        self.openings.fetch_add(openings, Relaxed);
+    }
+
+    pub(crate) fn status(&self, breaker: &'static str, answers_kept: usize) -> HookStatus {
         HookStatus {
             outcomes: HookOutcome::ALL
                 .map(|outcome| (outcome, self.outcomes[outcome as usize].load(Relaxed))),
             rechecks: self.rechecks.load(Relaxed),
             calls: Arc::clone(&self.calls),
             breaker,
-            breaker_openings: openings,
+            breaker_openings: self.openings.load(Relaxed),
             answers_kept,
         }
     }
@@ -89,7 +95,7 @@ pub struct HookStatus {
     pub calls: Arc<CallStats>,
     /// `closed`, `open` or `half_open`.
     pub breaker: &'static str,
-    /// How often it has opened since the hook was configured.
+    /// How often it has opened.
     pub breaker_openings: u64,
     /// Answers in the cache, and questions that are under way.
     pub answers_kept: usize,

@@ -2,6 +2,7 @@
 
 mod calls;
 mod detail;
+mod events;
 mod figures;
 pub mod health;
 mod hook;
@@ -11,6 +12,8 @@ mod rejections;
 
 pub use calls::{CallOutcome, CallStats};
 pub use detail::{InputDetail, StreamDetail};
+pub use events::EventsStatus;
+pub(crate) use events::{Event, EventCounters, EventKind, EventLog, Happening};
 pub(crate) use figures::WireSampler;
 pub use figures::{Minute, SrtFigures};
 pub(crate) use hook::HookCounters;

@@ -336,8 +336,8 @@ export interface WireEvent {
 
 const EVENT_HEALTH: [RegExp, Health][] = [
   [/fail|reject|ban/, "bad"],
-  [/down|lost|switch|error/, "warning"],
-  [/up|open|live/, "good"],
+  [/down|lost|silent|switch|error/, "warning"],
+  [/up|open|live|resumed/, "good"],
 ];
 
 /** What an event says beside its number, time, kind and stream: all of its other fields, as they are named. */

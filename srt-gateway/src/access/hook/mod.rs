@@ -180,10 +180,7 @@ impl Hook {
         let active = self.active.load();
         let state = active.as_ref()?.state();
         let breaker = &state.breaker;
-        Some(
-            self.counters
-                .status(breaker.state().as_str(), breaker.openings(), state.slots.len()),
-        )
+        Some(self.counters.status(breaker.state().as_str(), state.slots.len()))
     }
 }
 
@@ -292,7 +289,9 @@ impl Active {
     fn answered(&self, digest: Digest, result: Result<Answer, CallError>, now: Instant) {
         let read = terms::read(result);
         let mut state = self.state();
+        let openings = state.breaker.openings();
         state.heard(read.as_ref().err(), &self.client, self.settings.fail, now);
+        self.counters.add_openings(state.breaker.openings() - openings);
         let (verdict, kept, outcome) = match read {
             Ok(verdict @ HookVerdict::Refused(_)) => {
                 (verdict, self.settings.cache_deny, HookOutcome::Refused)

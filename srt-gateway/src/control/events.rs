@@ -1,0 +1,269 @@
+//! Tells what happens to streams, sessions, inputs and outputs, for the API and for the receiver of `[events]`.
+//!
+//! Part of control's thread. What it tells of is decided elsewhere; it adds to the event log and waits for nobody.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{Control, SessionFacts, registry::Session, registry::Via};
+use crate::{
+    access::shown as streamid_shown,
+    events::Poster,
+    io::{ClosedSession, EndpointId},
+    names::{Role, SessionId, StreamName},
+    telemetry::{EventKind, EventLog, Happening, RejectionLog},
+};
+
+/// A stream is down when it has had no source for this long: from one source to the next there are moments without.
+const SETTLED: Duration = Duration::from_millis(100);
+
+/// Where control writes down what happens.
+#[derive(Clone, Debug)]
+pub(crate) struct Journal {
+    pub(crate) rejections: Arc<RejectionLog>,
+    pub(crate) events: Arc<EventLog>,
+    pub(crate) poster: Arc<Poster>,
+}
+
+/// The sources of all streams, as far as they have been told of.
+#[derive(Debug, Default)]
+pub(super) struct Sources(HashMap<StreamName, Source>);
+
+/// ```text
+///   none ──claimed──▶ told (stream_up) ──nobody feeds──▶ lost ──for SETTLED──▶ none (stream_down)
+///                       │      ▲                           │
+///                       └──────┴── another one feeds ──────┘ (input_switched)
+/// ```
+#[derive(Debug)]
+struct Source {
+    session: SessionId,
+    /// The URL of an input, or the address of a publisher.
+    who: String,
+    lost: Option<Instant>,
+    /// Why its session has ended, once it has.
+    reason: Option<String>,
+}
+
+/// Who is at the other end.
+#[derive(Debug, Default)]
+struct End {
+    role: Option<Role>,
+    peer: Option<SocketAddr>,
+    port: Option<u16>,
+    url: Option<String>,
+    streamid: Option<String>,
+}
+
+impl End {
+    fn who(&self) -> String {
+        let peer = || self.peer.map(|peer| peer.to_string());
+        self.url.clone().or_else(peer).unwrap_or_default()
+    }
+
+    /// `publisher 192.0.2.1:5000`, `output srt://next.example:9000`.
+    fn named(&self) -> String {
+        let kind = match (self.role, &self.url) {
+            (Some(Role::Publisher), Some(_)) => "input",
+            (Some(Role::Viewer), Some(_)) => "output",
+            (Some(role), None) => role.as_str(),
+            (None, _) => "session",
+        };
+        format!("{kind} {}", self.who())
+    }
+
+    fn happening(self, event: EventKind, stream: &StreamName, session: SessionId, text: String) -> Happening {
+        Happening {
+            stream: Some(stream.to_string()),
+            session: Some(session.0),
+            role: self.role.map(Role::as_str),
+            peer: self.peer,
+            port: self.port,
+            url: self.url,
+            streamid: self.streamid,
+            ..Happening::new(event, text)
+        }
+    }
+}
+
+impl Control {
+    fn end_of(&self, session: SessionId) -> End {
+        let endpoint = self.endpoints.sessions.get(&session);
+        let endpoint = endpoint.and_then(|id| self.endpoints.all.get(id));
+        let mut end = End {
+            role: endpoint.map(|state| state.role),
+            url: endpoint.map(|state| state.endpoint.to_string()),
+            ..End::default()
+        };
+        if let Some(open) = self.registry.session(session) {
+            fill(&mut end, open);
+        }
+        end
+    }
+
+    /// A session has begun.
+    pub(super) fn tell_opened(&self, session: SessionId, stream: &StreamName) {
+        let end = self.end_of(session);
+        let text = format!("{} is connected", end.named());
+        let mut told = end.happening(EventKind::SessionOpen, stream, session, text);
+        if let Some(open) = self.registry.session(session) {
+            let SessionFacts {
+                version,
+                encryption,
+                latency,
+                ..
+            } = &open.facts;
+            told.srt_version = Some(version.to_string());
+            told.encryption = Some(encryption);
+            told.latency_ms = u64::try_from(latency.as_millis()).ok();
+        }
+        self.journal.events.add(told);
+    }
+
+    /// A session has ended; `open` is what it was, if it was one over SRT. To be called while an input or output is still
+    /// known to have had it.
+    pub(super) fn tell_closed(&mut self, closed: &ClosedSession, open: Option<&Session>, now: Instant) {
+        let mut end = self.end_of(closed.session);
+        if let Some(open) = open {
+            fill(&mut end, open);
+        }
+        let id = self.endpoints.sessions.get(&closed.session);
+        let of_endpoint = id.and_then(|id| self.endpoints.all.get(id));
+        let stream = match (open, of_endpoint) {
+            (Some(open), _) => open.stream.clone(),
+            (None, Some(state)) => state.stream.clone(),
+            (None, None) => return,
+        };
+        let reason = closed.reason.to_string();
+        let text = format!("{} is closed: {reason}", end.named());
+        let told = Happening {
+            reason: Some(reason.clone()),
+            seconds: open.map(|open| (now.duration_since(open.opened).as_secs_f64() * 1e3).round() / 1e3),
+            bytes: Some(closed.totals.bytes),
+            lost: open.map(|_| closed.totals.lost),
+            dropped: open.map(|_| closed.totals.dropped),
+            ..end.happening(EventKind::SessionClose, &stream, closed.session, text)
+        };
+        self.journal.events.add(told);
+        if let Some(source) = self.sources.0.get_mut(&stream)
+            && source.session == closed.session
+        {
+            source.reason = Some(reason);
+        }
+    }
+
+    /// An attempt of an input or output has failed, or its connection broke.
+    pub(super) fn tell_failed(&self, id: EndpointId, why: &str) {
+        let Some(state) = self.endpoints.all.get(&id) else {
+            return;
+        };
+        let event = match state.role {
+            Role::Publisher => EventKind::InputFailed,
+            Role::Viewer => EventKind::OutputFailed,
+        };
+        let url = state.endpoint.to_string();
+        self.journal.events.add(Happening {
+            stream: Some(state.stream.to_string()),
+            role: Some(state.role.as_str()),
+            reason: Some(why.to_owned()),
+            failures: Some(state.failures),
+            url: Some(url.clone()),
+            ..Happening::new(event, format!("{url}: {why}"))
+        });
+    }
+
+    /// Tells whose stream has come, gone or changed hands.
+    pub(super) fn note_sources(&mut self, now: Instant) {
+        let known = &self.sources.0;
+        let differs = |(name, source): &(&StreamName, &Source)| {
+            source.lost.is_some() || self.registry.source(name) != Some(source.session)
+        };
+        let gone = known.iter().filter(differs).map(|(name, _)| name.clone());
+        let new = self.registry.fed().filter(|name| !known.contains_key(*name));
+        let names: Vec<_> = gone.chain(new.cloned()).collect();
+        for name in names {
+            self.note_source(&name, now);
+        }
+    }
+
+    /// Looks who feeds a stream, and tells if that is new. To be called when somebody has been given the right to, so that
+    /// one who feeds for a moment is not missed.
+    pub(super) fn note_source(&mut self, name: &StreamName, now: Instant) {
+        let feeds = self.registry.source(name);
+        let told = match (self.sources.0.get_mut(name), feeds) {
+            (None, None) => return,
+            (Some(known), Some(session)) if known.session == session => {
+                known.lost = None;
+                return;
+            }
+            (Some(known), None) => {
+                let since = *known.lost.get_or_insert(now);
+                if now.duration_since(since) < SETTLED {
+                    return;
+                }
+                let Some(known) = self.sources.0.remove(name) else {
+                    return;
+                };
+                let text = match &known.reason {
+                    Some(reason) => format!("the source is gone: {reason}"),
+                    None => "the source is gone".to_owned(),
+                };
+                Happening {
+                    stream: Some(name.to_string()),
+                    session: Some(known.session.0),
+                    reason: known.reason,
+                    ..Happening::new(EventKind::StreamDown, text)
+                }
+            }
+            (_, Some(session)) => {
+                let end = self.end_of(session);
+                let who = end.who();
+                let before = self.sources.0.insert(
+                    name.clone(),
+                    Source {
+                        session,
+                        who: who.clone(),
+                        lost: None,
+                        reason: None,
+                    },
+                );
+                match before {
+                    None => {
+                        let text = format!("fed by {}", end.named());
+                        end.happening(EventKind::StreamUp, name, session, text)
+                    }
+                    Some(before) => {
+                        let text = format!("now fed by {}, before by {}", end.named(), before.who);
+                        Happening {
+                            from: Some(before.who),
+                            to: Some(who),
+                            reason: before.reason,
+                            ..end.happening(EventKind::InputSwitched, name, session, text)
+                        }
+                    }
+                }
+            }
+        };
+        self.journal.events.add(told);
+    }
+
+    /// Everybody has been sent away: what is down is so without waiting for who may come.
+    pub(super) fn note_end(&mut self, now: Instant) {
+        self.note_sources(now);
+        self.note_sources(now + SETTLED);
+    }
+}
+
+fn fill(end: &mut End, open: &Session) {
+    end.role = Some(open.role);
+    end.peer = Some(open.peer);
+    if let Via::Port(port) = &open.via {
+        end.port = Some(port.number());
+    }
+    if !open.streamid.is_empty() {
+        end.streamid = Some(streamid_shown(&open.streamid));
+    }
+}

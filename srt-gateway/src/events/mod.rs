@@ -1,0 +1,345 @@
+//! Posts what happens to the receiver of `[events]`: arrays of events, in their order, one post at a time.
+//!
+//! Whoever adds an event only wakes the poster, under a short lock; the posts are made of the event log on the backend's
+//! thread. Nothing is queued here: what waits is in the log, and what falls out of it before it was posted is counted as
+//! dropped. Makes no events.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    io,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tracing::{info, warn};
+
+use crate::{
+    backend::{Answer, Backend, CallError, Client, ClientSettings},
+    config::Events,
+    telemetry::{CallStats, EventCounters, EventLog, EventsStatus},
+};
+
+/// Events in one post.
+const BATCH: usize = 100;
+
+/// Time to the next attempt after a failure; each further one doubles it.
+const FIRST: Duration = Duration::from_millis(500);
+
+/// The longest time between two attempts.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// What is said in an answer is of no interest, but it has to end.
+const ANSWER_MAX: usize = 1 << 20;
+
+/// Statuses that say that these events in particular cannot be taken: to repeat them would hold up all others.
+const USELESS: [u16; 3] = [400, 413, 422];
+
+/// Posts events.
+#[derive(Debug)]
+pub(crate) struct Poster {
+    backend: Arc<Backend>,
+    log: Arc<EventLog>,
+    state: Mutex<State>,
+    /// Told when nothing is being posted.
+    rests: Condvar,
+    counters: EventCounters,
+    calls: Arc<CallStats>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// None: events are not posted.
+    client: Option<Client>,
+    /// Counts configurations.
+    generation: u64,
+    /// Number of the first event that was not posted yet.
+    next: u64,
+    phase: Phase,
+    /// How long it will wait after the next failure.
+    pause: Duration,
+    outage: Option<Outage>,
+    /// Whether it was told that a receiver refuses what it gets.
+    told_useless: bool,
+}
+
+/// What the poster is doing.
+///
+/// ```text
+///           an event                   taken, and there are no more
+///   Rests ────────────▶ Posting ──────────────────────────────────▶ Rests
+///                        ▲   │ failed
+///              time over │   ▼
+///                       Waiting(turn)    a new configuration: as if the time were over
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Rests,
+    Posting,
+    /// Until the timer of this number.
+    Waiting(u64),
+}
+
+/// Since the receiver takes nothing.
+#[derive(Debug)]
+struct Outage {
+    /// Dropped before it began.
+    dropped: u64,
+}
+
+/// What became of a post.
+enum Outcome {
+    Taken,
+    /// Never to be repeated.
+    Useless(CallError),
+    Failed(CallError),
+}
+
+impl Poster {
+    /// Posts the events of `log` as `events` says.
+    ///
+    /// # Errors
+    /// As [`configure`](Self::configure).
+    pub(crate) fn new(
+        backend: Arc<Backend>,
+        log: Arc<EventLog>,
+        events: Option<&Events>,
+    ) -> io::Result<Arc<Self>> {
+        let poster = Arc::new(Self {
+            backend,
+            log,
+            state: Mutex::new(State {
+                client: None,
+                generation: 0,
+                next: 1,
+                phase: Phase::Rests,
+                pause: FIRST,
+                outage: None,
+                told_useless: false,
+            }),
+            rests: Condvar::new(),
+            counters: EventCounters::default(),
+            calls: Arc::default(),
+        });
+        poster.configure(events)?;
+        let weak = Arc::downgrade(&poster);
+        poster.log.on_event(move || {
+            if let Some(poster) = weak.upgrade() {
+                poster.wake();
+            }
+        });
+        Ok(poster)
+    }
+
+    /// Puts these settings in force. What is still to be posted goes to the new receiver; where there was none before, events
+    /// are posted from now on.
+    ///
+    /// # Errors
+    /// No thread to make the calls, a URL that no client takes: what was in force stays.
+    pub(crate) fn configure(self: &Arc<Self>, events: Option<&Events>) -> io::Result<()> {
+        let client = events.map(|events| self.client(events)).transpose()?;
+        let mut state = self.state();
+        if state.client.is_none() {
+            // Of earlier settings a post may still be under way.
+            state.next = state.next.max(self.log.last() + 1);
+        }
+        state.client = client;
+        state.generation += 1;
+        state.pause = FIRST;
+        state.outage = None;
+        state.told_useless = false;
+        if let Phase::Waiting(_) = state.phase {
+            state.phase = Phase::Rests;
+        }
+        self.go_on(&mut state);
+        Ok(())
+    }
+
+    fn client(&self, events: &Events) -> io::Result<Client> {
+        let settings = ClientSettings {
+            url: events.url.clone(),
+            timeout: events.timeout,
+            secret: events.secret.clone(),
+            most: 1,
+            answer_max: ANSWER_MAX,
+        };
+        self.backend.client(settings, Arc::clone(&self.calls))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For metrics; None: events are not posted.
+    pub(crate) fn status(&self) -> Option<EventsStatus> {
+        let state = self.state();
+        state.client.as_ref()?;
+        let waiting = (self.log.last() + 1).saturating_sub(state.next);
+        Some(self.counters.status(waiting))
+    }
+
+    /// Waits until all events are posted, for so long at most. Does not wait for a receiver that takes nothing.
+    pub(crate) fn flush(&self, limit: Duration) {
+        let state = self.state();
+        let posting = |state: &mut State| state.phase == Phase::Posting;
+        drop(self.rests.wait_timeout_while(state, limit, posting));
+    }
+
+    /// There is another event.
+    fn wake(self: &Arc<Self>) {
+        let mut state = self.state();
+        match state.phase {
+            Phase::Rests => self.go_on(&mut state),
+            Phase::Waiting(_) => self.count_dropped(&mut state),
+            Phase::Posting => {}
+        }
+    }
+
+    /// Counts what has fallen out of the log before it was posted.
+    fn count_dropped(&self, state: &mut State) {
+        let oldest = self.log.oldest();
+        if state.client.is_some() && oldest > state.next {
+            self.counters.add_dropped(oldest - state.next);
+            state.next = oldest;
+        }
+    }
+
+    /// Begins to post if there is anything to post, at rest.
+    fn go_on(self: &Arc<Self>, state: &mut State) {
+        let due = state.next <= self.log.last();
+        if let (Phase::Rests, Some(client), true) = (state.phase, &state.client, due) {
+            let weak = Arc::downgrade(self);
+            client.after(Duration::ZERO, move || {
+                if let Some(poster) = weak.upgrade() {
+                    poster.post();
+                }
+            });
+            state.phase = Phase::Posting;
+        }
+    }
+
+    /// On the backend's thread.
+    fn post(self: &Arc<Self>) {
+        let mut state = self.state();
+        self.count_dropped(&mut state);
+        let events = self.log.from(state.next, BATCH);
+        let (Some(client), Some(last)) = (state.client.clone(), events.last()) else {
+            return self.rest(&mut state);
+        };
+        let (last, generation) = (last.number, state.generation);
+        drop(state);
+        let events: Vec<_> = events.iter().map(|event| &**event).collect();
+        // A log of plain texts and numbers.
+        let body = serde_json::to_vec(&events).expect("events have no maps with keys that are no text");
+        let count = events.len() as u64;
+        let weak = Arc::downgrade(self);
+        let called = client.post(body, move |result| {
+            if let Some(poster) = weak.upgrade() {
+                poster.posted(generation, last, count, outcome(result));
+            }
+        });
+        if called.is_err() {
+            // The backend's thread has ended.
+            self.rest(&mut self.state());
+        }
+    }
+
+    /// A post has ended.
+    fn posted(self: &Arc<Self>, generation: u64, last: u64, count: u64, outcome: Outcome) {
+        let mut state = self.state();
+        let is_current = state.generation == generation;
+        match outcome {
+            Outcome::Taken => {
+                self.counters.add_posted(count);
+                state.next = state.next.max(last + 1);
+                if is_current {
+                    self.recovered(&mut state);
+                }
+            }
+            Outcome::Useless(error) => {
+                self.counters.add_dropped(count);
+                state.next = state.next.max(last + 1);
+                if is_current && !state.told_useless {
+                    state.told_useless = true;
+                    let url = url(&state);
+                    warn!(%url, "the receiver of [events] {error}: these events are not posted again");
+                }
+            }
+            Outcome::Failed(error) => {
+                self.counters.add_failed();
+                // Another receiver is tried at once.
+                if is_current {
+                    return self.wait(&mut state, &error);
+                }
+            }
+        }
+        self.rest(&mut state);
+    }
+
+    fn recovered(&self, state: &mut State) {
+        state.pause = FIRST;
+        state.told_useless = false;
+        if let Some(outage) = state.outage.take() {
+            let dropped = self.counters.status(0).dropped - outage.dropped;
+            info!(url = %url(state), dropped, "events are posted again");
+        }
+    }
+
+    fn wait(self: &Arc<Self>, state: &mut State, error: &CallError) {
+        if state.outage.is_none() {
+            state.outage = Some(Outage {
+                dropped: self.counters.status(0).dropped,
+            });
+            warn!(
+                url = %url(state),
+                "events cannot be posted: the receiver of [events] {error}; the last 2000 are kept until it answers again"
+            );
+        }
+        self.count_dropped(state);
+        // Each failure has a timer of its own.
+        let turn = self.counters.status(0).failed;
+        let Some(client) = &state.client else {
+            return self.rest(state);
+        };
+        let weak = Arc::downgrade(self);
+        client.after(state.pause, move || {
+            if let Some(poster) = weak.upgrade() {
+                poster.time_is_over(turn);
+            }
+        });
+        state.pause = (state.pause * 2).min(LONGEST);
+        state.phase = Phase::Waiting(turn);
+        self.rests.notify_all();
+    }
+
+    fn time_is_over(self: &Arc<Self>, turn: u64) {
+        let mut state = self.state();
+        if state.phase == Phase::Waiting(turn) {
+            self.rest(&mut state);
+        }
+    }
+
+    /// Rests, unless there is more to post.
+    fn rest(self: &Arc<Self>, state: &mut State) {
+        state.phase = Phase::Rests;
+        self.go_on(state);
+        if state.phase == Phase::Rests {
+            self.rests.notify_all();
+        }
+    }
+}
+
+fn url(state: &State) -> String {
+    let url = state.client.as_ref().map(|client| client.url().to_string());
+    url.unwrap_or_default()
+}
+
+fn outcome(result: Result<Answer, CallError>) -> Outcome {
+    match result {
+        Ok(answer) if answer.is_success() => Outcome::Taken,
+        Ok(answer) if USELESS.contains(&answer.status) => Outcome::Useless(CallError::Status(answer.status)),
+        Ok(answer) => Outcome::Failed(CallError::Status(answer.status)),
+        Err(error) => Outcome::Failed(error),
+    }
+}
