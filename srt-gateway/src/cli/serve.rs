@@ -84,7 +84,7 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
         .map_or_else(crossbeam_channel::never, |live| live.changed().clone());
     let _socket = control_socket(&config, &gateway)?;
     let (order, mut orders) = crossbeam_channel::bounded(16);
-    let _api = api(&config, &gateway, &desk, order)?;
+    let http = api(&config, &gateway, &desk, order)?;
     let mut drained_by = None;
     let mut service = Service::new();
     service.ready(&gateway);
@@ -101,9 +101,7 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
                 (number, _) => {
                     let name = if number == Ok(SIGINT) { "SIGINT" } else { "SIGTERM" };
                     info!(signal = name, "shutting down");
-                    service.stopping();
-                    gateway.shut_down();
-                    info!("ended");
+                    end(&service, http, gateway);
                     return Ok(ExitCode::SUCCESS);
                 }
             },
@@ -134,12 +132,18 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
         }
         if drained_by.is_some_and(|end| is_drained(&gateway, end)) {
             info!("drained: shutting down");
-            service.stopping();
-            gateway.shut_down();
-            info!("ended");
+            end(&service, http, gateway);
             return Ok(ExitCode::SUCCESS);
         }
     }
+}
+
+/// Ends all in order: first who asks, so that nobody waits for the answer of a gateway that is gone.
+fn end(service: &Service, http: Option<Api>, gateway: Gateway) {
+    service.stopping();
+    drop(http);
+    gateway.shut_down();
+    info!("ended");
 }
 
 /// Opens the control socket. One that the configuration asks for must work; without the default one `status` and

@@ -10,7 +10,7 @@ use super::{
     keys::{self, Section},
     model::{Config, OptionValue, SrtSettings, Stream},
     raw::{Entry, Node, Value},
-    reader::{Gate, Session, Table},
+    reader::{Session, Table},
     srt::SrtLayer,
     streams::{self, Base},
     types::PortKind,
@@ -92,7 +92,7 @@ impl PortAnswer {
         answer: &serde_json::Map<String, serde_json::Value>,
         config: &Config,
     ) -> Result<Self, AnswerFaults> {
-        let session = Session::new("", Gate::Enforced);
+        let session = Session::new("");
         let entries = entries(answer);
         let read = read(&session, &entries, config);
         let faults = session.into_parts().0;
@@ -122,7 +122,7 @@ fn read(session: &Session<'_>, entries: &[Entry], config: &Config) -> Option<Por
         }
     }
     let has_table = !of_stream.is_empty();
-    let table = |entries, section| Table::of(session, entries, section, String::new(), 0..0, session.gate());
+    let table = |entries, section| Table::of(session, entries, section, String::new(), 0..0);
     let defaults = SrtLayer::of(&config.srt_defaults);
     let settings = SrtLayer::read(&table(of_port, Section::Srt)).over(&defaults, session);
     let name = name(session, stream);

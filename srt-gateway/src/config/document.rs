@@ -105,13 +105,8 @@ fn row(key: &KeyDoc) -> String {
         "" => key.kind.to_owned(),
         unit => format!("{}, {unit}", key.kind),
     };
-    let later = if key.is_supported() {
-        ""
-    } else {
-        " (not in this release)"
-    };
     format!(
-        "| `{}` | {} | {} | {} | {}{later} |\n",
+        "| `{}` | {} | {} | {} | {} |\n",
         key.name,
         cell(&kind),
         default(key),

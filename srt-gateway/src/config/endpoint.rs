@@ -9,7 +9,6 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::{
     bond::{Bond, BondKind},
     model::{Config, SrtSettings, Stream},
-    reader::Gate,
     secret::Secret,
     validate,
 };
@@ -237,8 +236,7 @@ impl Endpoint {
 
 /// Reads a configuration that was made around a URL; what is wrong with that URL in one line.
 fn read_around(text: &str) -> Result<Config, String> {
-    // A command may do what the gateway of this release does not do yet.
-    validate::parse(text, Gate::Skipped).map_err(|errors| {
+    validate::parse(text).map_err(|errors| {
         let told = errors.faults().iter().map(|fault| match fault.hint() {
             Some(hint) => format!("{}; {hint}", fault.message()),
             None => fault.message().to_owned(),

@@ -1,8 +1,6 @@
 //! Every key of the configuration: its type, unit, default, meaning, an example. The one table behind the hints for
 //! unknown keys and the reference in the documentation. A test keeps it equal to what the reader reads.
 
-use super::support;
-
 /// A kind of table of the configuration. Several tables may be of one kind: `[srt]` and `streams.*.srt` both are
 /// [`Section::Port`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -144,11 +142,6 @@ pub struct KeyDoc {
 }
 
 impl KeyDoc {
-    /// Whether this version of the gateway does what the key says. Some of its values may be refused all the same.
-    pub fn is_supported(&self) -> bool {
-        !support::is_missing(self.section, self.name, support::Part::Key)
-    }
-
     const fn unit(mut self, unit: &'static str) -> Self {
         self.unit = unit;
         self
@@ -269,7 +262,7 @@ static KEYS: &[KeyDoc] = {
     key(Srt, "allow", CIDRS, "[]", "[\"203.0.113.0/24\"]", "who may connect; empty: everyone"),
     key(Srt, "deny", CIDRS, "[]", "[\"2001:db8::/32\"]", "who may not connect; asked before allow"),
     key(Srt, "max_connections", INT, "0", "100", "connections of this port; 0: no limit"),
-    key(Srt, "shards", INT, "0", "2", "UDP sockets (cores) that share the port; 0: one per worker for global ports, one for others"),
+    key(Srt, "shards", INT, "0", "2", "UDP sockets, each with a receiving thread of libsrt, that share the port; 0: one. For ports with thousands of viewers (docs/performance.md). A port with several cannot change while the gateway runs"),
     key(Srt, "options", "table of SRTO_ options", "{}", "{ lossmaxttl = 40 }", "any other option of libsrt, by its name"),
 
     key(Port, "port", "port or address", "", "\"127.0.0.1:9998\"", "where to listen; a port alone: on all addresses, IPv4 and IPv6"),

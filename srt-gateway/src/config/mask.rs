@@ -8,7 +8,7 @@ use std::{fmt, ops::Range};
 use super::{
     keys::{self, Section},
     raw::{Entry, Node, Value},
-    reader::{Gate, Session},
+    reader::Session,
 };
 
 /// The text of a configuration file. `Debug` does not print it: it holds secrets.
@@ -38,7 +38,7 @@ pub(crate) fn masked(text: &str) -> String {
         Ok(root) => {
             let mut spans = Vec::new();
             by_name(&root, Naming::Plain, &mut spans);
-            let session = Session::new(text, Gate::Skipped);
+            let session = Session::new(text);
             // Only what the walk finds to hide is of interest here, not what it reads.
             drop(super::validate::read(&session, &root));
             spans.extend(session.into_parts().1);

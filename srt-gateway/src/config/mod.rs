@@ -27,7 +27,6 @@ mod reader;
 mod secret;
 mod srt;
 mod streams;
-mod support;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -54,8 +53,6 @@ pub use model::{
 pub use secret::{HttpUrl, Secret};
 pub use types::{CryptoMode, KeyLength, ListenAddr, Location, PortKind, SrtVersion};
 
-use reader::Gate;
-
 /// The configuration of a gateway that is started without a file.
 pub const DEFAULT_TOML: &str = include_str!("default.toml");
 
@@ -77,7 +74,7 @@ impl Config {
     /// # Ok::<(), srt_gateway::config::ConfigErrors>(())
     /// ```
     pub fn parse(text: &str) -> Result<Self, ConfigErrors> {
-        validate::parse(text, Gate::Enforced)
+        validate::parse(text)
     }
 
     /// Reads a configuration file. Blocks on the file system.

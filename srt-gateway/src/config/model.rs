@@ -125,7 +125,7 @@ pub struct SrtSettings {
     pub deny: Vec<IpNet>,
     /// Connections at a time. `None`: no limit.
     pub max_connections: Option<NonZeroU32>,
-    /// UDP sockets that share the port. `None`: one per worker for global ports, one for others.
+    /// UDP sockets that share the port. `None`: one.
     pub shards: Option<NonZeroU32>,
     /// Other options of libsrt, by the lower-case name without `SRTO_`. Those of a table are added to the defaults'.
     /// [`Config::validate_options`] checks them against what libsrt knows.

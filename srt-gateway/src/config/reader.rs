@@ -11,23 +11,14 @@ use super::{
     nearest::nearest,
     raw::{Entry, Node, Value},
     secret::Secret,
-    support::{self, Part},
     types::{LineStarts, ListenAddr, Location, SrtVersion},
     units::{self, Unit},
 };
-
-/// Whether keys that this release does not support are faults.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Gate {
-    Enforced,
-    Skipped,
-}
 
 /// One pass over one text: collects faults, and the places of secrets.
 pub(crate) struct Session<'t> {
     text: &'t str,
     lines: LineStarts,
-    gate: Gate,
     faults: RefCell<Vec<Fault>>,
     masks: RefCell<Vec<Range<usize>>>,
     #[cfg(test)]
@@ -35,20 +26,15 @@ pub(crate) struct Session<'t> {
 }
 
 impl<'t> Session<'t> {
-    pub(crate) fn new(text: &'t str, gate: Gate) -> Self {
+    pub(crate) fn new(text: &'t str) -> Self {
         Self {
             text,
             lines: LineStarts::of(text),
-            gate,
             faults: RefCell::default(),
             masks: RefCell::default(),
             #[cfg(test)]
             met: RefCell::default(),
         }
-    }
-
-    pub(crate) fn gate(&self) -> Gate {
-        self.gate
     }
 
     pub(crate) fn location(&self, span: Range<usize>) -> Location {
@@ -92,7 +78,6 @@ pub(crate) struct Table<'a> {
     section: Section,
     path: String,
     span: Range<usize>,
-    gate: Gate,
 }
 
 impl<'a> Table<'a> {
@@ -108,18 +93,16 @@ impl<'a> Table<'a> {
             Section::Root,
             String::new(),
             start,
-            session.gate(),
         ))
     }
 
-    /// A table of these entries; those that are unknown or not supported are faults.
+    /// A table of these entries; those that are unknown are faults.
     pub(crate) fn of(
         session: &'a Session<'a>,
         entries: Vec<&'a Entry>,
         section: Section,
         path: String,
         span: Range<usize>,
-        gate: Gate,
     ) -> Self {
         let table = Self {
             session,
@@ -127,18 +110,14 @@ impl<'a> Table<'a> {
             section,
             path,
             span,
-            gate,
         };
         for entry in &table.entries {
             match keys::find(section, &entry.key) {
                 None => table.unknown(entry),
-                Some(doc) => {
-                    #[cfg(test)]
-                    session.met.borrow_mut().insert((doc.section, doc.name));
-                    if gate == Gate::Enforced && support::is_missing(doc.section, doc.name, Part::Key) {
-                        table.missing(entry, doc);
-                    }
-                }
+                #[cfg(test)]
+                Some(doc) => drop(session.met.borrow_mut().insert((doc.section, doc.name))),
+                #[cfg(not(test))]
+                Some(_) => {}
             }
         }
         table
@@ -169,20 +148,6 @@ impl<'a> Table<'a> {
         self.session.fault(fault);
     }
 
-    fn missing(&self, entry: &Entry, doc: &KeyDoc) {
-        self.session.fault(
-            Fault::new(
-                join(&self.path, &entry.key),
-                self.session.location(entry.key_span.clone()),
-                format!(
-                    "`{}` is not supported by this version of the gateway yet",
-                    doc.name
-                ),
-            )
-            .help("remove it, or put it in a comment"),
-        );
-    }
-
     /// The value of `key`, if the table has it.
     pub(crate) fn get(&self, key: &str) -> Option<Item<'a>> {
         let doc = keys::find(self.section, key);
@@ -193,14 +158,11 @@ impl<'a> Table<'a> {
         );
         let doc = doc?;
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
-        let missing = support::is_missing(doc.section, doc.name, Part::Key);
         Some(Item {
             session: self.session,
             node: &entry.node,
             doc,
             path: join(&self.path, key),
-            // What stands below a key that is refused already needs no second fault of that kind.
-            gate: if missing { Gate::Skipped } else { self.gate },
         })
     }
 
@@ -264,7 +226,6 @@ pub(crate) struct Item<'a> {
     node: &'a Node,
     doc: &'static KeyDoc,
     path: String,
-    gate: Gate,
 }
 
 impl<'a> Item<'a> {
@@ -278,10 +239,6 @@ impl<'a> Item<'a> {
 
     pub(crate) fn path(&self) -> &str {
         &self.path
-    }
-
-    pub(crate) fn gate(&self) -> Gate {
-        self.gate
     }
 
     pub(crate) fn location(&self) -> Location {
@@ -372,12 +329,8 @@ impl<'a> Item<'a> {
 
     pub(crate) fn choice<T: Copy>(&self, words: &[(&'static str, T)]) -> Option<T> {
         let text = self.node.as_str();
-        let missing = |word: &&'static str| {
-            let part = Part::Value(word);
-            self.gate == Gate::Enforced && support::is_missing(self.doc.section, self.doc.name, part)
-        };
-        let offered = || words.iter().map(|(word, _)| *word).filter(|word| !missing(word));
-        let Some((word, value)) = words.iter().find(|(word, _)| Some(*word) == text) else {
+        let offered = || words.iter().map(|(word, _)| *word);
+        let Some((_, value)) = words.iter().find(|(word, _)| Some(*word) == text) else {
             let mut fault = self.not(either(offered()));
             if let Some(near) = text.and_then(|text| nearest(text, offered())) {
                 fault = fault.help(format!("did you mean \"{near}\"?"));
@@ -385,12 +338,6 @@ impl<'a> Item<'a> {
             self.session.fault(fault);
             return None;
         };
-        if missing(word) {
-            let name = self.doc.name;
-            let message = format!("`{name} = {word:?}` is not supported by this version of the gateway yet");
-            self.session
-                .fault(self.wrong(message).help(format!("use {}", either(offered()))));
-        }
         Some(*value)
     }
 
@@ -549,19 +496,7 @@ impl<'a> Item<'a> {
             ..self.clone()
         };
         match &self.node.value {
-            Value::Array(items) => {
-                let items: Vec<_> = items.iter().enumerate().map(element).collect();
-                let several = items.len() > 1
-                    && self.gate == Gate::Enforced
-                    && support::is_missing(self.doc.section, self.doc.name, Part::Several);
-                if several {
-                    self.session.fault(self.wrong(format!(
-                        "several values of `{}` are not supported by this version of the gateway yet",
-                        self.doc.name
-                    )));
-                }
-                items
-            }
+            Value::Array(items) => items.iter().enumerate().map(element).collect(),
             _ => vec![self.clone()],
         }
     }
@@ -582,14 +517,7 @@ impl<'a> Item<'a> {
     pub(crate) fn table(&self, section: Section) -> Option<Table<'a>> {
         let entries = self.entries()?.iter().collect();
         let span = self.node.span.clone();
-        Some(Table::of(
-            self.session,
-            entries,
-            section,
-            self.path.clone(),
-            span,
-            self.gate,
-        ))
+        Some(Table::of(self.session, entries, section, self.path.clone(), span))
     }
 
     /// The tables of a table whose keys are names.

@@ -1,4 +1,4 @@
-//! Tests of the configuration below its gate: keys that this release refuses are parsed, typed and checked all the same.
+//! Tests of the configuration.
 
 mod documents;
 mod endpoints;
@@ -7,16 +7,7 @@ mod parameters;
 mod properties;
 mod urls;
 
-use super::{
-    keys,
-    raw::Node,
-    reader::{Gate, Session},
-    *,
-};
-
-fn below_gate(text: &str) -> Result<Config, ConfigErrors> {
-    validate::parse(text, Gate::Skipped)
-}
+use super::{keys, raw::Node, reader::Session, *};
 
 #[test]
 fn the_embedded_default_serves_unknown_streams_on_loopback() {
@@ -82,7 +73,7 @@ fn document_with(section: Section, key: &str, value: &str) -> String {
 fn every_key_of_the_table_is_read() {
     for key in reference() {
         let text = document_with(key.section, key.name, "07:32:00");
-        let errors = below_gate(&text).expect_err(&text);
+        let errors = Config::parse(&text).expect_err(&text);
         let at = text.find("07:32:00").unwrap();
         let found = errors
             .faults()
@@ -97,7 +88,7 @@ fn every_key_of_the_table_is_read() {
 fn every_example_of_the_table_is_accepted() {
     for key in reference() {
         let text = document_with(key.section, key.name, key.example);
-        if let Err(errors) = below_gate(&text) {
+        if let Err(errors) = Config::parse(&text) {
             let at = text.rfind(key.example).unwrap();
             let about = |fault: &&Fault| {
                 (at..at + key.example.len()).contains(&fault.location().span().start)
@@ -122,7 +113,7 @@ fn every_default_of_the_table_is_what_holds() {
             Section::Root => String::new(),
             _ => with.replace(&format!("{} = {}", key.name, key.default), ""),
         };
-        if let (Ok(with), Ok(without)) = (below_gate(&with), below_gate(&without)) {
+        if let (Ok(with), Ok(without)) = (Config::parse(&with), Config::parse(&without)) {
             let same = format!("{with:?}") == format!("{without:?}");
             assert!(with == without || same, "{}: {}", key.name, key.default);
         }
@@ -156,7 +147,7 @@ fn the_full_example_has_every_key_and_its_comments_are_valid() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/full.toml");
     let text = uncommented(&std::fs::read_to_string(path).unwrap());
     let root = Node::document(&text).unwrap_or_else(|error| panic!("{error}"));
-    let session = Session::new(&text, Gate::Skipped);
+    let session = Session::new(&text);
     assert!(validate::read(&session, &root).is_some());
     let met = session.met();
     let missing: Vec<_> = reference()

@@ -129,7 +129,6 @@ pub(crate) fn endpoint(item: &Item<'_>, direction: Direction, defaults: &SrtLaye
         section,
         item.path().to_owned(),
         url.span.clone(),
-        item.gate(),
     );
     let enabled = table.get("enabled").map_or(Some(true), |item| item.boolean());
     let target = match section {

@@ -13,7 +13,7 @@ use super::{
         ListenerRange, Log, LogFormat, LogLevel, Rule, Tls, TokenScope,
     },
     raw::{Node, Value},
-    reader::{Gate, Item, Session, Table},
+    reader::{Item, Session, Table},
     secret::HttpUrl,
     srt::{self, SrtLayer},
     streams::{self, Base},
@@ -23,9 +23,9 @@ use super::{
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Reads `text`; `gate` says whether what this release does not support is refused.
-pub(crate) fn parse(text: &str, gate: Gate) -> Result<Config, ConfigErrors> {
-    let session = Session::new(text, gate);
+/// Reads `text`.
+pub(crate) fn parse(text: &str) -> Result<Config, ConfigErrors> {
+    let session = Session::new(text);
     let config = match Node::document(text) {
         Ok(root) => read(&session, &root),
         Err(error) => {

@@ -20,6 +20,7 @@ mod ranges;
 mod refusals;
 mod registry;
 mod reload;
+mod shards;
 mod succession;
 mod templates;
 
@@ -178,7 +179,9 @@ impl Control {
     }
 
     fn publish_listening(&self) {
-        let listening = self.ports.iter().map(Listening::of).collect();
+        let mut listening: Vec<_> = self.ports.iter().map(Listening::of).collect();
+        // Those that share an address are opened one after the other.
+        listening.dedup();
         self.listening.store(Arc::new(listening));
     }
 

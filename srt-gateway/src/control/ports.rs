@@ -1,7 +1,7 @@
 //! Opens the listening ports: settings of the configuration become options of libsrt.
 
 use std::{
-    fmt,
+    fmt, io,
     net::{SocketAddr, UdpSocket},
     num::NonZeroU16,
     sync::{Arc, OnceLock, atomic::AtomicU32},
@@ -14,12 +14,15 @@ use srt_safe::{
     SrtListener, SrtVersion,
 };
 
+use super::shards;
 use crate::{
     access::{Directory, Gate, Guards, PortPolicy, Recheck, Refused, Scope},
     config::{self, ListenAddr, PortKind, PortOwner, SrtPort, SrtSettings},
     io::{Route, Routes},
     names::{SessionLimits, StreamName},
 };
+
+const IN_USE: &str = "another program has this UDP port: choose another one, or stop that program";
 
 /// Connections that libsrt holds for us between two accepts.
 const BACKLOG: NonZeroU16 = NonZeroU16::new(1024).unwrap();
@@ -45,6 +48,8 @@ pub struct PortError {
 #[derive(Debug)]
 enum Cause {
     Options(String),
+    /// A socket of several that share the port.
+    Socket(io::Error),
     Srt(srt_safe::Error),
 }
 
@@ -59,11 +64,12 @@ impl fmt::Display for PortError {
         write!(f, "cannot listen on {} for {}: ", self.addr, self.port)?;
         match &self.cause {
             Cause::Options(why) => f.write_str(why),
+            Cause::Socket(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                write!(f, "{error}; {IN_USE}")
+            }
+            Cause::Socket(error) => error.fmt(f),
             Cause::Srt(error) if error.kind() == srt_safe::ErrorKind::AddressInUse => {
-                write!(
-                    f,
-                    "{error}; another program has this UDP port: choose another one, or stop that program"
-                )
+                write!(f, "{error}; {IN_USE}")
             }
             Cause::Srt(error) => error.fmt(f),
         }
@@ -110,13 +116,13 @@ impl Opener {
                 self.refused.clone(),
                 self.guards.clone(),
             );
-            match open(&gate, Place::Addr(addr), &port.settings, &self.routes) {
-                Ok((listener, addr)) => ports.push(Port {
+            match self.open_shards(&gate, addr, &port.settings) {
+                Ok(shards) => ports.extend(shards.into_iter().map(|(listener, addr)| Port {
                     listener,
-                    gate,
+                    gate: Arc::clone(&gate),
                     addr,
                     key: key.clone(),
-                }),
+                })),
                 // A host without IPv6: all its addresses are IPv4 ones.
                 Err(Cause::Srt(error)) if port.listen.ip().is_none() && addr.is_ipv6() && no_ipv6(&error) => {
                 }
@@ -131,6 +137,36 @@ impl Opener {
             }
         }
         Ok(ports)
+    }
+
+    /// All listeners of one address: one, unless the port is shared by several sockets.
+    fn open_shards(
+        &self,
+        gate: &Arc<Gate>,
+        addr: SocketAddr,
+        settings: &SrtSettings,
+    ) -> Result<Vec<(SrtListener, SocketAddr)>, Cause> {
+        let places = match settings.shards {
+            Some(count) if count.get() > 1 => shards::bind(addr, count)
+                .map_err(Cause::Socket)?
+                .into_iter()
+                .map(Place::Bound)
+                .collect(),
+            _ => vec![Place::Addr(addr)],
+        };
+        let mut opened = Vec::new();
+        for place in places {
+            match open(gate, place, settings, &self.routes) {
+                Ok(one) => opened.push(one),
+                Err(cause) => {
+                    for (listener, _) in opened {
+                        self.routes.remove(&listener);
+                    }
+                    return Err(cause);
+                }
+            }
+        }
+        Ok(opened)
     }
 
     /// Opens a port on a UDP socket that is bound to it.
@@ -286,7 +322,7 @@ fn open(
     let decide = move |request: &AccessRequest<'_>| gate.authorize(request);
     let options = match place {
         Place::Addr(addr) => options(settings, addr),
-        Place::Bound(_) => srt_options(settings),
+        Place::Bound(_) => srt_options(settings).map(|options| options.group_connect(settings.group_connect)),
     };
     let builder = SrtListener::builder()
         .options(options.map_err(Cause::Options)?)

@@ -133,7 +133,15 @@ pub(crate) fn diff(old: &Config, new: &Config) -> Vec<Change> {
     for key in keys(new) {
         match old_ports.get(&key) {
             None => changes.push(Change::PortAdded(key)),
-            Some(before) if *before != new_ports[&key] => changes.push(Change::PortChanged(key)),
+            Some(before) if *before != new_ports[&key] => {
+                let is_shared = |port: &SrtPort| port.settings.shards.is_some_and(|shards| shards.get() > 1);
+                // Its sockets cannot be opened anew beside those of its sessions.
+                changes.push(if is_shared(before) || is_shared(new_ports[&key]) {
+                    Change::NeedsRestart("a port with shards")
+                } else {
+                    Change::PortChanged(key)
+                });
+            }
             Some(_) => {}
         }
     }

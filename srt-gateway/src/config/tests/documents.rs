@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use super::below_gate;
+use super::super::Config;
 
 /// README.md and all files of docs/.
 fn documents() -> Vec<PathBuf> {
@@ -42,7 +42,7 @@ fn every_configuration_in_the_documents_is_accepted() {
                 continue;
             }
             found += 1;
-            if let Err(errors) = below_gate(&block) {
+            if let Err(errors) = Config::parse(&block) {
                 panic!(
                     "{}:{line}\n{}",
                     path.display(),

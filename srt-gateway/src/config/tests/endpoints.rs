@@ -2,10 +2,10 @@
 
 use std::{path::Path, time::Duration};
 
-use super::{super::*, below_gate};
+use super::super::*;
 
 fn stream(text: &str) -> Stream {
-    let config = below_gate(text).unwrap_or_else(|errors| panic!("{errors}"));
+    let config = Config::parse(text).unwrap_or_else(|errors| panic!("{errors}"));
     config.streams.into_values().next().unwrap()
 }
 
@@ -127,7 +127,7 @@ fn datagrams_and_files_have_their_own_parameters() {
 
 #[test]
 fn templates_are_filled_in_and_lead_nowhere_else() {
-    let config = below_gate(
+    let config = Config::parse(
         r##"
         [templates.all]
         prefix = "s"
@@ -182,7 +182,7 @@ fn a_stream_has_its_own_name_filled_in() {
         srt_of(&stream.outputs[0]).stream_id,
         Some(Secret::new("#!::r=live/a"))
     );
-    let errors = below_gate("[streams.\"..\"]\noutputs = [\"file:///rec/${name}.ts\"]").unwrap_err();
+    let errors = Config::parse("[streams.\"..\"]\noutputs = [\"file:///rec/${name}.ts\"]").unwrap_err();
     assert!(
         errors.to_string().contains("cannot be part of a path"),
         "{errors}"
@@ -191,7 +191,7 @@ fn a_stream_has_its_own_name_filled_in() {
 
 #[test]
 fn hooks_rules_and_ranges_are_typed() {
-    let config = below_gate(
+    let config = Config::parse(
         r##"
         [[listeners]]
         ports = ["9100-9199", 9300]

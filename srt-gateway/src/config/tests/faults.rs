@@ -1,6 +1,6 @@
 //! What is refused, and in which words: the key path and a part of the message for each.
 
-use super::{super::*, below_gate};
+use super::super::*;
 
 /// Text, key path of the first fault, part of its line (message, other place, hint).
 type Case = (&'static str, &'static str, &'static str);
@@ -154,7 +154,7 @@ fn an_address_is_used_once() {
 }
 
 #[rustfmt::skip] // One case a line: it is read as a table.
-const ADDRESSES_BELOW_GATE: &[Case] = &[
+const MORE_ADDRESSES: &[Case] = &[
     ("config_external.url = \"http://a\"\nsrt.port = 9150\nlisteners = [{ ports = \"9100-9199\" }]", "listeners[0].ports", "9100-9199 is in use by srt.port"),
     ("config_external.url = \"http://a\"\nlisteners = [{ ports = \"9100-9199\" }, { ports = [1, 9150] }]", "listeners[1].ports[1]", "9150 (all addresses) is in use by listeners[0].ports"),
     ("srt.port = 1\nstreams.a.inputs = [\"srt://:1\"]", "streams.a.inputs[0]", "in use by srt.port"),
@@ -162,8 +162,8 @@ const ADDRESSES_BELOW_GATE: &[Case] = &[
 ];
 
 #[test]
-fn an_address_is_used_once_below_the_gate() {
-    check(ADDRESSES_BELOW_GATE, below_gate);
+fn an_address_is_used_once_by_inputs_and_ranges_too() {
+    check(MORE_ADDRESSES, Config::parse);
     for fine in [
         "srt.port = 9980\napi.listen = \"127.0.0.1:9980\"",
         "streams.a.inputs = [\"udp://239.1.1.1:1\"]\nstreams.b.inputs = [\"udp://239.1.1.1:1\"]",
@@ -171,24 +171,11 @@ fn an_address_is_used_once_below_the_gate() {
         "srt.port = 1\nstreams.a.inputs = [{ url = \"srt://:1\", enabled = false }]",
     ] {
         assert!(
-            below_gate(fine).is_ok(),
+            Config::parse(fine).is_ok(),
             "{fine}: {}",
-            below_gate(fine).unwrap_err()
+            Config::parse(fine).unwrap_err()
         );
     }
-}
-
-#[test]
-fn what_is_not_supported_yet_is_refused_by_name() {
-    let not_yet = "is not supported by this version of the gateway yet";
-    let (text, key) = ("[srt]\nport = 1\nshards = 0", "srt.shards");
-    let errors = Config::parse(text).expect_err(text);
-    let [fault] = errors.faults() else {
-        panic!("{text}\n{errors}")
-    };
-    assert_eq!(fault.key(), key, "{text}");
-    assert!(fault.message().contains(not_yet), "{fault}");
-    assert!(below_gate(text).is_ok(), "{text}");
 }
 
 #[test]
@@ -213,7 +200,7 @@ fn four_passphrases_may_be_valid_at_once() {
 }
 
 #[rustfmt::skip] // One case a line: it is read as a table.
-const BELOW_GATE: &[Case] = &[
+const TABLES: &[Case] = &[
     ("[srt_defaults]\nmax_bitrate = \"fast\"", "srt_defaults.max_bitrate", "\"20M\" or \"500k\", is \"fast\""),
     ("[srt_defaults]\nshards = 257", "srt_defaults.shards", "from 0 to 256"),
     ("[templates.t]", "templates.t", "`prefix` is missing"),
@@ -239,8 +226,8 @@ const BELOW_GATE: &[Case] = &[
 ];
 
 #[test]
-fn what_the_gate_refuses_is_checked_all_the_same() {
-    check(BELOW_GATE, below_gate);
+fn what_is_no_port_of_srt_is_checked_too() {
+    check(TABLES, Config::parse);
 }
 
 #[rustfmt::skip] // One case a line: it is read as a table.
@@ -274,9 +261,9 @@ const INPUTS: &[Case] = &[
 
 #[test]
 fn endpoints_say_what_is_wrong_with_them() {
-    let input = |entry: &str| below_gate(&format!("[streams.a]\ninputs = [{entry}]"));
+    let input = |entry: &str| Config::parse(&format!("[streams.a]\ninputs = [{entry}]"));
     check(INPUTS, input);
-    let output = |entry: &str| below_gate(&format!("[streams.a]\noutputs = [{entry}]"));
+    let output = |entry: &str| Config::parse(&format!("[streams.a]\noutputs = [{entry}]"));
     check(
         &[
             (
@@ -297,7 +284,7 @@ fn endpoints_say_what_is_wrong_with_them() {
 #[test]
 fn faults_in_urls_are_marked_inside_the_url() {
     let text = "[streams.a]\ninputs = [\"srt://a:1?latency=200&latncy=2\"]";
-    let errors = below_gate(text).unwrap_err();
+    let errors = Config::parse(text).unwrap_err();
     assert_eq!(&text[errors.faults()[0].location().span()], "latncy");
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{super::*, below_gate};
+use super::super::*;
 
 /// Name, value as TOML, value in a URL, and what the settings then have.
 type Parameter = (&'static str, &'static str, &'static str, fn(&SrtSettings) -> bool);
@@ -59,14 +59,14 @@ fn every_parameter_is_understood_in_every_place() {
                 .replace("NAME", name)
                 .replace("VALUE", value)
                 .replace("TEXT", text);
-            let config = below_gate(&toml).unwrap_or_else(|errors| panic!("{toml}\n{errors}"));
+            let config = Config::parse(&toml).unwrap_or_else(|errors| panic!("{toml}\n{errors}"));
             assert!(holds(&settings(&config)), "{toml}");
             let without = place
                 .replace(", NAME = VALUE", "")
                 .replace("NAME = VALUE", "")
                 .replace("&NAME=TEXT", "")
                 .replace("?NAME=TEXT", "");
-            let config = below_gate(&without).unwrap_or_else(|errors| panic!("{without}\n{errors}"));
+            let config = Config::parse(&without).unwrap_or_else(|errors| panic!("{without}\n{errors}"));
             assert!(!holds(&settings(&config)), "{without}: the test shows nothing");
         }
     }
@@ -75,13 +75,13 @@ fn every_parameter_is_understood_in_every_place() {
 #[test]
 fn their_defaults_are_those_that_people_know() {
     for place in ["[srt]\nport = 1", "[streams.a]\ninputs = [\"srt://h:1\"]"] {
-        let settings = settings(&below_gate(place).unwrap());
+        let settings = settings(&Config::parse(place).unwrap());
         assert!(settings.enforced_encryption && settings.passphrase.is_none() && settings.version.is_none());
         assert_eq!((settings.timeout, settings.connect_timeout), (None, None));
         assert_eq!(settings.linger, Duration::from_secs(180));
         assert_eq!(settings.latency, Duration::from_millis(120));
     }
-    let never = below_gate("[srt]\nport = 1\ntimeout = -1\nconnect_timeout = 0").unwrap();
+    let never = Config::parse("[srt]\nport = 1\ntimeout = -1\nconnect_timeout = 0").unwrap();
     let settings = settings(&never);
     assert_eq!((settings.timeout, settings.connect_timeout), (None, None));
 }
@@ -104,7 +104,7 @@ fn a_bad_value_of_each_is_told_with_what_is_allowed() {
             "[streams.a]\ninputs = [\"srt://h:1?NAME=VALUE\"]",
         ] {
             let toml = place.replace("NAME", name).replace("VALUE", bad);
-            let errors = below_gate(&toml).expect_err(&toml);
+            let errors = Config::parse(&toml).expect_err(&toml);
             let told = errors.to_string();
             assert!(told.contains(name) && told.contains(allowed), "{toml}\n{told}");
             assert!(name == "passphrase" || told.contains(bad), "{toml}\n{told}");

@@ -2,29 +2,27 @@
 
 use proptest::prelude::*;
 
-use super::{super::*, below_gate, document_with, uncommented};
+use super::{super::*, document_with, uncommented};
 
 const FULL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/full.toml");
 
-/// Parses on both sides of the gate and looks at all that may be printed.
+/// Parses, and looks at all that may be printed.
 fn outcomes(text: &str) -> Vec<String> {
     let mut shown = Vec::new();
-    for result in [Config::parse(text), below_gate(text)] {
-        match result {
-            Ok(config) => shown.push(format!("{config:?}")),
-            Err(errors) => {
-                assert!(!errors.faults().is_empty());
-                for fault in errors.faults() {
-                    for place in std::iter::once(fault.location()).chain(fault.related()) {
-                        assert!(text.get(place.span()).is_some(), "{fault:?}\n{text:?}");
-                        assert!(place.line() >= 1 && place.column() >= 1, "{fault:?}");
-                    }
+    match Config::parse(text) {
+        Ok(config) => shown.push(format!("{config:?}")),
+        Err(errors) => {
+            assert!(!errors.faults().is_empty());
+            for fault in errors.faults() {
+                for place in std::iter::once(fault.location()).chain(fault.related()) {
+                    assert!(text.get(place.span()).is_some(), "{fault:?}\n{text:?}");
+                    assert!(place.line() >= 1 && place.column() >= 1, "{fault:?}");
                 }
-                shown.push(errors.to_string());
-                shown.push(format!("{errors:?}"));
-                shown.push(errors.render("gw.toml", text));
-                shown.push(errors.render_styled("gw.toml", text));
             }
+            shown.push(errors.to_string());
+            shown.push(format!("{errors:?}"));
+            shown.push(errors.render("gw.toml", text));
+            shown.push(errors.render_styled("gw.toml", text));
         }
     }
     shown
