@@ -178,6 +178,20 @@ fn every_example_is_accepted() {
 }
 
 #[test]
+fn what_packages_and_images_start_with_is_accepted() {
+    for file in [
+        "debian/gateway.toml",
+        "docker/gateway.toml",
+        "kubernetes/gateway.toml",
+    ] {
+        let path = format!("{}/../packaging/{file}", env!("CARGO_MANIFEST_DIR"));
+        let config =
+            Config::load(std::path::Path::new(&path)).unwrap_or_else(|error| panic!("{}", error.render()));
+        assert!(config.srt_ports().next().is_some(), "{file} listens nowhere");
+    }
+}
+
+#[test]
 fn options_are_checked_once_each_where_they_stand() {
     let text =
         "[srt_defaults]\noptions = { SRTO_Good = 1, bad = 2 }\n[srt]\nport = 1\n[srt_play]\nport = 2\n";

@@ -397,16 +397,33 @@ const LINGER: [(Keys, Range<Duration>); 2] = [
     ),
 ];
 
+/// Demands a linger of that range. libsrt gives data up that is too late, and with it the linger, at moments of its own: a
+/// linger that was cut short is looked at again, one that is too long never is.
+#[track_caller]
+fn assert_lingers(what: &str, range: &Range<Duration>, mut once: impl FnMut() -> Duration) {
+    let mut seen = Vec::new();
+    while seen.len() < 6 {
+        let after = once();
+        seen.push(after);
+        assert!(after < range.end, "{what}: {seen:?}");
+        if after >= range.start {
+            return;
+        }
+    }
+    panic!("{what}: {seen:?}, none of {range:?}");
+}
+
 #[test]
 fn linger_of_a_port_is_how_long_unsent_data_is_sent_again() {
     for (keys, range) in LINGER {
         for toml in ports(keys) {
-            let gateway = gateway(&toml);
-            let wire = Wire::to(port(&gateway), Side::Target);
-            let source = Source::publish(1, port(&gateway), &Call::named("#!::r=a,m=publish"));
-            let _viewer = Call::named("#!::r=a,m=request").connect(wire.entry);
-            let after = lingers(&gateway, source, &wire);
-            assert!(range.contains(&after), "{toml}: {after:?}");
+            assert_lingers(&toml, &range, || {
+                let gateway = gateway(&toml);
+                let wire = Wire::to(port(&gateway), Side::Target);
+                let source = Source::publish(1, port(&gateway), &Call::named("#!::r=a,m=publish"));
+                let _viewer = Call::named("#!::r=a,m=request").connect(wire.entry);
+                lingers(&gateway, source, &wire)
+            });
         }
     }
 }
@@ -416,13 +433,15 @@ fn linger_of_an_output_is_how_long_unsent_data_is_sent_again() {
     let listener = SrtListener::builder().bind("127.0.0.1:0").unwrap();
     for (keys, range) in LINGER {
         for place in 0..2 {
-            let wire = Wire::to(listener.local_addr().unwrap(), Side::Caller);
-            let list = &endpoints(keys, wire.entry)[place];
-            let gateway = gateway(&format!("{}outputs = {list}\n", ports(&[])[1]));
-            let source = Source::publish(1, port(&gateway), &Call::named("#!::r=a,m=publish"));
-            let _peer = listener.accept_timeout(PATIENCE).unwrap();
-            let after = lingers(&gateway, source, &wire);
-            assert!(range.contains(&after), "{list}: {after:?}");
+            let what = format!("{keys:?} in place {place}");
+            assert_lingers(&what, &range, || {
+                let wire = Wire::to(listener.local_addr().unwrap(), Side::Caller);
+                let list = &endpoints(keys, wire.entry)[place];
+                let gateway = gateway(&format!("{}outputs = {list}\n", ports(&[])[1]));
+                let source = Source::publish(1, port(&gateway), &Call::named("#!::r=a,m=publish"));
+                let _peer = listener.accept_timeout(PATIENCE).unwrap();
+                lingers(&gateway, source, &wire)
+            });
         }
     }
 }

@@ -11,9 +11,8 @@ mod fault;
 #[cfg(test)]
 pub(crate) mod tests;
 
-#[allow(unused_imports, reason = "those who call backends come one by one")]
 pub(crate) use self::{
-    answer::{Answer, Fields, wrong},
+    answer::{Answer, wrong},
     breaker::{Breaker, BreakerState, Pass},
     client::{Backend, Client, ClientSettings},
     fault::{Busy, CallError},
