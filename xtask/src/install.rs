@@ -163,8 +163,11 @@ fn has_libclang() -> bool {
             })
 }
 
+/// Not libclang-cpp, which LLVM's tools bring along and bindgen cannot use.
 fn is_libclang(name: &str) -> bool {
-    name.starts_with("libclang.so") || (name.starts_with("libclang-") && name.contains(".so"))
+    let versioned =
+        name.starts_with("libclang-") && !name.starts_with("libclang-cpp") && name.contains(".so");
+    name.starts_with("libclang.so") || versioned
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
@@ -208,6 +211,6 @@ mod tests {
         assert!(
             is_libclang("libclang.so") && is_libclang("libclang-14.so.1") && is_libclang("libclang.so.18")
         );
-        assert!(!is_libclang("libclang-cpp.a") && !is_libclang("libclangAST.so"));
+        assert!(!is_libclang("libclang-cpp.so.14") && !is_libclang("libclangAST.so"));
     }
 }
