@@ -51,6 +51,8 @@ fn run() -> Result<()> {
         ("handshake-view", "handshake_view"),
         ("collected-sends", "collected_sends"),
         ("sparing", "sparing"),
+        ("epoll-wakeups", "epoll_wakeups"),
+        ("reader-timed", "reader_timed"),
     ] {
         println!("cargo::rustc-check-cfg=cfg({cfg})");
         if library.edits.contains(&edit) {

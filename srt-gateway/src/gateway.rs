@@ -1,7 +1,7 @@
 //! The composition root: makes the threads, joins them by channels, and ends them in order.
 //!
 //! ```text
-//!   start:  epoll, workers, ports, control, epoll thread
+//!   start:  control's epoll, ports, workers, epoll thread, control
 //!   end:    ports, sources, viewers (with what the rings hold), workers, epoll thread
 //! ```
 
@@ -24,7 +24,7 @@ use crate::{
         Ranges, Registry, Reloaded, SessionStatus, StreamPlan, StreamStatus,
     },
     events::Poster,
-    io::{IoEvent, Poller, Pool},
+    io::{IoEvent, Poller, Pool, StartPoolError},
     names::StreamName,
     telemetry::{EventLog, EventsStatus, HookStatus, Rejection, StreamDetail},
     view::View,
@@ -94,6 +94,15 @@ impl From<srt_safe::Error> for StartError {
     }
 }
 
+impl From<StartPoolError> for StartError {
+    fn from(error: StartPoolError) -> Self {
+        match error {
+            StartPoolError::Srt(error) => Self::Srt(error),
+            StartPoolError::Thread(error) => Self::Thread(error),
+        }
+    }
+}
+
 impl Gateway {
     /// Opens all ports of `config` and starts to serve. Returns when all ports listen.
     ///
@@ -103,8 +112,7 @@ impl Gateway {
         check_library(config)?;
         srt_safe::spare_idle_connections();
         let workers = worker_count(config);
-        let (epoll, routes) = Poller::prepare()?;
-        let waker = epoll.waker();
+        let (epoll, watch) = Poller::prepare()?;
         let (commands, command_receiver) = crossbeam_channel::bounded(16);
         let (events, event_receiver) = crossbeam_channel::unbounded();
         let (refused, refused_receiver) = crossbeam_channel::bounded(REFUSED_QUEUE);
@@ -133,7 +141,7 @@ impl Gateway {
         let opener = Opener {
             directory: Arc::clone(&directory),
             refused,
-            routes: routes.clone(),
+            watch,
             guards: Guards {
                 doorman: Arc::clone(&doorman),
                 verdicts: Verdicts::start().map_err(StartError::Thread)?,
@@ -148,10 +156,9 @@ impl Gateway {
             .map_err(|(what, error)| StartError::Listeners(what, error))?;
         let ports = control::open_ports(config, &opener).map_err(StartError::Port)?;
 
-        let pool = Pool::start(workers, &routes, &events).map_err(StartError::Thread)?;
+        let pool = Pool::start(workers, &events)?;
         let lag = Arc::clone(pool.lag());
-        let poller = Poller::start(epoll, waker, routes.clone(), pool.senders(), events)
-            .map_err(StartError::Thread)?;
+        let poller = Poller::start(epoll, events).map_err(StartError::Thread)?;
         let rejections = Arc::clone(&journal.rejections);
         let control = Control::new(
             config.clone(),

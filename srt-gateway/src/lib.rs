@@ -21,6 +21,8 @@ mod relay;
 pub mod telemetry;
 pub mod ts;
 mod view;
+#[doc(hidden)]
+pub mod yardstick;
 
 pub use access::Scope;
 pub use control::{

@@ -75,6 +75,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("bench", &["ts"]),
     // `control` for what a URL says of a socket for datagrams.
     ("relay", &["config", "control", "data", "io", "peer"]),
+    // For benches/.
+    ("yardstick", &["access", "config", "control", "gateway"]),
     (
         "gateway",
         &[

@@ -25,7 +25,7 @@ const IN: u32 = SRT_EPOLL_OPT::SRT_EPOLL_IN.0;
 const OUT: u32 = SRT_EPOLL_OPT::SRT_EPOLL_OUT.0;
 const ERR: u32 = SRT_EPOLL_OPT::SRT_EPOLL_ERR.0;
 
-/// How long a waiter may be deaf to [`Waker::wake`] where libsrt lacks `epoll-wake`. libsrt's own slices are as long.
+/// How long a waiter may be deaf to [`Waker::wake`] where libsrt lacks `epoll-wakeups`. libsrt's own slices are as long.
 pub(crate) const SLICE: Duration = Duration::from_millis(10);
 
 /// Ids of the epolls that exist, for the end of the process.
@@ -37,7 +37,8 @@ static WAITERS: AtomicUsize = AtomicUsize::new(0);
 /// Set once, at the end of the process.
 static EXITING: AtomicBool = AtomicBool::new(false);
 
-static WAKE_ENDS_WAIT: LazyLock<bool> = LazyLock::new(|| libsrt_sys::has_edit(libsrt_sys::EDIT_EPOLL_WAKE));
+static WAKE_ENDS_WAIT: LazyLock<bool> =
+    LazyLock::new(|| libsrt_sys::has_edit(libsrt_sys::EDIT_EPOLL_WAKEUPS));
 
 /// Which events of a socket are wanted. Errors are always reported.
 ///
@@ -261,8 +262,8 @@ impl fmt::Debug for EventsIter<'_> {
 
 /// Waits until one of many sockets is ready.
 ///
-/// Waiting takes `&mut self`: an epoll has one waiter. A process may have several epolls, each with its own waiting thread;
-/// libsrt wakes all of them for each event of any (with the edit `epoll-wakeups`; without it they wait for each other).
+/// Waiting takes `&mut self`: an epoll has one waiter. A process may have several epolls, each with its own waiting thread:
+/// each is woken for its own events (with the edit `epoll-wakeups`; without it they wait for each other).
 ///
 /// ```no_run
 /// use srt_safe::{Epoll, Events, Interest, SrtListener, Trigger};
@@ -319,8 +320,8 @@ impl Epoll {
         Waker(self.registry.clone())
     }
 
-    /// Waits for events (`srt_epoll_uwait`), at most for `timeout`, rounded up to milliseconds; `None` waits until something
-    /// happens. On timeout and after [`Waker::wake`] it returns with `events` empty.
+    /// Waits for events (`srt_epoll_uwait`), at most for `timeout`; `None` waits until something happens. The timeout is
+    /// rounded up to microseconds, with an installed libsrt to milliseconds. On timeout and after [`Waker::wake`] it returns with `events` empty.
     ///
     /// # Errors
     /// None in a working process; libsrt would refuse an epoll that does not exist. With an installed libsrt,
@@ -331,19 +332,19 @@ impl Epoll {
         if inner.has_missed.load(Ordering::Acquire) {
             inner.take_missed(events);
             if events.len < events.capacity() {
-                inner.uwait(events, 0)?;
+                inner.uwait(events, Some(Duration::ZERO))?;
             }
             return Ok(());
         }
         if *WAKE_ENDS_WAIT {
-            return inner.uwait(events, timeout.map_or(-1, round_up));
+            return inner.uwait(events, timeout);
         }
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             // Such a library destroys at exit what waiters sleep on, and waits there until none sleeps.
             init::fail_when_exiting()?;
-            inner.uwait(events, round_up(left.map_or(SLICE, |left| left.min(SLICE))))?;
+            inner.uwait(events, Some(left.map_or(SLICE, |left| left.min(SLICE))))?;
             let woken = inner.woken.swap(false, Ordering::AcqRel);
             if inner.has_missed.load(Ordering::Acquire) && events.len < events.capacity() {
                 inner.take_missed(events);
@@ -417,7 +418,7 @@ impl Registry {
 /// Ends the wait of an [`Epoll`] from another thread.
 ///
 /// A wake during no wait ends the next one; several wakes may end one wait together. It takes effect at once where the
-/// library has the edit `epoll-wake`, else within 10 ms.
+/// library has the edit `epoll-wakeups`, else within 10 ms.
 #[derive(Clone, Debug)]
 pub struct Waker(Registry);
 
@@ -483,12 +484,13 @@ impl Inner {
     }
 
     /// Adds what is ready to `events`.
-    fn uwait(&self, events: &mut Events, timeout_ms: i64) -> Result<()> {
+    fn uwait(&self, events: &mut Events, timeout: Option<Duration>) -> Result<()> {
+        let timeout_us = timeout.map_or(-1, round_up);
         let free = &mut events.slots[events.len..];
         let _waiter = Waiter::enter();
         // SAFETY: pointer and length describe `free`, which libsrt fills with at most that many events of plain data.
         let ret = unsafe {
-            libsrt_sys::srt_epoll_uwait(self.id, free.as_mut_ptr(), ffi::c_len(free.len()), timeout_ms)
+            libsrt_sys::srt_edit_epoll_uwait(self.id, free.as_mut_ptr(), ffi::c_len(free.len()), timeout_us)
         };
         // libsrt up to 1.5.2 counts events that did not fit as well.
         let count = ffi::check_count("srt_epoll_uwait", ret)?.min(free.len());
@@ -586,11 +588,11 @@ fn missed_events(id: SRTSOCKET, interest: Interest) -> u32 {
     }
 }
 
-/// Milliseconds as libsrt takes them: rounded up, so that a short wait is no busy loop.
+/// Microseconds, rounded up, so that a short wait is no busy loop.
 fn round_up(timeout: Duration) -> i64 {
-    // libsrt multiplies by 1000 and adds to a clock of microseconds.
+    // libsrt adds it to a clock of nanoseconds.
     const LONGEST: i64 = i64::MAX / 1_000_000;
-    i64::try_from(timeout.as_nanos().div_ceil(1_000_000)).map_or(LONGEST, |ms| ms.min(LONGEST))
+    i64::try_from(timeout.as_nanos().div_ceil(1_000)).map_or(LONGEST, |us| us.min(LONGEST))
 }
 
 #[cfg(test)]
@@ -601,9 +603,9 @@ mod tests {
     fn timeouts_round_up_and_never_overflow() {
         assert_eq!(round_up(Duration::ZERO), 0);
         assert_eq!(round_up(Duration::from_nanos(1)), 1);
-        assert_eq!(round_up(Duration::from_millis(7)), 7);
-        assert_eq!(round_up(Duration::from_micros(7_001)), 8);
-        // libsrt multiplies by 1000.
+        assert_eq!(round_up(Duration::from_micros(7)), 7);
+        assert_eq!(round_up(Duration::from_nanos(7_001)), 8);
+        // libsrt's clock counts nanoseconds.
         assert!(round_up(Duration::MAX).checked_mul(1000).is_some());
     }
 

@@ -145,7 +145,7 @@
 //! `system`) the exit takes about a second more, and waits for a decision of [`AccessControl`] that does not return.
 //!
 //! It runs two threads for each local UDP port (so for each caller that was not bound to a shared one), one for each
-//! socket that receives live data, and one for closing. A closed socket lives on inside for about a second. A UDP
+//! socket that receives live data (unless [its reader times it](SrtSocket::time_by_reader)), and one for closing. A closed socket lives on inside for about a second. A UDP
 //! socket that is [handed over](SrtListenerBuilder::bind_udp) is libsrt's to close.
 //!
 //! A [`SocketId`] names a socket and owns nothing: keep the handle.
@@ -161,6 +161,7 @@ mod access;
 #[cfg(feature = "async")]
 mod async_socket;
 mod connect;
+mod delivery;
 mod epoll;
 mod error;
 mod ffi;
@@ -186,6 +187,7 @@ pub use access::{AccessControl, AccessCounts, AccessRequest, Admission, Verdict}
 #[cfg(feature = "async")]
 pub use async_socket::{AsyncSrtListener, AsyncSrtSocket};
 pub use connect::{Connecting, Progress, SrtSocketBuilder};
+pub use delivery::ReaderTiming;
 pub use epoll::{Epoll, Event, Events, EventsIter, Interest, Registry, Trigger, Waker};
 pub use error::{Error, ErrorCode, ErrorKind, Result};
 pub use group::{

@@ -64,11 +64,40 @@ pub const EDITS: &str = env!("LIBSRT_BUILT_EDITS");
 /// The edit that leaves a handshake unanswered when the listen callback refuses it with [`SRT_REJX_DEFERRED`].
 pub const EDIT_DEFERRED_VERDICT: &str = "deferred-verdict";
 
-/// The edit that wakes every waiting epoll, and loses no wake-up between its look and its wait.
+/// The edit that wakes each waiting epoll for its own events, at once, and loses none between its look and its wait; with
+/// [`SRT_EPOLL_WAKE`], which ends a wait, and [`srt_edit_epoll_uwait`].
 pub const EDIT_EPOLL_WAKEUPS: &str = "epoll-wakeups";
 
-/// The edit that lets [`SRT_EPOLL_WAKE`] end a wait, and a newly added socket be seen at once.
-pub const EDIT_EPOLL_WAKE: &str = "epoll-wake";
+#[cfg(epoll_wakeups)]
+unsafe extern "C" {
+    /// As `srt_epoll_uwait`, with its timeout in microseconds; negative: none.
+    pub fn srt_edit_epoll_uwait(
+        eid: std::ffi::c_int,
+        events: *mut SRT_EPOLL_EVENT,
+        size: std::ffi::c_int,
+        timeout_us: i64,
+    ) -> std::ffi::c_int;
+}
+
+/// In a library without [`EDIT_EPOLL_WAKEUPS`]: `srt_epoll_uwait`, the timeout rounded up to milliseconds.
+///
+/// # Safety
+/// `events` must be valid for writes of `size` events.
+#[cfg(not(epoll_wakeups))]
+pub unsafe fn srt_edit_epoll_uwait(
+    eid: std::ffi::c_int,
+    events: *mut SRT_EPOLL_EVENT,
+    size: std::ffi::c_int,
+    timeout_us: i64,
+) -> std::ffi::c_int {
+    let timeout_ms = if timeout_us < 0 {
+        -1
+    } else {
+        timeout_us / 1000 + i64::from(timeout_us % 1000 > 0)
+    };
+    // SAFETY: by the caller's promise.
+    unsafe { srt_epoll_uwait(eid, events, size, timeout_ms) }
+}
 
 /// The edit that lets [`srt_edit_handshake_extensions`] show a caller's handshake to the listen callback.
 pub const EDIT_HANDSHAKE_VIEW: &str = "handshake-view";
@@ -94,7 +123,7 @@ pub unsafe fn srt_edit_handshake_extensions(count: *mut usize) -> *const u32 {
 /// The edit that keeps events out of an epoll that nobody asked it for.
 pub const EDIT_EPOLL_ASKED: &str = "epoll-asked";
 
-/// Flag for `srt_epoll_set` that ends the wait of that epoll, or its next one, in a library with [`EDIT_EPOLL_WAKE`]; any
+/// Flag for `srt_epoll_set` that ends the wait of that epoll, or its next one, in a library with [`EDIT_EPOLL_WAKEUPS`]; any
 /// other library ignores it.
 pub const SRT_EPOLL_WAKE: i32 = 1 << 30;
 
@@ -151,6 +180,39 @@ unsafe extern "C" {
 /// None is needed; it is unsafe as its counterpart is.
 #[cfg(not(sparing))]
 pub unsafe fn srt_edit_spare(_on: std::ffi::c_int) {}
+
+/// The edit that lets the reader of a socket time its packets: [`srt_edit_time_by_reader`].
+pub const EDIT_READER_TIMED: &str = "reader-timed";
+
+#[cfg(reader_timed)]
+unsafe extern "C" {
+    /// Who times the packets of a non-blocking socket: 0, a thread of libsrt's; 1, its reader, by [`srt_edit_next_delivery`];
+    /// 2, nobody: the reader takes them as they are there in order, and waits for a missing one until the next is due.
+    /// -1 for a socket that blocks, is in a bonding group, or does not exist; else 0.
+    pub fn srt_edit_time_by_reader(socket: SRTSOCKET, how: std::ffi::c_int) -> std::ffi::c_int;
+
+    /// Microseconds until the next packet may be received; 0: now. -1: none has come, or the reader does not time this
+    /// socket; an epoll tells when one is there.
+    pub fn srt_edit_next_delivery(socket: SRTSOCKET) -> i64;
+}
+
+/// In a library without [`EDIT_READER_TIMED`] libsrt's threads time all sockets.
+///
+/// # Safety
+/// None is needed; it is unsafe as its counterpart is.
+#[cfg(not(reader_timed))]
+pub unsafe fn srt_edit_time_by_reader(_socket: SRTSOCKET, _how: std::ffi::c_int) -> std::ffi::c_int {
+    -1
+}
+
+/// In a library without [`EDIT_READER_TIMED`]: never known.
+///
+/// # Safety
+/// None is needed; it is unsafe as its counterpart is.
+#[cfg(not(reader_timed))]
+pub unsafe fn srt_edit_next_delivery(_socket: SRTSOCKET) -> i64 {
+    -1
+}
 
 /// Reject code that means "ask again" to a library with [`EDIT_DEFERRED_VERDICT`]. It never goes over the wire.
 pub const SRT_REJX_DEFERRED: i32 = 1999;

@@ -33,7 +33,7 @@ fn all_edits_are_in_the_pinned_library() {
         assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_BONDING_RACES));
         assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_DEFERRED_VERDICT));
         assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_EPOLL_WAKEUPS));
-        assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_EPOLL_WAKE));
+        assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_READER_TIMED));
         assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_EPOLL_ASKED));
         assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_EXIT_AT_ONCE));
         assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_KEEP_BROKEN));

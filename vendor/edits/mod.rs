@@ -7,7 +7,6 @@ mod bonding_races;
 mod collected_sends;
 mod deferred_verdict;
 mod epoll_asked;
-mod epoll_wake;
 mod epoll_wakeups;
 mod exit_at_once;
 mod expired_resend;
@@ -15,6 +14,7 @@ mod handshake_view;
 mod keep_broken;
 mod last_packet;
 mod quiet_accept;
+mod reader_timed;
 mod sparing;
 
 /// A named change of libsrt's behaviour.
@@ -47,7 +47,6 @@ pub(crate) enum Put {
 pub(crate) const ALL: &[Edit] = &[
     deferred_verdict::EDIT,
     epoll_wakeups::EDIT,
-    epoll_wake::EDIT,
     epoll_asked::EDIT,
     handshake_view::EDIT,
     exit_at_once::EDIT,
@@ -59,4 +58,5 @@ pub(crate) const ALL: &[Edit] = &[
     collected_sends::EDIT,
     batched_receive::EDIT,
     sparing::EDIT,
+    reader_timed::EDIT,
 ];

@@ -1,9 +1,10 @@
-//! A histogram of durations: microseconds, to within 1.6 %, in a table of fixed size.
+//! A histogram of durations: microseconds, to within 0.03 %, in a table of fixed size. What is looked at are fractions of a
+//! millisecond above a latency of a hundred.
 
 use std::time::Duration;
 
 /// Steps of each power of two.
-const STEPS: u32 = 64;
+const STEPS: u32 = 4096;
 const STEP_BITS: u32 = STEPS.ilog2();
 
 /// Counts of durations up to 71 minutes; what is longer counts as that.
@@ -28,6 +29,14 @@ impl Histogram {
         self.counts[index(micros)] += 1;
         self.total += 1;
         self.max = self.max.max(micros);
+    }
+
+    pub(super) fn join(&mut self, other: &Self) {
+        for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
+            *mine += theirs;
+        }
+        self.total += other.total;
+        self.max = self.max.max(other.max);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -86,10 +95,14 @@ mod tests {
     #[test]
     fn places_follow_each_other_and_hold_their_middles() {
         let mut last = 0;
-        for value in (0..5000).chain([1 << 20, u32::MAX / 2, u32::MAX]) {
+        for value in (0..3 * STEPS).chain([1 << 20, u32::MAX / 2, u32::MAX]) {
             let at = index(value);
-            assert!(at == last || at == last + 1 || value > 5000, "{value}");
-            assert!(middle(at).abs_diff(value) <= value / 64, "{value} {}", middle(at));
+            assert!(at == last || at == last + 1 || value > 3 * STEPS, "{value}");
+            assert!(
+                middle(at).abs_diff(value) <= value / STEPS,
+                "{value} {}",
+                middle(at)
+            );
             last = at;
         }
     }

@@ -1,4 +1,4 @@
-//! The viewers: one thread takes what comes for all of them and checks it.
+//! The viewers: a thread takes what comes for all of them and checks it; another one does so for the few whose delays count.
 
 use std::{
     collections::HashMap,
@@ -12,11 +12,6 @@ use super::{Result, histogram::Histogram, payload::Stamp};
 
 /// The longest wait of the thread.
 const LOOK: Duration = Duration::from_millis(1);
-
-/// So many viewers that take packets on arrival are looked at by themselves, this often, and theirs are the delays that are
-/// recorded: libsrt tells of an arrival without a delivery time only with the next acknowledgement, up to 10 ms later.
-const SAMPLED: usize = 8;
-const SAMPLE_EVERY: Duration = Duration::from_micros(200);
 
 /// What the receiver and the one who times the run tell each other.
 #[derive(Debug, Default)]
@@ -52,6 +47,17 @@ pub(super) struct Tally {
     pub(super) disordered: u64,
     /// The last 64 numbers, the highest in the lowest bit.
     seen: u64,
+}
+
+impl Received {
+    /// Of two threads.
+    pub(super) fn join(mut self, other: Self) -> Self {
+        self.delays.join(&other.delays);
+        self.tallies.extend(other.tallies);
+        self.damaged += other.damaged;
+        self.broken += other.broken;
+        self
+    }
 }
 
 impl Tally {
@@ -94,81 +100,55 @@ impl Tally {
 struct Viewer<'a> {
     socket: &'a SrtSocket,
     tally: Tally,
-    /// Whether its delays are recorded.
-    is_sampled: bool,
 }
 
-/// When viewers have packets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Arrival {
-    /// At the time that the latency gives them: libsrt tells at that moment.
-    Timed,
-    /// As they come.
-    Immediate,
+/// Viewers that one thread serves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Audience<'a> {
+    /// With the stream that each watches.
+    pub(super) sockets: &'a [(u32, &'a SrtSocket)],
+    /// Whether their delays are recorded.
+    pub(super) is_timed: bool,
 }
 
-/// Receives until it is told to stop. The n-th socket watches the stream of publisher n modulo `streams`.
-pub(super) fn receive(
-    sockets: &[SrtSocket],
-    streams: u32,
-    arrival: Arrival,
-    begin: Instant,
-    shared: &Shared,
-) -> Result<Received> {
+/// Receives until it is told to stop.
+pub(super) fn receive(audience: Audience<'_>, begin: Instant, shared: &Shared) -> Result<Received> {
     let mut epoll = Epoll::new().map_err(|error| error.to_string())?;
-    let mut viewers = HashMap::with_capacity(sockets.len());
-    for (n, socket) in (0_u32..).zip(sockets) {
+    let mut viewers = HashMap::with_capacity(audience.sockets.len());
+    for (stream, socket) in audience.sockets {
         epoll
             .registry()
-            .add(socket, Interest::READABLE, Trigger::Edge)
+            .add(*socket, Interest::READABLE, Trigger::Edge)
             .map_err(|error| error.to_string())?;
         let tally = Tally {
-            stream: n % streams,
+            stream: *stream,
             ..Tally::default()
         };
-        let is_sampled = arrival == Arrival::Timed || viewers.len() < SAMPLED;
-        let viewer = Viewer {
-            socket,
-            tally,
-            is_sampled,
-        };
-        viewers.insert(socket.id(), viewer);
+        viewers.insert(socket.id(), Viewer { socket, tally });
     }
-    let sampled: Vec<_> = match arrival {
-        Arrival::Timed => Vec::new(),
-        Arrival::Immediate => sockets.iter().take(SAMPLED).map(SrtSocket::id).collect(),
-    };
-    let mut sampled_at = Instant::now();
     let mut received = Received {
         delays: Histogram::new(),
         tallies: Vec::new(),
         damaged: 0,
         broken: 0,
     };
-    let mut events = Events::with_capacity(sockets.len().max(1));
-    let mut broken: Vec<SocketId> = Vec::new();
+    let mut events = Events::with_capacity(viewers.len().max(1));
+    let (mut again, mut broken): (Vec<SocketId>, Vec<SocketId>) = (Vec::new(), Vec::new());
     let mut buffer = [0; 1500];
     while !shared.stop.load(Relaxed) {
         epoll
             .wait(&mut events, Some(LOOK))
             .map_err(|error| error.to_string())?;
-        let record = shared.measuring.load(Relaxed);
-        let due = if sampled_at.elapsed() >= SAMPLE_EVERY {
-            sampled_at = Instant::now();
-            &sampled[..]
-        } else {
-            &[]
-        };
-        for id in events
-            .iter()
-            .map(|event| event.socket())
-            .chain(due.iter().copied())
-        {
+        let record = (audience.is_timed && shared.measuring.load(Relaxed)).then_some(begin);
+        let waiting = std::mem::take(&mut again);
+        for id in events.iter().map(|event| event.socket()).chain(waiting) {
             let Some(viewer) = viewers.get_mut(&id) else {
                 continue;
             };
-            if !viewer.drain(&mut buffer, record.then_some(begin), shared, &mut received) {
-                broken.push(id);
+            match viewer.drain(&mut buffer, record, shared, &mut received) {
+                Drained::Empty => {}
+                Drained::Missing => again.push(id),
+                Drained::Over => broken.push(id),
             }
         }
         for id in broken.drain(..) {
@@ -185,28 +165,42 @@ pub(super) fn receive(
     Ok(received)
 }
 
+/// What is left of a viewer's packets.
+enum Drained {
+    /// Nothing: an event tells when there is something.
+    Empty,
+    /// Some behind one that is missing, which may be given up.
+    Missing,
+    Over,
+}
+
 impl Viewer<'_> {
-    /// Takes all there is; false when the connection is over.
+    /// Takes all there is.
     fn drain(
         &mut self,
         buffer: &mut [u8],
         record_since: Option<Instant>,
         shared: &Shared,
         received: &mut Received,
-    ) -> bool {
+    ) -> Drained {
         let (mut bytes, mut messages) = (0, 0);
-        let is_alive = loop {
+        let left = loop {
             let len = match self.socket.recv(buffer) {
-                Ok(0) => break false,
+                Ok(0) => break Drained::Over,
                 Ok(len) => len,
-                Err(error) => break error.is_would_block(),
+                Err(error) if !error.is_would_block() => break Drained::Over,
+                Err(_) => match self.socket.next_delivery() {
+                    Some(Duration::ZERO) => continue,
+                    Some(_) => break Drained::Missing,
+                    None => break Drained::Empty,
+                },
             };
             bytes += len as u64;
             messages += 1;
             match Stamp::read(&buffer[..len]) {
                 Some(stamp) if stamp.stream == self.tally.stream => {
                     self.tally.add(stamp.number);
-                    if let Some(begin) = record_since.filter(|_| self.is_sampled) {
+                    if let Some(begin) = record_since {
                         received.delays.add(begin.elapsed().saturating_sub(stamp.sent));
                     }
                 }
@@ -215,7 +209,7 @@ impl Viewer<'_> {
         };
         shared.bytes.fetch_add(bytes, Relaxed);
         shared.messages.fetch_add(messages, Relaxed);
-        is_alive
+        left
     }
 }
 

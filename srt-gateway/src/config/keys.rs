@@ -271,6 +271,7 @@ static KEYS: &[KeyDoc] = {
     key(StreamSettings, "silent_after", DURATION, "\"1s\"", "\"3s\"", "a publisher that has sent nothing for this long is silent (takeover_if_silent)").unit("s"),
     key(StreamSettings, "on_source_lost", DURATION, "\"10s\"", "\"30s\"", "viewers are held this long for a source to come back; 0: closed at once").unit("s"),
     key(StreamSettings, "start_at", "\"keyframe\" or \"live\"", "\"keyframe\"", "\"live\"", "where a new viewer starts: at the last PAT/PMT and keyframe, or at the next packet"),
+    key(StreamSettings, "ingest", "\"timed\" or \"immediate\"", "\"timed\"", "\"immediate\"", "when what arrives over SRT goes on to viewers; timed: a latency after it was sent; immediate: as soon as it is there in order, so that the latency of this leg is not added; what the network does to its pace is passed on (docs/performance.md)"),
     key(StreamSettings, "max_viewers", INT, "0", "50", "viewers of the stream; 0: no limit"),
     key(StreamSettings, "ring", "size", "\"8MiB\"", "\"16MiB\"", "history kept for slow viewers and for starting at a keyframe").unit("bytes"),
 

@@ -47,8 +47,9 @@ pub use mask::SourceText;
 pub(crate) use mask::redacted;
 pub use model::{
     Action, Api, ApiToken, Auth, Config, ConfigExternal, DuplicatePublisher, Events, FailMode, Failover,
-    Gateway, Limits, ListenerRange, Log, LogFormat, LogLevel, OptionValue, PortOwner, Rule, SrtOption,
-    SrtPort, SrtSettings, StartAt, Stream, StreamSettings, StreamsDefault, Template, Tls, TokenScope,
+    Gateway, Ingest, Limits, ListenerRange, Log, LogFormat, LogLevel, OptionValue, PortOwner, Rule,
+    SrtOption, SrtPort, SrtSettings, StartAt, Stream, StreamSettings, StreamsDefault, Template, Tls,
+    TokenScope,
 };
 pub use secret::{HttpUrl, Secret};
 pub use types::{CryptoMode, KeyLength, ListenAddr, Location, PortKind, SrtVersion};

@@ -187,6 +187,8 @@ pub struct StreamSettings {
     pub on_source_lost: Duration,
     /// Where a new viewer starts.
     pub start_at: StartAt,
+    /// When what a publisher sends goes on to viewers.
+    pub ingest: Ingest,
     /// Viewers at a time. `None`: no limit.
     pub max_viewers: Option<NonZeroU32>,
     /// Bytes of history.
@@ -205,6 +207,16 @@ pub enum DuplicatePublisher {
     TakeoverIfSilent,
     /// It stands by until the first, and who has waited for longer, is gone.
     Standby,
+}
+
+/// When what arrives over SRT goes on to viewers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Ingest {
+    /// A latency after it was sent, at the distances of the sender.
+    #[default]
+    Timed,
+    /// As soon as it is there in order; the latency is how long what is missing is waited for.
+    Immediate,
 }
 
 /// Where a new viewer starts.
@@ -529,6 +541,7 @@ impl Default for StreamSettings {
             silent_after: Duration::from_secs(1),
             on_source_lost: Duration::from_secs(10),
             start_at: StartAt::default(),
+            ingest: Ingest::default(),
             max_viewers: None,
             ring: 8 << 20,
         }

@@ -8,7 +8,9 @@ use super::{
     endpoint::Endpoint,
     fault::Fault,
     keys::Section,
-    model::{DuplicatePublisher, Failover, StartAt, Stream, StreamSettings, StreamsDefault, Template},
+    model::{
+        DuplicatePublisher, Failover, Ingest, StartAt, Stream, StreamSettings, StreamsDefault, Template,
+    },
     raw::Entry,
     reader::{Item, Table},
     secret::Secret,
@@ -158,6 +160,7 @@ fn settings(table: &Table<'_>, base: &StreamSettings) -> StreamSettings {
         ("standby", DuplicatePublisher::Standby),
     ];
     let starts = [("keyframe", StartAt::Keyframe), ("live", StartAt::Live)];
+    let ingests = [("timed", Ingest::Timed), ("immediate", Ingest::Immediate)];
     let ring = table.get("ring").and_then(|item| item.bytes(256 << 10..=4 << 30));
     StreamSettings {
         duplicate_publisher: table
@@ -176,6 +179,10 @@ fn settings(table: &Table<'_>, base: &StreamSettings) -> StreamSettings {
             .get("start_at")
             .and_then(|item| item.choice(&starts))
             .unwrap_or(base.start_at),
+        ingest: table
+            .get("ingest")
+            .and_then(|item| item.choice(&ingests))
+            .unwrap_or(base.ingest),
         max_viewers: table
             .get("max_viewers")
             .and_then(|item| item.limit())

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     access::{COMPLETION, Gate, Granted},
     config::{Bond, BondKind, SrtTarget, Target},
-    io::{EndpointId, Hosts, Route},
+    io::{EndpointId, Hosts},
     names::SessionId,
 };
 
@@ -151,9 +151,7 @@ impl Control {
             group: group.id(),
             each,
         };
-        self.opener
-            .routes
-            .add(&group, Interest::WRITABLE, Route::Control)?;
+        self.opener.watch.add(&group, Interest::WRITABLE)?;
         self.last_session += 1;
         self.endpoints.sockets.insert(group.id(), id);
         if let Some(state) = self.endpoints.all.get_mut(&id) {
@@ -171,7 +169,7 @@ impl Control {
             .find(|member| member.socket_state == SocketState::Connected);
         if let Some(peer) = connected.and_then(|member| member.peer) {
             self.endpoints.sockets.remove(&socket);
-            self.opener.routes.remove(&group);
+            self.opener.watch.remove(&group);
             return self.start(id, SrtSocket::from(group), peer, session, now);
         }
         let is_hopeless = |member: &Member| member.state == MemberState::Broken;
@@ -186,7 +184,7 @@ impl Control {
             |failure| failure.error().to_string(),
         );
         self.endpoints.sockets.remove(&socket);
-        self.opener.routes.remove(&group);
+        self.opener.watch.remove(&group);
         if let Some(state) = self.endpoints.all.get_mut(&id) {
             state.links = None;
         }

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     access::{Scope, Threshold, Trail},
     config::{self, PortKind, SrtMode, SrtSettings, SrtTarget, Target},
-    io::{CloseReason, ClosedSession, EndpointId, Found, Hosts, Message, Resolved, Route, Seat, Task},
+    io::{CloseReason, ClosedSession, EndpointId, Found, Hosts, Message, Resolved, Seat, Task},
     names::{Role, SessionId, StreamName},
     telemetry::{LinkSampler, SessionCounters, WireSampler},
 };
@@ -231,9 +231,7 @@ impl Control {
             (_, None) if srt.adapter.is_none() => self.endpoints.ports.call(&caller, to)?,
             (_, port) => caller.bind(local(port.unwrap_or(0))).start_connect(to)?,
         };
-        self.opener
-            .routes
-            .add(&call, Interest::WRITABLE, Route::Control)?;
+        self.opener.watch.add(&call, Interest::WRITABLE)?;
         self.last_session += 1;
         self.endpoints.sockets.insert(call.id(), id);
         Ok(Attempt::Calling(call, session))
@@ -291,9 +289,7 @@ impl Control {
             // A host without IPv6 has IPv4 alone.
             None => open(Ipv6Addr::UNSPECIFIED.into()).or_else(|_| open(Ipv4Addr::UNSPECIFIED.into()))?,
         };
-        self.opener
-            .routes
-            .add(&listener, Interest::READABLE, Route::Control)?;
+        self.opener.watch.add(&listener, Interest::READABLE)?;
         self.endpoints.sockets.insert(listener.id(), id);
         Ok(Attempt::Listening(listener, taken))
     }
@@ -382,7 +378,7 @@ impl Control {
             Ok(Progress::Pending(call)) => state.attempt = Some(Attempt::Calling(call, session)),
             Ok(Progress::Connected(connected)) => {
                 self.endpoints.sockets.remove(&socket);
-                self.opener.routes.remove(&connected);
+                self.opener.watch.remove(&connected);
                 match connected.peer_addr() {
                     Ok(peer) => self.start(id, connected, peer, session, now),
                     Err(error) => self.failed(id, &error.to_string(), now),
@@ -390,7 +386,6 @@ impl Control {
             }
             Err(error) => {
                 self.endpoints.sockets.remove(&socket);
-                self.opener.routes.forget(socket);
                 self.failed(id, &error.to_string(), now);
             }
         }
@@ -467,7 +462,8 @@ impl Control {
             }
         };
         let counters = Arc::new(SessionCounters::default());
-        let (worker, socket_id) = (self.pool.worker_for(socket.id()), socket.id());
+        let placed = self.pool.place(&stream, role);
+        let (worker, socket_id) = (placed.worker(), socket.id());
         self.registry.add_session(
             session,
             Session {
@@ -489,10 +485,12 @@ impl Control {
             socket,
             stream: Arc::clone(&stream),
             limits,
+            ingest: self.registry.ingest(&name),
             payload_size,
             counters: Arc::clone(&counters),
             wire: WireSampler::default(),
             links: LinkSampler::default(),
+            _placed: placed,
         };
         self.pool.send(worker, Message::Start(Box::new(seat), task));
         if let Some(state) = self.endpoints.all.get_mut(&id) {
@@ -590,15 +588,15 @@ impl Control {
         match attempt {
             Some(Attempt::Calling(call, _)) => {
                 self.endpoints.sockets.remove(&call.id());
-                self.opener.routes.remove(&call);
+                self.opener.watch.remove(&call);
             }
             Some(Attempt::Listening(listener, _)) => {
                 self.endpoints.sockets.remove(&listener.id());
-                self.opener.routes.remove(&listener);
+                self.opener.watch.remove(&listener);
             }
             Some(Attempt::Bonding(group, _)) => {
                 self.endpoints.sockets.remove(&group.id());
-                self.opener.routes.remove(&group);
+                self.opener.watch.remove(&group);
             }
             Some(Attempt::Resolving) | None => {}
         }

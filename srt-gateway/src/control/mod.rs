@@ -380,8 +380,10 @@ impl Control {
         }
         let counters = Arc::new(SessionCounters::default());
         let name = grant.stream.clone();
-        let worker = self.pool.worker_for(socket.id());
+        let placed = self.pool.place(&stream, grant.role);
+        let worker = placed.worker();
         port.connections.fetch_add(1, Relaxed);
+        let ingest = self.registry.ingest(&name);
         self.registry.add_session(
             session,
             Session {
@@ -403,10 +405,12 @@ impl Control {
             socket,
             stream,
             limits: grant.limits,
+            ingest,
             payload_size: None,
             counters,
             wire: WireSampler::default(),
             links: LinkSampler::default(),
+            _placed: placed,
         };
         self.pool.send(worker, Message::Start(Box::new(seat), task));
         self.tell_opened(session, &name);

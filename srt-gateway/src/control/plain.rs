@@ -87,7 +87,7 @@ impl Control {
             stream: Arc::clone(stream),
             counters: Arc::clone(counters),
             control: self.endpoints.events.clone(),
-            workers: self.pool.senders(),
+            workers: self.pool.mailboxes(),
         };
         let start = |name: &str, transport| Source::start(name, seat, transport);
         let source = match &state.endpoint.target {

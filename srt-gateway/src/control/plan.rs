@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use srt_safe::ReaderTiming;
+
 use super::ports::passphrase;
 use crate::{access::StreamPolicy, config, data};
 
@@ -11,6 +13,7 @@ pub(crate) struct StreamPlan {
     pub(crate) policy: Arc<StreamPolicy>,
     pub(crate) ring_bytes: usize,
     pub(crate) start_at: data::StartAt,
+    pub(crate) ingest: ReaderTiming,
 }
 
 impl StreamPlan {
@@ -43,6 +46,10 @@ impl StreamPlan {
             start_at: match settings.start_at {
                 config::StartAt::Keyframe => data::StartAt::Keyframe,
                 config::StartAt::Live => data::StartAt::Live,
+            },
+            ingest: match settings.ingest {
+                config::Ingest::Timed => ReaderTiming::OnTime,
+                config::Ingest::Immediate => ReaderTiming::InOrder,
             },
         }
     }

@@ -18,7 +18,7 @@ use super::shards;
 use crate::{
     access::{Directory, Gate, Guards, PortPolicy, Recheck, Refused, Scope},
     config::{self, ListenAddr, PortKind, PortOwner, SrtPort, SrtSettings},
-    io::{Route, Routes},
+    io::Watch,
     names::{SessionLimits, StreamName},
 };
 
@@ -92,7 +92,7 @@ pub(crate) fn open_ports(config: &config::Config, opener: &Opener) -> Result<Vec
 pub(crate) struct Opener {
     pub(crate) directory: Arc<ArcSwap<Directory>>,
     pub(crate) refused: Sender<Refused>,
-    pub(crate) routes: Routes,
+    pub(crate) watch: Watch,
     pub(crate) guards: Guards,
 }
 
@@ -156,11 +156,11 @@ impl Opener {
         };
         let mut opened = Vec::new();
         for place in places {
-            match open(gate, place, settings, &self.routes) {
+            match open(gate, place, settings, &self.watch) {
                 Ok(one) => opened.push(one),
                 Err(cause) => {
                     for (listener, _) in opened {
-                        self.routes.remove(&listener);
+                        self.watch.remove(&listener);
                     }
                     return Err(cause);
                 }
@@ -187,7 +187,7 @@ impl Opener {
             self.refused.clone(),
             self.guards.clone(),
         );
-        match open(&gate, Place::Bound(socket), &port.settings, &self.routes) {
+        match open(&gate, Place::Bound(socket), &port.settings, &self.watch) {
             Ok((listener, addr)) => Ok(Port {
                 listener,
                 gate,
@@ -204,7 +204,7 @@ impl Opener {
 
     /// Closes a port to new callers. Its sessions stay.
     pub(crate) fn close(&self, port: Port) {
-        self.routes.remove(&port.listener);
+        self.watch.remove(&port.listener);
         if let Err(error) = port.listener.close() {
             tracing::debug!(%error, "closing a listener");
         }
@@ -315,7 +315,7 @@ fn open(
     gate: &Arc<Gate>,
     place: Place,
     settings: &SrtSettings,
-    routes: &Routes,
+    watch: &Watch,
 ) -> Result<(SrtListener, SocketAddr), Cause> {
     let gate = Arc::clone(gate);
     let bound = &Arc::clone(gate.port()).bound;
@@ -333,7 +333,7 @@ fn open(
         Place::Addr(addr) => builder.bind(addr)?,
         Place::Bound(socket) => builder.bind_udp(socket)?,
     };
-    routes.add(&listener, Interest::READABLE, Route::Control)?;
+    watch.add(&listener, Interest::READABLE)?;
     let addr = listener.local_addr()?;
     // It is opened once: there is nothing in it yet.
     bound.set(addr).unwrap_or_default();

@@ -8,7 +8,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use srt_safe::SocketId;
+use srt_safe::{ReaderTiming, SocketId};
 
 use super::{
     SessionFacts, SessionStatus,
@@ -62,6 +62,7 @@ pub(super) enum Via {
 struct StreamState {
     entry: Entry,
     start_at: StartAt,
+    ingest: ReaderTiming,
     ring_bytes: usize,
     origin: Origin,
     sessions: Vec<SessionId>,
@@ -143,7 +144,7 @@ impl Registry {
             return Configured::Whole;
         };
         state.entry.policy = Arc::clone(&plan.policy);
-        state.start_at = plan.start_at;
+        (state.start_at, state.ingest) = (plan.start_at, plan.ingest);
         state.origin = Origin::Configuration;
         let mut done = Configured::Whole;
         if state.ring_bytes != plan.ring_bytes {
@@ -188,7 +189,7 @@ impl Registry {
         if let Some(state) = self.streams.get_mut(name) {
             state.origin = origin;
             state.entry.policy = plan.policy;
-            state.start_at = plan.start_at;
+            (state.start_at, state.ingest) = (plan.start_at, plan.ingest);
         }
     }
 
@@ -290,7 +291,7 @@ impl Registry {
             .filter(|state| state.origin == Origin::Caller)
         {
             state.entry.policy = Arc::clone(&plan.policy);
-            state.start_at = plan.start_at;
+            (state.start_at, state.ingest) = (plan.start_at, plan.ingest);
         }
         self.default_plan = plan;
         self.publish_with(accept_unknown);
@@ -374,6 +375,7 @@ impl Registry {
                 policy: Arc::clone(&plan.policy),
             },
             start_at: plan.start_at,
+            ingest: plan.ingest,
             ring_bytes: plan.ring_bytes,
             origin,
             sessions: Vec::new(),
@@ -390,6 +392,13 @@ impl Registry {
         self.streams
             .get(name)
             .map_or(self.default_plan.start_at, |state| state.start_at)
+    }
+
+    /// When what publishers of the stream send goes on.
+    pub(super) fn ingest(&self, name: &StreamName) -> ReaderTiming {
+        self.streams
+            .get(name)
+            .map_or(self.default_plan.ingest, |state| state.ingest)
     }
 
     pub(super) fn session(&self, id: SessionId) -> Option<&Session> {

@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -27,6 +27,8 @@ pub struct Stream {
     outputs: AtomicU32,
     /// Those who read over HTTP, and have no place.
     watchers: AtomicU32,
+    /// Worker of the source and the first viewers, counted from 1; 0: none.
+    home: AtomicUsize,
     places: Box<[Place]>,
 }
 
@@ -48,6 +50,7 @@ impl Stream {
             quiet_ms: AtomicU64::new(0),
             outputs: AtomicU32::new(0),
             watchers: AtomicU32::new(0),
+            home: AtomicUsize::new(0),
             places: (0..workers).map(|_| Place::default()).collect(),
         })
     }
@@ -136,6 +139,21 @@ impl Stream {
     /// An output is gone.
     pub(crate) fn remove_output(&self) {
         self.outputs.fetch_sub(1, Relaxed);
+    }
+
+    /// The worker where its source and its first viewers are; None: nobody is there.
+    pub(crate) fn home(&self) -> Option<usize> {
+        let is_empty = !self.has_source() && self.places.iter().all(|place| place.viewers.load(Relaxed) == 0);
+        self.home.load(Relaxed).checked_sub(1).filter(|_| !is_empty)
+    }
+
+    pub(crate) fn set_home(&self, worker: usize) {
+        self.home.store(worker + 1, Relaxed);
+    }
+
+    /// Viewers on one worker.
+    pub(crate) fn viewers_on(&self, worker: usize) -> u32 {
+        self.places[worker].viewers.load(Relaxed)
     }
 
     pub(crate) fn add_viewer(&self, worker: usize) {

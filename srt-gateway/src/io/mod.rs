@@ -1,8 +1,8 @@
-//! Sockets and the threads that serve them: one thread waits on libsrt's epoll, a pool of workers does the work.
+//! Sockets and the threads that serve them: a pool of workers, each with an epoll of its own, and a thread that waits on
+//! another one for control.
 //!
 //! ```text
-//!   srt_poll (1 thread) ──Ready──▶ worker 0..n ──Closed──▶ control
-//!        └────────────Ready───────────────────────────────▶ control
+//!   libsrt ──events, time──▶ worker 0..n ──Closed──▶ control ◀──Ready── srt_poll ◀──events── libsrt
 //!   control ──Start, Feed, StandBy, Close──▶ worker      worker ──Fanout──▶ worker, outlets
 //! ```
 //!
@@ -12,10 +12,13 @@
 //! The channels are unbounded and yet bounded by what feeds them: at most one `Ready` per change of a socket's state
 //! (edge-triggered), one `Fanout` per stream and worker (its wake flag), and one command per session.
 
+mod due;
 mod file;
 mod idle;
 mod intake;
+mod mailbox;
 mod outlet;
+mod pool;
 mod publisher;
 mod rate;
 mod resolve;
@@ -33,17 +36,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use srt_safe::{RejectCode, SocketId, SrtGroup, SrtSocket};
+use srt_safe::{ReaderTiming, RejectCode, SocketId, SrtGroup, SrtSocket};
 
 pub(crate) use file::{AtEnd, FileIn, FileOut};
 pub(crate) use idle::{Doorkeeper, IdleId, IdlePorts, Knock, Reaction};
+pub(crate) use mailbox::Mailbox;
 pub(crate) use outlet::{OUTLETS, Outlet, OutletKind, Sink};
+pub(crate) use pool::{Message, Placed, Pool};
 pub(crate) use resolve::{EndpointId, Found, Hosts, Resolved, Resolver};
 pub(crate) use source::{Source, SourceOrder, SourceSeat, Transport};
 pub(crate) use srt_call::CallPorts;
-pub(crate) use srt_poll::{Poller, Route, Routes};
+pub(crate) use srt_poll::{Poller, Watch};
 pub(crate) use udp::{UdpIn, UdpOut, UdpPlace, Wrapping, open_input, open_output};
-pub(crate) use worker::{Message, Pool};
 
 use crate::{
     data::{StartAt, Stream, Writer},
@@ -51,6 +55,25 @@ use crate::{
     telemetry::{LinkSampler, SessionCounters, Totals, WireSampler},
     ts::Format,
 };
+
+/// Why the workers could not start.
+#[derive(Debug)]
+pub(crate) enum StartPoolError {
+    Srt(srt_safe::Error),
+    Thread(io::Error),
+}
+
+impl From<srt_safe::Error> for StartPoolError {
+    fn from(error: srt_safe::Error) -> Self {
+        Self::Srt(error)
+    }
+}
+
+impl From<io::Error> for StartPoolError {
+    fn from(error: io::Error) -> Self {
+        Self::Thread(error)
+    }
+}
 
 /// What io tells control.
 #[derive(Debug)]
@@ -67,7 +90,7 @@ pub(crate) enum IoEvent {
     Resolved(EndpointId, Resolved),
     /// What a publisher sends has been recognised, or not any more.
     Format(SessionId, Format),
-    /// The epoll thread cannot go on.
+    /// A thread that waits for events cannot go on.
     PollFailed(srt_safe::Error),
 }
 
@@ -78,6 +101,8 @@ pub(crate) struct Seat {
     pub(crate) socket: SrtSocket,
     pub(crate) stream: Arc<Stream>,
     pub(crate) limits: SessionLimits,
+    /// For publishers.
+    pub(crate) ingest: ReaderTiming,
     /// An output's messages are cut into pieces of this many bytes; None: they go out as they came.
     pub(crate) payload_size: Option<usize>,
     pub(crate) counters: Arc<SessionCounters>,
@@ -85,6 +110,8 @@ pub(crate) struct Seat {
     pub(crate) wire: WireSampler,
     /// Of the links, where it is bonded.
     pub(crate) links: LinkSampler,
+    /// Its place on the worker that serves it, held for as long as it lives.
+    pub(crate) _placed: Placed,
 }
 
 impl Seat {

@@ -32,6 +32,19 @@ pub(super) struct Publisher {
     pub(super) last_data: Instant,
     rate: Option<RateLimit>,
     pub(super) door: Door,
+    /// Whether the worker times what it sends. If not, events tell.
+    is_timed_here: bool,
+    /// When the worker looks at it again.
+    pub(super) due: Option<Instant>,
+}
+
+/// When something can be received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NextDelivery {
+    Now,
+    In(Duration),
+    /// Not before there is an event.
+    ByEvent,
 }
 
 /// Whether what has come may be taken.
@@ -57,12 +70,30 @@ impl Publisher {
     pub(super) fn new(seat: Seat, writer: Option<Writer>, door: Door, now: Instant) -> Self {
         let max = seat.limits.max_bitrate;
         Self {
+            is_timed_here: seat.socket.time_by_reader(seat.ingest),
+            due: None,
             rate: max.map(|max| RateLimit::new(max, now)),
             seat,
             intake: Intake::new(writer),
             last_data: now,
             door,
         }
+    }
+
+    /// When there is something to take. To be asked before the worker turns to others, or nobody tells it.
+    pub(super) fn next_delivery(&self) -> NextDelivery {
+        match self.seat.socket.next_delivery() {
+            Some(Duration::ZERO) => NextDelivery::Now,
+            Some(wait) => NextDelivery::In(wait),
+            None if self.is_timed_here => NextDelivery::ByEvent,
+            None if self.door == Door::Waiting && self.has_something() => NextDelivery::Now,
+            None => NextDelivery::ByEvent,
+        }
+    }
+
+    /// Whether a publisher that libsrt times has sent something.
+    fn has_something(&self) -> bool {
+        self.seat.socket.unread().is_ok_and(|packets| packets > 0)
     }
 
     /// Takes what libsrt has, up to [`TURN`] messages.

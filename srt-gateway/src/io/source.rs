@@ -12,7 +12,7 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
-use super::{CloseReason, ClosedSession, IoEvent, Message, intake::Intake};
+use super::{CloseReason, ClosedSession, IoEvent, Mailbox, Message, intake::Intake};
 use crate::{
     data::{Stream, Writer},
     names::{Role, SessionId},
@@ -45,7 +45,7 @@ pub(crate) struct SourceSeat {
     pub(crate) stream: Arc<Stream>,
     pub(crate) counters: Arc<SessionCounters>,
     pub(crate) control: Sender<IoEvent>,
-    pub(crate) workers: Box<[Sender<Message>]>,
+    pub(crate) workers: Box<[Mailbox]>,
 }
 
 /// Where the data come from.
@@ -116,6 +116,6 @@ fn run(seat: &SourceSeat, mut transport: Box<dyn Transport>, orders: &Receiver<S
 
 fn announce(seat: &SourceSeat) {
     seat.stream.wake_viewers(|worker| {
-        drop(seat.workers[worker].send(Message::Fanout(Arc::clone(&seat.stream))));
+        seat.workers[worker].send(Message::Fanout(Arc::clone(&seat.stream)));
     });
 }

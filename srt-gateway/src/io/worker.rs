@@ -1,4 +1,7 @@
-//! The pool of workers: each runs its sessions from one loop and sleeps on one channel.
+//! A worker: it runs its sessions from one loop, and sleeps in one place, the wait for their events.
+//!
+//! It is woken by libsrt (a session has something to say), by its mailbox, and by the clock: it times what publishers send
+//! by itself, so that a packet that is due wakes one thread, the one that sends it on.
 //!
 //! A session lives on one worker from its first to its last message. A publisher's worker writes the stream's ring and
 //! sends one coalesced notice to each worker with viewers of it; a viewer's worker sends from the ring. No lock is held
@@ -6,24 +9,25 @@
 
 use std::{
     collections::HashMap,
-    io,
     sync::Arc,
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use srt_safe::{CollectedSends, Event, Interest, SocketId, SrtSocket};
+use crossbeam_channel::Sender;
+use srt_safe::{CollectedSends, Event, Events, Interest, SocketId, SrtSocket};
 
 use super::{
-    CloseReason, ClosedSession, IoEvent, Route, Routes, Seat, Task,
-    outlet::{OUTLETS, Outlet, OutletKind, Outlets},
-    publisher::{Door, Publisher, Turn},
+    CloseReason, ClosedSession, IoEvent, Message, Seat, Task, Watch,
+    due::Due,
+    mailbox::{Mailbox, Post},
+    publisher::{Door, NextDelivery, Publisher, Turn},
+    srt_poll::EVENTS,
     viewer::{Flow, Viewer},
 };
 use crate::{
     data::{Batch, Cursor, MESSAGE_MAX, ReadOutcome, Seq, StartAt, Stream, Writer},
-    names::{Role, SessionId, StreamName},
+    names::{Role, StreamName},
     telemetry::LoopLag,
 };
 
@@ -39,145 +43,11 @@ const BATCH: usize = 64;
 /// How often libsrt's counters are taken: a connection that is gone has none any more, and its totals are these.
 const SAMPLE: Duration = Duration::from_secs(1);
 
-/// How often a publisher that is gone is asked for what is due by now: libsrt tells nobody.
+/// How often a publisher that is gone, and that libsrt times, is asked for what is due by now: libsrt tells nobody.
 const DUE_POLL: Duration = Duration::from_millis(5);
 
 /// How often a draining worker looks whether its viewers have it all.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
-
-/// What a worker is told.
-#[derive(Debug)]
-pub(crate) enum Message {
-    /// From the epoll thread.
-    Ready(Event),
-    /// From the worker of the stream's source: the ring has news.
-    Fanout(Arc<Stream>),
-    /// From itself: a viewer that had more to send than one turn allows.
-    CatchUp(SocketId),
-    /// From itself: a publisher that had more to take than one turn allows.
-    Receive(SocketId),
-    /// From control: a new session.
-    Start(Box<Seat>, Task),
-    /// From control: a session that stands by is to feed the stream.
-    Feed(SocketId, Arc<Stream>, Writer),
-    /// From control: a session that feeds the stream is to stand by, and to say so.
-    StandBy(SocketId),
-    /// From control: a session is to end.
-    Close(SocketId, CloseReason),
-    /// From control, for outlets: a new output that is no SRT socket.
-    Attach(Box<Outlet>),
-    /// From control, for outlets: an output is to end.
-    Detach(SessionId, CloseReason),
-    /// Shutdown, first step: take what the publishers have sent, close them, and answer.
-    EndSources(Sender<()>),
-    /// Shutdown, second step: bring what is in the rings to the viewers until `Instant`, close them, and end.
-    Drain(Instant),
-}
-
-/// The workers' threads.
-#[derive(Debug)]
-pub(crate) struct Pool {
-    /// Of the workers, then of the outlets.
-    senders: Box<[Sender<Message>]>,
-    workers: usize,
-    lag: Arc<LoopLag>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Pool {
-    pub(crate) fn start(workers: usize, routes: &Routes, control: &Sender<IoEvent>) -> io::Result<Self> {
-        let (senders, receivers): (Vec<_>, Vec<_>) = (0..workers + OUTLETS)
-            .map(|_| crossbeam_channel::unbounded())
-            .unzip();
-        let mut pool = Self {
-            senders: senders.into(),
-            workers,
-            lag: Arc::default(),
-            threads: Vec::new(),
-        };
-        for (index, receiver) in receivers.into_iter().enumerate() {
-            if index >= workers {
-                let outlets = Outlets::new(index, control.clone());
-                let thread = thread::Builder::new()
-                    .name(format!("outlets-{}", index - workers))
-                    .spawn(move || outlets.run(&receiver))?;
-                pool.threads.push(thread);
-                continue;
-            }
-            let worker = Worker {
-                index,
-                peers: pool.senders.clone(),
-                routes: routes.clone(),
-                control: control.clone(),
-                publishers: HashMap::new(),
-                groups: HashMap::new(),
-                viewer_streams: HashMap::new(),
-                not_due: Vec::new(),
-                batch: Batch::with_capacity(BATCH),
-                straggler_batch: Batch::with_capacity(BATCH),
-                buffer: Box::new([0; MESSAGE_MAX]),
-                now: Instant::now(),
-                lag: Arc::clone(&pool.lag),
-            };
-            let thread = thread::Builder::new()
-                .name(format!("relay-{index}"))
-                .spawn(move || worker.run(&receiver))?;
-            pool.threads.push(thread);
-        }
-        Ok(pool)
-    }
-
-    /// How late the workers are.
-    pub(crate) fn lag(&self) -> &Arc<LoopLag> {
-        &self.lag
-    }
-
-    pub(crate) fn senders(&self) -> Box<[Sender<Message>]> {
-        self.senders.clone()
-    }
-
-    /// The worker for a new session: by its socket's number, which libsrt counts down by one.
-    pub(crate) fn worker_for(&self, socket: SocketId) -> usize {
-        usize::try_from(socket.value().unsigned_abs()).unwrap_or(0) % self.workers
-    }
-
-    /// Sends to the thread for outlets of this kind.
-    pub(crate) fn send_outlet(&self, kind: OutletKind, message: Message) {
-        let at = match kind {
-            OutletKind::Datagrams => 0,
-            OutletKind::Files => 1,
-        };
-        self.send(self.workers + at, message);
-    }
-
-    pub(crate) fn send(&self, worker: usize, message: Message) {
-        // A worker ends only by `Drain`; what comes later is of no use to anybody.
-        drop(self.senders[worker].send(message));
-    }
-
-    /// Ends all sessions in order: sources first, then viewers once they have what the rings hold, or at `deadline`.
-    pub(crate) fn shut_down(&mut self, deadline: Instant) {
-        let (answer, answers) = crossbeam_channel::bounded(self.senders.len());
-        for worker in 0..self.senders.len() {
-            self.send(worker, Message::EndSources(answer.clone()));
-        }
-        drop(answer);
-        while answers.recv_deadline(deadline).is_ok() {}
-        for worker in 0..self.senders.len() {
-            self.send(worker, Message::Drain(deadline));
-        }
-        for thread in self.threads.drain(..) {
-            drop(thread.join());
-        }
-    }
-}
-
-impl Drop for Pool {
-    /// For a start that failed half way: without sessions this ends at once.
-    fn drop(&mut self) {
-        self.shut_down(Instant::now());
-    }
-}
 
 /// Viewers of one stream on one worker.
 #[derive(Debug)]
@@ -189,16 +59,17 @@ struct Group {
 }
 
 #[derive(Debug)]
-struct Worker {
+pub(super) struct Worker {
     index: usize,
-    peers: Box<[Sender<Message>]>,
-    routes: Routes,
+    post: Post,
+    watch: Watch,
+    peers: Box<[Mailbox]>,
     control: Sender<IoEvent>,
     publishers: HashMap<SocketId, Publisher>,
     groups: HashMap<StreamName, Group>,
     viewer_streams: HashMap<SocketId, StreamName>,
-    /// Publishers that are gone, whose last packets are for later.
-    not_due: Vec<SocketId>,
+    /// When publishers have something that can be received.
+    due: Due,
     batch: Batch,
     /// For a viewer that stands elsewhere than its group, while `batch` is in use.
     straggler_batch: Batch,
@@ -208,30 +79,59 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(mut self, messages: &Receiver<Message>) {
+    pub(super) fn new(
+        index: usize,
+        post: Post,
+        peers: Box<[Mailbox]>,
+        control: Sender<IoEvent>,
+        lag: Arc<LoopLag>,
+    ) -> Self {
+        Self {
+            index,
+            watch: Watch::of(&post.epoll),
+            post,
+            peers,
+            control,
+            publishers: HashMap::new(),
+            groups: HashMap::new(),
+            viewer_streams: HashMap::new(),
+            due: Due::default(),
+            batch: Batch::with_capacity(BATCH),
+            straggler_batch: Batch::with_capacity(BATCH),
+            buffer: Box::new([0; MESSAGE_MAX]),
+            now: Instant::now(),
+            lag,
+        }
+    }
+
+    pub(super) fn run(mut self) {
         let (mut next_tick, mut next_sample) = (self.now + TICK, self.now + SAMPLE);
+        let mut events = Events::with_capacity(EVENTS);
         loop {
-            let wake = match self.not_due.is_empty() {
-                true => next_tick,
-                false => next_tick.min(Instant::now() + DUE_POLL),
-            };
-            match messages.recv_deadline(wake) {
-                Ok(first) => {
-                    self.now = Instant::now();
-                    // What this round sends goes to the system together, before the thread sleeps again.
-                    let _collected = CollectedSends::begin();
-                    for message in std::iter::once(first).chain(messages.try_iter().take(BURST)) {
-                        if let Message::Drain(deadline) = message {
-                            return self.drain(deadline);
-                        }
-                        self.handle(message);
+            let wake = self.due.next().map_or(next_tick, |due| due.min(next_tick));
+            let timeout = wake.saturating_duration_since(Instant::now());
+            if let Err(error) = self.post.wait(&mut events, timeout) {
+                // Control is told, and ends the gateway: a relay that sees no events is worse than none.
+                drop(self.control.send(IoEvent::PollFailed(error)));
+                return;
+            }
+            self.now = Instant::now();
+            {
+                // What this round sends goes to the system together, before the thread sleeps again.
+                let _collected = CollectedSends::begin();
+                for _ in 0..BURST {
+                    match self.post.messages.try_recv() {
+                        Ok(Message::Drain(deadline)) => return self.drain(deadline),
+                        Ok(message) => self.handle(message),
+                        Err(_) => break,
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => self.now = Instant::now(),
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-            for id in std::mem::take(&mut self.not_due) {
-                self.receive(id);
+                for event in &events {
+                    self.ready(event);
+                }
+                while let Some((at, id)) = self.due.pop(self.now) {
+                    self.come_due(at, id);
+                }
             }
             if self.now >= next_tick {
                 self.lag.note(self.now.duration_since(next_tick));
@@ -247,7 +147,6 @@ impl Worker {
 
     fn handle(&mut self, message: Message) {
         match message {
-            Message::Ready(event) => self.ready(event),
             Message::Fanout(stream) => {
                 stream.wake_received(self.index);
                 self.fan_out(stream.name());
@@ -277,14 +176,13 @@ impl Worker {
         }
         // Before the first message is sent: a socket that is full then is put under another watch.
         let added = match self.socket(id) {
-            Some(socket) => self
-                .routes
-                .add(socket, Interest::READABLE, Route::Worker(self.index)),
+            Some(socket) => self.watch.add(socket, Interest::READABLE),
             None => Ok(()),
         };
         match added {
             Ok(()) if is_viewer => self.catch_up(id),
-            Ok(()) => {}
+            // What came before it was under watch raises no event.
+            Ok(()) => self.attend(id),
             Err(error) => self.close(id, CloseReason::Failed(error)),
         }
     }
@@ -346,20 +244,13 @@ impl Worker {
 
     fn ready(&mut self, event: Event) {
         let id = event.socket();
-        if let Some(publisher) = self.publishers.get_mut(&id) {
-            if publisher.door == Door::Open {
-                return self.receive(id);
-            }
+        if let Some(publisher) = self.publishers.get(&id) {
             // One that is gone is served all the same if it has left something.
             let has_left = || publisher.seat.socket.unread().is_ok_and(|packets| packets > 0);
-            if event.is_error() && !has_left() {
+            if publisher.door != Door::Open && event.is_error() && !has_left() {
                 return self.close(id, CloseReason::PeerGone);
             }
-            if publisher.door == Door::Waiting {
-                publisher.door = Door::Told;
-                drop(self.control.send(IoEvent::HasData(publisher.seat.session)));
-            }
-            return;
+            return self.attend(id);
         }
         if event.is_error() {
             self.close(id, CloseReason::PeerGone);
@@ -379,10 +270,30 @@ impl Worker {
             viewer.discard_received(&mut self.buffer);
         }
         if event.is_writable() && viewer.flow == Flow::Blocked {
-            match self.routes.modify(&viewer.seat.socket, Interest::READABLE) {
+            match self.watch.modify(&viewer.seat.socket, Interest::READABLE) {
                 Ok(()) => self.catch_up(id),
                 Err(error) => self.close(id, CloseReason::Failed(error)),
             }
+        }
+    }
+
+    /// A publisher has, or may have, something: a packet that can be received, or one whose time is known.
+    fn attend(&mut self, id: SocketId) {
+        let Some(publisher) = self.publishers.get_mut(&id) else {
+            return;
+        };
+        match publisher.door {
+            Door::Open => return self.receive(id),
+            Door::Told => return,
+            Door::Waiting => {}
+        }
+        match publisher.next_delivery() {
+            NextDelivery::Now => {
+                publisher.door = Door::Told;
+                drop(self.control.send(IoEvent::HasData(publisher.seat.session)));
+            }
+            NextDelivery::In(wait) => self.call_at(Instant::now() + wait, id),
+            NextDelivery::ByEvent => {}
         }
     }
 
@@ -398,14 +309,41 @@ impl Worker {
         let stream = Arc::clone(&publisher.seat.stream);
         self.announce(&stream);
         match turn {
-            Turn::Drained => {}
-            Turn::HasMore => drop(self.peers[self.index].send(Message::Receive(id))),
-            Turn::NotDue => {
-                if !self.not_due.contains(&id) {
-                    self.not_due.push(id);
-                }
-            }
+            Turn::Drained => self.await_next(id, None),
+            Turn::HasMore => self.peers[self.index].send(Message::Receive(id)),
+            Turn::NotDue => self.await_next(id, Some(DUE_POLL)),
             Turn::Ended(reason) => self.close(id, reason),
+        }
+    }
+
+    /// Sees to it that a publisher gets its turn when it has something again. `poll`: look then, where libsrt does not say.
+    fn await_next(&mut self, id: SocketId, poll: Option<Duration>) {
+        let Some(publisher) = self.publishers.get(&id) else {
+            return;
+        };
+        match (publisher.next_delivery(), poll) {
+            // Between the two calls its time has come.
+            (NextDelivery::Now, None) => self.peers[self.index].send(Message::Receive(id)),
+            (NextDelivery::In(wait), _) => self.call_at(Instant::now() + wait, id),
+            (_, Some(poll)) => self.call_at(self.now + poll, id),
+            (NextDelivery::ByEvent, None) => {}
+        }
+    }
+
+    fn call_at(&mut self, at: Instant, id: SocketId) {
+        let Some(publisher) = self.publishers.get_mut(&id) else {
+            return;
+        };
+        if publisher.due.is_none_or(|due| at < due) {
+            publisher.due = Some(at);
+            self.due.add(at, id);
+        }
+    }
+
+    fn come_due(&mut self, at: Instant, id: SocketId) {
+        let due = self.publishers.get_mut(&id).map(|publisher| &mut publisher.due);
+        if due.is_some_and(|due| due.take_if(|due| *due == at).is_some()) {
+            self.attend(id);
         }
     }
 
@@ -415,7 +353,7 @@ impl Worker {
             if worker == self.index {
                 here = true;
             } else {
-                drop(self.peers[worker].send(Message::Fanout(Arc::clone(stream))));
+                self.peers[worker].send(Message::Fanout(Arc::clone(stream)));
             }
         });
         if here {
@@ -492,12 +430,9 @@ impl Worker {
                 Flow::InStep | Flow::Queued | Flow::Blocked => {}
                 Flow::Behind => {
                     viewer.flow = Flow::Queued;
-                    drop(self.peers[self.index].send(Message::CatchUp(socket.id())));
+                    self.peers[self.index].send(Message::CatchUp(socket.id()));
                 }
-                Flow::Full => match self
-                    .routes
-                    .modify(socket, Interest::READABLE | Interest::WRITABLE)
-                {
+                Flow::Full => match self.watch.modify(socket, Interest::READABLE | Interest::WRITABLE) {
                     Ok(()) => viewer.flow = Flow::Blocked,
                     Err(error) => ended.push((socket.id(), CloseReason::Failed(error))),
                 },
@@ -518,7 +453,7 @@ impl Worker {
         } else {
             return;
         };
-        self.routes.remove(&seat.socket);
+        self.watch.remove(&seat.socket);
         let totals = seat.totals();
         // Closing does not wait: what is unsent lingers inside libsrt, and a broken socket has nothing to say.
         drop(seat.socket);

@@ -93,6 +93,7 @@ const STREAMS: &[Case] = &[
     ("[streams.a]\nring = 1", "streams.a.ring", "is 1"),
     ("[streams.a]\nring = \"5GiB\"", "streams.a.ring", "is \"5GiB\""),
     ("[streams.a]\nstart_at = \"begin\"", "streams.a.start_at", "must be \"keyframe\" or \"live\""),
+    ("[streams.a]\ningest = \"now\"", "streams.a.ingest", "must be \"timed\" or \"immediate\""),
     ("[streams.a]\non_source_lost = \"never\"", "streams.a.on_source_lost", "a number in s, or a string such as \"5s\", \"2m\""),
     ("[streams.a]\nmax_viewers = \"5\"", "streams.a.max_viewers", "an integer from 0"),
     ("[streams.a]\npublish_passphrase = \"short\"", "streams.a.publish_passphrase", "is 5"),

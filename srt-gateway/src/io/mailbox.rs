@@ -1,0 +1,132 @@
+//! The way to a worker: a queue, and a bell for one that sleeps in libsrt's wait.
+//!
+//! A worker that is busy looks into its queue by itself, so that a message to it costs no call of libsrt.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{
+            AtomicBool,
+            Ordering::{Relaxed, SeqCst},
+            fence,
+        },
+    },
+    time::Duration,
+};
+
+use crossbeam_channel::{Receiver, Sender};
+use srt_safe::{Epoll, Events, Waker};
+
+use super::Message;
+
+/// Where messages to a worker, or to a thread of outlets, go in.
+#[derive(Clone, Debug)]
+pub(crate) struct Mailbox {
+    sender: Sender<Message>,
+    /// None: the thread sleeps on the queue itself.
+    bell: Option<Arc<Bell>>,
+}
+
+#[derive(Debug)]
+struct Bell {
+    /// Set before the worker looks into its queue for the last time and waits.
+    asleep: AtomicBool,
+    waker: Waker,
+}
+
+impl Mailbox {
+    /// For a thread that sleeps on the queue.
+    pub(super) fn plain() -> (Self, Receiver<Message>) {
+        let (sender, receiver) = crossbeam_channel::unbounded();
+        (Self { sender, bell: None }, receiver)
+    }
+
+    /// For a thread that sleeps in a wait of `epoll`.
+    pub(super) fn for_waiter_of(epoll: Epoll) -> (Self, Post) {
+        let (sender, messages) = crossbeam_channel::unbounded();
+        let bell = Arc::new(Bell {
+            asleep: AtomicBool::new(false),
+            waker: epoll.waker(),
+        });
+        let mailbox = Self {
+            sender,
+            bell: Some(Arc::clone(&bell)),
+        };
+        let post = Post {
+            messages,
+            bell,
+            epoll,
+        };
+        (mailbox, post)
+    }
+
+    /// A thread ends only by [`Message::Drain`]; what comes later is of no use to anybody.
+    pub(crate) fn send(&self, message: Message) {
+        drop(self.sender.send(message));
+        let Some(bell) = &self.bell else {
+            return;
+        };
+        // With the one in `wait`: either the worker finds the message, or this finds it asleep.
+        fence(SeqCst);
+        if bell.asleep.load(Relaxed) && bell.asleep.swap(false, Relaxed) {
+            bell.waker.wake();
+        }
+    }
+}
+
+/// A worker's end of its mailbox, and the epoll of its sessions.
+#[derive(Debug)]
+pub(super) struct Post {
+    pub(super) messages: Receiver<Message>,
+    pub(super) epoll: Epoll,
+    bell: Arc<Bell>,
+}
+
+impl Post {
+    /// Waits for events of the sessions, for a message, or for `timeout`. Not at all where there is a message already.
+    pub(super) fn wait(&mut self, events: &mut Events, timeout: Duration) -> srt_safe::Result<()> {
+        self.bell.asleep.store(true, Relaxed);
+        fence(SeqCst);
+        let timeout = match self.messages.is_empty() {
+            true => timeout,
+            false => Duration::ZERO,
+        };
+        let waited = self.epoll.wait(events, Some(timeout));
+        self.bell.asleep.store(false, Relaxed);
+        waited
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        thread,
+        time::{Duration, Instant},
+    };
+
+    use srt_safe::{Epoll, Events};
+
+    use super::{Mailbox, Message};
+    use crate::io::CloseReason;
+
+    fn letter() -> Message {
+        Message::Detach(crate::names::SessionId(1), CloseReason::Kicked)
+    }
+
+    #[test]
+    fn message_ends_a_wait_that_is_on_and_one_that_begins() {
+        let (mailbox, mut post) = Mailbox::for_waiter_of(Epoll::new().unwrap());
+        let mut events = Events::with_capacity(1);
+        let limit = Duration::from_secs(10);
+        for _ in 0..2000 {
+            let begin = Instant::now();
+            let mailbox = mailbox.clone();
+            let sender = thread::spawn(move || mailbox.send(letter()));
+            while post.messages.try_recv().is_err() {
+                post.wait(&mut events, limit).unwrap();
+            }
+            assert!(begin.elapsed() < limit, "a message was waited for to the end");
+            sender.join().unwrap();
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The pool of workers: their threads, what they are told, and who goes to which.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    thread::{self, JoinHandle},
+    time::Instant,
+};
+
+use crossbeam_channel::Sender;
+use srt_safe::{Epoll, SocketId};
+
+use super::{
+    CloseReason, IoEvent, Seat, StartPoolError, Task,
+    mailbox::{Mailbox, Post},
+    outlet::{OUTLETS, Outlet, OutletKind, Outlets},
+    worker::Worker,
+};
+use crate::{
+    data::{Stream, Writer},
+    names::{Role, SessionId},
+    telemetry::LoopLag,
+};
+
+/// What a worker is told.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// From the worker of the stream's source: the ring has news.
+    Fanout(Arc<Stream>),
+    /// From itself: a viewer that had more to send than one turn allows.
+    CatchUp(SocketId),
+    /// From itself: a publisher that had more to take than one turn allows.
+    Receive(SocketId),
+    /// From control: a new session.
+    Start(Box<Seat>, Task),
+    /// From control: a session that stands by is to feed the stream.
+    Feed(SocketId, Arc<Stream>, Writer),
+    /// From control: a session that feeds the stream is to stand by, and to say so.
+    StandBy(SocketId),
+    /// From control: a session is to end.
+    Close(SocketId, CloseReason),
+    /// From control, for outlets: a new output that is no SRT socket.
+    Attach(Box<Outlet>),
+    /// From control, for outlets: an output is to end.
+    Detach(SessionId, CloseReason),
+    /// Shutdown, first step: take what the publishers have sent, close them, and answer.
+    EndSources(Sender<()>),
+    /// Shutdown, second step: bring what is in the rings to the viewers until `Instant`, close them, and end.
+    Drain(Instant),
+}
+
+/// The workers' threads.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    /// Of the workers, then of the outlets.
+    mailboxes: Box<[Mailbox]>,
+    /// What each worker has to do.
+    loads: Box<[Arc<AtomicU32>]>,
+    lag: Arc<LoopLag>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// A publisher in viewers: what each costs its worker (docs/performance.md).
+const PUBLISHER_LOAD: u32 = 4;
+
+/// Viewers of a stream that its source's worker serves by itself. To tell another worker costs about as much as to send to a
+/// few viewers.
+const NEAR: u32 = 8;
+
+/// A session's place on a worker, which is free again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    worker: usize,
+    load: Arc<AtomicU32>,
+    weight: u32,
+}
+
+impl Placed {
+    pub(crate) fn worker(&self) -> usize {
+        self.worker
+    }
+}
+
+impl Drop for Placed {
+    fn drop(&mut self) {
+        self.load.fetch_sub(self.weight, Relaxed);
+    }
+}
+
+impl Pool {
+    pub(crate) fn start(workers: usize, control: &Sender<IoEvent>) -> Result<Self, StartPoolError> {
+        let mut mailboxes = Vec::new();
+        let mut posts = Vec::new();
+        for _ in 0..workers {
+            let (mailbox, post) = Mailbox::for_waiter_of(Epoll::new()?);
+            mailboxes.push(mailbox);
+            posts.push(post);
+        }
+        let mut queues = Vec::new();
+        for _ in 0..OUTLETS {
+            let (mailbox, queue) = Mailbox::plain();
+            mailboxes.push(mailbox);
+            queues.push(queue);
+        }
+        let mut pool = Self {
+            mailboxes: mailboxes.into(),
+            loads: (0..workers).map(|_| Arc::default()).collect(),
+            lag: Arc::default(),
+            threads: Vec::new(),
+        };
+        for (index, post) in posts.into_iter().enumerate() {
+            pool.start_worker(index, post, control)?;
+        }
+        for (index, queue) in queues.into_iter().enumerate() {
+            let outlets = Outlets::new(workers + index, control.clone());
+            pool.spawn(format!("outlets-{index}"), move || outlets.run(&queue))?;
+        }
+        Ok(pool)
+    }
+
+    fn start_worker(&mut self, index: usize, post: Post, control: &Sender<IoEvent>) -> io::Result<()> {
+        let worker = Worker::new(
+            index,
+            post,
+            self.mailboxes.clone(),
+            control.clone(),
+            Arc::clone(&self.lag),
+        );
+        self.spawn(format!("relay-{index}"), move || worker.run())
+    }
+
+    fn spawn(&mut self, name: String, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        self.threads.push(thread::Builder::new().name(name).spawn(run)?);
+        Ok(())
+    }
+
+    /// How late the workers are.
+    pub(crate) fn lag(&self) -> &Arc<LoopLag> {
+        &self.lag
+    }
+
+    pub(crate) fn mailboxes(&self) -> Box<[Mailbox]> {
+        self.mailboxes.clone()
+    }
+
+    /// A place for a new session of `stream`. Its source and its first viewers are together, which spares a wake-up of
+    /// another thread for each message; where many watch, they are dealt out to all.
+    pub(crate) fn place(&self, stream: &Stream, role: Role) -> Placed {
+        let home = stream.home().unwrap_or_else(|| self.least_loaded());
+        stream.set_home(home);
+        let is_near = role == Role::Publisher || stream.viewers_on(home) < NEAR;
+        let worker = if is_near { home } else { self.least_loaded() };
+        let weight = match role {
+            Role::Publisher => PUBLISHER_LOAD,
+            Role::Viewer => 1,
+        };
+        let load = Arc::clone(&self.loads[worker]);
+        load.fetch_add(weight, Relaxed);
+        Placed { worker, load, weight }
+    }
+
+    fn least_loaded(&self) -> usize {
+        let loads = self.loads.iter().map(|load| load.load(Relaxed)).enumerate();
+        loads
+            .min_by_key(|(_, load)| *load)
+            .map_or(0, |(worker, _)| worker)
+    }
+
+    /// Sends to the thread for outlets of this kind.
+    pub(crate) fn send_outlet(&self, kind: OutletKind, message: Message) {
+        let at = match kind {
+            OutletKind::Datagrams => 0,
+            OutletKind::Files => 1,
+        };
+        self.send(self.loads.len() + at, message);
+    }
+
+    pub(crate) fn send(&self, worker: usize, message: Message) {
+        self.mailboxes[worker].send(message);
+    }
+
+    /// Ends all sessions in order: sources first, then viewers once they have what the rings hold, or at `deadline`.
+    pub(crate) fn shut_down(&mut self, deadline: Instant) {
+        let (answer, answers) = crossbeam_channel::bounded(self.mailboxes.len());
+        for mailbox in &self.mailboxes {
+            mailbox.send(Message::EndSources(answer.clone()));
+        }
+        drop(answer);
+        while answers.recv_deadline(deadline).is_ok() {}
+        for mailbox in &self.mailboxes {
+            mailbox.send(Message::Drain(deadline));
+        }
+        for thread in self.threads.drain(..) {
+            drop(thread.join());
+        }
+    }
+}
+
+impl Drop for Pool {
+    /// For a start that failed half way: without sessions this ends at once.
+    fn drop(&mut self) {
+        self.shut_down(Instant::now());
+    }
+}

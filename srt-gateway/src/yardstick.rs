@@ -1,0 +1,53 @@
+//! What the microbenchmarks (`benches/`) need of modules that are private: the decision on a caller, as the listen callback
+//! makes it. Not a part of the API.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+
+use crate::{
+    access::{Ask, Caller, Decision, Directory, Identity, Nothing, PortPolicy, decide},
+    config::{Config, Dialects},
+    control, gateway,
+};
+
+/// The first port of a configuration, and its streams with nobody there.
+#[derive(Debug)]
+pub struct Gate {
+    port: PortPolicy,
+    directory: Arc<Directory>,
+}
+
+impl Gate {
+    /// None: the configuration has no port for SRT.
+    #[must_use]
+    pub fn of(config: &Config) -> Option<Self> {
+        let (owner, port) = config.srt_ports().next()?;
+        let addr = port.listen.socket_addrs().first().copied()?;
+        let registry = gateway::registry(config, Identity::default(), 1);
+        Some(Self {
+            port: control::policy(control::scope(owner), port, addr),
+            directory: registry.directory().load_full(),
+        })
+    }
+
+    /// Whether a caller with this streamid is let in.
+    #[must_use]
+    pub fn admits(&self, streamid: &[u8]) -> bool {
+        let caller = Caller {
+            peer: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9),
+            streamid,
+            handshake: None,
+            bond: None,
+            known: &Nothing,
+        };
+        matches!(decide(&self.port, &self.directory, caller), Decision::Admit(_))
+    }
+}
+
+/// Whether a streamid can be read, in any of the dialects.
+#[must_use]
+pub fn reads(streamid: &[u8]) -> bool {
+    Ask::read(streamid, Dialects::default()).is_ok()
+}
