@@ -13,8 +13,8 @@ use crate::{Options, Passphrase, RejectCode, SocketId, StreamId, StreamIdError};
 /// thread of your own, and answer the caller's next handshake. A panic refuses the caller with [`RejectCode::INTERNAL`] and is
 /// counted in [`AccessCounts::panics`].
 ///
-/// Its time is added to the delay of all that the admitted caller sends: libsrt reckons that caller's clock afterwards. Not so
-/// with a deferral, whose next handshake has a time of its own.
+/// With an installed libsrt its time is added to the delay of all that the admitted caller sends: libsrt reckons that caller's
+/// clock when it is done. Ours reckons from the arrival of the handshake (edit `handshake-time`).
 ///
 /// It may run again for the same caller: after a deferral, and once per member link of a bonded caller.
 ///

@@ -15,7 +15,7 @@ use std::{
 
 use srt_safe::{
     AccessControl, AccessRequest, Admission, ErrorKind, KeyLength, Options, Passphrase, RejectCode,
-    RejectReason, Result, SrtListener, SrtSocket, StreamId, Verdict,
+    RejectReason, Result, SourceTime, SrtListener, SrtSocket, StreamId, Verdict,
 };
 #[cfg(not(feature = "system"))]
 use support::wait_until;
@@ -439,5 +439,29 @@ fn the_key_material_tells_which_of_several_passphrases_a_caller_has() {
         };
         assert_eq!(refused(Some(&wrong)), i32::from(RejectCode::FORBIDDEN.value()));
         assert_eq!(refused(None), i32::from(RejectCode::UNAUTHORIZED.value()));
+    }
+}
+
+#[test]
+fn a_decision_that_takes_its_time_delays_nothing_that_is_sent_later() {
+    const DECISION: Duration = Duration::from_millis(300);
+    let latency = Duration::from_millis(120);
+    let listener = guarded(|_: &AccessRequest<'_>| {
+        // What a decision costs is what is tried here.
+        thread::sleep(DECISION);
+        Verdict::Admit(Admission::new())
+    });
+    let caller = SrtSocket::builder()
+        .options(Options::new().latency(latency))
+        .connect(addr_of(&listener))
+        .expect("it is let in");
+    let accepted = accept(&listener);
+    let sent = SourceTime::now();
+    caller.send(b"a message").expect("room");
+    let (_, info) = accepted.recv_message(&mut [0; 1500]).expect("the message");
+    let due = info.source_time.expect("live messages have a time");
+    let delay = due.saturating_duration_since(sent).saturating_sub(latency);
+    if libsrt_sys::has_edit(libsrt_sys::EDIT_HANDSHAKE_TIME) {
+        assert!(delay < DECISION / 2, "{delay:?} above the latency");
     }
 }

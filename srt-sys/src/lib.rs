@@ -214,6 +214,9 @@ pub unsafe fn srt_edit_next_delivery(_socket: SRTSOCKET) -> i64 {
     -1
 }
 
+/// The edit that has delivery times count from the arrival of a handshake.
+pub const EDIT_HANDSHAKE_TIME: &str = "handshake-time";
+
 /// Reject code that means "ask again" to a library with [`EDIT_DEFERRED_VERDICT`]. It never goes over the wire.
 pub const SRT_REJX_DEFERRED: i32 = 1999;
 

@@ -10,6 +10,9 @@ use super::{Change, Edit, Put};
 //   repeated packets too;
 // - handed to the system many at a time (sendmmsg), and those of one destination that follow each other as one datagram that
 //   the system divides (UDP_SEGMENT), as far as it knows that.
+// An acknowledgement no longer wakes the port's sending thread for a live connection that has nothing to send: that was two
+// wake-ups for each, and while it lasted the socket stood in the heap, where its next packet had to wait for that thread.
+//
 // What a port's receiving thread sends in answer to what it received at once is collected as well (see `batched-receive`).
 //
 // A collected packet is a copy: nothing refers to a socket or a buffer that may be closed meanwhile.
@@ -52,7 +55,7 @@ pub(crate) const EDIT: Edit = Edit {
             file: "srtcore/core.h",
             anchor: "bool packData(CPacket& packet, time_point& nexttime, sockaddr_any& src_addr);",
             put: Put::AfterLine,
-            text: "    bool sendCollected(sync::UniqueLock& sendguard);\n",
+            text: "    bool sendCollected(sync::UniqueLock& sendguard);\n    bool hasToSend();\n",
         },
         Change {
             file: "srtcore/core.cpp",
@@ -66,6 +69,13 @@ pub(crate) const EDIT: Edit = Edit {
             put: Put::AfterLine,
             text: "    if (!sendCollected(sendguard))
 ",
+        },
+        Change {
+            file: "srtcore/core.cpp",
+            anchor: "m_pSndQueue->m_pSndUList->update(this, CSndUList::DONT_RESCHEDULE, currtime);",
+            put: Put::Replace,
+            text: "if (hasToSend())
+        m_pSndQueue->m_pSndUList->update(this, CSndUList::DONT_RESCHEDULE, currtime);",
         },
         // Longer inside of the call than before: the socket must not go meanwhile.
         Change {
@@ -92,8 +102,9 @@ const COLLECT: &str = r#"
 namespace
 {
 
-// As many packets as are collected at most; the system takes no more in one datagram either.
-const int COLLECT_MAX = 64;
+// As many packets as wait at most, for the first of them need not wait until many are packed. The system takes up to 64 in one
+// datagram.
+const int COLLECT_MAX = 20;
 // The most bytes of a datagram that is to be divided.
 const size_t SEGMENTED_MAX = 60000;
 
@@ -315,7 +326,19 @@ bool srt::CChannel::collect(const sockaddr_any& addr, CPacket& packet, const soc
 
 "#;
 
-const SEND: &str = r#"// Packs and sends what was just put into the buffer, if this thread collects and there is nothing for the port's sending
+const SEND: &str = r#"// Whether the port's sending thread would find something here: asked where an acknowledgement may have made room for it.
+bool srt::CUDT::hasToSend()
+{
+    if (!m_config.bTSBPD || m_PacketFilter)
+        return true;
+#if ENABLE_BONDING
+    if (m_parent->m_GroupOf)
+        return true;
+#endif
+    return CSeqNo::incseq(m_iSndCurrSeqNo) != m_iSndNextSeqNo || m_pSndLossList->getLossLength() > 0;
+}
+
+// Packs and sends what was just put into the buffer, if this thread collects and there is nothing for the port's sending
 // thread to decide. False: let that thread do it. To be called with the lock of sending, which is given up: packData takes
 // the lock of the connection, and who closes takes them in the other order.
 bool srt::CUDT::sendCollected(sync::UniqueLock& sendguard)

@@ -10,6 +10,7 @@ mod epoll_asked;
 mod epoll_wakeups;
 mod exit_at_once;
 mod expired_resend;
+mod handshake_time;
 mod handshake_view;
 mod keep_broken;
 mod last_packet;
@@ -59,4 +60,5 @@ pub(crate) const ALL: &[Edit] = &[
     batched_receive::EDIT,
     sparing::EDIT,
     reader_timed::EDIT,
+    handshake_time::EDIT,
 ];

@@ -9,6 +9,8 @@ use super::{Change, Edit, Put};
 // that moment, as the thread would. An epoll reports such a socket when the answer of the last call does not hold any more:
 // something has come where there was nothing, or what was missing has come.
 //
+// Packets of a burst are taken together: one that is due within 0.1 ms may be had with the one before it.
+//
 // A reader may also take packets as soon as they are there in order (2): delivery times then say only how long it waits for
 // what is missing. Without delivery times at all (SRTO_TSBPDMODE) libsrt hands messages over out of order after a loss.
 //
@@ -121,7 +123,9 @@ int64_t srt::CUDT::untilDelivery(const time_point& now)
                     << ", late by " << count_milliseconds(now - first.tsbpd_time) << " ms " << why);
 #endif
     }
-    if (is_due || m_ReaderTimed.load() == TAKEN_IN_ORDER)
+    // What was sent in one go is due within some 10 us from packet to packet, and is better passed on in one go.
+    static const duration as_good_as_due = sync::microseconds_from(100);
+    if (now + as_good_as_due >= first.tsbpd_time || m_ReaderTimed.load() == TAKEN_IN_ORDER)
         return m_pRcvBuffer->hasAvailablePackets() ? 0 : -1;
     return std::max<int64_t>(1, count_microseconds(first.tsbpd_time - now));
 }
@@ -176,7 +180,12 @@ int srt::CUDT::timeByReader(SRTSOCKET u, int how)
     if (self.m_parent->m_GroupOf)
         return -1;
 #endif
-    self.m_ReaderTimed = how;
+    {
+        ScopedLock buffer(self.m_RcvBufferLock);
+        self.m_ReaderTimed = how;
+        // Who asks nextDelivery only when there is an event gets the first one.
+        self.m_ReaderWaits = WAITS_FOR_PACKET;
+    }
     // A thread that is there ends.
     CSync::lock_notify_all(self.m_RcvTsbPdCond, self.m_RecvLock);
     return 0;

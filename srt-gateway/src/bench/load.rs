@@ -100,15 +100,19 @@ impl Run<'_> {
             .map(|viewers| viewers.into_iter().map(|(_, viewer)| viewer).collect::<Vec<_>>());
         thread::scope(|scope| {
             let stopwatch = scope.spawn(|| {
+                take_turn(Turn::First);
                 let (sockets, is_timed) = (&sampled[..], true);
-                urgently(|| receive(Audience { sockets, is_timed }, self.begin, &self.shared))
+                receive(Audience { sockets, is_timed }, self.begin, &self.shared)
             });
             let receiver = scope.spawn(|| {
+                take_turn(Turn::of_viewers(self.load));
                 let (sockets, is_timed) = (&others[..], false);
                 receive(Audience { sockets, is_timed }, self.begin, &self.shared)
             });
-            let sender =
-                scope.spawn(|| urgently(|| send(self.load, self.publishers, self.begin, &self.stop_sending)));
+            let sender = scope.spawn(|| {
+                take_turn(Turn::First);
+                send(self.load, self.publishers, self.begin, &self.stop_sending)
+            });
             thread::sleep(self.load.warmup());
             let measured = self.measure(usage);
             self.stop_sending.store(true, Relaxed);
@@ -250,17 +254,32 @@ fn tells_at_once() -> bool {
         .any(|edit| edit == "reader-timed")
 }
 
-/// Runs `what` before anything else on this machine, as far as that is allowed: publishers and the viewers that are the
-/// stopwatch must not wait for the load that they are part of.
-fn urgently<T>(what: impl FnOnce() -> T) -> T {
-    const URGENT: i32 = -20;
-    let was = rustix::process::getpriority_process(None).unwrap_or(0);
-    let is_allowed = rustix::process::setpriority_process(None, URGENT).is_ok();
-    let done = what();
-    if is_allowed && rustix::process::setpriority_process(None, was).is_err() {
-        tracing::debug!("a thread stays urgent");
+/// Gives this thread, and those that it starts, its place among all that wants to run, as far as that is allowed.
+fn take_turn(turn: Turn) {
+    let nice = match turn {
+        Turn::First => -20,
+        Turn::AsAll => return,
+        Turn::Last => 19,
+    };
+    if let Err(error) = rustix::process::setpriority_process(None, nice) {
+        tracing::debug!(%error, nice, "the priority of a thread stays as it is");
     }
-    done
+}
+
+/// When a thread runs where cores are scarce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// Publishers and the viewers that are the stopwatch must not wait for the load that they are part of.
+    First,
+    AsAll,
+    /// The other viewers are elsewhere when it is no test, and must not hold up the server.
+    Last,
+}
+
+impl Turn {
+    fn of_viewers(load: &Load) -> Self {
+        if load.aside { Self::Last } else { Self::AsAll }
+    }
 }
 
 /// What the calls of a local port are for.
@@ -399,10 +418,21 @@ impl<'a> Calls<'a> {
             .stream_id(stream_id(template, n % self.load.streams())?)
             .bind(local);
         let call = || caller.start_connect(self.target.addr);
-        // The threads of a local port are as urgent as the one that opens it.
-        let connecting = match line {
-            Line::Viewer => call(),
-            Line::Publisher | Line::Sampled => urgently(call),
+        let turn = match line {
+            Line::Publisher | Line::Sampled => Turn::First,
+            Line::Viewer => Turn::of_viewers(self.load),
+        };
+        // The threads of a local port have the priority of the one that opens it.
+        let connecting = if turn == Turn::AsAll || self.ports.contains_key(&slot) {
+            call()
+        } else {
+            thread::scope(|scope| {
+                let opener = scope.spawn(|| {
+                    take_turn(turn);
+                    call()
+                });
+                opener.join().map_err(|_| "a thread that calls panicked")
+            })?
         }
         .map_err(|error| format!("cannot call {}: {error}", self.target.addr))?;
         let local = connecting.local_addr().map_err(|error| error.to_string())?;

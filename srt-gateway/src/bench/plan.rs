@@ -33,6 +33,9 @@ pub(crate) struct Load {
     pub(crate) local_ports: u16,
     /// Viewers hold packets for the latency, as players do: one more thread of the load generator for each.
     pub(crate) timed: bool,
+    /// All viewers but those whose delays are recorded run when nothing else wants to, so that they do not hold up a server
+    /// on the same cores: for delays. What the server costs is dearer then, since acknowledgements come one by one.
+    pub(crate) aside: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) passphrase: Option<String>,
 }
@@ -50,6 +53,7 @@ impl Default for Load {
             seconds: 10.0,
             local_ports: 4,
             timed: false,
+            aside: false,
             passphrase: None,
         }
     }

@@ -133,7 +133,9 @@ pub(super) fn receive(audience: Audience<'_>, begin: Instant, shared: &Shared) -
         broken: 0,
     };
     let mut events = Events::with_capacity(viewers.len().max(1));
-    let (mut again, mut broken): (Vec<SocketId>, Vec<SocketId>) = (Vec::new(), Vec::new());
+    // All are looked at once: what came before they were under watch raises no event.
+    let mut again: Vec<SocketId> = viewers.keys().copied().collect();
+    let mut broken: Vec<SocketId> = Vec::new();
     let mut buffer = [0; 1500];
     while !shared.stop.load(Relaxed) {
         epoll

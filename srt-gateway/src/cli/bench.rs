@@ -79,6 +79,9 @@ struct RunArgs {
     /// Viewers hold packets for the latency, as players do, in place of taking them on arrival.
     #[arg(long)]
     timed: bool,
+    /// Viewers run when nothing else wants to, but for those whose delays count: for a server on the same cores.
+    #[arg(long)]
+    aside: bool,
     /// Encrypt with it.
     #[arg(long)]
     passphrase: Option<String>,
@@ -118,6 +121,7 @@ fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         seconds: args.seconds,
         local_ports: args.local_ports,
         timed: args.timed,
+        aside: args.aside,
         passphrase: args.passphrase,
     };
     let figures = bench::run(&load, &target).map_err(anyhow::Error::msg)?;
