@@ -149,7 +149,12 @@ impl View {
 
     /// The open sessions, the oldest first; none when the gateway is ending.
     pub(crate) fn sessions(&self) -> Vec<SessionStatus> {
-        self.ask(Command::Sessions).unwrap_or_default()
+        self.sessions_if_told().unwrap_or_default()
+    }
+
+    /// As [`sessions`](Self::sessions); None when control does not answer, which is not the same as none.
+    pub(crate) fn sessions_if_told(&self) -> Option<Vec<SessionStatus>> {
+        self.ask(Command::Sessions)
     }
 
     /// Tells control to do something, and waits for its answer; None when the gateway is ending. Blocks for microseconds.

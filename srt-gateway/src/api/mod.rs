@@ -26,6 +26,7 @@ mod shape;
 mod store;
 mod streaming;
 mod tls;
+mod totals;
 mod write;
 
 use std::{
@@ -90,7 +91,10 @@ struct App {
 impl App {
     /// All that is there now. Waits for control's answer elsewhere.
     async fn look(&self) -> Answer<Look> {
-        let sessions = self.ask(View::sessions).await?;
+        let sessions = self.ask(View::sessions_if_told).await?;
+        // Not an empty list, which would be believed.
+        let sessions =
+            sessions.ok_or_else(|| Problem::busy("the gateway is overloaded or ending: try again"))?;
         Ok(self.look_at(self.sampler.latest(), sessions))
     }
 
