@@ -361,6 +361,21 @@ fn a_session_is_kicked_and_its_address_banned() {
 }
 
 #[test]
+fn the_log_s_level_is_changed_or_it_is_said_why_not() {
+    let gateway = Running::start("", "");
+    let put = |gateway: &Running, level: &str| {
+        let body = json!({ "level": level }).to_string();
+        gateway.json("PUT", "/api/v1/log", &body)
+    };
+    put(&gateway, "debug").is(200);
+    put(&gateway, "loud").is_problem(422);
+    let fixed = Running::start_logging(Some("info"), "", "");
+    let refused = put(&fixed, "debug");
+    refused.is_problem(409);
+    assert!(refused.text().contains("RUST_LOG"), "{}", refused.text());
+}
+
+#[test]
 fn a_drained_gateway_takes_in_nobody_and_ends_with_its_last_session() {
     let mut gateway = Running::start("", "[streams.a]");
     let publisher = gateway.call("#!::r=a,m=publish").unwrap();

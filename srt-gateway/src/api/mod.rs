@@ -140,8 +140,8 @@ impl App {
 pub(crate) enum Order {
     /// Read the configuration file again, and say what came of it.
     Reload(tokio::sync::oneshot::Sender<Result<Reloaded, String>>),
-    /// Change the level of the log.
-    LogLevel(LogLevel),
+    /// Change the level of the log, and say whether it could be.
+    LogLevel(LogLevel, tokio::sync::oneshot::Sender<bool>),
     /// The doors are closed: end when nobody is left, or after this time.
     Drain(Duration),
 }

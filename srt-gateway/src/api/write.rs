@@ -510,7 +510,7 @@ pub(crate) struct LogSettings {
 
 /// Changes the log's level until the configuration is read again or the gateway starts anew.
 #[utoipa::path(put, path = "/api/v1/log", tag = "gateway", request_body = LogSettings,
-    responses((status = 200, body = LogSettings), (status = 422, body = Problem)))]
+    responses((status = 200, body = LogSettings), (status = 409, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn put_log(State(app): Ctx, Body(settings): Body<LogSettings>) -> Answer<Json<LogSettings>> {
     let levels = [
         LogLevel::Error,
@@ -521,8 +521,15 @@ pub(super) async fn put_log(State(app): Ctx, Body(settings): Body<LogSettings>) 
     ];
     let level = levels.into_iter().find(|level| level.as_str() == settings.level);
     let level = level.ok_or_else(|| Problem::invalid("level must be error, warn, info, debug or trace"))?;
-    app.order(Order::LogLevel(level))?;
-    Ok(Json(settings))
+    let (reply, answer) = tokio::sync::oneshot::channel();
+    app.order(Order::LogLevel(level, reply))?;
+    match answer.await {
+        Ok(true) => Ok(Json(settings)),
+        Ok(false) => Err(Problem::conflict(
+            "RUST_LOG was set when the gateway was started, and stands above this: start it without",
+        )),
+        Err(_) => Err(Problem::busy("the gateway is ending")),
+    }
 }
 
 /// Reads the configuration file again, as SIGHUP does. The log tells what came of it.
