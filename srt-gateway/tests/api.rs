@@ -232,6 +232,54 @@ fn what_was_added_survives_a_restart_and_can_be_removed() {
 }
 
 #[test]
+fn what_cannot_be_kept_is_not_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("missing").join("state.toml");
+    let gateway = Running::start(
+        &format!("state = {state:?}"),
+        "[streams.a]\noutputs = [\"udp://127.0.0.1:9\"]",
+    );
+    let outputs = || gateway.ask("GET", "/api/v1/outputs").is(200).value()["items"][0].clone();
+    let refused = gateway.json(
+        "PUT",
+        "/api/v1/streams/made",
+        r#"{"play_passphrase": "correct horse"}"#,
+    );
+    refused.is_problem(507);
+    let told = refused.text();
+    assert!(
+        told.contains("nothing was changed") && !told.contains("horse"),
+        "{told}"
+    );
+    let id = outputs()["id"].as_str().unwrap().to_owned();
+    gateway
+        .ask("POST", &format!("/api/v1/outputs/{id}/stop"))
+        .is_problem(507);
+    assert_eq!(outputs()["enabled"], true);
+    assert_eq!(gateway.ask("GET", "/api/v1/streams").value()["total"], 1);
+}
+
+#[test]
+fn a_broken_state_file_is_told_with_its_line_and_without_what_is_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, state) = (
+        folder.path().join("gateway.toml"),
+        folder.path().join("gateway.state.toml"),
+    );
+    std::fs::write(&config, "api.listen = \"127.0.0.1:0\"").unwrap();
+    std::fs::write(&state, "[streams.a]\nplay_passphrase = \"correct horse\n").unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_srt-gateway"))
+        .args(["--config", config.to_str().unwrap()])
+        .env_remove("STATE_DIRECTORY")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("gateway.state.toml, line 2: "), "{told}");
+    assert!(told.contains("mend it") && !told.contains("horse"), "{told}");
+}
+
+#[test]
 fn a_reload_keeps_what_the_api_added() {
     let gateway = Running::start("", "[streams.a]");
     gateway.json("PUT", "/api/v1/streams/made", "{}").is(201);
@@ -468,12 +516,29 @@ fn every_path_of_the_description_is_there_and_described() {
     for (path, operations) in document["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
             assert!(operation["summary"].is_string(), "{method} {path}");
+            let responses = operation["responses"].as_object().unwrap();
+            assert!(responses.contains_key("default"), "{method} {path}");
+            for (status, response) in responses {
+                let content = &response["content"];
+                let problem = &content["application/json"]["schema"]["$ref"];
+                assert_ne!(
+                    problem, "#/components/schemas/Problem",
+                    "{method} {path} {status}"
+                );
+            }
             if method == "get" && !path.contains('{') && !path.ends_with("/live") {
                 gateway.ask("GET", path).is(200);
             }
         }
     }
     assert!(document["paths"].as_object().unwrap().len() > 25);
+    let text = document.to_string();
+    let references: Vec<_> = text.split("\"$ref\":\"#").skip(1).collect();
+    assert!(references.len() > 40);
+    for reference in references {
+        let pointer = reference.split('"').next().unwrap();
+        assert!(document.pointer(pointer).is_some(), "{pointer} leads nowhere");
+    }
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod live;
 mod media;
 mod metrics;
 mod model;
+mod openapi;
 mod problem;
 mod rates;
 mod read;
@@ -46,10 +47,7 @@ use axum::{
 use bytes::Bytes;
 use crossbeam_channel::Sender;
 use tokio::sync::{Semaphore, watch};
-use utoipa::{
-    Modify, OpenApi,
-    openapi::security::{Http, HttpAuthScheme, SecurityScheme},
-};
+use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(crate) use server::ApiError;
@@ -209,28 +207,9 @@ impl Drop for Api {
     }
 }
 
-#[derive(OpenApi)]
-#[openapi(
-    info(title = "srt-gateway", description = "What docs/api.md describes. Stream names are percent-encoded in paths."),
-    modifiers(&Bearer),
-    security(("bearer" = [])),
-    components(schemas(model::LiveEvent, Problem))
-)]
-struct Document;
-
-struct Bearer;
-
-impl Modify for Bearer {
-    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
-        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-        let components = openapi.components.get_or_insert_default();
-        components.add_security_scheme("bearer", scheme);
-    }
-}
-
 /// All routes, and their description as JSON.
 fn routes() -> (Router<Arc<App>>, Bytes) {
-    let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
+    let (router, mut document) = OpenApiRouter::with_openapi(openapi::Document::openapi())
         .routes(routes!(read::version))
         .routes(routes!(read::gateway))
         .routes(routes!(read::streams))
@@ -268,6 +247,7 @@ fn routes() -> (Router<Arc<App>>, Bytes) {
         .routes(routes!(media::keyframe))
         .routes(routes!(metrics::metrics))
         .split_for_parts();
+    openapi::finish(&mut document);
     let document = document
         .to_json()
         .expect("the description has no maps with keys that are no text");

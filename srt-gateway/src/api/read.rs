@@ -254,7 +254,8 @@ pub(super) async fn config(State(app): Ctx) -> impl IntoResponse {
 }
 
 /// Whether the program runs. Needs no token.
-#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, body = Health), (status = 503, body = Health)))]
+#[utoipa::path(get, path = "/healthz", tag = "health", security(()),
+    responses((status = 200, body = Health), (status = 503, body = Health)))]
 pub(super) async fn healthz(State(app): Ctx) -> (StatusCode, Json<Health>) {
     health(app.is_alive(), "stuck")
 }
@@ -267,7 +268,8 @@ impl App {
 }
 
 /// Whether new sessions are taken in. Needs no token.
-#[utoipa::path(get, path = "/readyz", tag = "health", responses((status = 200, body = Health), (status = 503, body = Health)))]
+#[utoipa::path(get, path = "/readyz", tag = "health", security(()),
+    responses((status = 200, body = Health), (status = 503, body = Health)))]
 pub(super) async fn readyz(State(app): Ctx) -> (StatusCode, Json<Health>) {
     if app.draining.load(Relaxed) {
         return health(false, "draining");

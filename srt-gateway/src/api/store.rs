@@ -213,7 +213,7 @@ impl Desk {
         };
         let text = toml::to_string(state).map_err(|error| Problem::internal(error.to_string()))?;
         write_private(path, &format!("{HEADER}{text}")).map_err(|error| {
-            Problem::internal(format!(
+            Problem::not_kept(format!(
                 "nothing was changed, because {} cannot be written: {error}; set state in [api] to a path that can",
                 path.display()
             ))
@@ -288,8 +288,10 @@ fn read_state(path: &Path) -> Result<State, String> {
     };
     // The message alone: toml's own display quotes lines that may hold secrets.
     toml::from_str(&text).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let line = 1 + before.map_or(0, |before| before.matches('\n').count());
         format!(
-            "{}: {}; mend it, or move it away to begin without it",
+            "{}, line {line}: {}; mend it, or move it away to begin without it",
             path.display(),
             error.message()
         )

@@ -37,6 +37,19 @@ type Object = serde_json::Map<String, serde_json::Value>;
 /// The longest ban: beyond it, the network's firewall is the place.
 const BAN_MAX: u64 = 30 * 86_400;
 
+/// What a change depends on.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "for the description: the headers themselves are read")]
+struct Preconditions {
+    /// The change is made only if one of these is the stream's `ETag`, or with `*` if the stream is there; else 412.
+    #[param(rename = "If-Match")]
+    if_match: Option<String>,
+    /// With `*` the change is made only if the stream is not there; else 412.
+    #[param(rename = "If-None-Match")]
+    if_none_match: Option<String>,
+}
+
 /// What came of a change.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub(crate) struct Changed {
@@ -130,8 +143,8 @@ fn in_file(name: &str) -> Problem {
 
 /// Makes a stream, or replaces one that was made here. The body has the keys of `[streams.*]` as in the configuration file;
 /// a masked secret (`***`) stays what it is.
-#[utoipa::path(put, path = "/api/v1/streams/{name}", tag = "streams", params(("name" = String, Path)), request_body = Object,
-    responses((status = 200, body = StreamDetail), (status = 201, body = StreamDetail), (status = 409, body = Problem),
+#[utoipa::path(put, path = "/api/v1/streams/{name}", tag = "streams", params(("name" = String, Path), Preconditions),
+    request_body = Option<Object>, responses((status = 200, body = StreamDetail), (status = 201, body = StreamDetail), (status = 409, body = Problem),
         (status = 412, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn put_stream(
     State(app): Ctx,
@@ -159,7 +172,7 @@ pub(super) async fn put_stream(
 }
 
 /// Removes a stream that was made here; its sessions end, unless unknown streams are accepted.
-#[utoipa::path(delete, path = "/api/v1/streams/{name}", tag = "streams", params(("name" = String, Path)),
+#[utoipa::path(delete, path = "/api/v1/streams/{name}", tag = "streams", params(("name" = String, Path), Preconditions),
     responses((status = 200, body = Changed), (status = 404, body = Problem), (status = 409, body = Problem),
         (status = 412, body = Problem)))]
 pub(super) async fn delete_stream(
@@ -185,7 +198,7 @@ pub(super) async fn delete_stream(
 }
 
 /// Adds an output to a stream: `{"url": "srt://..."}` with the keys that an entry of `outputs` may have.
-#[utoipa::path(post, path = "/api/v1/streams/{name}/outputs", tag = "endpoints", params(("name" = String, Path)),
+#[utoipa::path(post, path = "/api/v1/streams/{name}/outputs", tag = "endpoints", params(("name" = String, Path), Preconditions),
     request_body = Object, responses((status = 201, body = Endpoint), (status = 404, body = Problem),
         (status = 412, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn add_output(
@@ -198,7 +211,7 @@ pub(super) async fn add_output(
 }
 
 /// Adds an input to a stream, behind those that it has: `{"url": "srt://..."}` with the keys of an entry of `inputs`.
-#[utoipa::path(post, path = "/api/v1/streams/{name}/inputs", tag = "endpoints", params(("name" = String, Path)),
+#[utoipa::path(post, path = "/api/v1/streams/{name}/inputs", tag = "endpoints", params(("name" = String, Path), Preconditions),
     request_body = Object, responses((status = 201, body = Endpoint), (status = 404, body = Problem),
         (status = 412, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn add_input(
@@ -253,14 +266,14 @@ fn own_list(stream: &mut Table, role: Role) -> Answer<&mut Vec<Value>> {
 }
 
 /// Removes an output that was added here.
-#[utoipa::path(delete, path = "/api/v1/outputs/{id}", tag = "endpoints", params(("id" = String, Path)),
+#[utoipa::path(delete, path = "/api/v1/outputs/{id}", tag = "endpoints", params(("id" = String, Path), Preconditions),
     responses((status = 200, body = Changed), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn delete_output(app: Ctx, id: Part<String>, headers: HeaderMap) -> Answer<Json<Changed>> {
     remove(app, id, headers, Role::Viewer).await
 }
 
 /// Removes an input that was added here.
-#[utoipa::path(delete, path = "/api/v1/inputs/{id}", tag = "endpoints", params(("id" = String, Path)),
+#[utoipa::path(delete, path = "/api/v1/inputs/{id}", tag = "endpoints", params(("id" = String, Path), Preconditions),
     responses((status = 200, body = Changed), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn delete_input(app: Ctx, id: Part<String>, headers: HeaderMap) -> Answer<Json<Changed>> {
     remove(app, id, headers, Role::Publisher).await
@@ -313,28 +326,28 @@ fn entry_of<T>(
 }
 
 /// Starts an output that is stopped.
-#[utoipa::path(post, path = "/api/v1/outputs/{id}/start", tag = "endpoints", params(("id" = String, Path)),
+#[utoipa::path(post, path = "/api/v1/outputs/{id}/start", tag = "endpoints", params(("id" = String, Path), Preconditions),
     responses((status = 200, body = Endpoint), (status = 404, body = Problem)))]
 pub(super) async fn start_output(app: Ctx, id: Part<String>, headers: HeaderMap) -> Answer<Json<Endpoint>> {
     turn(app, id, headers, Role::Viewer, Wanted::Started).await
 }
 
 /// Stops an output, until it is started again.
-#[utoipa::path(post, path = "/api/v1/outputs/{id}/stop", tag = "endpoints", params(("id" = String, Path)),
+#[utoipa::path(post, path = "/api/v1/outputs/{id}/stop", tag = "endpoints", params(("id" = String, Path), Preconditions),
     responses((status = 200, body = Endpoint), (status = 404, body = Problem)))]
 pub(super) async fn stop_output(app: Ctx, id: Part<String>, headers: HeaderMap) -> Answer<Json<Endpoint>> {
     turn(app, id, headers, Role::Viewer, Wanted::Stopped).await
 }
 
 /// Starts an input that is stopped.
-#[utoipa::path(post, path = "/api/v1/inputs/{id}/start", tag = "endpoints", params(("id" = String, Path)),
+#[utoipa::path(post, path = "/api/v1/inputs/{id}/start", tag = "endpoints", params(("id" = String, Path), Preconditions),
     responses((status = 200, body = Endpoint), (status = 404, body = Problem)))]
 pub(super) async fn start_input(app: Ctx, id: Part<String>, headers: HeaderMap) -> Answer<Json<Endpoint>> {
     turn(app, id, headers, Role::Publisher, Wanted::Started).await
 }
 
 /// Stops an input, until it is started again.
-#[utoipa::path(post, path = "/api/v1/inputs/{id}/stop", tag = "endpoints", params(("id" = String, Path)),
+#[utoipa::path(post, path = "/api/v1/inputs/{id}/stop", tag = "endpoints", params(("id" = String, Path), Preconditions),
     responses((status = 200, body = Endpoint), (status = 404, body = Problem)))]
 pub(super) async fn stop_input(app: Ctx, id: Part<String>, headers: HeaderMap) -> Answer<Json<Endpoint>> {
     turn(app, id, headers, Role::Publisher, Wanted::Stopped).await
@@ -447,9 +460,10 @@ pub(crate) struct Ban {
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewBan {
-    #[schema(value_type = String)]
+    #[schema(value_type = String, required = true, example = "192.0.2.7")]
     address: Option<IpAddr>,
     /// At most 30 days.
+    #[schema(minimum = 1, maximum = 2_592_000)]
     seconds: u64,
 }
 
@@ -505,6 +519,7 @@ pub(super) async fn delete_ban(State(app): Ctx, Part(address): Part<IpAddr>) -> 
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LogSettings {
+    #[schema(pattern = "^(error|warn|info|debug|trace)$")]
     level: String,
 }
 
@@ -560,7 +575,7 @@ impl Default for DrainSettings {
 }
 
 /// Takes in no new sessions, waits for those that are open to end, and ends the gateway. `/readyz` fails from now on.
-#[utoipa::path(post, path = "/api/v1/drain", tag = "gateway", request_body = DrainSettings,
+#[utoipa::path(post, path = "/api/v1/drain", tag = "gateway", request_body = Option<DrainSettings>,
     responses((status = 202), (status = 503, body = Problem)))]
 pub(super) async fn drain(State(app): Ctx, Body(settings): Body<DrainSettings>) -> Answer<StatusCode> {
     let wait = Duration::from_secs(settings.wait_seconds.min(86_400));
