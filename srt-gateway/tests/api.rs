@@ -444,6 +444,7 @@ fn a_drained_gateway_takes_in_nobody_and_ends_with_its_last_session() {
 fn what_happens_is_told_with_its_stream() {
     let gateway = Running::start("", "[streams.a]");
     let publisher = gateway.call("#!::r=a,m=publish").unwrap();
+    gateway.wait_sessions(1);
     gateway.call("#!::r=a,m=publish").unwrap_err();
     let told = |wanted: &'static str| {
         wait_until(wanted, || {

@@ -40,6 +40,7 @@ fn busy_gateway() -> (Running, [srt_safe::SrtSocket; 2]) {
     );
     let publisher = gateway.call("#!::r=live/a,m=publish").unwrap();
     let viewer = gateway.call("#!::r=live/a,m=request").unwrap();
+    gateway.wait_sessions(2);
     gateway.call("#!::r=live/a,m=publish").unwrap_err();
     wait_until("figures of all", || {
         publisher.send(&[0x47; 1316]).unwrap();

@@ -166,6 +166,13 @@ impl Running {
         command.env_remove("SRT_GATEWAY_TOKEN").output().unwrap()
     }
 
+    /// Waits until so many sessions are open: a caller is connected a moment before it is taken in.
+    pub(crate) fn wait_sessions(&self, count: usize) {
+        wait_until("the sessions", || {
+            (self.ask("GET", "/api/v1/sessions").is(200).value()["total"] == count).then_some(())
+        });
+    }
+
     pub(crate) fn call(&self, streamid: &str) -> srt_safe::Result<SrtSocket> {
         let options = Options::new()
             .latency(Duration::from_millis(20))
