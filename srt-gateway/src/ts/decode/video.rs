@@ -252,3 +252,26 @@ fn mpeg2_profile(code: u32) -> Option<String> {
     };
     Some(format!("{profile}@{level}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn anybody_s_parameter_sets_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            for (codec, start) in [
+                (VideoCodec::H264, &[0, 0, 1, 0x67][..]),
+                (VideoCodec::Hevc, &[0, 0, 1, 0x40, 1, 0, 0, 1, 0x42, 1]),
+                (VideoCodec::Mpeg2, &[0, 0, 1, 0xB3]),
+            ] {
+                let sample = [start, &bytes].concat();
+                if let Some(report) = describe(codec, &sample) {
+                    prop_assert!(report.width <= SIDE_MAX && report.height <= SIDE_MAX);
+                }
+            }
+        }
+    }
+}
