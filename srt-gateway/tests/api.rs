@@ -564,6 +564,11 @@ fn ctl_reads_and_changes() {
     run(&["ban", "192.0.2.1", "--for", "1h"]);
     assert!(run(&["bans"]).contains("192.0.2.1"));
     run(&["log", "debug"]);
+    let _publisher = gateway.call("#!::r=live/a,m=publish").unwrap();
+    wait_until("the event", || {
+        run(&["events"]).contains("session_open").then_some(())
+    });
+    assert!(!run(&["events", "--after", "999"]).contains("session_open"));
     let refused = gateway.ctl(&["remove-stream", "live/a"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(

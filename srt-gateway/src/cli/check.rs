@@ -8,10 +8,13 @@ pub(super) fn check(file: &Path) -> ExitCode {
     match load(Some(file)) {
         Ok(config) => {
             let ports = config.srt_ports().count();
+            let counted =
+                |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
             say(format_args!(
-                "{}: valid: {ports} ports, {} streams",
+                "{}: valid: {}, {}",
                 file.display(),
-                config.streams.len()
+                counted(ports, "port"),
+                counted(config.streams.len(), "stream")
             ));
             for warning in config.warnings() {
                 say(format_args!("{}: warning: {warning}", file.display()));

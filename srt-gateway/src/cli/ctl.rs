@@ -89,6 +89,12 @@ enum Ask {
     Listeners,
     /// The last refused attempts to connect.
     Rejections,
+    /// What has happened: streams, sessions, failures, refusals.
+    Events {
+        /// Only what came after the event of this number.
+        #[arg(long, default_value_t = 0)]
+        after: u64,
+    },
     /// The configuration in force, secrets masked.
     Config,
     /// The banned addresses.
@@ -191,7 +197,7 @@ const STREAMS: &[Column] = &[
     ("STREAM", "/name"),
     ("ORIGIN", "/origin"),
     ("STATE", "/state"),
-    ("MB/S", "/figures/bitrate_bps"),
+    ("MBIT/S", "/figures/bitrate_bps"),
     ("VIEWERS", "/viewers"),
     ("RTT MS", "/figures/link/rtt_ms"),
     ("LOSS %", "/figures/link/loss_ratio"),
@@ -233,6 +239,13 @@ const REJECTIONS: &[Column] = &[
     ("STREAMID", "/streamid"),
     ("CODE", "/code"),
     ("REASON", "/reason"),
+];
+const EVENTS: &[Column] = &[
+    ("NUMBER", "/number"),
+    ("TIME", "/time"),
+    ("EVENT", "/event"),
+    ("STREAM", "/stream"),
+    ("WHAT", "/text"),
 ];
 const BANS: &[Column] = &[("ADDRESS", "/address"), ("UNTIL", "/until")];
 
@@ -295,6 +308,7 @@ impl Ask {
             Self::Outputs { stream } => get(of_stream("outputs", stream.as_deref()), ENDPOINTS),
             Self::Listeners => get("listeners", LISTENERS),
             Self::Rejections => get("rejections", REJECTIONS),
+            Self::Events { after } => get(format!("events?after={after}"), EVENTS),
             Self::Config => get("config", &[]),
             Self::Bans => get("bans", BANS),
             Self::AddStream { name, table } => {
@@ -470,7 +484,7 @@ fn cell(heading: &str, value: Option<&Value>) -> String {
         return "-".to_owned();
     };
     match (heading, value.as_f64()) {
-        ("MB/S", Some(bits)) => format!("{:.2}", bits / 1e6),
+        ("MBIT/S", Some(bits)) => format!("{:.2}", bits / 1e6),
         ("LOSS %", Some(ratio)) => format!("{:.2}", ratio * 100.0),
         ("RTT MS", Some(ms)) => format!("{ms:.1}"),
         _ => plain(value),
