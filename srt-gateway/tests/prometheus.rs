@@ -194,15 +194,24 @@ fn every_figure_of_libsrt_is_on_the_page_and_given() {
     assert!(named > 60, "{named}");
 }
 
+fn promtool(action: &str, file: &Path) {
+    let done = Command::new("promtool")
+        .args([action, "rules"])
+        .arg(file)
+        .output();
+    let done = done.expect("promtool is there: apt-get install prometheus");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
+fn alerts_come_when_they_should_and_not_else() {
+    promtool("test", &packaging("prometheus/alerts.test.yml"));
+}
+
 #[test]
 fn prometheus_stores_what_is_scraped_and_evaluates_every_rule() {
     let rules = packaging("prometheus/alerts.yml");
-    let checked = Command::new("promtool")
-        .args(["check", "rules"])
-        .arg(&rules)
-        .output();
-    let checked = checked.expect("promtool is there: apt-get install prometheus");
-    assert!(checked.status.success(), "{checked:?}");
+    promtool("check", &rules);
 
     let (gateway, _sockets) = busy_gateway();
     let folder = tempfile::tempdir().unwrap();
