@@ -2,14 +2,12 @@
 
 use std::{path::Path, process::ExitCode};
 
-use super::{load, say};
+use super::{counted, load, say};
 
 pub(super) fn check(file: &Path) -> ExitCode {
     match load(Some(file)) {
         Ok(config) => {
             let ports = config.srt_ports().count();
-            let counted =
-                |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
             say(format_args!(
                 "{}: valid: {}, {}",
                 file.display(),
