@@ -232,6 +232,47 @@ fn what_was_added_survives_a_restart_and_can_be_removed() {
 }
 
 #[test]
+fn an_output_that_was_added_is_changed_and_keeps_its_secrets() {
+    let gateway = Running::start("", "[streams.a]\noutputs = [\"udp://127.0.0.1:9\"]");
+    let body = r#"{"url": "srt://127.0.0.1:7", "passphrase": "battery staple", "latency": 300}"#;
+    let added = gateway
+        .json("POST", "/api/v1/streams/a/outputs", body)
+        .is(201)
+        .value();
+    let path = |endpoint: &serde_json::Value| format!("/api/v1/outputs/{}", endpoint["id"].as_str().unwrap());
+    let put = |path: &str, body: &str| gateway.json("PUT", path, body);
+    let changed = put(
+        &path(&added),
+        r#"{"url": "srt://127.0.0.1:7", "passphrase": "***", "latency": 500}"#,
+    );
+    assert_eq!(changed.is(200).value()["id"], added["id"]);
+    let state = || std::fs::read_to_string(gateway.folder.path().join("gateway.state.toml")).unwrap();
+    assert!(
+        state().contains("battery staple") && state().contains("500"),
+        "{}",
+        state()
+    );
+    let moved = put(
+        &path(&added),
+        r#"{"url": "udp://127.0.0.1:10", "enabled": false}"#,
+    )
+    .is(200)
+    .value();
+    assert_ne!(moved["id"], added["id"]);
+    assert_eq!(
+        (&moved["url"], &moved["enabled"]),
+        (&json!("udp://127.0.0.1:10"), &json!(false))
+    );
+    put(&path(&added), r#"{"url": "udp://127.0.0.1:11"}"#).is_problem(404);
+    put(&path(&moved), r#"{"url": "http://127.0.0.1:11"}"#).is_problem(422);
+    let older = [("If-Match", "\"older\""), ("Content-Type", "application/json")];
+    gateway.send("PUT", &path(&moved), &older, "{}").is_problem(412);
+    let outputs = gateway.ask("GET", "/api/v1/outputs").value();
+    assert_eq!(outputs["total"], 2);
+    put(&path(&outputs["items"][0]), r#"{"url": "udp://127.0.0.1:11"}"#).is_problem(409);
+}
+
+#[test]
 fn what_cannot_be_kept_is_not_done() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("missing").join("state.toml");
@@ -437,6 +478,24 @@ fn a_drained_gateway_takes_in_nobody_and_ends_with_its_last_session() {
     publisher.send(&[0x47; 1316]).unwrap();
     assert_eq!(gateway.ask("GET", "/api/v1/sessions").value()["total"], 1);
     drop(publisher);
+    assert!(gateway.ended().success());
+}
+
+#[test]
+fn who_drains_can_wait_for_the_end() {
+    let mut gateway = Running::start("", "[streams.a]");
+    let publisher = gateway.call("#!::r=a,m=publish").unwrap();
+    gateway.wait_sessions(1);
+    let mut waiting = gateway
+        .ctl_command(&["drain", "--block", "--wait", "10m"])
+        .spawn()
+        .unwrap();
+    wait_until("the drain", || {
+        (gateway.ask("GET", "/readyz").status == 503).then_some(())
+    });
+    assert!(waiting.try_wait().unwrap().is_none());
+    drop(publisher);
+    assert!(waiting.wait().unwrap().success());
     assert!(gateway.ended().success());
 }
 

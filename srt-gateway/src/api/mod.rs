@@ -14,6 +14,7 @@ mod events;
 mod figures;
 mod history;
 mod live;
+mod masks;
 mod media;
 mod metrics;
 mod model;
@@ -230,8 +231,8 @@ fn routes() -> (Router<Arc<App>>, Bytes) {
         .routes(routes!(write::put_stream, write::delete_stream))
         .routes(routes!(write::add_output))
         .routes(routes!(write::add_input))
-        .routes(routes!(write::delete_output))
-        .routes(routes!(write::delete_input))
+        .routes(routes!(write::put_output, write::delete_output))
+        .routes(routes!(write::put_input, write::delete_input))
         .routes(routes!(write::start_output))
         .routes(routes!(write::stop_output))
         .routes(routes!(write::start_input))

@@ -265,6 +265,66 @@ fn own_list(stream: &mut Table, role: Role) -> Answer<&mut Vec<Value>> {
         .ok_or_else(|| Problem::conflict("the stream has something else than a list there"))
 }
 
+/// Replaces an output that was added here. Its `id` follows its address; a masked secret (`***`) stays what it is.
+#[utoipa::path(put, path = "/api/v1/outputs/{id}", tag = "endpoints", params(("id" = String, Path), Preconditions),
+    request_body = Object, responses((status = 200, body = Endpoint), (status = 404, body = Problem),
+        (status = 409, body = Problem), (status = 412, body = Problem), (status = 422, body = Problem)))]
+pub(super) async fn put_output(
+    app: Ctx,
+    id: Part<String>,
+    headers: HeaderMap,
+    body: Body<Object>,
+) -> Answer<Json<Endpoint>> {
+    replace(app, id, headers, body, Role::Viewer).await
+}
+
+/// Replaces an input that was added here. Its `id` follows its address; a masked secret (`***`) stays what it is.
+#[utoipa::path(put, path = "/api/v1/inputs/{id}", tag = "endpoints", params(("id" = String, Path), Preconditions),
+    request_body = Object, responses((status = 200, body = Endpoint), (status = 404, body = Problem),
+        (status = 409, body = Problem), (status = 412, body = Problem), (status = 422, body = Problem)))]
+pub(super) async fn put_input(
+    app: Ctx,
+    id: Part<String>,
+    headers: HeaderMap,
+    body: Body<Object>,
+) -> Answer<Json<Endpoint>> {
+    replace(app, id, headers, body, Role::Publisher).await
+}
+
+async fn replace(
+    State(app): Ctx,
+    Part(id): Part<String>,
+    headers: HeaderMap,
+    Body(object): Body<Object>,
+    role: Role,
+) -> Answer<Json<Endpoint>> {
+    let (endpoint, place) = app.endpoint(&id, role).await?;
+    if endpoint.origin != Origin::Api {
+        return Err(Problem::conflict(
+            "it was not added here: change it in the configuration file",
+        ));
+    }
+    let new = store::table_of(object)?;
+    let stream = endpoint.stream.clone();
+    let change = move |state: &mut store::State, edit: &Edit<'_>| {
+        check_version(&headers, edit, &endpoint.stream)?;
+        entry_of(state, edit, &endpoint, place, role, |list, at| {
+            store::replace_entry(&mut list[at], new);
+        })
+    };
+    app.edit(change).await?;
+    let direction = super::shape::direction(role);
+    let all = app.look().await?.all_endpoints();
+    let mut same = all
+        .into_iter()
+        .filter(|endpoint| endpoint.stream == stream && endpoint.direction == direction);
+    let changed = same
+        .nth(place)
+        .ok_or_else(|| Problem::internal("it is gone again"))?;
+    info!(%stream, url = %changed.url, "{direction} changed by the API");
+    Ok(Json(changed))
+}
+
 /// Removes an output that was added here.
 #[utoipa::path(delete, path = "/api/v1/outputs/{id}", tag = "endpoints", params(("id" = String, Path), Preconditions),
     responses((status = 200, body = Changed), (status = 404, body = Problem), (status = 409, body = Problem)))]

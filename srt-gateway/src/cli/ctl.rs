@@ -3,7 +3,12 @@
 //! Decides nothing: each command is one request, and what comes back is printed. Runs a small tokio runtime on the main
 //! thread.
 
-use std::{fmt::Write as _, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    fmt::Write as _,
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
@@ -131,6 +136,13 @@ enum Ask {
         /// As `inputs` and `outputs` show it.
         id: String,
     },
+    /// Replace an input or output that was added.
+    Change {
+        /// As `inputs` and `outputs` show it.
+        id: String,
+        /// Its keys as JSON, such as '{"url": "srt://192.0.2.7:9000", "latency": 300}'; *** in it stays what it is.
+        table: String,
+    },
     /// Start an input or output that is stopped.
     Start {
         /// As `inputs` and `outputs` show it.
@@ -179,6 +191,9 @@ enum Ask {
         /// End after this time at the latest.
         #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
         wait: Duration,
+        /// Return when it has ended, not at once: for what stops or replaces it next.
+        #[arg(long)]
+        block: bool,
     },
 }
 
@@ -324,6 +339,11 @@ impl Ask {
             Self::AddInput { stream, url } => added(stream, "inputs", url),
             Self::AddOutput { stream, url } => added(stream, "outputs", url),
             Self::Remove { id } => change(Method::DELETE, endpoint(id)?, None),
+            Self::Change { id, table } => {
+                let table: Map<String, Value> =
+                    serde_json::from_str(table).context("the table must be a JSON object")?;
+                change(Method::PUT, endpoint(id)?, Some(table.into()))
+            }
             Self::Start { id } => change(Method::POST, format!("{}/start", endpoint(id)?), None),
             Self::Stop { id } => change(Method::POST, format!("{}/stop", endpoint(id)?), None),
             Self::Switch { id } => change(Method::POST, format!("{}/switch", endpoint(id)?), None),
@@ -339,7 +359,7 @@ impl Ask {
             Self::Unban { address } => change(Method::DELETE, format!("bans/{}", part(address)), None),
             Self::Log { level } => change(Method::PUT, "log".to_owned(), Some(json!({ "level": level }))),
             Self::Reload => change(Method::POST, "reload".to_owned(), None),
-            Self::Drain { wait } => {
+            Self::Drain { wait, .. } => {
                 let body = json!({ "wait_seconds": wait.as_secs() });
                 change(Method::POST, "drain".to_owned(), Some(body))
             }
@@ -385,11 +405,24 @@ pub(super) fn ctl(args: &Ctl) -> anyhow::Result<ExitCode> {
         .block_on(send(&client, &api, token.as_deref(), &call))
         .with_context(|| format!("no answer from {api} (--api or --config names another address)"))?;
     if status.is_success() {
+        if let Ask::Drain { block: true, wait } = &args.command {
+            runtime.block_on(ended(&client, &api, *wait));
+        }
         show(args, &call, &text);
         return Ok(ExitCode::SUCCESS);
     }
     say_error(format_args!("srt-gateway: {}", refusal(status, &text)));
     Ok(ExitCode::FAILURE)
+}
+
+/// Waits until nobody answers any more; a moment longer than the gateway may take, in case that it hangs.
+async fn ended(client: &Client, api: &str, wait: Duration) {
+    const LOOK: Duration = Duration::from_millis(200);
+    const SHUT_DOWN: Duration = Duration::from_secs(10);
+    let end = Instant::now() + wait + SHUT_DOWN;
+    while Instant::now() < end && client.get(format!("{api}/healthz")).send().await.is_ok() {
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 async fn send(

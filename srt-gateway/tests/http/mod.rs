@@ -160,10 +160,15 @@ impl Running {
     }
 
     pub(crate) fn ctl(&self, arguments: &[&str]) -> Output {
+        self.ctl_command(arguments).output().unwrap()
+    }
+
+    pub(crate) fn ctl_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_srt-gateway"));
         let api = format!("http://{}", self.api);
         command.args(["ctl", "--api", &api]).args(arguments);
-        command.env_remove("SRT_GATEWAY_TOKEN").output().unwrap()
+        command.env_remove("SRT_GATEWAY_TOKEN");
+        command
     }
 
     /// Waits until so many sessions are open: a caller is connected a moment before it is taken in.
