@@ -26,7 +26,7 @@ use crate::{
 /// Control answers in microseconds; one that does not in this time is ending.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How far back the figures reach that verdicts are made of; less where a connection is younger.
+/// How far back the figures reach that verdicts are made of, at most.
 const HEALTH_WINDOW: Duration = Duration::from_secs(60);
 
 /// A look at a running gateway.
@@ -149,7 +149,12 @@ impl View {
 
     /// The open sessions, the oldest first; none when the gateway is ending.
     pub(crate) fn sessions(&self) -> Vec<SessionStatus> {
-        self.ask(Command::Sessions).unwrap_or_default()
+        self.sessions_if_told().unwrap_or_default()
+    }
+
+    /// As [`sessions`](Self::sessions); None when control does not answer, which is not the same as none.
+    pub(crate) fn sessions_if_told(&self) -> Option<Vec<SessionStatus>> {
+        self.ask(Command::Sessions)
     }
 
     /// Tells control to do something, and waits for its answer; None when the gateway is ending. Blocks for microseconds.
@@ -172,14 +177,16 @@ impl View {
 /// Whose fault it is, given what the source carries and the stream's sessions.
 pub(crate) fn verdict(stream: &Stream, ts: Option<&TsReport>, sessions: &[&SessionStatus]) -> Verdict {
     let source = stream.source();
+    let publisher = sessions
+        .iter()
+        .find(|session| source == Some(session.id))
+        .and_then(|session| session.figures.as_ref());
+    // What comes otherwise than by SRT does not say how long it is there.
+    let window = publisher.map_or(HEALTH_WINDOW, |figures| figures.minute.window);
     health::verdict(&StreamFigures {
-        window: HEALTH_WINDOW,
+        window: window.clamp(Duration::from_secs(1), HEALTH_WINDOW),
         source: source.map(|_| source_figures(ts, stream.quiet_for())),
-        publisher: sessions
-            .iter()
-            .find(|session| source == Some(session.id))
-            .and_then(|session| session.figures.as_ref())
-            .map(|figures| link_figures(figures, figures.stats.link.receive_latency)),
+        publisher: publisher.map(|figures| link_figures(figures, figures.stats.link.receive_latency)),
         viewers: sessions
             .iter()
             .filter_map(|session| viewer_figures(session))

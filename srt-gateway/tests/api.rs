@@ -232,6 +232,95 @@ fn what_was_added_survives_a_restart_and_can_be_removed() {
 }
 
 #[test]
+fn an_output_that_was_added_is_changed_and_keeps_its_secrets() {
+    let gateway = Running::start("", "[streams.a]\noutputs = [\"udp://127.0.0.1:9\"]");
+    let body = r#"{"url": "srt://127.0.0.1:7", "passphrase": "battery staple", "latency": 300}"#;
+    let added = gateway
+        .json("POST", "/api/v1/streams/a/outputs", body)
+        .is(201)
+        .value();
+    let path = |endpoint: &serde_json::Value| format!("/api/v1/outputs/{}", endpoint["id"].as_str().unwrap());
+    let put = |path: &str, body: &str| gateway.json("PUT", path, body);
+    let changed = put(
+        &path(&added),
+        r#"{"url": "srt://127.0.0.1:7", "passphrase": "***", "latency": 500}"#,
+    );
+    assert_eq!(changed.is(200).value()["id"], added["id"]);
+    let state = || std::fs::read_to_string(gateway.folder.path().join("gateway.state.toml")).unwrap();
+    assert!(
+        state().contains("battery staple") && state().contains("500"),
+        "{}",
+        state()
+    );
+    let moved = put(
+        &path(&added),
+        r#"{"url": "udp://127.0.0.1:10", "enabled": false}"#,
+    )
+    .is(200)
+    .value();
+    assert_ne!(moved["id"], added["id"]);
+    assert_eq!(
+        (&moved["url"], &moved["enabled"]),
+        (&json!("udp://127.0.0.1:10"), &json!(false))
+    );
+    put(&path(&added), r#"{"url": "udp://127.0.0.1:11"}"#).is_problem(404);
+    put(&path(&moved), r#"{"url": "http://127.0.0.1:11"}"#).is_problem(422);
+    let older = [("If-Match", "\"older\""), ("Content-Type", "application/json")];
+    gateway.send("PUT", &path(&moved), &older, "{}").is_problem(412);
+    let outputs = gateway.ask("GET", "/api/v1/outputs").value();
+    assert_eq!(outputs["total"], 2);
+    put(&path(&outputs["items"][0]), r#"{"url": "udp://127.0.0.1:11"}"#).is_problem(409);
+}
+
+#[test]
+fn what_cannot_be_kept_is_not_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("missing").join("state.toml");
+    let gateway = Running::start(
+        &format!("state = {state:?}"),
+        "[streams.a]\noutputs = [\"udp://127.0.0.1:9\"]",
+    );
+    let outputs = || gateway.ask("GET", "/api/v1/outputs").is(200).value()["items"][0].clone();
+    let refused = gateway.json(
+        "PUT",
+        "/api/v1/streams/made",
+        r#"{"play_passphrase": "correct horse"}"#,
+    );
+    refused.is_problem(507);
+    let told = refused.text();
+    assert!(
+        told.contains("nothing was changed") && !told.contains("horse"),
+        "{told}"
+    );
+    let id = outputs()["id"].as_str().unwrap().to_owned();
+    gateway
+        .ask("POST", &format!("/api/v1/outputs/{id}/stop"))
+        .is_problem(507);
+    assert_eq!(outputs()["enabled"], true);
+    assert_eq!(gateway.ask("GET", "/api/v1/streams").value()["total"], 1);
+}
+
+#[test]
+fn a_broken_state_file_is_told_with_its_line_and_without_what_is_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, state) = (
+        folder.path().join("gateway.toml"),
+        folder.path().join("gateway.state.toml"),
+    );
+    std::fs::write(&config, "api.listen = \"127.0.0.1:0\"").unwrap();
+    std::fs::write(&state, "[streams.a]\nplay_passphrase = \"correct horse\n").unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_srt-gateway"))
+        .args(["--config", config.to_str().unwrap()])
+        .env_remove("STATE_DIRECTORY")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("gateway.state.toml, line 2: "), "{told}");
+    assert!(told.contains("mend it") && !told.contains("horse"), "{told}");
+}
+
+#[test]
 fn a_reload_keeps_what_the_api_added() {
     let gateway = Running::start("", "[streams.a]");
     gateway.json("PUT", "/api/v1/streams/made", "{}").is(201);
@@ -361,6 +450,21 @@ fn a_session_is_kicked_and_its_address_banned() {
 }
 
 #[test]
+fn the_log_s_level_is_changed_or_it_is_said_why_not() {
+    let gateway = Running::start("", "");
+    let put = |gateway: &Running, level: &str| {
+        let body = json!({ "level": level }).to_string();
+        gateway.json("PUT", "/api/v1/log", &body)
+    };
+    put(&gateway, "debug").is(200);
+    put(&gateway, "loud").is_problem(422);
+    let fixed = Running::start_logging(Some("info"), "", "");
+    let refused = put(&fixed, "debug");
+    refused.is_problem(409);
+    assert!(refused.text().contains("RUST_LOG"), "{}", refused.text());
+}
+
+#[test]
 fn a_drained_gateway_takes_in_nobody_and_ends_with_its_last_session() {
     let mut gateway = Running::start("", "[streams.a]");
     let publisher = gateway.call("#!::r=a,m=publish").unwrap();
@@ -378,9 +482,28 @@ fn a_drained_gateway_takes_in_nobody_and_ends_with_its_last_session() {
 }
 
 #[test]
+fn who_drains_can_wait_for_the_end() {
+    let mut gateway = Running::start("", "[streams.a]");
+    let publisher = gateway.call("#!::r=a,m=publish").unwrap();
+    gateway.wait_sessions(1);
+    let mut waiting = gateway
+        .ctl_command(&["drain", "--block", "--wait", "10m"])
+        .spawn()
+        .unwrap();
+    wait_until("the drain", || {
+        (gateway.ask("GET", "/readyz").status == 503).then_some(())
+    });
+    assert!(waiting.try_wait().unwrap().is_none());
+    drop(publisher);
+    assert!(waiting.wait().unwrap().success());
+    assert!(gateway.ended().success());
+}
+
+#[test]
 fn what_happens_is_told_with_its_stream() {
     let gateway = Running::start("", "[streams.a]");
     let publisher = gateway.call("#!::r=a,m=publish").unwrap();
+    gateway.wait_sessions(1);
     gateway.call("#!::r=a,m=publish").unwrap_err();
     let told = |wanted: &'static str| {
         wait_until(wanted, || {
@@ -453,12 +576,29 @@ fn every_path_of_the_description_is_there_and_described() {
     for (path, operations) in document["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
             assert!(operation["summary"].is_string(), "{method} {path}");
+            let responses = operation["responses"].as_object().unwrap();
+            assert!(responses.contains_key("default"), "{method} {path}");
+            for (status, response) in responses {
+                let content = &response["content"];
+                let problem = &content["application/json"]["schema"]["$ref"];
+                assert_ne!(
+                    problem, "#/components/schemas/Problem",
+                    "{method} {path} {status}"
+                );
+            }
             if method == "get" && !path.contains('{') && !path.ends_with("/live") {
                 gateway.ask("GET", path).is(200);
             }
         }
     }
     assert!(document["paths"].as_object().unwrap().len() > 25);
+    let text = document.to_string();
+    let references: Vec<_> = text.split("\"$ref\":\"#").skip(1).collect();
+    assert!(references.len() > 40);
+    for reference in references {
+        let pointer = reference.split('"').next().unwrap();
+        assert!(document.pointer(pointer).is_some(), "{pointer} leads nowhere");
+    }
 }
 
 #[test]
@@ -483,6 +623,11 @@ fn ctl_reads_and_changes() {
     run(&["ban", "192.0.2.1", "--for", "1h"]);
     assert!(run(&["bans"]).contains("192.0.2.1"));
     run(&["log", "debug"]);
+    let _publisher = gateway.call("#!::r=live/a,m=publish").unwrap();
+    wait_until("the event", || {
+        run(&["events"]).contains("session_open").then_some(())
+    });
+    assert!(!run(&["events", "--after", "999"]).contains("session_open"));
     let refused = gateway.ctl(&["remove-stream", "live/a"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(

@@ -104,7 +104,8 @@ impl Running {
 }
 
 fn ask(connection: &mut BufReader<UnixStream>, line: &[u8]) -> Value {
-    connection.get_mut().write_all(line).unwrap();
+    // The gateway answers a line that is too long, and closes, before all of it is there.
+    drop(connection.get_mut().write_all(line));
     let mut answer = String::new();
     connection.read_line(&mut answer).unwrap();
     serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{error}: {answer:?}"))
@@ -135,7 +136,7 @@ fn status_shows_ports_streams_and_sessions() {
     let output = gateway.run(&["status"]);
     let text = stdout(&output);
     assert!(output.status.success(), "{output:?}");
-    for wanted in ["1 ports", "live/a", "on air", "2 sessions", "viewer"] {
+    for wanted in ["1 port\n", "live/a", "on air", "2 sessions", "viewer"] {
         assert!(text.contains(wanted), "{wanted}: {text}");
     }
     let output = gateway.run(&["status", "--json"]);
@@ -211,9 +212,13 @@ fn bad_input_gets_an_error_and_the_gateway_goes_on() {
     assert!(matches!(endless.read_line(&mut rest), Ok(0) | Err(_)), "{rest:?}");
 
     // More connections than are served: the one too many is told so, and one that closes makes room.
-    let mut held: Vec<_> = (0..15).map(|_| gateway.connect()).collect();
     let status = b"{\"command\":\"status\"}\n";
-    assert!(held.iter_mut().all(|one| ask(one, status)["status"].is_object()));
+    // The place of the one that was closed is free a moment after that.
+    let place = || {
+        let mut one = gateway.connect();
+        ask(&mut one, status)["status"].is_object().then_some(one)
+    };
+    let held: Vec<_> = (0..15).map(|_| wait_until("a place", place)).collect();
     let mut late = gateway.connect();
     let mut told = String::new();
     late.read_line(&mut told).unwrap();

@@ -114,7 +114,7 @@ fn check_accepts_a_good_file() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(
         text(&output.stdout),
-        format!("{path}: valid: 2 ports, 1 streams\n")
+        format!("{path}: valid: 2 ports, 1 stream\n")
     );
     assert_eq!(text(&output.stderr), "");
 }

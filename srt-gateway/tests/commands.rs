@@ -219,3 +219,30 @@ fn completions_and_manual_know_the_commands() {
         Some(1)
     );
 }
+
+/// What bash offers when the last of these words is being typed.
+fn offered(words: &[&str]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("srt-gateway.bash");
+    let output = run(&["completions", "bash"], None);
+    std::fs::write(&script, output.stdout).unwrap();
+    let (last, before) = words.split_last().unwrap();
+    let ask = "source \"$1\"; shift; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); function=$(complete -p srt-gateway); \
+               function=${function##*-F }; ${function%% *} srt-gateway \"${!#}\" \"$LAST\"; echo \"${COMPREPLY[@]}\"";
+    let told = Command::new("bash")
+        .args(["-c", ask, "bash", script.to_str().unwrap()])
+        .args(words)
+        .env("LAST", before.last().unwrap())
+        .output()
+        .expect("bash is on every machine that completes with it");
+    assert!(told.status.success(), "{last}: {told:?}");
+    stdout(&told)
+}
+
+#[test]
+fn bash_completes_commands_of_commands_and_their_options() {
+    assert!(offered(&["srt-gateway", "do"]).contains("doctor"));
+    assert!(offered(&["srt-gateway", "ctl", "add-"]).contains("add-output"));
+    assert!(offered(&["srt-gateway", "ctl", "drain", "--w"]).contains("--wait"));
+    assert!(offered(&["srt-gateway", "probe", "--"]).contains("--seconds"));
+}

@@ -40,6 +40,7 @@ fn busy_gateway() -> (Running, [srt_safe::SrtSocket; 2]) {
     );
     let publisher = gateway.call("#!::r=live/a,m=publish").unwrap();
     let viewer = gateway.call("#!::r=live/a,m=request").unwrap();
+    gateway.wait_sessions(2);
     gateway.call("#!::r=live/a,m=publish").unwrap_err();
     wait_until("figures of all", || {
         publisher.send(&[0x47; 1316]).unwrap();
@@ -75,19 +76,46 @@ fn used(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
+fn value(text: &str, name: &str) -> f64 {
+    let row = text
+        .lines()
+        .find(|line| line.starts_with(name))
+        .unwrap_or_else(|| panic!("no {name}"));
+    row.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_stream_that_went_and_came_back_goes_on_counting() {
+    let gateway = Running::start("", "");
+    let metrics = || gateway.ask("GET", "/metrics").is(200).text();
+    let row = "srt_gateway_stream_received_bytes_total{stream=\"live/b\"}";
+    let links = "srt_gateway_link_received_unique_bytes_total{stream=\"live/b\",role=\"publisher\"}";
+    let mut before = (0.0, 0.0);
+    for _ in 0..2 {
+        let publisher = gateway.call("#!::r=live/b,m=publish").unwrap();
+        let now = wait_until("more than before", || {
+            publisher.send(&[0x47; 1316]).unwrap();
+            let text = metrics();
+            let now = text
+                .contains(row)
+                .then(|| (value(&text, row), value(&text, links)))?;
+            assert!(now.0 >= before.0 && now.1 >= before.1, "{now:?} after {before:?}");
+            (now.0 > before.0 + 1e4 && now.1 > before.1 + 1e4).then_some(now)
+        });
+        before = now;
+        drop(publisher);
+        wait_until("the stream to be gone", || {
+            (!metrics().contains(row)).then_some(())
+        });
+    }
+}
+
 #[test]
 fn totals_never_fall_and_names_have_their_units() {
     let (gateway, sockets) = busy_gateway();
     let text = gateway.ask("GET", "/metrics").text();
     assert!(text.ends_with("# EOF\n"), "{text}");
     assert!(text.contains("srt_gateway_build_info{version="));
-    let value = |text: &str, name: &str| {
-        let row = text
-            .lines()
-            .find(|line| line.starts_with(name))
-            .unwrap_or_else(|| panic!("no {name}"));
-        row.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
-    };
     let row = "srt_gateway_link_received_unique_packets_total{stream=\"live/a\",role=\"publisher\"}";
     let before = value(&text, row);
     assert!(before > 0.0);
@@ -127,15 +155,63 @@ fn every_name_in_rules_and_dashboard_is_one_that_is_given() {
     assert!(left_out.is_empty(), "not in docs/metrics.md: {left_out:#?}");
 }
 
+/// A libsrt that gives more is to be noticed here.
+#[test]
+fn every_figure_of_libsrt_is_on_the_page_and_given() {
+    let bindings = fs::read_to_string(packaging("../srt-sys/src/bindings.rs")).unwrap();
+    let (_, body) = bindings.split_once("pub struct CBytePerfMon {").unwrap();
+    let fields: Vec<_> = body
+        .lines()
+        .take_while(|line| *line != "}")
+        .filter_map(|line| line.trim().strip_prefix("pub ")?.split(':').next())
+        .collect();
+    assert!(fields.len() > 80, "{fields:?}");
+    let documented = fs::read_to_string(packaging("../docs/metrics.md")).unwrap();
+    let is_told = |field: &str| documented.contains(&format!("`{field}`"));
+    // Of what is counted in all and since the last look, one is enough.
+    let left_out: Vec<_> = fields
+        .iter()
+        .filter(|field| !is_told(field) && !is_told(&format!("{field}Total")))
+        .collect();
+    assert!(left_out.is_empty(), "not in docs/metrics.md: {left_out:?}");
+
+    let (gateway, _sockets) = busy_gateway();
+    let given = names(&gateway.ask("GET", "/metrics").text());
+    let rows = documented.lines().filter(|line| line.starts_with("| `"));
+    let mut named = 0;
+    for quoted in rows.flat_map(|row| row.split('`').skip(1).step_by(2)) {
+        let prefixes = match quoted.split_once(' ') {
+            Some(("X", _)) => &["srt_gateway_link_", "srt_gateway_session_"][..],
+            Some(("S", _)) => &["srt_gateway_session_"],
+            _ => continue,
+        };
+        for prefix in prefixes {
+            let name = format!("{prefix}{}", &quoted[2..]);
+            assert!(given.contains(&name), "{name} is not given");
+            named += 1;
+        }
+    }
+    assert!(named > 60, "{named}");
+}
+
+fn promtool(action: &str, file: &Path) {
+    let done = Command::new("promtool")
+        .args([action, "rules"])
+        .arg(file)
+        .output();
+    let done = done.expect("promtool is there: apt-get install prometheus");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
+fn alerts_come_when_they_should_and_not_else() {
+    promtool("test", &packaging("prometheus/alerts.test.yml"));
+}
+
 #[test]
 fn prometheus_stores_what_is_scraped_and_evaluates_every_rule() {
     let rules = packaging("prometheus/alerts.yml");
-    let checked = Command::new("promtool")
-        .args(["check", "rules"])
-        .arg(&rules)
-        .output();
-    let checked = checked.expect("promtool is there: apt-get install prometheus");
-    assert!(checked.status.success(), "{checked:?}");
+    promtool("check", &rules);
 
     let (gateway, _sockets) = busy_gateway();
     let folder = tempfile::tempdir().unwrap();

@@ -10,12 +10,11 @@ use srt_e2e::source::{Sample, StampedTs, sample_ts};
 use srt_e2e::wait::wait_for;
 use srt_gateway::config::PortKind;
 use srt_gateway::ts::{Check, Observer, Payload, StreamKind, TsPacket, TsReport};
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Has an observer look at a stream that comes at a constant rate.
-fn observe(bytes: &[u8], bits_per_second: u64) -> TsReport {
+pub(crate) fn observe(bytes: &[u8], bits_per_second: u64) -> TsReport {
     let mut observer = Observer::new();
     let begun = Instant::now();
     for (place, message) in (0_u64..).zip(bytes.chunks(7 * 188)) {
@@ -110,67 +109,6 @@ fn damage_to_it_is_counted_as_dvb_conformance_counts_it() {
     assert_eq!(ours[..4], [1, 2, 1, 1]);
 }
 
-/// Encodes a second of a test picture and a tone.
-fn encode(folder: &Path, name: &str, codecs: &str) -> Vec<u8> {
-    let path = folder.join(name);
-    let output = Command::new(&peers::require().ffmpeg)
-        .args(["-nostdin", "-v", "error", "-y"])
-        .args("-f lavfi -i testsrc2=size=320x192:rate=25 -f lavfi -i sine=sample_rate=44100 -t 1".split(' '))
-        .args(codecs.split(' '))
-        .args(["-metadata:s:a:0", "language=swe", "-f", "mpegts"])
-        .arg(&path)
-        .output()
-        .expect("ffmpeg starts: peers::require found it");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    std::fs::read(&path).unwrap()
-}
-
-#[test]
-fn formats_of_other_codecs_are_told() {
-    let folder = tempfile::tempdir().unwrap();
-    let told = |name: &str, codecs: &str| {
-        let report = observe(&encode(folder.path(), name, codecs), 2_000_000);
-        let [picture, sound] = report.programs[0].streams.as_slice() else {
-            panic!("{report:?}");
-        };
-        let video = picture.video.clone().unwrap_or_else(|| panic!("{report:?}"));
-        let audio = sound
-            .audio
-            .clone()
-            .map(|audio| (audio.sample_rate, audio.channels));
-        assert_eq!(sound.languages, ["swe"]);
-        assert_eq!((video.width, video.height), (320, 192), "{name}");
-        let gop = report.gop.unwrap();
-        assert_eq!(gop.pid, picture.pid);
-        (
-            picture.codec.clone(),
-            video.frame_rate,
-            sound.codec.clone(),
-            audio,
-        )
-    };
-    let owned = |video: &str, rate, audio: &str, format| (video.to_owned(), rate, audio.to_owned(), format);
-    assert_eq!(
-        told("mpeg2.ts", "-c:v mpeg2video -g 5 -c:a mp2 -ac 1"),
-        owned("MPEG-2 video", Some(25.0), "MPEG audio", Some((44_100, Some(1))))
-    );
-    assert_eq!(
-        told("h264.ts", "-c:v libx264 -g 5 -c:a ac3 -ar 48000 -ac 6"),
-        owned("H.264", Some(25.0), "AC-3", Some((48_000, Some(6))))
-    );
-    assert_eq!(
-        told(
-            "hevc.ts",
-            "-c:v libx265 -x265-params log-level=error -g 5 -c:a eac3 -ar 32000 -ac 2"
-        ),
-        owned("HEVC", None, "E-AC-3", Some((32_000, Some(2))))
-    );
-}
-
 #[test]
 fn a_gateway_tells_what_its_publisher_brings() {
     let gateway = TestGateway::start(ANY_STREAM);
@@ -226,6 +164,18 @@ fn what_is_no_transport_stream_is_relayed_and_said_so() {
     assert_eq!(report.programs, []);
 }
 
+/// What a new viewer may wait for its first picture, beyond connecting, the latency and what ffmpeg takes by itself.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// The time that most of five tries stay within: a busy machine is late now and then, a gateway that waits for the next
+/// keyframe most of the time.
+fn median(mut attempt: impl FnMut() -> Duration) -> Duration {
+    let mut times: Vec<_> = (0..5).map(|_| attempt()).collect();
+    times.sort_unstable();
+    println!("beyond connecting and the latency of {LATENCY:?}: {times:?}");
+    times[2]
+}
+
 /// A new viewer gets PAT and PMT first, then a whole keyframe, at once: out of the ring, not with the next GOP.
 #[test]
 fn a_new_viewer_begins_with_tables_and_a_keyframe_at_once() {
@@ -240,28 +190,34 @@ fn a_new_viewer_begins_with_tables_and_a_keyframe_at_once() {
         (source.bytes(), 100_000, Tail::NullPackets),
     );
     gateway.wait_stream(DEMO, DEADLINE, "a keyframe", |stream| stream.bytes > 15_000);
-    let begun = Instant::now();
-    let viewer = connect(addr, PLAY, options()).unwrap();
-    let connected = begun.elapsed();
-    let mut buffer = [0; 1456];
-    let length = viewer.recv(&mut buffer).unwrap();
-    let first = begun.elapsed();
-    let packets = buffer[..length].as_chunks::<188>().0;
-    let [pat, pmt, picture, ..] = packets else {
-        panic!("{length} bytes");
-    };
-    let view = |bytes| TsPacket::new(bytes).unwrap();
-    assert_eq!(view(pat).pid().as_u16(), 0);
-    assert_eq!(view(pmt).pid().as_u16(), 0x1000);
-    assert!(view(picture).is_unit_start());
-    assert!(view(picture).adaptation().unwrap().is_random_access());
-    // All of it was sent before the viewer came: the first place of its group.
-    let place = source.place_of(picture).unwrap();
-    assert!(place < StampedTs::group(), "{place}");
-    println!(
-        "connected after {connected:?}, first picture's first bytes after {first:?}, latency {LATENCY:?}: {:?} beyond both",
+    let taken = median(|| {
+        let begun = Instant::now();
+        let viewer = connect(addr, PLAY, options()).unwrap();
+        let connected = begun.elapsed();
+        let mut buffer = [0; 1456];
+        let mut got = Vec::new();
+        let pid = |packet: &[u8; 188]| TsPacket::new(packet).unwrap().pid().as_u16();
+        // The message with the tables may begin with the end of what was before, and end before the picture.
+        let [pat, pmt, picture] = loop {
+            let length = viewer.recv(&mut buffer).unwrap();
+            got.extend_from_slice(&buffer[..length]);
+            let packets = got.as_chunks::<188>().0;
+            let at = packets.iter().position(|packet| pid(packet) == 0);
+            let at = at.filter(|at| *at < 7).expect("a PAT in the first message");
+            if let Some(found) = packets[at..].first_chunk() {
+                break found;
+            }
+        };
+        let first = begun.elapsed();
+        let view = |bytes| TsPacket::new(bytes).unwrap();
+        assert_eq!((pid(pat), pid(pmt)), (0, 0x1000));
+        assert!(view(picture).is_unit_start());
+        assert!(view(picture).adaptation().unwrap().is_random_access());
+        // It was sent before the viewer came: not the next of its group.
+        assert!(source.place_of(picture).is_some());
         first.saturating_sub(connected + LATENCY)
-    );
+    });
+    assert!(taken < PATIENCE, "{taken:?}");
     drop(publisher);
 }
 
@@ -295,14 +251,13 @@ fn ffmpeg_shows_its_first_picture_soon_after_connecting() {
         );
         begun.elapsed()
     };
-    let by_file = first_picture(&sample_ts().path().display().to_string());
+    let file = sample_ts().path().display().to_string();
     let url = SrtUrl::caller(addr).latency(LATENCY).stream_id(PLAY).for_ffmpeg();
-    let by_srt = first_picture(&url);
-    println!(
-        "first picture of ffmpeg: {by_file:?} from a file, {by_srt:?} by SRT with {LATENCY:?} latency: {:?} beyond both",
-        by_srt.saturating_sub(by_file + LATENCY)
-    );
-    // On a machine that is busy with other tests; what it takes on one that is not stands in docs/ts.md.
-    assert!(by_srt < by_file + LATENCY + Duration::from_secs(5), "{by_srt:?}");
+    // One after the other, so that both meet the same machine.
+    let taken = median(|| {
+        let by_file = first_picture(&file);
+        first_picture(&url).saturating_sub(by_file + LATENCY)
+    });
+    assert!(taken < PATIENCE, "{taken:?}");
     drop(publisher);
 }

@@ -42,7 +42,7 @@ pub(crate) fn loom(args: &[String]) -> Result<()> {
 }
 
 /// The triple of the machine that compiles.
-fn host() -> Result<String> {
+pub(crate) fn host() -> Result<String> {
     let output = Command::new("rustc")
         .arg("-vV")
         .output()

@@ -11,6 +11,7 @@ mod deny;
 mod install;
 mod lint;
 mod package;
+mod static_build;
 mod steps;
 mod test;
 mod web;
@@ -49,6 +50,9 @@ enum Task {
         /// From what `cargo build` made before, unoptimized: for the tests
         #[arg(long)]
         debug: bool,
+        /// In place of it an archive with a statically linked binary, target/static/srt-gateway-*.tar.gz, and try that it relays
+        #[arg(long = "static", conflicts_with = "debug")]
+        fixed: bool,
         #[command(flatten)]
         may: MayInstall,
     },
@@ -113,8 +117,15 @@ fn perform(task: Task) -> Result<()> {
         Task::Bindings { check: true } => bindings::check(),
         Task::Bindings { check: false } => bindings::update(),
         Task::Deny(may) => deny::check(may.install()),
-        Task::Package { debug: true, may } => package::debian(package::Build::Debug, may.install()),
-        Task::Package { debug: false, may } => package::debian(package::Build::Release, may.install()),
+        Task::Package { fixed: true, may, .. } => static_build::package(may.install()),
+        Task::Package { debug, may, .. } => {
+            let build = if debug {
+                package::Build::Debug
+            } else {
+                package::Build::Release
+            };
+            package::debian(build, may.install())
+        }
         Task::Asan { args } => checked::asan(&args),
         Task::Bench { args } => bench::long(&args),
         Task::Loom { args } => checked::loom(&args),

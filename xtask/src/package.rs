@@ -48,10 +48,10 @@ pub(crate) fn debian(build: Build, install: Install) -> Result<()> {
 }
 
 /// Everything that the build gives: the binary without debug symbols, its manual pages and completions.
-fn stage(binary: &Path, staged: &Path) -> Result<()> {
+pub(crate) fn stage(binary: &Path, staged: &Path) -> Result<()> {
     // What an earlier version had more than this one must not go in.
     if staged.exists() {
-        fs::remove_dir_all(staged).context("cannot empty target/package")?;
+        fs::remove_dir_all(staged).with_context(|| format!("cannot empty {}", staged.display()))?;
     }
     let pages = staged.join("man");
     let completions = staged.join("completions");
@@ -75,7 +75,7 @@ fn stage(binary: &Path, staged: &Path) -> Result<()> {
     Ok(())
 }
 
-fn target_folder() -> Result<PathBuf> {
+pub(crate) fn target_folder() -> Result<PathBuf> {
     let metadata = crate::cargo::json_lines(plain("metadata").args(["--no-deps", "--format-version", "1"]))?;
     let folder = metadata.iter().find_map(|line| line["target_directory"].as_str());
     Ok(folder.context("cargo names its target directory")?.into())

@@ -355,6 +355,24 @@ pub(crate) fn shown(streamid: &[u8]) -> String {
     shown
 }
 
+/// Keys whose values nobody but the gateway and its hook is to see: ours, and what other servers and hooks use.
+const SECRETS: [&str; 14] = [
+    "password",
+    "pass",
+    "passphrase",
+    "s",
+    "passwd",
+    "pwd",
+    "pw",
+    "p",
+    "token",
+    "secret",
+    "key",
+    "auth",
+    "sig",
+    "signature",
+];
+
 /// Masks the values of keys that hold passwords, wherever they stand: also in what cannot be read.
 fn mask_keys(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
@@ -367,7 +385,8 @@ fn mask_keys(text: &str) -> String {
             .next()
             .unwrap_or_default();
         let end = value.find([',', '&', '}']).unwrap_or(value.len());
-        if matches!(key.trim(), "password" | "pass" | "passphrase" | "s") && end > 0 {
+        let is_secret = SECRETS.iter().any(|word| word.eq_ignore_ascii_case(key.trim()));
+        if is_secret && end > 0 {
             masked.push_str("***");
             rest = &value[end..];
         } else {
@@ -560,6 +579,10 @@ mod tests {
         ] {
             assert_eq!(shown(streamid.as_bytes()), wanted);
         }
+        assert_eq!(
+            shown(b"#!::r=a,u=x,P=one,Token=two"),
+            "#!::r=a,u=x,P=***,Token=***"
+        );
         assert_eq!(shown(b"\xffpassword=x,a"), "\\xffpassword=x,a");
         assert_eq!(shown(b"\xff,password=x,a"), "\\xff,password=***,a");
     }

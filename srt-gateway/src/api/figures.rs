@@ -21,7 +21,7 @@ impl Figure {
 }
 
 /// Their number.
-pub(crate) const COUNT: usize = 29;
+pub(crate) const COUNT: usize = 30;
 
 const fn count(name: &'static str, help: &'static str, get: fn(&Counters) -> u64) -> Figure {
     Figure {
@@ -52,6 +52,7 @@ pub(crate) static FIGURES: [Figure; COUNT] = [
     count("receive_dropped_packets", "Data packets that never came in time: gaps in the stream", |c| c.receive_dropped.packets),
     count("receive_dropped_bytes", "Bytes of them, guessed from the average", |c| c.receive_dropped.bytes),
     count("undecrypted_packets", "Data packets that could not be decrypted", |c| c.undecrypted.packets),
+    count("undecrypted_bytes", "Bytes of them, headers included", |c| c.undecrypted.bytes),
     count("send_lost_packets", "Data packets that receivers reported missing", |c| c.send_lost),
     count("received_retransmitted_packets", "Data packets that came as retransmissions", |c| c.received_retransmitted),
     count("belated_packets", "Data packets that came too late", |c| c.belated),

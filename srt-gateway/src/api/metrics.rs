@@ -229,14 +229,17 @@ impl Scrape {
     /// The checks of TR 101 290 of the sources.
     fn checks(&self, streams: &[(&StreamName, &StreamSample)], pen: &mut Pen<'_>) -> fmt::Result {
         let rows = streams.iter().flat_map(|(name, sample)| {
-            Check::ALL.into_iter().zip(sample.checks).map(|(check, count)| {
-                let labels = vec![
-                    ("stream", name.to_string()),
-                    ("check", check.name().to_owned()),
-                    ("priority", check.priority().to_string()),
-                ];
-                (labels, number(count))
-            })
+            Check::ALL
+                .into_iter()
+                .zip(sample.totals.checks)
+                .map(|(check, count)| {
+                    let labels = vec![
+                        ("stream", name.to_string()),
+                        ("check", check.name().to_owned()),
+                        ("priority", check.priority().to_string()),
+                    ];
+                    (labels, number(count))
+                })
         });
         let help = "Errors of the transport stream as it came from its sources, by the checks of TR 101 290";
         pen.family(Kind::Counter, "ts_errors", help, None, rows)
@@ -333,7 +336,7 @@ type Level = (&'static str, &'static str, Of, fn(&SrtFigures) -> f64);
 
 /// What libsrt tells of a session at a moment.
 #[rustfmt::skip] // One a line: it is read as a table.
-static LEVELS: [Level; 20] = [
+static LEVELS: [Level; 23] = [
     ("session_rtt", "Round-trip time", Of::Seconds, |f| f.stats.link.rtt.as_secs_f64()),
     ("session_send_latency", "Negotiated latency of what is sent", Of::Seconds, |f| f.stats.link.send_latency.as_secs_f64()),
     ("session_receive_latency", "Negotiated latency of what is received", Of::Seconds, |f| f.stats.link.receive_latency.as_secs_f64()),
@@ -346,9 +349,12 @@ static LEVELS: [Level; 20] = [
     ("session_max_segment", "The largest UDP packet, headers included", Of::Bytes, |f| f.stats.link.max_segment_size.into()),
     ("session_reorder_distance", "The farthest that a packet was overtaken", Of::Packets, |f| f.stats.link.reorder_distance.into()),
     ("session_reorder_tolerance", "How far a packet may be overtaken before it counts as lost", Of::Packets, |f| f.stats.link.reorder_tolerance.into()),
+    ("session_age", "Time since the connection began", Of::Seconds, |f| f.stats.elapsed.as_secs_f64()),
+    ("session_send_buffer", "Packets sent and not yet acknowledged, or still to be sent", Of::Packets, |f| f.stats.send_buffer.packets.into()),
     ("session_send_buffer", "Sent and not yet acknowledged, or still to be sent", Of::Bytes, |f| number(f.stats.send_buffer.bytes)),
     ("session_send_buffer_available", "Room left in the send buffer", Of::Bytes, |f| number(f.stats.send_buffer.available)),
     ("session_send_buffer_span", "Time between the first and last packet in the send buffer", Of::Seconds, |f| f.stats.send_buffer.span.as_secs_f64()),
+    ("session_receive_buffer", "Packets received and not yet read", Of::Packets, |f| f.stats.receive_buffer.packets.into()),
     ("session_receive_buffer", "Received and not yet read", Of::Bytes, |f| number(f.stats.receive_buffer.bytes)),
     ("session_receive_buffer_available", "Room left in the receive buffer", Of::Bytes, |f| number(f.stats.receive_buffer.available)),
     ("session_receive_buffer_span", "Time between the first and last packet in the receive buffer", Of::Seconds, |f| f.stats.receive_buffer.span.as_secs_f64()),
@@ -389,7 +395,7 @@ fn streams_of(streams: &[(&StreamName, &StreamSample)], pen: &mut Pen<'_>) -> fm
         "stream_received",
         help,
         bytes(),
-        rows(|s| number(s.figures.bytes)),
+        rows(|s| number(s.totals.received)),
     )?;
     let help = "Messages that came from all sources";
     pen.family(
@@ -397,7 +403,7 @@ fn streams_of(streams: &[(&StreamName, &StreamSample)], pen: &mut Pen<'_>) -> fm
         "stream_received_messages",
         help,
         None,
-        rows(|s| number(s.figures.messages)),
+        rows(|s| number(s.totals.messages)),
     )?;
     let help = "Payload that went to viewers and outputs";
     pen.family(

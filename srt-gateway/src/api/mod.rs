@@ -14,9 +14,11 @@ mod events;
 mod figures;
 mod history;
 mod live;
+mod masks;
 mod media;
 mod metrics;
 mod model;
+mod openapi;
 mod problem;
 mod rates;
 mod read;
@@ -26,6 +28,7 @@ mod shape;
 mod store;
 mod streaming;
 mod tls;
+mod totals;
 mod write;
 
 use std::{
@@ -45,10 +48,7 @@ use axum::{
 use bytes::Bytes;
 use crossbeam_channel::Sender;
 use tokio::sync::{Semaphore, watch};
-use utoipa::{
-    Modify, OpenApi,
-    openapi::security::{Http, HttpAuthScheme, SecurityScheme},
-};
+use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(crate) use server::ApiError;
@@ -90,7 +90,10 @@ struct App {
 impl App {
     /// All that is there now. Waits for control's answer elsewhere.
     async fn look(&self) -> Answer<Look> {
-        let sessions = self.ask(View::sessions).await?;
+        let sessions = self.ask(View::sessions_if_told).await?;
+        // Not an empty list, which would be believed.
+        let sessions =
+            sessions.ok_or_else(|| Problem::busy("the gateway is overloaded or ending: try again"))?;
         Ok(self.look_at(self.sampler.latest(), sessions))
     }
 
@@ -136,8 +139,8 @@ impl App {
 pub(crate) enum Order {
     /// Read the configuration file again, and say what came of it.
     Reload(tokio::sync::oneshot::Sender<Result<Reloaded, String>>),
-    /// Change the level of the log.
-    LogLevel(LogLevel),
+    /// Change the level of the log, and say whether it could be.
+    LogLevel(LogLevel, tokio::sync::oneshot::Sender<bool>),
     /// The doors are closed: end when nobody is left, or after this time.
     Drain(Duration),
 }
@@ -205,28 +208,9 @@ impl Drop for Api {
     }
 }
 
-#[derive(OpenApi)]
-#[openapi(
-    info(title = "srt-gateway", description = "What docs/api.md describes. Stream names are percent-encoded in paths."),
-    modifiers(&Bearer),
-    security(("bearer" = [])),
-    components(schemas(model::LiveEvent, Problem))
-)]
-struct Document;
-
-struct Bearer;
-
-impl Modify for Bearer {
-    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
-        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-        let components = openapi.components.get_or_insert_default();
-        components.add_security_scheme("bearer", scheme);
-    }
-}
-
 /// All routes, and their description as JSON.
 fn routes() -> (Router<Arc<App>>, Bytes) {
-    let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
+    let (router, mut document) = OpenApiRouter::with_openapi(openapi::Document::openapi())
         .routes(routes!(read::version))
         .routes(routes!(read::gateway))
         .routes(routes!(read::streams))
@@ -247,8 +231,8 @@ fn routes() -> (Router<Arc<App>>, Bytes) {
         .routes(routes!(write::put_stream, write::delete_stream))
         .routes(routes!(write::add_output))
         .routes(routes!(write::add_input))
-        .routes(routes!(write::delete_output))
-        .routes(routes!(write::delete_input))
+        .routes(routes!(write::put_output, write::delete_output))
+        .routes(routes!(write::put_input, write::delete_input))
         .routes(routes!(write::start_output))
         .routes(routes!(write::stop_output))
         .routes(routes!(write::start_input))
@@ -264,6 +248,7 @@ fn routes() -> (Router<Arc<App>>, Bytes) {
         .routes(routes!(media::keyframe))
         .routes(routes!(metrics::metrics))
         .split_for_parts();
+    openapi::finish(&mut document);
     let document = document
         .to_json()
         .expect("the description has no maps with keys that are no text");

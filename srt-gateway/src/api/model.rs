@@ -302,6 +302,8 @@ pub(crate) struct Link {
     /// libsrt's guess of the path's capacity.
     pub(crate) bandwidth_bps: u64,
     pub(crate) max_bandwidth_bps: u64,
+    /// Time between two packets that the limit leaves.
+    pub(crate) send_period_ms: f64,
     pub(crate) flow_window_packets: u32,
     pub(crate) congestion_window_packets: u32,
     pub(crate) flight_packets: u32,
@@ -312,6 +314,9 @@ pub(crate) struct Link {
     pub(crate) receive_buffer: Buffer,
     pub(crate) reorder_distance_packets: u32,
     pub(crate) reorder_tolerance_packets: u32,
+    /// How late packets were that came too late; absent where none did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) belated_by_ms: Option<f64>,
     /// Since the connection began.
     pub(crate) total: LinkTotals,
 }
@@ -331,16 +336,23 @@ pub(crate) struct LinkTotals {
     pub(crate) sent_packets: u64,
     pub(crate) sent_bytes: u64,
     pub(crate) sent_unique_packets: u64,
+    pub(crate) sent_unique_bytes: u64,
     pub(crate) received_packets: u64,
     pub(crate) received_bytes: u64,
     pub(crate) received_unique_packets: u64,
+    pub(crate) received_unique_bytes: u64,
     pub(crate) retransmitted_packets: u64,
+    pub(crate) retransmitted_bytes: u64,
     pub(crate) received_retransmitted_packets: u64,
     pub(crate) send_lost_packets: u64,
     pub(crate) receive_lost_packets: u64,
+    pub(crate) receive_lost_bytes: u64,
     pub(crate) send_dropped_packets: u64,
+    pub(crate) send_dropped_bytes: u64,
     pub(crate) receive_dropped_packets: u64,
+    pub(crate) receive_dropped_bytes: u64,
     pub(crate) undecrypted_packets: u64,
+    pub(crate) undecrypted_bytes: u64,
     pub(crate) belated_packets: u64,
     pub(crate) acks_sent: u64,
     pub(crate) acks_received: u64,
@@ -350,6 +362,8 @@ pub(crate) struct LinkTotals {
     pub(crate) filter_received_packets: u64,
     pub(crate) filter_restored_packets: u64,
     pub(crate) filter_lost_packets: u64,
+    /// Time during which there was something to send.
+    pub(crate) send_duration_ms: f64,
 }
 
 /// An input or output.

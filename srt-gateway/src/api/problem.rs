@@ -46,6 +46,9 @@ pub(crate) struct FieldProblem {
     pub(crate) hint: Option<String>,
 }
 
+/// The media type of errors.
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+
 /// What handlers return.
 pub(crate) type Answer<T> = Result<T, Problem>;
 
@@ -78,6 +81,7 @@ kinds! {
     changed: PRECONDITION_FAILED, "changed", "It has changed meanwhile";
     invalid: UNPROCESSABLE_ENTITY, "invalid", "What was sent is not valid";
     busy: SERVICE_UNAVAILABLE, "busy", "Not now";
+    not_kept: INSUFFICIENT_STORAGE, "not-kept", "The change could not be kept";
     internal: INTERNAL_SERVER_ERROR, "internal", "The gateway failed at that";
 }
 
@@ -128,7 +132,7 @@ impl IntoResponse for Problem {
         let status = self.status();
         let mut response = (status, Json(&self)).into_response();
         let headers = response.headers_mut();
-        let problem_json = HeaderValue::from_static("application/problem+json");
+        let problem_json = HeaderValue::from_static(PROBLEM_JSON);
         headers.insert(header::CONTENT_TYPE, problem_json);
         if status == StatusCode::UNAUTHORIZED {
             let bearer = HeaderValue::from_static("Bearer realm=\"srt-gateway\"");
@@ -169,8 +173,14 @@ where
     }
 }
 
+/// What is wrong with a part of the request, without what axum says before the colon, which is for its developers.
+fn in_part(part: &str, rejection: &str) -> String {
+    let why = rejection.split_once(": ").map_or(rejection, |(_, why)| why);
+    format!("in {part}: {why}")
+}
+
 fn of_json(rejection: &JsonRejection) -> Problem {
-    let detail = rejection.body_text();
+    let detail = in_part("the body", &rejection.body_text());
     match rejection.status() {
         StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::media_type("send Content-Type: application/json"),
         StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(format!(
@@ -196,7 +206,10 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match Query::from_request_parts(parts, state).await {
             Ok(Query(params)) => Ok(Self(params)),
-            Err(rejection) => Err(Problem::bad_request(rejection.body_text())),
+            Err(rejection) => Err(Problem::bad_request(in_part(
+                "the parameters behind the ?",
+                &rejection.body_text(),
+            ))),
         }
     }
 }
@@ -215,7 +228,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match Path::from_request_parts(parts, state).await {
             Ok(Path(part)) => Ok(Self(part)),
-            Err(rejection) => Err(Problem::bad_request(rejection.body_text())),
+            Err(rejection) => Err(Problem::bad_request(in_part("the path", &rejection.body_text()))),
         }
     }
 }

@@ -1,6 +1,9 @@
 //! What only looks. Handlers run on the API's thread; what asks control does so on a thread for blocking.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use axum::{
     Extension, Json,
@@ -22,6 +25,9 @@ use super::{
 use crate::{control::Listening, names::StreamName, telemetry::Event};
 
 type Ctx = State<Arc<App>>;
+
+/// How long control may leave questions unanswered: on an overloaded machine it is late by a second or two.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) fn program() -> Version {
     let edits = srt_safe::library_edits();
@@ -248,21 +254,28 @@ pub(super) async fn config(State(app): Ctx) -> impl IntoResponse {
 }
 
 /// Whether the program runs. Needs no token.
-#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, body = Health), (status = 503, body = Health)))]
+#[utoipa::path(get, path = "/healthz", tag = "health", security(()),
+    responses((status = 200, body = Health), (status = 503, body = Health)))]
 pub(super) async fn healthz(State(app): Ctx) -> (StatusCode, Json<Health>) {
-    // The sampler asks control each second: if that does not answer, nothing is sampled.
-    let age = app.sampler.latest().at.elapsed().unwrap_or_default();
-    let fresh = age < std::time::Duration::from_secs(10) || app.started.elapsed().as_secs() < 10;
-    health(fresh, "stuck")
+    health(app.is_alive(), "stuck")
+}
+
+impl App {
+    /// The sampler asks control each second: if that does not answer, nothing is sampled.
+    fn is_alive(&self) -> bool {
+        self.sampler.latest().taken.elapsed() < PATIENCE
+    }
 }
 
 /// Whether new sessions are taken in. Needs no token.
-#[utoipa::path(get, path = "/readyz", tag = "health", responses((status = 200, body = Health), (status = 503, body = Health)))]
+#[utoipa::path(get, path = "/readyz", tag = "health", security(()),
+    responses((status = 200, body = Health), (status = 503, body = Health)))]
 pub(super) async fn readyz(State(app): Ctx) -> (StatusCode, Json<Health>) {
     if app.draining.load(Relaxed) {
         return health(false, "draining");
     }
-    health(true, "")
+    // Callers wait for control as probes do: a load balancer is to turn away sooner than the process is killed.
+    health(app.is_alive(), "stuck")
 }
 
 fn health(good: bool, why_not: &'static str) -> (StatusCode, Json<Health>) {

@@ -21,6 +21,7 @@ use super::{
     history::History,
     model::{LinkSummary, StreamFigures},
     shape,
+    totals::{Ledger, Totals},
 };
 use crate::{
     control::{EndpointView, SessionStatus},
@@ -42,6 +43,8 @@ const SILENT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) at: SystemTime,
+    /// The same by a clock that nobody sets.
+    pub(crate) taken: Instant,
     pub(crate) streams: HashMap<StreamName, StreamSample>,
     pub(crate) sessions: Vec<SessionStatus>,
     pub(crate) lag: Duration,
@@ -58,41 +61,18 @@ pub(crate) struct StreamSample {
     pub(crate) flows: bool,
     pub(crate) totals: Totals,
     pub(crate) verdict: Verdict,
-    /// Errors of the sources' transport stream, in the order of [`Check::ALL`].
-    pub(crate) checks: [u64; Check::ALL.len()],
 }
 
-/// The roles, in the order of [`Totals::links`].
+/// The roles, in the order of [`Totals`]' links.
 pub(crate) const ROLES: [Role; 2] = [Role::Publisher, Role::Viewer];
-
-/// What a stream has counted since it is there; never less than before.
-#[derive(Clone, Debug)]
-pub(crate) struct Totals {
-    /// Bytes of payload to viewers and outputs.
-    pub(crate) sent: u64,
-    /// Messages that they were too slow for.
-    pub(crate) skipped: u64,
-    /// What libsrt counted, by role.
-    pub(crate) links: [figures::Values; 2],
-}
-
-impl Default for Totals {
-    fn default() -> Self {
-        Self {
-            sent: 0,
-            skipped: 0,
-            links: [[0; figures::COUNT]; 2],
-        }
-    }
-}
 
 impl Default for Snapshot {
     fn default() -> Self {
         Self {
             at: UNIX_EPOCH,
             streams: HashMap::new(),
+            taken: Instant::now(),
             sessions: Vec::new(),
-
             lag: Duration::ZERO,
             opened: 0,
         }
@@ -128,25 +108,15 @@ impl Sampler {
         let (sender, latest) = watch::channel(Arc::default());
         let history = Arc::default();
         let (stop, stopped) = crossbeam_channel::bounded::<()>(0);
-        let mut state = State {
-            view,
-            history: Arc::clone(&history),
-            watch: Watch::default(),
-            before: HashMap::new(),
-            totals: HashMap::new(),
-            links: HashMap::new(),
-            checks: HashMap::new(),
-            opened: 0,
-            carried: HashMap::new(),
-            sampled: Instant::now(),
-            clock: (Instant::now(), unix_seconds()),
-        };
+        let mut state = State::new(view, Arc::clone(&history));
         let thread = thread::Builder::new()
             .name("telemetry".to_owned())
             .spawn(move || {
                 let mut next = Instant::now() + SECOND;
                 while let Err(RecvTimeoutError::Timeout) = stopped.recv_deadline(next) {
-                    sender.send_replace(Arc::new(state.sample(Instant::now())));
+                    if let Some(snapshot) = state.sample(Instant::now()) {
+                        sender.send_replace(Arc::new(snapshot));
+                    }
                     // A late sample is not caught up with.
                     next = (next + SECOND).max(Instant::now() + SECOND / 2);
                 }
@@ -190,6 +160,14 @@ fn unix_seconds() -> u64 {
     now.map_or(0, |now| now.as_secs())
 }
 
+/// What the counters of a ring stood at, and when something came last.
+#[derive(Clone, Copy, Debug, Default)]
+struct Came {
+    bytes: u64,
+    messages: u64,
+    last: Option<Instant>,
+}
+
 /// What a counter stood at.
 #[derive(Clone, Copy, Debug, Default)]
 struct Carried {
@@ -201,15 +179,15 @@ struct State {
     view: View,
     history: Arc<Mutex<HashMap<StreamName, History>>>,
     watch: Watch,
-    /// Of streams: what had come in, and when something came last.
-    before: HashMap<StreamName, (u64, Option<Instant>)>,
+    /// Of streams: what had come in.
+    before: HashMap<StreamName, Came>,
     /// Of sessions, those of outputs included.
     carried: HashMap<SessionId, Carried>,
-    totals: HashMap<StreamName, Totals>,
+    ledger: Ledger,
     /// Of sessions, what libsrt had counted.
     links: HashMap<SessionId, figures::Values>,
-    /// Of sources, what their transport stream had counted, for the session of each stream.
-    checks: HashMap<StreamName, (SessionId, [u64; Check::ALL.len()], [u64; Check::ALL.len()])>,
+    /// Of streams, the session that fed it, and what its transport stream had counted.
+    checks: HashMap<StreamName, (SessionId, [u64; Check::ALL.len()])>,
     opened: u64,
     sampled: Instant,
     /// An instant and its Unix time: steps of the clock do not disturb the history.
@@ -217,10 +195,28 @@ struct State {
 }
 
 impl State {
-    fn sample(&mut self, now: Instant) -> Snapshot {
+    fn new(view: View, history: Arc<Mutex<HashMap<StreamName, History>>>) -> Self {
+        Self {
+            view,
+            history,
+            watch: Watch::default(),
+            before: HashMap::new(),
+            ledger: Ledger::default(),
+            links: HashMap::new(),
+            checks: HashMap::new(),
+            opened: 0,
+            carried: HashMap::new(),
+            sampled: Instant::now(),
+            clock: (Instant::now(), unix_seconds()),
+        }
+    }
+
+    /// None while control does not answer: without sessions all that they counted would be counted again when they are
+    /// back, and whoever looks at [`Snapshot::taken`] is to see that it stands.
+    fn sample(&mut self, now: Instant) -> Option<Snapshot> {
+        let sessions = self.view.sessions_if_told()?;
         let elapsed = now.duration_since(self.sampled).max(Duration::from_millis(1));
         self.sampled = now;
-        let sessions = self.view.sessions();
         let endpoints = self.view.endpoints.load_full();
         let mut streams = self.incoming(elapsed, now);
         self.outgoing(&mut streams, &sessions, &endpoints, elapsed);
@@ -233,13 +229,14 @@ impl State {
         self.remember(&streams, now);
         let snapshot = Snapshot {
             at: SystemTime::now(),
+            taken: Instant::now(),
             streams,
             sessions,
             lag: self.view.lag.take(),
             opened: self.opened,
         };
         self.note_events(&snapshot);
-        snapshot
+        Some(snapshot)
     }
 
     fn note_events(&mut self, snapshot: &Snapshot) {
@@ -260,11 +257,20 @@ impl State {
         let mut samples = HashMap::with_capacity(directory.streams.len());
         for (name, entry) in &directory.streams {
             let counters = entry.stream.ring().counters();
-            let (bytes, came) = before.get(name).copied().unwrap_or_default();
+            let before = before.get(name).copied().unwrap_or_default();
             // A ring of another size begins anew.
-            let new = counters.bytes.checked_sub(bytes).unwrap_or(counters.bytes);
-            let came = if new > 0 { Some(now) } else { came };
-            self.before.insert(name.clone(), (counters.bytes, came));
+            let since = |now: u64, before: u64| now.checked_sub(before).unwrap_or(now);
+            let new = since(counters.bytes, before.bytes);
+            let totals = self.ledger.of(name);
+            totals.received += new;
+            totals.messages += since(counters.messages, before.messages);
+            let last = if new > 0 { Some(now) } else { before.last };
+            let came = Came {
+                bytes: counters.bytes,
+                messages: counters.messages,
+                last,
+            };
+            self.before.insert(name.clone(), came);
             let sample = StreamSample {
                 figures: StreamFigures {
                     bitrate_bps: bits_per_second(new, elapsed),
@@ -275,8 +281,7 @@ impl State {
                 viewers: entry.stream.viewers(),
                 totals: Totals::default(),
                 verdict: Verdict::default(),
-                checks: [0; Check::ALL.len()],
-                flows: came.is_some_and(|came| now.duration_since(came) < SILENT),
+                flows: last.is_some_and(|last| now.duration_since(last) < SILENT),
             };
             samples.insert(name.clone(), sample);
         }
@@ -309,7 +314,7 @@ impl State {
                 let figures = &mut sample.figures;
                 figures.bitrate_out_bps += bits_per_second(bytes.saturating_sub(last.bytes), elapsed);
                 figures.skipped += skipped.saturating_sub(last.skipped);
-                let totals = self.totals.entry(stream.clone()).or_default();
+                let totals = self.ledger.of(stream);
                 totals.sent += bytes.saturating_sub(last.bytes);
                 totals.skipped += skipped.saturating_sub(last.skipped);
             }
@@ -323,7 +328,7 @@ impl State {
             let Some(sampled) = &session.figures else { continue };
             let now = figures::values(&sampled.totals);
             let last = before.get(&session.id).copied().unwrap_or([0; figures::COUNT]);
-            let totals = self.totals.entry(session.stream.clone()).or_default();
+            let totals = self.ledger.of(&session.stream);
             let role = usize::from(session.role == Role::Viewer);
             figures::add(&mut totals.links[role], &now, &last);
             self.links.insert(session.id, now);
@@ -364,31 +369,24 @@ impl State {
             };
             let (counters, _) = board.counts();
             let now = Check::ALL.map(|check| counters.checks.of(check));
-            let nothing = [0; Check::ALL.len()];
-            let entry = self
-                .checks
-                .entry(name.clone())
-                .or_insert((source, nothing, nothing));
-            let last = if entry.0 == source { entry.1 } else { nothing };
-            for (at, total) in entry.2.iter_mut().enumerate() {
-                *total += now[at].saturating_sub(last[at]);
+            // Of another source all is new.
+            let before = self.checks.insert(name.clone(), (source, now));
+            let before = before
+                .filter(|(of, _)| *of == source)
+                .map_or([0; Check::ALL.len()], |(_, counts)| counts);
+            for (total, (now, before)) in self.ledger.of(name).checks.iter_mut().zip(now.iter().zip(before)) {
+                *total += now.saturating_sub(before);
             }
-            (entry.0, entry.1) = (source, now);
         }
     }
 
-    /// Puts the totals into the samples, and forgets those of streams that are gone.
+    /// Puts the totals into the samples.
     fn hand_totals(&mut self, streams: &mut HashMap<StreamName, StreamSample>) {
-        self.totals.retain(|name, _| streams.contains_key(name));
         self.checks.retain(|name, _| streams.contains_key(name));
         for (name, sample) in streams {
-            if let Some(totals) = self.totals.get(name) {
-                sample.totals = totals.clone();
-            }
-            if let Some((_, _, checks)) = self.checks.get(name) {
-                sample.checks = *checks;
-            }
+            sample.totals = self.ledger.of(name).clone();
         }
+        self.ledger.close();
     }
 
     fn remember(&self, streams: &HashMap<StreamName, StreamSample>, now: Instant) {
@@ -450,3 +448,6 @@ fn bits_per_second(bytes: u64, elapsed: Duration) -> u64 {
     bits.checked_div(elapsed.as_micros())
         .map_or(0, |rate| rate.try_into().unwrap_or(u64::MAX))
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,12 +25,13 @@ use toml::{Table, Value};
 use tracing::warn;
 
 use super::{
+    masks::{shown_table, unmask_table},
     model::Origin,
     problem::{Answer, Problem},
     shape,
 };
 use crate::{
-    config::{Config, ConfigErrors, redacted},
+    config::{Config, ConfigErrors},
     control,
     names::Role,
 };
@@ -213,7 +214,7 @@ impl Desk {
         };
         let text = toml::to_string(state).map_err(|error| Problem::internal(error.to_string()))?;
         write_private(path, &format!("{HEADER}{text}")).map_err(|error| {
-            Problem::internal(format!(
+            Problem::not_kept(format!(
                 "nothing was changed, because {} cannot be written: {error}; set state in [api] to a path that can",
                 path.display()
             ))
@@ -288,8 +289,10 @@ fn read_state(path: &Path) -> Result<State, String> {
     };
     // The message alone: toml's own display quotes lines that may hold secrets.
     toml::from_str(&text).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let line = 1 + before.map_or(0, |before| before.matches('\n').count());
         format!(
-            "{}: {}; mend it, or move it away to begin without it",
+            "{}, line {line}: {}; mend it, or move it away to begin without it",
             path.display(),
             error.message()
         )
@@ -460,48 +463,14 @@ fn lay_over(file: &Table, state: &State) -> Whole {
         })
 }
 
-/// A table as JSON, secrets masked.
-fn shown_table(table: &Table) -> serde_json::Value {
-    let entry = |(key, value): (&String, &Value)| (key.clone(), shown(key, value));
-    serde_json::Value::Object(table.iter().map(entry).collect())
-}
-
-fn shown(key: &str, value: &Value) -> serde_json::Value {
-    match value {
-        Value::String(text) => redacted(key, text).into(),
-        Value::Integer(number) => (*number).into(),
-        Value::Float(number) => (*number).into(),
-        Value::Boolean(on) => (*on).into(),
-        Value::Datetime(time) => time.to_string().into(),
-        Value::Array(items) => items.iter().map(|item| shown(key, item)).collect(),
-        Value::Table(table) => shown_table(table),
-    }
-}
-
-fn unmask_table(new: &mut Table, old: &Table) {
-    for (key, value) in new.iter_mut() {
-        if let Some(old) = old.get(key) {
-            unmask(key, value, old);
-        }
-    }
-}
-
-fn unmask(key: &str, new: &mut Value, old: &Value) {
-    match (new, old) {
-        (Value::String(new), Value::String(old)) if *new == redacted(key, old) => new.clone_from(old),
-        (Value::Table(new), Value::Table(old)) => unmask_table(new, old),
-        (Value::Array(new), Value::Array(old)) => {
-            let mut left: Vec<_> = old.iter().collect();
-            for item in new {
-                // By what is shown, not by place: an entry may have been put before the others.
-                let json = shown(key, item);
-                if let Some(at) = left.iter().position(|old| shown(key, old) == json) {
-                    item.clone_from(left.remove(at));
-                }
-            }
-        }
-        _ => {}
-    }
+/// Puts `new` in the place of an entry of `inputs` or `outputs`: masks in it are replaced by what they masked.
+pub(crate) fn replace_entry(entry: &mut Value, mut new: Table) {
+    let before = match std::mem::replace(entry, Value::Boolean(false)) {
+        Value::Table(table) => table,
+        url => Table::from_iter([("url".to_owned(), url)]),
+    };
+    unmask_table(&mut new, &before);
+    *entry = Value::Table(new);
 }
 
 /// JSON as TOML.

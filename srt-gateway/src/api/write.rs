@@ -37,6 +37,19 @@ type Object = serde_json::Map<String, serde_json::Value>;
 /// The longest ban: beyond it, the network's firewall is the place.
 const BAN_MAX: u64 = 30 * 86_400;
 
+/// What a change depends on.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "for the description: the headers themselves are read")]
+struct Preconditions {
+    /// The change is made only if one of these is the stream's `ETag`, or with `*` if the stream is there; else 412.
+    #[param(rename = "If-Match")]
+    if_match: Option<String>,
+    /// With `*` the change is made only if the stream is not there; else 412.
+    #[param(rename = "If-None-Match")]
+    if_none_match: Option<String>,
+}
+
 /// What came of a change.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub(crate) struct Changed {
@@ -130,8 +143,8 @@ fn in_file(name: &str) -> Problem {
 
 /// Makes a stream, or replaces one that was made here. The body has the keys of `[streams.*]` as in the configuration file;
 /// a masked secret (`***`) stays what it is.
-#[utoipa::path(put, path = "/api/v1/streams/{name}", tag = "streams", params(("name" = String, Path)), request_body = Object,
-    responses((status = 200, body = StreamDetail), (status = 201, body = StreamDetail), (status = 409, body = Problem),
+#[utoipa::path(put, path = "/api/v1/streams/{name}", tag = "streams", params(("name" = String, Path), Preconditions),
+    request_body = Option<Object>, responses((status = 200, body = StreamDetail), (status = 201, body = StreamDetail), (status = 409, body = Problem),
         (status = 412, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn put_stream(
     State(app): Ctx,
@@ -159,7 +172,7 @@ pub(super) async fn put_stream(
 }
 
 /// Removes a stream that was made here; its sessions end, unless unknown streams are accepted.
-#[utoipa::path(delete, path = "/api/v1/streams/{name}", tag = "streams", params(("name" = String, Path)),
+#[utoipa::path(delete, path = "/api/v1/streams/{name}", tag = "streams", params(("name" = String, Path), Preconditions),
     responses((status = 200, body = Changed), (status = 404, body = Problem), (status = 409, body = Problem),
         (status = 412, body = Problem)))]
 pub(super) async fn delete_stream(
@@ -185,7 +198,7 @@ pub(super) async fn delete_stream(
 }
 
 /// Adds an output to a stream: `{"url": "srt://..."}` with the keys that an entry of `outputs` may have.
-#[utoipa::path(post, path = "/api/v1/streams/{name}/outputs", tag = "endpoints", params(("name" = String, Path)),
+#[utoipa::path(post, path = "/api/v1/streams/{name}/outputs", tag = "endpoints", params(("name" = String, Path), Preconditions),
     request_body = Object, responses((status = 201, body = Endpoint), (status = 404, body = Problem),
         (status = 412, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn add_output(
@@ -198,7 +211,7 @@ pub(super) async fn add_output(
 }
 
 /// Adds an input to a stream, behind those that it has: `{"url": "srt://..."}` with the keys of an entry of `inputs`.
-#[utoipa::path(post, path = "/api/v1/streams/{name}/inputs", tag = "endpoints", params(("name" = String, Path)),
+#[utoipa::path(post, path = "/api/v1/streams/{name}/inputs", tag = "endpoints", params(("name" = String, Path), Preconditions),
     request_body = Object, responses((status = 201, body = Endpoint), (status = 404, body = Problem),
         (status = 412, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn add_input(
@@ -252,15 +265,75 @@ fn own_list(stream: &mut Table, role: Role) -> Answer<&mut Vec<Value>> {
         .ok_or_else(|| Problem::conflict("the stream has something else than a list there"))
 }
 
+/// Replaces an output that was added here. Its `id` follows its address; a masked secret (`***`) stays what it is.
+#[utoipa::path(put, path = "/api/v1/outputs/{id}", tag = "endpoints", params(("id" = String, Path), Preconditions),
+    request_body = Object, responses((status = 200, body = Endpoint), (status = 404, body = Problem),
+        (status = 409, body = Problem), (status = 412, body = Problem), (status = 422, body = Problem)))]
+pub(super) async fn put_output(
+    app: Ctx,
+    id: Part<String>,
+    headers: HeaderMap,
+    body: Body<Object>,
+) -> Answer<Json<Endpoint>> {
+    replace(app, id, headers, body, Role::Viewer).await
+}
+
+/// Replaces an input that was added here. Its `id` follows its address; a masked secret (`***`) stays what it is.
+#[utoipa::path(put, path = "/api/v1/inputs/{id}", tag = "endpoints", params(("id" = String, Path), Preconditions),
+    request_body = Object, responses((status = 200, body = Endpoint), (status = 404, body = Problem),
+        (status = 409, body = Problem), (status = 412, body = Problem), (status = 422, body = Problem)))]
+pub(super) async fn put_input(
+    app: Ctx,
+    id: Part<String>,
+    headers: HeaderMap,
+    body: Body<Object>,
+) -> Answer<Json<Endpoint>> {
+    replace(app, id, headers, body, Role::Publisher).await
+}
+
+async fn replace(
+    State(app): Ctx,
+    Part(id): Part<String>,
+    headers: HeaderMap,
+    Body(object): Body<Object>,
+    role: Role,
+) -> Answer<Json<Endpoint>> {
+    let (endpoint, place) = app.endpoint(&id, role).await?;
+    if endpoint.origin != Origin::Api {
+        return Err(Problem::conflict(
+            "it was not added here: change it in the configuration file",
+        ));
+    }
+    let new = store::table_of(object)?;
+    let stream = endpoint.stream.clone();
+    let change = move |state: &mut store::State, edit: &Edit<'_>| {
+        check_version(&headers, edit, &endpoint.stream)?;
+        entry_of(state, edit, &endpoint, place, role, |list, at| {
+            store::replace_entry(&mut list[at], new);
+        })
+    };
+    app.edit(change).await?;
+    let direction = super::shape::direction(role);
+    let all = app.look().await?.all_endpoints();
+    let mut same = all
+        .into_iter()
+        .filter(|endpoint| endpoint.stream == stream && endpoint.direction == direction);
+    let changed = same
+        .nth(place)
+        .ok_or_else(|| Problem::internal("it is gone again"))?;
+    info!(%stream, url = %changed.url, "{direction} changed by the API");
+    Ok(Json(changed))
+}
+
 /// Removes an output that was added here.
-#[utoipa::path(delete, path = "/api/v1/outputs/{id}", tag = "endpoints", params(("id" = String, Path)),
+#[utoipa::path(delete, path = "/api/v1/outputs/{id}", tag = "endpoints", params(("id" = String, Path), Preconditions),
     responses((status = 200, body = Changed), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn delete_output(app: Ctx, id: Part<String>, headers: HeaderMap) -> Answer<Json<Changed>> {
     remove(app, id, headers, Role::Viewer).await
 }
 
 /// Removes an input that was added here.
-#[utoipa::path(delete, path = "/api/v1/inputs/{id}", tag = "endpoints", params(("id" = String, Path)),
+#[utoipa::path(delete, path = "/api/v1/inputs/{id}", tag = "endpoints", params(("id" = String, Path), Preconditions),
     responses((status = 200, body = Changed), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn delete_input(app: Ctx, id: Part<String>, headers: HeaderMap) -> Answer<Json<Changed>> {
     remove(app, id, headers, Role::Publisher).await
@@ -313,28 +386,28 @@ fn entry_of<T>(
 }
 
 /// Starts an output that is stopped.
-#[utoipa::path(post, path = "/api/v1/outputs/{id}/start", tag = "endpoints", params(("id" = String, Path)),
+#[utoipa::path(post, path = "/api/v1/outputs/{id}/start", tag = "endpoints", params(("id" = String, Path), Preconditions),
     responses((status = 200, body = Endpoint), (status = 404, body = Problem)))]
 pub(super) async fn start_output(app: Ctx, id: Part<String>, headers: HeaderMap) -> Answer<Json<Endpoint>> {
     turn(app, id, headers, Role::Viewer, Wanted::Started).await
 }
 
 /// Stops an output, until it is started again.
-#[utoipa::path(post, path = "/api/v1/outputs/{id}/stop", tag = "endpoints", params(("id" = String, Path)),
+#[utoipa::path(post, path = "/api/v1/outputs/{id}/stop", tag = "endpoints", params(("id" = String, Path), Preconditions),
     responses((status = 200, body = Endpoint), (status = 404, body = Problem)))]
 pub(super) async fn stop_output(app: Ctx, id: Part<String>, headers: HeaderMap) -> Answer<Json<Endpoint>> {
     turn(app, id, headers, Role::Viewer, Wanted::Stopped).await
 }
 
 /// Starts an input that is stopped.
-#[utoipa::path(post, path = "/api/v1/inputs/{id}/start", tag = "endpoints", params(("id" = String, Path)),
+#[utoipa::path(post, path = "/api/v1/inputs/{id}/start", tag = "endpoints", params(("id" = String, Path), Preconditions),
     responses((status = 200, body = Endpoint), (status = 404, body = Problem)))]
 pub(super) async fn start_input(app: Ctx, id: Part<String>, headers: HeaderMap) -> Answer<Json<Endpoint>> {
     turn(app, id, headers, Role::Publisher, Wanted::Started).await
 }
 
 /// Stops an input, until it is started again.
-#[utoipa::path(post, path = "/api/v1/inputs/{id}/stop", tag = "endpoints", params(("id" = String, Path)),
+#[utoipa::path(post, path = "/api/v1/inputs/{id}/stop", tag = "endpoints", params(("id" = String, Path), Preconditions),
     responses((status = 200, body = Endpoint), (status = 404, body = Problem)))]
 pub(super) async fn stop_input(app: Ctx, id: Part<String>, headers: HeaderMap) -> Answer<Json<Endpoint>> {
     turn(app, id, headers, Role::Publisher, Wanted::Stopped).await
@@ -447,9 +520,10 @@ pub(crate) struct Ban {
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewBan {
-    #[schema(value_type = String)]
+    #[schema(value_type = String, required = true, example = "192.0.2.7")]
     address: Option<IpAddr>,
     /// At most 30 days.
+    #[schema(minimum = 1, maximum = 2_592_000)]
     seconds: u64,
 }
 
@@ -505,12 +579,13 @@ pub(super) async fn delete_ban(State(app): Ctx, Part(address): Part<IpAddr>) -> 
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LogSettings {
+    #[schema(pattern = "^(error|warn|info|debug|trace)$")]
     level: String,
 }
 
 /// Changes the log's level until the configuration is read again or the gateway starts anew.
 #[utoipa::path(put, path = "/api/v1/log", tag = "gateway", request_body = LogSettings,
-    responses((status = 200, body = LogSettings), (status = 422, body = Problem)))]
+    responses((status = 200, body = LogSettings), (status = 409, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn put_log(State(app): Ctx, Body(settings): Body<LogSettings>) -> Answer<Json<LogSettings>> {
     let levels = [
         LogLevel::Error,
@@ -521,8 +596,15 @@ pub(super) async fn put_log(State(app): Ctx, Body(settings): Body<LogSettings>) 
     ];
     let level = levels.into_iter().find(|level| level.as_str() == settings.level);
     let level = level.ok_or_else(|| Problem::invalid("level must be error, warn, info, debug or trace"))?;
-    app.order(Order::LogLevel(level))?;
-    Ok(Json(settings))
+    let (reply, answer) = tokio::sync::oneshot::channel();
+    app.order(Order::LogLevel(level, reply))?;
+    match answer.await {
+        Ok(true) => Ok(Json(settings)),
+        Ok(false) => Err(Problem::conflict(
+            "RUST_LOG was set when the gateway was started, and stands above this: start it without",
+        )),
+        Err(_) => Err(Problem::busy("the gateway is ending")),
+    }
 }
 
 /// Reads the configuration file again, as SIGHUP does. The log tells what came of it.
@@ -553,7 +635,7 @@ impl Default for DrainSettings {
 }
 
 /// Takes in no new sessions, waits for those that are open to end, and ends the gateway. `/readyz` fails from now on.
-#[utoipa::path(post, path = "/api/v1/drain", tag = "gateway", request_body = DrainSettings,
+#[utoipa::path(post, path = "/api/v1/drain", tag = "gateway", request_body = Option<DrainSettings>,
     responses((status = 202), (status = 503, body = Problem)))]
 pub(super) async fn drain(State(app): Ctx, Body(settings): Body<DrainSettings>) -> Answer<StatusCode> {
     let wait = Duration::from_secs(settings.wait_seconds.min(86_400));

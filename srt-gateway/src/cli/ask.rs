@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, process::ExitCode, thread, time::Duration};
 
-use super::{load, say, say_error};
+use super::{counted, load, say, say_error};
 use crate::local::{
     self, Answer, AskError, Client, Endpoint, Port, Refusal, Request, Session, Status, Stream,
 };
@@ -162,7 +162,7 @@ impl fmt::Display for Shown<'_, Status> {
             sessions,
         } = self.0;
         writeln!(f, "srt-gateway {version}")?;
-        writeln!(f, "\n{} ports", ports.len())?;
+        writeln!(f, "\n{}", counted(ports.len(), "port"))?;
         for Port {
             kind,
             address,
@@ -172,7 +172,7 @@ impl fmt::Display for Shown<'_, Status> {
             let of = stream.as_deref().unwrap_or("all streams");
             writeln!(f, "  {kind:<12} {address:<24} {of}")?;
         }
-        writeln!(f, "\n{} streams", streams.len())?;
+        writeln!(f, "\n{}", counted(streams.len(), "stream"))?;
         for stream in streams {
             writeln!(f, "  {}", Shown(stream))?;
         }
@@ -180,7 +180,7 @@ impl fmt::Display for Shown<'_, Status> {
         for endpoint in endpoints {
             writeln!(f, "  {}", Shown(endpoint))?;
         }
-        write!(f, "\n{} sessions", sessions.len())?;
+        write!(f, "\n{}", counted(sessions.len(), "session"))?;
         for session in sessions {
             write!(f, "\n  {}", Shown(session))?;
         }

@@ -2,16 +2,17 @@
 
 use std::{path::Path, process::ExitCode};
 
-use super::{load, say};
+use super::{counted, load, say};
 
 pub(super) fn check(file: &Path) -> ExitCode {
     match load(Some(file)) {
         Ok(config) => {
             let ports = config.srt_ports().count();
             say(format_args!(
-                "{}: valid: {ports} ports, {} streams",
+                "{}: valid: {}, {}",
                 file.display(),
-                config.streams.len()
+                counted(ports, "port"),
+                counted(config.streams.len(), "stream")
             ));
             for warning in config.warnings() {
                 say(format_args!("{}: warning: {warning}", file.display()));

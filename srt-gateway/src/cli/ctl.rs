@@ -3,7 +3,12 @@
 //! Decides nothing: each command is one request, and what comes back is printed. Runs a small tokio runtime on the main
 //! thread.
 
-use std::{fmt::Write as _, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    fmt::Write as _,
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
@@ -89,6 +94,12 @@ enum Ask {
     Listeners,
     /// The last refused attempts to connect.
     Rejections,
+    /// What has happened: streams, sessions, failures, refusals.
+    Events {
+        /// Only what came after the event of this number.
+        #[arg(long, default_value_t = 0)]
+        after: u64,
+    },
     /// The configuration in force, secrets masked.
     Config,
     /// The banned addresses.
@@ -124,6 +135,13 @@ enum Ask {
     Remove {
         /// As `inputs` and `outputs` show it.
         id: String,
+    },
+    /// Replace an input or output that was added.
+    Change {
+        /// As `inputs` and `outputs` show it.
+        id: String,
+        /// Its keys as JSON, such as '{"url": "srt://192.0.2.7:9000", "latency": 300}'; *** in it stays what it is.
+        table: String,
     },
     /// Start an input or output that is stopped.
     Start {
@@ -173,6 +191,9 @@ enum Ask {
         /// End after this time at the latest.
         #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
         wait: Duration,
+        /// Return when it has ended, not at once: for what stops or replaces it next.
+        #[arg(long)]
+        block: bool,
     },
 }
 
@@ -191,7 +212,7 @@ const STREAMS: &[Column] = &[
     ("STREAM", "/name"),
     ("ORIGIN", "/origin"),
     ("STATE", "/state"),
-    ("MB/S", "/figures/bitrate_bps"),
+    ("MBIT/S", "/figures/bitrate_bps"),
     ("VIEWERS", "/viewers"),
     ("RTT MS", "/figures/link/rtt_ms"),
     ("LOSS %", "/figures/link/loss_ratio"),
@@ -233,6 +254,13 @@ const REJECTIONS: &[Column] = &[
     ("STREAMID", "/streamid"),
     ("CODE", "/code"),
     ("REASON", "/reason"),
+];
+const EVENTS: &[Column] = &[
+    ("NUMBER", "/number"),
+    ("TIME", "/time"),
+    ("EVENT", "/event"),
+    ("STREAM", "/stream"),
+    ("WHAT", "/text"),
 ];
 const BANS: &[Column] = &[("ADDRESS", "/address"), ("UNTIL", "/until")];
 
@@ -295,6 +323,7 @@ impl Ask {
             Self::Outputs { stream } => get(of_stream("outputs", stream.as_deref()), ENDPOINTS),
             Self::Listeners => get("listeners", LISTENERS),
             Self::Rejections => get("rejections", REJECTIONS),
+            Self::Events { after } => get(format!("events?after={after}"), EVENTS),
             Self::Config => get("config", &[]),
             Self::Bans => get("bans", BANS),
             Self::AddStream { name, table } => {
@@ -310,6 +339,11 @@ impl Ask {
             Self::AddInput { stream, url } => added(stream, "inputs", url),
             Self::AddOutput { stream, url } => added(stream, "outputs", url),
             Self::Remove { id } => change(Method::DELETE, endpoint(id)?, None),
+            Self::Change { id, table } => {
+                let table: Map<String, Value> =
+                    serde_json::from_str(table).context("the table must be a JSON object")?;
+                change(Method::PUT, endpoint(id)?, Some(table.into()))
+            }
             Self::Start { id } => change(Method::POST, format!("{}/start", endpoint(id)?), None),
             Self::Stop { id } => change(Method::POST, format!("{}/stop", endpoint(id)?), None),
             Self::Switch { id } => change(Method::POST, format!("{}/switch", endpoint(id)?), None),
@@ -325,7 +359,7 @@ impl Ask {
             Self::Unban { address } => change(Method::DELETE, format!("bans/{}", part(address)), None),
             Self::Log { level } => change(Method::PUT, "log".to_owned(), Some(json!({ "level": level }))),
             Self::Reload => change(Method::POST, "reload".to_owned(), None),
-            Self::Drain { wait } => {
+            Self::Drain { wait, .. } => {
                 let body = json!({ "wait_seconds": wait.as_secs() });
                 change(Method::POST, "drain".to_owned(), Some(body))
             }
@@ -371,11 +405,24 @@ pub(super) fn ctl(args: &Ctl) -> anyhow::Result<ExitCode> {
         .block_on(send(&client, &api, token.as_deref(), &call))
         .with_context(|| format!("no answer from {api} (--api or --config names another address)"))?;
     if status.is_success() {
+        if let Ask::Drain { block: true, wait } = &args.command {
+            runtime.block_on(ended(&client, &api, *wait));
+        }
         show(args, &call, &text);
         return Ok(ExitCode::SUCCESS);
     }
     say_error(format_args!("srt-gateway: {}", refusal(status, &text)));
     Ok(ExitCode::FAILURE)
+}
+
+/// Waits until nobody answers any more; a moment longer than the gateway may take, in case that it hangs.
+async fn ended(client: &Client, api: &str, wait: Duration) {
+    const LOOK: Duration = Duration::from_millis(200);
+    const SHUT_DOWN: Duration = Duration::from_secs(10);
+    let end = Instant::now() + wait + SHUT_DOWN;
+    while Instant::now() < end && client.get(format!("{api}/healthz")).send().await.is_ok() {
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 async fn send(
@@ -470,7 +517,7 @@ fn cell(heading: &str, value: Option<&Value>) -> String {
         return "-".to_owned();
     };
     match (heading, value.as_f64()) {
-        ("MB/S", Some(bits)) => format!("{:.2}", bits / 1e6),
+        ("MBIT/S", Some(bits)) => format!("{:.2}", bits / 1e6),
         ("LOSS %", Some(ratio)) => format!("{:.2}", ratio * 100.0),
         ("RTT MS", Some(ms)) => format!("{ms:.1}"),
         _ => plain(value),

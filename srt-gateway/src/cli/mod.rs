@@ -133,6 +133,11 @@ pub fn run() -> ExitCode {
     })
 }
 
+/// `1 port`, `2 ports`.
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 fn say_error(text: std::fmt::Arguments<'_>) {
     // Nobody is left to tell when stderr is closed.
     drop(writeln!(std::io::stderr(), "{text}"));

@@ -14,7 +14,7 @@ use srt_safe::{ErrorKind, RejectReason, SrtSocket, Stats};
 
 use super::{USAGE, say, say_error};
 use crate::{
-    config::{Endpoint, SrtMode, SrtTarget, Target},
+    config::{Endpoint, LogLevel, SrtMode, SrtTarget, Target},
     peer::{self, ConnectError, Negotiated},
     ts::{Check, Format, Observer, TsReport, VideoCodec},
 };
@@ -103,6 +103,10 @@ struct Program {
 }
 
 pub(super) fn probe(args: &Probe) -> ExitCode {
+    // Else libsrt writes its own lines between those of the report.
+    if let Err(error) = super::serve::start_plain_log(LogLevel::Error) {
+        return usage(&format!("{error:#}"));
+    }
     let endpoint = match Endpoint::input(&args.url) {
         Ok(endpoint) => endpoint,
         Err(why) => return usage(&why),

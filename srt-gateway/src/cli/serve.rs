@@ -112,7 +112,8 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
                 }
             }
             recv(orders) -> order => match order {
-                Ok(Order::LogLevel(level)) => log.set(level),
+                // Whoever asked may have gone away.
+                Ok(Order::LogLevel(level, reply)) => drop(reply.send(log.set(level))),
                 Ok(Order::Drain(wait)) => drained_by = Some(Instant::now() + wait),
                 Ok(Order::Reload(reply)) => {
                     let reloaded = match &mut live {
@@ -197,16 +198,20 @@ pub(super) struct LogControl {
 }
 
 impl LogControl {
-    pub(super) fn set(&mut self, level: LogLevel) {
+    /// Whether it is so from now on.
+    pub(super) fn set(&mut self, level: LogLevel) -> bool {
+        let Some(filter) = &self.filter else {
+            return false;
+        };
         if level == self.level {
-            return;
+            return true;
+        }
+        if let Err(error) = filter.reload(filter_of(level)) {
+            warn!(%error, "the log level could not be changed");
+            return false;
         }
         self.level = level;
-        if let Some(filter) = &self.filter
-            && let Err(error) = filter.reload(filter_of(level))
-        {
-            warn!(%error, "the log level could not be changed");
-        }
+        true
     }
 }
 

@@ -14,9 +14,20 @@ pub(super) fn completions(shell: Shell) -> ExitCode {
     let name = command.get_name().to_owned();
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut command, name, &mut text);
+    if shell == Shell::Bash {
+        text = mended(&text);
+    }
     // A closed stdout (`| head`) is no reason to complain.
     drop(io::Write::write_all(&mut io::stdout(), &text));
     ExitCode::SUCCESS
+}
+
+/// clap_complete 4.6.11 takes the dash of our name for a subcommand in one place and not in the other, so that bash would
+/// complete none of ours.
+fn mended(bash: &[u8]) -> Vec<u8> {
+    String::from_utf8_lossy(bash)
+        .replace("srt__subcmd__gateway", "srt__gateway")
+        .into_bytes()
 }
 
 pub(super) fn man(directory: Option<&Path>) -> anyhow::Result<ExitCode> {

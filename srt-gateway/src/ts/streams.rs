@@ -11,6 +11,7 @@ use super::report::StreamKind;
 pub(super) enum AudioCodec {
     MpegAudio,
     Adts,
+    Latm,
     Ac3,
     EAc3,
     Other,
@@ -40,7 +41,7 @@ impl Identity {
         match stream_type {
             0x03 | 0x04 => Self::audio("MPEG audio", AudioCodec::MpegAudio),
             0x0F => Self::audio("AAC", AudioCodec::Adts),
-            0x11 => Self::audio("AAC (LATM)", AudioCodec::Other),
+            0x11 => Self::audio("AAC (LATM)", AudioCodec::Latm),
             0x1C => Self::audio("AAC (raw)", AudioCodec::Other),
             0x2D | 0x2E => Self::audio("MPEG-H audio", AudioCodec::Other),
             0x81 => Self::audio("AC-3", AudioCodec::Ac3),

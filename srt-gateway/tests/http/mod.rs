@@ -45,11 +45,12 @@ pub(crate) fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> 
     }
 }
 
-fn spawned(config: &Path) -> (Child, Receiver<String>) {
+fn spawned(config: &Path, log: Option<&str>) -> (Child, Receiver<String>) {
     let mut process = Command::new(env!("CARGO_BIN_EXE_srt-gateway"))
         .args(["--config", config.to_str().unwrap()])
         .env_remove("RUST_LOG")
         .env_remove("STATE_DIRECTORY")
+        .envs(log.map(|filter| ("RUST_LOG", filter)))
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
@@ -67,6 +68,11 @@ fn spawned(config: &Path) -> (Child, Receiver<String>) {
 impl Running {
     /// With `api` in `[api]` and `rest` behind it; one global port, and any stream.
     pub(crate) fn start(api: &str, rest: &str) -> Self {
+        Self::start_logging(None, api, rest)
+    }
+
+    /// As [`start`](Self::start), with this RUST_LOG.
+    pub(crate) fn start_logging(log: Option<&str>, api: &str, rest: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("control.sock");
         let text = format!(
@@ -74,11 +80,11 @@ impl Running {
              [streams_default]\naccept_unknown = true\n[api]\nlisten = \"127.0.0.1:0\"\n{api}\n{rest}"
         );
         fs::write(folder.path().join("gateway.toml"), text).unwrap();
-        Self::begin(folder)
+        Self::begin(folder, log)
     }
 
-    fn begin(folder: tempfile::TempDir) -> Self {
-        let (process, lines) = spawned(&folder.path().join("gateway.toml"));
+    fn begin(folder: tempfile::TempDir, log: Option<&str>) -> Self {
+        let (process, lines) = spawned(&folder.path().join("gateway.toml"), log);
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let mut running = Self {
             process,
@@ -108,7 +114,7 @@ impl Running {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
-        Self::begin(folder)
+        Self::begin(folder, None)
     }
 
     pub(crate) fn config(&self) -> PathBuf {
@@ -154,10 +160,22 @@ impl Running {
     }
 
     pub(crate) fn ctl(&self, arguments: &[&str]) -> Output {
+        self.ctl_command(arguments).output().unwrap()
+    }
+
+    pub(crate) fn ctl_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_srt-gateway"));
         let api = format!("http://{}", self.api);
         command.args(["ctl", "--api", &api]).args(arguments);
-        command.env_remove("SRT_GATEWAY_TOKEN").output().unwrap()
+        command.env_remove("SRT_GATEWAY_TOKEN");
+        command
+    }
+
+    /// Waits until so many sessions are open: a caller is connected a moment before it is taken in.
+    pub(crate) fn wait_sessions(&self, count: usize) {
+        wait_until("the sessions", || {
+            (self.ask("GET", "/api/v1/sessions").is(200).value()["total"] == count).then_some(())
+        });
     }
 
     pub(crate) fn call(&self, streamid: &str) -> srt_safe::Result<SrtSocket> {

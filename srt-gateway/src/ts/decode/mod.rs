@@ -5,6 +5,7 @@
 
 mod audio;
 mod bits;
+mod hevc;
 mod text;
 mod video;
 

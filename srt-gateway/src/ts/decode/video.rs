@@ -1,9 +1,9 @@
 //! The format of a video, out of its sequence header or sequence parameter set.
 //!
-//! H.264: Rec. ITU-T H.264, 7.3.2.1.1 and annex E. HEVC: Rec. ITU-T H.265, 7.3.2.2. MPEG-2: ISO/IEC 13818-2, 6.2.2. Whatever
-//! ends early or cannot be is None.
+//! H.264: Rec. ITU-T H.264, 7.3.2.1.1 and annex E. MPEG-2: ISO/IEC 13818-2, 6.2.2. Whatever ends early or cannot be is None.
 
 use super::bits::{Bits, unescaped};
+use super::hevc;
 use crate::ts::picture::VideoCodec;
 use crate::ts::report::VideoReport;
 
@@ -14,7 +14,10 @@ const SIDE_MAX: u32 = 16_384;
 pub(super) fn describe(codec: VideoCodec, sample: &[u8]) -> Option<VideoReport> {
     let report = match codec {
         VideoCodec::H264 => h264(&unescaped(nal(sample, |code| code & 0x1F == 7)?)),
-        VideoCodec::Hevc => hevc(&unescaped(nal(sample, |code| code >> 1 & 0x3F == 33)?)),
+        VideoCodec::Hevc => {
+            let parameters = |kind| nal(sample, |code| code >> 1 & 0x3F == kind).map(unescaped);
+            hevc::describe(parameters(hevc::VPS), &parameters(hevc::SPS)?)
+        }
         VideoCodec::Mpeg2 => mpeg2(sample),
         _ => None,
     }?;
@@ -32,7 +35,8 @@ fn nal(bytes: &[u8], is_wanted: impl Fn(u8) -> bool) -> Option<&[u8]> {
     Some(&unit[..end.unwrap_or(unit.len())])
 }
 
-fn rate(numerator: u32, denominator: u32) -> Option<f64> {
+/// Frames per second, to a thousandth.
+pub(super) fn rate(numerator: u32, denominator: u32) -> Option<f64> {
     let rate = f64::from(numerator) / f64::from(denominator);
     // What is written there is not always a rate.
     (rate.is_finite() && (0.1..=1000.0).contains(&rate)).then_some((rate * 1000.0).round() / 1000.0)
@@ -185,72 +189,6 @@ fn h264_rate(bits: &mut Bits<'_>) -> Option<Option<f64>> {
     Some(units.checked_mul(2).and_then(|units| rate(scale, units)))
 }
 
-fn hevc(sps: &[u8]) -> Option<VideoReport> {
-    let mut bits = Bits::new(sps.get(2..)?);
-    bits.skip(4)?;
-    let sub_layers = bits.number(3)?;
-    bits.skip(1)?;
-    let profile_space_tier = bits.number(3)?;
-    let profile = bits.number(5)?;
-    bits.skip(32)?;
-    let progressive = bits.bit()?;
-    let interlaced = bits.bit()?;
-    bits.skip(46)?;
-    let level = bits.number(8)?;
-    hevc_sub_layers(&mut bits, sub_layers)?;
-    bits.golomb()?;
-    let chroma = bits.golomb()?;
-    if chroma == 3 {
-        bits.skip(1)?;
-    }
-    let (mut width, mut height) = (bits.golomb()?, bits.golomb()?);
-    if bits.bit()? {
-        let (unit_x, unit_y) = match chroma {
-            1 => (2, 2),
-            2 => (2, 1),
-            _ => (1, 1),
-        };
-        let [left, right, top, bottom] = [(); 4].map(|()| bits.golomb());
-        width = width.checked_sub(left?.checked_add(right?)?.checked_mul(unit_x)?)?;
-        height = height.checked_sub(top?.checked_add(bottom?)?.checked_mul(unit_y)?)?;
-    }
-    let name = match profile {
-        1 => "Main",
-        2 => "Main 10",
-        3 => "Main Still Picture",
-        4 => "Range Extensions",
-        _ => "profile unknown,",
-    };
-    let tier = if profile_space_tier & 1 == 1 {
-        " (high tier)"
-    } else {
-        ""
-    };
-    Some(VideoReport {
-        width,
-        height,
-        // Behind lists that are long to pass over: the measured rate tells as much.
-        frame_rate: None,
-        interlaced: interlaced && !progressive,
-        profile: Some(format!("{name} {}.{}{tier}", level / 30, level % 30 / 3)),
-    })
-}
-
-/// Passes over what is said of sub-layers.
-fn hevc_sub_layers(bits: &mut Bits<'_>, sub_layers: u32) -> Option<()> {
-    let mut present = Vec::new();
-    for _ in 0..sub_layers {
-        present.push((bits.bit()?, bits.bit()?));
-    }
-    if sub_layers > 0 {
-        bits.skip(2 * (8 - usize::try_from(sub_layers).ok()?))?;
-    }
-    for (has_profile, has_level) in present {
-        bits.skip(if has_profile { 88 } else { 0 } + if has_level { 8 } else { 0 })?;
-    }
-    Some(())
-}
-
 fn mpeg2(sample: &[u8]) -> Option<VideoReport> {
     let start = sample.windows(4).position(|window| window == [0, 0, 1, 0xB3])?;
     let header = sample.get(start + 4..)?;
@@ -293,6 +231,12 @@ fn mpeg2(sample: &[u8]) -> Option<VideoReport> {
 }
 
 fn mpeg2_profile(code: u32) -> Option<String> {
+    // Those of 4:2:2 have codes of their own.
+    match code {
+        0x82 => return Some("4:2:2@High".to_owned()),
+        0x85 => return Some("4:2:2@Main".to_owned()),
+        _ => {}
+    }
     let profile = match code >> 4 & 7 {
         1 => "High",
         4 => "Main",
@@ -307,4 +251,27 @@ fn mpeg2_profile(code: u32) -> Option<String> {
         _ => return None,
     };
     Some(format!("{profile}@{level}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn anybody_s_parameter_sets_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            for (codec, start) in [
+                (VideoCodec::H264, &[0, 0, 1, 0x67][..]),
+                (VideoCodec::Hevc, &[0, 0, 1, 0x40, 1, 0, 0, 1, 0x42, 1]),
+                (VideoCodec::Mpeg2, &[0, 0, 1, 0xB3]),
+            ] {
+                let sample = [start, &bytes].concat();
+                if let Some(report) = describe(codec, &sample) {
+                    prop_assert!(report.width <= SIDE_MAX && report.height <= SIDE_MAX);
+                }
+            }
+        }
+    }
 }

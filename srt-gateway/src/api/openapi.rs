@@ -1,0 +1,75 @@
+//! The description of the API: what the code of the handlers says, and what is the same for all of them.
+
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        Content, OpenApi as Description, Ref, RefOr, Response, ResponseBuilder,
+        path::Operation,
+        security::{Http, HttpAuthScheme, SecurityScheme},
+    },
+};
+
+use super::{
+    model,
+    problem::{PROBLEM_JSON, Problem},
+};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "srt-gateway", description = "What docs/api.md describes. Stream names are percent-encoded in paths."),
+    modifiers(&Bearer),
+    security(("bearer" = [])),
+    components(schemas(model::LiveEvent, model::Step, Problem))
+)]
+pub(super) struct Document;
+
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, openapi: &mut Description) {
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("bearer", scheme);
+    }
+}
+
+/// Where the schema of errors is.
+const PROBLEM: &str = "#/components/schemas/Problem";
+
+/// Gives every operation what any of them may answer (401, 403, 413, 421, 429, 503 and so on), and errors their media type.
+pub(super) fn finish(openapi: &mut Description) {
+    for item in openapi.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            give_errors(operation);
+        }
+    }
+}
+
+fn give_errors(operation: &mut Operation) {
+    for response in operation.responses.responses.values_mut() {
+        if let RefOr::T(response) = response {
+            name_media_type(response);
+        }
+    }
+    let any = ResponseBuilder::new()
+        .description("any error (RFC 9457): the status is in it, and what to do")
+        .content(PROBLEM_JSON, Content::new(Some(Ref::new(PROBLEM))))
+        .build();
+    operation
+        .responses
+        .responses
+        .entry("default".to_owned())
+        .or_insert_with(|| any.into());
+}
+
+/// The attribute of a handler names a type, which stands for JSON of any kind.
+fn name_media_type(response: &mut Response) {
+    let is_problem =
+        |content: &Content| matches!(&content.schema, Some(RefOr::Ref(to)) if to.ref_location == PROBLEM);
+    if response.content.get("application/json").is_some_and(is_problem)
+        && let Some(content) = response.content.swap_remove("application/json")
+    {
+        response.content.insert(PROBLEM_JSON.to_owned(), content);
+    }
+}

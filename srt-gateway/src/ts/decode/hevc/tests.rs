@@ -1,0 +1,244 @@
+//! Parameter sets written bit by bit, with all that real encoders leave out; those of x265 are in tests/e2e/formats.rs.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Writes bits.
+#[derive(Clone, Default)]
+struct Pen(Vec<bool>);
+
+impl Pen {
+    /// The lowest `count` bits.
+    fn put(mut self, count: u32, value: u64) -> Self {
+        self.0.extend((0..count).rev().map(|bit| value >> bit & 1 == 1));
+        self
+    }
+
+    /// `ue(v)` of each.
+    fn golombs(self, values: &[u32]) -> Self {
+        values.iter().fold(self, |pen, value| {
+            let coded = u64::from(*value) + 1;
+            let bits = u64::BITS - coded.leading_zeros();
+            pen.put(bits - 1, 0).put(bits, coded)
+        })
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let byte = |bits: &[bool]| {
+            bits.iter().fold(0_u8, |byte, bit| byte << 1 | u8::from(*bit)) << (8 - bits.len())
+        };
+        self.0.chunks(8).map(byte).collect()
+    }
+
+    /// `profile_tier_level()` of Main 10, level 4.1, high tier; of its one sub-layer a profile and a level.
+    fn profile(self) -> Self {
+        self.put(3, 1)
+            .put(5, 2)
+            .put(32, 0)
+            .put(4, 0b1000)
+            .put(44, 0)
+            .put(8, 123)
+            // One sub-layer with both, and the padding.
+            .put(2, 0b11)
+            .put(14, 0)
+            .put(32, 7)
+            .put(32, 7)
+            .put(24, 7)
+            .put(8, 90)
+    }
+}
+
+/// What is different from one set to the other.
+#[derive(Clone, Copy)]
+struct Made {
+    scaling: bool,
+    fields: bool,
+    timing: Option<(u32, u32)>,
+}
+
+/// An SPS of 1920x1080 with everything in it that may stand before the rate.
+fn sps(made: Made) -> Pen {
+    let pen = Pen::default()
+        .put(16, 0x4201)
+        .put(4, 0)
+        .put(3, 1)
+        .put(1, 1)
+        .profile();
+    // 4:2:0, 1920x1088 of which the lowest eight lines are not shown.
+    let pen = pen.golombs(&[0, 1, 1920, 1088]).put(1, 1).golombs(&[0, 0, 0, 4]);
+    // Depths, the order's bits; of both sub-layers the buffers; sizes of blocks.
+    let pen = pen
+        .golombs(&[2, 2, 4])
+        .put(1, 1)
+        .golombs(&[4, 2, 0, 5, 3, 1])
+        .golombs(&[0, 3, 0, 3, 1, 1]);
+    let pen = if made.scaling {
+        scaling(pen.put(2, 0b11))
+    } else {
+        pen.put(1, 0)
+    };
+    // Samples as they are.
+    let pen = pen.put(2, 0b11).put(1, 1).put(8, 0x77).golombs(&[0, 2]).put(1, 1);
+    // Three sets of reference pictures: of two and one; the next told by its difference, of whose four entries one is
+    // left out; and one of a single picture told by the difference from that.
+    let pen = pen
+        .golombs(&[3])
+        .golombs(&[2, 1])
+        .golombs(&[0])
+        .put(1, 1)
+        .golombs(&[3])
+        .put(1, 0)
+        .golombs(&[1])
+        .put(1, 1);
+    let pen = pen
+        .put(2, 0b10)
+        .golombs(&[1])
+        .put(1, 1)
+        .put(2, 0b00)
+        .put(2, 0b01)
+        .put(1, 1);
+    let pen = pen
+        .put(2, 0b11)
+        .golombs(&[0])
+        .put(1, 1)
+        .put(2, 0b00)
+        .put(2, 0b00)
+        .put(2, 0b00);
+    // Two long-term pictures of eight bits each.
+    let pen = pen.put(1, 1).golombs(&[2]).put(9, 3).put(9, 5);
+    let pen = pen.put(2, 0b11).put(1, 1);
+    // Aspect ratio in full, overscan, signal with colours, chroma's place.
+    let pen = pen
+        .put(1, 1)
+        .put(8, 255)
+        .put(32, 0x0001_0001)
+        .put(2, 0b11)
+        .put(1, 1)
+        .put(4, 10)
+        .put(1, 1)
+        .put(24, 0x01_01_01);
+    let pen = pen.put(1, 1).golombs(&[0, 0]);
+    // Neutral chroma, fields, their information; a window.
+    let pen = pen
+        .put(1, 0)
+        .put(1, u64::from(made.fields))
+        .put(1, 1)
+        .put(1, 1)
+        .golombs(&[0, 0, 1, 1]);
+    match made.timing {
+        Some((units, scale)) => pen
+            .put(1, 1)
+            .put(32, units.into())
+            .put(32, scale.into())
+            .put(8, 0x40),
+        None => pen.put(1, 0).put(8, 0x40),
+    }
+}
+
+/// Scaling lists of every kind: predicted ones, and those that are written out.
+fn scaling(mut pen: Pen) -> Pen {
+    for size in 0..4_u32 {
+        for list in 0..if size == 3 { 2 } else { 6 } {
+            pen = if list % 2 == 0 {
+                pen.put(1, 0).golombs(&[0])
+            } else {
+                let count = 64.min(1 << (4 + 2 * size)) + u32::from(size > 1);
+                (0..count).fold(pen.put(1, 1), |pen, at| pen.golombs(&[at % 5]))
+            };
+        }
+    }
+    pen
+}
+
+/// A VPS with two sub-layers and three sets of layers, and this rate.
+fn vps(units: u32, scale: u32) -> Vec<u8> {
+    let pen = Pen::default()
+        .put(16, 0x4001)
+        .put(4, 0)
+        .put(2, 3)
+        .put(6, 1)
+        .put(3, 1)
+        .put(1, 1)
+        .put(16, 0xFFFF)
+        .profile();
+    let pen = pen
+        .put(1, 0)
+        .golombs(&[4, 2, 0])
+        .put(6, 1)
+        .golombs(&[3])
+        .put(6, 0b10_01_11);
+    pen.put(1, 1)
+        .put(32, units.into())
+        .put(32, scale.into())
+        .put(8, 0x80)
+        .bytes()
+}
+
+const PLAIN: Made = Made {
+    scaling: false,
+    fields: false,
+    timing: Some((1001, 60_000)),
+};
+
+#[test]
+fn the_rate_is_found_behind_everything_that_may_stand_before_it() {
+    for scaling in [false, true] {
+        let report = describe(None, &sps(Made { scaling, ..PLAIN }).bytes()).unwrap();
+        assert_eq!((report.width, report.height), (1920, 1080));
+        assert_eq!(report.frame_rate, Some(59.94), "scaling lists: {scaling}");
+        assert_eq!(report.profile.as_deref(), Some("Main 10 4.1 (high tier)"));
+        assert!(!report.interlaced);
+    }
+}
+
+#[test]
+fn two_fields_are_a_frame() {
+    let made = Made {
+        fields: true,
+        timing: Some((1, 50)),
+        ..PLAIN
+    };
+    let report = describe(None, &sps(made).bytes()).unwrap();
+    assert_eq!((report.height, report.frame_rate), (2160, Some(25.0)));
+    assert!(report.interlaced);
+}
+
+#[test]
+fn what_the_sps_does_not_say_the_vps_may() {
+    let silent = sps(Made {
+        timing: None,
+        ..PLAIN
+    })
+    .bytes();
+    assert_eq!(describe(None, &silent).unwrap().frame_rate, None);
+    let asked = |units, scale| describe(Some(vps(units, scale)), &silent).unwrap().frame_rate;
+    assert_eq!(asked(1, 50), Some(50.0));
+    assert_eq!(asked(0, 50), None);
+    let both = describe(Some(vps(1, 50)), &sps(PLAIN).bytes()).unwrap();
+    assert_eq!(both.frame_rate, Some(59.94), "the SPS is nearer to the pictures");
+}
+
+#[test]
+fn a_set_that_ends_early_has_what_came_before() {
+    let whole = sps(PLAIN).bytes();
+    let of = |count: usize| describe(None, &whole[..count]);
+    assert_eq!(of(20), None);
+    let cut = of(whole.len() - 8).unwrap();
+    assert_eq!((cut.width, cut.frame_rate), (1920, None));
+}
+
+proptest! {
+    #[test]
+    fn anybody_s_bytes_are_survived(sps in proptest::collection::vec(any::<u8>(), 0..200), vps in proptest::collection::vec(any::<u8>(), 0..80)) {
+        drop(describe(Some(vps), &sps));
+    }
+
+    #[test]
+    fn a_broken_set_is_survived(at in 0_usize..100, byte: u8) {
+        let mut bytes = sps(Made { scaling: true, ..PLAIN }).bytes();
+        let at = at % bytes.len();
+        bytes[at] = byte;
+        drop(describe(None, &bytes));
+    }
+}

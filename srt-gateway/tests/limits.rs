@@ -1,0 +1,82 @@
+//! What the API bounds: requests and wrong tokens of an address, event streams at a time.
+
+mod http;
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    net::TcpStream,
+};
+
+use http::{PATIENCE, Running, wait_until};
+
+/// The status of each of `count` requests on one connection.
+fn statuses(gateway: &Running, path: &str, headers: &str, count: usize) -> Vec<u16> {
+    let stream = TcpStream::connect(gateway.api).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut answers = BufReader::new(stream.try_clone().unwrap());
+    let request = format!("HEAD {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
+    let ask = |_| {
+        (&stream).write_all(request.as_bytes()).unwrap();
+        let mut status = String::new();
+        answers.read_line(&mut status).unwrap();
+        let mut line = String::new();
+        while line != "\r\n" {
+            line.clear();
+            assert_ne!(answers.read_line(&mut line).unwrap(), 0, "closed");
+        }
+        status.split(' ').nth(1).unwrap().parse().unwrap()
+    };
+    (0..count).map(ask).collect()
+}
+
+#[test]
+fn an_address_that_asks_too_much_is_slowed_and_probes_are_not() {
+    let gateway = Running::start("", "");
+    let all = statuses(&gateway, "/api/v1/version", "", 3000);
+    let good = all.iter().filter(|status| **status == 200).count();
+    // 300 at once, and 100 a second for as long as it took.
+    assert!(all.iter().take(300).all(|status| *status == 200), "{good}");
+    assert!(all.contains(&429), "{good} of 3000");
+    assert!(
+        statuses(&gateway, "/readyz", "", 500)
+            .iter()
+            .all(|status| *status == 200)
+    );
+    let mut replies = (0..3000).map(|_| gateway.ask("GET", "/api/v1/version"));
+    let refused = replies
+        .find(|reply| reply.status == 429)
+        .expect("one of them is too many");
+    refused.is_problem(429);
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
+}
+
+#[test]
+fn tokens_cannot_be_guessed_by_trying() {
+    let gateway = Running::start("token = \"the right one\"", "");
+    let wrong = "Authorization: Bearer wrong\r\n";
+    let all = statuses(&gateway, "/api/v1/version", wrong, 60);
+    assert!(all.iter().take(20).all(|status| *status == 401), "{all:?}");
+    assert!(
+        all.iter().skip(20).filter(|status| **status == 429).count() > 20,
+        "{all:?}"
+    );
+    // Who has the token is not locked out by who has not.
+    let right = "Authorization: Bearer the right one\r\n";
+    assert_eq!(statuses(&gateway, "/api/v1/version", right, 1), [200]);
+}
+
+#[test]
+fn event_streams_are_bounded_and_those_of_clients_that_vanish_are_given_back() {
+    let gateway = Running::start("", "[streams.a]");
+    let open = || gateway.raw("GET /api/v1/live HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let status = |stream: &TcpStream| {
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        line.split(' ').nth(1).unwrap().to_owned()
+    };
+    let streams: Vec<_> = (0..64).map(|_| open()).collect();
+    assert!(streams.iter().all(|stream| status(stream) == "200"));
+    assert_eq!(status(&open()), "503");
+    drop(streams);
+    wait_until("a place", || (status(&open()) == "200").then_some(()));
+}
