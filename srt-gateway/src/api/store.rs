@@ -25,12 +25,13 @@ use toml::{Table, Value};
 use tracing::warn;
 
 use super::{
+    masks::{shown_table, unmask_table},
     model::Origin,
     problem::{Answer, Problem},
     shape,
 };
 use crate::{
-    config::{Config, ConfigErrors, redacted},
+    config::{Config, ConfigErrors},
     control,
     names::Role,
 };
@@ -116,6 +117,9 @@ struct Whole {
 #[derive(Debug)]
 pub(crate) struct Desk {
     inner: Mutex<Inner>,
+    /// Of the configuration, ...
+    file: Option<PathBuf>,
+    /// ... and of the state.
     path: Option<PathBuf>,
     pub(crate) origins: ArcSwap<Origins>,
     /// Makes versions of texts that hold secrets: nobody else can make them.
@@ -151,14 +155,18 @@ impl Desk {
     pub(crate) fn open(text: &str, config: &Config, file: Option<&Path>) -> Result<(Self, Config), String> {
         let path = place(config, file);
         let state = path.as_deref().map_or_else(|| Ok(State::default()), read_state)?;
-        let file = text.parse::<Table>().unwrap_or_default();
-        let whole = lay_over(&file, &state);
+        let table = text.parse::<Table>().unwrap_or_default();
+        let (whole, left_out) = lay_over(&table, &state);
+        for what in left_out {
+            warn!("{what}");
+        }
         let desk = Self {
             inner: Mutex::new(Inner {
-                file,
+                file: table,
                 state,
                 table: whole.table,
             }),
+            file: file.map(Path::to_owned),
             path,
             origins: ArcSwap::from_pointee(whole.origins),
             seed: RandomState::new(),
@@ -166,19 +174,33 @@ impl Desk {
         Ok((desk, whole.config))
     }
 
+    /// The configuration file.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// The state file.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a new text of the configuration file, which is valid, and puts it in force with the state laid over it.
-    pub(crate) fn refile<T>(&self, text: &str, apply: impl FnOnce(Config) -> T) -> T {
+    /// Takes a new text of the configuration file, which is valid, and puts it in force with the state laid over it. Gives
+    /// what of the state had to be left out, a sentence each.
+    pub(crate) fn refile<T>(&self, text: &str, apply: impl FnOnce(Config) -> T) -> (T, Vec<String>) {
         let mut inner = self.lock();
         inner.file = text.parse::<Table>().unwrap_or_default();
-        let whole = lay_over(&inner.file, &inner.state);
+        let (whole, left_out) = lay_over(&inner.file, &inner.state);
+        for what in &left_out {
+            warn!("{what}");
+        }
         inner.table = whole.table;
         let applied = apply(whole.config);
         self.origins.store(whole.origins.into());
-        applied
+        (applied, left_out)
     }
 
     /// Edits the state: `change` gets it with the file's table and says what it made of it; what is then valid is written
@@ -225,6 +247,15 @@ impl Desk {
         let inner = self.lock();
         let table = stream_of(&inner.table, name);
         (self.version(table), table.map(shown_table))
+    }
+
+    /// The version of a stream's table, and its endpoint of this role at `place`, secrets masked.
+    pub(crate) fn entry(&self, name: &str, role: Role, place: usize) -> (String, Option<serde_json::Value>) {
+        let inner = self.lock();
+        let table = stream_of(&inner.table, name);
+        let entry = table.and_then(|table| table.get(key_of(role))?.get(place));
+        let whole = entry.map(|entry| shown_table(&table_of_entry(entry.clone())));
+        (self.version(table), whole)
     }
 
     /// The version of the whole configuration, and it, secrets masked.
@@ -394,13 +425,16 @@ fn switch(table: &mut Table, config: &Config, enabled: &BTreeMap<String, bool>) 
 
 /// Makes an entry of `inputs` or `outputs` one that is used, or not.
 pub(crate) fn set_enabled(entry: &mut Value, on: bool) {
-    if let Value::String(url) = entry {
-        let mut table = Table::new();
-        table.insert("url".to_owned(), Value::String(std::mem::take(url)));
-        *entry = Value::Table(table);
-    }
-    if let Value::Table(table) = entry {
-        table.insert("enabled".to_owned(), Value::Boolean(on));
+    let mut table = table_of_entry(std::mem::replace(entry, Value::Boolean(on)));
+    table.insert("enabled".to_owned(), Value::Boolean(on));
+    *entry = Value::Table(table);
+}
+
+/// An entry of `inputs` or `outputs` as a table, also where it is but a URL.
+pub(crate) fn table_of_entry(entry: Value) -> Table {
+    match entry {
+        Value::Table(table) => table,
+        url => [("url".to_owned(), url)].into_iter().collect(),
     }
 }
 
@@ -411,17 +445,18 @@ fn parse(table: &Table) -> Result<Config, ConfigErrors> {
     Ok(config)
 }
 
-/// As [`combined`]; what does not go with the file is left out, and told in the log.
-fn lay_over(file: &Table, state: &State) -> Whole {
+/// As [`combined`]; what does not go with the file is left out, and said.
+fn lay_over(file: &Table, state: &State) -> (Whole, Vec<String>) {
+    let mut left_out = Vec::new();
     if let Ok(whole) = combined(file, state) {
-        for name in state
+        let hidden = state
             .streams
             .keys()
-            .filter(|name| !whole.origins.streams.contains(*name))
-        {
-            warn!(stream = %name, "the configuration file has this stream too: what the API made of it is left out");
-        }
-        return whole;
+            .filter(|name| !whole.origins.streams.contains(*name));
+        left_out.extend(hidden.map(|name| {
+            format!("the configuration file has the stream {name:?} too: what the API made of it is left out")
+        }));
+        return (whole, left_out);
     }
     let mut good = State {
         enabled: state.enabled.clone(),
@@ -437,7 +472,10 @@ fn lay_over(file: &Table, state: &State) -> Whole {
                     .faults()
                     .first()
                     .map(|fault| format!("{}: {}", fault.key(), fault.message()));
-                warn!(stream = %name, "{what} by the API is left out, because it is not valid with the configuration file: {}", why.unwrap_or_default());
+                left_out.push(format!(
+                    "{what} by the API, {name:?}, is left out, because it is not valid with the configuration file: {}",
+                    why.unwrap_or_default()
+                ));
             }
         }
     };
@@ -447,88 +485,18 @@ fn lay_over(file: &Table, state: &State) -> Whole {
         });
     }
     for (name, added) in &state.added {
-        take("an endpoint added", name, &|state| {
+        take("what was added to a stream", name, &|state| {
             state.added.insert(name.clone(), added.clone());
         });
     }
-    combined(file, &good)
+    let whole = combined(file, &good)
         .or_else(|_| combined(file, &State::default()))
         .unwrap_or_else(|_| Whole {
             table: file.clone(),
             config: Config::default(),
             origins: Origins::default(),
-        })
-}
-
-/// A table as JSON, secrets masked.
-fn shown_table(table: &Table) -> serde_json::Value {
-    let entry = |(key, value): (&String, &Value)| (key.clone(), shown(key, value));
-    serde_json::Value::Object(table.iter().map(entry).collect())
-}
-
-fn shown(key: &str, value: &Value) -> serde_json::Value {
-    match value {
-        Value::String(text) => redacted(key, text).into(),
-        Value::Integer(number) => (*number).into(),
-        Value::Float(number) => (*number).into(),
-        Value::Boolean(on) => (*on).into(),
-        Value::Datetime(time) => time.to_string().into(),
-        Value::Array(items) => items.iter().map(|item| shown(key, item)).collect(),
-        Value::Table(table) => shown_table(table),
-    }
-}
-
-fn unmask_table(new: &mut Table, old: &Table) {
-    for (key, value) in new.iter_mut() {
-        if let Some(old) = old.get(key) {
-            unmask(key, value, old);
-        }
-    }
-}
-
-fn unmask(key: &str, new: &mut Value, old: &Value) {
-    match (new, old) {
-        (Value::String(new), Value::String(old)) if *new == redacted(key, old) => new.clone_from(old),
-        (Value::Table(new), Value::Table(old)) => unmask_table(new, old),
-        (Value::Array(new), Value::Array(old)) => {
-            let mut left: Vec<_> = old.iter().collect();
-            for item in new {
-                // By what is shown, not by place: an entry may have been put before the others.
-                let json = shown(key, item);
-                if let Some(at) = left.iter().position(|old| shown(key, old) == json) {
-                    item.clone_from(left.remove(at));
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
-/// JSON as TOML.
-pub(crate) fn toml_of(json: serde_json::Value) -> Answer<Value> {
-    use serde_json::Value as Json;
-    Ok(match json {
-        Json::Null => {
-            return Err(Problem::invalid(
-                "null is no value of the configuration: leave the key out",
-            ));
-        }
-        Json::Bool(on) => Value::Boolean(on),
-        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(integer), _) => Value::Integer(integer),
-            (None, Some(float)) => Value::Float(float),
-            (None, None) => return Err(Problem::invalid("a number of more than 64 bits")),
-        },
-        Json::String(text) => Value::String(text),
-        Json::Array(items) => Value::Array(items.into_iter().map(toml_of).collect::<Answer<_>>()?),
-        Json::Object(entries) => Value::Table(table_of(entries)?),
-    })
-}
-
-/// A JSON object as a table.
-pub(crate) fn table_of(entries: serde_json::Map<String, serde_json::Value>) -> Answer<Table> {
-    let entry = |(key, value)| Ok((key, toml_of(value)?));
-    entries.into_iter().map(entry).collect()
+        });
+    (whole, left_out)
 }
 
 #[cfg(test)]
@@ -608,7 +576,7 @@ mod tests {
         let serde_json::Value::Object(object) = shown.unwrap() else {
             panic!("no table");
         };
-        let mut table = table_of(object).unwrap();
+        let mut table = super::super::masks::table_of(object).unwrap();
         let inner = desk.lock();
         unmask_table(&mut table, stream_of(&inner.table, "live/a").unwrap());
         assert_eq!(&table, stream_of(&inner.table, "live/a").unwrap());

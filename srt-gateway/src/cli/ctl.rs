@@ -148,17 +148,20 @@ enum Ask {
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
         ban: Option<Duration>,
     },
-    /// Refuse an address for a while.
+    /// Refuse an address or a network for a while.
     Ban {
-        /// IPv4 or IPv6.
+        /// IPv4 or IPv6, or a network as in 203.0.113.0/24.
         address: String,
         /// For so long.
         #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration)]
         time: Duration,
+        /// End the open sessions from there too.
+        #[arg(long)]
+        end_sessions: bool,
     },
     /// End a ban.
     Unban {
-        /// IPv4 or IPv6.
+        /// As `bans` shows it.
         address: String,
     },
     /// Change the log's level: error, warn, info, debug, trace.
@@ -234,7 +237,7 @@ const REJECTIONS: &[Column] = &[
     ("CODE", "/code"),
     ("REASON", "/reason"),
 ];
-const BANS: &[Column] = &[("ADDRESS", "/address"), ("UNTIL", "/until")];
+const BANS: &[Column] = &[("ADDRESS", "/address"), ("UNTIL", "/until"), ("BY", "/by")];
 
 fn part(text: &str) -> String {
     utf8_percent_encode(text, KEPT).to_string()
@@ -318,8 +321,13 @@ impl Ask {
                 let path = format!("sessions/{session}{}", ban.unwrap_or_default());
                 change(Method::DELETE, path, None)
             }
-            Self::Ban { address, time } => {
-                let body = json!({ "address": address, "seconds": time.as_secs() });
+            Self::Ban {
+                address,
+                time,
+                end_sessions,
+            } => {
+                let body =
+                    json!({ "address": address, "seconds": time.as_secs(), "end_sessions": end_sessions });
                 change(Method::POST, "bans".to_owned(), Some(body))
             }
             Self::Unban { address } => change(Method::DELETE, format!("bans/{}", part(address)), None),
@@ -404,8 +412,18 @@ fn refusal(status: StatusCode, text: &str) -> String {
     let word = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
     let mut told = format!("{}: {}", word(&problem, "title"), word(&problem, "detail"));
     for error in problem["errors"].as_array().into_iter().flatten() {
+        let place = match (error["line"].as_u64(), error["column"].as_u64()) {
+            (Some(line), Some(column)) => format!("{line}:{column}: "),
+            _ => String::new(),
+        };
         // A String takes all that is written to it.
-        write!(told, "\n  {}: {}", word(error, "key"), word(error, "message")).unwrap_or_default();
+        write!(
+            told,
+            "\n  {place}{}: {}",
+            word(error, "key"),
+            word(error, "message")
+        )
+        .unwrap_or_default();
         if let Some(hint) = error["hint"].as_str() {
             write!(told, "; {hint}").unwrap_or_default();
         }
@@ -539,6 +557,11 @@ mod tests {
         assert_eq!(
             refusal(StatusCode::BAD_REQUEST, problem),
             "T: D\n  a.b: bad; good"
+        );
+        let in_file = problem.replace("\"key\"", "\"line\":7,\"column\":3,\"key\"");
+        assert_eq!(
+            refusal(StatusCode::BAD_REQUEST, &in_file),
+            "T: D\n  7:3: a.b: bad; good"
         );
     }
 }
