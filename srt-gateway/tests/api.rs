@@ -251,8 +251,9 @@ fn a_reload_keeps_what_the_api_added() {
         .collect();
     assert_eq!(names, ["a", "b", "made"]);
     std::fs::write(gateway.config(), format!("{text}\n[streams.made]\n")).unwrap();
-    let told = gateway.ask("POST", "/api/v1/reload").is(200).value();
-    assert!(told["warnings"].to_string().contains("made"), "{told}");
+    gateway.ask("POST", "/api/v1/reload").is(200);
+    let last = gateway.ask("GET", "/api/v1/reload").value();
+    assert!(last["warnings"].to_string().contains("made"), "{last}");
 }
 
 #[test]
@@ -291,6 +292,9 @@ fn a_reload_tells_every_fault_with_its_place_and_changes_nothing() {
             (json!("streams.a.ring"), json!(lines + 2), json!(10)),
         ]
     );
+    let last = gateway.ask("GET", "/api/v1/reload").is(200).value();
+    assert_eq!(last["problem"]["errors"], problem["errors"]);
+    assert!(last["time"].is_string(), "{last}");
     let told = gateway.ctl(&["reload"]);
     let words = String::from_utf8_lossy(&told.stderr).into_owned();
     assert!(

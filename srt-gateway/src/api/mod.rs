@@ -23,6 +23,7 @@ mod model;
 mod problem;
 mod rates;
 mod read;
+mod reload;
 mod sampler;
 mod server;
 mod shape;
@@ -54,10 +55,11 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub(crate) use reload::NotReloaded;
 pub(crate) use server::ApiError;
 
 use crate::{
-    config::{Config, LoadError},
+    config::Config,
     control::{Reloaded, SessionStatus},
     log_control::LogControl,
     view::View,
@@ -143,16 +145,6 @@ pub(crate) enum Order {
     Reload(tokio::sync::oneshot::Sender<Result<Reloaded, NotReloaded>>),
     /// The doors are closed: end when nobody is left, or after this time.
     Drain(Duration),
-}
-
-/// Why the configuration file was not put in force.
-#[derive(Debug)]
-pub(crate) enum NotReloaded {
-    /// It cannot be read, or is not valid.
-    Wrong(LoadError),
-    /// The gateway was started without one.
-    NoFile,
-    Ending,
 }
 
 /// The API of a running gateway. Dropping it ends it.
@@ -282,7 +274,7 @@ fn routes() -> (Router<Arc<App>>, Bytes) {
         .routes(routes!(bans::bans, bans::add_ban))
         .routes(routes!(bans::delete_ban))
         .routes(routes!(write::put_log))
-        .routes(routes!(write::reload))
+        .routes(routes!(reload::reload, reload::last_reload))
         .routes(routes!(write::drain))
         .routes(routes!(media::video))
         .routes(routes!(media::keyframe))

@@ -28,11 +28,12 @@ use super::{
     masks::{shown_table, unmask_table},
     model::Origin,
     problem::{Answer, Problem},
+    reload::{LastReload, NotReloaded},
     shape,
 };
 use crate::{
     config::{Config, ConfigErrors},
-    control,
+    control::{self, Reloaded},
     names::Role,
 };
 
@@ -122,6 +123,8 @@ pub(crate) struct Desk {
     /// ... and of the state.
     path: Option<PathBuf>,
     pub(crate) origins: ArcSwap<Origins>,
+    /// Of the configuration file.
+    pub(crate) last_reload: ArcSwap<LastReload>,
     /// Makes versions of texts that hold secrets: nobody else can make them.
     seed: RandomState,
 }
@@ -169,6 +172,7 @@ impl Desk {
             file: file.map(Path::to_owned),
             path,
             origins: ArcSwap::from_pointee(whole.origins),
+            last_reload: ArcSwap::default(),
             seed: RandomState::new(),
         };
         Ok((desk, whole.config))
@@ -201,6 +205,13 @@ impl Desk {
         let applied = apply(whole.config);
         self.origins.store(whole.origins.into());
         (applied, left_out)
+    }
+
+    /// Remembers what came of it when the file was read.
+    pub(crate) fn note(&self, outcome: &Result<Reloaded, NotReloaded>) {
+        if let Some(last) = self.last_reload.load().after(outcome) {
+            self.last_reload.store(last.into());
+        }
     }
 
     /// Edits the state: `change` gets it with the file's table and says what it made of it; what is then valid is written

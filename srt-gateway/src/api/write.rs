@@ -18,14 +18,14 @@ use tracing::info;
 use utoipa::ToSchema;
 
 use super::{
-    App, NotReloaded, Order, masks,
+    App, Order, masks,
     model::{Endpoint, Origin, StreamDetail},
     problem::{Answer, Body, Part, Problem},
     read,
     store::{self, Edit},
 };
 use crate::{
-    config::{Config, LoadError, LogLevel},
+    config::{Config, LogLevel},
     control::{Command, Reloaded},
     names::Role,
 };
@@ -40,6 +40,13 @@ pub(crate) struct Changed {
     changes: Vec<String>,
     /// What could not be changed, or not yet, and what to do about it.
     warnings: Vec<String>,
+}
+
+#[cfg(test)]
+impl Changed {
+    pub(super) fn changes(&self) -> &[String] {
+        &self.changes
+    }
 }
 
 impl From<Reloaded> for Changed {
@@ -422,27 +429,6 @@ pub(super) async fn put_log(State(app): Ctx, Body(settings): Body<LogSettings>) 
     })?;
     info!(level = level.as_str(), "the log's level was changed by the API");
     Ok(Json(settings))
-}
-
-/// Reads the configuration file again, as SIGHUP does. A file with faults changes nothing: the answer has each with its line
-/// and column.
-#[utoipa::path(post, path = "/api/v1/reload", tag = "gateway",
-    responses((status = 200, body = Changed), (status = 409, body = Problem), (status = 422, body = Problem)))]
-pub(super) async fn reload(State(app): Ctx) -> Answer<Json<Changed>> {
-    let (reply, answer) = tokio::sync::oneshot::channel();
-    app.order(Order::Reload(reply))?;
-    match answer.await {
-        Ok(Ok(reloaded)) => Ok(Json(reloaded.into())),
-        Ok(Err(NotReloaded::Wrong(LoadError::Invalid { path, errors, .. }))) => {
-            Err(Problem::faults_in_file(&path, &errors))
-        }
-        Ok(Err(NotReloaded::Wrong(error))) => Err(Problem::invalid(error.to_string())),
-        Ok(Err(NotReloaded::NoFile)) => Err(Problem::conflict(
-            "the gateway was started without a configuration file: there is none to read again",
-        )),
-        Ok(Err(NotReloaded::Ending)) => Err(Problem::busy("the gateway is ending")),
-        Err(_) => Err(Problem::busy("the gateway is ending")),
-    }
 }
 
 /// How the gateway is drained.

@@ -97,6 +97,17 @@ impl Live {
             return Ok(Reloaded::default());
         }
         self.seen = found;
+        let outcome = self.put_in_force(gateway, desk, log);
+        desk.note(&outcome);
+        outcome
+    }
+
+    fn put_in_force(
+        &self,
+        gateway: &Gateway,
+        desk: &Desk,
+        log: &LogControl,
+    ) -> Result<Reloaded, NotReloaded> {
         let (text, config) = match read_text(&self.path) {
             Ok(read) => read,
             Err(wrong) => {
