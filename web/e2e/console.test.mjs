@@ -5,7 +5,7 @@ import { after, before, test } from "node:test";
 import { TOKEN, api, browser, endAll, gateway, open, overflow, play, publish, run, shot, until } from "./setup.mjs";
 
 const STREAM = "live/cam 1";
-const PAGES = { overview: "#/", stream: `#/stream/${encodeURIComponent(STREAM)}`, refused: "#/refused", events: "#/events", connect: `#/connect/${encodeURIComponent(STREAM)}`, gateway: "#/gateway" };
+const PAGES = { overview: "#/", stream: `#/stream/${encodeURIComponent(STREAM)}`, refused: "#/refused", bans: "#/bans", events: "#/events", connect: `#/connect/${encodeURIComponent(STREAM)}`, gateway: "#/gateway" };
 
 let chromium;
 let base;
@@ -90,6 +90,21 @@ test("the overview shows figures, a sparkline and a decoded picture of what is l
   });
   assert.ok(colours > 8, `a test picture has many colours, this one ${colours}`);
   assert.match(await page.getByRole("row").filter({ hasText: "live/nobody" }).innerText(), /idle|waiting/);
+  await until("the gateway remembers more than a few seconds", async () => {
+    const past = await api(base, "history?points=90");
+    return past.streams[STREAM].values.filter((value) => value > 0).length > 20;
+  });
+  await page.reload();
+  // Seconds that the page has not seen: the sparkline is drawn from the middle on, and not from its right edge alone.
+  const drawn = await until("the sparkline is drawn", () =>
+    row.locator("canvas.spark").evaluate((canvas) => {
+      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      const columns = new Set();
+      for (let at = 3; at < data.length; at += 4) if (data[at] > 0) columns.add(((at - 3) / 4) % canvas.width);
+      return columns.size / canvas.width;
+    }),
+  );
+  assert.ok(drawn > 0.15, `20 of 90 s are remembered, and ${Math.round(drawn * 100)} % are drawn at once`);
   await shot(page, "overview-dark");
   // The keyboard: the first row, the second one, and into it.
   await page.keyboard.press("j");
@@ -181,7 +196,8 @@ test("what the gateway does not take is told in its own words", async () => {
   const outputs = page.getByRole("region", { name: "Outputs" });
   await outputs.getByLabel("Address of the new output").fill("gopher://127.0.0.1:70");
   await outputs.getByRole("button", { name: "Add output" }).click();
-  await page.locator(".notice.bad").filter({ hasText: /gopher|srt:\/\// }).waitFor();
+  await outputs.getByRole("alert").filter({ hasText: /srt:\/\// }).waitFor();
+  assert.equal(await outputs.getByLabel("Address of the new output").inputValue(), "gopher://127.0.0.1:70", "what was typed stays");
   await close();
 });
 

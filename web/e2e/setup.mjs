@@ -84,14 +84,16 @@ export async function gateway(toml) {
   ).catch((error) => {
     throw new Error(`${error.message}\n${process.lines.join("\n")}`);
   });
-  return { base, process };
+  return { base, process, config };
 }
 
-/** What the API says at `path`. */
-export async function api(base, path) {
-  const response = await fetch(`${base}/api/v1/${path}`, { headers: { Authorization: `Bearer ${TOKEN}` } });
+/** What the API says at `path`; with a body, to what is sent there. */
+export async function api(base, path, { method = "GET", body } = {}) {
+  const headers = { Authorization: `Bearer ${TOKEN}`, ...(body ? { "Content-Type": "application/json" } : {}) };
+  const response = await fetch(`${base}/api/v1/${path}`, { method, headers, ...(body ? { body: JSON.stringify(body) } : {}) });
   if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
-  return response.json();
+  const text = await response.text();
+  return text ? JSON.parse(text) : null;
 }
 
 /** Publishes a moving test picture with a tone, as H.264 and AAC. */
@@ -119,7 +121,7 @@ export async function browser() {
  * A page that keeps count of what must not happen: errors in the console, violations of the policy, requests elsewhere.
  * `logIn` puts the token where a login puts it.
  */
-export async function open(browser, base, { width = 1440, height = 900, colorScheme = "dark", logIn = true } = {}) {
+export async function open(browser, base, { width = 1440, height = 900, colorScheme = "dark", logIn = true, token = TOKEN } = {}) {
   const context = await browser.newContext({ viewport: { width, height }, colorScheme });
   const page = await context.newPage();
   const faults = [];
@@ -133,7 +135,7 @@ export async function open(browser, base, { width = 1440, height = 900, colorSch
   await page.addInitScript((token) => {
     addEventListener("securitypolicyviolation", (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`));
     if (token) sessionStorage.setItem("srt-gateway-token", token);
-  }, logIn ? TOKEN : "");
+  }, logIn ? token : "");
   page.setDefaultTimeout(PATIENCE);
   return { page, faults, close: () => context.close() };
 }

@@ -37,3 +37,8 @@ export function matching(list: Refusal[], text: string): Refusal[] {
     return words.every((word) => all.includes(word));
   });
 }
+
+/** How bad a share of lost packets is: retransmission mends a little, and not much. */
+export function lossHealth(loss: number | null): "" | "warning" | "bad" {
+  return loss === null || loss <= 0.01 ? "" : loss > 0.05 ? "bad" : "warning";
+}

@@ -1,14 +1,15 @@
 import { signal, useComputed } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { bitrate, count, milliseconds, perSecond, percent, plural } from "../lib/format";
-import { type Column, type Which, selected } from "../lib/select";
+import { type Column, type Which, lossHealth, selected } from "../lib/select";
 import { measure, visible } from "../lib/window";
 import type { Stream } from "../model";
 import { go, href } from "../state/router";
 import { layout, stills } from "../state/settings";
 import { sparkOf, streams, version } from "../state/store";
-import { Empty } from "../ui/controls";
+import { Ask, Empty } from "../ui/controls";
 import { Mark, State } from "../ui/icons";
+import { NewStream } from "./definition";
 import { Sparkline } from "../ui/sparkline";
 import { StillPicture } from "../ui/still";
 
@@ -60,12 +61,6 @@ function useSlice<E extends HTMLElement>(kind: "table" | "wall", items: number) 
   return { host, slice, ...state };
 }
 
-function faultOf(stream: Stream, of: "loss" | "drop"): string {
-  if (of === "loss" && stream.loss !== null && stream.loss > 0.01) return stream.loss > 0.05 ? "bad" : "warning";
-  if (of === "drop" && (stream.dropped ?? 0) > 0) return "bad";
-  return "";
-}
-
 /** The link that its whole row or tile is. */
 function Name({ stream }: { stream: Stream }) {
   return (
@@ -105,13 +100,13 @@ function Row({ stream, index }: { stream: Stream; index: number }) {
       <span class="c-rtt num" role="cell">
         {milliseconds(stream.rttMs)}
       </span>
-      <span class={`c-loss num ${faultOf(stream, "loss")}`} role="cell">
+      <span class={`c-loss num ${lossHealth(stream.loss)}`} role="cell">
         {percent(stream.loss)}
       </span>
       <span class="c-retr num" role="cell">
         {perSecond(stream.retransmitted)}
       </span>
-      <span class={`c-drop num ${faultOf(stream, "drop")}`} role="cell">
+      <span class={`c-drop num ${(stream.dropped ?? 0) > 0 ? "bad" : ""}`} role="cell">
         {perSecond(stream.dropped)}
       </span>
       <span class="c-view num" role="cell">
@@ -182,7 +177,7 @@ function Tile({ stream }: { stream: Stream }) {
       <span class="tile-figures num">
         <span>{stream.state === "live" ? bitrate(stream.inBps) : stream.state}</span>
         <span title="Round-trip time">{milliseconds(stream.rttMs)}</span>
-        <span class={faultOf(stream, "loss")} title="Loss">
+        <span class={lossHealth(stream.loss)} title="Loss">
           {percent(stream.loss)}
         </span>
         <span>{plural(stream.viewers, "viewer")}</span>
@@ -214,7 +209,8 @@ function useKeys(list: Stream[], host: { current: HTMLElement | null }) {
   useEffect(() => {
     const press = (event: KeyboardEvent) => {
       const target = event.target as HTMLElement;
-      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      // A window above the page has the keyboard.
+      if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
       if (/^(INPUT|SELECT|TEXTAREA)$/.test(target.tagName)) {
         if (event.key === "Escape") target.blur();
         return;
@@ -263,6 +259,7 @@ function Toggle<T extends string>({ value, choices, label, set }: { value: T; ch
 export function Overview() {
   const list = useComputed(() => selected(streams.value, filter.value, only.value, order.value.by, order.value.down));
   const host = useRef<HTMLDivElement>(null);
+  const [adding, setAdding] = useState(false);
   useKeys(list.value, host);
   const all = streams.value.length;
   return (
@@ -285,6 +282,7 @@ export function Overview() {
         <Toggle value={only.value} label="Which streams" choices={[["all", "All"], ["live", "Live"], ["trouble", "Trouble"]]} set={(value) => { only.value = value; }} />
         <Toggle value={layout.value} label="Layout" choices={[["table", "Table"], ["wall", "Wall"]]} set={(value) => { layout.value = value; }} />
         <Toggle value={stills.value} label="Pictures" choices={[["on", "Pictures"], ["off", "None"]]} set={(value) => { stills.value = value; }} />
+        <Ask open={() => setAdding(true)} needs="admin">New stream…</Ask>
         <span class="muted num" aria-live="polite">
           {list.value.length === all ? plural(all, "stream") : `${count(list.value.length)} of ${plural(all, "stream")}`}
         </span>
@@ -300,6 +298,7 @@ export function Overview() {
       ) : (
         <Wall list={list.value} />
       )}
+      {adding ? <NewStream close={() => setAdding(false)} /> : null}
     </div>
   );
 }
