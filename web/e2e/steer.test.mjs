@@ -126,7 +126,7 @@ test("an output is changed with its settings, and keeps its secrets", async () =
   const { page, faults, close } = await open(chromium, base);
   const { outputs } = await streamPage(page, MADE);
   await outputs.getByLabel("Address of the new output").fill("srt://127.0.0.1:7?passphrase=battery staple");
-  await outputs.getByRole("button", { name: "Add output with settings" }).click();
+  await outputs.getByRole("button", { name: "Settings of the new output" }).click();
   const dialog = page.getByRole("dialog", { name: `New output of ${MADE}` });
   await dialog.getByLabel("Add a setting", { exact: true }).selectOption("latency");
   await dialog.getByLabel("latency, ms").fill("350");
@@ -161,7 +161,7 @@ test("what the configuration file defines is read-only, and the page says why", 
   assert.ok(!text.includes("not to be seen"), "secrets are masked");
   assert.equal(await definition.getByRole("button").count(), 0);
   const row = outputs.getByRole("row").filter({ hasText: "udp://127.0.0.1:9" });
-  await row.getByText("of the configuration file").waitFor();
+  await row.getByText("in the configuration file").waitFor();
   assert.deepEqual(await row.getByRole("button").allInnerTexts(), ["Stop"]);
   await shot(page, "stream-of-file", true);
   assert.deepEqual(faults, []);

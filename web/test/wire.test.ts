@@ -71,3 +71,21 @@ describe("a transport stream", () => {
     expect(shown.checks[0]).toMatchObject({ code: "1.4", count: 3, lastMinute: 1 });
   });
 });
+
+describe("a refused caller", () => {
+  it("names its port once", () => {
+    const refusal = (listener: string) => wire.refusal({ number: 1, time: "2026-01-01T00:00:00Z", peer: "p", port: 9998, listener, streamid: "", encryption: "none", by: "port", code: 1400, reason: "r" }).port;
+    expect(refusal("srt port 9998")).toBe("srt port 9998");
+    expect(refusal("a range of ports")).toBe("a range of ports 9998");
+  });
+});
+
+describe("the configuration file", () => {
+  it("is told of with its faults and their places", () => {
+    expect(wire.reading({ changes: [], warnings: [] })).toEqual({ at: null, changes: [], warnings: [], problem: null });
+    const fault = { key: "a.b", message: "m", line: 3, column: 1 };
+    const reading = wire.reading({ time: "2026-01-01T00:00:00Z", changes: [], warnings: [], problem: { detail: "d", errors: [fault] } });
+    expect(reading.problem).toEqual({ detail: "d", faults: [fault] });
+    expect(reading.at?.getTime()).toBe(Date.UTC(2026, 0, 1));
+  });
+});

@@ -367,7 +367,7 @@ export function refusal(wire: WireRejection): Refusal {
     id: String(wire.number),
     at: new Date(wire.time),
     peer: wire.peer,
-    port: `${wire.port} ${wire.listener}`,
+    port: wire.listener.includes(String(wire.port)) ? wire.listener : `${wire.listener} ${wire.port}`,
     streamId: wire.streamid,
     by: wire.by,
     code: wire.code,

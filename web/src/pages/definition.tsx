@@ -96,7 +96,7 @@ export function NewStream({ close }: { close: () => void }) {
       <p class="lead">It is kept in the gateway's state file, apart from the streams of its configuration file.</p>
       <div class="field">
         <label for="new-stream">Name</label>
-        <input id="new-stream" autofocus autocomplete="off" spellcheck={false} placeholder="live/cam1" value={name} onInput={(event) => setName(event.currentTarget.value)} />
+        <input id="new-stream" autocomplete="off" spellcheck={false} placeholder="live/cam1" value={name} onInput={(event) => setName(event.currentTarget.value)} />
         <div class="told"><small>What publishers and viewers name in their streamid. Inputs and outputs are added on the stream's own page.</small></div>
       </div>
     </StreamEditor>

@@ -10,7 +10,7 @@ import { type Edit, EndpointEditor } from "../ui/editor";
 import { State } from "../ui/icons";
 
 const ORIGINS: Record<Origin, string> = {
-  config: "of the configuration file: changed there",
+  config: "in the configuration file",
   api: "added here",
   caller: "of a template or a backend",
 };
@@ -139,7 +139,7 @@ function Add({ detail, direction, again, edit }: { direction: "input" | "output"
         onInput={(event) => setAddress(event.currentTarget.value)}
       />
       <button type="submit" disabled={busy || !address.trim()}>Add {direction}</button>
-      <button type="button" aria-label={`Add ${direction} with settings`} onClick={more}>Settings…</button>
+      <button type="button" aria-label={`Settings of the new ${direction}`} onClick={more}>Settings…</button>
       {problem ? <p class="problem" role="alert">{problem}</p> : null}
     </form>
   );

@@ -207,7 +207,7 @@ export function GatewayPage() {
           <Figure name="In" value={bitrate(sum.inBps)} />
           <Figure name="Out" value={bitrate(sum.outBps)} />
           <Figure name="Worker lag" value={milliseconds(now.lagMs)} title="how late the workers were at most in the last second" />
-          <Figure name="This page may" value={{ read: "look", operate: "look and operate", admin: "change everything" }[now.scope] ?? now.scope} />
+          <Figure name="This page may" value={{ read: "look", operate: "look and operate", admin: "everything" }[now.scope] ?? now.scope} />
         </dl>
       </Section>
       <Configuration now={now} />

@@ -1,9 +1,9 @@
 import { signal, useComputed } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { bitrate, count, milliseconds, perSecond, percent, plural } from "../lib/format";
-import { type Column, type Which, lossHealth, selected } from "../lib/select";
+import { type Column, type Which, inWords, lossHealth, selected } from "../lib/select";
 import { measure, visible } from "../lib/window";
-import type { Stream } from "../model";
+import type { Origin, Stream } from "../model";
 import { go, href } from "../state/router";
 import { layout, stills } from "../state/settings";
 import { sparkOf, streams, version } from "../state/store";
@@ -23,6 +23,9 @@ const COLUMNS: { key: Column; title: string; className: string; hint?: string }[
   { key: "dropped", title: "Too late", className: "c-drop num", hint: "packets given up, a second: gaps in the picture" },
   { key: "viewers", title: "Viewers", className: "c-view num" },
 ];
+
+/** Instead of a source, where there is none. */
+const ORIGINS: Record<Origin, string> = { config: "no source", api: "no source · made here", caller: "no source" };
 
 const filter = signal("");
 export const only = signal<Which>("all");
@@ -68,6 +71,7 @@ function Name({ stream }: { stream: Stream }) {
       class="whole"
       href={href({ page: "stream", name: stream.name })}
       data-name={stream.name}
+      title={stream.name}
       onFocus={() => {
         chosen.value = stream.name;
       }}
@@ -91,7 +95,7 @@ function Row({ stream, index }: { stream: Stream; index: number }) {
       </span>
       <span class="c-name" role="cell">
         <Name stream={stream} />
-        <small>{stream.source ?? stream.origin}</small>
+        <small>{stream.source ?? ORIGINS[stream.origin]}</small>
       </span>
       <span class="c-rate num" role="cell">
         <Sparkline series={sparkOf(stream.name)} version={version.value} health={stream.health} />
@@ -114,7 +118,7 @@ function Row({ stream, index }: { stream: Stream; index: number }) {
         {stream.outputs > 0 ? <small title={plural(stream.outputs, "output")}> +{stream.outputs}</small> : null}
       </span>
       <span class="c-verdict" role="cell" title={stream.verdict?.text}>
-        {stream.verdict?.text ?? ""}
+        {stream.verdict?.text ?? (stream.state === "idle" ? "" : inWords(stream))}
       </span>
     </div>
   );
@@ -176,10 +180,8 @@ function Tile({ stream }: { stream: Stream }) {
       </span>
       <span class="tile-figures num">
         <span>{stream.state === "live" ? bitrate(stream.inBps) : stream.state}</span>
-        <span title="Round-trip time">{milliseconds(stream.rttMs)}</span>
-        <span class={lossHealth(stream.loss)} title="Loss">
-          {percent(stream.loss)}
-        </span>
+        <span data-k="RTT" title="Round-trip time">{milliseconds(stream.rttMs)}</span>
+        <span class={lossHealth(stream.loss)} data-k="loss" title="Loss">{percent(stream.loss)}</span>
         <span>{plural(stream.viewers, "viewer")}</span>
       </span>
     </li>

@@ -1,10 +1,10 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import * as api from "../api/client";
 import { bitrate, count, milliseconds, perSecond, percent } from "../lib/format";
-import type { Origin, Point, Stream } from "../model";
+import type { Endpoint, Origin, Point, Stream } from "../model";
 import { usePolled } from "../state/poll";
 import { href } from "../state/router";
-import { lossHealth } from "../lib/select";
+import { inWords, lossHealth } from "../lib/select";
 import { byName, version } from "../state/store";
 import { Chart, type Line } from "../ui/chart";
 import { Empty, Figure, Section } from "../ui/controls";
@@ -96,10 +96,10 @@ function Charts({ stream }: { stream: Stream }) {
     () => (latencyMs === null ? past : past.map((point) => (point.bufferMs === null ? point : { ...point, latencyMs }))),
     [past, latencyMs],
   );
-  const sync = `charts-${stream.name}`;
+  const shared = { points, span: span === "10min" ? 600 : 86_400, sync: `charts-${stream.name}` };
   return (
     <Section
-      title="Figures"
+      title="Charts"
       aside={
         <div class="toggle" role="group" aria-label="Time span">
           <button type="button" aria-pressed={span === "10min"} onClick={() => setSpan("10min")}>10 min</button>
@@ -109,31 +109,27 @@ function Charts({ stream }: { stream: Stream }) {
     >
       {error ? <p class="problem" role="alert">{error}</p> : null}
       <div class="charts">
-        <Chart title="Bitrate" points={points} lines={RATE} format={bitrate} sync={sync} />
-        <Chart title="Round-trip time of the source's link" points={points} lines={RTT} format={milliseconds} sync={sync} />
-        <Chart title="Loss on the source's link" points={points} lines={LOSS} format={percent} sync={sync} />
-        <Chart title="Packets sent again, and too late" points={points} lines={REPAIR} format={perSecond} sync={sync} />
-        <Chart title="Buffer against latency" points={points} lines={BUFFER} format={milliseconds} sync={sync} />
-        <Chart title="Viewers" points={points} lines={VIEWERS} format={count} sync={sync} />
+        <Chart title="Bitrate" lines={RATE} format={bitrate} least={100_000} {...shared} />
+        <Chart title="Round-trip time of the source's link" lines={RTT} format={milliseconds} least={5} {...shared} />
+        <Chart title="Loss on the source's link" lines={LOSS} format={percent} least={0.01} {...shared} />
+        <Chart title="Packets sent again, and too late" lines={REPAIR} format={perSecond} least={4} whole {...shared} />
+        <Chart title="Buffer against latency" lines={BUFFER} format={milliseconds} least={50} {...shared} />
+        <Chart title="Viewers" lines={VIEWERS} format={count} least={4} whole {...shared} />
       </div>
     </Section>
   );
 }
 
-function Verdict({ stream }: { stream: Stream }) {
-  const verdict = stream.verdict;
-  const plain: Record<string, string> = {
-    live: "Live, and nothing is known against it.",
-    silent: "The source is connected, but sends nothing: look at the encoder.",
-    waiting: "No source: viewers or inputs wait for one.",
-    idle: "Nobody publishes and nobody watches.",
-  };
-  const health = verdict?.health ?? stream.health;
+function Verdict({ stream, endpoints }: { stream: Stream; endpoints: Endpoint[] }) {
+  const health = stream.verdict && stream.verdict.health !== "idle" ? stream.verdict.health : stream.health;
+  // Without a source the gateway has nothing to judge: then it is the inputs that fail.
+  const failing = stream.source ? [] : endpoints.filter((one) => one.direction === "input" && one.detail);
+  const verdict = failing.length === 0 ? stream.verdict : { text: "No input gets through", evidence: failing.map((one) => `${one.url}: ${one.detail}`) };
   return (
     <div class={`verdict ${health}`} role="status">
       <Mark health={health} label={`Verdict: ${health}`} />
       <div>
-        <strong>{verdict?.text ?? plain[stream.state] ?? stream.state}</strong>
+        <strong>{verdict?.text ?? inWords(stream)}</strong>
         {verdict && verdict.evidence.length > 0 ? (
           <ul>
             {verdict.evidence.map((one) => (
@@ -171,8 +167,9 @@ export function StreamPage({ name }: { name: string }) {
   const stream = live && detail ? { ...live, health: detail.stream.health, verdict: detail.stream.verdict } : (live ?? detail?.stream);
   if (!stream) {
     return polled.error ? (
-      <Empty title={`There is no stream ${name}`}>
-        {polled.error} <a href="#/">All streams</a>
+      <Empty title={`${name} cannot be shown`}>
+        {polled.error.startsWith("there is no stream") ? "There is no stream of this name, or not any more: those that nobody has configured go with their last session." : polled.error}{" "}
+        <a href="#/">All streams</a>
       </Empty>
     ) : (
       <p class="muted">Loading…</p>
@@ -192,12 +189,12 @@ export function StreamPage({ name }: { name: string }) {
       <div class="stream-top">
         <Player stream={stream} codec={detail?.transport?.video ?? null} />
         <div class="stream-now">
-          <Verdict stream={stream} />
+          <Verdict stream={stream} endpoints={detail?.endpoints ?? []} />
           <Key stream={stream} />
+          <Charts stream={stream} />
         </div>
       </div>
       {polled.error && detail ? <p class="problem" role="alert">{polled.error}</p> : null}
-      <Charts stream={stream} />
       {detail ? (
         <>
           <Sessions detail={detail} again={polled.again} />

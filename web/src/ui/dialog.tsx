@@ -10,8 +10,15 @@ export function Dialog({ title, dirty, close, children }: { title: string; dirty
   const [asked, setAsked] = useState(false);
   useEffect(() => {
     const before = document.activeElement as HTMLElement | null;
-    host.current?.showModal();
-    return () => before?.isConnected && before.focus();
+    const element = host.current;
+    element?.showModal();
+    // The first thing to fill in, rather than the button that closes.
+    element?.querySelector<HTMLElement>("form input, form select, form textarea")?.focus();
+    return () => {
+      // Nothing behind an open one can have the focus.
+      element?.close();
+      if (before?.isConnected) before.focus();
+    };
   }, []);
   const leave = () => (dirty ? setAsked(true) : close());
   return (
