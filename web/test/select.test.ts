@@ -98,6 +98,7 @@ describe("measure", () => {
     expect(Math.ceil(6 / few.across) * few.row).toBeLessThanOrEqual(1300);
     expect(many.across).toBeGreaterThan(few.across);
     expect(measure("wall", 340, 10, 700, 14).across).toBe(1);
+    expect(measure("wall without pictures", 2500, 500, 1300, 17).row).toBeLessThan(many.row * 0.8);
     expect(measure("table", 1400, 10, 700, 14).across).toBe(1);
   });
 });

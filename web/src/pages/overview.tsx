@@ -33,7 +33,7 @@ const order = signal<{ by: Column; down: boolean }>({ by: "name", down: false })
 const chosen = signal<string | null>(null);
 
 /** What of the list is on the screen; follows scrolling and resizing. */
-function useSlice<E extends HTMLElement>(kind: "table" | "wall", items: number) {
+function useSlice<E extends HTMLElement>(kind: Parameters<typeof measure>[0], items: number) {
   const host = useRef<E>(null);
   const [state, setState] = useState({ row: 44, across: 1, top: 0, view: 900 });
   useLayoutEffect(() => {
@@ -170,13 +170,15 @@ function Table({ list }: { list: Stream[] }) {
 }
 
 function Tile({ stream }: { stream: Stream }) {
+  const pictures = stills.value === "on";
+  const spark = <Sparkline series={sparkOf(stream.name)} version={version.value} health={stream.health} />;
   return (
     <li class={`tile ${stream.health} ${chosen.value === stream.name ? "chosen" : ""}`}>
-      <StillPicture stream={stream} />
+      {pictures ? <StillPicture stream={stream} /> : spark}
       <span class="tile-name">
         <Mark health={stream.health} label={`${stream.state}, ${stream.health}`} />
         <Name stream={stream} />
-        <Sparkline series={sparkOf(stream.name)} version={version.value} health={stream.health} />
+        {pictures ? spark : null}
       </span>
       <span class="tile-figures num">
         <span>{stream.state === "live" ? bitrate(stream.inBps) : stream.state}</span>
@@ -189,7 +191,7 @@ function Tile({ stream }: { stream: Stream }) {
 }
 
 function Wall({ list }: { list: Stream[] }) {
-  const { host, slice, across, row } = useSlice<HTMLUListElement>("wall", list.length);
+  const { host, slice, across, row } = useSlice<HTMLUListElement>(stills.value === "on" ? "wall" : "wall without pictures", list.length);
   return (
     <ul
       class="wall"

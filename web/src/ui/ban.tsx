@@ -52,7 +52,10 @@ export function BanForm({ address: first, done, cancel }: { address: string; don
           placeholder="203.0.113.7   203.0.113.0/24   2001:db8::/32"
           value={address}
           aria-invalid={wrong}
-          onInput={(event) => setAddress(event.currentTarget.value)}
+          onInput={(event) => {
+            setAddress(event.currentTarget.value);
+            setFaults([]);
+          }}
         />
       </label>
       <label>
