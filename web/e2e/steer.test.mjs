@@ -262,6 +262,21 @@ test("a token that may only look looks, and is told why it may no more", async (
   await close();
 });
 
+test("a token that is taken away while the page is open is asked for anew", async () => {
+  const own = await gateway(`[api]\nlisten = "127.0.0.1:0"\ntoken = "${TOKEN}"\n[streams.a]\n`);
+  const { page, close } = await open(chromium, own.base);
+  await page.goto(`${own.base}/#/events`);
+  await page.getByRole("heading", { name: "Events" }).waitFor();
+  writeFileSync(own.config, readFileSync(own.config, "utf8").replace(TOKEN, "another token"));
+  await page.getByText("does not take this token").waitFor();
+  await page.getByLabel("Token").fill("another token");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "Events" }).waitFor();
+  await page.getByRole("link", { name: "Streams" }).click();
+  await page.getByRole("link", { name: "a", exact: true }).waitFor();
+  await close();
+});
+
 test("nothing of it is wider than a phone", async () => {
   const { page, close } = await open(chromium, base, { width: 390, height: 844, colorScheme: "light" });
   for (const [name, hash] of [["gateway", "#/gateway"], ["bans", "#/bans"], ["definition", `#/stream/${encoded(MADE)}`]]) {

@@ -68,6 +68,8 @@ export interface Session {
   bufferMs: number | null;
   /** Seconds. */
   age: number | null;
+  /** Of a bonded connection: each in words. */
+  links: string[];
 }
 
 export interface Endpoint {
@@ -220,6 +222,8 @@ export interface Point {
   bufferMs: number | null;
   latencyMs: number | null;
   viewers: number | null;
+  /** The highest of each within the point's time, where it is a mean. */
+  highest?: { inBps: number | null; rttMs: number | null; loss: number | null };
 }
 
 export interface Refusal {

@@ -57,6 +57,13 @@ export function url(path: string): string {
   return new URL(`api/v1/${path}`, document.baseURI.split("#")[0]).href;
 }
 
+let unauthorized = () => {};
+
+/** Called when the gateway does not take the token any more. */
+export function whenUnauthorized(then: () => void): void {
+  unauthorized = then;
+}
+
 interface Asked {
   method?: string;
   body?: unknown;
@@ -92,6 +99,7 @@ async function problem(response: Response): Promise<Error> {
 }
 
 async function ask(path: string, { method = "GET", body, etag, anew, signal }: Asked = {}): Promise<Response> {
+  const sent = token;
   const headers: Record<string, string> = { ...authorization() };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (etag) headers["If-Match"] = etag;
@@ -109,6 +117,8 @@ async function ask(path: string, { method = "GET", body, etag, anew, signal }: A
   } catch {
     throw new Error("The gateway does not answer.");
   }
+  // An answer that comes after a login says nothing of the new token.
+  if (response.status === 401 && sent === token) unauthorized();
   if (!response.ok) throw await problem(response);
   return response;
 }

@@ -23,6 +23,8 @@ import type {
   Verdict,
 } from "../model";
 
+import { count, milliseconds } from "../lib/format";
+
 /** The gateway's JSON, and what the page makes of it. The only file that knows the names of the API's fields. */
 
 export interface WireLink {
@@ -82,6 +84,7 @@ export interface WireSession {
   messages: number;
   skipped: number;
   link?: WireLink & { send_rate_bps: number; receive_rate_bps: number };
+  bonded?: { peer?: string; state: string; rtt_ms: number; packets: number; lost: number }[];
 }
 
 export interface WireEndpoint {
@@ -266,6 +269,7 @@ export function session(wire: WireSession): Session {
     skipped: wire.skipped,
     bufferMs: link?.buffer_ms ?? null,
     age: wire.age_seconds,
+    links: (wire.bonded ?? []).map((one) => `${one.peer ?? "?"} ${one.state}, RTT ${milliseconds(one.rtt_ms)}, ${count(one.lost)} of ${count(one.packets)} lost`),
   };
 }
 
@@ -415,7 +419,7 @@ export function event(wire: WireEvent): Event {
 }
 
 /** The figures by the names that a chart asks for. */
-const COLUMNS: Record<keyof Omit<Point, "t">, string[]> = {
+const COLUMNS: Record<keyof Omit<Point, "t" | "highest">, string[]> = {
   inBps: ["bitrate_in_bps", "bitrate_bps"],
   outBps: ["bitrate_out_bps"],
   rttMs: ["rtt_ms"],
@@ -435,7 +439,9 @@ export function history(wire: WireHistory): Point[] {
   return Array.from({ length: wire.points }, (_, index) => {
     const point: Record<string, number | null> = { t: wire.start + index * wire.step_seconds };
     for (const [key, values] of columns) point[key] = values?.[index] ?? null;
-    return point as unknown as Point;
+    if (!wire.max) return point as unknown as Point;
+    const highest = (name: string) => wire.max?.[name]?.[index] ?? null;
+    return { ...(point as unknown as Point), highest: { inBps: highest("bitrate_bps"), rttMs: highest("rtt_ms"), loss: highest("loss_ratio") } };
   });
 }
 

@@ -28,6 +28,7 @@ function SessionRow({ session, blamed, again, ban }: RowProps) {
         {session.peer}
         <small>{session.port}{session.version ? ` · SRT ${session.version}` : ""}</small>
         {session.streamId ? <small><code>{session.streamId}</code></small> : null}
+        {session.links.map((link) => <small key={link}>link {link}</small>)}
       </td>
       <td data-label="Encryption">{session.encryption ?? "none"}</td>
       <td class="num" data-label="Latency">{milliseconds(session.latencyMs)}</td>

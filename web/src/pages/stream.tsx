@@ -32,6 +32,12 @@ const BUFFER: Line[] = [
   { label: "buffer", value: (point) => point.bufferMs, colour: "--line-1", fill: true },
   { label: "latency", value: (point) => point.latencyMs, colour: "--line-3", dash: [6, 4] },
 ];
+/** Beside the mean of ten seconds, which hides what was short. */
+const HIGHEST: Record<"inBps" | "rttMs" | "loss", Line> = {
+  inBps: { label: "in, highest", value: (point) => point.highest?.inBps ?? null, colour: "--muted" },
+  rttMs: { label: "highest", value: (point) => point.highest?.rttMs ?? null, colour: "--muted" },
+  loss: { label: "highest", value: (point) => point.highest?.loss ?? null, colour: "--muted" },
+};
 const VIEWERS: Line[] = [{ label: "viewers", value: (point) => point.viewers, colour: "--line-2" }];
 
 /** A live value as a point of the charts, so that they go on between two answers of the history. */
@@ -96,6 +102,7 @@ function Charts({ stream }: { stream: Stream }) {
     () => (latencyMs === null ? past : past.map((point) => (point.bufferMs === null ? point : { ...point, latencyMs }))),
     [past, latencyMs],
   );
+  const lines = (of: Line[], figure: keyof typeof HIGHEST) => (span === "24h" ? [HIGHEST[figure], ...of] : of);
   const shared = { points, span: span === "10min" ? 600 : 86_400, sync: `charts-${stream.name}` };
   return (
     <Section
@@ -109,9 +116,9 @@ function Charts({ stream }: { stream: Stream }) {
     >
       {error ? <p class="problem" role="alert">{error}</p> : null}
       <div class="charts">
-        <Chart title="Bitrate" lines={RATE} format={bitrate} least={100_000} {...shared} />
-        <Chart title="Round-trip time of the source's link" lines={RTT} format={milliseconds} least={5} {...shared} />
-        <Chart title="Loss on the source's link" lines={LOSS} format={percent} least={0.01} {...shared} />
+        <Chart title="Bitrate" lines={lines(RATE, "inBps")} format={bitrate} least={100_000} {...shared} />
+        <Chart title="Round-trip time of the source's link" lines={lines(RTT, "rttMs")} format={milliseconds} least={5} {...shared} />
+        <Chart title="Loss on the source's link" lines={lines(LOSS, "loss")} format={percent} least={0.01} {...shared} />
         <Chart title="Packets sent again, and too late" lines={REPAIR} format={perSecond} least={4} whole {...shared} />
         <Chart title="Buffer against latency" lines={BUFFER} format={milliseconds} least={50} {...shared} />
         <Chart title="Viewers" lines={VIEWERS} format={count} least={4} whole {...shared} />

@@ -69,6 +69,12 @@ const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 let session = 0;
 
+// Also in the middle of it: tokens change with the configuration.
+api.whenUnauthorized(() => {
+  session += 1;
+  link.value = "login";
+});
+
 /** Follows the gateway until it wants a token. Calling it again, after a login, begins anew. */
 export async function follow(): Promise<void> {
   session += 1;

@@ -138,7 +138,7 @@ export function Chart(props: Props) {
       made.destroy();
       plot.current = null;
     };
-    // New points come below; only a new look needs a new plot.
+    // New points come below; only a new look or other lines need a new plot.
   }, [look, props.title, props.span]);
   useEffect(() => {
     plot.current?.setData(columns(props));
