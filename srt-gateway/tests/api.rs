@@ -330,6 +330,11 @@ fn what_was_added_is_changed_and_keeps_its_secrets() {
     assert_ne!(changed.value()["id"], shown.value()["id"]);
     let path = format!("/api/v1/outputs/{}", changed.value()["id"].as_str().unwrap());
     put(&path, shown.header("etag"), &moved).is_problem(412);
+    // Its address is the same, and so is how it does: it is the same one all the same, and no second one beside it.
+    let slower = json!({ "url": "srt://127.0.0.1:8?passphrase=***", "latency": 500 });
+    let changed = put(&path, changed.header("etag"), &slower).is(200);
+    let detail = gateway.ask("GET", "/api/v1/streams/live%2Fa").value();
+    assert_eq!(detail["output_list"].as_array().unwrap().len(), 3, "{detail}");
     let wrong = put(
         &path,
         changed.header("etag"),
@@ -351,18 +356,28 @@ fn what_was_added_is_changed_and_keeps_its_secrets() {
         urls,
         ["udp://127.0.0.1:9", "udp://127.0.0.1:10", "srt://127.0.0.1:8"]
     );
-    let of_file = format!("/api/v1/outputs/{}", outputs["items"][0]["id"].as_str().unwrap());
+}
+
+#[test]
+fn what_the_file_has_is_shown_and_not_replaced() {
+    let gateway = Running::start("", "[streams.a]\noutputs = [\"udp://127.0.0.1:9\"]");
+    let body = r#"{"url": "udp://127.0.0.1:10"}"#;
+    let added = gateway
+        .json("POST", "/api/v1/streams/a/outputs", body)
+        .is(201)
+        .value();
+    let outputs = || gateway.ask("GET", "/api/v1/outputs").value()["items"].clone();
+    let of_file = format!("/api/v1/outputs/{}", outputs()[0]["id"].as_str().unwrap());
     let shown = gateway.ask("GET", &of_file).is(200);
     assert_eq!(shown.value()["definition"], json!({ "url": "udp://127.0.0.1:9" }));
-    put(&of_file, shown.header("etag"), &moved).is_problem(409);
+    gateway.json("PUT", &of_file, body).is_problem(409);
+    let id = added["id"].as_str().unwrap();
+    let change = gateway.ctl(&["change", id, r#"{"url": "udp://127.0.0.1:11"}"#]);
+    assert!(change.status.success(), "{change:?}");
+    assert_eq!(outputs()[1]["url"], "udp://127.0.0.1:11");
     let keys = gateway.ask("GET", "/api/v1/keys").is(200).value();
-    assert!(
-        keys[0]["keys"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|key| key["name"] == "max_viewers")
-    );
+    let keys = keys[0]["keys"].as_array().unwrap();
+    assert!(keys.iter().any(|key| key["name"] == "max_viewers"));
 }
 
 #[test]

@@ -152,6 +152,46 @@ test("an output is changed with its settings, and keeps its secrets", async () =
   await close();
 });
 
+test("the keyboard alone finds a stream, adds an output, stops and removes it", async () => {
+  const { page, faults, close } = await open(chromium, base);
+  /** Goes on by Tab until something of this name has the focus. */
+  const tabTo = async (name) => {
+    for (let step = 0; step < 150; step += 1) {
+      await page.keyboard.press("Tab");
+      const [now, visible] = await page.evaluate(() => {
+        const one = document.activeElement;
+        return [one?.getAttribute("aria-label") ?? one?.textContent ?? "", getComputedStyle(one).outlineStyle !== "none"];
+      });
+      if (now !== name) continue;
+      assert.ok(visible, `it is seen that ${name} has the focus`);
+      return;
+    }
+    assert.fail(`150 times Tab, and no ${name}`);
+  };
+  await page.goto(`${base}/#/`);
+  await page.getByRole("link", { name: MADE }).waitFor();
+  await page.keyboard.press("/");
+  await page.keyboard.type("made");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: MADE }).waitFor();
+  await page.getByLabel("Address of the new output").waitFor();
+  await tabTo("Address of the new output");
+  await page.keyboard.type("udp://127.0.0.1:9");
+  await page.keyboard.press("Enter");
+  const row = page.getByRole("region", { name: "Outputs" }).getByRole("row").filter({ hasText: "udp://127.0.0.1:9" });
+  await row.waitFor();
+  await tabTo("Stop udp://127.0.0.1:9");
+  await page.keyboard.press("Enter");
+  await row.getByText("stopped").waitFor();
+  await tabTo("Remove udp://127.0.0.1:9");
+  await page.keyboard.press("Enter");
+  await row.getByRole("button", { name: "Remove it?" }).waitFor();
+  await page.keyboard.press("Enter");
+  await row.waitFor({ state: "detached" });
+  assert.deepEqual(faults, []);
+  await close();
+});
+
 test("what the configuration file defines is read-only, and the page says why", async () => {
   const { page, faults, close } = await open(chromium, base);
   const { definition, outputs } = await streamPage(page, FIXED);

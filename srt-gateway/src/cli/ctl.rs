@@ -120,6 +120,13 @@ enum Ask {
         /// srt://, udp://, rtp:// or file://.
         url: String,
     },
+    /// Replace the definition of an input or output that was added.
+    Change {
+        /// As `inputs` and `outputs` show it.
+        id: String,
+        /// The keys of its entry as JSON, such as '{"url": "srt://host:9000", "latency": 300}'; - reads it from standard input.
+        table: String,
+    },
     /// Remove an input or output that was added.
     Remove {
         /// As `inputs` and `outputs` show it.
@@ -280,6 +287,16 @@ fn endpoint(id: &str) -> anyhow::Result<String> {
     Ok(format!("{list}/{}", part(id)))
 }
 
+/// A JSON object, from standard input if it is `-`.
+fn object(table: &str) -> anyhow::Result<Value> {
+    let text = match table {
+        "-" => std::io::read_to_string(std::io::stdin()).context("standard input")?,
+        text => text.to_owned(),
+    };
+    let table: Map<String, Value> = serde_json::from_str(&text).context("it must be a JSON object")?;
+    Ok(table.into())
+}
+
 impl Ask {
     fn call(&self) -> anyhow::Result<Call> {
         let added = |stream: &str, list: &str, url: &str| {
@@ -300,15 +317,12 @@ impl Ask {
             Self::Rejections => get("rejections", REJECTIONS),
             Self::Config => get("config", &[]),
             Self::Bans => get("bans", BANS),
-            Self::AddStream { name, table } => {
-                let text = match table.as_str() {
-                    "-" => std::io::read_to_string(std::io::stdin()).context("standard input")?,
-                    text => text.to_owned(),
-                };
-                let table: Map<String, Value> =
-                    serde_json::from_str(&text).context("the table must be a JSON object")?;
-                change(Method::PUT, format!("streams/{}", part(name)), Some(table.into()))
-            }
+            Self::AddStream { name, table } => change(
+                Method::PUT,
+                format!("streams/{}", part(name)),
+                Some(object(table)?),
+            ),
+            Self::Change { id, table } => change(Method::PUT, endpoint(id)?, Some(object(table)?)),
             Self::RemoveStream { name } => change(Method::DELETE, format!("streams/{}", part(name)), None),
             Self::AddInput { stream, url } => added(stream, "inputs", url),
             Self::AddOutput { stream, url } => added(stream, "outputs", url),
