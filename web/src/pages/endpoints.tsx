@@ -83,6 +83,24 @@ function EndpointRow({ endpoint, ...shared }: { endpoint: Endpoint } & Shared) {
   );
 }
 
+/** What is asked of a new endpoint beside its address. */
+function newEndpoint(detail: StreamDetail, direction: "input" | "output", address: string, added: () => void): Edit {
+  const { name } = detail.stream;
+  return {
+    title: `New ${direction} of ${name}`,
+    from: { definition: { url: address }, etag: detail.etag },
+    now: async () => {
+      const { definition, etag } = await api.detail(name);
+      return { definition: definition ?? {}, etag };
+    },
+    adds: true,
+    save: (definition, etag) => api.add(name, direction, definition, etag).then(added),
+    done: `${direction === "input" ? "Input" : "Output"} added`,
+    base: ["streams", name, `${direction}s`, -1],
+    close: () => undefined,
+  };
+}
+
 /** An address is often all that is needed; the rest is asked for in a window. */
 function Add({ detail, direction, again, edit }: { direction: "input" | "output" } & Shared) {
   const [address, setAddress] = useState("");
@@ -110,24 +128,10 @@ function Add({ detail, direction, again, edit }: { direction: "input" | "output"
     setBusy(false);
     again();
   };
-  const more = () =>
-    edit({
-      title: `New ${direction} of ${detail.stream.name}`,
-      from: { definition: { url: address.trim() }, etag: detail.etag },
-      now: async () => {
-        const { definition, etag } = await api.detail(detail.stream.name);
-        return { definition: definition ?? {}, etag };
-      },
-      adds: true,
-      save: (definition, etag) =>
-        api.add(detail.stream.name, direction, definition, etag).then(() => {
-          setAddress("");
-          again();
-        }),
-      done: `${word} added`,
-      base: ["streams", detail.stream.name, `${direction}s`, -1],
-      close: () => undefined,
-    });
+  const more = () => edit(newEndpoint(detail, direction, address.trim(), () => {
+    setAddress("");
+    again();
+  }));
   return (
     <form class="add" onSubmit={submit}>
       <input

@@ -16,6 +16,20 @@ export const DURATIONS: [number, string][] = [
   [2_592_000, "30 days"],
 ];
 
+/** Bans, and says what came of it; what the gateway does not take is given back. */
+async function ban(address: string, seconds: number, endSessions: boolean): Promise<Fault[]> {
+  try {
+    const ended = await api.ban(address, seconds, endSessions);
+    const how = DURATIONS.find(([value]) => value === seconds)?.[1] ?? `${seconds} s`;
+    say(`${address} is banned for ${how}${endSessions ? `, ${plural(ended, "session")} ended` : ""}`);
+    return [];
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    const told = error instanceof api.Refused ? error.faults : [];
+    return told.length > 0 ? told : [{ key: "", message }];
+  }
+}
+
 /** The fields of a ban: whom, for how long, and what becomes of who is there. */
 export function BanForm({ address: first, done, cancel }: { address: string; done: () => void; cancel?: () => void }) {
   const [address, setAddress] = useState(first);
@@ -26,19 +40,12 @@ export function BanForm({ address: first, done, cancel }: { address: string; don
   const submit = async (event: Event) => {
     event.preventDefault();
     setBusy(true);
-    setFaults([]);
-    try {
-      const ended = await api.ban(address.trim(), seconds, ends);
-      const how = DURATIONS.find(([value]) => value === seconds)?.[1] ?? `${seconds} s`;
-      say(`${address.trim()} is banned for ${how}${ends ? `, ${plural(ended, "session")} ended` : ""}`);
-      setAddress("");
-      done();
-    } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      const told = error instanceof api.Refused ? error.faults : [];
-      setFaults(told.length > 0 ? told : [{ key: "", message }]);
-    }
+    const told = await ban(address.trim(), seconds, ends);
+    setFaults(told);
     setBusy(false);
+    if (told.length > 0) return;
+    setAddress("");
+    done();
   };
   const wrong = faults.length > 0;
   return (
