@@ -15,6 +15,7 @@ mod events;
 mod gateway;
 mod io;
 mod local;
+mod log_control;
 mod names;
 mod peer;
 mod relay;

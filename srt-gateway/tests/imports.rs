@@ -13,6 +13,7 @@ use std::{
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("names", &[]),
     ("config", &["names"]),
+    ("log_control", &["config"]),
     ("data", &["names"]),
     ("ts", &["names"]),
     // `ts` for what is on the board of an input.
@@ -64,6 +65,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "data",
             "access",
             "control",
+            "log_control",
             "telemetry",
             "ts",
             "view",
@@ -103,6 +105,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "api",
             "control",
             "gateway",
+            "log_control",
             "telemetry",
             "ts",
             "local",

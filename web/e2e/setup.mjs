@@ -3,6 +3,7 @@
  * is on the loopback, on ports of the system's choice, and ends with the test.
  */
 import { spawn } from "node:child_process";
+import { createServer, request as forward } from "node:http";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -84,14 +85,16 @@ export async function gateway(toml) {
   ).catch((error) => {
     throw new Error(`${error.message}\n${process.lines.join("\n")}`);
   });
-  return { base, process };
+  return { base, process, config };
 }
 
-/** What the API says at `path`. */
-export async function api(base, path) {
-  const response = await fetch(`${base}/api/v1/${path}`, { headers: { Authorization: `Bearer ${TOKEN}` } });
+/** What the API says at `path`; with a body, to what is sent there. */
+export async function api(base, path, { method = "GET", body } = {}) {
+  const headers = { Authorization: `Bearer ${TOKEN}`, ...(body ? { "Content-Type": "application/json" } : {}) };
+  const response = await fetch(`${base}/api/v1/${path}`, { method, headers, ...(body ? { body: JSON.stringify(body) } : {}) });
   if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
-  return response.json();
+  const text = await response.text();
+  return text ? JSON.parse(text) : null;
 }
 
 /** Publishes a moving test picture with a tone, as H.264 and AAC. */
@@ -119,7 +122,7 @@ export async function browser() {
  * A page that keeps count of what must not happen: errors in the console, violations of the policy, requests elsewhere.
  * `logIn` puts the token where a login puts it.
  */
-export async function open(browser, base, { width = 1440, height = 900, colorScheme = "dark", logIn = true } = {}) {
+export async function open(browser, base, { width = 1440, height = 900, colorScheme = "dark", logIn = true, token = TOKEN } = {}) {
   const context = await browser.newContext({ viewport: { width, height }, colorScheme });
   const page = await context.newPage();
   const faults = [];
@@ -133,7 +136,7 @@ export async function open(browser, base, { width = 1440, height = 900, colorSch
   await page.addInitScript((token) => {
     addEventListener("securitypolicyviolation", (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`));
     if (token) sessionStorage.setItem("srt-gateway-token", token);
-  }, logIn ? TOKEN : "");
+  }, logIn ? token : "");
   page.setDefaultTimeout(PATIENCE);
   return { page, faults, close: () => context.close() };
 }
@@ -152,4 +155,42 @@ export async function shot(page, name, fullPage = false) {
   if (!process.env.SHOTS) return;
   mkdirSync(process.env.SHOTS, { recursive: true });
   await page.screenshot({ path: join(process.env.SHOTS, `${name}.png`), fullPage });
+}
+
+/**
+ * The gateway's page before figures of our making: hundreds of streams that are live cost more than this machine has. All
+ * else is the gateway's own answer. `streams(n)` makes what the n-th event tells; gives the address, and counts the events.
+ */
+export async function standIn(base, streams, perSecond) {
+  const told = { events: 0, bytes: 0 };
+  const timers = new Set();
+  const server = createServer((request, response) => {
+    if (!request.url.startsWith("/api/v1/live")) {
+      const { hostname, port } = new URL(base);
+      const onward = forward({ hostname, port, path: request.url, method: request.method, headers: request.headers }, (answer) => {
+        response.writeHead(answer.statusCode, answer.headers);
+        answer.pipe(response);
+      });
+      onward.on("error", () => response.destroy());
+      return request.pipe(onward);
+    }
+    response.writeHead(200, { "Content-Type": "text/event-stream" });
+    const send = () => {
+      told.events += 1;
+      const data = JSON.stringify({ time_ms: 1.8e12 + told.events * 1000, gateway: { draining: false, sessions: 0 }, streams: streams(told.events) });
+      told.bytes = data.length;
+      response.write(`event: figures\ndata: ${data}\n\n`);
+    };
+    send();
+    const timer = setInterval(send, 1000 / perSecond);
+    timers.add(timer);
+    response.on("close", () => clearInterval(timer));
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  closers.push(() => {
+    for (const timer of timers) clearInterval(timer);
+    server.closeAllConnections();
+    return new Promise((resolve) => server.close(resolve));
+  });
+  return { base: `http://127.0.0.1:${server.address().port}`, told };
 }

@@ -1,7 +1,9 @@
+import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
 import * as api from "./api/client";
 import { bitrate, count, plural } from "./lib/format";
 import type { Health } from "./model";
+import { Bans } from "./pages/bans";
 import { Connect } from "./pages/connect";
 import { Events } from "./pages/events";
 import { GatewayPage } from "./pages/gateway";
@@ -12,16 +14,29 @@ import { StreamPage } from "./pages/stream";
 import { dismiss, notices } from "./state/notices";
 import { type Route, go, href, route } from "./state/router";
 import { theme } from "./state/settings";
-import { follow, gateway, link, totals } from "./state/store";
+import { follow, gateway, link, pulse, totals } from "./state/store";
 import { Mark } from "./ui/icons";
 
 const PAGES: { to: Route; word: string; also?: string }[] = [
   { to: { page: "overview" }, word: "Streams", also: "stream" },
-  { to: { page: "refused" }, word: "Refused" },
+  { to: { page: "refused" }, word: "Refused", also: "bans" },
   { to: { page: "events" }, word: "Events" },
   { to: { page: "connect", name: null }, word: "Connect" },
   { to: { page: "gateway" }, word: "Gateway" },
 ];
+
+/** Two pages of one question: who is not let in. */
+function RefusedTabs({ page, children }: { page: "refused" | "bans"; children: ComponentChildren }) {
+  return (
+    <>
+      <nav class="sub" aria-label="Refused">
+        <a href={href({ page: "refused" })} aria-current={page === "refused" ? "page" : undefined}>Refused callers</a>
+        <a href={href({ page: "bans" })} aria-current={page === "bans" ? "page" : undefined}>Bans</a>
+      </nav>
+      {children}
+    </>
+  );
+}
 
 function Page({ at }: { at: Route }) {
   switch (at.page) {
@@ -32,7 +47,9 @@ function Page({ at }: { at: Route }) {
     case "connect":
       return <Connect name={at.name} />;
     case "refused":
-      return <Refused />;
+      return <RefusedTabs page="refused"><Refused /></RefusedTabs>;
+    case "bans":
+      return <RefusedTabs page="bans"><Bans /></RefusedTabs>;
     case "events":
       return <Events />;
     case "gateway":
@@ -92,9 +109,13 @@ function Tools() {
 }
 
 function LinkState() {
-  if (link.value === "live") return null;
-  const text = link.value === "lost" ? "No connection to the gateway: figures are old. Trying again…" : "Connecting…";
-  return <div class={`link-state ${link.value}`} role="status">{text}</div>;
+  const draining = pulse.value?.draining ?? false;
+  if (link.value === "live") {
+    if (!draining) return null;
+    return <div class="link-state" role="status">The gateway is being drained: it takes in nobody, and ends when {plural(pulse.value?.sessions ?? 0, "session")} {pulse.value?.sessions === 1 ? "is" : "are"} gone.</div>;
+  }
+  const lost = draining ? "The gateway has ended, as it was drained. Looking for it…" : "No connection to the gateway: figures are old. Trying again…";
+  return <div class={`link-state ${link.value}`} role="status">{link.value === "lost" ? lost : "Connecting…"}</div>;
 }
 
 function Notices() {
@@ -112,7 +133,7 @@ function Notices() {
 
 export function App() {
   const at = route.value;
-  const title = at.page === "stream" ? at.name : (PAGES.find((one) => one.to.page === at.page)?.word ?? "");
+  const title = at.page === "stream" ? at.name : at.page === "bans" ? "Bans" : (PAGES.find((one) => one.to.page === at.page)?.word ?? "");
   const name = gateway.value?.name ?? "SRT gateway";
   useEffect(() => {
     document.title = `${title} · ${name}`;

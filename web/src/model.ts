@@ -12,10 +12,12 @@ export interface Verdict {
   sessions: string[];
 }
 
+/** Where something was defined: in the configuration file, by the API (and this page), or nowhere: it came to be by itself. */
+export type Origin = "config" | "api" | "caller";
+
 export interface Stream {
   name: string;
-  /** What made it: the configuration file, the API, a template, or whoever published it. */
-  origin: string;
+  origin: Origin;
   health: Health;
   /** `live`, `silent`, `waiting` or `idle`. */
   state: string;
@@ -66,6 +68,8 @@ export interface Session {
   bufferMs: number | null;
   /** Seconds. */
   age: number | null;
+  /** Of a bonded connection: each in words. */
+  links: string[];
 }
 
 export interface Endpoint {
@@ -83,8 +87,7 @@ export interface Endpoint {
   bytes: number;
   rttMs: number | null;
   loss: number | null;
-  /** Came by the API, not by the file: may be removed here. */
-  removable: boolean;
+  origin: Origin;
 }
 
 export interface Pid {
@@ -142,7 +145,68 @@ export interface StreamDetail {
   endpoints: Endpoint[];
   /** Sent back with a change, so that nobody overwrites what somebody else has changed. */
   etag: string | null;
-  removable: boolean;
+  /** Its table, secrets masked; `null` where no table names it. */
+  definition: Definition | null;
+}
+
+/** A value of the configuration. */
+export type Value = string | number | boolean | Value[] | Definition;
+
+/** A table of the configuration. */
+export interface Definition {
+  [key: string]: Value;
+}
+
+/** What was read, and what it was then: sent back with a change. */
+export interface Versioned {
+  definition: Definition;
+  etag: string | null;
+}
+
+/** A key that a definition may have. */
+export interface Key {
+  name: string;
+  /** Its type, in words. */
+  kind: string;
+  unit: string;
+  /** As TOML. */
+  default: string;
+  example: string;
+  meaning: string;
+  secret: boolean;
+}
+
+export type KeyTables = Record<"stream" | "port" | "failover" | "srt" | "udp" | "file", Key[]>;
+
+export interface Ban {
+  address: string;
+  until: Date;
+  by: "operator" | "limits";
+}
+
+/** A fault of the configuration file, or of what was sent. */
+export interface Fault {
+  /** As the gateway writes it. */
+  key: string;
+  message: string;
+  hint?: string | undefined;
+  /** Where it is in the file. */
+  line?: number | undefined;
+  column?: number | undefined;
+}
+
+/** What a reload has done. */
+export interface Changes {
+  changes: string[];
+  warnings: string[];
+}
+
+/** What came of it when the file was read again, by whomever. */
+export interface Reading extends Changes {
+  /** `null`: it was read at the start only. */
+  at: Date | null;
+  /** Why it is not in force. */
+  problem: { detail: string; faults: Fault[] } | null;
 }
 
 /** One point of the live charts; `null` draws a gap. */
@@ -158,6 +222,8 @@ export interface Point {
   bufferMs: number | null;
   latencyMs: number | null;
   viewers: number | null;
+  /** The highest of each within the point's time, where it is a mean. */
+  highest?: { inBps: number | null; rttMs: number | null; loss: number | null };
 }
 
 export interface Refusal {
@@ -204,4 +270,14 @@ export interface Gateway {
   /** What this page's token may do: `read`, `operate`, `admin`. */
   scope: string;
   ports: ListeningPort[];
+  /** `null`: RUST_LOG decides. */
+  logLevel: string | null;
+  configFile: string | null;
+  stateFile: string | null;
+}
+
+/** The gateway in a second. */
+export interface Pulse {
+  draining: boolean;
+  sessions: number;
 }

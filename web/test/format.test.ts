@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { bitrate, bytes, clock, count, duration, milliseconds, percent, pid, plural, rate } from "../src/lib/format";
+import { bitrate, bytes, clock, count, duration, hostOf, milliseconds, percent, pid, plural, rate, until } from "../src/lib/format";
 
 describe("figures", () => {
   it("keeps three significant digits and never shows 1000 of a unit", () => {
@@ -53,5 +53,16 @@ describe("figures", () => {
     expect(rate(25)).toBe("25");
     expect(rate(29.97)).toBe("29.97");
     expect(rate(59.9)).toBe("59.9");
+  });
+});
+
+describe("peers and moments", () => {
+  it("take the port off an address, of either family", () => {
+    expect(["192.0.2.1:5000", "[2001:db8::1]:5000", "192.0.2.1"].map(hostOf)).toEqual(["192.0.2.1", "2001:db8::1", "192.0.2.1"]);
+  });
+
+  it("say how far away something is", () => {
+    expect(until(new Date(310_000), new Date(0))).toBe("in 5 min 10 s");
+    expect(until(new Date(0), new Date(5_000))).toBe("in 0 s");
   });
 });

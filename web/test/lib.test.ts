@@ -13,6 +13,25 @@ describe("Series", () => {
   });
 });
 
+describe("Series by the second", () => {
+  it("continues what the gateway remembers, and takes no second twice", () => {
+    const series = new Series(5);
+    [100, 101, 102].forEach((second) => series.pushAt(second, second));
+    series.pushAt(102, 999);
+    series.pushAt(103, 103);
+    expect(series.toArray()).toEqual([100, 101, 102, 103]);
+  });
+
+  it("shows that nothing is known of the seconds that it missed", () => {
+    const series = new Series(4);
+    series.pushAt(100, 7);
+    series.pushAt(103, 8);
+    expect(series.toArray()).toEqual([7, 0, 0, 8]);
+    series.pushAt(9_000_000, 9);
+    expect(series.toArray()).toEqual([0, 0, 0, 9]);
+  });
+});
+
 describe("EventParser", () => {
   it("reads events however they are cut", () => {
     const text = "event: a\r\ndata: 1\r\ndata: 2\r\n\r\n: comment\ndata:{}\nid: 7\n\n";

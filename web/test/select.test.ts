@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { href, parseRoute } from "../src/lib/route";
-import { selected } from "../src/lib/select";
+import { inWords, lossHealth, selected } from "../src/lib/select";
 import { measure } from "../src/lib/window";
 import { hostFor, portsFor } from "../src/lib/wizard";
 import type { Health, ListeningPort, Stream } from "../src/model";
@@ -29,6 +29,20 @@ function stream(name: string, health: Health, change: Partial<Stream> = {}): Str
     ...change,
   };
 }
+
+describe("a stream without a verdict", () => {
+  it("says who waits for whom", () => {
+    const waiting = (change: Partial<Stream>) => inWords(stream("a", "warning", { state: "waiting", ...change }));
+    expect(waiting({ inputs: 1, viewers: 3 })).toContain("no input");
+    expect(waiting({ viewers: 3, outputs: 1 })).toContain("viewers wait");
+    expect(waiting({ outputs: 1 })).toContain("outputs wait");
+    expect(inWords(stream("a", "bad", { state: "silent" }))).toContain("encoder");
+  });
+
+  it("is as bad as its losses", () => {
+    expect([null, 0.005, 0.02, 0.2].map(lossHealth)).toEqual(["", "", "warning", "bad"]);
+  });
+});
 
 describe("selected", () => {
   const all = [
@@ -84,6 +98,7 @@ describe("measure", () => {
     expect(Math.ceil(6 / few.across) * few.row).toBeLessThanOrEqual(1300);
     expect(many.across).toBeGreaterThan(few.across);
     expect(measure("wall", 340, 10, 700, 14).across).toBe(1);
+    expect(measure("wall without pictures", 2500, 500, 1300, 17).row).toBeLessThan(many.row * 0.8);
     expect(measure("table", 1400, 10, 700, 14).across).toBe(1);
   });
 });

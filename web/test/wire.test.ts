@@ -49,6 +49,24 @@ describe("history", () => {
   });
 });
 
+describe("ten seconds of history", () => {
+  it("have their highest beside their mean", () => {
+    const day = { step_seconds: 10, start: 1000, points: 1, mean: { bitrate_bps: [5], rtt_ms: [10], loss_ratio: [0.01] } };
+    expect(wire.history({ ...day, max: { bitrate_bps: [9], rtt_ms: [80] } })[0]).toMatchObject({ inBps: 5, rttMs: 10, highest: { inBps: 9, rttMs: 80, loss: null } });
+    expect(wire.history(day)[0]?.highest).toBeUndefined();
+  });
+});
+
+describe("a session", () => {
+  const session: wire.WireSession = { id: 3, role: "publisher", stream: "a", peer: "192.0.2.1:5000", via: "srt port 9998", of_endpoint: false, feeds: true, age_seconds: 5, srt_version: "1.5.4", encryption: "AES-128", latency_ms: 120, bytes: 1, messages: 1, skipped: 0 };
+
+  it("shows nothing of a link that is not known yet, and each link of a bonded one", () => {
+    expect(wire.session(session)).toMatchObject({ role: "publisher", rttMs: null, bps: null, links: [] });
+    const bonded = wire.session({ ...session, bonded: [{ peer: "192.0.2.9:7000", state: "running", rtt_ms: 12.3, packets: 1000, lost: 2 }] });
+    expect(bonded.links).toEqual(["192.0.2.9:7000 running, RTT 12 ms, 2 of 1\u2009000 lost"]);
+  });
+});
+
 describe("a transport stream", () => {
   const shown = wire.transport({
     payload: "mpeg_ts",
@@ -69,5 +87,23 @@ describe("a transport stream", () => {
     expect(shown.otherPids.map((one) => one.pid)).toEqual([0]);
     expect(shown.video).toBe("H.264");
     expect(shown.checks[0]).toMatchObject({ code: "1.4", count: 3, lastMinute: 1 });
+  });
+});
+
+describe("a refused caller", () => {
+  it("names its port once", () => {
+    const refusal = (listener: string) => wire.refusal({ number: 1, time: "2026-01-01T00:00:00Z", peer: "p", port: 9998, listener, streamid: "", encryption: "none", by: "port", code: 1400, reason: "r" }).port;
+    expect(refusal("srt port 9998")).toBe("srt port 9998");
+    expect(refusal("a range of ports")).toBe("a range of ports 9998");
+  });
+});
+
+describe("the configuration file", () => {
+  it("is told of with its faults and their places", () => {
+    expect(wire.reading({ changes: [], warnings: [] })).toEqual({ at: null, changes: [], warnings: [], problem: null });
+    const fault = { key: "a.b", message: "m", line: 3, column: 1 };
+    const reading = wire.reading({ time: "2026-01-01T00:00:00Z", changes: [], warnings: [], problem: { detail: "d", errors: [fault] } });
+    expect(reading.problem).toEqual({ detail: "d", faults: [fault] });
+    expect(reading.at?.getTime()).toBe(Date.UTC(2026, 0, 1));
   });
 });

@@ -7,14 +7,16 @@ use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 
+use super::bans::{self, Bans};
 use crate::config::Limits;
 
 /// Refusals that count towards a ban are those of this time.
@@ -22,9 +24,6 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// Addresses held at once. Beyond them strangers are not limited: better than to refuse everybody under a forged flood.
 const HELD: usize = 65_536;
-
-/// Addresses that operators may ban at once.
-const BANNED: usize = 4096;
 
 /// What an address is to expect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +56,8 @@ struct Visitor {
 pub(crate) struct Doorman {
     limits: ArcSwap<Limits>,
     visitors: Mutex<HashMap<IpAddr, Visitor>>,
-    /// Banned by operators, until when.
-    banned: Mutex<HashMap<IpAddr, Instant>>,
+    /// By operators.
+    banned: Mutex<Bans>,
     /// Nobody is to come in any more.
     closed: AtomicBool,
 }
@@ -83,19 +82,19 @@ impl Doorman {
         if self.closed.load(Relaxed) {
             return Door::TooMany(Tell::No);
         }
-        if self.is_banned(peer, now) {
-            return Door::Banned(Tell::Yes);
+        if let Some(tell) = self.banned().look(peer, now) {
+            return Door::Banned(tell);
         }
         let Some(key) = key(peer) else {
             return Door::Open;
         };
-        let mut visitors = self.visitors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut visitors = self.visitors();
         let limits = self.limits.load();
         let Some(visitor) = visitor(&mut visitors, key, now, &limits) else {
             return Door::Open;
         };
         if visitor.banned_until.is_some_and(|until| now < until) {
-            return Door::Banned(tell(visitor, now));
+            return Door::Banned(Tell::now(&mut visitor.told, now));
         }
         visitor.banned_until = None;
         let Some(rate) = limits.handshakes_per_second_per_ip else {
@@ -105,7 +104,7 @@ impl Doorman {
         visitor.tokens = (visitor.tokens + now.duration_since(visitor.seen).as_secs_f64() * rate).min(rate);
         visitor.seen = now;
         if visitor.tokens < 1.0 {
-            return Door::TooMany(tell(visitor, now));
+            return Door::TooMany(Tell::now(&mut visitor.told, now));
         }
         visitor.tokens -= 1.0;
         Door::Open
@@ -116,37 +115,50 @@ impl Doorman {
         self.closed.store(true, Relaxed);
     }
 
-    /// Refuses an address, of this machine or not, until then. False: too many are refused already.
-    pub(crate) fn ban(&self, peer: IpAddr, until: Instant) -> bool {
-        let mut banned = self.banned.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        banned.retain(|_, until| now < *until);
-        let has_room = banned.len() < BANNED;
-        if has_room {
-            banned.insert(peer.to_canonical(), until);
+    fn banned(&self) -> MutexGuard<'_, Bans> {
+        self.banned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn visitors(&self) -> MutexGuard<'_, HashMap<IpAddr, Visitor>> {
+        self.visitors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses these addresses, of this machine or not, until then. False: too many are refused already.
+    pub(crate) fn ban(&self, network: IpNet, until: Instant) -> bool {
+        self.banned().add(network, until, Instant::now())
+    }
+
+    /// Lets these addresses in again, whoever banned them; false: they are not banned.
+    pub(crate) fn unban(&self, network: IpNet) -> bool {
+        let by_operator = self.banned().remove(network);
+        let network = bans::canonical(network);
+        let mut by_limits = false;
+        for (peer, visitor) in self.visitors().iter_mut() {
+            if network_of(*peer) == network {
+                by_limits |= visitor
+                    .banned_until
+                    .take()
+                    .is_some_and(|until| Instant::now() < until);
+            }
         }
-        has_room
+        by_operator || by_limits
     }
 
-    /// Ends what [`ban`](Self::ban) began; false: it is not banned.
-    pub(crate) fn unban(&self, peer: IpAddr) -> bool {
-        let mut banned = self.banned.lock().unwrap_or_else(PoisonError::into_inner);
-        banned.remove(&peer.to_canonical()).is_some()
+    /// What operators have banned, until when.
+    pub(crate) fn bans(&self, now: Instant) -> Vec<(IpNet, Instant)> {
+        self.banned().all(now)
     }
 
-    /// The addresses that operators have banned, until when.
-    pub(crate) fn bans(&self, now: Instant) -> Vec<(IpAddr, Instant)> {
-        let banned = self.banned.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut bans: Vec<_> = banned.iter().map(|(peer, until)| (*peer, *until)).collect();
-        bans.retain(|(_, until)| now < *until);
-        bans.sort();
-        bans
-    }
-
-    fn is_banned(&self, peer: IpAddr, now: Instant) -> bool {
-        let banned = self.banned.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = banned.get(&peer.to_canonical());
-        until.is_some_and(|until| now < *until)
+    /// What `[limits]` have banned, until when.
+    pub(crate) fn bans_by_limits(&self, now: Instant) -> Vec<(IpNet, Instant)> {
+        let until = |visitor: &Visitor| visitor.banned_until.filter(|until| now < *until);
+        let mut all: Vec<_> = self
+            .visitors()
+            .iter()
+            .filter_map(|(peer, visitor)| Some((network_of(*peer), until(visitor)?)))
+            .collect();
+        all.sort();
+        all
     }
 
     /// Counts a refusal of the kind that a stranger's guesses meet.
@@ -155,7 +167,7 @@ impl Doorman {
         let (Some(key), Some(limit)) = (key(peer), limits.ban_after_rejections) else {
             return;
         };
-        let mut visitors = self.visitors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut visitors = self.visitors();
         let Some(visitor) = visitor(&mut visitors, key, now, &limits) else {
             return;
         };
@@ -179,6 +191,12 @@ fn key(peer: IpAddr) -> Option<IpAddr> {
         v4 => v4,
     };
     (!peer.to_canonical().is_loopback()).then_some(key)
+}
+
+/// All whom a [`key`] stands for.
+fn network_of(key: IpAddr) -> IpNet {
+    let prefix = if key.is_ipv6() { 64 } else { 32 };
+    IpNet::new(key, prefix).unwrap_or_else(|_| key.into())
 }
 
 fn visitor<'v>(
@@ -208,17 +226,6 @@ fn visitor<'v>(
             told: None,
         }
     }))
-}
-
-fn tell(visitor: &mut Visitor, now: Instant) -> Tell {
-    if visitor
-        .told
-        .is_some_and(|told| now.duration_since(told) < Duration::from_secs(1))
-    {
-        return Tell::No;
-    }
-    visitor.told = Some(now);
-    Tell::Yes
 }
 
 #[cfg(test)]
@@ -273,6 +280,23 @@ mod tests {
     }
 
     #[test]
+    fn an_operator_sees_and_ends_what_the_limits_have_banned() {
+        let doorman = doorman(0, 1);
+        let now = Instant::now();
+        doorman.refused(PEER, now);
+        doorman.refused("2001:db8::77".parse().unwrap(), now);
+        let shown = |doorman: &Doorman| -> Vec<_> {
+            let all = doorman.bans_by_limits(now).into_iter();
+            all.map(|(network, _)| network.to_string()).collect()
+        };
+        assert_eq!(shown(&doorman), ["192.0.2.1/32", "2001:db8::/64"]);
+        assert!(doorman.bans(now).is_empty());
+        assert!(doorman.unban(PEER.into()) && !doorman.unban(PEER.into()));
+        assert_eq!(doorman.knock(PEER, now), Door::Open);
+        assert_eq!(shown(&doorman), ["2001:db8::/64"]);
+    }
+
+    #[test]
     fn other_limits_hold_from_the_next_handshake_on() {
         let doorman = doorman(1, 0);
         let now = Instant::now();
@@ -292,12 +316,13 @@ mod tests {
         let (now, minute) = (Instant::now(), Duration::from_secs(60));
         for peer in ["127.0.0.1", "192.0.2.7"] {
             let peer: IpAddr = peer.parse().unwrap();
-            assert!(doorman.ban(peer, now + minute));
+            assert!(doorman.ban(peer.into(), now + minute));
             assert_eq!(doorman.knock(peer, now), Door::Banned(Tell::Yes));
             assert_eq!(doorman.knock(peer, now + minute), Door::Open);
         }
         assert_eq!(doorman.bans(now).len(), 2);
-        assert!(doorman.unban(PEER) || doorman.unban("192.0.2.7".parse().unwrap()));
+        assert!(!doorman.unban(PEER.into()), "it is not banned");
+        assert!(doorman.unban("192.0.2.7/32".parse().unwrap()));
         assert_eq!(doorman.bans(now).len(), 1);
     }
 

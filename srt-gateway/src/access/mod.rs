@@ -5,6 +5,7 @@
 //! judge, `doorman` limits and bans addresses.
 //! No I/O happens here, and no callback waits: what takes time is found out on the thread of `verdicts`, and asked for again.
 
+mod bans;
 mod bonds;
 mod decide;
 mod doorman;

@@ -150,16 +150,11 @@ fn needed(method: &Method, path: &str) -> Option<Scope> {
     if matches!(*method, Method::GET | Method::HEAD) {
         return Some(Scope::Read);
     }
-    let operates = ["sessions/", "bans", "inputs/", "outputs/"]
-        .iter()
-        .any(|prefix| rest.starts_with(prefix));
-    let is_of_endpoint = rest.starts_with("inputs/") || rest.starts_with("outputs/");
-    let configures = is_of_endpoint && matches!(*method, Method::DELETE | Method::PUT);
-    Some(if operates && !configures {
-        Scope::Operate
-    } else {
-        Scope::Admin
-    })
+    let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| rest.starts_with(prefix));
+    // What is posted to an endpoint starts, stops and switches it; what is put or deleted is its definition.
+    let operates =
+        begins(&["sessions/", "bans"]) || (*method == Method::POST && begins(&["inputs/", "outputs/"]));
+    Some(if operates { Scope::Operate } else { Scope::Admin })
 }
 
 /// Lets a request through, with its [`Scope`], or refuses it.
@@ -288,8 +283,13 @@ mod tests {
             (Method::PUT, "/api/v1/streams/a", Some(Scope::Admin)),
             (Method::POST, "/api/v1/streams/a/outputs", Some(Scope::Admin)),
             (Method::DELETE, "/api/v1/outputs/o-1", Some(Scope::Admin)),
-            (Method::PUT, "/api/v1/outputs/o-1", Some(Scope::Admin)),
-            (Method::DELETE, "/api/v1/bans/192.0.2.1", Some(Scope::Operate)),
+            (Method::PUT, "/api/v1/inputs/i-1", Some(Scope::Admin)),
+            (
+                Method::DELETE,
+                "/api/v1/bans/192.0.2.0%2F24",
+                Some(Scope::Operate),
+            ),
+            (Method::POST, "/api/v1/reload", Some(Scope::Admin)),
             (Method::POST, "/api/v1/outputs/o-1/stop", Some(Scope::Operate)),
             (Method::POST, "/api/v1/inputs/i-1/switch", Some(Scope::Operate)),
             (Method::DELETE, "/api/v1/sessions/4", Some(Scope::Operate)),

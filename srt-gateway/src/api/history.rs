@@ -148,6 +148,30 @@ impl History {
         self.seconds.end.saturating_sub(1)
     }
 
+    /// The newest points of one figure, `most` at most; None: there is no figure of that name.
+    pub(crate) fn column(&self, figure: &str, step: Step, most: usize) -> Option<model::Past> {
+        let at = COLUMNS.iter().position(|name| *name == figure)?;
+        let (seconds, end, held): (u64, u64, usize) = match step {
+            Step::Second => (1, self.seconds.end, self.seconds.rows.len()),
+            Step::TenSeconds => (10, self.tens.end, self.tens.rows.len()),
+        };
+        let points = held.min(most);
+        let values = match step {
+            Step::Second => {
+                let rows = self.seconds.rows.iter().skip(held - points);
+                rows.map(|row| unpack(row[at])).collect()
+            }
+            Step::TenSeconds => {
+                let rows = self.tens.rows.iter().skip(held - points);
+                rows.map(|row| unpack(row[0][at])).collect()
+            }
+        };
+        Some(model::Past {
+            start: (end - points as u64) * seconds,
+            values,
+        })
+    }
+
     /// The newest points, `most` at most.
     pub(crate) fn shown(&self, step: Step, most: Option<usize>) -> model::History {
         let (seconds, end, rows): (u64, u64, usize) = match step {
@@ -252,6 +276,12 @@ mod tests {
         assert_eq!(bitrate[4], Some(1004.0));
         assert_eq!(shown.mean["rtt_ms"], [None; 5]);
         assert_eq!(history.shown(Step::Second, Some(2)).start, 1003);
+        let column = history.column("bitrate_bps", Step::Second, 3).unwrap();
+        assert_eq!(
+            (column.start, column.values),
+            (1002, vec![None, None, Some(1004.0)])
+        );
+        assert!(history.column("height", Step::Second, 3).is_none());
     }
 
     #[test]
@@ -265,6 +295,8 @@ mod tests {
         assert_eq!(shown.mean["bitrate_bps"], [Some(100.0), Some(100.0)]);
         assert_eq!(shown.max["bitrate_bps"], [Some(1000.0), Some(1000.0)]);
         assert_eq!(shown.max["viewers"], [Some(4.0), Some(4.0)]);
+        let column = history.column("bitrate_bps", Step::TenSeconds, 1).unwrap();
+        assert_eq!((column.start, column.values), (1010, vec![Some(100.0)]));
     }
 
     #[test]

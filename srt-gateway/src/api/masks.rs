@@ -1,8 +1,13 @@
-//! Tables of the configuration as the API shows them, secrets masked, and what is sent back with the masks in it. Pure.
+//! Definitions on their way out and in: as JSON with secrets masked, and back, with each mask replaced by what it masked, so
+//! that whoever edits a definition need not know its secrets. Pure.
 
 use toml::{Table, Value};
 
+use super::problem::{Answer, Problem};
 use crate::config::redacted;
+
+/// What stands where a secret was.
+const MASK: &str = "***";
 
 /// A table as JSON, secrets masked.
 pub(super) fn shown_table(table: &Table) -> serde_json::Value {
@@ -22,7 +27,6 @@ fn shown(key: &str, value: &Value) -> serde_json::Value {
     }
 }
 
-/// Replaces the masks in `new` by what they masked in `old`.
 pub(super) fn unmask_table(new: &mut Table, old: &Table) {
     for (key, value) in new.iter_mut() {
         if let Some(old) = old.get(key) {
@@ -34,6 +38,7 @@ pub(super) fn unmask_table(new: &mut Table, old: &Table) {
 fn unmask(key: &str, new: &mut Value, old: &Value) {
     match (new, old) {
         (Value::String(new), Value::String(old)) if *new == redacted(key, old) => new.clone_from(old),
+        (Value::String(new), Value::String(old)) if new.contains("://") => unmask_url(new, old),
         (Value::Table(new), Value::Table(old)) => unmask_table(new, old),
         (Value::Array(new), Value::Array(old)) => unmask_list(key, new, old),
         _ => {}
@@ -61,6 +66,69 @@ fn unmask_list(key: &str, new: &mut [Value], old: &[Value]) {
     }
 }
 
+/// The masks in a URL that is another one than before, by what they masked: where the old one has the same parameter.
+fn unmask_url(new: &mut String, old: &str) {
+    let parts = |url: &str| {
+        let (front, query) = url.split_once('?').unwrap_or((url, ""));
+        (front.to_owned(), query.to_owned())
+    };
+    let ((front, query), (old_front, old_query)) = (parts(new), parts(old));
+    let login = |front: &str| {
+        let authority = front.find("://")? + 3;
+        Some(authority..front.rfind('@').filter(|at| *at > authority)?)
+    };
+    let mut whole = front.clone();
+    if let (Some(here), Some(there)) = (login(&front), login(&old_front))
+        && &front[here.clone()] == MASK
+    {
+        whole.replace_range(here, &old_front[there]);
+    }
+    let value_of = |name: &str| {
+        let mut same = old_query
+            .split('&')
+            .filter_map(|parameter| parameter.split_once('='));
+        same.find_map(|(other, value)| (other == name).then_some(value))
+    };
+    for (at, parameter) in query.split('&').enumerate().filter(|_| !query.is_empty()) {
+        whole.push(if at == 0 { '?' } else { '&' });
+        let masked = parameter
+            .strip_suffix(MASK)
+            .and_then(|rest| rest.strip_suffix('='));
+        match masked.and_then(|name| Some((name, value_of(name)?))) {
+            Some((name, value)) => whole.push_str(&format!("{name}={value}")),
+            None => whole.push_str(parameter),
+        }
+    }
+    *new = whole;
+}
+
+/// JSON as TOML.
+pub(crate) fn toml_of(json: serde_json::Value) -> Answer<Value> {
+    use serde_json::Value as Json;
+    Ok(match json {
+        Json::Null => {
+            return Err(Problem::invalid(
+                "null is no value of the configuration: leave the key out",
+            ));
+        }
+        Json::Bool(on) => Value::Boolean(on),
+        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(integer), _) => Value::Integer(integer),
+            (None, Some(float)) => Value::Float(float),
+            (None, None) => return Err(Problem::invalid("a number of more than 64 bits")),
+        },
+        Json::String(text) => Value::String(text),
+        Json::Array(items) => Value::Array(items.into_iter().map(toml_of).collect::<Answer<_>>()?),
+        Json::Object(entries) => Value::Table(table_of(entries)?),
+    })
+}
+
+/// A JSON object as a table.
+pub(crate) fn table_of(entries: serde_json::Map<String, serde_json::Value>) -> Answer<Table> {
+    let entry = |(key, value)| Ok((key, toml_of(value)?));
+    entries.into_iter().map(entry).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,5 +150,36 @@ mod tests {
             [0, 1, 2].map(passphrase),
             ["battery staple", "correct horse", "***"]
         );
+    }
+
+    #[test]
+    fn masks_in_a_url_that_was_changed_are_taken_for_what_they_mask() {
+        let old = "srt://user:pw@h:1?passphrase=battery staple&latency=20&streamid=#!::r=x,s=hush";
+        let shown = redacted("url", old);
+        assert!(
+            !shown.contains("staple") && !shown.contains("hush") && !shown.contains("pw"),
+            "{shown}"
+        );
+        for (new, wanted) in [
+            (shown.clone(), old.to_owned()),
+            (shown.replace("h:1", "other:2"), old.replace("h:1", "other:2")),
+            (
+                shown.replace("latency=20", "latency=300"),
+                old.replace("latency=20", "latency=300"),
+            ),
+            (
+                "srt://h:1?passphrase=another one".to_owned(),
+                "srt://h:1?passphrase=another one".to_owned(),
+            ),
+            (
+                "srt://h:1?unknown=***".to_owned(),
+                "srt://h:1?unknown=***".to_owned(),
+            ),
+            ("udp://h:1".to_owned(), "udp://h:1".to_owned()),
+        ] {
+            let mut value = Value::String(new);
+            unmask("url", &mut value, &Value::String(old.to_owned()));
+            assert_eq!(value.as_str(), Some(wanted.as_str()));
+        }
     }
 }

@@ -9,7 +9,9 @@
 //! Reads snapshots and sends commands; touches neither sockets of SRT nor a ring. Every error is a [`problem`].
 
 mod auth;
+mod bans;
 mod console;
+mod definition;
 mod events;
 mod figures;
 mod history;
@@ -22,6 +24,7 @@ mod openapi;
 mod problem;
 mod rates;
 mod read;
+mod reload;
 mod sampler;
 mod server;
 mod shape;
@@ -51,11 +54,13 @@ use tokio::sync::{Semaphore, watch};
 use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub(crate) use reload::NotReloaded;
 pub(crate) use server::ApiError;
 
 use crate::{
-    config::{Config, LogLevel},
+    config::Config,
     control::{Reloaded, SessionStatus},
+    log_control::LogControl,
     view::View,
 };
 use auth::Tokens;
@@ -78,6 +83,7 @@ struct App {
     tokens: ArcSwap<Tokens>,
     rates: Rates,
     desk: Arc<Desk>,
+    log: Arc<LogControl>,
     orders: Sender<Order>,
     draining: AtomicBool,
     live_places: Arc<Semaphore>,
@@ -138,9 +144,7 @@ impl App {
 #[derive(Debug)]
 pub(crate) enum Order {
     /// Read the configuration file again, and say what came of it.
-    Reload(tokio::sync::oneshot::Sender<Result<Reloaded, String>>),
-    /// Change the level of the log, and say whether it could be.
-    LogLevel(LogLevel, tokio::sync::oneshot::Sender<bool>),
+    Reload(tokio::sync::oneshot::Sender<Result<Reloaded, NotReloaded>>),
     /// The doors are closed: end when nobody is left, or after this time.
     Drain(Duration),
 }
@@ -160,7 +164,7 @@ impl Api {
     pub(crate) fn start(
         config: &Config,
         view: View,
-        desk: Arc<Desk>,
+        (desk, log): (Arc<Desk>, Arc<LogControl>),
         orders: Sender<Order>,
     ) -> Result<Option<Self>, ApiError> {
         let Some(listen) = config.api.listen else {
@@ -177,6 +181,7 @@ impl Api {
             started: Instant::now(),
             rates: Rates::default(),
             desk,
+            log,
             orders,
             video_places: Arc::new(Semaphore::new(media::VIEWERS)),
             draining: AtomicBool::new(false),
@@ -216,6 +221,7 @@ fn routes() -> (Router<Arc<App>>, Bytes) {
         .routes(routes!(read::streams))
         .routes(routes!(read::stream))
         .routes(routes!(read::history))
+        .routes(routes!(read::histories))
         .routes(routes!(read::sessions))
         .routes(routes!(read::session))
         .routes(routes!(read::inputs))
@@ -231,18 +237,27 @@ fn routes() -> (Router<Arc<App>>, Bytes) {
         .routes(routes!(write::put_stream, write::delete_stream))
         .routes(routes!(write::add_output))
         .routes(routes!(write::add_input))
-        .routes(routes!(write::put_output, write::delete_output))
-        .routes(routes!(write::put_input, write::delete_input))
+        .routes(routes!(
+            definition::output,
+            definition::put_output,
+            write::delete_output
+        ))
+        .routes(routes!(
+            definition::input,
+            definition::put_input,
+            write::delete_input
+        ))
+        .routes(routes!(definition::keys))
         .routes(routes!(write::start_output))
         .routes(routes!(write::stop_output))
         .routes(routes!(write::start_input))
         .routes(routes!(write::stop_input))
         .routes(routes!(write::switch_input))
-        .routes(routes!(write::kick))
-        .routes(routes!(write::bans, write::add_ban))
-        .routes(routes!(write::delete_ban))
+        .routes(routes!(bans::kick))
+        .routes(routes!(bans::bans, bans::add_ban))
+        .routes(routes!(bans::delete_ban))
         .routes(routes!(write::put_log))
-        .routes(routes!(write::reload))
+        .routes(routes!(reload::reload, reload::last_reload))
         .routes(routes!(write::drain))
         .routes(routes!(media::video))
         .routes(routes!(media::keyframe))

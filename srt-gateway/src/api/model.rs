@@ -111,6 +111,15 @@ pub(crate) struct GatewayState {
     pub(crate) loop_lag_ms: f64,
     /// What this request's token may do.
     pub(crate) scope: super::auth::Scope,
+    /// `error`, `warn`, `info`, `debug` or `trace`; absent where RUST_LOG decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) log_level: Option<&'static str>,
+    /// The configuration file; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) config_file: Option<String>,
+    /// Where is kept what this API adds and changes; absent: nowhere, it is forgotten at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) state_file: Option<String>,
 }
 
 /// Whether it serves.
@@ -447,6 +456,37 @@ pub(crate) struct HistoryParams {
     pub(crate) step: Step,
     /// Only so many of the newest points.
     pub(crate) points: Option<usize>,
+}
+
+/// Which figure of the past of all streams.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct HistoriesParams {
+    /// `1s` (10 minutes) or `10s` (24 hours, means).
+    #[serde(default)]
+    pub(crate) step: Step,
+    /// Only so many of the newest points; 60 if it is left out.
+    pub(crate) points: Option<usize>,
+    /// As a stream's history names it; `bitrate_bps` if it is left out.
+    pub(crate) figure: Option<String>,
+}
+
+/// A figure of the past of all streams.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Histories {
+    pub(crate) step_seconds: u64,
+    pub(crate) figure: String,
+    /// By name; streams without a past are left out.
+    pub(crate) streams: std::collections::BTreeMap<String, Past>,
+}
+
+/// A figure of the past of a stream.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Past {
+    /// Unix time of the first point, seconds. Points follow each other without gaps.
+    pub(crate) start: u64,
+    /// Three digits; null: not known then.
+    pub(crate) values: Vec<Option<f32>>,
 }
 
 /// The time between two points.

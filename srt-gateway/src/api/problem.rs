@@ -2,6 +2,8 @@
 //!
 //! Holds no secret: what is quoted of a request is what the configuration's faults quote.
 
+use std::path::Path as FilePath;
+
 use axum::{
     Json,
     extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::JsonRejection},
@@ -11,7 +13,7 @@ use axum::{
 use serde::{Serialize, de::DeserializeOwned};
 use utoipa::ToSchema;
 
-use crate::config::ConfigErrors;
+use crate::config::{ConfigErrors, Fault};
 
 /// An error (RFC 9457).
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -44,6 +46,24 @@ pub(crate) struct FieldProblem {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hint: Option<String>,
+    /// Where it is in the configuration file, from 1; absent where the fault is not in a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) line: Option<usize>,
+    /// In characters, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) column: Option<usize>,
+}
+
+impl FieldProblem {
+    fn of(fault: &Fault) -> Self {
+        Self {
+            key: fault.key().to_owned(),
+            message: fault.message().to_owned(),
+            hint: fault.hint().map(str::to_owned),
+            line: None,
+            column: None,
+        }
+    }
 }
 
 /// The media type of errors.
@@ -110,13 +130,36 @@ impl Problem {
         problem
     }
 
-    /// The faults of a configuration.
+    /// The same, said of a field of what was sent.
+    pub(crate) fn at(mut self, key: &str) -> Self {
+        self.errors.push(FieldProblem {
+            key: key.to_owned(),
+            message: self.detail.clone(),
+            hint: None,
+            line: None,
+            column: None,
+        });
+        self
+    }
+
+    /// The faults of a configuration that a change would make.
     pub(crate) fn faults(errors: &ConfigErrors) -> Self {
         let mut problem = Self::invalid("the configuration with this change is not valid");
-        let field = |fault: &crate::config::Fault| FieldProblem {
-            key: fault.key().to_owned(),
-            message: fault.message().to_owned(),
-            hint: fault.hint().map(str::to_owned),
+        problem.errors = errors.faults().iter().map(FieldProblem::of).collect();
+        problem
+    }
+
+    /// The faults of a file of somebody else's: with their places in it.
+    pub(crate) fn faults_in_file(path: &FilePath, errors: &ConfigErrors) -> Self {
+        let told = format!(
+            "{} is not valid: the configuration stays as it is",
+            path.display()
+        );
+        let mut problem = Self::invalid(told);
+        let field = |fault: &Fault| FieldProblem {
+            line: Some(fault.location().line()),
+            column: Some(fault.location().column()),
+            ..FieldProblem::of(fault)
         };
         problem.errors = errors.faults().iter().map(field).collect();
         problem

@@ -16,13 +16,14 @@ use super::{
     App,
     auth::Scope,
     model::{
-        Endpoint, GatewayState, Health, History, HistoryParams, ListParams, Listener, Page, RecordParams,
-        Rejection, Session, StreamDetail, StreamSummary, Version,
+        Endpoint, GatewayState, Health, Histories, HistoriesParams, History, HistoryParams, LIMIT,
+        ListParams, Listener, Page, RecordParams, Rejection, Session, Step, StreamDetail, StreamSummary,
+        Version,
     },
     problem::{Answer, Params, Part, Problem},
     shape::{self, Look},
 };
-use crate::{control::Listening, names::StreamName, telemetry::Event};
+use crate::{config::LogLevel, control::Listening, names::StreamName, telemetry::Event};
 
 type Ctx = State<Arc<App>>;
 
@@ -68,6 +69,9 @@ pub(super) async fn gateway(State(app): Ctx, Extension(scope): Extension<Scope>)
         bitrate_out_bps,
         loop_lag_ms: snapshot.lag.as_secs_f64() * 1e3,
         scope,
+        log_level: app.log.level().map(LogLevel::as_str),
+        config_file: app.desk.file().map(|path| path.display().to_string()),
+        state_file: app.desk.path().map(|path| path.display().to_string()),
     })
 }
 
@@ -156,6 +160,37 @@ pub(super) async fn history(
         }
         None => Err(no_stream(&name)),
     }
+}
+
+/// One figure of the past of all streams at once, as sparklines show it.
+#[utoipa::path(get, path = "/api/v1/history", tag = "streams", params(HistoriesParams),
+    responses((status = 200, body = Histories), (status = 400, body = Problem)))]
+pub(super) async fn histories(
+    State(app): Ctx,
+    Params(params): Params<HistoriesParams>,
+) -> Answer<Json<Histories>> {
+    let figure = params.figure.unwrap_or_else(|| "bitrate_bps".to_owned());
+    if super::history::History::new()
+        .column(&figure, params.step, 0)
+        .is_none()
+    {
+        return Err(Problem::bad_request(
+            "there is no such figure: a stream's history has their names",
+        ));
+    }
+    let points = params.points.unwrap_or(60).min(LIMIT);
+    let of = |history: &super::history::History| history.column(&figure, params.step, points);
+    let all = app.sampler.histories(of).into_iter();
+    let streams =
+        all.filter_map(|(name, past)| Some((name.to_string(), past.filter(|past| !past.values.is_empty())?)));
+    Ok(Json(Histories {
+        step_seconds: match params.step {
+            Step::Second => 1,
+            Step::TenSeconds => 10,
+        },
+        streams: streams.collect(),
+        figure,
+    }))
 }
 
 /// The open SRT connections, the oldest first.

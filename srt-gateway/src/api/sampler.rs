@@ -144,6 +144,14 @@ impl Sampler {
         let all = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(name).map(with)
     }
+
+    /// What `with` makes of the past of each stream.
+    pub(crate) fn histories<T>(&self, mut with: impl FnMut(&History) -> T) -> Vec<(StreamName, T)> {
+        let all = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter()
+            .map(|(name, history)| (name.clone(), with(history)))
+            .collect()
+    }
 }
 
 impl Drop for Sampler {

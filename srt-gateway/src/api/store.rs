@@ -28,11 +28,12 @@ use super::{
     masks::{shown_table, unmask_table},
     model::Origin,
     problem::{Answer, Problem},
+    reload::{LastReload, NotReloaded},
     shape,
 };
 use crate::{
     config::{Config, ConfigErrors},
-    control,
+    control::{self, Reloaded},
     names::Role,
 };
 
@@ -117,8 +118,13 @@ struct Whole {
 #[derive(Debug)]
 pub(crate) struct Desk {
     inner: Mutex<Inner>,
+    /// Of the configuration, ...
+    file: Option<PathBuf>,
+    /// ... and of the state.
     path: Option<PathBuf>,
     pub(crate) origins: ArcSwap<Origins>,
+    /// Of the configuration file.
+    pub(crate) last_reload: ArcSwap<LastReload>,
     /// Makes versions of texts that hold secrets: nobody else can make them.
     seed: RandomState,
 }
@@ -152,34 +158,60 @@ impl Desk {
     pub(crate) fn open(text: &str, config: &Config, file: Option<&Path>) -> Result<(Self, Config), String> {
         let path = place(config, file);
         let state = path.as_deref().map_or_else(|| Ok(State::default()), read_state)?;
-        let file = text.parse::<Table>().unwrap_or_default();
-        let whole = lay_over(&file, &state);
+        let table = text.parse::<Table>().unwrap_or_default();
+        let (whole, left_out) = lay_over(&table, &state);
+        for what in left_out {
+            warn!("{what}");
+        }
         let desk = Self {
             inner: Mutex::new(Inner {
-                file,
+                file: table,
                 state,
                 table: whole.table,
             }),
+            file: file.map(Path::to_owned),
             path,
             origins: ArcSwap::from_pointee(whole.origins),
+            last_reload: ArcSwap::default(),
             seed: RandomState::new(),
         };
         Ok((desk, whole.config))
+    }
+
+    /// The configuration file.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// The state file.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a new text of the configuration file, which is valid, and puts it in force with the state laid over it.
-    pub(crate) fn refile<T>(&self, text: &str, apply: impl FnOnce(Config) -> T) -> T {
+    /// Takes a new text of the configuration file, which is valid, and puts it in force with the state laid over it. Gives
+    /// what of the state had to be left out, a sentence each.
+    pub(crate) fn refile<T>(&self, text: &str, apply: impl FnOnce(Config) -> T) -> (T, Vec<String>) {
         let mut inner = self.lock();
         inner.file = text.parse::<Table>().unwrap_or_default();
-        let whole = lay_over(&inner.file, &inner.state);
+        let (whole, left_out) = lay_over(&inner.file, &inner.state);
+        for what in &left_out {
+            warn!("{what}");
+        }
         inner.table = whole.table;
         let applied = apply(whole.config);
         self.origins.store(whole.origins.into());
-        applied
+        (applied, left_out)
+    }
+
+    /// Remembers what came of it when the file was read.
+    pub(crate) fn note(&self, outcome: &Result<Reloaded, NotReloaded>) {
+        if let Some(last) = self.last_reload.load().after(outcome) {
+            self.last_reload.store(last.into());
+        }
     }
 
     /// Edits the state: `change` gets it with the file's table and says what it made of it; what is then valid is written
@@ -226,6 +258,15 @@ impl Desk {
         let inner = self.lock();
         let table = stream_of(&inner.table, name);
         (self.version(table), table.map(shown_table))
+    }
+
+    /// The version of a stream's table, and its endpoint of this role at `place`, secrets masked.
+    pub(crate) fn entry(&self, name: &str, role: Role, place: usize) -> (String, Option<serde_json::Value>) {
+        let inner = self.lock();
+        let table = stream_of(&inner.table, name);
+        let entry = table.and_then(|table| table.get(key_of(role))?.get(place));
+        let whole = entry.map(|entry| shown_table(&table_of_entry(entry.clone())));
+        (self.version(table), whole)
     }
 
     /// The version of the whole configuration, and it, secrets masked.
@@ -397,13 +438,16 @@ fn switch(table: &mut Table, config: &Config, enabled: &BTreeMap<String, bool>) 
 
 /// Makes an entry of `inputs` or `outputs` one that is used, or not.
 pub(crate) fn set_enabled(entry: &mut Value, on: bool) {
-    if let Value::String(url) = entry {
-        let mut table = Table::new();
-        table.insert("url".to_owned(), Value::String(std::mem::take(url)));
-        *entry = Value::Table(table);
-    }
-    if let Value::Table(table) = entry {
-        table.insert("enabled".to_owned(), Value::Boolean(on));
+    let mut table = table_of_entry(std::mem::replace(entry, Value::Boolean(on)));
+    table.insert("enabled".to_owned(), Value::Boolean(on));
+    *entry = Value::Table(table);
+}
+
+/// An entry of `inputs` or `outputs` as a table, also where it is but a URL.
+pub(crate) fn table_of_entry(entry: Value) -> Table {
+    match entry {
+        Value::Table(table) => table,
+        url => [("url".to_owned(), url)].into_iter().collect(),
     }
 }
 
@@ -414,17 +458,18 @@ fn parse(table: &Table) -> Result<Config, ConfigErrors> {
     Ok(config)
 }
 
-/// As [`combined`]; what does not go with the file is left out, and told in the log.
-fn lay_over(file: &Table, state: &State) -> Whole {
+/// As [`combined`]; what does not go with the file is left out, and said.
+fn lay_over(file: &Table, state: &State) -> (Whole, Vec<String>) {
+    let mut left_out = Vec::new();
     if let Ok(whole) = combined(file, state) {
-        for name in state
+        let hidden = state
             .streams
             .keys()
-            .filter(|name| !whole.origins.streams.contains(*name))
-        {
-            warn!(stream = %name, "the configuration file has this stream too: what the API made of it is left out");
-        }
-        return whole;
+            .filter(|name| !whole.origins.streams.contains(*name));
+        left_out.extend(hidden.map(|name| {
+            format!("the configuration file has the stream {name:?} too: what the API made of it is left out")
+        }));
+        return (whole, left_out);
     }
     let mut good = State {
         enabled: state.enabled.clone(),
@@ -440,7 +485,10 @@ fn lay_over(file: &Table, state: &State) -> Whole {
                     .faults()
                     .first()
                     .map(|fault| format!("{}: {}", fault.key(), fault.message()));
-                warn!(stream = %name, "{what} by the API is left out, because it is not valid with the configuration file: {}", why.unwrap_or_default());
+                left_out.push(format!(
+                    "{what} by the API, {name:?}, is left out, because it is not valid with the configuration file: {}",
+                    why.unwrap_or_default()
+                ));
             }
         }
     };
@@ -450,54 +498,18 @@ fn lay_over(file: &Table, state: &State) -> Whole {
         });
     }
     for (name, added) in &state.added {
-        take("an endpoint added", name, &|state| {
+        take("what was added to a stream", name, &|state| {
             state.added.insert(name.clone(), added.clone());
         });
     }
-    combined(file, &good)
+    let whole = combined(file, &good)
         .or_else(|_| combined(file, &State::default()))
         .unwrap_or_else(|_| Whole {
             table: file.clone(),
             config: Config::default(),
             origins: Origins::default(),
-        })
-}
-
-/// Puts `new` in the place of an entry of `inputs` or `outputs`: masks in it are replaced by what they masked.
-pub(crate) fn replace_entry(entry: &mut Value, mut new: Table) {
-    let before = match std::mem::replace(entry, Value::Boolean(false)) {
-        Value::Table(table) => table,
-        url => Table::from_iter([("url".to_owned(), url)]),
-    };
-    unmask_table(&mut new, &before);
-    *entry = Value::Table(new);
-}
-
-/// JSON as TOML.
-pub(crate) fn toml_of(json: serde_json::Value) -> Answer<Value> {
-    use serde_json::Value as Json;
-    Ok(match json {
-        Json::Null => {
-            return Err(Problem::invalid(
-                "null is no value of the configuration: leave the key out",
-            ));
-        }
-        Json::Bool(on) => Value::Boolean(on),
-        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(integer), _) => Value::Integer(integer),
-            (None, Some(float)) => Value::Float(float),
-            (None, None) => return Err(Problem::invalid("a number of more than 64 bits")),
-        },
-        Json::String(text) => Value::String(text),
-        Json::Array(items) => Value::Array(items.into_iter().map(toml_of).collect::<Answer<_>>()?),
-        Json::Object(entries) => Value::Table(table_of(entries)?),
-    })
-}
-
-/// A JSON object as a table.
-pub(crate) fn table_of(entries: serde_json::Map<String, serde_json::Value>) -> Answer<Table> {
-    let entry = |(key, value)| Ok((key, toml_of(value)?));
-    entries.into_iter().map(entry).collect()
+        });
+    (whole, left_out)
 }
 
 #[cfg(test)]
@@ -577,7 +589,7 @@ mod tests {
         let serde_json::Value::Object(object) = shown.unwrap() else {
             panic!("no table");
         };
-        let mut table = table_of(object).unwrap();
+        let mut table = super::super::masks::table_of(object).unwrap();
         let inner = desk.lock();
         unmask_table(&mut table, stream_of(&inner.table, "live/a").unwrap());
         assert_eq!(&table, stream_of(&inner.table, "live/a").unwrap());

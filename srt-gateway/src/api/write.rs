@@ -2,9 +2,8 @@
 //! reload as the configuration file; the rest is a command to control, or to whoever started the gateway.
 
 use std::{
-    net::IpAddr,
     sync::{Arc, atomic::Ordering::Relaxed},
-    time::{Duration, Instant, SystemTime},
+    time::Duration,
 };
 
 use axum::{
@@ -19,29 +18,26 @@ use tracing::info;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    App, Order,
+    App, Order, masks,
     model::{Endpoint, Origin, StreamDetail},
-    problem::{Answer, Body, Params, Part, Problem},
+    problem::{Answer, Body, Part, Problem},
     read,
     store::{self, Edit},
 };
 use crate::{
     config::{Config, LogLevel},
     control::{Command, Reloaded},
-    names::{Role, SessionId},
+    names::Role,
 };
 
 type Ctx = State<Arc<App>>;
 type Object = serde_json::Map<String, serde_json::Value>;
 
-/// The longest ban: beyond it, the network's firewall is the place.
-const BAN_MAX: u64 = 30 * 86_400;
-
 /// What a change depends on.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "for the description: the headers themselves are read")]
-struct Preconditions {
+pub(super) struct Preconditions {
     /// The change is made only if one of these is the stream's `ETag`, or with `*` if the stream is there; else 412.
     #[param(rename = "If-Match")]
     if_match: Option<String>,
@@ -59,6 +55,13 @@ pub(crate) struct Changed {
     warnings: Vec<String>,
 }
 
+#[cfg(test)]
+impl Changed {
+    pub(super) fn changes(&self) -> &[String] {
+        &self.changes
+    }
+}
+
 impl From<Reloaded> for Changed {
     fn from(reloaded: Reloaded) -> Self {
         Self {
@@ -70,7 +73,7 @@ impl From<Reloaded> for Changed {
 
 impl App {
     /// Edits the configuration on a thread for blocking, and puts the outcome in force.
-    async fn edit<T: Send + 'static>(
+    pub(super) async fn edit<T: Send + 'static>(
         self: &Arc<Self>,
         change: impl FnOnce(&mut store::State, &Edit<'_>) -> Answer<T> + Send + 'static,
     ) -> Answer<(T, Reloaded)> {
@@ -89,7 +92,7 @@ impl App {
     }
 
     /// The endpoint of this id, and its place in its stream's list.
-    async fn endpoint(&self, id: &str, role: Role) -> Answer<(Endpoint, usize)> {
+    pub(super) async fn endpoint(&self, id: &str, role: Role) -> Answer<(Endpoint, usize)> {
         let direction = super::shape::direction(role);
         let all = self.look().await?.all_endpoints();
         let mut same = all.into_iter().filter(|endpoint| endpoint.direction == direction);
@@ -108,7 +111,7 @@ fn shortened(text: &str) -> String {
 }
 
 /// Compares the version of a stream with what `If-Match` and `If-None-Match` ask for.
-fn check_version(headers: &HeaderMap, edit: &Edit<'_>, name: &str) -> Answer<()> {
+pub(super) fn check_version(headers: &HeaderMap, edit: &Edit<'_>, name: &str) -> Answer<()> {
     let tags = |name| {
         let value = headers.get(name)?.to_str().ok()?;
         Some(
@@ -152,7 +155,7 @@ pub(super) async fn put_stream(
     headers: HeaderMap,
     Body(object): Body<Object>,
 ) -> Answer<impl IntoResponse> {
-    let mut table = store::table_of(object)?;
+    let mut table = masks::table_of(object)?;
     let named = name.clone();
     let change = move |state: &mut store::State, edit: &Edit<'_>| {
         check_version(&headers, edit, &named)?;
@@ -230,7 +233,7 @@ async fn add(
     Body(object): Body<Object>,
     role: Role,
 ) -> Answer<(StatusCode, Json<Endpoint>)> {
-    let entry = Value::Table(store::table_of(object)?);
+    let entry = Value::Table(masks::table_of(object)?);
     let named = name.clone();
     let change = move |state: &mut store::State, edit: &Edit<'_>| {
         check_version(&headers, edit, &named)?;
@@ -263,66 +266,6 @@ fn own_list(stream: &mut Table, role: Role) -> Answer<&mut Vec<Value>> {
         .or_insert_with(|| Value::Array(Vec::new()));
     list.as_array_mut()
         .ok_or_else(|| Problem::conflict("the stream has something else than a list there"))
-}
-
-/// Replaces an output that was added here. Its `id` follows its address; a masked secret (`***`) stays what it is.
-#[utoipa::path(put, path = "/api/v1/outputs/{id}", tag = "endpoints", params(("id" = String, Path), Preconditions),
-    request_body = Object, responses((status = 200, body = Endpoint), (status = 404, body = Problem),
-        (status = 409, body = Problem), (status = 412, body = Problem), (status = 422, body = Problem)))]
-pub(super) async fn put_output(
-    app: Ctx,
-    id: Part<String>,
-    headers: HeaderMap,
-    body: Body<Object>,
-) -> Answer<Json<Endpoint>> {
-    replace(app, id, headers, body, Role::Viewer).await
-}
-
-/// Replaces an input that was added here. Its `id` follows its address; a masked secret (`***`) stays what it is.
-#[utoipa::path(put, path = "/api/v1/inputs/{id}", tag = "endpoints", params(("id" = String, Path), Preconditions),
-    request_body = Object, responses((status = 200, body = Endpoint), (status = 404, body = Problem),
-        (status = 409, body = Problem), (status = 412, body = Problem), (status = 422, body = Problem)))]
-pub(super) async fn put_input(
-    app: Ctx,
-    id: Part<String>,
-    headers: HeaderMap,
-    body: Body<Object>,
-) -> Answer<Json<Endpoint>> {
-    replace(app, id, headers, body, Role::Publisher).await
-}
-
-async fn replace(
-    State(app): Ctx,
-    Part(id): Part<String>,
-    headers: HeaderMap,
-    Body(object): Body<Object>,
-    role: Role,
-) -> Answer<Json<Endpoint>> {
-    let (endpoint, place) = app.endpoint(&id, role).await?;
-    if endpoint.origin != Origin::Api {
-        return Err(Problem::conflict(
-            "it was not added here: change it in the configuration file",
-        ));
-    }
-    let new = store::table_of(object)?;
-    let stream = endpoint.stream.clone();
-    let change = move |state: &mut store::State, edit: &Edit<'_>| {
-        check_version(&headers, edit, &endpoint.stream)?;
-        entry_of(state, edit, &endpoint, place, role, |list, at| {
-            store::replace_entry(&mut list[at], new);
-        })
-    };
-    app.edit(change).await?;
-    let direction = super::shape::direction(role);
-    let all = app.look().await?.all_endpoints();
-    let mut same = all
-        .into_iter()
-        .filter(|endpoint| endpoint.stream == stream && endpoint.direction == direction);
-    let changed = same
-        .nth(place)
-        .ok_or_else(|| Problem::internal("it is gone again"))?;
-    info!(%stream, url = %changed.url, "{direction} changed by the API");
-    Ok(Json(changed))
 }
 
 /// Removes an output that was added here.
@@ -362,7 +305,7 @@ async fn remove(
 }
 
 /// Does something with an endpoint of ours where it stands in the state.
-fn entry_of<T>(
+pub(super) fn entry_of<T>(
     state: &mut store::State,
     edit: &Edit<'_>,
     endpoint: &Endpoint,
@@ -474,107 +417,6 @@ pub(super) async fn switch_input(State(app): Ctx, Part(id): Part<String>) -> Ans
     Ok(Json(endpoint))
 }
 
-/// How a session is ended.
-#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct KickParams {
-    /// Bans its address for so long, at most 30 days; 0: not.
-    #[serde(default)]
-    ban_seconds: u64,
-}
-
-/// Ends a session; with `ban_seconds` its address is refused (1403) for a while.
-#[utoipa::path(delete, path = "/api/v1/sessions/{id}", tag = "sessions", params(("id" = u64, Path), KickParams),
-    responses((status = 204), (status = 404, body = Problem)))]
-pub(super) async fn kick(
-    State(app): Ctx,
-    Part(id): Part<u64>,
-    Params(params): Params<KickParams>,
-) -> Answer<StatusCode> {
-    let look = app.look().await?;
-    let session = look.sessions.iter().find(|session| session.id.0 == id);
-    let peer = session.ok_or_else(|| read::no_session(id))?.peer;
-    if params.ban_seconds > 0 {
-        ban(&app, peer.ip(), params.ban_seconds)?;
-    }
-    let kicked = app
-        .ask(move |view| view.ask(|reply| Command::Kick(SessionId(id), reply)))
-        .await?;
-    info!(session = id, %peer, "ended by the API");
-    match kicked {
-        Some(true) => Ok(StatusCode::NO_CONTENT),
-        _ => Err(read::no_session(id)),
-    }
-}
-
-/// A banned address.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub(crate) struct Ban {
-    #[schema(value_type = String)]
-    address: IpAddr,
-    /// RFC 3339, UTC.
-    until: String,
-}
-
-/// An address to ban.
-#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NewBan {
-    #[schema(value_type = String, required = true, example = "192.0.2.7")]
-    address: Option<IpAddr>,
-    /// At most 30 days.
-    #[schema(minimum = 1, maximum = 2_592_000)]
-    seconds: u64,
-}
-
-/// The addresses that operators have banned.
-#[utoipa::path(get, path = "/api/v1/bans", tag = "sessions", responses((status = 200, body = Vec<Ban>)))]
-pub(super) async fn bans(State(app): Ctx) -> Json<Vec<Ban>> {
-    let (now, wall) = (Instant::now(), SystemTime::now());
-    let shown = |(address, until): (IpAddr, Instant)| Ban {
-        address,
-        until: humantime::format_rfc3339_seconds(wall + until.duration_since(now)).to_string(),
-    };
-    Json(app.view.doorman.bans(now).into_iter().map(shown).collect())
-}
-
-/// Refuses an address for a while. Sessions that are open stay.
-#[utoipa::path(post, path = "/api/v1/bans", tag = "sessions", request_body = NewBan,
-    responses((status = 204), (status = 422, body = Problem)))]
-pub(super) async fn add_ban(State(app): Ctx, Body(new): Body<NewBan>) -> Answer<StatusCode> {
-    let address = new
-        .address
-        .ok_or_else(|| Problem::invalid("address is missing"))?;
-    ban(&app, address, new.seconds)?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-fn ban(app: &App, address: IpAddr, seconds: u64) -> Answer<()> {
-    if !(1..=BAN_MAX).contains(&seconds) {
-        return Err(Problem::invalid(format!("a ban lasts 1 to {BAN_MAX} seconds")));
-    }
-    let until = Instant::now() + Duration::from_secs(seconds);
-    if !app.view.doorman.ban(address, until) {
-        return Err(Problem::busy(
-            "too many addresses are banned: use the network's firewall",
-        ));
-    }
-    info!(%address, seconds, "banned by the API");
-    Ok(())
-}
-
-/// Ends a ban.
-#[utoipa::path(delete, path = "/api/v1/bans/{address}", tag = "sessions", params(("address" = String, Path)),
-    responses((status = 204), (status = 404, body = Problem)))]
-pub(super) async fn delete_ban(State(app): Ctx, Part(address): Part<IpAddr>) -> Answer<StatusCode> {
-    if app.view.doorman.unban(address) {
-        return Ok(StatusCode::NO_CONTENT);
-    }
-    Err(Problem::not_found(format!(
-        "{address} is not banned by an operator"
-    )))
-}
-
 /// The log's level: `error`, `warn`, `info`, `debug` or `trace`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -596,28 +438,11 @@ pub(super) async fn put_log(State(app): Ctx, Body(settings): Body<LogSettings>) 
     ];
     let level = levels.into_iter().find(|level| level.as_str() == settings.level);
     let level = level.ok_or_else(|| Problem::invalid("level must be error, warn, info, debug or trace"))?;
-    let (reply, answer) = tokio::sync::oneshot::channel();
-    app.order(Order::LogLevel(level, reply))?;
-    match answer.await {
-        Ok(true) => Ok(Json(settings)),
-        Ok(false) => Err(Problem::conflict(
-            "RUST_LOG was set when the gateway was started, and stands above this: start it without",
-        )),
-        Err(_) => Err(Problem::busy("the gateway is ending")),
-    }
-}
-
-/// Reads the configuration file again, as SIGHUP does. The log tells what came of it.
-#[utoipa::path(post, path = "/api/v1/reload", tag = "gateway",
-    responses((status = 200, body = Changed), (status = 409, body = Problem), (status = 422, body = Problem)))]
-pub(super) async fn reload(State(app): Ctx) -> Answer<Json<Changed>> {
-    let (reply, answer) = tokio::sync::oneshot::channel();
-    app.order(Order::Reload(reply))?;
-    match answer.await {
-        Ok(Ok(reloaded)) => Ok(Json(reloaded.into())),
-        Ok(Err(why)) => Err(Problem::invalid(why)),
-        Err(_) => Err(Problem::busy("the gateway is ending")),
-    }
+    app.log.set(level).map_err(|_| {
+        Problem::conflict("the gateway was started with RUST_LOG, which decides alone: start it without")
+    })?;
+    info!(level = level.as_str(), "the log's level was changed by the API");
+    Ok(Json(settings))
 }
 
 /// How the gateway is drained.

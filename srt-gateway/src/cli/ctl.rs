@@ -131,17 +131,18 @@ enum Ask {
         /// srt://, udp://, rtp:// or file://.
         url: String,
     },
+    /// Replace the definition of an input or output that was added.
+    Change {
+        /// As `inputs` and `outputs` show it.
+        id: String,
+        /// The keys of its entry as JSON, such as '{"url": "srt://host:9000", "latency": 300}'; *** in it stays what it is; - reads it from
+        /// standard input.
+        table: String,
+    },
     /// Remove an input or output that was added.
     Remove {
         /// As `inputs` and `outputs` show it.
         id: String,
-    },
-    /// Replace an input or output that was added.
-    Change {
-        /// As `inputs` and `outputs` show it.
-        id: String,
-        /// Its keys as JSON, such as '{"url": "srt://192.0.2.7:9000", "latency": 300}'; *** in it stays what it is.
-        table: String,
     },
     /// Start an input or output that is stopped.
     Start {
@@ -166,17 +167,20 @@ enum Ask {
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
         ban: Option<Duration>,
     },
-    /// Refuse an address for a while.
+    /// Refuse an address or a network for a while.
     Ban {
-        /// IPv4 or IPv6.
+        /// IPv4 or IPv6, or a network as in 203.0.113.0/24.
         address: String,
         /// For so long.
         #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration)]
         time: Duration,
+        /// End the open sessions from there too.
+        #[arg(long)]
+        end_sessions: bool,
     },
     /// End a ban.
     Unban {
-        /// IPv4 or IPv6.
+        /// As `bans` shows it.
         address: String,
     },
     /// Change the log's level: error, warn, info, debug, trace.
@@ -262,7 +266,7 @@ const EVENTS: &[Column] = &[
     ("STREAM", "/stream"),
     ("WHAT", "/text"),
 ];
-const BANS: &[Column] = &[("ADDRESS", "/address"), ("UNTIL", "/until")];
+const BANS: &[Column] = &[("ADDRESS", "/address"), ("UNTIL", "/until"), ("BY", "/by")];
 
 fn part(text: &str) -> String {
     utf8_percent_encode(text, KEPT).to_string()
@@ -305,6 +309,16 @@ fn endpoint(id: &str) -> anyhow::Result<String> {
     Ok(format!("{list}/{}", part(id)))
 }
 
+/// A JSON object, from standard input if it is `-`.
+fn object(table: &str) -> anyhow::Result<Value> {
+    let text = match table {
+        "-" => std::io::read_to_string(std::io::stdin()).context("standard input")?,
+        text => text.to_owned(),
+    };
+    let table: Map<String, Value> = serde_json::from_str(&text).context("it must be a JSON object")?;
+    Ok(table.into())
+}
+
 impl Ask {
     fn call(&self) -> anyhow::Result<Call> {
         let added = |stream: &str, list: &str, url: &str| {
@@ -326,24 +340,16 @@ impl Ask {
             Self::Events { after } => get(format!("events?after={after}"), EVENTS),
             Self::Config => get("config", &[]),
             Self::Bans => get("bans", BANS),
-            Self::AddStream { name, table } => {
-                let text = match table.as_str() {
-                    "-" => std::io::read_to_string(std::io::stdin()).context("standard input")?,
-                    text => text.to_owned(),
-                };
-                let table: Map<String, Value> =
-                    serde_json::from_str(&text).context("the table must be a JSON object")?;
-                change(Method::PUT, format!("streams/{}", part(name)), Some(table.into()))
-            }
+            Self::AddStream { name, table } => change(
+                Method::PUT,
+                format!("streams/{}", part(name)),
+                Some(object(table)?),
+            ),
+            Self::Change { id, table } => change(Method::PUT, endpoint(id)?, Some(object(table)?)),
             Self::RemoveStream { name } => change(Method::DELETE, format!("streams/{}", part(name)), None),
             Self::AddInput { stream, url } => added(stream, "inputs", url),
             Self::AddOutput { stream, url } => added(stream, "outputs", url),
             Self::Remove { id } => change(Method::DELETE, endpoint(id)?, None),
-            Self::Change { id, table } => {
-                let table: Map<String, Value> =
-                    serde_json::from_str(table).context("the table must be a JSON object")?;
-                change(Method::PUT, endpoint(id)?, Some(table.into()))
-            }
             Self::Start { id } => change(Method::POST, format!("{}/start", endpoint(id)?), None),
             Self::Stop { id } => change(Method::POST, format!("{}/stop", endpoint(id)?), None),
             Self::Switch { id } => change(Method::POST, format!("{}/switch", endpoint(id)?), None),
@@ -352,8 +358,13 @@ impl Ask {
                 let path = format!("sessions/{session}{}", ban.unwrap_or_default());
                 change(Method::DELETE, path, None)
             }
-            Self::Ban { address, time } => {
-                let body = json!({ "address": address, "seconds": time.as_secs() });
+            Self::Ban {
+                address,
+                time,
+                end_sessions,
+            } => {
+                let body =
+                    json!({ "address": address, "seconds": time.as_secs(), "end_sessions": end_sessions });
                 change(Method::POST, "bans".to_owned(), Some(body))
             }
             Self::Unban { address } => change(Method::DELETE, format!("bans/{}", part(address)), None),
@@ -451,8 +462,18 @@ fn refusal(status: StatusCode, text: &str) -> String {
     let word = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
     let mut told = format!("{}: {}", word(&problem, "title"), word(&problem, "detail"));
     for error in problem["errors"].as_array().into_iter().flatten() {
+        let place = match (error["line"].as_u64(), error["column"].as_u64()) {
+            (Some(line), Some(column)) => format!("{line}:{column}: "),
+            _ => String::new(),
+        };
         // A String takes all that is written to it.
-        write!(told, "\n  {}: {}", word(error, "key"), word(error, "message")).unwrap_or_default();
+        write!(
+            told,
+            "\n  {place}{}: {}",
+            word(error, "key"),
+            word(error, "message")
+        )
+        .unwrap_or_default();
         if let Some(hint) = error["hint"].as_str() {
             write!(told, "; {hint}").unwrap_or_default();
         }
@@ -586,6 +607,11 @@ mod tests {
         assert_eq!(
             refusal(StatusCode::BAD_REQUEST, problem),
             "T: D\n  a.b: bad; good"
+        );
+        let in_file = problem.replace("\"key\"", "\"line\":7,\"column\":3,\"key\"");
+        assert_eq!(
+            refusal(StatusCode::BAD_REQUEST, &in_file),
+            "T: D\n  7:3: a.b: bad; good"
         );
     }
 }

@@ -16,12 +16,13 @@ use crossbeam_channel::Receiver;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tracing::{error, info, warn};
 
-use super::{read, serve::LogControl};
+use super::read;
 use crate::{
-    api::Desk,
+    api::{Desk, NotReloaded},
     config::{Config, LoadError},
     control::Reloaded,
     gateway::Gateway,
+    log_control::LogControl,
 };
 
 /// A file is read when nothing has happened around it for this long (an editor writes in several steps) ...
@@ -88,14 +89,25 @@ impl Live {
         &mut self,
         gateway: &Gateway,
         desk: &Desk,
-        log: &mut LogControl,
+        log: &LogControl,
         asked: Asked,
-    ) -> Result<Reloaded, String> {
+    ) -> Result<Reloaded, NotReloaded> {
         let found = fingerprint(&self.path);
         if asked == Asked::ByFile && (found == self.seen || found.is_none()) {
             return Ok(Reloaded::default());
         }
         self.seen = found;
+        let outcome = self.put_in_force(gateway, desk, log);
+        desk.note(&outcome);
+        outcome
+    }
+
+    fn put_in_force(
+        &self,
+        gateway: &Gateway,
+        desk: &Desk,
+        log: &LogControl,
+    ) -> Result<Reloaded, NotReloaded> {
         let (text, config) = match read_text(&self.path) {
             Ok(read) => read,
             Err(wrong) => {
@@ -108,18 +120,24 @@ impl Live {
                     "the configuration stays as it is, because the file is not valid:\n{}",
                     told.trim_end()
                 );
-                return Err(wrong.to_string());
+                return Err(NotReloaded::Wrong(wrong));
             }
         };
-        for warning in config.warnings() {
-            warn!("configuration, {warning}");
+        let mut warnings: Vec<_> = config
+            .warnings()
+            .iter()
+            .map(|warning| format!("configuration, {warning}"))
+            .collect();
+        for warning in &warnings {
+            warn!("{warning}");
         }
         let level = config.log.level;
-        let reloaded = desk.refile(&text, |config| gateway.reload(config));
-        let Some(reloaded) = reloaded else {
-            return Err("the gateway is ending".to_owned());
-        };
-        log.set(level);
+        let (reloaded, left_out) = desk.refile(&text, |config| gateway.reload(config));
+        let mut reloaded = reloaded.ok_or(NotReloaded::Ending)?;
+        // Where RUST_LOG decides, the file does not.
+        log.set(level).unwrap_or_default();
+        warnings.extend(left_out);
+        reloaded.warnings.splice(0..0, warnings);
         info!(
             changes = reloaded.changes.len(),
             warnings = reloaded.warnings.len(),

@@ -17,9 +17,7 @@ use signal_hook::{
 };
 use srt_safe::log::LogBridge;
 use tracing::{error, info, warn};
-use tracing_subscriber::{
-    EnvFilter, Registry, fmt, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
-};
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _};
 
 use super::{
     live::{Asked, Live},
@@ -28,11 +26,12 @@ use super::{
 };
 use crate::{
     access::Scope,
-    api::{Api, ApiError, Desk, Order},
+    api::{Api, ApiError, Desk, NotReloaded, Order},
     config::{Config, DEFAULT_TOML, LogFormat, LogLevel, PortKind},
     control::Listening,
     gateway::Gateway,
     local::{self, Server},
+    log_control::{LogControl, filter_of},
 };
 
 /// How often the main thread looks whether the gateway still runs.
@@ -44,7 +43,7 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
         Ok(config) => config,
         Err(code) => return Ok(code),
     };
-    let mut log = start_log(&config)?;
+    let log = Arc::new(start_log(&config)?);
     for warning in config.warnings() {
         warn!("configuration, {warning}");
     }
@@ -84,7 +83,7 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
         .map_or_else(crossbeam_channel::never, |live| live.changed().clone());
     let _socket = control_socket(&config, &gateway)?;
     let (order, mut orders) = crossbeam_channel::bounded(16);
-    let http = api(&config, &gateway, &desk, order)?;
+    let http = api(&config, &gateway, (&desk, &log), order)?;
     let mut drained_by = None;
     let mut service = Service::new();
     service.ready(&gateway);
@@ -94,7 +93,7 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
             recv(signal) -> number => match (number, &mut live) {
                 (Ok(SIGHUP), Some(live)) => {
                     service.reloading();
-                    drop(live.reload(&gateway, &desk, &mut log, Asked::BySignal));
+                    drop(live.reload(&gateway, &desk, &log, Asked::BySignal));
                     service.ready(&gateway);
                 }
                 (Ok(SIGHUP), None) => warn!("SIGHUP: there is no configuration file to read again"),
@@ -108,17 +107,15 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
             recv(changed) -> _ => {
                 if let Some(live) = &mut live {
                     live.settle();
-                    drop(live.reload(&gateway, &desk, &mut log, Asked::ByFile));
+                    drop(live.reload(&gateway, &desk, &log, Asked::ByFile));
                 }
             }
             recv(orders) -> order => match order {
-                // Whoever asked may have gone away.
-                Ok(Order::LogLevel(level, reply)) => drop(reply.send(log.set(level))),
                 Ok(Order::Drain(wait)) => drained_by = Some(Instant::now() + wait),
                 Ok(Order::Reload(reply)) => {
                     let reloaded = match &mut live {
-                        Some(live) => live.reload(&gateway, &desk, &mut log, Asked::BySignal),
-                        None => Err("there is no configuration file to read again".to_owned()),
+                        Some(live) => live.reload(&gateway, &desk, &log, Asked::BySignal),
+                        None => Err(NotReloaded::NoFile),
                     };
                     // Whoever asked may have gone away.
                     drop(reply.send(reloaded));
@@ -171,10 +168,11 @@ fn is_drained(gateway: &Gateway, end: Instant) -> bool {
 fn api(
     config: &Config,
     gateway: &Gateway,
-    desk: &Arc<Desk>,
+    (desk, log): (&Arc<Desk>, &Arc<LogControl>),
     orders: Sender<Order>,
 ) -> anyhow::Result<Option<Api>> {
-    match Api::start(config, gateway.view().clone(), Arc::clone(desk), orders) {
+    let shared = (Arc::clone(desk), Arc::clone(log));
+    match Api::start(config, gateway.view().clone(), shared, orders) {
         Ok(api) => {
             let scheme = if config.api.tls.is_some() { "https" } else { "http" };
             for addr in api.iter().flat_map(Api::addrs) {
@@ -187,31 +185,6 @@ fn api(
             Ok(None)
         }
         Err(error) => Err(error.into()),
-    }
-}
-
-/// The level of the log, to be changed while the gateway runs.
-pub(super) struct LogControl {
-    level: LogLevel,
-    /// None: RUST_LOG was set by hand for this run, and stands above the file.
-    filter: Option<reload::Handle<EnvFilter, Registry>>,
-}
-
-impl LogControl {
-    /// Whether it is so from now on.
-    pub(super) fn set(&mut self, level: LogLevel) -> bool {
-        let Some(filter) = &self.filter else {
-            return false;
-        };
-        if level == self.level {
-            return true;
-        }
-        if let Err(error) = filter.reload(filter_of(level)) {
-            warn!(%error, "the log level could not be changed");
-            return false;
-        }
-        self.level = level;
-        true
     }
 }
 
@@ -240,10 +213,7 @@ fn start_log(config: &Config) -> anyhow::Result<LogControl> {
             .init(),
     }
     srt_safe::log::install(LogBridge::to_tracing()).context("cannot take over libsrt's log")?;
-    Ok(LogControl {
-        level: config.log.level,
-        filter: (!fixed).then_some(handle),
-    })
+    Ok(LogControl::new(config.log.level, (!fixed).then_some(handle)))
 }
 
 /// The log of a command that has no configuration.
@@ -251,11 +221,6 @@ pub(super) fn start_plain_log(level: LogLevel) -> anyhow::Result<()> {
     let mut config = Config::default();
     config.log.level = level;
     start_log(&config).map(drop)
-}
-
-/// libsrt's own lines are its developers' language, and what matters in them is told in ours: only RUST_LOG shows them.
-fn filter_of(level: LogLevel) -> EnvFilter {
-    EnvFilter::new(format!("{},libsrt=off", level.as_str()))
 }
 
 /// Lines to paste, for whoever starts the gateway for the first time.

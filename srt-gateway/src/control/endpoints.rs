@@ -385,11 +385,15 @@ impl Endpoints {
         id
     }
 
-    /// Puts a new snapshot in place of the old one, if anything has changed.
+    /// Puts a new snapshot in place of the old one, if anything has changed. What the configuration has no more is left out,
+    /// while its session still ends: it would be taken for one that came otherwise.
     pub(super) fn publish(&self) {
-        let status: Vec<_> = self
-            .all
-            .iter()
+        let configured = || {
+            self.all
+                .iter()
+                .filter(|(_, state)| state.place == Place::Configured)
+        };
+        let status: Vec<_> = configured()
             .map(|(id, state)| EndpointStatus {
                 stream: state.stream.clone(),
                 role: state.role,
@@ -401,7 +405,9 @@ impl Endpoints {
             })
             .collect();
         let shown = self.status.load();
-        if shown.len() == status.len() && shown.iter().map(|view| &view.status).eq(&status) {
+        // By number too: one that was configured anew may look as the one before did.
+        let now = configured().map(|(id, _)| *id).zip(&status);
+        if shown.iter().map(|view| (view.id, &view.status)).eq(now) {
             return;
         }
         let view = |((id, state), status): ((&EndpointId, &State), EndpointStatus)| EndpointView {
@@ -410,7 +416,7 @@ impl Endpoints {
             endpoint: state.endpoint.clone(),
             counters: state.live.as_ref().map(|live| Arc::clone(&live.counters)),
         };
-        let views = self.all.iter().zip(status).map(view).collect();
+        let views = configured().zip(status).map(view).collect();
         self.status.store(Arc::new(views));
     }
 

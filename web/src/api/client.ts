@@ -1,4 +1,4 @@
-import type { Event, Gateway, Point, Refusal, Stream, StreamDetail } from "../model";
+import type { Ban, Changes, Definition, Event, Fault, Gateway, KeyTables, Point, Pulse, Reading, Refusal, Stream, StreamDetail, Versioned } from "../model";
 import { readEvents } from "../lib/sse";
 import * as wire from "./wire";
 
@@ -8,12 +8,21 @@ import * as wire from "./wire";
 export class Unauthorized extends Error {}
 
 /** The gateway said no; the message is its own, for people. */
-export class Refusal409 extends Error {
+export class Refused extends Error {
   constructor(
     readonly status: number,
     message: string,
+    /** What it said as a whole, without the faults. */
+    readonly detail: string,
+    /** Each fault of what was sent, or of the configuration file. */
+    readonly faults: Fault[] = [],
   ) {
     super(message);
+  }
+
+  /** Somebody else was quicker. */
+  get stale(): boolean {
+    return this.status === 412;
   }
 }
 
@@ -48,18 +57,30 @@ export function url(path: string): string {
   return new URL(`api/v1/${path}`, document.baseURI.split("#")[0]).href;
 }
 
+let unauthorized = () => {};
+
+/** Called when the gateway does not take the token any more. */
+export function whenUnauthorized(then: () => void): void {
+  unauthorized = then;
+}
+
 interface Asked {
   method?: string;
   body?: unknown;
+  /** Only what is still of this version is changed. */
   etag?: string | null;
+  /** Only what is not there is made. */
+  anew?: boolean;
   signal?: AbortSignal;
 }
 
 interface ProblemJson {
   title?: string;
   detail?: string;
-  errors?: { key: string; message: string; hint?: string }[];
+  errors?: Fault[];
 }
+
+const STALE = "Somebody else has changed this meanwhile: look at what is there now, and do it again.";
 
 async function problem(response: Response): Promise<Error> {
   let said: ProblemJson = {};
@@ -68,15 +89,21 @@ async function problem(response: Response): Promise<Error> {
   } catch {
     // Not ours: a proxy's.
   }
-  const errors = (said.errors ?? []).map((one) => `${one.key}: ${one.message}${one.hint ? ` (${one.hint})` : ""}`);
-  const text = [said.detail ?? said.title ?? `The gateway answered ${response.status}.`, ...errors].join(" · ");
-  return response.status === 401 ? new Unauthorized(text) : new Refusal409(response.status, text);
+  const detail = said.detail ?? said.title ?? `The gateway answered ${response.status}.`;
+  if (response.status === 401) return new Unauthorized(detail);
+  if (response.status === 403) return new Refused(403, `${said.title ?? "Not allowed"}: ${detail}.`, detail);
+  if (response.status === 412) return new Refused(412, STALE, detail);
+  const faults = said.errors ?? [];
+  const each = faults.map((one) => `${one.key}: ${one.message}${one.hint ? ` (${one.hint})` : ""}`);
+  return new Refused(response.status, [detail, ...each].join(" · "), detail, faults);
 }
 
-async function ask(path: string, { method = "GET", body, etag, signal }: Asked = {}): Promise<Response> {
+async function ask(path: string, { method = "GET", body, etag, anew, signal }: Asked = {}): Promise<Response> {
+  const sent = token;
   const headers: Record<string, string> = { ...authorization() };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (etag) headers["If-Match"] = etag;
+  if (anew) headers["If-None-Match"] = "*";
   let response: Response;
   try {
     response = await fetch(url(path), {
@@ -90,6 +117,8 @@ async function ask(path: string, { method = "GET", body, etag, signal }: Asked =
   } catch {
     throw new Error("The gateway does not answer.");
   }
+  // An answer that comes after a login says nothing of the new token.
+  if (response.status === 401 && sent === token) unauthorized();
   if (!response.ok) throw await problem(response);
   return response;
 }
@@ -100,16 +129,6 @@ async function json<T>(path: string, asked?: Asked): Promise<T> {
 
 const part = encodeURIComponent;
 
-/** All parts of a list that is longer than one answer. */
-async function all<T>(path: string): Promise<T[]> {
-  const items: T[] = [];
-  for (;;) {
-    const page = await json<wire.Page<T>>(`${path}?offset=${items.length}`);
-    items.push(...page.items);
-    if (page.items.length === 0 || items.length >= page.total) return items;
-  }
-}
-
 export async function gateway(): Promise<Gateway> {
   const [state, version, listeners] = await Promise.all([
     json<wire.WireGateway>("gateway"),
@@ -119,18 +138,19 @@ export async function gateway(): Promise<Gateway> {
   return wire.gateway(state, version.libsrt, listeners);
 }
 
-export async function streams(): Promise<Stream[]> {
-  return (await all<wire.WireStream>("streams")).map(wire.stream);
+/** Bits a second of each stream in its last seconds, by name. */
+export async function rates(seconds: number): Promise<Record<string, { start: number; values: (number | null)[] }>> {
+  return (await json<wire.WireHistories>(`history?figure=bitrate_bps&points=${seconds}`)).streams;
 }
 
-/** Calls `update` each second until the connection ends; rejects when it cannot be made. */
-export async function live(update: (streams: Stream[]) => void, signal: AbortSignal): Promise<void> {
+/** Calls `update` each second (Unix time) until the connection ends; rejects when it cannot be made. */
+export async function live(update: (streams: Stream[], pulse: Pulse, second: number) => void, signal: AbortSignal): Promise<void> {
   const response = await ask("live", { signal });
   if (!response.body) return;
   await readEvents(response.body, (event) => {
     if (event.data.startsWith("{")) {
-      const said = JSON.parse(event.data) as { streams?: wire.WireStream[] };
-      if (said.streams) update(said.streams.map(wire.stream));
+      const said = JSON.parse(event.data) as wire.WireLive;
+      if (said.streams) update(said.streams.map(wire.stream), wire.pulse(said), Math.floor(said.time_ms / 1000));
     }
   });
 }
@@ -168,18 +188,60 @@ export function videoUrl(name: string): string {
   return url(`streams/${part(name)}/video.ts`);
 }
 
-// What changes something. Each rejects with the gateway's own words.
+/** What came of it when the configuration file was last read. */
+export async function lastReading(): Promise<Reading> {
+  return wire.reading(await json<wire.WireReading>("reload"));
+}
+
+export async function bans(): Promise<Ban[]> {
+  return (await json<wire.WireBan[]>("bans")).map(wire.ban);
+}
+
+let known: Promise<KeyTables> | null = null;
+
+/** The keys that definitions may have: the same as long as the gateway runs. */
+export function keys(): Promise<KeyTables> {
+  known ??= json<wire.WireKeys>("keys").then(wire.keys);
+  known.catch(() => {
+    known = null;
+  });
+  return known;
+}
+
+/** The configuration in force, secrets masked. */
+export const config = () => json<Definition>("config");
+
+export async function endpoint(id: string): Promise<Versioned> {
+  const response = await ask(`${listOf(id)}/${part(id)}`);
+  const said = (await response.json()) as { definition?: Definition };
+  return { definition: said.definition ?? {}, etag: response.headers.get("ETag") };
+}
+
+function listOf(endpoint: string): "inputs" | "outputs" {
+  return endpoint.startsWith("i-") ? "inputs" : "outputs";
+}
+
+// What changes something. Each rejects with the gateway's own words. What has a version sends it along.
+
+type Tag = string | null;
 
 export const kick = (session: string) => ask(`sessions/${part(session)}`, { method: "DELETE" });
-/** Ends the session, and refuses its address for an hour. */
-export const ban = (session: string) => ask(`sessions/${part(session)}?ban_seconds=3600`, { method: "DELETE" });
-export const start = (endpoint: string) => ask(`outputs/${part(endpoint)}/start`, { method: "POST" });
-export const stop = (endpoint: string) => ask(`outputs/${part(endpoint)}/stop`, { method: "POST" });
-export const add = (stream: string, direction: "input" | "output", address: string, etag: string | null) =>
-  ask(`streams/${part(stream)}/${direction}s`, { method: "POST", body: { url: address }, etag });
-export const remove = (direction: "input" | "output", endpoint: string) => ask(`${direction}s/${part(endpoint)}`, { method: "DELETE" });
+export const start = (endpoint: string, etag: Tag) => ask(`${listOf(endpoint)}/${part(endpoint)}/start`, { method: "POST", etag });
+export const stop = (endpoint: string, etag: Tag) => ask(`${listOf(endpoint)}/${part(endpoint)}/stop`, { method: "POST", etag });
 export const switchTo = (input: string) => ask(`inputs/${part(input)}/switch`, { method: "POST" });
-export const addStream = (name: string, definition: object) => ask(`streams/${part(name)}`, { method: "PUT", body: definition });
-export const removeStream = (name: string, etag: string | null) => ask(`streams/${part(name)}`, { method: "DELETE", etag });
-export const drain = () => ask("drain", { method: "POST" });
+export const add = (stream: string, direction: "input" | "output", definition: Definition, etag: Tag) =>
+  ask(`streams/${part(stream)}/${direction}s`, { method: "POST", body: definition, etag });
+export const change = (endpoint: string, definition: Definition, etag: Tag) =>
+  ask(`${listOf(endpoint)}/${part(endpoint)}`, { method: "PUT", body: definition, etag });
+export const remove = (endpoint: string, etag: Tag) => ask(`${listOf(endpoint)}/${part(endpoint)}`, { method: "DELETE", etag });
+export const addStream = (name: string, definition: Definition) => ask(`streams/${part(name)}`, { method: "PUT", body: definition, anew: true });
+export const changeStream = (name: string, definition: Definition, etag: Tag) =>
+  ask(`streams/${part(name)}`, { method: "PUT", body: definition, etag });
+export const removeStream = (name: string, etag: Tag) => ask(`streams/${part(name)}`, { method: "DELETE", etag });
+/** Tells how many sessions were ended. */
+export const ban = async (address: string, seconds: number, endSessions: boolean) =>
+  (await json<{ ended: number }>("bans", { method: "POST", body: { address, seconds, end_sessions: endSessions } })).ended;
+export const unban = (address: string) => ask(`bans/${part(address)}`, { method: "DELETE" });
+export const drain = (seconds: number) => ask("drain", { method: "POST", body: { wait_seconds: seconds } });
 export const logLevel = (level: string) => ask("log", { method: "PUT", body: { level } });
+export const reload = () => json<Changes>("reload", { method: "POST" });

@@ -1,13 +1,20 @@
 import type {
+  Ban,
   Check,
+  Definition,
   Endpoint,
   Event,
+  Fault,
   Gateway,
   Health,
+  KeyTables,
   ListeningPort,
+  Origin,
   Pid,
   Point,
   Program,
+  Pulse,
+  Reading,
   Refusal,
   Session,
   Stream,
@@ -16,13 +23,9 @@ import type {
   Verdict,
 } from "../model";
 
-/** The gateway's JSON, and what the page makes of it. The only file that knows the names of the API's fields. */
+import { count, milliseconds } from "../lib/format";
 
-export interface Page<T> {
-  total: number;
-  offset: number;
-  items: T[];
-}
+/** The gateway's JSON, and what the page makes of it. The only file that knows the names of the API's fields. */
 
 export interface WireLink {
   rtt_ms: number;
@@ -46,7 +49,7 @@ export interface WireVerdict {
 
 export interface WireStream {
   name: string;
-  origin: string;
+  origin: Origin;
   state: "live" | "silent" | "waiting" | "idle";
   viewers: number;
   outputs: number;
@@ -81,6 +84,7 @@ export interface WireSession {
   messages: number;
   skipped: number;
   link?: WireLink & { send_rate_bps: number; receive_rate_bps: number };
+  bonded?: { peer?: string; state: string; rtt_ms: number; packets: number; lost: number }[];
 }
 
 export interface WireEndpoint {
@@ -88,7 +92,7 @@ export interface WireEndpoint {
   stream: string;
   direction: "input" | "output";
   url: string;
-  origin: string;
+  origin: Origin;
   enabled: boolean;
   state: string;
   failures: number;
@@ -102,6 +106,7 @@ export interface WireEndpoint {
 
 export interface WireDetail extends WireStream {
   version: string;
+  definition?: Definition;
   ts?: WireTs | null;
   sessions: WireSession[];
   input_list: WireEndpoint[];
@@ -123,6 +128,35 @@ export interface WireGateway {
   draining: boolean;
   loop_lag_ms: number;
   scope: string;
+  log_level?: string;
+  config_file?: string;
+  state_file?: string;
+}
+
+export interface WireLive {
+  time_ms: number;
+  gateway?: { draining: boolean; sessions: number };
+  streams?: WireStream[];
+}
+
+export interface WireReading {
+  time?: string;
+  changes: string[];
+  warnings: string[];
+  problem?: { detail: string; errors?: Fault[] };
+}
+
+export interface WireBan {
+  address: string;
+  until: string;
+  by: "operator" | "limits";
+}
+
+export type WireKeys = { table: keyof KeyTables; keys: KeyTables["stream"] }[];
+
+export interface WireHistories {
+  step_seconds: number;
+  streams: Record<string, { start: number; values: (number | null)[] }>;
 }
 
 export interface WireRejection {
@@ -235,6 +269,7 @@ export function session(wire: WireSession): Session {
     skipped: wire.skipped,
     bufferMs: link?.buffer_ms ?? null,
     age: wire.age_seconds,
+    links: (wire.bonded ?? []).map((one) => `${one.peer ?? "?"} ${one.state}, RTT ${milliseconds(one.rtt_ms)}, ${count(one.lost)} of ${count(one.packets)} lost`),
   };
 }
 
@@ -262,7 +297,7 @@ export function endpoint(wire: WireEndpoint): Endpoint {
     bytes: wire.bytes,
     rttMs: wire.link?.rtt_ms ?? null,
     loss: wire.link?.loss_ratio ?? null,
-    removable: wire.origin === "api",
+    origin: wire.origin,
   };
 }
 
@@ -272,8 +307,8 @@ export function detail(wire: WireDetail, etag: string | null): StreamDetail {
     transport: wire.ts ? transport(wire.ts) : null,
     sessions: wire.sessions.map(session),
     endpoints: [...wire.input_list, ...wire.output_list].map(endpoint),
-    etag: etag ?? wire.version,
-    removable: wire.origin === "api",
+    etag: etag ?? `"${wire.version}"`,
+    definition: wire.definition ?? null,
   };
 }
 
@@ -306,7 +341,29 @@ export function gateway(wire: WireGateway, libsrt: string, ports: WireListener[]
     lagMs: wire.loop_lag_ms,
     scope: wire.scope,
     ports: ports.map(listener),
+    logLevel: wire.log_level ?? null,
+    configFile: wire.config_file ?? null,
+    stateFile: wire.state_file ?? null,
   };
+}
+
+export function pulse(wire: WireLive): Pulse {
+  return { draining: wire.gateway?.draining ?? false, sessions: wire.gateway?.sessions ?? 0 };
+}
+
+export function reading(wire: WireReading): Reading {
+  const { time, changes, warnings, problem } = wire;
+  return { at: time ? new Date(time) : null, changes, warnings, problem: problem ? { detail: problem.detail, faults: problem.errors ?? [] } : null };
+}
+
+export function ban(wire: WireBan): Ban {
+  return { address: wire.address, until: new Date(wire.until), by: wire.by };
+}
+
+export function keys(wire: WireKeys): KeyTables {
+  const tables: KeyTables = { stream: [], port: [], failover: [], srt: [], udp: [], file: [] };
+  for (const one of wire) tables[one.table] = one.keys;
+  return tables;
 }
 
 export function refusal(wire: WireRejection): Refusal {
@@ -314,7 +371,7 @@ export function refusal(wire: WireRejection): Refusal {
     id: String(wire.number),
     at: new Date(wire.time),
     peer: wire.peer,
-    port: `${wire.port} ${wire.listener}`,
+    port: wire.listener.includes(String(wire.port)) ? wire.listener : `${wire.listener} ${wire.port}`,
     streamId: wire.streamid,
     by: wire.by,
     code: wire.code,
@@ -362,7 +419,7 @@ export function event(wire: WireEvent): Event {
 }
 
 /** The figures by the names that a chart asks for. */
-const COLUMNS: Record<keyof Omit<Point, "t">, string[]> = {
+const COLUMNS: Record<keyof Omit<Point, "t" | "highest">, string[]> = {
   inBps: ["bitrate_in_bps", "bitrate_bps"],
   outBps: ["bitrate_out_bps"],
   rttMs: ["rtt_ms"],
@@ -382,7 +439,9 @@ export function history(wire: WireHistory): Point[] {
   return Array.from({ length: wire.points }, (_, index) => {
     const point: Record<string, number | null> = { t: wire.start + index * wire.step_seconds };
     for (const [key, values] of columns) point[key] = values?.[index] ?? null;
-    return point as unknown as Point;
+    if (!wire.max) return point as unknown as Point;
+    const highest = (name: string) => wire.max?.[name]?.[index] ?? null;
+    return { ...(point as unknown as Point), highest: { inBps: highest("bitrate_bps"), rttMs: highest("rtt_ms"), loss: highest("loss_ratio") } };
   });
 }
 

@@ -98,3 +98,13 @@ export function rate(fps: number | null | undefined): string {
   if (!known(fps) || fps <= 0) return DASH;
   return Number.isInteger(fps) ? `${fps}` : fps.toFixed(2).replace(/0$/, "");
 }
+
+/** The address without its port, and without the brackets of IPv6. */
+export function hostOf(peer: string): string {
+  return peer.replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
+}
+
+/** How far away a moment is: `in 5 min 10 s`. */
+export function until(at: Date, now: Date = new Date()): string {
+  return `in ${duration((at.getTime() - now.getTime()) / 1000)}`;
+}

@@ -4,6 +4,7 @@ export type Route =
   | { page: "stream"; name: string }
   | { page: "connect"; name: string | null }
   | { page: "refused" }
+  | { page: "bans" }
   | { page: "events" }
   | { page: "gateway" };
 
@@ -21,6 +22,7 @@ export function parseRoute(hash: string): Route {
     case "connect":
       return { page, name: name || null };
     case "refused":
+    case "bans":
     case "events":
     case "gateway":
       return { page };

@@ -37,3 +37,22 @@ export function matching(list: Refusal[], text: string): Refusal[] {
     return words.every((word) => all.includes(word));
   });
 }
+
+/** How bad a share of lost packets is: retransmission mends a little, and not much. */
+export function lossHealth(loss: number | null): "" | "warning" | "bad" {
+  return loss === null || loss <= 0.01 ? "" : loss > 0.05 ? "bad" : "warning";
+}
+
+/** How a stream is, where the gateway has no verdict on it. */
+export function inWords(stream: Stream): string {
+  switch (stream.state) {
+    case "live":
+      return "Live, and nothing is known against it.";
+    case "silent":
+      return "The source is connected, but sends nothing: look at the encoder.";
+    case "waiting":
+      return stream.inputs > 0 ? "No source: no input gets through." : `No source: ${stream.viewers > 0 ? "viewers" : "outputs"} wait for one.`;
+    default:
+      return "Nobody publishes and nobody watches.";
+  }
+}

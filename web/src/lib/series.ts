@@ -8,6 +8,18 @@ export class Series {
     this.values = new Float64Array(length);
   }
 
+  /** Second (Unix time) of the newest value, of a series that is filled by the second. */
+  private newest = 0;
+
+  /** Puts a value at its second: what is not newer is known already, and what was missed in between is none. */
+  pushAt(second: number, value: number): void {
+    if (second <= this.newest) return;
+    const missed = this.newest === 0 ? 0 : Math.min(second - this.newest - 1, this.length);
+    for (let at = 0; at < missed; at += 1) this.push(0);
+    this.push(value);
+    this.newest = second;
+  }
+
   push(value: number): void {
     this.values[this.next] = value;
     this.next = (this.next + 1) % this.length;

@@ -24,12 +24,13 @@ export function visible(rows: number, height: number, top: number, view: number,
  * How high a row is and how many things lie in it, so that a long list can be drawn in part. The wall takes the largest
  * tiles with which all streams are on the screen, and when there are too many, the smallest that can still be read.
  */
-export function measure(kind: "table" | "wall", width: number, items: number, view: number, rem: number): { row: number; across: number } {
+export function measure(kind: "table" | "wall" | "wall without pictures", width: number, items: number, view: number, rem: number): { row: number; across: number } {
   if (kind === "table") return { row: Math.round((width < 46 * rem ? 5.4 : 3.15) * rem), across: 1 };
   const gap = 0.6 * rem;
   const most = Math.max(1, Math.floor((width + gap) / (15.5 * rem + gap)));
   const least = Math.min(most, Math.ceil((width + gap) / (44 * rem + gap)));
-  const rowOf = (across: number) => Math.round((((width - gap * (across - 1)) / across) * 9) / 16 + 3.6 * rem + gap);
+  const pictureOf = (across: number) => (kind === "wall" ? (((width - gap * (across - 1)) / across) * 9) / 16 : 2.6 * rem);
+  const rowOf = (across: number) => Math.round(pictureOf(across) + 3.6 * rem + gap);
   for (let across = least; across < most; across += 1) {
     if (Math.ceil(items / across) * rowOf(across) <= view) return { row: rowOf(across), across };
   }

@@ -18,13 +18,13 @@ export function EventList({ stream, limit }: { stream?: string; limit: number })
   if (polled.error) return <p class="problem" role="alert">{polled.error}</p>;
   if (polled.value && list.length === 0) return <Empty title="Nothing has happened yet" />;
   return (
-    <ol class="events">
+    <ol class={stream ? "events of-one" : "events"}>
       {list.slice(0, limit).map((event) => (
         <li key={event.id}>
           <time class="num" dateTime={event.at.toISOString()}>{clock(event.at)}</time>
           <Mark health={event.health} label="" />
           <code>{event.kind}</code>
-          {event.stream && !stream ? <a href={href({ page: "stream", name: event.stream })}>{event.stream}</a> : null}
+          {stream ? null : event.stream ? <a href={href({ page: "stream", name: event.stream })} title={event.stream}>{event.stream}</a> : <i />}
           <span>{event.text}</span>
         </li>
       ))}

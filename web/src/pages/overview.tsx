@@ -1,14 +1,15 @@
 import { signal, useComputed } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { bitrate, count, milliseconds, perSecond, percent, plural } from "../lib/format";
-import { type Column, type Which, selected } from "../lib/select";
+import { type Column, type Which, inWords, lossHealth, selected } from "../lib/select";
 import { measure, visible } from "../lib/window";
-import type { Stream } from "../model";
+import type { Origin, Stream } from "../model";
 import { go, href } from "../state/router";
 import { layout, stills } from "../state/settings";
 import { sparkOf, streams, version } from "../state/store";
-import { Empty } from "../ui/controls";
+import { Ask, Empty } from "../ui/controls";
 import { Mark, State } from "../ui/icons";
+import { NewStream } from "./definition";
 import { Sparkline } from "../ui/sparkline";
 import { StillPicture } from "../ui/still";
 
@@ -23,13 +24,16 @@ const COLUMNS: { key: Column; title: string; className: string; hint?: string }[
   { key: "viewers", title: "Viewers", className: "c-view num" },
 ];
 
+/** Instead of a source, where there is none. */
+const ORIGINS: Record<Origin, string> = { config: "no source", api: "no source · made here", caller: "no source" };
+
 const filter = signal("");
 export const only = signal<Which>("all");
 const order = signal<{ by: Column; down: boolean }>({ by: "name", down: false });
 const chosen = signal<string | null>(null);
 
 /** What of the list is on the screen; follows scrolling and resizing. */
-function useSlice<E extends HTMLElement>(kind: "table" | "wall", items: number) {
+function useSlice<E extends HTMLElement>(kind: Parameters<typeof measure>[0], items: number) {
   const host = useRef<E>(null);
   const [state, setState] = useState({ row: 44, across: 1, top: 0, view: 900 });
   useLayoutEffect(() => {
@@ -60,12 +64,6 @@ function useSlice<E extends HTMLElement>(kind: "table" | "wall", items: number) 
   return { host, slice, ...state };
 }
 
-function faultOf(stream: Stream, of: "loss" | "drop"): string {
-  if (of === "loss" && stream.loss !== null && stream.loss > 0.01) return stream.loss > 0.05 ? "bad" : "warning";
-  if (of === "drop" && (stream.dropped ?? 0) > 0) return "bad";
-  return "";
-}
-
 /** The link that its whole row or tile is. */
 function Name({ stream }: { stream: Stream }) {
   return (
@@ -73,6 +71,7 @@ function Name({ stream }: { stream: Stream }) {
       class="whole"
       href={href({ page: "stream", name: stream.name })}
       data-name={stream.name}
+      title={stream.name}
       onFocus={() => {
         chosen.value = stream.name;
       }}
@@ -96,7 +95,7 @@ function Row({ stream, index }: { stream: Stream; index: number }) {
       </span>
       <span class="c-name" role="cell">
         <Name stream={stream} />
-        <small>{stream.source ?? stream.origin}</small>
+        <small>{stream.source ?? ORIGINS[stream.origin]}</small>
       </span>
       <span class="c-rate num" role="cell">
         <Sparkline series={sparkOf(stream.name)} version={version.value} health={stream.health} />
@@ -105,13 +104,13 @@ function Row({ stream, index }: { stream: Stream; index: number }) {
       <span class="c-rtt num" role="cell">
         {milliseconds(stream.rttMs)}
       </span>
-      <span class={`c-loss num ${faultOf(stream, "loss")}`} role="cell">
+      <span class={`c-loss num ${lossHealth(stream.loss)}`} role="cell">
         {percent(stream.loss)}
       </span>
       <span class="c-retr num" role="cell">
         {perSecond(stream.retransmitted)}
       </span>
-      <span class={`c-drop num ${faultOf(stream, "drop")}`} role="cell">
+      <span class={`c-drop num ${(stream.dropped ?? 0) > 0 ? "bad" : ""}`} role="cell">
         {perSecond(stream.dropped)}
       </span>
       <span class="c-view num" role="cell">
@@ -119,7 +118,7 @@ function Row({ stream, index }: { stream: Stream; index: number }) {
         {stream.outputs > 0 ? <small title={plural(stream.outputs, "output")}> +{stream.outputs}</small> : null}
       </span>
       <span class="c-verdict" role="cell" title={stream.verdict?.text}>
-        {stream.verdict?.text ?? ""}
+        {stream.verdict?.text ?? (stream.state === "idle" ? "" : inWords(stream))}
       </span>
     </div>
   );
@@ -171,20 +170,20 @@ function Table({ list }: { list: Stream[] }) {
 }
 
 function Tile({ stream }: { stream: Stream }) {
+  const pictures = stills.value === "on";
+  const spark = <Sparkline series={sparkOf(stream.name)} version={version.value} health={stream.health} />;
   return (
     <li class={`tile ${stream.health} ${chosen.value === stream.name ? "chosen" : ""}`}>
-      <StillPicture stream={stream} />
+      {pictures ? <StillPicture stream={stream} /> : spark}
       <span class="tile-name">
         <Mark health={stream.health} label={`${stream.state}, ${stream.health}`} />
         <Name stream={stream} />
-        <Sparkline series={sparkOf(stream.name)} version={version.value} health={stream.health} />
+        {pictures ? spark : null}
       </span>
       <span class="tile-figures num">
         <span>{stream.state === "live" ? bitrate(stream.inBps) : stream.state}</span>
-        <span title="Round-trip time">{milliseconds(stream.rttMs)}</span>
-        <span class={faultOf(stream, "loss")} title="Loss">
-          {percent(stream.loss)}
-        </span>
+        <span data-k="RTT" title="Round-trip time">{milliseconds(stream.rttMs)}</span>
+        <span class={lossHealth(stream.loss)} data-k="loss" title="Loss">{percent(stream.loss)}</span>
         <span>{plural(stream.viewers, "viewer")}</span>
       </span>
     </li>
@@ -192,7 +191,7 @@ function Tile({ stream }: { stream: Stream }) {
 }
 
 function Wall({ list }: { list: Stream[] }) {
-  const { host, slice, across, row } = useSlice<HTMLUListElement>("wall", list.length);
+  const { host, slice, across, row } = useSlice<HTMLUListElement>(stills.value === "on" ? "wall" : "wall without pictures", list.length);
   return (
     <ul
       class="wall"
@@ -214,7 +213,8 @@ function useKeys(list: Stream[], host: { current: HTMLElement | null }) {
   useEffect(() => {
     const press = (event: KeyboardEvent) => {
       const target = event.target as HTMLElement;
-      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      // A window above the page has the keyboard.
+      if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
       if (/^(INPUT|SELECT|TEXTAREA)$/.test(target.tagName)) {
         if (event.key === "Escape") target.blur();
         return;
@@ -263,6 +263,7 @@ function Toggle<T extends string>({ value, choices, label, set }: { value: T; ch
 export function Overview() {
   const list = useComputed(() => selected(streams.value, filter.value, only.value, order.value.by, order.value.down));
   const host = useRef<HTMLDivElement>(null);
+  const [adding, setAdding] = useState(false);
   useKeys(list.value, host);
   const all = streams.value.length;
   return (
@@ -285,6 +286,7 @@ export function Overview() {
         <Toggle value={only.value} label="Which streams" choices={[["all", "All"], ["live", "Live"], ["trouble", "Trouble"]]} set={(value) => { only.value = value; }} />
         <Toggle value={layout.value} label="Layout" choices={[["table", "Table"], ["wall", "Wall"]]} set={(value) => { layout.value = value; }} />
         <Toggle value={stills.value} label="Pictures" choices={[["on", "Pictures"], ["off", "None"]]} set={(value) => { stills.value = value; }} />
+        <Ask open={() => setAdding(true)} needs="admin">New stream…</Ask>
         <span class="muted num" aria-live="polite">
           {list.value.length === all ? plural(all, "stream") : `${count(list.value.length)} of ${plural(all, "stream")}`}
         </span>
@@ -300,6 +302,7 @@ export function Overview() {
       ) : (
         <Wall list={list.value} />
       )}
+      {adding ? <NewStream close={() => setAdding(false)} /> : null}
     </div>
   );
 }

@@ -1,15 +1,18 @@
 import { signal } from "@preact/signals";
 import * as api from "../api/client";
-import { clock, plural } from "../lib/format";
+import { clock, hostOf, plural } from "../lib/format";
 import { matching } from "../lib/select";
 import { usePolled } from "../state/poll";
-import { Empty, Section } from "../ui/controls";
+import { useState } from "preact/hooks";
+import { BanDialog } from "../ui/ban";
+import { Ask, Empty, Section } from "../ui/controls";
 
 const filter = signal("");
 
 export function Refused() {
   const polled = usePolled("refused", 3_000, api.refusals);
   const list = matching(polled.value ?? [], filter.value);
+  const [banned, setBanned] = useState<string | null>(null);
   return (
     <Section
       title="Why was I refused?"
@@ -45,6 +48,7 @@ export function Refused() {
                 <th>Asked for</th>
                 <th>Code</th>
                 <th>Why, and what to change</th>
+                <th />
               </tr>
             </thead>
             <tbody>
@@ -65,12 +69,18 @@ export function Refused() {
                     {one.reason}
                     <small>refused by: {one.by}</small>
                   </td>
+                  <td class="tools-cell" data-label="">
+                    <div class="acts">
+                      <Ask open={() => setBanned(one.peer)} label={`Ban ${one.peer}`} needs="operate">Ban…</Ask>
+                    </div>
+                  </td>
                 </tr>
               ))}
             </tbody>
           </table>
         </div>
       )}
+      {banned ? <BanDialog address={hostOf(banned)} why={`Ban ${banned}`} close={() => setBanned(null)} /> : null}
     </Section>
   );
 }

@@ -53,7 +53,8 @@ function Checks({ list }: { list: Check[] }) {
             {list
               .filter((one) => one.priority === priority)
               .map((one) => {
-                const health = one.lastMinute > 0 ? "bad" : one.count > 0 ? "warning" : "good";
+                // What cannot be decoded is a fault; what is watched continuously is worth a look.
+                const health = one.lastMinute > 0 ? (priority === 1 ? "bad" : "warning") : one.count > 0 ? "warning" : "good";
                 const words = one.lastMinute > 0 ? `${count(one.lastMinute)} in the last minute` : one.count > 0 ? "none in the last minute" : "none";
                 return (
                   <li key={one.code} class={health}>

@@ -22,10 +22,10 @@ export function dismiss(id: number): void {
 }
 
 /** Runs it and says how it went; true when it went well. */
-export async function told(run: () => Promise<unknown>, done: string): Promise<boolean> {
+export async function told(run: () => Promise<unknown>, done?: string): Promise<boolean> {
   try {
     await run();
-    say(done);
+    if (done) say(done);
     return true;
   } catch (error) {
     say(error instanceof Error ? error.message : String(error), true);

@@ -1,7 +1,7 @@
 import { batch, computed, signal } from "@preact/signals";
 import * as api from "../api/client";
 import { Series } from "../lib/series";
-import type { Gateway, Stream } from "../model";
+import type { Gateway, Pulse, Stream } from "../model";
 
 /** What is known of the gateway now, kept up to date by one stream of events, however many streams there are. */
 
@@ -9,6 +9,8 @@ export type Link = "connecting" | "live" | "lost" | "login";
 
 export const link = signal<Link>("connecting");
 export const gateway = signal<Gateway | null>(null);
+/** What the gateway as a whole does now; `null`: not known yet. */
+export const pulse = signal<Pulse | null>(null);
 export const streams = signal<Stream[]>([]);
 /** Counts updates: whoever draws what is not a signal (sparklines) depends on it. */
 export const version = signal(0);
@@ -42,9 +44,17 @@ export const totals = computed(() => {
   return sum;
 });
 
-function update(next: Stream[]): void {
+/** Fills the sparklines with what the gateway remembers, so that a page that was just opened shows what has been. */
+async function fillSparks(): Promise<void> {
+  for (const [name, past] of Object.entries(await api.rates(SPARK))) {
+    const series = sparkOf(name);
+    past.values.forEach((value, at) => series.pushAt(past.start + at, value ?? 0));
+  }
+}
+
+function update(next: Stream[], second: number): void {
   batch(() => {
-    for (const stream of next) sparkOf(stream.name).push(stream.inBps ?? 0);
+    for (const stream of next) sparkOf(stream.name).pushAt(second, stream.inBps ?? 0);
     if (sparks.size > next.length) {
       const names = new Set(next.map((stream) => stream.name));
       for (const name of sparks.keys()) if (!names.has(name)) sparks.delete(name);
@@ -59,6 +69,12 @@ const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 let session = 0;
 
+// Also in the middle of it: tokens change with the configuration.
+api.whenUnauthorized(() => {
+  session += 1;
+  link.value = "login";
+});
+
 /** Follows the gateway until it wants a token. Calling it again, after a login, begins anew. */
 export async function follow(): Promise<void> {
   session += 1;
@@ -69,11 +85,13 @@ export async function follow(): Promise<void> {
     const abort = new AbortController();
     try {
       gateway.value = await api.gateway();
-      update(await api.streams());
-      await api.live((next) => {
+      await fillSparks();
+      await api.live((next, now, second) => {
         wait = 500;
-        if (mine === session) update(next);
-        else abort.abort();
+        if (mine === session) {
+          pulse.value = now;
+          update(next, second);
+        } else abort.abort();
       }, abort.signal);
     } catch (error) {
       if (error instanceof api.Unauthorized) {

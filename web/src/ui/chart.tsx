@@ -18,6 +18,12 @@ interface Props {
   points: Point[];
   lines: Line[];
   format: (value: number | null) => string;
+  /** The axis reaches at least to here: the noise of what is next to nothing must not look like an alarm. */
+  least: number;
+  /** Counts have no marks between whole numbers. */
+  whole?: boolean;
+  /** Seconds that the axis of time shows at most. */
+  span: number;
   /** All charts with one key share the cursor. */
   sync: string;
 }
@@ -37,7 +43,10 @@ function options(props: Props, width: number, height: number): uPlot.Options {
     height,
     legend: { live: true },
     cursor: { sync: { key: props.sync }, points: { size: 6 }, drag: { x: false, y: false } },
-    scales: { x: { time: true }, y: { range: (_plot, _min, max) => [0, max > 0 ? max * 1.15 : 1] } },
+    scales: {
+      x: { time: true, range: (plot) => timeRange(plot, props.span) },
+      y: { range: (_plot, _min, max) => [0, Math.max(max * 1.15, props.least)] },
+    },
     axes: [
       {
         stroke: muted,
@@ -53,7 +62,7 @@ function options(props: Props, width: number, height: number): uPlot.Options {
         ticks: grid,
         font,
         size: 68,
-        values: (_plot, splits) => splits.map((split) => props.format(split)),
+        values: (_plot, splits) => splits.map((split) => (props.whole && !Number.isInteger(split) ? "" : props.format(split))),
       },
     ],
     series: [
@@ -73,6 +82,13 @@ function options(props: Props, width: number, height: number): uPlot.Options {
       }),
     ],
   };
+}
+
+/** From the first point to the newest one, or to now: a tenth of the span at least, so that a few points are no needle. */
+function timeRange(plot: uPlot, span: number): [number, number] {
+  const times = plot.data[0] as number[] | undefined;
+  const end = times?.at(-1) ?? Date.now() / 1000;
+  return [Math.max(end - span, Math.min(times?.[0] ?? end, end - span / 10)), end];
 }
 
 /** Hours and minutes, with seconds where the marks are closer than that. */
@@ -107,7 +123,8 @@ export function Chart(props: Props) {
   useEffect(() => {
     const element = host.current;
     if (!element) return;
-    const size = () => ({ width: Math.max(200, element.clientWidth), height: 150 });
+    const rem = parseFloat(getComputedStyle(document.documentElement).fontSize) || 14;
+    const size = () => ({ width: Math.max(200, element.clientWidth), height: Math.round(10.5 * rem) });
     const { width, height } = size();
     const made = new uPlot(options(props, width, height), columns(props), element);
     plot.current = made;
@@ -121,8 +138,8 @@ export function Chart(props: Props) {
       made.destroy();
       plot.current = null;
     };
-    // New points come below; only a new look needs a new plot.
-  }, [look, props.title]);
+    // New points come below; only a new look or other lines need a new plot.
+  }, [look, props.title, props.span]);
   useEffect(() => {
     plot.current?.setData(columns(props));
     if (plot.current) tellNewest(plot.current, props.points.length);

@@ -1,6 +1,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { told } from "../state/notices";
+import { say, told } from "../state/notices";
+import { type Needs, lacks } from "../state/scope";
 
 /** A button that does something at the gateway: busy until it is done, and the outcome is told. */
 export function Act({
@@ -10,16 +11,23 @@ export function Act({
   confirm,
   danger,
   label,
+  needs,
+  idle,
 }: {
   children: ComponentChildren;
   run: () => Promise<unknown>;
-  /** What is said when it is done. */
-  done: string;
+  /** What is said when it is done; left out where the page shows it. */
+  done?: string;
   /** Asked before; the second press does it. */
   confirm?: string;
   danger?: boolean;
   label?: string;
+  /** The scope that the token must have. */
+  needs: Needs;
+  /** There is nothing to do now. */
+  idle?: boolean;
 }) {
+  const refused = lacks(needs);
   const [busy, setBusy] = useState(false);
   const [asked, setAsked] = useState(false);
   useEffect(() => {
@@ -28,6 +36,8 @@ export function Act({
     return () => clearTimeout(timer);
   }, [asked]);
   const press = async () => {
+    // Not disabled, so that the keyboard comes to it too, and the reason can be read.
+    if (refused) return say(refused, true);
     if (confirm && !asked) {
       setAsked(true);
       return;
@@ -41,11 +51,30 @@ export function Act({
     <button
       type="button"
       class={`act ${danger ? "danger" : ""} ${asked ? "asked" : ""}`}
-      disabled={busy}
+      disabled={busy || idle}
+      aria-disabled={refused !== null}
+      title={refused ?? undefined}
       aria-label={asked ? confirm : label}
       onClick={press}
     >
       {asked ? confirm : children}
+    </button>
+  );
+}
+
+/** A button that opens something in which more is asked. */
+export function Ask({ children, open, danger, label, needs }: { children: ComponentChildren; open: () => void; danger?: boolean; label?: string; needs: Needs }) {
+  const refused = lacks(needs);
+  return (
+    <button
+      type="button"
+      class={`act ${danger ? "danger" : ""}`}
+      aria-disabled={refused !== null}
+      title={refused ?? undefined}
+      aria-label={label}
+      onClick={() => (refused ? say(refused, true) : open())}
+    >
+      {children}
     </button>
   );
 }

@@ -1,16 +1,18 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Stream } from "../model";
 import { stills } from "../state/settings";
-import { forgetStill, still, watchStill } from "./stills";
+import { forgetStill, still, watchStill, whyNone } from "./stills";
 
 /** What to say where there is no picture. */
-function instead(stream: Stream): string {
-  return stream.state === "live" ? "no picture yet" : stream.state;
+function instead(stream: Stream, on: boolean): string {
+  if (stream.state !== "live") return stream.state;
+  return on ? whyNone(stream.name) : "";
 }
 
 export function StillPicture({ stream }: { stream: Stream }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const [shown, setShown] = useState(false);
+  const [, setWhy] = useState("");
   const live = stream.state === "live";
   const on = stills.value === "on";
   useEffect(() => {
@@ -23,6 +25,7 @@ export function StillPicture({ stream }: { stream: Stream }) {
         element.getContext("2d")?.drawImage(bitmap, 0, 0);
       }
       setShown(bitmap !== null);
+      setWhy(whyNone(stream.name));
     };
     if (!live || !on) {
       if (!live) forgetStill(stream.name);
@@ -35,7 +38,7 @@ export function StillPicture({ stream }: { stream: Stream }) {
   return (
     <div class="still">
       <canvas ref={canvas} width="320" height="180" hidden={!shown} role="img" aria-label={`Last keyframe of ${stream.name}`} />
-      {shown ? null : <span>{instead(stream)}</span>}
+      {shown ? null : <span>{instead(stream, on)}</span>}
     </div>
   );
 }

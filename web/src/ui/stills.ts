@@ -17,6 +17,8 @@ export interface Still {
   bitmap: ImageBitmap | null;
   at: number;
   failed: boolean;
+  /** Why there is no picture, in two or three words. */
+  why: string;
 }
 
 const stills = new Map<string, Still>();
@@ -25,6 +27,10 @@ const running = new Set<string>();
 
 export function still(name: string): ImageBitmap | null {
   return stills.get(name)?.bitmap ?? null;
+}
+
+export function whyNone(name: string): string {
+  return stills.get(name)?.why ?? "";
 }
 
 /** Keeps the still of `name` fresh and calls `changed` when there is a new one, until the returned function is called. */
@@ -68,17 +74,21 @@ function next(): void {
 async function refresh(name: string): Promise<void> {
   running.add(name);
   let bitmap: ImageBitmap | null = null;
+  let why = "no keyframe yet";
   try {
     const bytes = await api.keyframe(name);
-    const picture = bytes ? firstPicture(bytes) : null;
-    bitmap = picture ? await decode(picture) : null;
+    if (bytes) {
+      const picture = firstPicture(bytes);
+      bitmap = picture ? await decode(picture) : null;
+      why = typeof VideoDecoder === "undefined" ? "stills need https" : "cannot be shown";
+    }
   } catch {
     // No picture is not worth a word: it may be audio only, scrambled, or a codec that this browser lacks.
   }
   const before = stills.get(name);
   if (bitmap) before?.bitmap?.close();
   stills.delete(name);
-  stills.set(name, { bitmap: bitmap ?? before?.bitmap ?? null, at: performance.now(), failed: bitmap === null });
+  stills.set(name, { bitmap: bitmap ?? before?.bitmap ?? null, at: performance.now(), failed: bitmap === null, why });
   for (const [oldest, entry] of stills) {
     if (stills.size <= KEPT) break;
     if (wanted.has(oldest)) continue;

@@ -1,0 +1,201 @@
+//! The definition of one input or output, to be read and to be replaced; and the keys that definitions may have.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::IntoResponse,
+};
+use serde::Serialize;
+use toml::Value;
+use tracing::info;
+use utoipa::ToSchema;
+
+use super::{
+    App, masks,
+    model::{Endpoint, Origin},
+    problem::{Answer, Body, Part, Problem},
+    read,
+    store::{self, Edit},
+    write,
+};
+use crate::{
+    config::{Section, reference},
+    names::Role,
+};
+
+type Ctx = State<Arc<App>>;
+type Object = serde_json::Map<String, serde_json::Value>;
+
+/// An input or output with its definition.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct EndpointDetail {
+    #[serde(flatten)]
+    endpoint: Endpoint,
+    /// Of its stream's table: what `If-Match` is compared with. The same as the `ETag` header.
+    version: String,
+    /// Its entry in the configuration as a table, secrets masked; absent for one that no table has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    definition: Option<serde_json::Value>,
+}
+
+type Shown = ([(header::HeaderName, String); 1], Json<EndpointDetail>);
+
+fn detail(app: &App, endpoint: Endpoint, place: usize, role: Role) -> Shown {
+    let (version, definition) = app.desk.entry(&endpoint.stream, role, place);
+    let definition = definition.filter(|_| endpoint.origin != Origin::Caller);
+    let etag = read::etag(&version);
+    (
+        etag,
+        Json(EndpointDetail {
+            endpoint,
+            version,
+            definition,
+        }),
+    )
+}
+
+/// One input, with its definition.
+#[utoipa::path(get, path = "/api/v1/inputs/{id}", tag = "endpoints", params(("id" = String, Path)),
+    responses((status = 200, body = EndpointDetail, headers(("ETag" = String, description = "for If-Match"))),
+        (status = 404, body = Problem)))]
+pub(super) async fn input(State(app): Ctx, Part(id): Part<String>) -> Answer<impl IntoResponse> {
+    let (endpoint, place) = app.endpoint(&id, Role::Publisher).await?;
+    Ok(detail(&app, endpoint, place, Role::Publisher))
+}
+
+/// One output, with its definition.
+#[utoipa::path(get, path = "/api/v1/outputs/{id}", tag = "endpoints", params(("id" = String, Path)),
+    responses((status = 200, body = EndpointDetail, headers(("ETag" = String, description = "for If-Match"))),
+        (status = 404, body = Problem)))]
+pub(super) async fn output(State(app): Ctx, Part(id): Part<String>) -> Answer<impl IntoResponse> {
+    let (endpoint, place) = app.endpoint(&id, Role::Viewer).await?;
+    Ok(detail(&app, endpoint, place, Role::Viewer))
+}
+
+/// Replaces an input that was added here; a masked secret (`***`) stays what it is. Its id changes with its address.
+#[utoipa::path(put, path = "/api/v1/inputs/{id}", tag = "endpoints", params(("id" = String, Path)), request_body = Object,
+    responses((status = 200, body = EndpointDetail), (status = 404, body = Problem), (status = 409, body = Problem),
+        (status = 412, body = Problem), (status = 422, body = Problem)))]
+pub(super) async fn put_input(
+    app: Ctx,
+    id: Part<String>,
+    headers: HeaderMap,
+    body: Body<Object>,
+) -> Answer<impl IntoResponse> {
+    replace(app, id, headers, body, Role::Publisher).await
+}
+
+/// Replaces an output that was added here; a masked secret (`***`) stays what it is. Its id changes with its address.
+#[utoipa::path(put, path = "/api/v1/outputs/{id}", tag = "endpoints", params(("id" = String, Path)), request_body = Object,
+    responses((status = 200, body = EndpointDetail), (status = 404, body = Problem), (status = 409, body = Problem),
+        (status = 412, body = Problem), (status = 422, body = Problem)))]
+pub(super) async fn put_output(
+    app: Ctx,
+    id: Part<String>,
+    headers: HeaderMap,
+    body: Body<Object>,
+) -> Answer<impl IntoResponse> {
+    replace(app, id, headers, body, Role::Viewer).await
+}
+
+async fn replace(
+    State(app): Ctx,
+    Part(id): Part<String>,
+    headers: HeaderMap,
+    Body(object): Body<Object>,
+    role: Role,
+) -> Answer<(StatusCode, Shown)> {
+    let mut table = masks::table_of(object)?;
+    let (endpoint, place) = app.endpoint(&id, role).await?;
+    match endpoint.origin {
+        Origin::Api => {}
+        Origin::Config => {
+            return Err(Problem::conflict(
+                "it is in the configuration file: change it there, and reload; here it may be started and stopped",
+            ));
+        }
+        Origin::Caller => {
+            return Err(Problem::conflict(
+                "it is of a template or a backend: change it there",
+            ));
+        }
+    }
+    let stream = endpoint.stream.clone();
+    let change = move |state: &mut store::State, edit: &Edit<'_>| {
+        write::check_version(&headers, edit, &endpoint.stream)?;
+        write::entry_of(state, edit, &endpoint, place, role, |list, at| {
+            masks::unmask_table(&mut table, &store::table_of_entry(list[at].clone()));
+            list[at] = Value::Table(table);
+        })?;
+        state.enabled.remove(&endpoint.id);
+        Ok(())
+    };
+    app.edit(change).await?;
+    let direction = super::shape::direction(role);
+    let mut all = app.look().await?.all_endpoints();
+    all.retain(|endpoint| endpoint.stream == stream && endpoint.direction == direction);
+    let changed = all.into_iter().nth(place);
+    let changed = changed.ok_or_else(|| Problem::internal("it is gone again"))?;
+    info!(%stream, url = %changed.url, "{direction} changed by the API");
+    Ok((StatusCode::OK, detail(&app, changed, place, role)))
+}
+
+/// The keys of a kind of table.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct KeysOf {
+    /// `stream`, `port` (srt, srt_publish and srt_play), `failover`, `srt`, `udp` (rtp too) or `file` (an input or output).
+    table: &'static str,
+    keys: Vec<Key>,
+}
+
+/// A key of a definition.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Key {
+    name: &'static str,
+    /// Its type, in words.
+    kind: &'static str,
+    /// Of a bare number; empty without one.
+    unit: &'static str,
+    /// What holds without it, as TOML; empty if nothing does.
+    default: &'static str,
+    /// A value, as TOML.
+    example: &'static str,
+    /// What it means.
+    meaning: &'static str,
+    /// Its value is not shown.
+    secret: bool,
+}
+
+/// The keys that definitions of streams, inputs and outputs may have: what docs/configuration.md says of them.
+#[utoipa::path(get, path = "/api/v1/keys", tag = "gateway", responses((status = 200, body = Vec<KeysOf>)))]
+pub(super) async fn keys() -> Json<Vec<KeysOf>> {
+    let of = |(table, section): (&'static str, Section)| KeysOf {
+        table,
+        keys: reference()
+            .iter()
+            .filter(|key| section.family().contains(&key.section))
+            .map(|key| Key {
+                name: key.name,
+                kind: key.kind,
+                unit: key.unit,
+                default: key.default,
+                example: key.example,
+                meaning: key.doc,
+                secret: key.secret,
+            })
+            .collect(),
+    };
+    let tables = [
+        ("stream", Section::Stream),
+        ("port", Section::Port),
+        ("failover", Section::Failover),
+        ("srt", Section::SrtEndpoint),
+        ("udp", Section::UdpEndpoint),
+        ("file", Section::FileEndpoint),
+    ];
+    Json(tables.into_iter().map(of).collect())
+}

@@ -1,0 +1,121 @@
+//! The configuration file, read again: on demand, and what came of it when it was read last, by whomever.
+//!
+//! A file that is saved with faults changes nothing, and only the log says so: whoever steers without a shell is told here.
+
+use std::{sync::Arc, time::SystemTime};
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    App, Order,
+    problem::{Answer, Problem},
+    write::Changed,
+};
+use crate::{config::LoadError, control::Reloaded};
+
+type Ctx = State<Arc<App>>;
+
+/// Why the configuration file was not put in force.
+#[derive(Debug)]
+pub(crate) enum NotReloaded {
+    /// It cannot be read, or is not valid.
+    Wrong(LoadError),
+    /// The gateway was started without one.
+    NoFile,
+    Ending,
+}
+
+impl From<&NotReloaded> for Problem {
+    fn from(why: &NotReloaded) -> Self {
+        match why {
+            NotReloaded::Wrong(LoadError::Invalid { path, errors, .. }) => Self::faults_in_file(path, errors),
+            NotReloaded::Wrong(error) => Self::invalid(error.to_string()),
+            NotReloaded::NoFile => Self::conflict(
+                "the gateway was started without a configuration file: there is none to read again",
+            ),
+            NotReloaded::Ending => Self::busy("the gateway is ending"),
+        }
+    }
+}
+
+/// What came of it when the configuration file was last read again, whether it was saved, asked for, or by a signal.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub(crate) struct LastReload {
+    /// RFC 3339, UTC; absent where it was read at the start only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<String>,
+    #[serde(flatten)]
+    changed: Changed,
+    /// Why it is not in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<Problem>,
+}
+
+impl LastReload {
+    /// What is to be remembered after this outcome: one that found nothing new says less than the one before.
+    pub(super) fn after(&self, outcome: &Result<Reloaded, NotReloaded>) -> Option<Self> {
+        let time = Some(humantime::format_rfc3339_seconds(SystemTime::now()).to_string());
+        match outcome {
+            Ok(reloaded) if reloaded.changes.is_empty() && reloaded.warnings.is_empty() => {
+                let is_new = self.time.is_none() || self.problem.is_some();
+                is_new.then(|| Self {
+                    time,
+                    ..Self::default()
+                })
+            }
+            Ok(reloaded) => Some(Self {
+                time,
+                changed: reloaded.clone().into(),
+                problem: None,
+            }),
+            Err(why) => Some(Self {
+                time,
+                problem: Some(why.into()),
+                ..Self::default()
+            }),
+        }
+    }
+}
+
+/// Reads the configuration file again, as SIGHUP does. A file with faults changes nothing: the answer has each with its line
+/// and column.
+#[utoipa::path(post, path = "/api/v1/reload", tag = "gateway",
+    responses((status = 200, body = Changed), (status = 409, body = Problem), (status = 422, body = Problem)))]
+pub(super) async fn reload(State(app): Ctx) -> Answer<Json<Changed>> {
+    let (reply, answer) = tokio::sync::oneshot::channel();
+    app.order(Order::Reload(reply))?;
+    let outcome = answer.await.unwrap_or(Err(NotReloaded::Ending));
+    let reloaded = outcome.map_err(|why| Problem::from(&why))?;
+    Ok(Json(reloaded.into()))
+}
+
+/// What came of it when the file was last read again; a file that is saved is read by itself.
+#[utoipa::path(get, path = "/api/v1/reload", tag = "gateway", responses((status = 200, body = LastReload)))]
+pub(super) async fn last_reload(State(app): Ctx) -> Json<LastReload> {
+    Json(LastReload::clone(&app.desk.last_reload.load()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_found_stays_until_there_is_news() {
+        let changed = Ok(Reloaded {
+            changes: vec!["a port".to_owned()],
+            warnings: Vec::new(),
+        });
+        let first = LastReload::default().after(&changed).unwrap();
+        assert_eq!(first.changed.changes(), ["a port"]);
+        assert!(
+            first.after(&Ok(Reloaded::default())).is_none(),
+            "it says what is known"
+        );
+        let wrong = first.after(&Err(NotReloaded::NoFile)).unwrap();
+        assert_eq!(wrong.problem.as_ref().map(|problem| problem.status), Some(409));
+        let mended = wrong.after(&Ok(Reloaded::default())).unwrap();
+        assert!(mended.problem.is_none() && mended.time.is_some());
+    }
+}

@@ -1,0 +1,69 @@
+//! Sessions that are ended, and addresses and networks that are banned, over the HTTP API of a running gateway.
+
+mod http;
+
+use http::{Running, wait_until};
+use serde_json::json;
+
+#[test]
+fn a_session_is_kicked_and_its_address_banned() {
+    let gateway = Running::start("", "[streams.a]");
+    let publisher = gateway.call("#!::r=a,m=publish").unwrap();
+    let sessions = || gateway.ask("GET", "/api/v1/sessions").value();
+    let id = wait_until("the session", || sessions()["items"][0]["id"].as_u64());
+    gateway
+        .ask("DELETE", &format!("/api/v1/sessions/{id}?ban_seconds=600"))
+        .is(204);
+    wait_until("its end", || publisher.send(&[0x47; 1316]).is_err().then_some(()));
+    let refused = gateway.call("#!::r=a,m=publish").unwrap_err();
+    assert_eq!(refused.reject_reason().unwrap().value(), 1403);
+    assert_eq!(
+        gateway.ask("GET", "/api/v1/bans").value()[0]["address"],
+        "127.0.0.1"
+    );
+    let rejections = wait_until("the rejection", || {
+        let all = gateway.ask("GET", "/api/v1/rejections").value();
+        (!all.as_array().unwrap().is_empty()).then_some(all)
+    });
+    assert_eq!(rejections[0]["by"], "limits");
+    gateway.ask("DELETE", "/api/v1/bans/127.0.0.1").is(204);
+    gateway.ask("DELETE", "/api/v1/bans/127.0.0.1").is_problem(404);
+    gateway.call("#!::r=a,m=publish").unwrap();
+    gateway
+        .ask("DELETE", &format!("/api/v1/sessions/{id}"))
+        .is_problem(404);
+}
+
+#[test]
+fn a_network_is_banned_and_who_is_there_ended() {
+    let gateway = Running::start("", "[streams.a]");
+    let publisher = gateway.call("#!::r=a,m=publish").unwrap();
+    wait_until("the session", || {
+        gateway.ask("GET", "/api/v1/sessions").value()["items"][0]["id"].as_u64()
+    });
+    for (body, key) in [
+        (r#"{"address": "nobody", "seconds": 60}"#, "address"),
+        (r#"{"address": "::/0", "seconds": 60}"#, "address"),
+        (r#"{"address": "127.0.0.1", "seconds": 0}"#, "seconds"),
+    ] {
+        let refused = gateway.json("POST", "/api/v1/bans", body);
+        refused.is_problem(422);
+        assert_eq!(refused.value()["errors"][0]["key"], key);
+    }
+    let body = r#"{"address": "127.3.0.0/8", "seconds": 600, "end_sessions": true}"#;
+    let banned = gateway.json("POST", "/api/v1/bans", body).is(201).value();
+    assert_eq!(
+        (&banned["address"], &banned["ended"]),
+        (&json!("127.0.0.0/8"), &json!(1))
+    );
+    wait_until("its end", || publisher.send(&[0x47; 1316]).is_err().then_some(()));
+    assert!(gateway.call("#!::r=a,m=publish").is_err());
+    let bans = gateway.ask("GET", "/api/v1/bans").value();
+    assert_eq!(
+        (&bans[0]["address"], &bans[0]["by"]),
+        (&json!("127.0.0.0/8"), &json!("operator"))
+    );
+    assert!(gateway.ctl(&["unban", "127.0.0.0/8"]).status.success());
+    assert_eq!(gateway.ask("GET", "/api/v1/bans").value(), json!([]));
+    gateway.call("#!::r=a,m=publish").unwrap();
+}
