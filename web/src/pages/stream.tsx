@@ -102,7 +102,7 @@ function Charts({ stream }: { stream: Stream }) {
     () => (latencyMs === null ? past : past.map((point) => (point.bufferMs === null ? point : { ...point, latencyMs }))),
     [past, latencyMs],
   );
-  const lines = (of: Line[], figure: keyof typeof HIGHEST) => (span === "24h" ? [HIGHEST[figure], ...of] : of);
+  const lines = (of: Line[], figure: keyof typeof HIGHEST) => (span === "24h" ? [...of, HIGHEST[figure]] : of);
   const shared = { points, span: span === "10min" ? 600 : 86_400, sync: `charts-${stream.name}` };
   return (
     <Section
