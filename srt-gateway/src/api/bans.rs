@@ -79,8 +79,10 @@ pub(crate) struct Ban {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewBan {
     /// An address, or a network as in `203.0.113.0/24`.
+    #[schema(example = "192.0.2.7")]
     address: String,
     /// At most 30 days.
+    #[schema(minimum = 1, maximum = 2_592_000)]
     seconds: u64,
     /// Ends the open sessions from there too.
     #[serde(default)]

@@ -19,7 +19,7 @@ use super::{
     problem::{Answer, Body, Part, Problem},
     read,
     store::{self, Edit},
-    write,
+    write::{self, Preconditions},
 };
 use crate::{
     config::{Section, reference},
@@ -77,7 +77,8 @@ pub(super) async fn output(State(app): Ctx, Part(id): Part<String>) -> Answer<im
 }
 
 /// Replaces an input that was added here; a masked secret (`***`) stays what it is. Its id changes with its address.
-#[utoipa::path(put, path = "/api/v1/inputs/{id}", tag = "endpoints", params(("id" = String, Path)), request_body = Object,
+#[utoipa::path(put, path = "/api/v1/inputs/{id}", tag = "endpoints", params(("id" = String, Path), Preconditions),
+    request_body = Object,
     responses((status = 200, body = EndpointDetail), (status = 404, body = Problem), (status = 409, body = Problem),
         (status = 412, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn put_input(
@@ -90,7 +91,8 @@ pub(super) async fn put_input(
 }
 
 /// Replaces an output that was added here; a masked secret (`***`) stays what it is. Its id changes with its address.
-#[utoipa::path(put, path = "/api/v1/outputs/{id}", tag = "endpoints", params(("id" = String, Path)), request_body = Object,
+#[utoipa::path(put, path = "/api/v1/outputs/{id}", tag = "endpoints", params(("id" = String, Path), Preconditions),
+    request_body = Object,
     responses((status = 200, body = EndpointDetail), (status = 404, body = Problem), (status = 409, body = Problem),
         (status = 412, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn put_output(

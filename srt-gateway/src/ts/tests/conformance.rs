@@ -268,7 +268,8 @@ proptest! {
 
     #[test]
     fn random_losses_and_marks_are_counted_alike(
-        lost in proptest::collection::btree_set(100..2900_usize, 0..40),
+        // From the third tables on: a loss of the second ones is an error of continuity for us, and not for them.
+        lost in proptest::collection::btree_set(200..2900_usize, 0..40),
         marked in proptest::collection::btree_set(100..2900_usize, 0..10),
     ) {
         let mut packets = stream(3000, &WHOLE);
