@@ -12,7 +12,7 @@ use srt_e2e::source::{StampedTs, Verifier, contiguous_part};
 use srt_e2e::wait::wait_until;
 use srt_gateway::config::PortKind;
 use srt_safe::SrtSocket;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const MEGABITS_5: u64 = 5_000_000;
 
@@ -26,6 +26,14 @@ fn assert_all(received: &Received, source: &StampedTs) {
     verifier.feed(&received.bytes);
     verifier.finish().assert_exact(source.packets());
     panic!("not the same bytes");
+}
+
+/// Of a stream with a tail: live SRT sends a lost packet again when a later one shows that it is missing, so the last packet of
+/// all may stay lost.
+#[track_caller]
+fn assert_begins_with(mut received: Received, source: &StampedTs) {
+    received.bytes.truncate(source.bytes().len());
+    assert_all(&received, source);
 }
 
 #[test]
@@ -189,11 +197,11 @@ fn loss_and_delay_on_both_legs_lose_nothing() {
         ingest.addr(),
         PUBLISH,
         options().latency(latency),
-        (source.bytes(), MEGABITS_5, Tail::Close),
+        (source.bytes(), MEGABITS_5, Tail::NullPackets),
     );
     for viewer in viewers {
         viewer.wait_received(source.bytes().len(), DEADLINE);
-        assert_all(&viewer.finish(), &source);
+        assert_begins_with(viewer.finish(), &source);
     }
     drop(publisher);
     let lost = [
@@ -201,6 +209,34 @@ fn loss_and_delay_on_both_legs_lose_nothing() {
         egress.counters(Way::ToClient).lost,
     ];
     assert!(lost.iter().all(|lost| *lost > 10), "{lost:?}");
+}
+
+#[test]
+fn immediate_ingest_adds_no_latency_and_puts_in_order_what_was_lost() {
+    // With `ingest = "timed"` nothing can come before it.
+    let ingest_latency = Duration::from_secs(8);
+    let gateway = TestGateway::start(&format!("{ANY_STREAM}ingest = \"immediate\"\n"));
+    let ingest = Impairment::builder()
+        .loss(0.02)
+        .delay(Duration::from_millis(30))
+        .seed(3)
+        .start(gateway.addr(PortKind::Both));
+    let viewer = Viewer::connect(gateway.addr(PortKind::Both), PLAY, options());
+    gateway.wait_viewers(DEMO, 1, DEADLINE);
+    let source = StampedTs::generate(57, 6_650, MEGABITS_5);
+    let begin = Instant::now();
+    let publisher = Publisher::connect(
+        ingest.addr(),
+        PUBLISH,
+        options().latency(ingest_latency),
+        (source.bytes(), MEGABITS_5, Tail::NullPackets),
+    );
+    viewer.wait_received(source.bytes().len() / 2, DEADLINE);
+    assert!(begin.elapsed() < ingest_latency, "{:?}", begin.elapsed());
+    viewer.wait_received(source.bytes().len(), DEADLINE);
+    assert_begins_with(viewer.finish(), &source);
+    drop(publisher);
+    assert!(ingest.counters(Way::ToServer).lost > 10);
 }
 
 #[test]

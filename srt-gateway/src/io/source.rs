@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::{CloseReason, ClosedSession, IoEvent, Mailbox, Message, intake::Intake};
 use crate::{
@@ -80,16 +80,18 @@ impl Source {
 
 fn run(seat: &SourceSeat, mut transport: Box<dyn Transport>, orders: &Receiver<SourceOrder>) {
     let mut intake = Intake::new(None);
+    // The order to feed comes right behind the start: what comes first, such as the begin of a file, is to be fed as well.
+    let mut patience = PATIENCE;
     let reason = loop {
-        match orders.try_recv() {
+        match orders.recv_timeout(std::mem::take(&mut patience)) {
             Ok(SourceOrder::Feed(writer)) => intake.feed(writer),
             Ok(SourceOrder::StandBy) => {
                 intake.stand_by(&seat.stream);
                 drop(seat.control.send(IoEvent::StoodBy(seat.session)));
             }
             Ok(SourceOrder::Close(reason)) => break reason,
-            Err(TryRecvError::Disconnected) => break CloseReason::Shutdown,
-            Err(TryRecvError::Empty) => {}
+            Err(RecvTimeoutError::Disconnected) => break CloseReason::Shutdown,
+            Err(RecvTimeoutError::Timeout) => {}
         }
         let counters = &seat.counters;
         let mut take = |message: &[u8]| intake.take(message, counters, Instant::now());

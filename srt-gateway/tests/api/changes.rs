@@ -1,0 +1,343 @@
+//! What is added, changed and removed while the gateway runs, and what becomes of it.
+
+use serde_json::json;
+
+use crate::http::Running;
+
+#[test]
+fn a_version_guards_what_is_changed() {
+    let gateway = Running::start("", "");
+    let put = |headers: &[(&str, &str)], viewers: u32| {
+        let headers = [&[("Content-Type", "application/json")], headers].concat();
+        gateway.send(
+            "PUT",
+            "/api/v1/streams/live%2Fa",
+            &headers,
+            &json!({ "max_viewers": viewers }).to_string(),
+        )
+    };
+    let first = put(&[("If-None-Match", "*")], 1).is(201);
+    put(&[("If-None-Match", "*")], 2).is_problem(412);
+    let second = put(&[("If-Match", first.header("etag"))], 2).is(200);
+    assert_ne!(first.header("etag"), second.header("etag"));
+    put(&[("If-Match", first.header("etag"))], 3).is_problem(412);
+    let read = gateway.ask("GET", "/api/v1/streams/live%2Fa").is(200);
+    assert_eq!(read.header("etag"), second.header("etag"));
+    assert_eq!(read.value()["definition"], json!({ "max_viewers": 2 }));
+}
+
+#[test]
+fn what_was_added_survives_a_restart_and_can_be_removed() {
+    let rest = "[streams.\"live/a\"]\noutputs = [\"udp://127.0.0.1:9\"]";
+    let gateway = Running::start("", rest);
+    gateway
+        .json("PUT", "/api/v1/streams/live%2Fa", "{}")
+        .is_problem(409);
+    gateway.ask("DELETE", "/api/v1/streams/live%2Fa").is_problem(409);
+    let body = r#"{"url": "srt://127.0.0.1:7?passphrase=battery staple", "latency": 300}"#;
+    let added = gateway
+        .json("POST", "/api/v1/streams/live%2Fa/outputs", body)
+        .is(201)
+        .value();
+    assert_eq!(
+        (&added["origin"], &added["url"]),
+        (&json!("api"), &json!("srt://127.0.0.1:7"))
+    );
+    gateway
+        .json(
+            "PUT",
+            "/api/v1/streams/made%20here",
+            r#"{"inputs": ["udp://127.0.0.1:0"]}"#,
+        )
+        .is_problem(422);
+    gateway
+        .json(
+            "PUT",
+            "/api/v1/streams/made%20here",
+            r#"{"play_passphrase": "correct horse"}"#,
+        )
+        .is(201);
+    let outputs = gateway.ask("GET", "/api/v1/outputs").value();
+    let of_file = outputs["items"][0]["id"].as_str().unwrap().to_owned();
+    let stop = format!("/api/v1/outputs/{of_file}/stop");
+    let older = [("If-Match", "\"an older one\"")];
+    gateway.send("POST", &stop, &older, "").is_problem(412);
+    let stopped = gateway.ask("POST", &stop).is(200).value();
+    assert_eq!(
+        (&stopped["state"], &stopped["enabled"]),
+        (&json!("stopped"), &json!(false))
+    );
+
+    let gateway = gateway.restarted();
+    let detail = gateway.ask("GET", "/api/v1/streams/live%2Fa").is(200).value();
+    let list = detail["output_list"].as_array().unwrap();
+    assert_eq!(
+        (&list[0]["enabled"], &list[0]["origin"]),
+        (&json!(false), &json!("config"))
+    );
+    assert_eq!(
+        (&list[1]["id"], &list[1]["origin"]),
+        (&added["id"], &json!("api"))
+    );
+    assert_eq!(
+        gateway.ask("GET", "/api/v1/streams/made%20here").value()["origin"],
+        "api"
+    );
+    gateway
+        .ask("DELETE", &format!("/api/v1/outputs/{of_file}"))
+        .is_problem(409);
+    gateway
+        .ask("POST", &format!("/api/v1/outputs/{of_file}/start"))
+        .is(200);
+    gateway
+        .ask(
+            "DELETE",
+            &format!("/api/v1/outputs/{}", added["id"].as_str().unwrap()),
+        )
+        .is(200);
+    gateway.ask("DELETE", "/api/v1/streams/made%20here").is(200);
+    let detail = gateway.ask("GET", "/api/v1/streams/live%2Fa").value();
+    assert_eq!(detail["output_list"].as_array().unwrap().len(), 1);
+    gateway.ask("GET", "/api/v1/streams/made%20here").is_problem(404);
+
+    let all = gateway.ask("GET", "/api/v1/config").text();
+    assert!(!all.contains("horse") && !all.contains("staple"), "{all}");
+}
+
+#[test]
+fn an_output_that_was_added_is_changed_and_keeps_its_secrets() {
+    let gateway = Running::start("", "[streams.a]\noutputs = [\"udp://127.0.0.1:9\"]");
+    let body = r#"{"url": "srt://127.0.0.1:7", "passphrase": "battery staple", "latency": 300}"#;
+    let added = gateway
+        .json("POST", "/api/v1/streams/a/outputs", body)
+        .is(201)
+        .value();
+    let path = |endpoint: &serde_json::Value| format!("/api/v1/outputs/{}", endpoint["id"].as_str().unwrap());
+    let put = |path: &str, body: &str| gateway.json("PUT", path, body);
+    let changed = put(
+        &path(&added),
+        r#"{"url": "srt://127.0.0.1:7", "passphrase": "***", "latency": 500}"#,
+    );
+    assert_eq!(changed.is(200).value()["id"], added["id"]);
+    let state = || std::fs::read_to_string(gateway.folder.path().join("gateway.state.toml")).unwrap();
+    assert!(
+        state().contains("battery staple") && state().contains("500"),
+        "{}",
+        state()
+    );
+    let moved = put(
+        &path(&added),
+        r#"{"url": "udp://127.0.0.1:10", "enabled": false}"#,
+    )
+    .is(200)
+    .value();
+    assert_ne!(moved["id"], added["id"]);
+    assert_eq!(
+        (&moved["url"], &moved["enabled"]),
+        (&json!("udp://127.0.0.1:10"), &json!(false))
+    );
+    put(&path(&added), r#"{"url": "udp://127.0.0.1:11"}"#).is_problem(404);
+    put(&path(&moved), r#"{"url": "http://127.0.0.1:11"}"#).is_problem(422);
+    let older = [("If-Match", "\"older\""), ("Content-Type", "application/json")];
+    gateway.send("PUT", &path(&moved), &older, "{}").is_problem(412);
+    let outputs = gateway.ask("GET", "/api/v1/outputs").value();
+    assert_eq!(outputs["total"], 2);
+    put(&path(&outputs["items"][0]), r#"{"url": "udp://127.0.0.1:11"}"#).is_problem(409);
+}
+
+#[test]
+fn what_cannot_be_kept_is_not_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("missing").join("state.toml");
+    let gateway = Running::start(
+        &format!("state = {state:?}"),
+        "[streams.a]\noutputs = [\"udp://127.0.0.1:9\"]",
+    );
+    let outputs = || gateway.ask("GET", "/api/v1/outputs").is(200).value()["items"][0].clone();
+    let refused = gateway.json(
+        "PUT",
+        "/api/v1/streams/made",
+        r#"{"play_passphrase": "correct horse"}"#,
+    );
+    refused.is_problem(507);
+    let told = refused.text();
+    assert!(
+        told.contains("nothing was changed") && !told.contains("horse"),
+        "{told}"
+    );
+    let id = outputs()["id"].as_str().unwrap().to_owned();
+    gateway
+        .ask("POST", &format!("/api/v1/outputs/{id}/stop"))
+        .is_problem(507);
+    assert_eq!(outputs()["enabled"], true);
+    assert_eq!(gateway.ask("GET", "/api/v1/streams").value()["total"], 1);
+}
+
+#[test]
+fn a_broken_state_file_is_told_with_its_line_and_without_what_is_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, state) = (
+        folder.path().join("gateway.toml"),
+        folder.path().join("gateway.state.toml"),
+    );
+    std::fs::write(&config, "api.listen = \"127.0.0.1:0\"").unwrap();
+    std::fs::write(&state, "[streams.a]\nplay_passphrase = \"correct horse\n").unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_srt-gateway"))
+        .args(["--config", config.to_str().unwrap()])
+        .env_remove("STATE_DIRECTORY")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("gateway.state.toml, line 2: "), "{told}");
+    assert!(told.contains("mend it") && !told.contains("horse"), "{told}");
+}
+
+#[test]
+fn a_reload_keeps_what_the_api_added() {
+    let gateway = Running::start("", "[streams.a]");
+    gateway.json("PUT", "/api/v1/streams/made", "{}").is(201);
+    let text = std::fs::read_to_string(gateway.config()).unwrap();
+    std::fs::write(gateway.config(), format!("{text}\n[streams.b]\n")).unwrap();
+    let told = gateway.ask("POST", "/api/v1/reload").is(200).value();
+    assert!(
+        told["changes"].is_array() && told["warnings"].is_array(),
+        "{told}"
+    );
+    let streams = gateway.ask("GET", "/api/v1/streams").value();
+    let names: Vec<_> = streams["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| s["name"].clone())
+        .collect();
+    assert_eq!(names, ["a", "b", "made"]);
+    std::fs::write(gateway.config(), format!("{text}\n[streams.made]\n")).unwrap();
+    gateway.ask("POST", "/api/v1/reload").is(200);
+    let last = gateway.ask("GET", "/api/v1/reload").value();
+    assert!(last["warnings"].to_string().contains("made"), "{last}");
+}
+
+#[test]
+fn a_reload_tells_every_fault_with_its_place_and_changes_nothing() {
+    let gateway = Running::start("", "[streams.a]");
+    let shown = gateway.ask("GET", "/api/v1/gateway").value();
+    assert_eq!(shown["config_file"], gateway.config().to_str().unwrap());
+    assert_eq!(shown["log_level"], "info");
+    let text = std::fs::read_to_string(gateway.config()).unwrap();
+    let lines = text.lines().count();
+    let wrong = format!("{text}\nmax_viewer = 3\n  ring = \"many\"\n");
+    std::fs::write(gateway.config(), wrong).unwrap();
+    let refused = gateway.ask("POST", "/api/v1/reload");
+    refused.is_problem(422);
+    let problem = refused.value();
+    assert!(
+        problem["detail"].as_str().unwrap().contains("gateway.toml"),
+        "{problem}"
+    );
+    let places: Vec<_> = problem["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| {
+            (
+                error["key"].clone(),
+                error["line"].clone(),
+                error["column"].clone(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        places,
+        [
+            (json!("streams.a.max_viewer"), json!(lines + 1), json!(1)),
+            (json!("streams.a.ring"), json!(lines + 2), json!(10)),
+        ]
+    );
+    let last = gateway.ask("GET", "/api/v1/reload").is(200).value();
+    assert_eq!(last["problem"]["errors"], problem["errors"]);
+    assert!(last["time"].is_string(), "{last}");
+    let told = gateway.ctl(&["reload"]);
+    let words = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(
+        !told.status.success() && words.contains(&format!("{}:10: streams.a.ring", lines + 2)),
+        "{words}"
+    );
+    assert_eq!(gateway.ask("GET", "/api/v1/streams").value()["total"], 1);
+}
+
+#[test]
+fn what_was_added_is_changed_and_keeps_its_secrets() {
+    let gateway = Running::start("", "[streams.\"live/a\"]\noutputs = [\"udp://127.0.0.1:9\"]");
+    let add = |body: &str| {
+        let added = gateway
+            .json("POST", "/api/v1/streams/live%2Fa/outputs", body)
+            .is(201)
+            .value();
+        format!("/api/v1/outputs/{}", added["id"].as_str().unwrap())
+    };
+    add(r#"{"url": "udp://127.0.0.1:10"}"#);
+    let path = add(r#"{"url": "srt://127.0.0.1:7?passphrase=battery staple", "latency": 300}"#);
+    let shown = gateway.ask("GET", &path).is(200);
+    let definition = json!({ "url": "srt://127.0.0.1:7?passphrase=***", "latency": 300 });
+    assert_eq!(shown.value()["definition"], definition);
+    let put = |path: &str, version: &str, body: &serde_json::Value| {
+        let headers = [("Content-Type", "application/json"), ("If-Match", version)];
+        gateway.send("PUT", path, &headers, &body.to_string())
+    };
+    // The passphrase is too short if its mask is taken for it.
+    let moved = json!({ "url": "srt://127.0.0.1:8?passphrase=***", "latency": 400 });
+    let changed = put(&path, shown.header("etag"), &moved).is(200);
+    assert_eq!(changed.value()["definition"], moved);
+    assert_ne!(changed.value()["id"], shown.value()["id"]);
+    let path = format!("/api/v1/outputs/{}", changed.value()["id"].as_str().unwrap());
+    put(&path, shown.header("etag"), &moved).is_problem(412);
+    // Its address is the same, and so is how it does: it is the same one all the same, and no second one beside it.
+    let slower = json!({ "url": "srt://127.0.0.1:8?passphrase=***", "latency": 500 });
+    let changed = put(&path, changed.header("etag"), &slower).is(200);
+    let detail = gateway.ask("GET", "/api/v1/streams/live%2Fa").value();
+    assert_eq!(detail["output_list"].as_array().unwrap().len(), 3, "{detail}");
+    let wrong = put(
+        &path,
+        changed.header("etag"),
+        &json!({ "url": "srt://127.0.0.1:8", "latency": "soon" }),
+    );
+    wrong.is_problem(422);
+    assert_eq!(
+        wrong.value()["errors"][0]["key"],
+        "streams.\"live/a\".outputs[2].latency"
+    );
+    let outputs = gateway.ask("GET", "/api/v1/outputs").value();
+    let urls: Vec<_> = outputs["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["url"].clone())
+        .collect();
+    assert_eq!(
+        urls,
+        ["udp://127.0.0.1:9", "udp://127.0.0.1:10", "srt://127.0.0.1:8"]
+    );
+}
+
+#[test]
+fn what_the_file_has_is_shown_and_not_replaced() {
+    let gateway = Running::start("", "[streams.a]\noutputs = [\"udp://127.0.0.1:9\"]");
+    let body = r#"{"url": "udp://127.0.0.1:10"}"#;
+    let added = gateway
+        .json("POST", "/api/v1/streams/a/outputs", body)
+        .is(201)
+        .value();
+    let outputs = || gateway.ask("GET", "/api/v1/outputs").value()["items"].clone();
+    let of_file = format!("/api/v1/outputs/{}", outputs()[0]["id"].as_str().unwrap());
+    let shown = gateway.ask("GET", &of_file).is(200);
+    assert_eq!(shown.value()["definition"], json!({ "url": "udp://127.0.0.1:9" }));
+    gateway.json("PUT", &of_file, body).is_problem(409);
+    let id = added["id"].as_str().unwrap();
+    let change = gateway.ctl(&["change", id, r#"{"url": "udp://127.0.0.1:11"}"#]);
+    assert!(change.status.success(), "{change:?}");
+    assert_eq!(outputs()[1]["url"], "udp://127.0.0.1:11");
+    let keys = gateway.ask("GET", "/api/v1/keys").is(200).value();
+    let keys = keys[0]["keys"].as_array().unwrap();
+    assert!(keys.iter().any(|key| key["name"] == "max_viewers"));
+}
