@@ -246,3 +246,23 @@ fn a_socket_that_blocks_is_timed_by_libsrt() {
     assert!(!accepted.time_by_reader(ReaderTiming::OnTime));
     assert_eq!(accepted.next_delivery(), None);
 }
+
+#[test]
+fn statistics_tell_what_waits_for_its_time() {
+    let latency = Duration::from_millis(300);
+    let (caller, accepted) = pair(
+        SrtListener::builder().options(options(latency)),
+        SrtSocket::builder().options(options(latency)),
+    );
+    let Some(accepted) = timed(accepted, ReaderTiming::OnTime) else {
+        return;
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| (0..5).for_each(|_| send_all(&caller)));
+        let taken = take(&accepted, 4 * PACKETS);
+        assert_eq!(taken.len() as u64, 4 * PACKETS);
+        let waiting = accepted.stats().unwrap().receive_buffer.span;
+        assert!(waiting > latency / 2, "{waiting:?} of {latency:?}");
+        take(&accepted, PACKETS);
+    });
+}

@@ -146,7 +146,10 @@ int srt::CUDT::receiveByReader(char* data, int len, SRT_MSGCTRL& w_mctrl, int by
     int res = 0;
     {
         ScopedLock buffer(m_RcvBufferLock);
-        if (untilDelivery(steady_clock::now()) == 0)
+        const time_point now = steady_clock::now();
+        // The mean that statistics tell: of what there is before it is taken, as the thread sees it.
+        m_pRcvBuffer->updRcvAvgDataSize(now);
+        if (untilDelivery(now) == 0)
         {
             res = m_pRcvBuffer->readMessage(data, len, &w_mctrl);
             m_ReaderWaits = WAITS_FOR_NOTHING;
@@ -200,9 +203,7 @@ int64_t srt::CUDT::nextDelivery(SRTSOCKET u)
     ScopedLock buffer(self.m_RcvBufferLock);
     if (!self.m_pRcvBuffer || !self.isReaderTimed())
         return -1;
-    const time_point now = steady_clock::now();
-    self.m_pRcvBuffer->updRcvAvgDataSize(now);
-    return self.untilDelivery(now);
+    return self.untilDelivery(steady_clock::now());
 }
 
 extern "C" int srt_edit_time_by_reader(SRTSOCKET u, int how)
