@@ -6,4 +6,6 @@
 
 mod support;
 
-pub use support::{client, gateway, http, impair, in_process, pace, peers, ports, rng, source, wait};
+pub use support::{
+    client, gateway, http, impair, in_process, namespace, pace, peers, ports, raw, rng, source, wait,
+};

@@ -13,6 +13,7 @@ mod hook_stall;
 mod live_transmit;
 mod modes;
 mod package;
+mod raw;
 mod seed;
 mod shutdown;
 mod sources;
