@@ -53,6 +53,7 @@ fn run() -> Result<()> {
         ("sparing", "sparing"),
         ("epoll-wakeups", "epoll_wakeups"),
         ("reader-timed", "reader_timed"),
+        ("proven-address", "proven_address"),
     ] {
         println!("cargo::rustc-check-cfg=cfg({cfg})");
         if library.edits.contains(&edit) {

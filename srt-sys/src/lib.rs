@@ -217,6 +217,26 @@ pub unsafe fn srt_edit_next_delivery(_socket: SRTSOCKET) -> i64 {
 /// The edit that has delivery times count from the arrival of a handshake.
 pub const EDIT_HANDSHAKE_TIME: &str = "handshake-time";
 
+/// The edit that takes socket ids and first sequence numbers from the system's random numbers.
+pub const EDIT_SYSTEM_RANDOM: &str = "system-random";
+
+/// The edit that makes a listener's cookie a keyed MAC and drops handshakes without a valid one unseen.
+pub const EDIT_PROVEN_ADDRESS: &str = "proven-address";
+
+#[cfg(proven_address)]
+unsafe extern "C" {
+    /// Makes all cookies of this process older by that many minutes. For tests: callers that are connecting lose the
+    /// cookie that they have.
+    pub safe fn srt_edit_age_cookies(minutes: std::ffi::c_int);
+}
+
+/// In a library without [`EDIT_PROVEN_ADDRESS`]: nothing.
+#[cfg(not(proven_address))]
+pub fn srt_edit_age_cookies(_minutes: std::ffi::c_int) {}
+
+/// The edit that takes control packets without a body where none is needed.
+pub const EDIT_EMPTY_CONTROL: &str = "empty-control";
+
 /// Reject code that means "ask again" to a library with [`EDIT_DEFERRED_VERDICT`]. It never goes over the wire.
 pub const SRT_REJX_DEFERRED: i32 = 1999;
 

@@ -32,6 +32,9 @@ fn all_edits_are_in_the_pinned_library() {
     if std::env::var_os("LIBSRT_SOURCE_DIR").is_none() {
         assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_BONDING_RACES));
         assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_DEFERRED_VERDICT));
+        assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_EMPTY_CONTROL));
+        assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_PROVEN_ADDRESS));
+        assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_SYSTEM_RANDOM));
         assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_EPOLL_WAKEUPS));
         assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_READER_TIMED));
         assert!(libsrt_sys::has_edit(libsrt_sys::EDIT_EPOLL_ASKED));

@@ -6,6 +6,7 @@ mod batched_receive;
 mod bonding_races;
 mod collected_sends;
 mod deferred_verdict;
+mod empty_control;
 mod epoll_asked;
 mod epoll_wakeups;
 mod exit_at_once;
@@ -14,9 +15,11 @@ mod handshake_time;
 mod handshake_view;
 mod keep_broken;
 mod last_packet;
+mod proven_address;
 mod quiet_accept;
 mod reader_timed;
 mod sparing;
+mod system_random;
 
 /// A named change of libsrt's behaviour.
 pub(crate) struct Edit {
@@ -61,4 +64,7 @@ pub(crate) const ALL: &[Edit] = &[
     sparing::EDIT,
     reader_timed::EDIT,
     handshake_time::EDIT,
+    system_random::EDIT,
+    proven_address::EDIT,
+    empty_control::EDIT,
 ];

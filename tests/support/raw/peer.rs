@@ -94,6 +94,11 @@ impl RawPeer {
         Ok(peer)
     }
 
+    /// Talks to another listener from now on, from the same address.
+    pub fn turn_to(&mut self, to: SocketAddr) {
+        self.to = to;
+    }
+
     /// Where it sends from.
     ///
     /// # Panics
@@ -307,7 +312,7 @@ impl RawPeer {
             got.insert(data.sequence.wrapping_sub(first) & !TOP, data.payload);
             while got.contains_key(&self.received) {
                 self.received += 1;
-                if self.received % PER_ACK == 0 || self.received == wanted {
+                if self.received.is_multiple_of(PER_ACK) || self.received == wanted {
                     self.acks += 1;
                     let next = first.wrapping_add(self.received) & !TOP;
                     self.send(Control::ack(self.acks, next));
