@@ -26,7 +26,7 @@ mod secret;
 mod config {
     pub use super::{
         dialect::{Dialect, Dialects},
-        secret::Secret,
+        secret::{Secret, is_secret_parameter, login_in},
     };
 }
 
@@ -44,12 +44,13 @@ fuzz_target!(|input: &[u8]| {
         .filter(|(bit, _)| choice >> bit & 1 == 1)
         .map(|(_, dialect)| dialect)
         .collect();
-    assert!(streamid::shown(bytes).is_ascii());
+    let shown = streamid::shown(bytes);
+    assert!(shown.is_ascii() && !shown.contains(char::is_control));
     let Ok(ask) = streamid::Ask::read(bytes, dialects) else {
         return;
     };
     assert_eq!(ask.dialect.is_none(), bytes.is_empty());
     for name in &ask.names {
-        assert!(!name.stream.as_str().is_empty() && name.stream.as_str().len() <= bytes.len());
+        assert!(names::StreamName::is_legal(name.stream.as_str()) && name.stream.as_str().len() <= bytes.len());
     }
 });
