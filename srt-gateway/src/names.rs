@@ -1,6 +1,9 @@
 //! What several modules pass on: names of streams and sessions, and what a session is held to. Plain data.
 
-use std::{fmt, num::NonZeroU64, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, num::NonZeroU64, sync::Arc, time::Duration};
+
+/// The longest name of a stream in bytes: that of the longest streamid.
+pub(crate) const NAME_LIMIT: usize = 512;
 
 /// Name of a stream, such as `live/cam1`. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,6 +14,12 @@ impl StreamName {
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self(name.into())
+    }
+
+    /// Whether a stream may have this name. Blanks and letters of any script are legal, control characters are not: the name
+    /// is shown on terminals, in logs and in labels.
+    pub(crate) fn is_legal(name: &str) -> bool {
+        !name.is_empty() && name.len() <= NAME_LIMIT && !name.contains(is_control)
     }
 
     /// The name as text.
@@ -35,6 +44,49 @@ impl fmt::Display for StreamName {
 impl fmt::Debug for StreamName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// Whether a character does something to the text around it, rather than stand in it: controls (C0, DEL, C1), line and
+/// paragraph separators, and marks that change the direction of writing. Blanks and letters of any script are none.
+pub(crate) fn is_control(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// How an escaped character is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Notation {
+    /// `\n`, `\u{1b}`.
+    Text,
+    /// `\n`, `\u{1b}`; line breaks stay.
+    Lines,
+    /// `\u001b`, for a text that is JSON. Line breaks stay: in JSON they stand between values only.
+    Json,
+}
+
+/// Text that a peer may have sent, for an output: what [`is_control`] is escaped, the rest is as it was.
+pub(crate) fn escaped(text: &str, notation: Notation) -> Cow<'_, str> {
+    let stays = |c: char| !is_control(c) || c == '\n' && notation != Notation::Text;
+    if text.chars().all(stays) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match notation {
+            _ if stays(c) => out.push(c),
+            // All of them are below U+10000.
+            Notation::Json => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            Notation::Text | Notation::Lines => out.extend(c.escape_default()),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// As [`escaped`] for a text of one line, in place.
+pub(crate) fn escape(text: &mut String) {
+    if let Cow::Owned(escaped) = escaped(text, Notation::Text) {
+        *text = escaped;
     }
 }
 
@@ -83,4 +135,65 @@ pub(crate) struct SessionLimits {
     pub(crate) first_data: Option<Duration>,
     /// Closed after this long without data; None: never.
     pub(crate) silence: Option<Duration>,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn hostile() -> impl Strategy<Value = String> {
+        let c = prop_oneof![
+            any::<char>(),
+            (0u32..0xa0).prop_map(|c| char::from_u32(c).unwrap()),
+            (0x2000u32..0x2070).prop_map(|c| char::from_u32(c).unwrap()),
+        ];
+        proptest::collection::vec(c, 0..40).prop_map(|chars| chars.into_iter().collect())
+    }
+
+    #[test]
+    fn blanks_and_letters_of_any_script_are_legal_names() {
+        for name in [
+            "live/cam 1",
+            "Straße",
+            "каме́ра",
+            "カメラ",
+            "קול",
+            "a\"b\\c",
+            "\u{200d}",
+        ] {
+            assert!(StreamName::is_legal(name), "{name}");
+            assert_eq!(escaped(name, Notation::Text), name);
+        }
+        for name in [
+            "",
+            "a\nb",
+            "a\u{1b}[2J",
+            "a\u{9b}2J",
+            "a\u{7f}",
+            "a\u{202e}b",
+            "a\u{2028}b",
+            "a\0",
+        ] {
+            assert!(!StreamName::is_legal(name), "{name:?}");
+        }
+        assert!(!StreamName::is_legal(&"x".repeat(513)));
+        assert_eq!(
+            escaped("a\n\u{1b}[2J\u{9b}", Notation::Text),
+            "a\\n\\u{1b}[2J\\u{9b}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_control_character_comes_through(text in hostile()) {
+            prop_assert!(!escaped(&text, Notation::Text).contains(is_control));
+            prop_assert!(!escaped(&text, Notation::Lines).contains(|c| c != '\n' && is_control(c)));
+            let json = serde_json::to_string(&text).unwrap();
+            let safe = escaped(&json, Notation::Json);
+            prop_assert!(!safe.contains(is_control));
+            prop_assert_eq!(serde_json::from_str::<String>(&safe).unwrap(), text);
+        }
+    }
 }

@@ -20,7 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("telemetry", &["names", "ts"]),
     ("io", &["names", "data", "ts", "telemetry"]),
     // `config` for URLs and secrets.
-    ("backend", &["config", "telemetry"]),
+    ("backend", &["names", "config", "telemetry"]),
     ("events", &["config", "telemetry", "backend"]),
     // `config` for the kinds of ports, `data` for the streams that it is given, `telemetry` for the words of refusals.
     // `backend` to ask the hook.

@@ -52,6 +52,8 @@ export interface Session {
   peer: string;
   port: string;
   streamId: string | null;
+  /** What the hook has called the caller. */
+  labels: string[];
   /** SRT version of the peer. */
   version: string | null;
   encryption: string | null;

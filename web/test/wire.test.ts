@@ -61,7 +61,8 @@ describe("a session", () => {
   const session: wire.WireSession = { id: 3, role: "publisher", stream: "a", peer: "192.0.2.1:5000", via: "srt port 9998", of_endpoint: false, feeds: true, age_seconds: 5, srt_version: "1.5.4", encryption: "AES-128", latency_ms: 120, bytes: 1, messages: 1, skipped: 0 };
 
   it("shows nothing of a link that is not known yet, and each link of a bonded one", () => {
-    expect(wire.session(session)).toMatchObject({ role: "publisher", rttMs: null, bps: null, links: [] });
+    expect(wire.session(session)).toMatchObject({ role: "publisher", rttMs: null, bps: null, links: [], labels: [] });
+    expect(wire.session({ ...session, labels: { tenant: "t1" } }).labels).toEqual(["tenant: t1"]);
     const bonded = wire.session({ ...session, bonded: [{ peer: "192.0.2.9:7000", state: "running", rtt_ms: 12.3, packets: 1000, lost: 2 }] });
     expect(bonded.links).toEqual(["192.0.2.9:7000 running, RTT 12 ms, 2 of 1\u2009000 lost"]);
   });

@@ -11,7 +11,7 @@ use srt_safe::{Mode, StreamId, StreamIdError};
 
 use super::identity::is_hops;
 use crate::{
-    config::{Dialect, Dialects, Secret},
+    config::{Dialect, Dialects, Secret, is_secret_parameter, login_in},
     names::StreamName,
 };
 
@@ -62,6 +62,8 @@ pub(crate) enum Unreadable {
     Dialect(Dialect),
     /// It is a URL, and names nothing.
     Url,
+    /// The name of the stream has a control character, or the like.
+    Name,
 }
 
 impl fmt::Display for Unreadable {
@@ -78,6 +80,9 @@ impl fmt::Display for Unreadable {
                 dialect.as_str()
             ),
             Self::Url => f.write_str("the streamid is a URL without a path, so it names no stream"),
+            Self::Name => f.write_str(
+                "the name of the stream has a control character, a line separator or a mark of direction: no stream may be called so",
+            ),
         }
     }
 }
@@ -101,7 +106,12 @@ impl Ask {
         } else {
             text
         };
-        read_text(text, dialects)
+        let ask = read_text(text, dialects)?;
+        let is_legal = |name: &Reading| StreamName::is_legal(name.stream.as_str());
+        match ask.names.iter().all(is_legal) {
+            true => Ok(ask),
+            false => Err(Unreadable::Name),
+        }
     }
 
     /// The label of that name.
@@ -340,11 +350,11 @@ fn undo_url(text: &str) -> Cow<'_, str> {
 pub(crate) fn shown(streamid: &[u8]) -> String {
     let escaped = |bytes: &[u8]| bytes.escape_ascii().to_string();
     let Ok(text) = str::from_utf8(streamid) else {
-        return mask_keys(&escaped(streamid));
+        return mask_keys(&mask_login(escaped(streamid)));
     };
     // All dialects, whatever is switched on: a password is one in any of them.
     let ask = Ask::read(streamid, Dialects::all()).unwrap_or_default();
-    let mut shown = mask_keys(&escaped(undo_url(text).as_bytes()));
+    let mut shown = mask_keys(&mask_login(escaped(undo_url(text).as_bytes())));
     for password in ask.names.iter().filter_map(|name| name.password.as_ref()) {
         // What may as well be a part of the name is masked too: better a name less than a password more.
         let password = escaped(password.expose().as_bytes());
@@ -355,23 +365,13 @@ pub(crate) fn shown(streamid: &[u8]) -> String {
     shown
 }
 
-/// Keys whose values nobody but the gateway and its hook is to see: ours, and what other servers and hooks use.
-const SECRETS: [&str; 14] = [
-    "password",
-    "pass",
-    "passphrase",
-    "s",
-    "passwd",
-    "pwd",
-    "pw",
-    "p",
-    "token",
-    "secret",
-    "key",
-    "auth",
-    "sig",
-    "signature",
-];
+/// Masks user and password of a URL.
+fn mask_login(mut text: String) -> String {
+    if let Some(login) = login_in(&text) {
+        text.replace_range(login, "***");
+    }
+    text
+}
 
 /// Masks the values of keys that hold passwords, wherever they stand: also in what cannot be read.
 fn mask_keys(text: &str) -> String {
@@ -381,12 +381,11 @@ fn mask_keys(text: &str) -> String {
         let (before, value) = rest.split_at(equals + 1);
         masked.push_str(before);
         let key = before[..equals]
-            .rsplit([',', '&', '?', ':', '{', ';'])
+            .rsplit([',', '&', '?', ':', '{', ';', '/', ' '])
             .next()
             .unwrap_or_default();
         let end = value.find([',', '&', '}']).unwrap_or(value.len());
-        let is_secret = SECRETS.iter().any(|word| word.eq_ignore_ascii_case(key.trim()));
-        if is_secret && end > 0 {
+        if is_secret_parameter(key) && end > 0 {
             masked.push_str("***");
             rest = &value[end..];
         } else {
@@ -564,6 +563,27 @@ mod tests {
     }
 
     #[test]
+    fn a_name_with_control_characters_is_refused() {
+        for streamid in [
+            "a\nb",
+            "#!::r=a\u{1b}[2J,m=publish",
+            "#!::r=a%1b[2J",
+            "publish/a\u{7f}",
+            "read:a\u{9b}",
+            "h.example/live/a\u{202e}",
+            "srt://gw:9000/a%0ab",
+            "#!::r=live/a%E2%80%A8?secret=1",
+        ] {
+            assert_eq!(
+                Ask::read(streamid.as_bytes(), Dialects::all()),
+                Err(Unreadable::Name),
+                "{streamid:?}"
+            );
+        }
+        assert_eq!(names(&told("#!::r=Große Bühne 1")), [("Große Bühne 1", None)]);
+    }
+
+    #[test]
     fn what_is_shown_has_no_password_in_it() {
         for (streamid, wanted) in [
             (
@@ -576,6 +596,21 @@ mod tests {
             ("publish:cam1:al:pw1234:k=v", "publish:cam1:al:***:k=v"),
             ("#!::s=pw1234,broken", "#!::s=***,broken"),
             ("a\u{1}b", "a\\x01b"),
+            ("srt://al:pw1234@gw:9000/app/cam1", "srt://***@gw:9000/app/cam1"),
+            ("srt://al:pw/12@34@gw:9000/app/cam1", "srt://***@gw:9000/app/cam1"),
+            (
+                "srt://gw:9000/app/cam1?user=a@b.example",
+                "srt://gw:9000/app/cam1?user=a@b.example",
+            ),
+            (
+                "#!::r=cam1,apikey=pw1234,m=publish",
+                "#!::r=cam1,apikey=***,m=publish",
+            ),
+            ("#!::r=cam1?jwt=pw1234", "#!::r=cam1?jwt=***"),
+            (
+                "live/cam1?Access-Token=pw1234&x=1",
+                "live/cam1?Access-Token=***&x=1",
+            ),
         ] {
             assert_eq!(shown(streamid.as_bytes()), wanted);
         }
@@ -583,7 +618,7 @@ mod tests {
             shown(b"#!::r=a,u=x,P=one,Token=two"),
             "#!::r=a,u=x,P=***,Token=***"
         );
-        assert_eq!(shown(b"\xffpassword=x,a"), "\\xffpassword=x,a");
+        assert_eq!(shown(b"\xffpassword=x,a"), "\\xffpassword=***,a");
         assert_eq!(shown(b"\xff,password=x,a"), "\\xff,password=***,a");
     }
 
@@ -611,10 +646,35 @@ mod tests {
     }
 
     proptest! {
+        /// Whatever key a secret stands at, and in whichever form.
+        #[test]
+        fn no_secret_is_shown(
+            secret in "[a-zA-Z0-9]{12,20}",
+            form in prop::sample::select(vec![
+                "#!::r=cam1,m=publish,KEY=SECRET", "#!:{r=cam1,KEY=SECRET}", "#!::r=cam1?KEY=SECRET,m=request",
+                "srt://gw:9000/app/cam1?KEY=SECRET&x=1", "live/cam1?KEY=SECRET", "publish:cam1:u:pw:KEY=SECRET",
+                "srt://u:SECRET@gw:9000/app/cam1", "#!::h=srt://u:SECRET@gw/x,r=cam1", "%23!::r=cam1,KEY=SECRET",
+                "publish/cam1/SECRET", "read:cam1:u:SECRET",
+            ]),
+            key in prop::sample::select(vec![
+                "pass", "password", "passphrase", "psk", "token", "jwt", "apikey", "api_key", "API-Key", "access_token",
+                "x_token", "secret", "secretkey", "credential", "credentials", "auth", "signature", "sig", "key", "s", "p",
+                "pwd", "streamkey", "X-Signature", "authorization", "bearer",
+            ]),
+        ) {
+            let streamid = form.replace("KEY", key).replace("SECRET", &secret);
+            let shown = shown(streamid.as_bytes());
+            prop_assert!(!shown.contains(&secret), "{streamid} {shown}");
+        }
+
         #[test]
         fn any_bytes_are_read_or_refused(bytes in streamids()) {
             let read = Ask::read(&bytes, Dialects::all());
             prop_assert!(shown(&bytes).is_ascii());
+            prop_assert!(!shown(&bytes).contains(char::is_control));
+            for name in read.iter().flat_map(|ask| &ask.names) {
+                prop_assert!(StreamName::is_legal(name.stream.as_str()));
+            }
             if let Ok(ask) = read {
                 prop_assert_eq!(ask.dialect.is_none(), bytes.is_empty());
                 for name in &ask.names {

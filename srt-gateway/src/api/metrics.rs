@@ -31,7 +31,11 @@ use super::{
     sampler::{ROLES, StreamSample},
     shape::Look,
 };
-use crate::{names::StreamName, telemetry::SrtFigures, ts::Check};
+use crate::{
+    names::{Notation, StreamName, escaped},
+    telemetry::SrtFigures,
+    ts::Check,
+};
 
 /// Streams with series of their own.
 const STREAMS: usize = 1000;
@@ -75,6 +79,12 @@ enum Kind {
     Gauge,
 }
 
+/// The value of a label as it stands between quotes: the encoder writes it as it is.
+fn label(value: &str) -> String {
+    let value = escaped(value, Notation::Text);
+    value.replace('\\', "\\\\").replace('"', "\\\"")
+}
+
 /// Writes families.
 struct Pen<'e>(DescriptorEncoder<'e>);
 
@@ -100,7 +110,8 @@ impl Pen<'_> {
             format!("srt_gateway_{name}"),
         );
         let mut family = self.0.encode_descriptor(&name, help, unit.as_ref(), of_kind)?;
-        for (labels, value) in rows {
+        for (mut labels, value) in rows {
+            labels.iter_mut().for_each(|(_, value)| *value = label(value));
             let row = family.encode_family(&labels)?;
             match kind {
                 Kind::Counter => ConstCounter::new(value).encode(row)?,

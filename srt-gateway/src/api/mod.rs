@@ -28,6 +28,7 @@ mod reload;
 mod sampler;
 mod server;
 mod shape;
+mod state_file;
 mod store;
 mod streaming;
 mod tls;

@@ -1,5 +1,7 @@
 //! What the API sends, as types: their fields are the contract. Units are in the names; what is not known is absent.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -269,6 +271,9 @@ pub(crate) struct Session {
     /// As the caller sent it, passwords masked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) streamid: Option<String>,
+    /// What the hook of `[auth]` has called the caller, secrets masked.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) labels: BTreeMap<String, String>,
     pub(crate) bytes: u64,
     pub(crate) messages: u64,
     /// Messages that a viewer was too slow for.

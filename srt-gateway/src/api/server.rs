@@ -51,8 +51,6 @@ pub(crate) enum ApiError {
     Listen(ListenAddr, io::Error),
     /// The certificate or key cannot be used.
     Tls(String),
-    /// The state file cannot be used.
-    State(String),
     /// The system refused a thread.
     Thread(io::Error),
 }
@@ -69,7 +67,6 @@ impl fmt::Display for ApiError {
                 write!(f, "the API cannot listen on {addr} (listen in [api]): {error}")
             }
             Self::Tls(why) => write!(f, "tls of [api]: {why}"),
-            Self::State(why) => write!(f, "state of [api]: {why}"),
             Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
         }
     }

@@ -116,6 +116,7 @@ impl Look {
             encryption: session.facts.encryption,
             latency_ms: session.facts.latency.as_millis().try_into().unwrap_or(u64::MAX),
             streamid: session.facts.streamid.as_deref().map(str::to_owned),
+            labels: session.facts.labels_shown(),
             bytes: session.bytes,
             messages: session.messages,
             skipped: session.skipped,

@@ -4,7 +4,7 @@
 //! ```text
 //!   file ─┐
 //!         ├─ laid over each other ──▶ the reader of configurations ──▶ Config ──▶ control (its diff)
-//!   state ┘      ▲ edited by the API, written to the state file before it is put in force
+//!   state ┘      ▲ edited by the API, staged beside the state file, put in force, and only then kept in it
 //! ```
 //!
 //! The file is never written. Where both name a stream, the file has it, and the log says so. Behind one lock: an edit at a
@@ -12,11 +12,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     hash::{BuildHasher as _, RandomState},
-    io::{self, Write as _},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -30,16 +29,23 @@ use super::{
     problem::{Answer, Problem},
     reload::{LastReload, NotReloaded},
     shape,
+    state_file::{self, Staged},
 };
 use crate::{
-    config::{Config, ConfigErrors},
+    config::{Config, ConfigErrors, Endpoint, Entries},
     control::{self, Reloaded},
     names::Role,
 };
 
-/// What stands above the state file's text.
-const HEADER: &str = "# What was added and changed by the API of srt-gateway. It is written anew with each change: edit the\n\
-                      # configuration file instead, or this one while the gateway is stopped. It may hold secrets.\n\n";
+/// Time that control may take to put a change in force.
+const APPLY: Duration = Duration::from_secs(30);
+
+fn not_kept(path: &Path, error: &std::io::Error) -> Problem {
+    Problem::not_kept(format!(
+        "nothing was changed, because {} cannot be written: {error}; set state in [api] to a path that can",
+        path.display()
+    ))
+}
 
 /// What the API has made.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -125,6 +131,7 @@ pub(crate) struct Desk {
     pub(crate) origins: ArcSwap<Origins>,
     /// Of the configuration file.
     pub(crate) last_reload: ArcSwap<LastReload>,
+    recovered: Vec<String>,
     /// Makes versions of texts that hold secrets: nobody else can make them.
     seed: RandomState,
 }
@@ -151,13 +158,13 @@ fn place(config: &Config, file: Option<&Path>) -> Option<PathBuf> {
 
 impl Desk {
     /// Reads the state file and lays it over the text of a configuration that is valid. What of it does not go with the
-    /// configuration (any more) is left out and stays in the state file.
-    ///
-    /// # Errors
-    /// Says why the state file cannot be used.
-    pub(crate) fn open(text: &str, config: &Config, file: Option<&Path>) -> Result<(Self, Config), String> {
+    /// configuration (any more) is left out and stays in the state file. One that cannot be used is set aside.
+    pub(crate) fn open(text: &str, config: &Config, file: Option<&Path>) -> (Self, Config) {
         let path = place(config, file);
-        let state = path.as_deref().map_or_else(|| Ok(State::default()), read_state)?;
+        let (state, recovered) = path.as_deref().map_or_else(Default::default, state_file::recover);
+        for what in &recovered {
+            warn!("{what}");
+        }
         let table = text.parse::<Table>().unwrap_or_default();
         let (whole, left_out) = lay_over(&table, &state);
         for what in left_out {
@@ -173,9 +180,15 @@ impl Desk {
             path,
             origins: ArcSwap::from_pointee(whole.origins),
             last_reload: ArcSwap::default(),
+            recovered,
             seed: RandomState::new(),
         };
-        Ok((desk, whole.config))
+        (desk, whole.config)
+    }
+
+    /// What was wrong with the state file at the start, a sentence each.
+    pub(crate) fn recovered(&self) -> &[String] {
+        &self.recovered
     }
 
     /// The configuration file.
@@ -214,12 +227,13 @@ impl Desk {
         }
     }
 
-    /// Edits the state: `change` gets it with the file's table and says what it made of it; what is then valid is written
-    /// and handed to `apply`.
+    /// Edits the state: `change` gets it with the file's table and says what it made of it. What is then valid is staged on
+    /// the disk, handed to `apply` with the time that it may take, and kept once it is in force. Otherwise everything is as
+    /// it was: what `apply` may yet do after its time is undone behind it.
     pub(crate) fn edit<T, A>(
         &self,
         change: impl FnOnce(&mut State, &Edit<'_>) -> Answer<T>,
-        apply: impl FnOnce(Config) -> Answer<A>,
+        apply: impl Fn(Config, Duration) -> Answer<A>,
     ) -> Answer<(T, A)> {
         let mut inner = self.lock();
         let mut state = inner.state.clone();
@@ -230,27 +244,34 @@ impl Desk {
         };
         let made = change(&mut state, &edit)?;
         let whole = combined(&inner.file, &state).map_err(|errors| Problem::faults(&errors))?;
-        if state != inner.state {
-            self.write(&state)?;
-        }
-        inner.state = state;
-        inner.table = whole.table;
-        self.origins.store(whole.origins.into());
-        let applied = apply(whole.config)?;
-        Ok((made, applied))
-    }
-
-    fn write(&self, state: &State) -> Answer<()> {
-        let Some(path) = &self.path else {
-            return Ok(());
+        let staged = match &self.path {
+            Some(path) if state != inner.state => {
+                Some(Staged::write(path, &state).map_err(|error| not_kept(path, &error))?)
+            }
+            _ => None,
         };
-        let text = toml::to_string(state).map_err(|error| Problem::internal(error.to_string()))?;
-        write_private(path, &format!("{HEADER}{text}")).map_err(|error| {
-            Problem::not_kept(format!(
-                "nothing was changed, because {} cannot be written: {error}; set state in [api] to a path that can",
-                path.display()
-            ))
-        })
+        let before = self.origins.swap(whole.origins.into());
+        let applied = apply(whole.config, APPLY).and_then(|applied| match (staged, &self.path) {
+            (Some(staged), Some(path)) => match staged.commit() {
+                Ok(()) => Ok(applied),
+                Err(error) => Err(not_kept(path, &error)),
+            },
+            _ => Ok(applied),
+        });
+        match applied {
+            Ok(applied) => {
+                inner.state = state;
+                inner.table = whole.table;
+                Ok((made, applied))
+            }
+            Err(problem) => {
+                self.origins.store(before);
+                let (whole, _) = lay_over(&inner.file, &inner.state);
+                // Whether it is done in time changes nothing any more.
+                drop(apply(whole.config, Duration::ZERO));
+                Err(problem)
+            }
+        }
     }
 
     /// The version of a stream's table, and the table, secrets masked.
@@ -322,43 +343,6 @@ fn stream_of<'t>(table: &'t Table, name: &str) -> Option<&'t Table> {
     table.get("streams")?.as_table()?.get(name)?.as_table()
 }
 
-fn read_state(path: &Path) -> Result<State, String> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::default()),
-        Err(error) => return Err(format!("{}: {error}", path.display())),
-    };
-    // The message alone: toml's own display quotes lines that may hold secrets.
-    toml::from_str(&text).map_err(|error| {
-        let before = error.span().and_then(|span| text.get(..span.start));
-        let line = 1 + before.map_or(0, |before| before.matches('\n').count());
-        format!(
-            "{}, line {line}: {}; mend it, or move it away to begin without it",
-            path.display(),
-            error.message()
-        )
-    })
-}
-
-/// Replaces the file in one step, readable by its owner only.
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let new = path.with_file_name(name);
-    let written = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&new)
-        .and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        });
-    written.and_then(|()| fs::rename(&new, path))
-}
-
 /// File and state, both whole.
 fn combined(file: &Table, state: &State) -> Result<Whole, ConfigErrors> {
     let mut table = file.clone();
@@ -389,18 +373,28 @@ fn combined(file: &Table, state: &State) -> Result<Whole, ConfigErrors> {
     if switch(&mut table, &config, &state.enabled) {
         config = parse(&table)?;
     }
+    let mut faults = Vec::new();
+    for name in &origins.streams {
+        faults.extend(config.confine_stream(name));
+    }
     for (name, added) in &state.added {
         let Some(stream) = config.streams.get(name) else {
             continue;
         };
-        for (role, list, count) in [
-            (Role::Publisher, &stream.inputs, added.inputs.len()),
-            (Role::Viewer, &stream.outputs, added.outputs.len()),
-        ] {
-            let ids = shape::ids_of(name, role, list);
-            let from = ids.len().saturating_sub(count);
-            origins.endpoints.extend(ids.into_iter().skip(from));
-        }
+        let ids = |role, list: &[Endpoint]| shape::ids_of(name, role, list);
+        let inputs = ids(Role::Publisher, &stream.inputs);
+        let outputs = ids(Role::Viewer, &stream.outputs);
+        let from_input = inputs.len().saturating_sub(added.inputs.len());
+        let from_output = outputs.len().saturating_sub(added.outputs.len());
+        let inputs = inputs.into_iter().skip(from_input);
+        origins
+            .endpoints
+            .extend(inputs.chain(outputs.into_iter().skip(from_output)));
+        faults.extend(config.confine_added(name, Entries::Inputs(from_input)));
+        faults.extend(config.confine_added(name, Entries::Outputs(from_output)));
+    }
+    if let Some(errors) = ConfigErrors::of(faults) {
+        return Err(errors);
     }
     Ok(Whole {
         table,
@@ -527,7 +521,11 @@ mod tests {
     "#;
 
     fn desk() -> (Desk, Config) {
-        Desk::open(FILE, &Config::parse(FILE).unwrap(), None).unwrap()
+        Desk::open(FILE, &Config::parse(FILE).unwrap(), None)
+    }
+
+    fn applied(config: Config, _: Duration) -> Answer<Config> {
+        Ok(config)
     }
 
     fn output_added(desk: &Desk, url: &str) -> Answer<Config> {
@@ -536,7 +534,7 @@ mod tests {
             added.outputs.push(Value::String(url.to_owned()));
             Ok(())
         };
-        desk.edit(change, Ok).map(|((), config)| config)
+        desk.edit(change, applied).map(|((), config)| config)
     }
 
     #[test]
@@ -571,7 +569,7 @@ mod tests {
             state.enabled.insert(id.clone(), false);
             Ok(())
         };
-        let ((), config) = desk.edit(stop, Ok).unwrap();
+        let ((), config) = desk.edit(stop, applied).unwrap();
         let enabled: Vec<_> = config.streams["live/a"]
             .outputs
             .iter()
@@ -600,22 +598,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("gateway.toml");
         let config = Config::parse("").unwrap();
-        let (desk, _) = Desk::open("", &config, Some(&file)).unwrap();
+        let (desk, _) = Desk::open("", &config, Some(&file));
         let add = |state: &mut State, _: &Edit<'_>| {
             for name in ["x/y", "z"] {
                 state.streams.insert(name.to_owned(), Table::new());
             }
             Ok(())
         };
-        desk.edit(add, Ok).unwrap();
+        desk.edit(add, applied).unwrap();
         let text = "[streams.\"x/y\"]\nmax_viewers = 3";
-        let (desk, config) = Desk::open(text, &Config::parse(text).unwrap(), Some(&file)).unwrap();
+        let (desk, config) = Desk::open(text, &Config::parse(text).unwrap(), Some(&file));
         let origins = desk.origins.load();
         assert_eq!(origins.of_stream("x/y", &config), Origin::Config);
         assert_eq!(origins.of_stream("z", &config), Origin::Api);
         assert!(config.streams["x/y"].settings.max_viewers.is_some());
         let mode = std::os::unix::fs::PermissionsExt::mode(
-            &fs::metadata(folder.path().join("gateway.state.toml"))
+            &std::fs::metadata(folder.path().join("gateway.state.toml"))
                 .unwrap()
                 .permissions(),
         );
@@ -626,17 +624,83 @@ mod tests {
     fn a_state_that_clashes_with_the_file_is_left_out_and_the_rest_stays() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("gateway.toml");
-        let (desk, _) = Desk::open("", &Config::default(), Some(&file)).unwrap();
+        let (desk, _) = Desk::open("", &Config::default(), Some(&file));
         let add = |state: &mut State, _: &Edit<'_>| {
             let port: Table = "srt_play = { port = 9007 }".parse().unwrap();
             state.streams.insert("clashes".to_owned(), port);
             state.streams.insert("good".to_owned(), Table::new());
             Ok(())
         };
-        desk.edit(add, Ok).unwrap();
+        desk.edit(add, applied).unwrap();
         let text = "[srt]\nport = 9007";
-        let (_, config) = Desk::open(text, &Config::parse(text).unwrap(), Some(&file)).unwrap();
+        let (_, config) = Desk::open(text, &Config::parse(text).unwrap(), Some(&file));
         assert_eq!(config.streams.keys().collect::<Vec<_>>(), ["good"]);
+    }
+
+    #[test]
+    fn files_by_the_api_are_confined_and_those_of_the_file_are_not() {
+        let text = "[api]\nstate = \"\"\nfile_folders = [\"/rec\"]\n[streams.\"live/a\"]\noutputs = [\"file:///etc/x\"]";
+        let (desk, config) = Desk::open(text, &Config::parse(text).unwrap(), None);
+        let folder =
+            |config: &Config, stream: &str, at: usize| match &config.streams[stream].outputs[at].target {
+                crate::config::Target::File(file) => file.folder.clone(),
+                _ => panic!("no file"),
+            };
+        assert_eq!(folder(&config, "live/a", 0), None);
+        let problem = output_added(&desk, "file:///etc/y").unwrap_err();
+        assert_eq!((problem.status, problem.errors.len()), (422, 1));
+        output_added(&desk, "file:///rec/../etc/y").unwrap_err();
+        let config = output_added(&desk, "file:///rec/y.ts").unwrap();
+        assert_eq!(folder(&config, "live/a", 0), None);
+        assert_eq!(folder(&config, "live/a", 1), Some(PathBuf::from("/rec")));
+        let made = |entry: &'static str| {
+            let change = move |state: &mut State, _: &Edit<'_>| {
+                state.streams.insert("b".to_owned(), entry.parse().unwrap());
+                Ok(())
+            };
+            desk.edit(change, applied).map(|((), config)| config)
+        };
+        made("inputs = [\"file:///etc/passwd\"]").unwrap_err();
+        made("srt = { port = 80 }").unwrap_err();
+        let config = made("outputs = [\"file:///rec/${name}.ts\"]").unwrap();
+        assert_eq!(folder(&config, "b", 0), Some(PathBuf::from("/rec")));
+        // The operator takes the folder away: what was allowed is left out, and the rest stays.
+        let text = text.replace("/rec", "/other");
+        let (config, left_out) = desk.refile(&text, |config| config);
+        assert_eq!(config.streams.keys().collect::<Vec<_>>(), ["live/a"]);
+        assert_eq!((config.streams["live/a"].outputs.len(), left_out.len()), (1, 2));
+    }
+
+    #[test]
+    fn a_change_that_is_not_put_in_force_is_not_kept_and_undone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("gateway.toml");
+        let (desk, _) = Desk::open("", &Config::default(), Some(&file));
+        let add = |name: &'static str| {
+            move |state: &mut State, _: &Edit<'_>| {
+                state.streams.insert(name.to_owned(), Table::new());
+                Ok(())
+            }
+        };
+        desk.edit(add("good"), applied).unwrap();
+        let version = desk.whole().0;
+        let orders = std::cell::RefCell::new(Vec::new());
+        let hangs = |config: Config, _| {
+            orders
+                .borrow_mut()
+                .push(config.streams.into_keys().collect::<Vec<_>>());
+            // Control may hang in it now: a restart must not find it.
+            let kept = std::fs::read_to_string(folder.path().join("gateway.state.toml")).unwrap();
+            assert!(!kept.contains("hangs"), "{kept}");
+            Err::<(), _>(Problem::busy("no answer"))
+        };
+        desk.edit(add("hangs"), hangs).unwrap_err();
+        assert_eq!(*orders.borrow(), [vec!["good", "hangs"], vec!["good"]]);
+        assert_eq!(desk.whole().0, version);
+        let (_, config) = Desk::open("", &Config::default(), Some(&file));
+        assert_eq!(config.streams.keys().collect::<Vec<_>>(), ["good"]);
+        let left = std::fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(left, 1, "nothing but the state file");
     }
 
     proptest! {
@@ -652,7 +716,7 @@ mod tests {
                 }
                 Ok(())
             };
-            let ((), with) = desk.edit(add, Ok).unwrap();
+            let ((), with) = desk.edit(add, applied).unwrap();
             for name in &names {
                 prop_assert!(with.streams.contains_key(name));
                 prop_assert_eq!(desk.definition(name).1.unwrap()["max_viewers"].as_i64(), Some(viewers));
@@ -661,7 +725,7 @@ mod tests {
                 state.streams.clear();
                 Ok(())
             };
-            let ((), after) = desk.edit(remove, Ok).unwrap();
+            let ((), after) = desk.edit(remove, applied).unwrap();
             prop_assert_eq!(before, after);
             prop_assert_eq!(desk.whole().0, version);
         }

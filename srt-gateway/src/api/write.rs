@@ -79,10 +79,12 @@ impl App {
     ) -> Answer<(T, Reloaded)> {
         let app = Arc::clone(self);
         let edited = tokio::task::spawn_blocking(move || {
-            let apply = |config: Config| {
+            let apply = |config: Config, patience: Duration| {
                 let reload = |reply| Command::Reload(Box::new(config), reply);
-                let reloaded = app.view.ask_patiently(reload, Duration::from_secs(30));
-                reloaded.ok_or_else(|| Problem::busy("the gateway is ending"))
+                let reloaded = app.view.ask_patiently(reload, patience);
+                reloaded.ok_or_else(|| {
+                    Problem::busy("the gateway did not put the change in force, and it was not kept")
+                })
             };
             app.desk.edit(change, apply)
         });

@@ -5,6 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use serde_json::{Map, Value};
 
 use super::CallError;
+use crate::names::is_control;
 
 /// What a backend answered, whatever the status.
 #[derive(Clone, PartialEq, Eq)]
@@ -46,11 +47,23 @@ impl Answer {
 
     /// What the backend says of itself in `"reason"`, to be put into a record: one line, not too long.
     pub(crate) fn reason(&self) -> Option<String> {
-        let fields = self.fields().ok()?;
-        let reason = fields.0.get("reason")?.as_str()?;
-        let line: String = reason
+        self.fields().ok()?.line("reason")
+    }
+
+    /// The body without the blanks around it, if it is text.
+    pub(crate) fn text(&self) -> Option<&str> {
+        str::from_utf8(&self.body).ok().map(str::trim)
+    }
+}
+
+impl Fields {
+    /// The text of a field to be put into a record: one line, not too long. None: it is no text, or blank.
+    pub(crate) fn line(&self, field: &str) -> Option<String> {
+        let line: String = self
+            .value(field)?
+            .as_str()?
             .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
+            .map(|c| if is_control(c) { ' ' } else { c })
             .take(200)
             .collect();
         (!line.trim().is_empty()).then(|| line.trim().to_owned())
@@ -69,7 +82,7 @@ fn kind(value: &Value) -> &'static str {
 }
 
 /// The fields of an answer. A field that is `null` counts as absent.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub(crate) struct Fields(Map<String, Value>);
 
 impl std::fmt::Debug for Fields {

@@ -24,6 +24,8 @@ pub(crate) enum CallError {
         /// What it must be: `a text`.
         wanted: Cow<'static, str>,
     },
+    /// A field of the answer that nobody here knows, and that may change its sense.
+    UnknownField(String),
 }
 
 impl CallError {
@@ -33,7 +35,7 @@ impl CallError {
         match self {
             Self::Unreachable(_) | Self::TimedOut(_) | Self::Broken(_) => true,
             Self::Status(status) => *status >= 500,
-            Self::TooLarge(_) | Self::NotJson(_) | Self::Field { .. } => false,
+            Self::TooLarge(_) | Self::NotJson(_) | Self::Field { .. } | Self::UnknownField(_) => false,
         }
     }
 }
@@ -49,6 +51,12 @@ impl fmt::Display for CallError {
             Self::NotJson(why) => write!(f, "answered with what is no JSON object: {why}"),
             Self::Field { field, wanted } => {
                 write!(f, "answered with a wrong field: {field:?} must be {wanted}")
+            }
+            Self::UnknownField(field) => {
+                write!(
+                    f,
+                    "answered with the field {field:?}, which the gateway does not know"
+                )
             }
         }
     }

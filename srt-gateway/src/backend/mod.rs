@@ -12,7 +12,7 @@ mod fault;
 pub(crate) mod tests;
 
 pub(crate) use self::{
-    answer::{Answer, wrong},
+    answer::{Answer, Fields, wrong},
     breaker::{Breaker, BreakerState, Pass},
     client::{Backend, Client, ClientSettings},
     fault::{Busy, CallError},

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, process::ExitCode, thread, time::Duration};
 
-use super::{counted, load, say, say_error};
+use super::{counted, load, say, say_error, say_json_text};
 use crate::local::{
     self, Answer, AskError, Client, Endpoint, Port, Refusal, Request, Session, Status, Stream,
 };
@@ -120,7 +120,7 @@ pub(super) fn rejections(args: &RejectionsArgs) -> ExitCode {
 
 pub(super) fn say_json(value: &impl serde::Serialize) {
     match serde_json::to_string(value) {
-        Ok(text) => say(format_args!("{text}")),
+        Ok(text) => say_json_text(&text),
         Err(error) => say_error(format_args!("srt-gateway: {error}")),
     }
 }

@@ -16,7 +16,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Map, Value, json};
 
-use super::{load, say, say_error};
+use super::{load, say, say_error, say_json_text};
+use crate::names::{Notation, escaped};
 
 /// Where the API is when nothing says otherwise.
 const DEFAULT: &str = "http://127.0.0.1:9980";
@@ -489,7 +490,7 @@ fn show(args: &Ctl, call: &Call, text: &str) {
         return;
     }
     if args.json {
-        return say(format_args!("{text}"));
+        return say_json_text(text);
     }
     let Ok(value) = serde_json::from_str::<Value>(text) else {
         return say(format_args!("{text}"));
@@ -548,10 +549,7 @@ fn cell(heading: &str, value: Option<&Value>) -> String {
 /// A scalar as text; what comes from callers cannot steer the terminal.
 fn plain(value: &Value) -> String {
     match value {
-        Value::String(text) => text
-            .chars()
-            .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-            .collect(),
+        Value::String(text) => escaped(text, Notation::Text).into_owned(),
         other => other.to_string(),
     }
 }

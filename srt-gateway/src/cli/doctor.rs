@@ -103,6 +103,8 @@ pub(super) fn doctor(args: &DoctorArgs) -> ExitCode {
         clock_source(),
         ipv6(),
     ];
+    let warnings = config.warnings().into_iter();
+    findings.extend(warnings.map(|warning| Finding::new(Level::Warn, "config", warning)));
     findings.extend(ports(&config));
     findings.extend(api_ports(&config));
     let fit = findings.iter().all(|finding| finding.level != Level::Fail);

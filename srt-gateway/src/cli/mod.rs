@@ -11,6 +11,7 @@ mod ctl;
 mod doctor;
 mod explain;
 mod live;
+mod log_format;
 mod probe;
 mod relay;
 mod relay_words;
@@ -30,6 +31,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     config::{Config, DEFAULT_TOML, LoadError},
     control,
+    names::{Notation, escaped},
 };
 
 /// A command line or a configuration that is wrong.
@@ -140,12 +142,20 @@ fn counted(count: usize, what: &str) -> String {
 
 fn say_error(text: std::fmt::Arguments<'_>) {
     // Nobody is left to tell when stderr is closed.
-    drop(writeln!(std::io::stderr(), "{text}"));
+    let text = text.to_string();
+    drop(writeln!(std::io::stderr(), "{}", escaped(&text, Notation::Lines)));
 }
 
+/// Prints lines. What peers have sent is in them, and must not steer the terminal.
 fn say(text: std::fmt::Arguments<'_>) {
     // A closed stdout (a pager that was left) is no reason to stop.
-    drop(writeln!(std::io::stdout(), "{text}"));
+    let text = text.to_string();
+    drop(writeln!(std::io::stdout(), "{}", escaped(&text, Notation::Lines)));
+}
+
+/// As [`say`], for JSON, which stays JSON.
+fn say_json_text(text: &str) {
+    drop(writeln!(std::io::stdout(), "{}", escaped(text, Notation::Json)));
 }
 
 /// Reads a configuration, the options of libsrt in it included; `None` is the one of a gateway without a file.
@@ -164,7 +174,8 @@ fn load(file: Option<&Path>) -> Result<Config, ExitCode> {
         } else {
             error.render()
         };
-        say_error(format_args!("{}", told.trim_end()));
+        // It is of the operator's own file, and has colours.
+        drop(writeln!(std::io::stderr(), "{}", told.trim_end()));
         ExitCode::from(USAGE)
     })
 }

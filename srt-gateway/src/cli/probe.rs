@@ -12,7 +12,7 @@ use std::{
 use serde::Serialize;
 use srt_safe::{ErrorKind, RejectReason, SrtSocket, Stats};
 
-use super::{USAGE, say, say_error};
+use super::{USAGE, say, say_error, say_json_text};
 use crate::{
     config::{Endpoint, LogLevel, SrtMode, SrtTarget, Target},
     peer::{self, ConnectError, Negotiated},
@@ -119,7 +119,7 @@ pub(super) fn probe(args: &Probe) -> ExitCode {
     }
     let report = look(&endpoint, target, Duration::from_secs(args.seconds));
     match (args.json, serde_json::to_string(&report)) {
-        (true, Ok(text)) => say(format_args!("{text}")),
+        (true, Ok(text)) => say_json_text(&text),
         (true, Err(error)) => say_error(format_args!("srt-gateway: {error}")),
         (false, _) => say(format_args!("{report}")),
     }

@@ -21,7 +21,7 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, reload, util
 
 use super::{
     live::{Asked, Live},
-    load, say,
+    load, log_format, say,
     service::Service,
 };
 use crate::{
@@ -32,6 +32,7 @@ use crate::{
     gateway::Gateway,
     local::{self, Server},
     log_control::{LogControl, filter_of},
+    telemetry::{EventKind, Happening},
 };
 
 /// How often the main thread looks whether the gateway still runs.
@@ -52,7 +53,7 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
         Some(file) => std::fs::read_to_string(file).unwrap_or_default(),
         None => DEFAULT_TOML.to_owned(),
     };
-    let (desk, config) = Desk::open(&text, &config, file).map_err(ApiError::State)?;
+    let (desk, config) = Desk::open(&text, &config, file);
     let desk = Arc::new(desk);
     if let Some(live) = &live {
         live.tell();
@@ -60,6 +61,10 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
     // Before any thread is there, so that none of them is interrupted in its place.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("cannot watch for signals")?;
     let gateway = Gateway::start(&config)?;
+    for what in desk.recovered() {
+        let event = Happening::new(EventKind::StateFile, what.clone());
+        gateway.view().events.add(event);
+    }
     for port in gateway.listening() {
         info!(addr = %port.addr, kind = port.kind.key(), scope = %port.scope, "listening");
     }
@@ -198,6 +203,7 @@ fn start_log(config: &Config) -> anyhow::Result<LogControl> {
         LogFormat::Text => log
             .with(
                 fmt::layer()
+                    .fmt_fields(log_format::fields())
                     .with_writer(std::io::stderr)
                     .with_target(false)
                     .with_ansi(std::io::stderr().is_terminal()),
@@ -206,7 +212,7 @@ fn start_log(config: &Config) -> anyhow::Result<LogControl> {
         LogFormat::Json => log
             .with(
                 fmt::layer()
-                    .with_writer(std::io::stderr)
+                    .with_writer(|| log_format::JsonLines(std::io::stderr()))
                     .json()
                     .flatten_event(true),
             )

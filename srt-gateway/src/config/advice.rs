@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{
     endpoint::Target,
-    model::{Action, Config, OptionValue, SrtOption, SrtSettings},
+    model::{Action, Config, OptionValue, SrtOption, SrtPort, SrtSettings},
+    reader::join,
     types::PortKind,
 };
 
@@ -30,7 +31,7 @@ impl Config {
             .filter_map(keeps_late_packets)
             .map(|option| (option.at.span().start, option))
             .collect();
-        keeps
+        let late = keeps
             .values()
             .map(|option| {
                 format!(
@@ -39,8 +40,72 @@ impl Config {
                     option.at.line(),
                     option.path
                 )
-            })
-            .collect()
+            });
+        late.chain(self.open_doors()).collect()
+    }
+
+    /// A stream's own port has a passphrase, and the same can be done with the stream by another port without one.
+    fn open_doors(&self) -> Vec<String> {
+        // Whether these ask for a password is not to be seen from here.
+        if self.auth.is_some() || !self.rules.is_empty() {
+            return Vec::new();
+        }
+        let streams = self.streams.iter().map(|(name, stream)| {
+            let template = self
+                .template_for(name)
+                .map(|(_, template)| &template.stream.ports);
+            (join("streams", name), stream, template)
+        });
+        let templates = self
+            .templates
+            .iter()
+            .map(|(name, template)| (join("templates", name), &template.stream, None));
+        let mut told = Vec::new();
+        for (path, stream, template) in streams.chain(templates) {
+            if stream.password.is_some() {
+                continue;
+            }
+            let shared = self.ports.iter().chain(template.into_iter().flatten());
+            let all: Vec<_> = shared.chain(&stream.ports).collect();
+            for (role, kind, of_stream, key) in [
+                (
+                    "publishers",
+                    PortKind::Publish,
+                    &stream.publish_passphrases,
+                    "publish_passphrase",
+                ),
+                (
+                    "viewers",
+                    PortKind::Play,
+                    &stream.play_passphrases,
+                    "play_passphrase",
+                ),
+            ] {
+                let serves = |port: &SrtPort| port.kind == kind || port.kind == PortKind::Both;
+                let locked = stream
+                    .ports
+                    .iter()
+                    .find(|port| serves(port) && port.settings.passphrase.is_some());
+                let is_open = |port: &&&SrtPort| {
+                    serves(port)
+                        && port.settings.passphrase.is_none()
+                        && of_stream.is_empty()
+                        && port.settings.allow.is_empty()
+                        && !port.listen.is_loopback()
+                };
+                if let (Some(locked), Some(open)) = (locked, all.iter().find(is_open)) {
+                    told.push(format!(
+                        "line {}: {path}: {role} need a passphrase on port {}, but none on port {} (line {}): set {key} of the stream, \
+                         or a passphrase on that port",
+                        locked.at.line(),
+                        locked.listen.port(),
+                        open.listen.port(),
+                        open.at.line(),
+                    ));
+                }
+            }
+        }
+        told
     }
 }
 
@@ -77,6 +142,32 @@ mod tests {
             let told = warnings(text);
             assert_eq!(told.len(), 1, "{text}: {told:?}");
             assert!(told[0].contains("tlpktdrop"), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn an_open_door_beside_a_locked_one_is_reported() {
+        let readme = "[srt]\nport = 9998\n[streams.\"live/a\"]\nsrt_publish = { port = 9002, passphrase = \"publish secret\" }\n";
+        let told = warnings(readme);
+        let wanted = "line 4: streams.\"live/a\": publishers need a passphrase on port 9002, but none on port 9998 (line 2)";
+        assert!(told.len() == 1 && told[0].starts_with(wanted), "{told:?}");
+        for text in [
+            "[srt_play]\nport = 9998\n[streams.a]\nsrt = { port = 9002, passphrase = \"both secrets\" }",
+            "[streams.a]\nsrt = { port = 9002, passphrase = \"both secrets\" }\nsrt_play = { port = 9003 }",
+            "[templates.t]\nprefix = \"t/\"\nsrt_publish = { port = 9002 }\n[streams.\"t/a\"]\nsrt_publish = { port = 9003, passphrase = \"publish secret\" }",
+        ] {
+            assert_eq!(warnings(text).len(), 1, "{text}");
+        }
+        for closed in [
+            format!("{readme}publish_passphrase = \"another secret\""),
+            format!("{readme}password = \"letmein\""),
+            readme.replace("9998", "9998\npassphrase = \"shared secret\""),
+            readme.replace("9998", "\"127.0.0.1:9998\""),
+            readme.replace("9998", "9998\nallow = [\"192.0.2.0/24\"]"),
+            readme.replace("[srt]", "[srt_play]"),
+            readme.replace(", passphrase = \"publish secret\"", ""),
+        ] {
+            assert_eq!(warnings(&closed), [""; 0], "{closed}");
         }
     }
 

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::{
     checks::Claims,
+    confine::{Entries, confine_entries},
     endpoint::Target,
     fault::Fault,
     keys::{self, Section},
@@ -15,6 +16,7 @@ use super::{
     streams::{self, Base},
     types::PortKind,
 };
+use crate::names::{NAME_LIMIT, StreamName};
 
 /// How a backend configures a port of `[[listeners]]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -131,7 +133,12 @@ fn read(session: &Session<'_>, entries: &[Entry], config: &Config) -> Option<Por
         settings: &config.streams_default.settings,
     };
     let keys = table(of_stream, Section::Stream);
-    let own = streams::stream(&keys, &base, &mut Claims::default(), name.or(Some("")));
+    let mut own = streams::stream(&keys, &base, &mut Claims::default(), name.or(Some("")));
+    for entries in [Entries::Inputs(0), Entries::Outputs(0)] {
+        for fault in confine_entries(&mut own, entries, &config.api.file_folders, "") {
+            session.fault(fault);
+        }
+    }
     Some(PortAnswer {
         stream: name?.to_owned(),
         settings,
@@ -145,14 +152,11 @@ fn name<'n>(session: &Session<'_>, node: Option<&'n Node>) -> Option<&'n str> {
         fault("is missing: the name of the stream that the port serves".to_owned());
         return None;
     };
-    let good = |text: &&str| {
-        !text.is_empty() && text.len() <= streams::NAME_LIMIT && !text.contains(char::is_control)
-    };
-    let name = node.as_str().filter(good);
+    let name = node.as_str().filter(|text| StreamName::is_legal(text));
     if name.is_none() {
         fault(format!(
             "must be a name of 1 to {} bytes without control characters, is {}",
-            streams::NAME_LIMIT,
+            NAME_LIMIT,
             node.shown()
         ));
     }
@@ -248,6 +252,14 @@ mod tests {
             (
                 r#"{"stream": "a", "outputs": [{"url": 5}]}"#,
                 "outputs[0]: must be a URL",
+            ),
+            (
+                r#"{"stream": "a", "inputs": ["file:///etc/passwd"]}"#,
+                "inputs[0]: is a file, and file_folders of [api] names no folder",
+            ),
+            (
+                r#"{"stream": "a", "inputs": ["udp://:53"]}"#,
+                "inputs[0]: must not open a port below 1024",
             ),
             (
                 r#"{"stream": "a", "min_latency": 900, "max_latency": 100}"#,

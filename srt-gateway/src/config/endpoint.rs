@@ -105,6 +105,9 @@ pub struct FileTarget {
     pub repeat: bool,
     /// Length of a file (outputs). `None`: one file.
     pub segment: Option<Duration>,
+    /// The folder that it must not lead out of, by `..` or links: of a definition that the API or a backend has made. `None`:
+    /// it is the operator's own.
+    pub folder: Option<PathBuf>,
 }
 
 /// Why an endpoint with `${name}` cannot be made for a stream.

@@ -9,6 +9,7 @@ use super::{
     keys::{self, Section},
     raw::{Entry, Node, Value},
     reader::Session,
+    secret::{is_secret_name, is_secret_parameter},
 };
 
 /// The text of a configuration file. `Debug` does not print it: it holds secrets.
@@ -73,14 +74,6 @@ fn hidden(text: &str) -> String {
             }
         })
         .collect()
-}
-
-/// Whether a key of this name holds a secret.
-pub(crate) fn is_secret_name(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    ["pass", "secret", "token", "pwd", "credential"]
-        .iter()
-        .any(|word| name.contains(word))
 }
 
 /// A value of this key for people: what is secret of it, masked.
@@ -151,7 +144,7 @@ pub(crate) fn secret_parts(text: &str) -> Vec<Range<usize>> {
     for parameter in text[from..].split('&') {
         let name = parameter.split('=').next().unwrap_or_default();
         let value = from + (name.len() + 1).min(parameter.len());
-        if is_secret_name(name) || name.ends_with("streamid") {
+        if is_secret_parameter(name) || name.ends_with("streamid") {
             parts.push(value..from + parameter.len());
         } else if !parameter.contains('=') {
             // What follows an unescaped & in a passphrase.
@@ -213,6 +206,36 @@ mod tests {
         assert_eq!(shown.len(), text.len());
         assert!(shown.contains("port = 1"), "{shown}");
         assert!(!shown.contains("horse") && !shown.contains("hunter"), "{shown}");
+    }
+
+    #[test]
+    fn parameters_of_urls_that_hold_secrets_are_hidden() {
+        for name in [
+            "key",
+            "KEY",
+            "apikey",
+            "api_key",
+            "jwt",
+            "access_token",
+            "x-token",
+            "secretkey",
+            "psk",
+            "credential",
+            "auth",
+            "signature",
+            "sig",
+            "s",
+        ] {
+            let url = format!("https://ops.example/hook?a=1&{name}=hunter22");
+            assert_eq!(
+                redacted("url", &url),
+                format!("https://ops.example/hook?a=1&{name}=***")
+            );
+            let text = format!("[auth]\nurl = \"{url}\"\n");
+            assert!(!masked(&text).contains("hunter22"), "{}", masked(&text));
+        }
+        assert_eq!(redacted("url", "srt://al:hunter22@gw:9000"), "srt://***@gw:9000");
+        assert_eq!(redacted("key", "/etc/ssl/key.pem"), "/etc/ssl/key.pem");
     }
 
     #[test]

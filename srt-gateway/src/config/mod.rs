@@ -13,6 +13,7 @@ mod advice;
 mod answer;
 mod bond;
 mod checks;
+mod confine;
 mod dialect;
 mod document;
 mod endpoint;
@@ -38,6 +39,7 @@ use std::{collections::BTreeSet, path::Path};
 
 pub use answer::{AnswerFaults, PortAnswer};
 pub use bond::{Bond, BondKind, BondLink};
+pub(crate) use confine::Entries;
 pub use dialect::{Dialect, Dialects};
 pub use document::document;
 pub use endpoint::{Endpoint, ExpandError, FileTarget, SrtMode, SrtTarget, Target, UdpTarget};
@@ -52,6 +54,7 @@ pub use model::{
     TokenScope,
 };
 pub use secret::{HttpUrl, Secret};
+pub(crate) use secret::{is_secret_parameter, login_in};
 pub use types::{CryptoMode, KeyLength, ListenAddr, Location, PortKind, SrtVersion};
 
 /// The configuration of a gateway that is started without a file.

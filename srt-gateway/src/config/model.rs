@@ -372,6 +372,8 @@ pub struct Api {
     pub tokens: Vec<ApiToken>,
     /// Names by which browsers may reach it without a token, beside `localhost`.
     pub hosts: Vec<String>,
+    /// The folders below which definitions by the API and by `[config_external]` may use files.
+    pub file_folders: Vec<PathBuf>,
     /// Where is kept what the API changes. `None`: the default place; empty: nowhere.
     pub state: Option<PathBuf>,
     /// Whether `/metrics` has the figures of each session.
@@ -617,6 +619,7 @@ impl Default for Api {
             token: None,
             tokens: Vec::new(),
             hosts: Vec::new(),
+            file_folders: Vec::new(),
             state: None,
             session_metrics: false,
             tls: None,

@@ -284,7 +284,7 @@ impl<'a> Item<'a> {
     /// A string of at least one character, without control characters.
     pub(crate) fn line(&self) -> Option<&'a str> {
         let text = self.text()?;
-        let good = !text.is_empty() && !text.chars().any(char::is_control);
+        let good = !text.is_empty() && !text.contains(crate::names::is_control);
         if !good {
             self.must_be("a string of at least one character, without control characters");
         }

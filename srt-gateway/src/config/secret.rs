@@ -1,9 +1,10 @@
-//! Values that must not be seen: [`Secret`] and [`HttpUrl`]. Plain data, used on any thread.
+//! Values that must not be seen, [`Secret`] and [`HttpUrl`], and the one rule for what is called as a secret is. Plain data, used
+//! on any thread.
 //!
 //! Does not compare in constant time and does not wipe memory: whoever checks a peer's password against one of
 //! these does so with a crate made for it.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 /// A passphrase, password, token or key of the configuration. `Debug` prints `Secret(..)`; there is no `Display`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,5 +92,80 @@ impl fmt::Display for HttpUrl {
 impl fmt::Debug for HttpUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HttpUrl({})", self.shown)
+    }
+}
+
+/// What a secret's name has in it, without the marks between its words.
+const WORDS: [&str; 17] = [
+    "pass",
+    "psk",
+    "secret",
+    "token",
+    "pwd",
+    "credential",
+    "jwt",
+    "apikey",
+    "accesskey",
+    "privatekey",
+    "secretkey",
+    "streamkey",
+    "signature",
+    "authorization",
+    "bearer",
+    "cookie",
+    "hmac",
+];
+
+/// What a parameter of a URL or a streamid may be called that holds a secret, beside [`WORDS`]. Keys of the configuration
+/// have such names too, and hold none: `key` of `[api.tls]` is a path.
+const PARAMETERS: [&str; 8] = ["s", "p", "pw", "key", "auth", "sig", "sign", "pin"];
+
+fn bare(name: &str) -> String {
+    let letters = name.chars().filter(char::is_ascii_alphanumeric);
+    letters.map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// Whether a key of this name holds a secret, wherever it is met.
+pub(crate) fn is_secret_name(name: &str) -> bool {
+    let name = bare(name);
+    WORDS.iter().any(|word| name.contains(word))
+}
+
+/// Whether a parameter of a URL or a key of a streamid holds a secret.
+pub(crate) fn is_secret_parameter(name: &str) -> bool {
+    is_secret_name(name) || PARAMETERS.contains(&bare(name).as_str())
+}
+
+/// Where the first URL in a text has its user and password.
+pub(crate) fn login_in(text: &str) -> Option<Range<usize>> {
+    let from = text.find("://")? + 3;
+    let rest = &text[from..];
+    let authority = &rest[..rest.find(['/', '?', '#', ',']).unwrap_or(rest.len())];
+    if let Some(at) = authority.rfind('@') {
+        return Some(from..from + at);
+    }
+    // A password may have any character as it is: then what follows the colon is no port.
+    let (_, port) = authority.rsplit_once(':')?;
+    let is_port = port.ends_with(']') || !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    let at = rest.rfind('@').filter(|_| !is_port)?;
+    Some(from..from + at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_is_found_and_a_host_is_none() {
+        for (text, login) in [
+            ("srt://al:pw@gw:9000/a", Some("al:pw")),
+            ("see srt://al:p/w?@x@gw:9000", Some("al:p/w?@x")),
+            ("srt://[::1]:9000?x=a@b", None),
+            ("srt://gw:9000/a?x=a@b", None),
+            ("srt://gw/a@b", None),
+            ("a@b", None),
+        ] {
+            assert_eq!(login_in(text).map(|login| &text[login]), login, "{text}");
+        }
     }
 }

@@ -19,12 +19,11 @@ use super::{
     units::Unit,
     url::{self, Direction},
 };
+use crate::names::{NAME_LIMIT, StreamName};
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// Passphrases that are valid at once: each costs a caller's handshake a trial.
 const PASSPHRASES: usize = 4;
-/// The longest streamid of SRT, and so the longest name that anybody could ask for.
-pub(crate) const NAME_LIMIT: usize = 512;
 
 /// What each stream starts from.
 pub(crate) struct Base<'b> {
@@ -71,8 +70,11 @@ pub(crate) fn streams(root: &Table<'_>, base: &Base<'_>, claims: &mut Claims) ->
 fn check_name(item: &Item<'_>, entry: &Entry) {
     let complaint = match entry.key.len() {
         0 => "the name of a stream must not be empty".to_owned(),
-        1..=NAME_LIMIT if !entry.key.contains(char::is_control) => return,
-        1..=NAME_LIMIT => "the name of a stream must not have control characters".to_owned(),
+        _ if StreamName::is_legal(&entry.key) => return,
+        1..=NAME_LIMIT => {
+            "the name of a stream must not have control characters, line separators or marks of direction"
+                .to_owned()
+        }
         length => format!("the name of a stream must be at most {NAME_LIMIT} bytes, is {length}"),
     };
     let at = item.session().location(entry.key_span.clone());

@@ -17,6 +17,7 @@ use super::{
     srt::SrtLayer,
     units::Unit,
 };
+use crate::names::is_control;
 
 /// Which list an entry stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,7 +158,7 @@ fn checked(url: &str) -> Result<(Parts<'_>, Section), &'static str> {
         "file" => Section::FileEndpoint,
         _ => return Err(UNKNOWN_SCHEME),
     };
-    if url.contains(char::is_control) {
+    if url.contains(is_control) {
         return Err("must not have control characters");
     }
     if parts.broken {
@@ -425,6 +426,7 @@ fn file(table: &Table<'_>, parts: &Parts<'_>, url: &Node, direction: Direction) 
         path: PathBuf::from(path),
         repeat,
         segment: (!segment.is_zero()).then_some(segment),
+        folder: None,
     })
 }
 

@@ -1,7 +1,12 @@
 //! From the tree to the typed [`Config`]: reads each table, checks tables against each other. Pure; one pass finds all
 //! faults.
 
-use std::{num::NonZeroUsize, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{
+    num::NonZeroUsize,
+    ops::RangeInclusive,
+    path::{Component, PathBuf},
+    time::Duration,
+};
 
 use super::{
     checks::Claims,
@@ -358,6 +363,10 @@ fn api(root: &Table<'_>, claims: &mut Claims) -> Api {
         }
     }
     let hosts = table.get("hosts").map(|item| item.list()).unwrap_or_default();
+    let file_folders = table
+        .get("file_folders")
+        .map(|item| folders(&item))
+        .unwrap_or_default();
     let state = table.get("state").and_then(|item| match item.node().as_str() {
         Some("") => Some(PathBuf::new()),
         _ => item.line().map(PathBuf::from),
@@ -372,6 +381,7 @@ fn api(root: &Table<'_>, claims: &mut Claims) -> Api {
             .filter_map(|item| item.line())
             .map(str::to_owned)
             .collect(),
+        file_folders,
         state,
         session_metrics: table
             .get("session_metrics")
@@ -399,6 +409,19 @@ fn api_tokens(item: &Item<'_>) -> Vec<ApiToken> {
             token: secret,
             scope: scope.unwrap_or(Some(TokenScope::Read))?,
         })
+    };
+    item.list().into_iter().filter_map(read).collect()
+}
+
+/// Absolute paths, as `file://` URLs have them.
+fn folders(item: &Item<'_>) -> Vec<PathBuf> {
+    let read = |element: Item<'_>| {
+        let folder = PathBuf::from(element.line()?);
+        if folder.is_absolute() && !folder.components().any(|part| part == Component::ParentDir) {
+            return Some(folder);
+        }
+        element.must_be("an absolute path without \"..\"");
+        None
     };
     item.list().into_iter().filter_map(read).collect()
 }

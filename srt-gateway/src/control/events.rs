@@ -118,6 +118,7 @@ impl Control {
             } = &open.facts;
             told.srt_version = Some(version.to_string());
             told.encryption = Some(encryption);
+            told.labels = open.facts.labels_shown();
             told.latency_ms = u64::try_from(latency.as_millis()).ok();
         }
         self.journal.events.add(told);

@@ -25,6 +25,7 @@ mod succession;
 mod templates;
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
@@ -56,7 +57,7 @@ pub(crate) use templates::template_plans;
 
 use crate::{
     access::{Granted, PortPolicy, Refused, Trail, Why, shown as streamid_shown},
-    config::Config,
+    config::{self, Config},
     io::{CloseReason, ClosedSession, EndpointId, IoEvent, Message, Pool, Seat, Task},
     names::{Role, SessionId, StreamName},
     telemetry::{LinkFigures, LinkSampler, SessionCounters, SrtFigures, WireSampler},
@@ -612,5 +613,13 @@ impl SessionFacts {
             streamid: (!streamid.is_empty()).then(|| streamid_shown(streamid).into()),
             labels: Vec::new(),
         }
+    }
+
+    /// The labels for people: those that are called as secrets are masked.
+    pub(crate) fn labels_shown(&self) -> BTreeMap<String, String> {
+        let labels = self.labels.iter();
+        labels
+            .map(|(name, value)| (name.to_string(), config::redacted(name, value)))
+            .collect()
     }
 }

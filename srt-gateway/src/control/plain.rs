@@ -121,7 +121,7 @@ impl Control {
             Target::File(file) => (
                 OutletKind::Files,
                 StartAt::Keyframe,
-                Box::new(FileOut::new(file.path.clone(), file.segment)),
+                Box::new(FileOut::new(file.path.clone(), file.folder.clone(), file.segment)),
             ),
             Target::Udp(udp) | Target::Rtp(udp) => {
                 let wrapping = match &state.endpoint.target {
@@ -152,7 +152,7 @@ impl Control {
 
 fn open_file(file: &FileTarget) -> io::Result<FileIn> {
     let at_end = if file.repeat { AtEnd::Repeat } else { AtEnd::Stop };
-    FileIn::open(&file.path, at_end)
+    FileIn::open(&file.path, file.folder.as_deref(), at_end)
 }
 
 /// What a URL says of a socket for datagrams.

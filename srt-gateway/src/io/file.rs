@@ -13,6 +13,7 @@ use std::{
 
 use super::{
     CloseReason,
+    confined::{Purpose, open_below},
     outlet::Sink,
     source::{PATIENCE, Transport},
 };
@@ -59,12 +60,16 @@ pub(crate) struct FileIn {
 }
 
 impl FileIn {
-    /// Opens a file of whole TS packets.
+    /// Opens a file of whole TS packets, which must not lead out of `folder`.
     ///
     /// # Errors
     /// Those of the system; `InvalidData` if it does not begin with a TS packet.
-    pub(crate) fn open(path: &Path, at_end: AtEnd) -> io::Result<Self> {
-        let mut file = BufReader::with_capacity(1 << 18, File::open(path)?);
+    pub(crate) fn open(path: &Path, folder: Option<&Path>, at_end: AtEnd) -> io::Result<Self> {
+        let file = match folder {
+            Some(folder) => open_below(folder, path, Purpose::Read)?,
+            None => File::open(path)?,
+        };
+        let mut file = BufReader::with_capacity(1 << 18, file);
         let mut first = [0];
         file.read_exact(&mut first).ok();
         if first != [0x47] {
@@ -193,14 +198,17 @@ const PAT_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct FileOut {
     path: PathBuf,
+    /// Which no path leads out of.
+    folder: Option<PathBuf>,
     segment: Option<Duration>,
     open: Option<(Instant, BufWriter<File>)>,
 }
 
 impl FileOut {
-    pub(crate) fn new(path: PathBuf, segment: Option<Duration>) -> Self {
+    pub(crate) fn new(path: PathBuf, folder: Option<PathBuf>, segment: Option<Duration>) -> Self {
         Self {
             path,
+            folder,
             segment,
             open: None,
         }
@@ -220,11 +228,21 @@ impl FileOut {
 
     fn begin(&mut self, now: Instant) -> io::Result<()> {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let path = PathBuf::from(expand(&self.path.to_string_lossy(), time.as_secs()));
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let file = OpenOptions::new().append(true).create(true).open(&path)?;
+        let expanded = |path: &Path| PathBuf::from(expand(&path.to_string_lossy(), time.as_secs()));
+        let file = match &self.folder {
+            Some(folder) => {
+                // The name of the folder is no pattern.
+                let rest = self.path.strip_prefix(folder).unwrap_or(&self.path);
+                open_below(folder, &folder.join(expanded(rest)), Purpose::Append)?
+            }
+            None => {
+                let path = expanded(&self.path);
+                if let Some(folder) = path.parent() {
+                    fs::create_dir_all(folder)?;
+                }
+                OpenOptions::new().append(true).create(true).open(&path)?
+            }
+        };
         self.open = Some((now, BufWriter::with_capacity(1 << 16, file)));
         Ok(())
     }
@@ -326,7 +344,7 @@ mod tests {
         pat[..4].copy_from_slice(&[0x47, 0x40, 0x00, 0x10]);
         let mut other = pat;
         other[2] = 0x50;
-        let mut out = FileOut::new(folder.path().join("sub/x.ts"), Some(Duration::from_secs(2)));
+        let mut out = FileOut::new(folder.path().join("sub/x.ts"), None, Some(Duration::from_secs(2)));
         let start = Instant::now();
         let path = |n: u32| folder.path().join(format!("sub/{n}.ts"));
         let mut begun = 0;
@@ -352,11 +370,39 @@ mod tests {
     }
 
     #[test]
+    fn a_confined_file_stays_in_its_folder() {
+        let root = tempfile::tempdir().unwrap();
+        let (folder, outside) = (root.path().join("100%Y"), root.path().join("outside"));
+        for made in [&folder, &outside] {
+            fs::create_dir(made).unwrap();
+        }
+        let out = |path: &str| {
+            let mut out = FileOut::new(folder.join(path), Some(folder.clone()), None);
+            out.send(b"G", Instant::now())?;
+            out.flush()
+        };
+        out("a/%%.ts").unwrap();
+        assert_eq!(fs::read(folder.join("a/%.ts")).unwrap(), b"G");
+        std::os::unix::fs::symlink(&outside, folder.join("link")).unwrap();
+        for path in ["link/x.ts", "../outside/x.ts"] {
+            assert_eq!(
+                out(path).unwrap_err().kind(),
+                io::ErrorKind::Unsupported,
+                "{path}"
+            );
+        }
+        fs::write(outside.join("x.ts"), [0x47; 188]).unwrap();
+        FileIn::open(&folder.join("link/x.ts"), Some(&folder), AtEnd::Stop).unwrap_err();
+        FileIn::open(&folder.join("link/x.ts"), None, AtEnd::Stop).unwrap();
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
+    }
+
+    #[test]
     fn a_file_that_is_there_is_continued() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.ts");
         for text in ["one", "two"] {
-            let mut out = FileOut::new(path.clone(), None);
+            let mut out = FileOut::new(path.clone(), None, None);
             out.send(text.as_bytes(), Instant::now()).unwrap();
             out.flush().unwrap();
         }

@@ -12,6 +12,7 @@
 //! The channels are unbounded and yet bounded by what feeds them: at most one `Ready` per change of a socket's state
 //! (edge-triggered), one `Fanout` per stream and worker (its wake flag), and one command per session.
 
+mod confined;
 mod due;
 mod file;
 mod idle;
@@ -222,6 +223,10 @@ impl fmt::Display for CloseReason {
             Self::Failed(error) => write!(f, "{error}"),
             Self::Unconfigured => f.write_str("its port or stream is not in the configuration any more"),
             Self::System(errno) => io::Error::from_raw_os_error(*errno).fmt(f),
+            // What opens a file says it so (`confined`).
+            Self::Unreadable(io::ErrorKind::Unsupported) => f.write_str(
+                "it is no regular file, or its path leads out of its folder or through a symbolic link (file_folders of [api])",
+            ),
             Self::Unreadable(kind) => kind.fmt(f),
             Self::NoClock => f.write_str("the file has no clock references (PCR) to play it by"),
             Self::EndOfFile => f.write_str("the end of the file (loop=true begins it again)"),

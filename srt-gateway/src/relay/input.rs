@@ -132,7 +132,7 @@ fn clocked(shared: &Shared, end: &End, file: &FileTarget, ways: &[Way]) {
         return;
     }
     let at_end = if file.repeat { AtEnd::Repeat } else { AtEnd::Stop };
-    let reason = match FileIn::open(&file.path, at_end) {
+    let reason = match FileIn::open(&file.path, None, at_end) {
         Ok(mut transport) => {
             end.set_open(true);
             carry(shared, end, &mut transport, ways).map(|reason| match reason {

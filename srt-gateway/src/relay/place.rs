@@ -39,6 +39,7 @@ impl Place {
                 path,
                 repeat: false,
                 segment: None,
+                folder: None,
             })),
             Self::Console if pace == Pace::Realtime => {
                 Err("only a file can be read in real time; a pipe has the pace of who writes it".to_owned())

@@ -4,7 +4,7 @@
 //! entry or copy some. What is posted waits here and nowhere else, so the list's length is the bound of what may wait.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     fmt,
     net::SocketAddr,
     sync::{
@@ -18,6 +18,7 @@ use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::health::Level;
+use crate::names::escape;
 
 /// Events that are kept.
 pub(crate) const KEPT: usize = 2000;
@@ -48,6 +49,8 @@ pub(crate) enum EventKind {
     StreamResumed,
     /// How well a stream does has changed, or whose fault it is.
     Verdict,
+    /// At the start: a change by the API was undone, or the state file could not be used.
+    StateFile,
 }
 
 /// What has happened; what an event does not have is None.
@@ -75,6 +78,9 @@ pub(crate) struct Happening {
     /// The caller's, passwords masked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) streamid: Option<String>,
+    /// What the hook of `[auth]` has called the caller, secrets masked.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) labels: BTreeMap<String, String>,
     /// The peer's SRT version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) srt_version: Option<String>,
@@ -126,6 +132,24 @@ pub(crate) struct Happening {
 }
 
 impl Happening {
+    /// Whatever a peer has sent of it: nothing of it steers a terminal or breaks a line.
+    fn escape(&mut self) {
+        let optional = [
+            &mut self.stream,
+            &mut self.url,
+            &mut self.streamid,
+            &mut self.srt_version,
+            &mut self.from,
+            &mut self.to,
+            &mut self.reason,
+        ];
+        optional
+            .into_iter()
+            .flatten()
+            .chain([&mut self.text])
+            .for_each(escape);
+    }
+
     /// Without any field but the line for people.
     pub(crate) fn new(event: EventKind, text: String) -> Self {
         Self {
@@ -137,6 +161,7 @@ impl Happening {
             port: None,
             url: None,
             streamid: None,
+            labels: BTreeMap::new(),
             srt_version: None,
             encryption: None,
             latency_ms: None,
@@ -216,7 +241,8 @@ impl EventLog {
     }
 
     /// Keeps an event, numbered, in the place of the oldest.
-    pub(crate) fn add(&self, what: Happening) {
+    pub(crate) fn add(&self, mut what: Happening) {
+        what.escape();
         let mut entries = self.entries();
         entries.last += 1;
         let event = Event {

@@ -13,6 +13,8 @@ use std::{
 
 use srt_safe::{KeyLength, SrtVersion};
 
+use crate::names::escape;
+
 /// Codes that are counted apart.
 const CODES: usize = 64;
 
@@ -150,6 +152,13 @@ struct Entries {
 impl RejectionLog {
     /// Keeps `rejection`, numbered, in the place of the oldest.
     pub(crate) fn add(&self, mut rejection: Rejection) {
+        for text in [
+            &mut rejection.listener,
+            &mut rejection.streamid_shown,
+            &mut rejection.reason,
+        ] {
+            escape(text);
+        }
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         entries.last += 1;
         let key = (rejection.decision.as_str(), rejection.code);
@@ -213,6 +222,17 @@ mod tests {
         let all = log.all();
         assert_eq!(all.len(), KEPT);
         assert_eq!((all[0].number, all[KEPT - 1].number), (6, KEPT as u64 + 5));
+    }
+
+    #[test]
+    fn what_is_kept_steers_no_terminal() {
+        let log = RejectionLog::default();
+        let mut hostile = rejection(b"", "a\u{1b}[2J");
+        hostile.reason = "no\n2026 INFO forged\u{9b}2J".to_owned();
+        log.add(hostile);
+        let kept = &log.all()[0];
+        assert_eq!(kept.streamid_shown, "a\\u{1b}[2J");
+        assert_eq!(kept.reason, "no\\n2026 INFO forged\\u{9b}2J");
     }
 
     #[test]

@@ -174,23 +174,49 @@ fn what_cannot_be_kept_is_not_done() {
 }
 
 #[test]
-fn a_broken_state_file_is_told_with_its_line_and_without_what_is_in_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let (config, state) = (
-        folder.path().join("gateway.toml"),
-        folder.path().join("gateway.state.toml"),
+fn a_broken_state_file_is_set_aside_and_reported() {
+    let gateway = Running::start("", "[streams.a]");
+    let state = gateway.folder.path().join("gateway.state.toml");
+    std::fs::write(&state, "[streams.b]\nplay_passphrase = \"correct horse\n").unwrap();
+    let gateway = gateway.restarted();
+    let streams = gateway.ask("GET", "/api/v1/streams").is(200).value();
+    assert_eq!(
+        (&streams["total"], &streams["items"][0]["name"]),
+        (&json!(1), &json!("a"))
     );
-    std::fs::write(&config, "api.listen = \"127.0.0.1:0\"").unwrap();
-    std::fs::write(&state, "[streams.a]\nplay_passphrase = \"correct horse\n").unwrap();
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_srt-gateway"))
-        .args(["--config", config.to_str().unwrap()])
-        .env_remove("STATE_DIRECTORY")
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.contains("gateway.state.toml, line 2: "), "{told}");
-    assert!(told.contains("mend it") && !told.contains("horse"), "{told}");
+    let events = gateway.ask("GET", "/api/v1/events").is(200).value();
+    let told = events["items"].as_array().unwrap().iter();
+    let told = told
+        .filter(|event| event["event"] == "state_file")
+        .collect::<Vec<_>>();
+    let [event] = told[..] else { panic!("{events}") };
+    let text = event["text"].as_str().unwrap();
+    assert!(text.contains("gateway.state.toml, line 2: "), "{text}");
+    assert!(text.contains("was moved to") && !text.contains("horse"), "{text}");
+    // It is out of the way of the next change.
+    gateway.json("PUT", "/api/v1/streams/made", "{}").is(201);
+    let kept = std::fs::read_to_string(&state).unwrap();
+    assert!(kept.contains("made"), "{kept}");
+}
+
+#[test]
+fn a_change_that_was_not_in_force_when_the_gateway_died_is_undone() {
+    let gateway = Running::start("", "");
+    gateway.json("PUT", "/api/v1/streams/good", "{}").is(201);
+    let staged = gateway.folder.path().join("gateway.state.toml.new");
+    std::fs::write(&staged, "[streams.hangs]\n").unwrap();
+    let gateway = gateway.restarted();
+    let streams = gateway.ask("GET", "/api/v1/streams").is(200).value();
+    assert_eq!(
+        (&streams["total"], &streams["items"][0]["name"]),
+        (&json!(1), &json!("good"))
+    );
+    let events = gateway.ask("GET", "/api/v1/events").is(200).text();
+    assert!(
+        events.contains("state_file") && events.contains("was undone"),
+        "{events}"
+    );
+    assert!(!staged.exists());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The HTTP API of a running gateway, over real sockets: who may do what, what errors look like, and what is told.
 
 mod changes;
+mod hostile;
 #[path = "../http/mod.rs"]
 mod http;
 

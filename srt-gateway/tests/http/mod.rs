@@ -101,8 +101,13 @@ impl Running {
             if let Some(rest) = line.split("listening addr=").nth(1) {
                 running.srt = rest.split(' ').next().unwrap().parse().unwrap();
             }
+            // As the log has it that is written as JSON.
+            if line.contains("\"message\":\"listening\"") {
+                let line: Value = serde_json::from_str(&line).unwrap();
+                running.srt = line["addr"].as_str().unwrap().parse().unwrap();
+            }
             if let Some(rest) = line.split("console at ").nth(1) {
-                let addr = rest.split("://").nth(1).unwrap().trim_end_matches('/');
+                let addr = rest.split('/').nth(2).unwrap();
                 running.api = addr.parse().unwrap();
             }
         }
@@ -115,6 +120,11 @@ impl Running {
         self.process.wait().unwrap();
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
         Self::begin(folder, None)
+    }
+
+    /// The lines of the log since the last call, beside those up to the API's.
+    pub(crate) fn logged(&self) -> Vec<String> {
+        self.lines.try_iter().collect()
     }
 
     pub(crate) fn config(&self) -> PathBuf {

@@ -80,6 +80,7 @@ export interface WireSession {
   encryption: string;
   latency_ms: number;
   streamid?: string;
+  labels?: Record<string, string>;
   bytes: number;
   messages: number;
   skipped: number;
@@ -257,6 +258,7 @@ export function session(wire: WireSession): Session {
     peer: wire.peer,
     port: wire.via,
     streamId: wire.streamid ?? null,
+    labels: Object.entries(wire.labels ?? {}).map(([name, value]) => `${name}: ${value}`),
     version: wire.srt_version || null,
     encryption: wire.encryption === "none" ? null : wire.encryption,
     latencyMs: wire.latency_ms,

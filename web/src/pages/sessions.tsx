@@ -28,6 +28,7 @@ function SessionRow({ session, blamed, again, ban }: RowProps) {
         {session.peer}
         <small>{session.port}{session.version ? ` · SRT ${session.version}` : ""}</small>
         {session.streamId ? <small><code>{session.streamId}</code></small> : null}
+        {session.labels.map((label) => <small key={label}>{label}</small>)}
         {session.links.map((link) => <small key={link}>link {link}</small>)}
       </td>
       <td data-label="Encryption">{session.encryption ?? "none"}</td>

@@ -303,7 +303,10 @@ impl Active {
                 (HookVerdict::Admitted(terms), kept, HookOutcome::Admitted)
             }
             Err(error) => {
-                let verdict = terms::failed(self.settings.fail, &error.to_string());
+                let verdict = match error.is_outage() {
+                    true => terms::failed(self.settings.fail, &error.to_string()),
+                    false => terms::unclear(&error),
+                };
                 (verdict, Duration::ZERO, HookOutcome::Failed)
             }
         };

@@ -5,9 +5,9 @@ use std::{num::NonZeroU64, sync::Arc, time::Duration};
 use srt_safe::{Passphrase, RejectCode};
 
 use crate::{
-    backend::{Answer, CallError, wrong},
+    backend::{Answer, CallError, Fields, wrong},
     config::{Endpoint, FailMode, Target},
-    names::StreamName,
+    names::{StreamName, is_control},
 };
 
 /// Labels of a session that are kept.
@@ -29,7 +29,7 @@ pub(crate) type Labels = Vec<(Box<str>, Box<str>)>;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum HookVerdict {
     Admitted(Arc<Terms>),
-    /// It gave no usable answer, and `fail = "open"`.
+    /// It gave no answer, and `fail = "open"`.
     LetIn,
     Refused(HookRefusal),
 }
@@ -48,7 +48,7 @@ pub(crate) struct HookRefusal {
 pub(crate) enum Verdicter {
     /// The hook has said no.
     Hook,
-    /// The hook has said nothing that can be used, and `fail = "closed"`.
+    /// The hook has said nothing that can be used, or nothing at all and `fail = "closed"`.
     FailMode,
 }
 
@@ -80,12 +80,11 @@ pub(crate) enum KeyTerm {
 
 impl Terms {
     /// # Errors
-    /// The field that is not what it must be, or no JSON at all.
-    fn read(answer: &Answer) -> Result<Self, CallError> {
-        let fields = answer.fields()?;
+    /// The field that is not what it must be.
+    fn read(fields: &Fields) -> Result<Self, CallError> {
         let stream = match fields.text("stream")? {
             None => None,
-            Some(name) if name.is_empty() || name.len() > 512 || name.contains(char::is_control) => {
+            Some(name) if !StreamName::is_legal(name) => {
                 return Err(wrong("stream", "the name of a stream"));
             }
             Some(name) => Some(StreamName::new(name)),
@@ -108,7 +107,7 @@ impl Terms {
             passphrase,
             latency,
             max_bitrate: fields.whole("max_bitrate")?.map(NonZeroU64::new),
-            lifetime: fields.seconds("lifetime")?.filter(|lifetime| !lifetime.is_zero()),
+            lifetime: lifetime(fields)?.filter(|lifetime| !lifetime.is_zero()),
             labels: labels(&fields.named_texts("labels")?)?,
             outputs: outputs(&fields.texts("outputs")?)?,
         })
@@ -116,9 +115,12 @@ impl Terms {
 }
 
 fn labels(labels: &[(&str, &str)]) -> Result<Labels, CallError> {
-    let fits = |(key, value): &(&str, &str)| key.len() <= LABEL_BYTES && value.len() <= LABEL_BYTES;
-    if labels.len() > LABELS || !labels.iter().all(fits) {
-        return Err(wrong("labels", "at most 32 texts of at most 256 bytes"));
+    let is_fit = |text: &str| text.len() <= LABEL_BYTES && !text.contains(is_control);
+    if labels.len() > LABELS || !labels.iter().all(|(key, value)| is_fit(key) && is_fit(value)) {
+        return Err(wrong(
+            "labels",
+            "at most 32 texts of at most 256 bytes without control characters",
+        ));
     }
     let labels = labels.iter();
     Ok(labels
@@ -143,11 +145,111 @@ fn outputs(urls: &[&str]) -> Result<Vec<Endpoint>, CallError> {
     urls.iter().enumerate().map(read).collect()
 }
 
+/// In seconds; in an answer that OvenMediaEngine would understand (`allowed`), in milliseconds, as there.
+fn lifetime(fields: &Fields) -> Result<Option<Duration>, CallError> {
+    match fields.value("allowed") {
+        None => fields.seconds("lifetime"),
+        Some(_) => Ok(fields.whole("lifetime")?.map(Duration::from_millis)),
+    }
+}
+
+/// The fields of a 2xx. Others may say no, or admit on terms that we would not keep.
+const FIELDS: [&str; 8] = [
+    "stream",
+    "passphrase",
+    "latency",
+    "max_bitrate",
+    "lifetime",
+    "labels",
+    "outputs",
+    "reason",
+];
+
+/// What comes with `code` in the answers of SRS's hooks, and says nothing.
+const BESIDE_CODE: [&str; 4] = ["data", "msg", "message", "server"];
+
+/// What a body of a 2xx says on the whole.
+#[derive(Debug, PartialEq)]
+enum Word {
+    /// Yes, on the terms of these fields.
+    Yes(Fields),
+    /// No, and the reason in words.
+    No(String),
+}
+
+/// Reads the forms of other servers' hooks as well: SRS says no with 200 and a `code` that is not 0, OvenMediaEngine with 200
+/// and `allowed: false`; both are refusals here too. An empty body, `0`, `true` and `OK` say yes.
+///
+/// # Errors
+/// It is neither one of these words nor a JSON object, or has a field that is not known: that may be how it says no.
+fn word(answer: &Answer) -> Result<Word, CallError> {
+    let plain = answer.text().unwrap_or_default();
+    if plain == "0" || plain == "true" || plain.eq_ignore_ascii_case("ok") {
+        return Ok(Word::Yes(Fields::default()));
+    }
+    if plain == "false" {
+        return Ok(Word::No("it answered false".to_owned()));
+    }
+    if let Ok(code) = plain.parse::<i64>() {
+        return Ok(Word::No(format!("it answered {code}")));
+    }
+    let fields = answer.fields()?;
+    let no = |otherwise: String| {
+        let said = fields
+            .line("reason")
+            .or_else(|| fields.line("msg"))
+            .or_else(|| fields.line("message"));
+        Ok(Word::No(said.unwrap_or(otherwise)))
+    };
+    let code = fields.value("code");
+    match code.map(|code| code.as_i64()) {
+        None | Some(Some(0)) => {}
+        Some(Some(code)) => return no(format!("code {code}")),
+        Some(None) => return Err(wrong("code", "a whole number, 0 to admit")),
+    }
+    match fields.value("allowed").map(|allowed| allowed.as_bool()) {
+        None | Some(Some(true)) => {}
+        Some(Some(false)) => return no("allowed is false".to_owned()),
+        Some(None) => return Err(wrong("allowed", "true or false")),
+    }
+    let is_known = |name: &str| {
+        FIELDS.contains(&name)
+            || matches!(name, "code" | "allowed")
+            || code.is_some() && BESIDE_CODE.contains(&name)
+    };
+    let unknown = fields
+        .all()
+        .iter()
+        .find(|(name, value)| !value.is_null() && !is_known(name));
+    match unknown {
+        Some((name, _)) => Err(CallError::UnknownField(name.chars().take(60).collect())),
+        None => Ok(Word::Yes(fields)),
+    }
+}
+
+fn refused(code: RejectCode, why: String, by: Verdicter) -> HookVerdict {
+    HookVerdict::Refused(HookRefusal {
+        code,
+        why: why.into(),
+        by,
+    })
+}
+
 /// What an outcome of a call means, or the failure that leaves it to `fail`.
 pub(super) fn read(result: Result<Answer, CallError>) -> Result<HookVerdict, CallError> {
     let answer = result?;
     if answer.is_success() {
-        return Terms::read(&answer).map(|terms| HookVerdict::Admitted(Arc::new(terms)));
+        return match word(&answer)? {
+            Word::Yes(fields) => Terms::read(&fields).map(|terms| HookVerdict::Admitted(Arc::new(terms))),
+            Word::No(reason) => Ok(refused(
+                RejectCode::FORBIDDEN,
+                format!(
+                    "the hook of [auth] refused it (status {}): {reason}",
+                    answer.status
+                ),
+                Verdicter::Hook,
+            )),
+        };
     }
     let code = match answer.status {
         401 => RejectCode::UNAUTHORIZED,
@@ -164,14 +266,21 @@ pub(super) fn read(result: Result<Answer, CallError>) -> Result<HookVerdict, Cal
         ),
         None => format!("the hook of [auth] refused it (status {})", answer.status),
     };
-    Ok(HookVerdict::Refused(HookRefusal {
-        code,
-        why: why.into(),
-        by: Verdicter::Hook,
-    }))
+    Ok(refused(code, why, Verdicter::Hook))
 }
 
-/// What a hook means that gave no usable answer.
+/// What a hook means that answered what cannot be used. That may have been a no, so nobody is let in, whatever `fail` says.
+pub(super) fn unclear(error: &CallError) -> HookVerdict {
+    refused(
+        RejectCode::INTERNAL,
+        format!(
+            "the hook of [auth] {error}; nobody is let in on an answer that is not understood: docs/access-control.md has those that are"
+        ),
+        Verdicter::FailMode,
+    )
+}
+
+/// What a hook means that gave no answer.
 pub(super) fn failed(fail: FailMode, why: &str) -> HookVerdict {
     match fail {
         FailMode::Open => HookVerdict::LetIn,
@@ -210,7 +319,7 @@ mod tests {
     fn a_whole_answer_is_read() {
         let terms = terms(
             r#"{"stream":"live/b","passphrase":"a passphrase","latency":250,"max_bitrate":5000000,"lifetime":1.5,
-            "labels":{"tenant":"t1"},"outputs":["srt://127.0.0.1:9000?streamid=x"],"unknown":[1]}"#,
+            "labels":{"tenant":"t1"},"outputs":["srt://127.0.0.1:9000?streamid=x"],"other":null}"#,
         );
         assert_eq!(terms.stream, Some(StreamName::new("live/b")));
         assert_eq!(
@@ -235,6 +344,70 @@ mod tests {
             (&KeyTerm::None, Some(None))
         );
         assert_eq!((terms.lifetime, terms.latency), (None, Some(Duration::ZERO)));
+    }
+
+    fn refusal(body: &str) -> HookRefusal {
+        match answer(200, body) {
+            Ok(HookVerdict::Refused(refusal)) => refusal,
+            other => panic!("{body}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn hooks_of_other_servers_say_no_with_status_200() {
+        for (body, reason) in [
+            (r#"{"code":1}"#, "code 1"),
+            (r#"{"code":-1,"data":{"x":1}}"#, "code -1"),
+            (r#"{"code":100,"msg":"no such key"}"#, "no such key"),
+            (r#"{"allowed":false,"reason":"not\ntoday"}"#, "not today"),
+            (r#"{"allowed":false}"#, "allowed is false"),
+            (r#"{"allowed":false,"new_url":"srt://h:1/x"}"#, "allowed is false"),
+            ("1", "it answered 1"),
+            (" -1\n", "it answered -1"),
+            ("false", "it answered false"),
+        ] {
+            let refusal = refusal(body);
+            assert_eq!(
+                (refusal.code.value(), refusal.by),
+                (1403, Verdicter::Hook),
+                "{body}"
+            );
+            assert!(refusal.why.ends_with(&format!(": {reason}")), "{}", refusal.why);
+        }
+        for body in [
+            "",
+            "0",
+            "OK",
+            "ok\n",
+            "true",
+            r#"{"code":0}"#,
+            r#"{"code":0,"data":{}}"#,
+            r#"{"allowed":true}"#,
+        ] {
+            assert_eq!(*terms(body), Terms::default(), "{body}");
+        }
+        let of_ome = terms(r#"{"allowed":true,"lifetime":5000}"#);
+        assert_eq!(of_ome.lifetime, Some(Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn an_answer_that_is_understood_in_part_admits_nobody() {
+        for (body, field) in [
+            (r#"{"success":false}"#, "success"),
+            (r#"{"allow":false,"lifetime":60}"#, "allow"),
+            (r#"{"allowed":true,"new_url":"srt://h:1/x"}"#, "new_url"),
+            (r#"{"data":{}}"#, "data"),
+        ] {
+            let error = answer(200, body).unwrap_err();
+            assert_eq!(error, CallError::UnknownField(field.to_owned()), "{body}");
+            let HookVerdict::Refused(refusal) = unclear(&error) else {
+                panic!("{body}");
+            };
+            assert_eq!((refusal.code.value(), refusal.by), (1500, Verdicter::FailMode));
+        }
+        for body in ["denied", "<html>OK</html>", "\"OK\"", "[]", "1.5"] {
+            assert!(matches!(answer(200, body), Err(CallError::NotJson(_))), "{body}");
+        }
     }
 
     #[test]
@@ -274,6 +447,10 @@ mod tests {
             (r#"{"lifetime":"60"}"#, "lifetime"),
             (r#"{"labels":["a"]}"#, "labels"),
             (r#"{"labels":{"a":1}}"#, "labels.a"),
+            (r#"{"labels":{"a":"\u001b[2J"}}"#, "labels"),
+            (r#"{"stream":"a\nb"}"#, "stream"),
+            (r#"{"code":"hunter2"}"#, "code"),
+            (r#"{"allowed":"hunter2"}"#, "allowed"),
             (r#"{"outputs":"srt://127.0.0.1:1"}"#, "outputs"),
             (
                 r#"{"outputs":["udp://127.0.0.1:9","nonsense?passphrase=hunter2"]}"#,
@@ -313,7 +490,7 @@ mod tests {
         fn no_answer_panics(
             status in 100u16..600,
             fields in proptest::collection::btree_map(
-                "stream|passphrase|latency|max_bitrate|lifetime|labels|outputs|reason|[a-z]{1,4}", json(), 0..9),
+                "stream|passphrase|latency|max_bitrate|lifetime|labels|outputs|reason|code|allowed|[a-z]{1,4}", json(), 0..9),
         ) {
             let body = serde_json::Value::Object(fields.into_iter().collect()).to_string();
             drop(answer(status, &body));

@@ -5,6 +5,8 @@
 
 use encoding_rs::Encoding;
 
+use crate::names::is_control;
+
 /// Longest text in bytes that is shown.
 const TEXT_MAX: usize = 255;
 
@@ -32,7 +34,7 @@ fn printable(c: char) -> Option<char> {
     match c {
         '\u{8a}' | '\u{e08a}' | '\n' => Some(' '),
         '\u{e080}'..='\u{e09f}' => None,
-        c if c.is_control() => None,
+        c if is_control(c) => None,
         c => Some(c),
     }
 }

@@ -1,0 +1,244 @@
+//! The state file on disk: read at the start, replaced in one step with each change.
+//!
+//! ```text
+//!   staged (STATE.new, on the disk) ──▶ put in force ──▶ committed (renamed over STATE)
+//!                                    └─ failed, hung or killed ──▶ discarded, by `Drop` or at the next start
+//! ```
+//!
+//! A change that stops the gateway is therefore not found again when it is started anew, and a file that cannot be used
+//! never keeps the gateway from starting. Reads and writes block: call them on the main thread or a thread for blocking.
+
+use std::{
+    fs,
+    io::{self, Read as _, Write as _},
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use super::store::State;
+
+/// What stands above the state file's text.
+const HEADER: &str = "# What was added and changed by the API of srt-gateway. It is written anew with each change: edit the\n\
+                      # configuration file instead, or this one while the gateway is stopped. It may hold secrets.\n\n";
+
+/// A new state file that is on the disk under another name. Dropping it removes it.
+#[derive(Debug)]
+pub(super) struct Staged {
+    new: PathBuf,
+    path: PathBuf,
+}
+
+impl Staged {
+    /// Writes `state` beside `path`, readable by its owner only.
+    ///
+    /// # Errors
+    /// Those of the system; nothing is left behind.
+    pub(super) fn write(path: &Path, state: &State) -> io::Result<Self> {
+        let text = toml::to_string(state).map_err(io::Error::other)?;
+        let staged = Self {
+            new: beside(path, ".new"),
+            path: path.to_owned(),
+        };
+        let mut file = create_private(&staged.new)?;
+        file.write_all(HEADER.as_bytes())?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        Ok(staged)
+    }
+
+    /// Puts it in the place of the state file.
+    ///
+    /// # Errors
+    /// Those of the system; the state file is then as it was.
+    pub(super) fn commit(self) -> io::Result<()> {
+        fs::rename(&self.new, &self.path)?;
+        // Without this the rename may be lost with the power. Some file systems cannot sync a folder: nothing to do then.
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = fs::File::open(folder.unwrap_or_else(|| Path::new(".")));
+        drop(folder.and_then(|folder| folder.sync_all()));
+        Ok(())
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // After a commit there is none.
+        drop(fs::remove_file(&self.new));
+    }
+}
+
+fn create_private(path: &Path) -> io::Result<fs::File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let create = || {
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600).open(path)
+    };
+    match create() {
+        // One that an earlier run left, or somebody's link: never written through.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(path)?;
+            create()
+        }
+        created => created,
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(suffix);
+    path.with_file_name(name)
+}
+
+/// The state to start with, and what the operator has to know about it, a sentence each.
+pub(super) fn recover(path: &Path) -> (State, Vec<String>) {
+    let mut told = Vec::new();
+    let new = beside(path, ".new");
+    match fs::remove_file(&new) {
+        Ok(()) => told.push(format!(
+            "the last change by the API was undone: the gateway ended before it was in force ({} removed)",
+            new.display()
+        )),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => told.push(format!("{} cannot be removed: {error}", new.display())),
+    }
+    let state = read(path).unwrap_or_else(|why| {
+        told.push(set_aside(path, &why));
+        State::default()
+    });
+    (state, told)
+}
+
+/// Moves a file that cannot be used out of the way, so that the next change does not overwrite it.
+fn set_aside(path: &Path, why: &str) -> String {
+    let seconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
+    let aside = beside(path, &format!(".broken-{seconds}"));
+    let without = "the gateway starts with the configuration file alone";
+    match fs::rename(path, &aside) {
+        Ok(()) => format!(
+            "state file {why}; {without}. It was moved to {}: mend it and move it back while the gateway is stopped",
+            aside.display()
+        ),
+        Err(error) => format!("state file {why}; {without}. It cannot be moved away either: {error}"),
+    }
+}
+
+/// The state in the file; that of no file is empty.
+fn read(path: &Path) -> Result<State, String> {
+    let text = match read_regular(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::default()),
+        Err(error) => return Err(format!("{}: {error}", path.display())),
+    };
+    // The message alone: toml's own display quotes lines that may hold secrets.
+    toml::from_str(&text).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let line = 1 + before.map_or(0, |before| before.matches('\n').count());
+        format!("{}, line {line}: {}", path.display(), error.message())
+    })
+}
+
+/// A FIFO or device in its place must not hang the start.
+fn read_regular(path: &Path) -> io::Result<String> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    let mut file = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(i32::try_from(flags.bits()).unwrap_or_default())
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn state(stream: &str) -> State {
+        let mut state = State::default();
+        state.streams.insert(stream.to_owned(), toml::Table::new());
+        state
+    }
+
+    #[test]
+    fn a_change_that_was_not_committed_is_gone_at_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.toml");
+        Staged::write(&path, &state("kept")).unwrap().commit().unwrap();
+        // As after kill -9: nothing is dropped.
+        std::mem::forget(Staged::write(&path, &state("hangs")).unwrap());
+        let (found, told) = recover(&path);
+        assert_eq!(found, state("kept"));
+        assert!(told.len() == 1 && told[0].contains("was undone"), "{told:?}");
+        assert_eq!(names(folder.path()), ["state.toml"]);
+        assert_eq!(recover(&path), (state("kept"), Vec::new()));
+    }
+
+    #[test]
+    fn a_change_that_failed_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.toml");
+        drop(Staged::write(&path, &state("a")).unwrap());
+        assert_eq!(names(folder.path()), [""; 0]);
+        // A folder in its place: the rename fails.
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("x"), "").unwrap();
+        Staged::write(&path, &state("a")).unwrap().commit().unwrap_err();
+        assert_eq!(names(folder.path()), ["state.toml"]);
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_new_file_is_not_written_through() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("state.toml"), folder.path().join("other"));
+        fs::write(&other, "mine").unwrap();
+        std::os::unix::fs::symlink(&other, folder.path().join("state.toml.new")).unwrap();
+        Staged::write(&path, &state("a")).unwrap().commit().unwrap();
+        assert_eq!(fs::read(&other).unwrap(), b"mine");
+        assert_eq!(read(&path), Ok(state("a")));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_set_aside() {
+        for kind in ["broken", "unknown key", "not text", "folder", "fifo"] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("state.toml");
+            match kind {
+                "broken" => fs::write(&path, "[streams.a]\nplay_passphrase = \"correct horse\n").unwrap(),
+                "unknown key" => fs::write(&path, "x = \"correct horse\"").unwrap(),
+                "not text" => fs::write(&path, b"\xff\xfe").unwrap(),
+                "folder" => fs::create_dir(&path).unwrap(),
+                _ => {
+                    let made = std::process::Command::new("mkfifo").arg(&path).status();
+                    assert!(made.unwrap().success());
+                }
+            }
+            let (found, told) = recover(&path);
+            assert_eq!(found, State::default(), "{kind}");
+            assert!(
+                told.len() == 1 && told[0].contains("was moved to"),
+                "{kind}: {told:?}"
+            );
+            assert!(!told[0].contains("horse"), "{kind}: {told:?}");
+            let [left] = &names(folder.path())[..] else {
+                panic!("{kind}")
+            };
+            assert!(left.starts_with("state.toml.broken-"), "{left}");
+        }
+    }
+}

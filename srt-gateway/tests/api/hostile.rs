@@ -1,0 +1,239 @@
+//! What peers and clients send on purpose: control characters, secrets, paths. None of it comes out where it should not.
+
+use std::{fs, io::Write as _, process::Stdio};
+
+use serde_json::json;
+
+use crate::http::{Running, wait_until};
+
+/// C0, DEL, C1, separators and marks of direction, except the line breaks that the output itself has.
+fn steers(c: char) -> bool {
+    c != '\n' && c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// All that the gateway has shown, by where it has.
+fn outputs(gateway: &Running) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for path in [
+        "config",
+        "streams",
+        "sessions",
+        "inputs",
+        "outputs",
+        "rejections",
+        "events",
+        "listeners",
+        "gateway",
+        "bans",
+        "reload",
+    ] {
+        let path = format!("/api/v1/{path}");
+        all.push((path.clone(), gateway.ask("GET", &path).is(200).text()));
+    }
+    all.push((
+        "/metrics".to_owned(),
+        gateway.ask("GET", "/metrics").is(200).text(),
+    ));
+    for arguments in [
+        &["sessions"][..],
+        &["rejections"],
+        &["events"],
+        &["streams"],
+        &["--json", "rejections"],
+    ] {
+        let output = gateway.ctl(arguments);
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        all.push((format!("ctl {arguments:?}"), text));
+    }
+    all.push(("log".to_owned(), gateway.logged().join("\n")));
+    all
+}
+
+fn rejections(gateway: &Running, count: usize) {
+    wait_until("the refusals", || {
+        let total = gateway.ask("GET", "/api/v1/rejections").is(200).value()["total"].as_u64();
+        (total >= Some(count as u64)).then_some(())
+    });
+}
+
+#[test]
+fn no_output_steers_a_terminal_or_forges_a_line() {
+    for format in ["text", "json"] {
+        let gateway = Running::start(
+            "session_metrics = true",
+            &format!("[log]\nformat = \"{format}\"\nlevel = \"debug\""),
+        );
+        let hostile = [
+            "publish/live/a\n2026-01-01T00:00:00Z  INFO forged",
+            "publish/live/a\u{1b}[2J\u{1b}]0;owned\u{7}",
+            "publish/live/a\u{9b}2J\u{7f}",
+            "publish/live/a\u{202e}evil",
+            "#!::r=live/b\u{1b}[2J,m=publish",
+            "#!::r=live%0Ab,m=publish",
+        ];
+        for streamid in hostile {
+            gateway.call(streamid).unwrap_err();
+        }
+        // What is not the name may have anything, and this caller is let in.
+        let _publisher = gateway
+            .call("#!::r=live/\"quoted\" \\ name,m=publish,u=al\u{1b}[2J,a=agent\u{9b}\u{202e}\u{2028}")
+            .unwrap();
+        gateway.wait_sessions(1);
+        rejections(&gateway, hostile.len());
+        for (place, text) in outputs(&gateway) {
+            assert!(!text.contains(steers), "{place}: {text:?}");
+            let forged = text.lines().any(|line| line.starts_with("2026-01-01T00:00:00Z"));
+            assert!(!forged, "{place}: {text}");
+        }
+        let names = gateway.ask("GET", "/api/v1/streams").value();
+        assert_eq!(
+            (&names["total"], &names["items"][0]["name"]),
+            (&json!(1), &json!("live/\"quoted\" \\ name"))
+        );
+        is_scraped(&gateway.ask("GET", "/metrics").is(200).text());
+    }
+}
+
+/// Prometheus' own parser takes it.
+fn is_scraped(metrics: &str) {
+    assert!(
+        metrics.contains(r#"stream="live/\"quoted\" \\ name""#),
+        "{metrics}"
+    );
+    let mut promtool = std::process::Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool, of Debian's package prometheus");
+    // The text form has no `# EOF` and no units.
+    let text: String = metrics
+        .lines()
+        .filter(|line| !line.starts_with("# EOF") && !line.starts_with("# UNIT"))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    // 3: lint alone, about names. 1: it could not be parsed.
+    assert!(matches!(output.status.code(), Some(0 | 3)), "{told}");
+}
+
+#[test]
+fn no_secret_comes_out() {
+    // Another one each time, of letters that stand nowhere else.
+    let secret = format!("zq{:x}xq", std::process::id());
+    let secret = secret.as_str();
+    let config = format!(
+        r#"
+        [auth]
+        url = "http://u:{secret}@127.0.0.1:9/?key={secret}&api_key={secret}&jwt={secret}"
+        secret = "{secret}"
+        fail = "open"
+        [events]
+        url = "http://127.0.0.1:9/{{}}?access_token={secret}"
+        [[rules]]
+        stream = "*"
+        user = "al"
+        password = "{secret}"
+        action = "publish"
+        [[rules]]
+        stream = "*"
+        action = "any"
+        [streams."live/a"]
+        play_passphrase = "{secret}{secret}"
+        password = "{secret}"
+        outputs = ["srt://127.0.0.1:9?passphrase={secret}{secret}&streamid=#!::r=x,s={secret}"]
+        "#
+    );
+    let config = config.replace("{}", "x");
+    let gateway = Running::start("", &config);
+    let mut refused = 0;
+    let mut open = Vec::new();
+    for key in [
+        "password",
+        "psk",
+        "token",
+        "jwt",
+        "apikey",
+        "api_key",
+        "access_token",
+        "x_token",
+        "secretkey",
+        "credential",
+        "auth",
+        "key",
+    ] {
+        for streamid in [
+            format!("#!::r=live/a,m=request,{key}={secret}"),
+            format!("#!::r=live/b-{key}?{key}={secret},m=publish"),
+            format!("srt://u:{secret}@gw.example:9000/live/c-{key}?mode=publish&{key}={secret}"),
+        ] {
+            match gateway.call(&streamid) {
+                Ok(socket) => open.push(socket),
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    assert!(refused > 0 && !open.is_empty(), "{refused} {}", open.len());
+    rejections(&gateway, 1);
+    let output = json!({
+        "url": "srt://127.0.0.1:9",
+        "passphrase": secret.repeat(2),
+        "streamid": format!("#!::r=y,s={secret}"),
+    });
+    let added = output.to_string();
+    gateway
+        .json("POST", "/api/v1/streams/live%2Fa/outputs", &added)
+        .is(201);
+    for path in ["streams/live%2Fa", "outputs", "inputs"] {
+        let text = gateway.ask("GET", &format!("/api/v1/{path}")).is(200).text();
+        assert!(!text.contains(secret), "{path}: {text}");
+    }
+    for (place, text) in outputs(&gateway) {
+        assert!(!text.contains(secret), "{place}: {text}");
+    }
+}
+
+#[test]
+fn files_by_the_api_are_kept_to_their_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let (allowed, outside) = (folder.path().join("files"), folder.path().join("outside"));
+    for made in [&allowed, &outside] {
+        fs::create_dir(made).unwrap();
+    }
+    std::os::unix::fs::symlink(&outside, allowed.join("link")).unwrap();
+    let add = |gateway: &Running, path: String| {
+        let body = json!({ "url": format!("file://{path}") }).to_string();
+        gateway.json("POST", "/api/v1/streams/a/outputs", &body)
+    };
+    let closed = Running::start("", "[streams.a]");
+    let refused = add(&closed, format!("{}/x.ts", allowed.display()));
+    refused.is_problem(422);
+    assert!(refused.text().contains("file_folders"), "{}", refused.text());
+
+    let gateway = Running::start(&format!("file_folders = [{allowed:?}]"), "[streams.a]");
+    add(&gateway, "/etc/x.ts".to_owned()).is_problem(422);
+    add(&gateway, format!("{}/../outside/x.ts", allowed.display())).is_problem(422);
+    gateway
+        .json(
+            "PUT",
+            "/api/v1/streams/b",
+            r#"{"inputs": ["file:///etc/passwd"]}"#,
+        )
+        .is_problem(422);
+    gateway
+        .json("PUT", "/api/v1/streams/b", r#"{"srt": {"port": 53}}"#)
+        .is_problem(422);
+    add(&gateway, format!("{}/sub/x.ts", allowed.display())).is(201);
+    add(&gateway, format!("{}/link/y.ts", allowed.display())).is(201);
+    let publisher = gateway.call("#!::r=a,m=publish").unwrap();
+    wait_until("the file, and the refusal of the other one", || {
+        publisher.send(&[0x47; 1316]).unwrap();
+        let outputs = gateway.ask("GET", "/api/v1/outputs").is(200).text();
+        let is_written = fs::metadata(allowed.join("sub/x.ts")).is_ok_and(|file| file.len() > 0);
+        (is_written && outputs.contains("symbolic link")).then_some(())
+    });
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+}
