@@ -405,7 +405,9 @@ impl SrtGroup {
             .map_err(|error| self.told(error))
     }
 
-    /// Sends, and tells how each link took it (`grpdata` of `SRT_MSGCTRL`). Allocates nothing.
+    /// [`send_message`](Self::send_message), then fills in the state of each link (`srt_group_data`). Allocates nothing.
+    ///
+    /// The table is empty when the group was closed in between.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -415,21 +417,10 @@ impl SrtGroup {
         options: MessageOptions,
         members: &mut MemberTable,
     ) -> Result<(usize, MessageInfo)> {
-        crate::transfer::not_empty("srt_sendmsg2", data)?;
-        let mut ctrl = options.to_raw();
-        members.lend(&mut ctrl);
-        // SAFETY: the pointer and the length describe `data`; `ctrl` and the table lent to it outlive the call.
-        let sent = ffi::check_count("srt_sendmsg2", unsafe {
-            libsrt_sys::srt_sendmsg2(
-                self.socket.raw.id(),
-                data.as_ptr().cast(),
-                ffi::c_len(data.len()),
-                &raw mut ctrl,
-            )
-        })
-        .map_err(|error| self.told(error))?;
-        members.take_back(&ctrl);
-        Ok((sent, MessageInfo::from_raw(&ctrl)))
+        // Not with `grpdata` of SRT_MSGCTRL: a call that has to wait for a link enlarges its size, and then writes past it.
+        let sent = self.send_message(data, options)?;
+        members.read(self.id().value()).ok();
+        Ok(sent)
     }
 
     /// As [`SrtSocket::recv`].
@@ -448,7 +439,9 @@ impl SrtGroup {
         self.socket.recv_message(buffer).map_err(|error| self.told(error))
     }
 
-    /// Receives, and tells how the links are (`grpdata` of `SRT_MSGCTRL`). Allocates nothing.
+    /// [`recv_message`](Self::recv_message), then fills in the state of each link (`srt_group_data`). Allocates nothing.
+    ///
+    /// The table is empty when the group was closed in between.
     ///
     /// # Errors
     /// As [`recv`](Self::recv).
@@ -457,20 +450,9 @@ impl SrtGroup {
         buffer: &mut [u8],
         members: &mut MemberTable,
     ) -> Result<(usize, MessageInfo)> {
-        let mut ctrl = crate::transfer::EMPTY;
-        members.lend(&mut ctrl);
-        // SAFETY: the pointer and the length describe `buffer`; `ctrl` and the table lent to it outlive the call.
-        let received = ffi::check_count("srt_recvmsg2", unsafe {
-            libsrt_sys::srt_recvmsg2(
-                self.socket.raw.id(),
-                buffer.as_mut_ptr().cast(),
-                ffi::c_len(buffer.len()),
-                &raw mut ctrl,
-            )
-        })
-        .map_err(|error| self.told(error))?;
-        members.take_back(&ctrl);
-        Ok((received, MessageInfo::from_raw(&ctrl)))
+        let received = self.recv_message(buffer)?;
+        members.read(self.id().value()).ok();
+        Ok(received)
     }
 
     /// As [`SrtSocket::set_nonblocking`].

@@ -4,11 +4,23 @@
 mod lossy;
 mod support;
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{
+    net::UdpSocket,
+    os::fd::AsRawFd,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use lossy::{Fate, LossyLink, Way};
-use srt_safe::{CollectedSends, ErrorKind, Options, Passphrase, SrtListener, SrtSocket};
-use support::{addr_of, listener, noise, pair, reaches};
+use srt_safe::{
+    CollectedSends, ErrorKind, Options, Passphrase, SrtListener, SrtSocket,
+    log::{self, LogLevel},
+};
+use support::{V4, accept, addr_of, listener, noise, pair, reaches};
 
 /// Lengths as they come: runs of equal ones, shorter ones between.
 fn messages(seed: u64) -> Vec<Vec<u8>> {
@@ -145,4 +157,101 @@ fn lost_packets_of_a_collection_are_sent_again() {
     });
     expect(&accepted, &messages);
     drop(sender.join().expect("the sender"));
+}
+
+/// A system that refuses to divide one socket's datagrams says nothing about the next one's.
+#[test]
+fn undivided_datagrams_are_one_sockets_affair_and_reported_once() {
+    let reports = Arc::new(AtomicUsize::new(0));
+    let watch = log::subscribe(LogLevel::Warning, {
+        let reports = Arc::clone(&reports);
+        move |line| {
+            if line.message().contains("UDP_SEGMENT") {
+                reports.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    })
+    .expect("subscribes");
+    for number in 1..=2 {
+        let udp = UdpSocket::bind(V4).expect("a port");
+        // The system does not divide what it makes no checksum for.
+        let on: libc::c_int = 1;
+        // SAFETY: the descriptor is open; the pointer and the length describe `on`.
+        let set = unsafe {
+            libc::setsockopt(
+                udp.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_NO_CHECK,
+                (&raw const on).cast(),
+                4,
+            )
+        };
+        assert_eq!(set, 0);
+        let listener = SrtListener::builder()
+            .options(options())
+            .bind_udp(udp)
+            .expect("a listener");
+        let caller = SrtSocket::builder()
+            .options(options())
+            .connect(addr_of(&listener))
+            .expect("a connection");
+        let accepted = accept(&listener);
+        let messages: Vec<_> = (0..60).map(|seed| noise(seed, 1316)).collect();
+        for some in messages.chunks(20) {
+            let _collected = CollectedSends::begin();
+            for message in some {
+                accepted.send(message).expect("room");
+            }
+        }
+        expect(&caller, &messages);
+        assert!(log::flush(support::PATIENCE));
+        let expected = if libsrt_sys::has_edit(libsrt_sys::EDIT_COLLECTED_SENDS) {
+            number
+        } else {
+            0
+        };
+        assert_eq!(reports.load(Ordering::Relaxed), expected);
+    }
+    drop(watch);
+}
+
+/// The thread that collects and the port's sending thread pack packets of one socket: in turns.
+#[test]
+fn threads_that_collect_and_threads_that_do_not_share_a_socket() {
+    const MESSAGES: u32 = 300;
+    let (caller, accepted) = pair(
+        SrtListener::builder().options(options()),
+        SrtSocket::builder().options(options()),
+    );
+    thread::scope(|scope| {
+        for sender in 0..4_u32 {
+            let caller = &caller;
+            scope.spawn(move || {
+                for number in 0..MESSAGES {
+                    let collected = sender.is_multiple_of(2).then(CollectedSends::begin);
+                    let message = [sender.to_be_bytes(), number.to_be_bytes()].concat();
+                    caller.send(&message).expect("room");
+                    drop(collected);
+                    if number.is_multiple_of(10) {
+                        lossy::pace();
+                    }
+                }
+            });
+        }
+    });
+    // A loss at the very end would not be noticed.
+    for _ in 0..8 {
+        caller.send(b"end").expect("room");
+        lossy::pace();
+    }
+    let mut next = [0; 4];
+    let mut buffer = [0; 1500];
+    for _ in 0..4 * MESSAGES {
+        assert_eq!(accepted.recv(&mut buffer).expect("the next message"), 8);
+        let sender = usize::try_from(u32::from_be_bytes(buffer[..4].try_into().expect("four bytes")))
+            .expect("a small number");
+        let number = u32::from_be_bytes(buffer[4..8].try_into().expect("four bytes"));
+        assert_eq!(number, next[sender], "of sender {sender}");
+        next[sender] += 1;
+    }
 }

@@ -142,6 +142,12 @@ pub const EDIT_EXIT_AT_ONCE: &str = "exit-at-once";
 /// The edit that uses a bonded link however fast it connects, and delivers the last packets of a group before a pause.
 pub const EDIT_BONDING_RACES: &str = "bonding-races";
 
+/// The edit that keeps a group's calls from reading members that another thread has closed meanwhile.
+pub const EDIT_CLOSING_GROUPS: &str = "closing-groups";
+
+/// The edit that keeps the last error of a thread until after the destructors of its variables.
+pub const EDIT_THREAD_ERRORS: &str = "thread-errors";
+
 /// The edit that keeps the sending thread from asking for ever about a message whose time to live has run out.
 pub const EDIT_EXPIRED_RESEND: &str = "expired-resend";
 

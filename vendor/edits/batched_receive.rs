@@ -42,14 +42,34 @@ struct Arrived
     char             bytes[ARRIVED_MAX][ARRIVED_ROOM];
 };
 
-struct ArrivedOfThread
-{
-    Arrived* arrived;
-    ArrivedOfThread() : arrived(NULL) {}
-    ~ArrivedOfThread() { delete arrived; }
-};
+// A plain pointer can be used for as long as the thread lives.
+thread_local Arrived* t_arrived = NULL;
 
-thread_local ArrivedOfThread t_arrived;
+// Runs after the destructors of the thread's C++ and Rust variables.
+void endArrived(void* arrived)
+{
+    t_arrived = NULL;
+    delete static_cast<Arrived*>(arrived);
+}
+
+Arrived* beginArrived()
+{
+    static pthread_key_t key;
+    static const bool    has_key = pthread_key_create(&key, endArrived) == 0;
+    Arrived* const       a       = has_key ? new Arrived : NULL;
+    if (a && pthread_setspecific(key, a) != 0)
+    {
+        delete a;
+        return NULL;
+    }
+    if (a)
+    {
+        a->fd   = -1;
+        a->next = a->count = 0;
+        a->is_collecting   = false;
+    }
+    return a;
+}
 
 // As recvmsg. One thread receives from a channel, for as long as that lives.
 int receiveBatched(int fd, msghdr& mh)
@@ -60,13 +80,11 @@ int receiveBatched(int fd, msghdr& mh)
     if (wanted > ARRIVED_ROOM || mh.msg_controllen > sizeof(Arrived().controls[0]))
         return (int)::recvmsg(fd, &mh, 0);
 
-    if (!t_arrived.arrived)
-    {
-        t_arrived.arrived = new Arrived;
-        t_arrived.arrived->fd = -1;
-        t_arrived.arrived->is_collecting = false;
-    }
-    Arrived& a = *t_arrived.arrived;
+    if (!t_arrived)
+        t_arrived = beginArrived();
+    if (!t_arrived)
+        return (int)::recvmsg(fd, &mh, 0);
+    Arrived& a = *t_arrived;
     if (a.fd != fd)
     {
         a.fd   = fd;

@@ -15,10 +15,33 @@ use super::{Change, Edit, Put};
 //
 // What a port's receiving thread sends in answer to what it received at once is collected as well (see `batched-receive`).
 //
-// A collected packet is a copy: nothing refers to a socket or a buffer that may be closed meanwhile.
+// A collected packet is a copy: nothing refers to a socket or a buffer that may be closed meanwhile. What it does refer to is
+// the port's descriptor, which stays open until the packet is sent, so that its number is not given to anybody else.
+//
+// Two threads can now pack packets of one socket. They take turns (`Packing`): the one that comes second leaves the socket to
+// the first, which puts it on the sending thread's list if there is more to do.
 pub(crate) const EDIT: Edit = Edit {
     name: "collected-sends",
     changes: &[
+        Change {
+            file: "srtcore/channel.h",
+            anchor: "class CChannel\n{",
+            put: Put::BeforeLine,
+            text: KEPT_OPEN,
+        },
+        Change {
+            file: "srtcore/channel.h",
+            anchor: "UDPSOCKET m_iSocket; // socket descriptor",
+            put: Put::AfterLine,
+            text: "    KeptOpen  m_KeptOpen;
+",
+        },
+        Change {
+            file: "srtcore/channel.cpp",
+            anchor: "::close(m_iSocket);",
+            put: Put::Replace,
+            text: "m_KeptOpen.close(m_iSocket);",
+        },
         Change {
             file: "srtcore/channel.h",
             anchor: "int sendto(const sockaddr_any& addr, srt::CPacket& packet, const sockaddr_any& src) const;",
@@ -55,7 +78,16 @@ pub(crate) const EDIT: Edit = Edit {
             file: "srtcore/core.h",
             anchor: "bool packData(CPacket& packet, time_point& nexttime, sockaddr_any& src_addr);",
             put: Put::AfterLine,
-            text: "    bool sendCollected(sync::UniqueLock& sendguard);\n    bool hasToSend();\n",
+            text: PACKING,
+        },
+        Change {
+            file: "srtcore/queue.cpp",
+            anchor: "const bool res = u->packData((pkt), (next_send_time), (source_addr));",
+            put: Put::BeforeLine,
+            text: "        CUDT::Packing packing(*u);
+        if (!packing.beginOrLeave())
+            continue;
+",
         },
         Change {
             file: "srtcore/core.cpp",
@@ -110,7 +142,8 @@ const size_t SEGMENTED_MAX = 60000;
 
 struct CollectedPacket
 {
-    int               fd;
+    srt::KeptOpen::Descriptor* descriptor;
+    bool              is_first_of_port;
     srt::sockaddr_any to;
     size_t            at;
     size_t            length;
@@ -120,6 +153,8 @@ struct CollectedPacket
 
 struct Collection
 {
+    Collection() : depth(0), count(0), used(0) {}
+
     int             depth;
     int             count;
     size_t          used;
@@ -127,19 +162,33 @@ struct Collection
     char            bytes[COLLECT_MAX * 1536];
 };
 
-// Cleared once the system has refused to divide a datagram.
-srt::sync::atomic<bool> s_can_segment(true);
-
-struct CollectionOfThread
-{
-    Collection* collection;
-    CollectionOfThread() : collection(NULL) {}
-    ~CollectionOfThread() { delete collection; }
-};
-
-thread_local CollectionOfThread t_holder;
-// The same once more: a plain pointer costs no guard on each use.
+// A plain pointer, which costs no guard on each use and can be used for as long as the thread lives.
 thread_local Collection* t_collection = NULL;
+
+void sendAll(Collection& c);
+
+// Runs after the destructors of the thread's C++ and Rust variables, any of which may still send. One that does so after this
+// begins a new collection, and is called again.
+void endCollection(void* collection)
+{
+    t_collection  = NULL;
+    Collection* c = static_cast<Collection*>(collection);
+    sendAll(*c);
+    delete c;
+}
+
+Collection* beginCollection()
+{
+    static pthread_key_t key;
+    static const bool    has_key = pthread_key_create(&key, endCollection) == 0;
+    Collection* const    c       = has_key ? new Collection : NULL;
+    if (c && pthread_setspecific(key, c) != 0)
+    {
+        delete c;
+        return NULL;
+    }
+    return c;
+}
 
 bool followsIn(const Collection& c, int begin, int next, size_t total)
 {
@@ -164,8 +213,18 @@ void sendOne(Collection& c, CollectedPacket& p)
     mh.msg_control    = p.control_length ? p.control : NULL;
     mh.msg_controllen = p.control_length;
     // A datagram that does not go is lost on the way: what is for that works for this.
-    if (::sendmsg(p.fd, &mh, 0) == -1)
+    if (::sendmsg(p.descriptor->fd, &mh, 0) == -1)
         return;
+}
+
+// From now on, on this port: the system has refused to divide a datagram, and would refuse the next one too.
+void sendsUndivided(srt::KeptOpen::Descriptor& port, int error)
+{
+    if (!port.can_segment.exchange(false))
+        return;
+    LOGC(srt_logging::kmlog.Warn,
+         log << "CHANNEL: UDP_SEGMENT refused on descriptor " << port.fd << " (errno " << error
+             << "): its datagrams are sent one by one from now on");
 }
 
 void sendAll(Collection& c)
@@ -179,15 +238,17 @@ void sendAll(Collection& c)
     while (begin < c.count)
     {
         // The packets of one port.
-        const int fd = c.packets[begin].fd;
+        srt::KeptOpen::Descriptor& port = *c.packets[begin].descriptor;
         int count = 0;
         int next  = begin;
-        while (next < c.count && c.packets[next].fd == fd)
+        while (next < c.count && c.packets[next].descriptor == &port)
         {
             CollectedPacket& first = c.packets[next];
             const int at = next;
             size_t total = first.length;
-            for (++next; s_can_segment && next < c.count && c.packets[next].fd == fd && followsIn(c, at, next, total); ++next)
+            const bool may_divide = port.can_segment;
+            for (++next; may_divide && next < c.count && c.packets[next].descriptor == &port && followsIn(c, at, next, total);
+                 ++next)
                 total += c.packets[next].length;
 
             firsts[count]         = at;
@@ -225,7 +286,7 @@ void sendAll(Collection& c)
         int done = 0;
         while (done < count)
         {
-            const int sent = ::sendmmsg(fd, messages + done, count - done, 0);
+            const int sent = ::sendmmsg(port.fd, messages + done, count - done, 0);
             if (sent > 0)
             {
                 done += sent;
@@ -239,7 +300,7 @@ void sendAll(Collection& c)
             if (is_divided)
             {
                 if (error == EIO || error == EINVAL || error == EOPNOTSUPP || error == ENOPROTOOPT)
-                    s_can_segment = false;
+                    sendsUndivided(port, error);
                 for (int i = firsts[done]; i < firsts[done + 1]; ++i)
                     sendOne(c, c.packets[i]);
             }
@@ -247,11 +308,53 @@ void sendAll(Collection& c)
         }
         begin = next;
     }
+    for (int i = 0; i < c.count; ++i)
+        if (c.packets[i].is_first_of_port)
+            srt::KeptOpen::release(c.packets[i].descriptor);
     c.count = 0;
     c.used  = 0;
 }
 
 } // namespace
+
+srt::KeptOpen::KeptOpen()
+    : m_pDescriptor(new Descriptor)
+{
+}
+
+srt::KeptOpen::~KeptOpen()
+{
+    release(m_pDescriptor);
+}
+
+void srt::KeptOpen::close(int fd) const
+{
+    if (!m_pDescriptor)
+        return;
+    m_pDescriptor->is_to_close = true;
+    m_pDescriptor->fd          = fd;
+    release(m_pDescriptor);
+    m_pDescriptor = NULL;
+}
+
+srt::KeptOpen::Descriptor* srt::KeptOpen::acquire(int fd) const
+{
+    if (m_pDescriptor)
+    {
+        m_pDescriptor->fd = fd;
+        ++m_pDescriptor->users;
+    }
+    return m_pDescriptor;
+}
+
+void srt::KeptOpen::release(Descriptor* descriptor)
+{
+    if (!descriptor || --descriptor->users > 0)
+        return;
+    if (descriptor->is_to_close)
+        ::close(descriptor->fd);
+    delete descriptor;
+}
 
 extern "C" void srt_edit_collect(int on)
 {
@@ -271,14 +374,9 @@ const METHODS: &str = r#"bool srt::CChannel::isCollecting()
 void srt::CChannel::collectMore()
 {
     if (!t_collection)
-    {
-        t_holder.collection = new Collection;
-        t_collection = t_holder.collection;
-        t_collection->depth = 0;
-        t_collection->count = 0;
-        t_collection->used  = 0;
-    }
-    ++t_collection->depth;
+        t_collection = beginCollection();
+    if (t_collection)
+        ++t_collection->depth;
 }
 
 void srt::CChannel::collectLess()
@@ -301,7 +399,12 @@ bool srt::CChannel::collect(const sockaddr_any& addr, CPacket& packet, const soc
         sendAll(c);
 
     CollectedPacket& p = c.packets[c.count];
-    p.fd             = m_iSocket;
+    // One reference for all that follow each other: the descriptor of the packet before is held, so it is no other one's.
+    CollectedPacket* const before = c.count > 0 ? &c.packets[c.count - 1] : NULL;
+    p.is_first_of_port            = !before || !m_KeptOpen.is(before->descriptor);
+    p.descriptor                  = p.is_first_of_port ? m_KeptOpen.acquire(m_iSocket) : before->descriptor;
+    if (!p.descriptor)
+        return false;
     p.to             = addr;
     p.at             = c.used;
     p.length         = length;
@@ -324,6 +427,80 @@ bool srt::CChannel::collect(const sockaddr_any& addr, CPacket& packet, const soc
     return true;
 }
 
+"#;
+
+const KEPT_OPEN: &str = r#"/// Keeps the descriptor of a channel open, after the channel has closed, for as long as something waits to be sent to it.
+class KeptOpen
+{
+public:
+    struct Descriptor
+    {
+        Descriptor() : users(1), can_segment(true), is_to_close(false), fd(-1) {}
+
+        sync::atomic<int>  users;
+        // Cleared once the system has refused to divide a datagram.
+        sync::atomic<bool> can_segment;
+        bool               is_to_close;
+        sync::atomic<int>  fd;
+    };
+
+    KeptOpen();
+    ~KeptOpen();
+
+    void close(int fd) const;
+    bool is(const Descriptor* descriptor) const { return descriptor == m_pDescriptor; }
+    /// NULL after the channel has closed. Each one is to be released.
+    Descriptor* acquire(int fd) const;
+    static void release(Descriptor* descriptor);
+
+private:
+    mutable Descriptor* m_pDescriptor;
+
+    KeptOpen(const KeptOpen&);
+    KeptOpen& operator=(const KeptOpen&);
+};
+
+"#;
+
+const PACKING: &str = r#"    bool sendCollected(sync::UniqueLock& sendguard);
+    bool hasToSend();
+
+    // Of the threads that may pack packets of this socket, one at a time has the right to.
+    class Packing
+    {
+    public:
+        explicit Packing(CUDT& socket) : m_State(socket.m_PackingState), m_has(false) {}
+        ~Packing() { end(); }
+
+        // False: another thread packs.
+        bool begin()
+        {
+            return m_has = m_State.compare_exchange(FREE, TAKEN);
+        }
+
+        // For the port's sending thread, which must not wait: where another thread packs, that one is told to look again.
+        bool beginOrLeave()
+        {
+            while (!begin())
+                if (m_State.compare_exchange(TAKEN, LEFT) || m_State.load() == LEFT)
+                    return false;
+            return true;
+        }
+
+        // False: the port's sending thread came by meanwhile, and has to come again.
+        bool end()
+        {
+            const bool had = m_has;
+            m_has = false;
+            return !had || m_State.exchange(FREE) != LEFT;
+        }
+
+    private:
+        enum { FREE, TAKEN, LEFT };
+        sync::atomic<int>& m_State;
+        bool               m_has;
+    };
+    sync::atomic<int> m_PackingState;
 "#;
 
 const SEND: &str = r#"// Whether the port's sending thread would find something here: asked where an acknowledgement may have made room for it.
@@ -351,6 +528,9 @@ bool srt::CUDT::sendCollected(sync::UniqueLock& sendguard)
     if (m_parent->m_GroupOf)
         return false;
 #endif
+    Packing packing(*this);
+    if (!packing.begin())
+        return false;
     sendguard.unlock();
 
     // More than one turn only where a packet was to be repeated first.
@@ -361,14 +541,14 @@ bool srt::CUDT::sendCollected(sync::UniqueLock& sendguard)
         sockaddr_any source_addr;
         // Nothing may be sent now; who lifts that puts the socket on the sending thread's list.
         if (!packData((packet), (next_time), (source_addr)))
-            return true;
+            return packing.end();
         m_pSndQueue->m_pChannel->sendto(m_PeerAddr, packet, source_addr);
         if (CSeqNo::incseq(m_iSndCurrSeqNo) == m_iSndNextSeqNo)
         {
             // As the sending thread leaves it when it finds nothing more: idle time is not to be caught up with.
             m_tsNextSendTime = steady_clock::time_point();
             m_tdSendTimeDiff = steady_clock::duration();
-            return true;
+            return packing.end();
         }
     }
     return false;

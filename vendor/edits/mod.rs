@@ -4,6 +4,7 @@
 
 mod batched_receive;
 mod bonding_races;
+mod closing_groups;
 mod collected_sends;
 mod deferred_verdict;
 mod empty_control;
@@ -20,6 +21,7 @@ mod quiet_accept;
 mod reader_timed;
 mod sparing;
 mod system_random;
+mod thread_errors;
 
 /// A named change of libsrt's behaviour.
 pub(crate) struct Edit {
@@ -58,6 +60,7 @@ pub(crate) const ALL: &[Edit] = &[
     last_packet::EDIT,
     quiet_accept::EDIT,
     bonding_races::EDIT,
+    closing_groups::EDIT,
     expired_resend::EDIT,
     collected_sends::EDIT,
     batched_receive::EDIT,
@@ -67,4 +70,5 @@ pub(crate) const ALL: &[Edit] = &[
     system_random::EDIT,
     proven_address::EDIT,
     empty_control::EDIT,
+    thread_errors::EDIT,
 ];

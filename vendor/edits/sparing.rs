@@ -108,6 +108,7 @@ static Seq* emptyList(int size)
             anchor: "void checkTimers();",
             put: Put::AfterLine,
             text: "    bool mayTimersWait(const time_point& now);
+    bool hasNoLoss();
     time_point m_tsTimersChecked;
 ",
         },
@@ -122,12 +123,19 @@ bool srt::CUDT::mayTimersWait(const time_point& now)
 #if ENABLE_BONDING
         && !m_parent->m_GroupOf
 #endif
-        && m_iPktCount == 0 && m_iRcvLastAck == m_iRcvLastAckAck && m_FreshLoss.empty()
-        && m_pRcvLossList->getLossLength() == 0 && m_pSndBuffer->getCurrBufSize() == 0;
+        && m_iPktCount == 0 && m_iRcvLastAck == m_iRcvLastAckAck && m_pSndBuffer->getCurrBufSize() == 0
+        && hasNoLoss();
     if (is_quiet && now - m_tsTimersChecked < sync::milliseconds_from(100))
         return true;
     m_tsTimersChecked = now;
     return false;
+}
+
+// The thread that delivers takes from both lists what it gives up.
+bool srt::CUDT::hasNoLoss()
+{
+    ScopedLock lock(m_RcvLossLock);
+    return m_FreshLoss.empty() && m_pRcvLossList->getLossLength() == 0;
 }
 
 ",

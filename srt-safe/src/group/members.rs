@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr};
 
-use libsrt_sys::{SRT_MEMBERSTATUS, SRT_MSGCTRL, SRT_SOCKGROUPDATA, SRTSOCKET};
+use libsrt_sys::{SRT_MEMBERSTATUS, SRT_SOCKGROUPDATA, SRTSOCKET};
 
 use crate::{Error, Result, SocketId, SocketState, Stats, ffi, stats};
 
@@ -122,7 +122,7 @@ impl MemberTable {
 
     /// Asks for all links; returns how many there are, which is more than the capacity when they do not fit.
     pub(super) fn read(&mut self, group: SRTSOCKET) -> Result<usize> {
-        self.filled = 0;
+        self.set(0);
         let mut count = self.raw.len();
         // SAFETY: the pointer and the count describe the table; libsrt writes no more than that many.
         let ret = unsafe { libsrt_sys::srt_group_data(group, self.raw.as_mut_ptr(), &raw mut count) };
@@ -131,19 +131,6 @@ impl MemberTable {
         }
         self.set(count);
         Ok(count)
-    }
-
-    /// Lends the table to a call with message control, which ends with [`take_back`](Self::take_back).
-    pub(super) fn lend(&mut self, ctrl: &mut SRT_MSGCTRL) {
-        self.set(0);
-        ctrl.grpdata = self.raw.as_mut_ptr();
-        ctrl.grpdata_size = self.raw.len();
-    }
-
-    /// To be called after success only: after an error libsrt may have left the count as it was. It leaves a null pointer, and
-    /// how many there are, when they do not fit.
-    pub(super) fn take_back(&mut self, ctrl: &SRT_MSGCTRL) {
-        self.set(ctrl.grpdata_size);
     }
 
     fn set(&mut self, count: usize) {
