@@ -160,6 +160,23 @@ impl AsyncSrtSocket {
             .await
     }
 
+    /// Ends the connection, as [`SrtSocket::shutdown`] does: tasks that wait for this socket get an error. Does not block;
+    /// in file mode libsrt delivers what is still to be sent in the background, for as long as the process lives.
+    ///
+    /// # Errors
+    /// As [`SrtSocket::shutdown`].
+    pub fn shutdown(&self) -> Result<()> {
+        self.socket.shutdown()
+    }
+
+    /// Closes the socket and reports errors, which dropping it ignores. Does not block: see [`shutdown`](Self::shutdown).
+    ///
+    /// # Errors
+    /// When libsrt has closed it already.
+    pub fn close(self) -> Result<()> {
+        self.into_inner().close()
+    }
+
     /// The socket, for its options, statistics and addresses. Making it blocking would block the runtime.
     #[must_use]
     pub const fn get_ref(&self) -> &SrtSocket {
@@ -217,6 +234,23 @@ impl AsyncSrtListener {
         // Non-blocking like its listener. To set it again would fail for a caller that is gone by now, and an error of one caller
         // is not one of the listener.
         Ok((AsyncSrtSocket::nonblocking(socket, self.source.reactor()), peer))
+    }
+
+    /// Stops listening, as [`SrtListener::shutdown`] does: tasks that wait in [`accept`](Self::accept) get an error. Waits for
+    /// a decision of the access control that is under way.
+    ///
+    /// # Errors
+    /// As [`SrtListener::shutdown`].
+    pub fn shutdown(&self) -> Result<()> {
+        self.listener.shutdown()
+    }
+
+    /// Closes the listener and reports errors, which dropping it ignores. Waits as [`shutdown`](Self::shutdown) does.
+    ///
+    /// # Errors
+    /// When libsrt has closed it already.
+    pub fn close(self) -> Result<()> {
+        self.into_inner().close()
     }
 
     /// The listener, for its address and counts. Making it blocking would block the runtime.

@@ -92,7 +92,11 @@ impl Drop for OwnedSocket {
 
 fn close_id(id: SRTSOCKET) -> Result<()> {
     // SAFETY: srt_close takes any number, and answers SRT_EINVSOCK for one that is no open socket.
-    check("srt_close", unsafe { libsrt_sys::srt_close(id) }).map(drop)
+    let closed = check("srt_close", unsafe { libsrt_sys::srt_close(id) }).map(drop);
+    // libsrt takes a closed socket out of the epolls without an event.
+    #[cfg(feature = "async")]
+    crate::reactor::wake_closed(crate::SocketId(id));
+    closed
 }
 
 /// An IPv4 address that came through a dual-stack socket, as what it is: rules about addresses are written for that form.

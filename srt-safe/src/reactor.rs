@@ -52,6 +52,11 @@ impl Reactor {
             retrying: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
         });
+        {
+            let mut reactors = lock(&REACTORS);
+            reactors.retain(|reactor| reactor.strong_count() > 0);
+            reactors.push(Arc::downgrade(&shared));
+        }
         let of_thread = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name("srt-reactor".into())
@@ -82,6 +87,22 @@ impl Reactor {
             reactor: self.clone(),
         }
     }
+}
+
+/// The reactors of this process.
+static REACTORS: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
+
+/// Wakes the tasks that wait for a socket that was just closed: their calls fail now.
+pub(crate) fn wake_closed(id: SocketId) {
+    let reactors: Vec<_> = lock(&REACTORS).iter().filter_map(Weak::upgrade).collect();
+    let mut wakers = Vec::new();
+    for reactor in &reactors {
+        let source = lock(&reactor.sources).get(&id).and_then(Weak::upgrade);
+        if let Some(source) = source {
+            source.fail(&mut wakers);
+        }
+    }
+    wake_all(&mut wakers);
 }
 
 /// Ends the thread when the last handle goes.
@@ -162,9 +183,7 @@ impl Shared {
 
     fn fail_all(&self, wakers: &mut Vec<TaskWaker>) {
         for source in lock(&self.sources).values().filter_map(Weak::upgrade) {
-            source.failed.store(true, Ordering::Release);
-            source.read.advance(wakers);
-            source.write.advance(wakers);
+            source.fail(wakers);
         }
         wake_all(wakers);
     }
@@ -278,6 +297,12 @@ struct Readiness {
 }
 
 impl Readiness {
+    fn fail(&self, wakers: &mut Vec<TaskWaker>) {
+        self.failed.store(true, Ordering::Release);
+        self.read.advance(wakers);
+        self.write.advance(wakers);
+    }
+
     const fn direction(&self, wait: Wait) -> &Direction {
         match wait {
             Wait::Readable => &self.read,

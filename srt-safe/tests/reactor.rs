@@ -436,3 +436,38 @@ fn the_last_handle_may_go_on_the_reactors_own_thread() {
     }
     assert!(task.0.lock().unwrap().is_none());
 }
+
+/// A closed socket leaves the epoll without an event: the task that waits has to be woken by who closes.
+#[tokio::test(flavor = "multi_thread")]
+async fn shutting_down_wakes_tasks_that_wait() {
+    let reactor = Reactor::new().unwrap();
+    for round in 0..20 {
+        let (caller, accepted) = pair(&reactor).await;
+        let (listener, _) = listener_with(&reactor, quick());
+        let (accepted, listener) = (Arc::new(accepted), Arc::new(listener));
+        let receiving = tokio::spawn({
+            let accepted = Arc::clone(&accepted);
+            async move { accepted.recv(&mut [0; 1316]).await }
+        });
+        let accepting = tokio::spawn({
+            let listener = Arc::clone(&listener);
+            async move { listener.accept().await.map(drop) }
+        });
+        // Rounds differ in how far the tasks have come.
+        if round % 2 == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        if round % 4 < 2 {
+            accepted.shutdown().unwrap();
+            listener.shutdown().unwrap();
+        } else {
+            accepted.get_ref().shutdown().unwrap();
+            listener.get_ref().shutdown().unwrap();
+        }
+        let received = timeout(SOON, receiving).await.expect("woken").unwrap();
+        assert_eq!(received.unwrap_err().kind(), ErrorKind::ConnectionLost);
+        let accepted = timeout(SOON, accepting).await.expect("woken").unwrap();
+        assert_eq!(accepted.unwrap_err().kind(), ErrorKind::InvalidState);
+        caller.close().unwrap();
+    }
+}
