@@ -165,8 +165,17 @@ impl Error {
             | SRT_ERRNO::SRT_ESYSOBJ => ErrorKind::OutOfResources,
             SRT_ERRNO(4000..=4999) => ErrorKind::File,
             SRT_ERRNO::SRT_ESCLOSED | SRT_ERRNO(5000..=5999) => ErrorKind::InvalidState,
+            _ if self.is_exhaustion() => ErrorKind::OutOfResources,
             _ => ErrorKind::Other,
         }
+    }
+
+    /// libsrt has no code of its own for a socket or an epoll that the system refused: the errno tells.
+    const fn is_exhaustion(&self) -> bool {
+        matches!(
+            self.os_errno,
+            libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS | libc::EAGAIN
+        )
     }
 
     /// libsrt's code.

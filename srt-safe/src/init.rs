@@ -23,7 +23,7 @@ use std::{
 
 use libsrt_sys::{SRT_ERRNO, SRT_SOCKOPT, SRTSOCKET};
 
-use crate::{Error, Result, SocketState, epoll, ffi};
+use crate::{Error, Result, SocketState, epoll, ffi, log};
 
 /// How long the exit waits for sockets to close.
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -38,6 +38,7 @@ pub(crate) fn ensure_started() -> Result<()> {
     *STARTED.get_or_init(|| {
         // SAFETY: OnceLock lets one thread do this, once.
         ffi::check("srt_startup", unsafe { libsrt_sys::srt_startup() })?;
+        log::silence_unless_asked();
         // SAFETY: the handler is a plain function; registered after libsrt's static exists, it runs before that is destroyed.
         unsafe { libc::atexit(at_exit) };
         Ok(())

@@ -43,6 +43,8 @@ pub struct SrtListener {
     /// The mode that callers of this type see. To libsrt the listener is always non-blocking: a thread in its blocking
     /// accept cannot be given a time limit, and holds the process at exit.
     nonblocking: AtomicBool,
+    /// [`shutdown`](Self::shutdown) was called. An installed libsrt says for three seconds after that that it is listening.
+    is_shut_down: AtomicBool,
 }
 
 /// How a listener is to be set up. Made by [`SrtListener::builder`].
@@ -200,7 +202,7 @@ impl SrtListener {
     }
 
     fn is_listening(&self) -> bool {
-        self.id().state() == SocketState::Listening
+        !self.is_shut_down.load(Ordering::Acquire) && self.id().state() == SocketState::Listening
     }
 
     /// Each caller as [`accept`](Self::accept) returns it; ends when the listener is shut down.
@@ -240,6 +242,7 @@ impl SrtListener {
     /// # Errors
     /// When it was shut down before, and libsrt has forgotten the socket since.
     pub fn shutdown(&self) -> Result<()> {
+        self.is_shut_down.store(true, Ordering::Release);
         self.raw.shutdown()
     }
 
@@ -368,6 +371,7 @@ impl SrtListenerBuilder {
             raw,
             hook: hook.transpose()?,
             nonblocking: AtomicBool::new(self.mode == Mode::NonBlocking),
+            is_shut_down: AtomicBool::new(false),
         };
         let backlog = self.backlog.unwrap_or(SrtListener::DEFAULT_BACKLOG);
         // SAFETY: srt_listen takes any number; the socket is bound.

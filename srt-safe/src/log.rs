@@ -5,7 +5,8 @@
 //! queue, or counts it as dropped where the queue is full. Loggers and subscribers run on `srt-log`.
 //! It does not filter beyond the level and the areas, nor format for a terminal: that is what loggers are for.
 //!
-//! Without [`install`] and without a subscriber, libsrt writes warnings and worse to standard error by itself.
+//! Without [`install`] and without a subscriber nothing is written. libsrt by itself would write to standard error, also about
+//! what is no fault: a connection that ends in good order makes lines of level error there.
 //!
 //! ```
 //! use srt_safe::log::{self, LogBridge, LogLevel};
@@ -114,7 +115,7 @@ pub fn install(bridge: LogBridge) -> Result<()> {
     Ok(())
 }
 
-/// Ends what [`install`] began: lines go to subscribers, and where there are none libsrt writes to standard error again.
+/// Ends what [`install`] began: lines go to subscribers, and where there are none nothing is written.
 pub fn uninstall() {
     if let Some(shared) = SHARED.get() {
         shared.change(|state| {
@@ -202,6 +203,16 @@ struct Subscriber {
     watch: Box<dyn Fn(&LogLine) + Send + Sync>,
 }
 
+/// Keeps libsrt from standard error, unless somebody has asked for its lines already. Called as the library starts.
+pub(crate) fn silence_unless_asked() {
+    // The lock keeps a first `install` from coming in between.
+    let _starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    if SHARED.get().is_none() {
+        handler::silence();
+    }
+}
+
+static STARTING: Mutex<()> = Mutex::new(());
 static SHARED: OnceLock<Shared> = OnceLock::new();
 
 /// What the handler, the thread and the functions above share. Never taken down: a late line of libsrt must find it.
@@ -238,7 +249,6 @@ impl State {
 
 impl Shared {
     fn started(queue: usize) -> Result<&'static Self> {
-        static STARTING: Mutex<()> = Mutex::new(());
         let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(shared) = SHARED.get() {
             return Ok(shared);
@@ -290,7 +300,7 @@ impl Shared {
         // inside; the handler, which runs under that one, never takes ours.
         match level {
             Some(level) => handler::take_over(level),
-            None => handler::hand_back(own),
+            None => handler::silence(),
         }
     }
 

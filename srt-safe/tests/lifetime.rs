@@ -278,6 +278,38 @@ fn shutdown_ends_a_blocked_accept() {
     assert_eq!(listener.incoming().count(), 0);
 }
 
+/// An installed libsrt says for three seconds that a closed listener is listening: threads that accept asked it again and again.
+#[test]
+fn threads_that_accept_do_not_ask_a_closed_listener_again_and_again() {
+    use srt_safe::log::{self, LogLevel};
+    use std::sync::{Arc, atomic};
+
+    let lines = Arc::new(atomic::AtomicUsize::new(0));
+    let watch = log::subscribe(LogLevel::Error, {
+        let lines = Arc::clone(&lines);
+        move |line| {
+            if line.message().contains("accept") {
+                lines.fetch_add(1, atomic::Ordering::Relaxed);
+            }
+        }
+    })
+    .expect("subscribes");
+    let listener = listener(&Options::new());
+    thread::scope(|scope| {
+        let accepting: Vec<_> = (0..3)
+            .map(|_| scope.spawn(|| refused(listener.accept())))
+            .collect();
+        thread::sleep(Duration::from_millis(100));
+        listener.shutdown().expect("open until now");
+        for thread in accepting {
+            assert_eq!(thread.join().expect("no panic").kind(), ErrorKind::InvalidState);
+        }
+    });
+    drop(watch);
+    let lines = lines.load(atomic::Ordering::Relaxed);
+    assert!(lines < 500, "{lines} lines of libsrt's log");
+}
+
 #[test]
 fn shutdown_ends_accept_with_a_time_limit() {
     let listener = Arc::new(listener(&Options::new()));

@@ -22,12 +22,21 @@ pub(super) fn take_over(level: LogLevel) {
     set_level(level);
 }
 
-/// Lets libsrt write to standard error again, as it does without a handler.
-pub(super) fn hand_back(level: LogLevel) {
-    set_level(level);
-    // SAFETY: libsrt takes null for "no handler" (LogDispatcher::SendLogLine tests it).
-    unsafe { libsrt_sys::srt_setloghandler(std::ptr::null_mut(), None) };
-    set_flags(0);
+/// Makes libsrt write nothing. Without a handler it would write to standard error, which belongs to the application.
+pub(super) fn silence() {
+    set_level(LogLevel::Fatal);
+    // SAFETY: `discard` is a function, lives forever, takes what SRT_LOG_HANDLER_FN says, and never unwinds.
+    unsafe { libsrt_sys::srt_setloghandler(std::ptr::null_mut(), Some(discard)) };
+}
+
+unsafe extern "C" fn discard(
+    _opaque: *mut c_void,
+    _level: c_int,
+    _file: *const c_char,
+    _line: c_int,
+    _function: *const c_char,
+    _message: *const c_char,
+) {
 }
 
 pub(super) fn set_areas(areas: &[Area]) {
