@@ -24,7 +24,7 @@ use crate::{
         Ranges, Registry, Reloaded, SessionStatus, StreamPlan, StreamStatus,
     },
     events::Poster,
-    io::{IoEvent, Poller, Pool, StartPoolError},
+    io::{IoEvent, Poller, Pool, StartPoolError, join_until},
     names::StreamName,
     telemetry::{EventLog, EventsStatus, HookStatus, Rejection, StreamDetail},
     view::View,
@@ -32,6 +32,9 @@ use crate::{
 
 /// Longest time that an orderly end may take: viewers that have not got everything by then are cut.
 const SHUTDOWN: Duration = Duration::from_millis(1500);
+
+/// What control may take beyond that to close sockets and end threads.
+const CLOSING: Duration = Duration::from_millis(700);
 
 /// Longest time that the last events may take to be posted.
 const LAST_POSTS: Duration = Duration::from_millis(400);
@@ -214,12 +217,7 @@ impl Gateway {
     /// Returns when that is done; a port that cannot be opened yet is tried again later. `None` when the gateway has
     /// stopped.
     pub fn reload(&self, config: Config) -> Option<Reloaded> {
-        let (reply, answer) = crossbeam_channel::bounded(1);
-        self.view
-            .commands
-            .send(Command::Reload(Box::new(config), reply))
-            .ok()?;
-        answer.recv().ok()
+        self.view.reload(config)
     }
 
     /// The streams that there are, by name.
@@ -294,13 +292,16 @@ impl Gateway {
         let Some(control) = self.control.take() else {
             return;
         };
-        // A control thread that has ended by itself has no use for it.
+        let deadline = Instant::now() + SHUTDOWN;
+        // A control thread that has ended by itself has no use for it; one that hangs does not take it.
         drop(
             self.view
                 .commands
-                .send(Command::Shutdown(Instant::now() + SHUTDOWN)),
+                .send_timeout(Command::Shutdown(deadline), SHUTDOWN),
         );
-        drop(control.join());
+        if join_until([control], deadline + CLOSING) > 0 {
+            tracing::error!("control has not ended in time: left alone");
+        }
         self.poller.stop();
         self.view.poster.flush(LAST_POSTS);
     }

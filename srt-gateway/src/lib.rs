@@ -16,6 +16,7 @@ mod gateway;
 mod io;
 mod local;
 mod log_control;
+mod log_writer;
 mod names;
 mod peer;
 mod relay;

@@ -11,7 +11,7 @@ use crossbeam_channel::Sender;
 use crate::{
     access::{Directory, Doorman, Hook},
     config::Config,
-    control::{Command, EndpointStatus, EndpointView, Listening, SessionStatus, StreamStatus},
+    control::{Command, EndpointStatus, EndpointView, Listening, Reloaded, SessionStatus, StreamStatus},
     data::Stream,
     events::Poster,
     names::{Role, SessionId, StreamName},
@@ -155,6 +155,15 @@ impl View {
     /// As [`sessions`](Self::sessions); None when control does not answer, which is not the same as none.
     pub(crate) fn sessions_if_told(&self) -> Option<Vec<SessionStatus>> {
         self.ask(Command::Sessions)
+    }
+
+    /// Puts another configuration in force. Returns when that is done; None when the gateway has stopped.
+    pub(crate) fn reload(&self, config: Config) -> Option<Reloaded> {
+        let (reply, answer) = crossbeam_channel::bounded(1);
+        self.commands
+            .send(Command::Reload(Box::new(config), reply))
+            .ok()?;
+        answer.recv().ok()
     }
 
     /// Tells control to do something, and waits for its answer; None when the gateway is ending. Blocks for microseconds.

@@ -14,6 +14,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("names", &[]),
     ("config", &["names"]),
     ("log_control", &["config"]),
+    ("log_writer", &["config"]),
     ("data", &["names"]),
     ("ts", &["names"]),
     // `ts` for what is on the board of an input.
@@ -105,12 +106,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "api",
             "control",
             "gateway",
+            "io",
             "log_control",
+            "log_writer",
             "telemetry",
             "ts",
             "local",
             "peer",
             "relay",
+            "view",
         ],
     ),
 ];

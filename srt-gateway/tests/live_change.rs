@@ -3,10 +3,15 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{self, BufRead as _, BufReader, Write as _},
+    net::{SocketAddr, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::mpsc::{Receiver, channel},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc::{Receiver, channel},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -167,6 +172,79 @@ fn hang_up_reads_the_file_and_the_level_of_the_log_follows() {
     gateway.hang_up();
     let line = gateway.line("configuration reloaded");
     assert!(line.contains("changes=0"), "{line}");
+}
+
+/// Has the API read the file again: what has changed.
+fn reload(api: SocketAddr) -> Vec<String> {
+    let mut stream = TcpStream::connect(api).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(
+        stream,
+        "POST /api/v1/reload HTTP/1.1\r\nHost: {api}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let answer = io::read_to_string(stream).unwrap();
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let body: serde_json::Value = serde_json::from_str(body).unwrap_or_else(|_| panic!("{answer}"));
+    let changes = body["changes"].as_array().unwrap_or_else(|| panic!("{answer}"));
+    changes
+        .iter()
+        .map(|change| change.as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn the_api_tells_what_a_saved_file_changed_whoever_was_first() {
+    let base = "[srt]\nport = \"127.0.0.1:0\"\n[api]\nlisten = \"127.0.0.1:0\"\n[streams.\"a\"]\n";
+    let mut gateway = Running::start(base);
+    let line = gateway.line("console at");
+    let api = line
+        .split("http://")
+        .nth(1)
+        .unwrap()
+        .trim_end_matches('/')
+        .parse()
+        .unwrap();
+    gateway.replace(&format!("{base}[streams.\"b\"]\n"));
+    // The watch is first.
+    gateway.line("configuration reloaded");
+    assert_eq!(reload(api), ["stream b added"]);
+    assert_eq!(reload(api), [""; 0], "told once");
+    // Either may be first.
+    for number in 0..5 {
+        let both = format!("{base}[streams.\"b\"]\n[streams.\"c{number}\"]\n");
+        gateway.replace(&both);
+        let changes = reload(api);
+        assert!(
+            changes.contains(&format!("stream c{number} added")),
+            "{changes:?}"
+        );
+    }
+}
+
+#[test]
+fn a_busy_folder_delays_neither_reload_nor_end() {
+    let base = "[srt]\nport = \"127.0.0.1:0\"\n[streams.\"a\"]\n";
+    let mut gateway = Running::start(base);
+    gateway.port();
+    let (folder, stop) = (gateway.folder.path().to_owned(), Arc::new(AtomicBool::new(false)));
+    let busy = {
+        let stop = Arc::clone(&stop);
+        thread::spawn(move || {
+            while !stop.load(Relaxed) {
+                fs::write(folder.join("other"), "x").unwrap();
+                thread::sleep(Duration::from_millis(1));
+            }
+        })
+    };
+    gateway.replace(&format!("{base}[streams.\"b\"]\n"));
+    gateway.line("configuration: stream b added");
+    gateway.hang_up();
+    gateway.line("configuration reloaded");
+    kill_process(Pid::from_child(&gateway.process), Signal::TERM).unwrap();
+    gateway.line("ended");
+    stop.store(true, Relaxed);
+    busy.join().unwrap();
 }
 
 #[test]

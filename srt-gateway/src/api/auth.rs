@@ -169,6 +169,9 @@ pub(super) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
     }
     let tokens = app.tokens();
     let headers = request.headers();
+    if headers.get_all(header::HOST).iter().count() > 1 {
+        return Problem::bad_request("it has more than one Host header").into_response();
+    }
     if !tokens.knows_host(headers) {
         let told = "the Host header is neither an address nor localhost: add the name to hosts of [api], or set a token";
         return Problem::wrong_host(told).into_response();

@@ -393,7 +393,7 @@ pub(crate) struct Endpoint {
     pub(crate) origin: Origin,
     /// Not started, as configured or by `stop`.
     pub(crate) enabled: bool,
-    /// `idle`, `connecting`, `live`, `standby`, `backing_off`, `failed` or `stopped`.
+    /// `idle`, `connecting`, `live`, `standby`, `stalled`, `backing_off`, `failed` or `stopped`.
     pub(crate) state: &'static str,
     /// Attempts that failed and connections that broke, so far.
     pub(crate) failures: u64,

@@ -2,7 +2,10 @@
 //!
 //! A file that is saved with faults changes nothing, and only the log says so: whoever steers without a shell is told here.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use axum::{Json, extract::State};
 use serde::Serialize;
@@ -16,6 +19,9 @@ use super::{
 use crate::{config::LoadError, control::Reloaded};
 
 type Ctx = State<Arc<App>>;
+
+/// How long a request waits for its answer: the file, or control, may hang.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why the configuration file was not put in force.
 #[derive(Debug)]
@@ -79,14 +85,18 @@ impl LastReload {
     }
 }
 
-/// Reads the configuration file again, as SIGHUP does. A file with faults changes nothing: the answer has each with its line
+/// Reads the configuration file again, as SIGHUP does. The answer has all that has changed since it was asked for last (or since the
+/// start), also if the gateway had noticed by itself that the file was saved. A file with faults changes nothing: the answer has each with its line
 /// and column.
 #[utoipa::path(post, path = "/api/v1/reload", tag = "gateway",
     responses((status = 200, body = Changed), (status = 409, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn reload(State(app): Ctx) -> Answer<Json<Changed>> {
     let (reply, answer) = tokio::sync::oneshot::channel();
     app.order(Order::Reload(reply))?;
-    let outcome = answer.await.unwrap_or(Err(NotReloaded::Ending));
+    let answered = tokio::time::timeout(PATIENCE, answer).await;
+    let outcome = answered
+        .map_err(|_| Problem::busy("the configuration is not in force yet: look at it later, or at the log"))?
+        .unwrap_or(Err(NotReloaded::Ending));
     let reloaded = outcome.map_err(|why| Problem::from(&why))?;
     Ok(Json(reloaded.into()))
 }

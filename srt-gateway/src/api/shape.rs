@@ -215,6 +215,7 @@ pub(crate) fn state_word(state: EndpointState) -> &'static str {
         EndpointState::Connecting => "connecting",
         EndpointState::Live => "live",
         EndpointState::Standby => "standby",
+        EndpointState::Stalled => "stalled",
         EndpointState::BackingOff => "backing_off",
         EndpointState::Failed => "failed",
     }

@@ -1,28 +1,32 @@
-//! Reads the configuration file again when it changes or when SIGHUP comes, and hands it to the running gateway.
+//! Reads the configuration file again when it changes, when SIGHUP comes, or when the API asks, and hands it to the running gateway.
 //!
-//! Runs on the main thread; `notify` has a thread of its own that only says that something happened in a directory. A file
-//! that is wrong changes nothing.
+//! Runs on a thread of its own, `reload`, so that a file that hangs, or a control thread that takes its time, holds up neither signals
+//! nor orders. `notify` has another thread, which says that something happened to the file or to a link on the way to it. A file that
+//! is wrong changes nothing.
 
 use std::{
     collections::BTreeSet,
     fs,
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    io::IsTerminal as _,
+    io::{self, IsTerminal as _},
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
-use super::read;
+use super::{read, service::Service};
 use crate::{
     api::{Desk, NotReloaded},
     config::{Config, LoadError},
     control::Reloaded,
-    gateway::Gateway,
     log_control::LogControl,
+    view::View,
 };
 
 /// A file is read when nothing has happened around it for this long (an editor writes in several steps) ...
@@ -30,39 +34,102 @@ const QUIET: Duration = Duration::from_millis(300);
 /// ... or at the latest so long after the first sign.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Why the file is read again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
-    /// SIGHUP: whoever sent it wants an answer.
-    BySignal,
-    /// Something happened in its directory: silent if it was not this file.
-    ByFile,
+/// Links on the way to a file, at most (as many as Linux follows).
+const LINKS: usize = 40;
+
+/// Who has the file read again.
+#[derive(Debug)]
+pub(super) enum Ask {
+    /// SIGHUP.
+    Signal,
+    /// A caller of the API, who wants to know what came of it.
+    Caller(oneshot::Sender<Result<Reloaded, NotReloaded>>),
 }
+
+/// The way to the thread that reads the file.
+#[derive(Debug)]
+pub(super) struct Reloader(Sender<Ask>);
+
+impl Reloader {
+    /// Has the file read again, whether or not anything has happened to it. Does not wait.
+    pub(super) fn ask(&self, ask: Ask) {
+        // With as many before it, a signal says nothing new; a caller finds its answer dropped.
+        if self.0.try_send(ask).is_err() {
+            warn!("the configuration file is read already: asked too often");
+        }
+    }
+}
+
+/// Changes that are kept for the next caller.
+const UNTOLD: usize = 1000;
+
+/// Questions that may wait.
+const ASKS: usize = 16;
 
 /// The configuration file of a running gateway.
 pub(super) struct Live {
     path: PathBuf,
     /// Of the text that was read last, valid or not.
     seen: Option<u64>,
+    /// What has been put in force since a caller was told last.
+    untold: Reloaded,
     changed: Receiver<()>,
-    /// Watches as long as it lives. Without it only SIGHUP reloads.
+    watched: Arc<Mutex<Watched>>,
+    /// Watches as long as it lives. Without it only SIGHUP and the API reload.
     watcher: notify::Result<RecommendedWatcher>,
+}
+
+/// The paths at which something may happen that is about the file: itself, and the links on the way to it.
+type Watched = BTreeSet<PathBuf>;
+
+/// What it takes to put a configuration in force.
+struct Target {
+    view: View,
+    desk: Arc<Desk>,
+    log: Arc<LogControl>,
+    service: Service,
 }
 
 impl Live {
     /// Begins to watch. To be called before the file is read for the first time: a change between the two would be missed.
     pub(super) fn new(path: &Path) -> Self {
         let (sender, changed) = crossbeam_channel::bounded(1);
-        let watcher = watch(path, move || {
+        let watched = Arc::default();
+        let watcher = watch(Arc::clone(&watched), move || {
             // A full channel says it already.
             sender.try_send(()).unwrap_or_default();
         });
-        Self {
+        let mut live = Self {
             path: path.to_owned(),
             seen: fingerprint(path),
+            untold: Reloaded::default(),
             changed,
+            watched,
             watcher,
+        };
+        live.follow();
+        live
+    }
+
+    /// Watches the folders of the file and of the links on the way to it: editors and mounts replace files and links, and a watch on
+    /// the file itself would stay with the old one.
+    fn follow(&mut self) {
+        let way = way_to(&self.path);
+        let folders: BTreeSet<_> = way.iter().filter_map(|path| path.parent()).collect();
+        // That of the file itself has to be watched; one of a link on the way may be none that we may read.
+        let own = std::path::absolute(&self.path).ok();
+        let own = own
+            .as_deref()
+            .and_then(Path::parent)
+            .and_then(|own| fs::canonicalize(own).ok());
+        for folder in folders {
+            let Ok(watcher) = &mut self.watcher else { break };
+            match watcher.watch(folder, RecursiveMode::NonRecursive) {
+                Err(error) if own.as_deref() == Some(folder) => self.watcher = Err(error),
+                _ => {}
+            }
         }
+        *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = way;
     }
 
     /// Tells if the file cannot be watched.
@@ -72,42 +139,90 @@ impl Live {
         }
     }
 
-    /// Gets a message when the file may have changed.
-    pub(super) fn changed(&self) -> &Receiver<()> {
-        &self.changed
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// No thread.
+    pub(super) fn start(
+        mut self,
+        view: View,
+        desk: Arc<Desk>,
+        log: Arc<LogControl>,
+        service: Service,
+    ) -> io::Result<Reloader> {
+        let (sender, asks) = crossbeam_channel::bounded(ASKS);
+        let target = Target {
+            view,
+            desk,
+            log,
+            service,
+        };
+        thread::Builder::new()
+            .name("reload".to_owned())
+            .spawn(move || self.run(&target, &asks))?;
+        Ok(Reloader(sender))
     }
 
-    /// Waits until nothing has happened for a while.
-    pub(super) fn settle(&self) {
-        let latest = Instant::now() + PATIENCE;
-        while Instant::now() < latest && self.changed.recv_timeout(QUIET).is_ok() {}
-    }
-
-    /// Reads the file again and puts it in force, if it is valid and (unless asked for) another one than before.
-    /// The state of `desk` is laid over it. Errors are told in the log; they are given for whoever asked.
-    pub(super) fn reload(
-        &mut self,
-        gateway: &Gateway,
-        desk: &Desk,
-        log: &LogControl,
-        asked: Asked,
-    ) -> Result<Reloaded, NotReloaded> {
-        let found = fingerprint(&self.path);
-        if asked == Asked::ByFile && (found == self.seen || found.is_none()) {
-            return Ok(Reloaded::default());
+    fn run(&mut self, target: &Target, asks: &Receiver<Ask>) {
+        let mut changed = self.changed.clone();
+        // When the first sign came, while it is not quiet yet.
+        let mut first = None;
+        loop {
+            let quiet = first.map_or_else(crossbeam_channel::never, |first: Instant| {
+                crossbeam_channel::at((first + PATIENCE).min(Instant::now() + QUIET))
+            });
+            crossbeam_channel::select! {
+                recv(asks) -> ask => match ask {
+                    Ok(Ask::Signal) => {
+                        target.service.reloading();
+                        drop(self.reload(target));
+                        target.service.ready();
+                    }
+                    Ok(Ask::Caller(reply)) => {
+                        let outcome = self.reload(target).map(|reloaded| self.tell_all(reloaded));
+                        // Whoever asked may have gone away.
+                        drop(reply.send(outcome));
+                    }
+                    Err(_) => return,
+                },
+                recv(changed) -> sign => match sign {
+                    Ok(()) => drop(first.get_or_insert_with(Instant::now)),
+                    // Nobody watches.
+                    Err(_) => changed = crossbeam_channel::never(),
+                },
+                recv(quiet) -> _ => {
+                    first = None;
+                    self.follow();
+                    let found = fingerprint(&self.path);
+                    if found.is_some() && found != self.seen {
+                        drop(self.reload(target));
+                    }
+                }
+            }
         }
-        self.seen = found;
-        let outcome = self.put_in_force(gateway, desk, log);
-        desk.note(&outcome);
+    }
+
+    /// Reads the file again and puts it in force, if it is valid. The state of the desk is laid over it. Errors are told in the log;
+    /// they are given for whoever asked.
+    fn reload(&mut self, target: &Target) -> Result<Reloaded, NotReloaded> {
+        self.seen = fingerprint(&self.path);
+        let outcome = self.put_in_force(target);
+        target.desk.note(&outcome);
+        if let Ok(reloaded) = &outcome {
+            let changes = &mut self.untold.changes;
+            changes.extend_from_slice(&reloaded.changes);
+            changes.drain(..changes.len().saturating_sub(UNTOLD));
+        }
         outcome
     }
 
-    fn put_in_force(
-        &self,
-        gateway: &Gateway,
-        desk: &Desk,
-        log: &LogControl,
-    ) -> Result<Reloaded, NotReloaded> {
+    /// The outcome for a caller: with all changes that no caller has been told of, because the watch noticed the file first.
+    fn tell_all(&mut self, mut reloaded: Reloaded) -> Reloaded {
+        reloaded.changes = std::mem::take(&mut self.untold).changes;
+        reloaded
+    }
+
+    fn put_in_force(&self, target: &Target) -> Result<Reloaded, NotReloaded> {
         let (text, config) = match read_text(&self.path) {
             Ok(read) => read,
             Err(wrong) => {
@@ -132,10 +247,10 @@ impl Live {
             warn!("{warning}");
         }
         let level = config.log.level;
-        let (reloaded, left_out) = desk.refile(&text, |config| gateway.reload(config));
+        let (reloaded, left_out) = target.desk.refile(&text, |config| target.view.reload(config));
         let mut reloaded = reloaded.ok_or(NotReloaded::Ending)?;
         // Where RUST_LOG decides, the file does not.
-        log.set(level).unwrap_or_default();
+        target.log.set(level).unwrap_or_default();
         warnings.extend(left_out);
         reloaded.warnings.splice(0..0, warnings);
         info!(
@@ -157,32 +272,57 @@ fn read_text(path: &Path) -> Result<(String, Config), LoadError> {
     Ok((text, config))
 }
 
-/// Watches the directory of the file, and that of the file it links to: editors and mounts replace files, and a watch on
-/// the file itself would stay with the old one.
-fn watch(path: &Path, mut notice: impl FnMut() + Send + 'static) -> notify::Result<RecommendedWatcher> {
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if !matches!(event, Ok(event) if matches!(event.kind, EventKind::Access(_))) {
+/// Calls `notice` when something happens at one of the paths.
+fn watch(
+    watched: Arc<Mutex<Watched>>,
+    mut notice: impl FnMut() + Send + 'static,
+) -> notify::Result<RecommendedWatcher> {
+    notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        let is_ours = match event {
+            Ok(event) if matches!(event.kind, EventKind::Access(_)) => false,
+            Ok(event) => {
+                let watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
+                // Without paths, events were lost.
+                event.paths.is_empty() || event.paths.iter().any(|path| watched.contains(path))
+            }
+            Err(_) => true,
+        };
+        if is_ours {
             notice();
         }
-    })?;
-    let linked = fs::canonicalize(path).ok();
-    let folders: BTreeSet<_> = [Some(path), linked.as_deref()]
-        .into_iter()
-        .flatten()
-        .filter_map(Path::parent)
-        .map(|folder| {
-            if folder.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                folder
-            }
-        })
-        .filter_map(|folder| fs::canonicalize(folder).ok())
-        .collect();
-    for folder in &folders {
-        watcher.watch(folder, RecursiveMode::NonRecursive)?;
+    })
+}
+
+/// The file and all links on the way to it, each with its folder's real path, which is what the watch names.
+fn way_to(path: &Path) -> Watched {
+    let mut way = Watched::new();
+    let mut left = LINKS;
+    add_way(path, &mut way, &mut left);
+    way
+}
+
+fn add_way(path: &Path, way: &mut Watched, left: &mut usize) {
+    // A link to a folder that has the file.
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let prefixes: Vec<_> = absolute.ancestors().collect();
+    for prefix in prefixes.into_iter().rev() {
+        let Some((folder, name)) = prefix.parent().zip(prefix.file_name()) else {
+            continue;
+        };
+        let Ok(folder) = fs::canonicalize(folder) else {
+            continue;
+        };
+        let target = fs::read_link(prefix);
+        if target.is_ok() || prefix == absolute {
+            way.insert(folder.join(name));
+        }
+        if let Ok(target) = target
+            && *left > 0
+        {
+            *left -= 1;
+            add_way(&folder.join(target), way, left);
+        }
     }
-    Ok(watcher)
 }
 
 /// Tells one text from another without keeping it: it holds secrets.
@@ -190,4 +330,44 @@ fn fingerprint(path: &Path) -> Option<u64> {
     let mut hasher = DefaultHasher::new();
     fs::read(path).ok()?.hash(&mut hasher);
     Some(hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn the_way_to_a_file_has_its_links_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(folder.path()).unwrap();
+        // As Kubernetes mounts a ConfigMap.
+        fs::create_dir(root.join("..1")).unwrap();
+        fs::write(root.join("..1/gateway.toml"), "").unwrap();
+        symlink("..1", root.join("..data")).unwrap();
+        symlink("..data/gateway.toml", root.join("gateway.toml")).unwrap();
+        let way = way_to(&root.join("gateway.toml"));
+        for path in ["gateway.toml", "..data", "..1/gateway.toml"] {
+            assert!(way.contains(&root.join(path)), "{path}: {way:?}");
+        }
+        assert!(way.iter().all(|path| path.starts_with(&root)), "{way:?}");
+        symlink("round", root.join("round")).unwrap();
+        assert_eq!(way_to(&root.join("round")), [root.join("round")].into());
+    }
+
+    #[test]
+    fn other_files_of_the_folder_wake_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("gateway.toml");
+        fs::write(&file, "").unwrap();
+        let live = Live::new(&file);
+        for number in 0..20 {
+            fs::write(folder.path().join(format!("{number}.ts")), "x").unwrap();
+        }
+        assert!(live.changed.recv_timeout(Duration::from_millis(300)).is_err());
+        fs::write(folder.path().join("new"), "x").unwrap();
+        fs::rename(folder.path().join("new"), &file).unwrap();
+        live.changed.recv_timeout(Duration::from_secs(20)).unwrap();
+    }
 }

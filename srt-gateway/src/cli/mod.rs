@@ -2,7 +2,7 @@
 //!
 //! Everything runs on the main thread. No command decides anything by itself: each asks the module that the gateway asks.
 //!
-//! Exit codes: 0 ended in order, 1 failed while starting or running, 2 the command line or the configuration is wrong.
+//! Exit codes: 0 ended in order, 1 failed while starting or running or did not end in time, 2 the command line or the configuration is wrong.
 
 mod ask;
 mod bench;
@@ -18,21 +18,29 @@ mod relay_words;
 mod serve;
 mod service;
 mod shell;
+mod signals;
 
 use std::{
     io::{IsTerminal, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::LazyLock,
+    time::Duration,
 };
 
 use clap::{Parser, Subcommand};
 
 use crate::{
     config::{Config, DEFAULT_TOML, LoadError},
-    control,
+    control, log_writer,
     names::{Notation, escaped},
 };
+
+/// How long the last lines of the log may take.
+const LAST_LINES: Duration = Duration::from_millis(200);
+
+/// How long a message may take that nobody reads.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A command line or a configuration that is wrong.
 const USAGE: u8 = 2;
@@ -129,10 +137,12 @@ pub fn run() -> ExitCode {
         }
         Some(Command::Man { directory }) => shell::man(directory.as_deref()),
     };
-    outcome.unwrap_or_else(|error| {
+    let code = outcome.unwrap_or_else(|error| {
         say_error(format_args!("srt-gateway: {error:#}"));
         ExitCode::FAILURE
-    })
+    });
+    log_writer::flush(LAST_LINES);
+    code
 }
 
 /// `1 port`, `2 ports`.
@@ -140,10 +150,12 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
+/// What comes before it in the log is written first.
 fn say_error(text: std::fmt::Arguments<'_>) {
-    // Nobody is left to tell when stderr is closed.
     let text = text.to_string();
-    drop(writeln!(std::io::stderr(), "{}", escaped(&text, Notation::Lines)));
+    log_writer::flush(PATIENCE);
+    let text = format!("{}\n", escaped(&text, Notation::Lines));
+    log_writer::write_within(PATIENCE, std::io::stderr(), text);
 }
 
 /// Prints lines. What peers have sent is in them, and must not steer the terminal.
@@ -175,7 +187,7 @@ fn load(file: Option<&Path>) -> Result<Config, ExitCode> {
             error.render()
         };
         // It is of the operator's own file, and has colours.
-        drop(writeln!(std::io::stderr(), "{}", told.trim_end()));
+        log_writer::write_within(PATIENCE, std::io::stderr(), format!("{}\n", told.trim_end()));
         ExitCode::from(USAGE)
     })
 }

@@ -5,13 +5,14 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
+    sync::atomic::AtomicBool,
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::{USAGE, say_error};
+use super::{USAGE, say_error, signals};
 use crate::{
     config::LogLevel,
     relay::{
@@ -19,6 +20,9 @@ use crate::{
         StatsFormat, Timing,
     },
 };
+
+/// How long the end may take from the signal on: outputs have 5 s to deliver what they have.
+const END: Duration = Duration::from_secs(8);
 
 /// What `relay` takes. The options of srt-live-transmit are understood as it writes them, too: `-chunk:1316`.
 #[derive(Debug, clap::Args)]
@@ -154,11 +158,11 @@ pub(super) fn relay(args: &RelayArgs) -> anyhow::Result<ExitCode> {
         }
     };
     super::serve::start_plain_log(args.log_level())?;
-    let interrupted = std::sync::Arc::default();
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, std::sync::Arc::clone(&interrupted))
-            .context("cannot watch for signals")?;
-    }
+    let interrupted = std::sync::Arc::<AtomicBool>::default();
+    let flag = std::sync::Arc::clone(&interrupted);
+    signals::watch(&[SIGINT, SIGTERM], END, move |_| {
+        flag.store(true, std::sync::atomic::Ordering::Relaxed);
+    })?;
     let mut stats = Statistics::new(args)?;
     let begun = Instant::now();
     let relay = Relay::start(plan)?;

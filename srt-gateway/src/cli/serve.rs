@@ -1,7 +1,10 @@
 //! `run`: serves until a signal ends it. Sets up the log and the signals, and leaves the rest to the gateway.
 
 use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    ffi::c_int,
     io::IsTerminal,
+    panic,
     path::Path,
     process::ExitCode,
     sync::Arc,
@@ -10,19 +13,18 @@ use std::{
 };
 
 use anyhow::Context as _;
-use crossbeam_channel::Sender;
-use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM},
-    iterator::Signals,
-};
+use crossbeam_channel::{Receiver, Sender};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use srt_safe::log::LogBridge;
 use tracing::{error, info, warn};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _};
 
 use super::{
-    live::{Asked, Live},
-    load, log_format, say,
+    PATIENCE,
+    live::{Ask, Live, Reloader},
+    load, log_format,
     service::Service,
+    signals,
 };
 use crate::{
     access::Scope,
@@ -32,14 +34,18 @@ use crate::{
     gateway::Gateway,
     local::{self, Server},
     log_control::{LogControl, filter_of},
+    log_writer::{self, LogWriter},
     telemetry::{EventKind, Happening},
 };
 
 /// How often the main thread looks whether the gateway still runs.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// How long the end may take from the signal on: what does not end by then ends with the process.
+const END: Duration = Duration::from_millis(2800);
+
 pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let mut live = file.map(Live::new);
+    let live = file.map(Live::new);
     let config = match load(file) {
         Ok(config) => config,
         Err(code) => return Ok(code),
@@ -58,8 +64,12 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
     if let Some(live) = &live {
         live.tell();
     }
-    // Before any thread is there, so that none of them is interrupted in its place.
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("cannot watch for signals")?;
+    // Before any other thread is there, so that none of them is interrupted in its place. The signals that may wait are as many as
+    // there are kinds of them.
+    let (caught, signal) = crossbeam_channel::unbounded();
+    signals::watch(&[SIGTERM, SIGINT, SIGHUP], END, move |number| {
+        caught.send(number).unwrap_or_default();
+    })?;
     let gateway = Gateway::start(&config)?;
     for what in desk.recovered() {
         let event = Happening::new(EventKind::StateFile, what.clone());
@@ -75,78 +85,74 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
         say_how_to_use(&gateway.listening());
     }
 
-    let (caught, signal) = crossbeam_channel::bounded(4);
-    thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        for signal in signals.forever() {
-            if caught.send(signal).is_err() {
-                return;
-            }
-        }
-    })?;
-    let changed = live
-        .as_ref()
-        .map_or_else(crossbeam_channel::never, |live| live.changed().clone());
     let _socket = control_socket(&config, &gateway)?;
-    let (order, mut orders) = crossbeam_channel::bounded(16);
+    let (order, orders) = crossbeam_channel::bounded(16);
     let http = api(&config, &gateway, (&desk, &log), order)?;
-    let mut drained_by = None;
-    let mut service = Service::new();
-    service.ready(&gateway);
-    loop {
-        service.live(&gateway);
-        crossbeam_channel::select! {
-            recv(signal) -> number => match (number, &mut live) {
-                (Ok(SIGHUP), Some(live)) => {
-                    service.reloading();
-                    drop(live.reload(&gateway, &desk, &log, Asked::BySignal));
-                    service.ready(&gateway);
-                }
-                (Ok(SIGHUP), None) => warn!("SIGHUP: there is no configuration file to read again"),
-                (number, _) => {
-                    let name = if number == Ok(SIGINT) { "SIGINT" } else { "SIGTERM" };
-                    info!(signal = name, "shutting down");
-                    end(&service, http, gateway);
-                    return Ok(ExitCode::SUCCESS);
-                }
-            },
-            recv(changed) -> _ => {
-                if let Some(live) = &mut live {
-                    live.settle();
-                    drop(live.reload(&gateway, &desk, &log, Asked::ByFile));
-                }
-            }
-            recv(orders) -> order => match order {
-                Ok(Order::Drain(wait)) => drained_by = Some(Instant::now() + wait),
-                Ok(Order::Reload(reply)) => {
-                    let reloaded = match &mut live {
-                        Some(live) => live.reload(&gateway, &desk, &log, Asked::BySignal),
-                        None => Err(NotReloaded::NoFile),
-                    };
-                    // Whoever asked may have gone away.
-                    drop(reply.send(reloaded));
-                }
-                // There is no API.
-                Err(_) => orders = crossbeam_channel::never(),
-            },
-            default(LOOK) => if !gateway.is_running() {
-                error!("the gateway has stopped by itself: see the lines above");
-                return Ok(ExitCode::FAILURE);
-            }
-        }
-        if drained_by.is_some_and(|end| is_drained(&gateway, end)) {
-            info!("drained: shutting down");
-            end(&service, http, gateway);
-            return Ok(ExitCode::SUCCESS);
-        }
-    }
+    let service = Service::start(gateway.view())?;
+    service.ready();
+    let reloader = live.map(|live| live.start(gateway.view().clone(), desk, log, service.clone()));
+    let loop_ = Loop {
+        gateway,
+        http,
+        service,
+        reloader: reloader.transpose()?,
+        drained_by: None,
+    };
+    Ok(loop_.run(&signal, orders))
 }
 
-/// Ends all in order: first who asks, so that nobody waits for the answer of a gateway that is gone.
-fn end(service: &Service, http: Option<Api>, gateway: Gateway) {
-    service.stopping();
-    drop(http);
-    gateway.shut_down();
-    info!("ended");
+/// Serves orders and signals. Nothing here waits for anybody: what takes time is on threads of its own.
+struct Loop {
+    gateway: Gateway,
+    http: Option<Api>,
+    service: Service,
+    reloader: Option<Reloader>,
+    drained_by: Option<Instant>,
+}
+
+impl Loop {
+    fn run(mut self, signals: &Receiver<c_int>, mut orders: Receiver<Order>) -> ExitCode {
+        loop {
+            crossbeam_channel::select! {
+                recv(signals) -> number => match (number, &self.reloader) {
+                    (Ok(SIGHUP), Some(reloader)) => reloader.ask(Ask::Signal),
+                    (Ok(SIGHUP), None) => warn!("SIGHUP: there is no configuration file to read again"),
+                    (number, _) => {
+                        let name = if number == Ok(SIGINT) { "SIGINT" } else { "SIGTERM" };
+                        info!(signal = name, "shutting down");
+                        return self.end();
+                    }
+                },
+                recv(orders) -> order => match order {
+                    Ok(Order::Drain(wait)) => self.drained_by = Some(Instant::now() + wait),
+                    Ok(Order::Reload(reply)) => match &self.reloader {
+                        Some(reloader) => reloader.ask(Ask::Caller(reply)),
+                        // Whoever asked may have gone away.
+                        None => drop(reply.send(Err(NotReloaded::NoFile))),
+                    },
+                    // There is no API.
+                    Err(_) => orders = crossbeam_channel::never(),
+                },
+                default(LOOK) => if !self.gateway.is_running() {
+                    error!("the gateway has stopped by itself: see the lines above");
+                    return ExitCode::FAILURE;
+                }
+            }
+            if self.drained_by.is_some_and(|end| is_drained(&self.gateway, end)) {
+                info!("drained: shutting down");
+                return self.end();
+            }
+        }
+    }
+
+    /// Ends all in order: first who asks, so that nobody waits for the answer of a gateway that is gone.
+    fn end(self) -> ExitCode {
+        self.service.stopping();
+        drop(self.http);
+        self.gateway.shut_down();
+        info!("ended");
+        ExitCode::SUCCESS
+    }
 }
 
 /// Opens the control socket. One that the configuration asks for must work; without the default one `status` and
@@ -198,13 +204,15 @@ fn start_log(config: &Config) -> anyhow::Result<LogControl> {
     let fixed = filter.is_ok();
     let filter = filter.unwrap_or_else(|_| filter_of(config.log.level));
     let (filter, handle) = reload::Layer::new(filter);
+    let writer = LogWriter::start(std::io::stderr(), config.log.format).context("cannot start a thread")?;
+    writer.install();
     let log = tracing_subscriber::registry().with(filter);
     match config.log.format {
         LogFormat::Text => log
             .with(
                 fmt::layer()
                     .fmt_fields(log_format::fields())
-                    .with_writer(std::io::stderr)
+                    .with_writer(move || writer.clone())
                     .with_target(false)
                     .with_ansi(std::io::stderr().is_terminal()),
             )
@@ -212,14 +220,31 @@ fn start_log(config: &Config) -> anyhow::Result<LogControl> {
         LogFormat::Json => log
             .with(
                 fmt::layer()
-                    .with_writer(|| log_format::JsonLines(std::io::stderr()))
+                    .with_writer(move || log_format::JsonLines(writer.clone()))
                     .json()
                     .flatten_event(true),
             )
             .init(),
     }
     srt_safe::log::install(LogBridge::to_tracing()).context("cannot take over libsrt's log")?;
+    log_panics();
     Ok(LogControl::new(config.log.level, (!fixed).then_some(handle)))
+}
+
+/// Panics go to the log: standard error may be a pipe that nobody reads, and would hold the thread while it holds locks.
+fn log_panics() {
+    panic::set_hook(Box::new(|panic| {
+        let backtrace = Backtrace::capture();
+        let trace = match backtrace.status() {
+            BacktraceStatus::Captured => format!("\n{backtrace}"),
+            _ => String::new(),
+        };
+        let thread = thread::current();
+        error!(
+            thread = thread.name().unwrap_or_default(),
+            "a bug in srt-gateway, please report it: {panic}{trace}"
+        );
+    }));
 }
 
 /// The log of a command that has no configuration.
@@ -238,7 +263,7 @@ fn say_how_to_use(listening: &[Listening]) {
         return;
     };
     let at = port.addr;
-    say(format_args!(
+    let text = format!(
         "\
 srt-gateway {version} without a configuration file: any stream name, this machine only.
 
@@ -251,7 +276,8 @@ Play it:
   ffplay 'srt://{at}?streamid=#!::r=live/demo,m=request'
   srt-live-transmit 'srt://{at}?streamid=#!::r=live/demo,m=request' file://con > OUT.ts
 
-With your own configuration: srt-gateway --config FILE.toml (examples/ has some).",
+With your own configuration: srt-gateway --config FILE.toml (examples/ has some).\n",
         version = env!("CARGO_PKG_VERSION"),
-    ));
+    );
+    log_writer::write_within(PATIENCE, std::io::stdout(), text);
 }

@@ -1,80 +1,120 @@
 //! What a service manager is told: ready, reloading, ending, and that the gateway still answers (the watchdog).
 //!
 //! The protocol of sd_notify(3): datagrams to the socket that `NOTIFY_SOCKET` names. Without it all of this does nothing.
-//! Runs on the main thread. Does not decide what happens to a gateway that no longer answers: the manager does, when the
+//! On a thread of its own, there only with a service manager: neither a manager that does not read nor a gateway that does not
+//! answer holds up signals and orders. Does not decide what happens to a gateway that no longer answers: the manager does, when the
 //! signs of life stop.
 
-use std::{
-    env,
-    time::{Duration, Instant},
-};
+use std::{env, io, thread, time::Duration};
 
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use sd_notify::NotifyState;
 use tracing::{error, warn};
 
-use crate::gateway::Gateway;
+use crate::view::View;
 
 /// A sign of life is due this many times in the watchdog's time: one that is late is no death.
 const SIGNS: u32 = 3;
 
-/// The service manager, if one started us.
+/// What may wait to be told.
+const QUEUE: usize = 16;
+
+/// How long the end waits until the manager is told of it.
+const LAST: Duration = Duration::from_millis(200);
+
+/// The way to the service manager, if one started us.
+#[derive(Clone, Debug)]
+pub(super) struct Service(Option<Sender<News>>);
+
 #[derive(Debug)]
-pub(super) struct Service {
-    /// How often the watchdog wants a sign; none: it does not watch.
-    every: Option<Duration>,
-    next: Instant,
-    /// Whether the gateway answered the last time.
-    answers: bool,
+enum News {
+    Ready,
+    Reloading,
+    /// The sender is dropped when it has been told.
+    Stopping(#[expect(dead_code, reason = "it is there to be dropped")] Sender<()>),
 }
 
 impl Service {
-    pub(super) fn new() -> Self {
-        let watched = env::var_os("NOTIFY_SOCKET").and_then(|_| sd_notify::watchdog_enabled());
-        Self {
-            every: watched.map(|time| time / SIGNS),
-            next: Instant::now(),
-            answers: true,
+    /// # Errors
+    /// No thread.
+    pub(super) fn start(view: &View) -> io::Result<Self> {
+        if env::var_os("NOTIFY_SOCKET").is_none() {
+            return Ok(Self(None));
         }
+        // Without a watchdog nobody waits for signs of life.
+        let every = sd_notify::watchdog_enabled().map(|time| time / SIGNS);
+        let (sender, news) = crossbeam_channel::bounded(QUEUE);
+        let view = view.clone();
+        thread::Builder::new()
+            .name("service".to_owned())
+            .spawn(move || run(&view, every, &news))?;
+        Ok(Self(Some(sender)))
     }
 
     /// All ports listen, or the new configuration is in force.
-    pub(super) fn ready(&self, gateway: &Gateway) {
-        let status = match gateway.listening().len() {
-            1 => "serving on 1 port".to_owned(),
-            ports => format!("serving on {ports} ports"),
-        };
-        tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
+    pub(super) fn ready(&self) {
+        self.send(News::Ready);
     }
 
     pub(super) fn reloading(&self) {
-        match NotifyState::monotonic_usec_now() {
-            Ok(now) => tell(&[NotifyState::Reloading, now]),
-            Err(_) => tell(&[NotifyState::Reloading]),
-        }
+        self.send(News::Reloading);
     }
 
     pub(super) fn stopping(&self) {
-        tell(&[NotifyState::Stopping]);
+        let (sender, told) = crossbeam_channel::bounded(0);
+        self.send(News::Stopping(sender));
+        told.recv_timeout(LAST).unwrap_or_default();
     }
 
-    /// Gives a sign of life if one is due and the gateway answers. Blocks while it does not, for 4 s at most.
-    pub(super) fn live(&mut self, gateway: &Gateway) {
-        let Some(every) = self.every else { return };
-        let now = Instant::now();
-        if now < self.next {
-            return;
+    fn send(&self, news: News) {
+        if let Some(sender) = &self.0 {
+            // A manager that reads nothing misses it.
+            sender.try_send(news).unwrap_or_default();
         }
-        self.next = now + every;
-        let answers = gateway.answers();
-        if answers {
-            tell(&[NotifyState::Watchdog]);
-        } else if self.answers {
-            error!(
-                "the gateway's control thread does not answer: no sign of life to the service manager until it does"
-            );
-        }
-        self.answers = answers;
     }
+}
+
+fn run(view: &View, every: Option<Duration>, news: &Receiver<News>) {
+    let mut answered = true;
+    loop {
+        let next = match every {
+            Some(every) => news.recv_timeout(every),
+            None => news.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match next {
+            Ok(News::Ready) => {
+                let status = match view.listening().len() {
+                    1 => "serving on 1 port".to_owned(),
+                    ports => format!("serving on {ports} ports"),
+                };
+                tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
+            }
+            Ok(News::Reloading) => match NotifyState::monotonic_usec_now() {
+                Ok(now) => tell(&[NotifyState::Reloading, now]),
+                Err(_) => tell(&[NotifyState::Reloading]),
+            },
+            Ok(News::Stopping(_)) => tell(&[NotifyState::Stopping]),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        if every.is_some() {
+            answered = sign_of_life(view, answered);
+        }
+    }
+}
+
+/// Gives a sign of life if the gateway answers, for which this waits for 4 s at most. Whether it does; `answered` is whether it did
+/// the last time.
+fn sign_of_life(view: &View, answered: bool) -> bool {
+    let answers = view.answers();
+    if answers {
+        tell(&[NotifyState::Watchdog]);
+    } else if answered {
+        error!(
+            "the gateway's control thread does not answer: no sign of life to the service manager until it does"
+        );
+    }
+    answers
 }
 
 fn tell(state: &[NotifyState<'_>]) {

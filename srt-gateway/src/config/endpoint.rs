@@ -108,6 +108,8 @@ pub struct FileTarget {
     /// The folder that it must not lead out of, by `..` or links: of a definition that the API or a backend has made. `None`:
     /// it is the operator's own.
     pub folder: Option<PathBuf>,
+    /// Whether the path may be a FIFO or a device. Otherwise only a regular file is opened.
+    pub special: bool,
 }
 
 /// Why an endpoint with `${name}` cannot be made for a stream.

@@ -316,6 +316,7 @@ static KEYS: &[KeyDoc] = {
 
     key(FileEndpoint, "loop", BOOL, "false", "true", "begin again at the end of an input"),
     key(FileEndpoint, "segment", DURATION, "0", "\"10m\"", "length of a file of an output; 0: one file").unit("s"),
+    key(FileEndpoint, "special", BOOL, "false", "true", "the path may be a FIFO or a device; otherwise only a regular file is opened"),
 
     key(Listener, "ports", "range, or list of ports and ranges", "", "\"9100-9199\"", "the ports"),
     key(Listener, "address", "IP address", "", "\"192.0.2.1\"", "listen on this address alone; else on all, IPv4 and IPv6"),

@@ -394,6 +394,7 @@ fn file(table: &Table<'_>, parts: &Parts<'_>, url: &Node, direction: Direction) 
             item,
         )
     });
+    let special = table.get("special").map_or(Some(false), |item| item.boolean());
     let mut good = true;
     let mut complain = |item: &Item<'_>, message: &str| {
         item.session().fault(item.wrong(message));
@@ -418,15 +419,17 @@ fn file(table: &Table<'_>, parts: &Parts<'_>, url: &Node, direction: Direction) 
         table.fault(Fault::new(table.path(), at, message));
         return None;
     }
-    let (repeat, segment) = (
+    let (repeat, segment, special) = (
         repeat.map_or(Some(false), |(on, _)| on)?,
         segment.map_or(Some(Duration::ZERO), |(length, _)| length)?,
+        special?,
     );
     good.then(|| FileTarget {
         path: PathBuf::from(path),
         repeat,
         segment: (!segment.is_zero()).then_some(segment),
         folder: None,
+        special,
     })
 }
 

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     access::{Scope, Threshold, Trail},
     config::{self, PortKind, SrtMode, SrtSettings, SrtTarget, Target},
-    io::{CloseReason, ClosedSession, EndpointId, Found, Hosts, Message, Resolved, Seat, Task},
+    io::{CloseReason, ClosedSession, EndpointId, Found, Hosts, Message, Resolved, Seat, Task, join_until},
     names::{Role, SessionId, StreamName},
     telemetry::{LinkSampler, SessionCounters, WireSampler},
 };
@@ -55,6 +55,7 @@ impl Control {
     pub(super) fn tick_endpoints(&mut self, now: Instant) {
         let ids: Vec<_> = self.endpoints.all.keys().copied().collect();
         for id in ids {
+            self.watch_opening(id, now);
             self.finish_call(id, now);
             self.keep_links(id, now);
             self.step(id, now);
@@ -70,6 +71,9 @@ impl Control {
     }
 
     fn step(&mut self, id: EndpointId, now: Instant) {
+        if self.ending {
+            return;
+        }
         let wanted = self.wanted(id, now);
         let Some(state) = self.endpoints.all.get_mut(&id) else {
             return;
@@ -136,6 +140,10 @@ impl Control {
                     }
                 };
             }
+            Target::File(file) if state.role == Role::Publisher => {
+                let file = file.clone();
+                return self.open_file(id, &file, now).map(Some);
+            }
             Target::File(_) => return self.open_plain(id, None, now),
         };
         if srt.mode == SrtMode::Listener {
@@ -164,7 +172,7 @@ impl Control {
         Ok(Attempt::Resolving)
     }
 
-    fn begun(&mut self, id: EndpointId, begun: Result<Option<Attempt>, Hitch>, now: Instant) {
+    pub(super) fn begun(&mut self, id: EndpointId, begun: Result<Option<Attempt>, Hitch>, now: Instant) {
         match begun {
             Ok(None) => {}
             Ok(attempt) => {
@@ -526,6 +534,7 @@ impl Control {
             return;
         };
         let name = state.stream.clone();
+        state.is_stalled = false;
         state.links = None;
         if let Some(live) = state.live.take() {
             if !matches!(live.hands, Hands::Worker { .. }) {
@@ -574,6 +583,7 @@ impl Control {
             return;
         };
         let attempt = state.attempt.take();
+        state.is_stalled = false;
         if let Some(live) = &state.live {
             let reason = match state.place {
                 Place::Configured => CloseReason::NotNeeded,
@@ -598,12 +608,13 @@ impl Control {
                 self.endpoints.sockets.remove(&group.id());
                 self.opener.watch.remove(&group);
             }
-            Some(Attempt::Resolving) | None => {}
+            Some(Attempt::Resolving | Attempt::Opening(_)) | None => {}
         }
     }
 
     /// Gives up all attempts, for the end. Sessions are the workers' to end.
-    pub(super) fn end_endpoints(&mut self) {
+    pub(super) fn end_endpoints(&mut self, deadline: Instant) {
+        self.ending = true;
         let attempts: Vec<_> = self
             .endpoints
             .all
@@ -613,18 +624,20 @@ impl Control {
         for attempt in attempts {
             self.drop_attempt(attempt);
         }
-        let sources = self.endpoints.all.values_mut().filter_map(|state| {
-            let live = state
-                .live
-                .take_if(|live| matches!(live.hands, Hands::Source(_)))?;
-            match live.hands {
-                Hands::Source(source) => Some(source.end()),
-                _ => None,
-            }
+        let live = self
+            .endpoints
+            .all
+            .values_mut()
+            .filter_map(|state| state.live.as_mut());
+        let sources = live.filter_map(|live| match &mut live.hands {
+            Hands::Source(source) => source.end(),
+            _ => None,
         });
         // All are told before the first is waited for.
-        for thread in sources.collect::<Vec<_>>() {
-            drop(thread.join());
+        let sources: Vec<_> = sources.collect();
+        let left = join_until(sources, deadline);
+        if left > 0 {
+            warn!(threads = left, "inputs have not ended in time: left alone");
         }
     }
 }

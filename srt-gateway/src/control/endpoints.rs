@@ -66,6 +66,8 @@ pub(super) struct State {
     pub(super) links: Option<Links>,
     pub(super) failures: u64,
     pub(super) last_failure: Option<String>,
+    /// Its file does not answer.
+    pub(super) is_stalled: bool,
     pub(super) place: Place,
 }
 
@@ -82,6 +84,8 @@ pub(super) enum Place {
 pub(super) enum Attempt {
     /// The host's name is being looked up.
     Resolving,
+    /// Its file is being opened, since then.
+    Opening(Instant),
     /// The peer has been called.
     Calling(Connecting, SessionId),
     /// The same over several links.
@@ -231,6 +235,8 @@ pub enum EndpointState {
     Live,
     /// It is connected, and another input feeds the stream.
     Standby,
+    /// Its file does not answer.
+    Stalled,
     /// It waits before it tries again.
     BackingOff,
     /// It cannot work as it is configured.
@@ -379,6 +385,7 @@ impl Endpoints {
             links: None,
             failures: 0,
             last_failure: None,
+            is_stalled: false,
             place: Place::Configured,
         };
         self.all.insert(id, state);
@@ -426,6 +433,7 @@ impl Endpoints {
             inputs.is_some_and(|inputs| matches!(inputs.feeding, Feeding::By(by, _) if by == id))
         };
         match state.link.state() {
+            LinkState::Connecting | LinkState::Live { .. } if state.is_stalled => EndpointState::Stalled,
             LinkState::Idle => EndpointState::Idle,
             LinkState::Connecting => EndpointState::Connecting,
             LinkState::Live { .. } if state.role == Role::Viewer || feeds() => EndpointState::Live,

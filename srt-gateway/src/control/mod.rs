@@ -117,6 +117,8 @@ pub(crate) struct Control {
     last_session: u64,
     /// No new sessions, whatever is configured.
     draining: bool,
+    /// The gateway ends: what breaks off now is not connected again.
+    ending: bool,
     refusals: Refusals,
     heirs: Heirs,
     leases: Leases,
@@ -159,6 +161,7 @@ impl Control {
             pool,
             last_session: 0,
             draining: false,
+            ending: false,
             refusals: Refusals::new(journal.clone()),
             heirs: Heirs::default(),
             leases: Leases::default(),
@@ -286,6 +289,8 @@ impl Control {
             IoEvent::HasData(session) => self.has_data(session, Instant::now()),
             IoEvent::StoodBy(session) => self.stood_by(session, Instant::now()),
             IoEvent::Resolved(endpoint, found) => self.resolved(endpoint, found, Instant::now()),
+            IoEvent::Opened(endpoint, outcome) => self.opened(endpoint, outcome, Instant::now()),
+            IoEvent::Stalled(session, is_stalled) => self.stalled(session, is_stalled),
             IoEvent::Format(session, format) => self.log_format(session, format),
             IoEvent::PollFailed(error) => {
                 error!(%error, "libsrt's epoll failed: the gateway ends, since it would relay nothing any more");
@@ -496,7 +501,7 @@ impl Control {
         for port in self.ports.drain(..) {
             self.opener.close(port);
         }
-        self.end_endpoints();
+        self.end_endpoints(deadline);
         self.pool.shut_down(deadline);
         let now = Instant::now();
         for event in inbox.events.try_iter() {

@@ -1,5 +1,5 @@
-//! Opens the inputs and outputs that are no SRT sockets: datagrams and files. What they need is opened by control's thread,
-//! which waits for nobody there; what then waits is a thread of theirs.
+//! Opens the inputs and outputs that are no SRT sockets: datagrams and files. Sockets are opened by control's thread, which waits for
+//! nobody there. Files are opened by threads of their own, because a file may hang for ever: control hears how that went.
 
 use std::{
     io::{self, ErrorKind},
@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{
     Control,
@@ -19,8 +19,8 @@ use crate::{
     config::{FileTarget, Target, UdpTarget},
     data::{Cursor, StartAt, Stream},
     io::{
-        AtEnd, EndpointId, FileIn, FileOut, Message, Outlet, OutletKind, Sink, Source, SourceSeat, Transport,
-        UdpIn, UdpOut, UdpPlace, Wrapping, open_input, open_output,
+        AtEnd, EndpointId, FileIn, FileKinds, FileOut, IoEvent, Message, Outlet, OutletKind, STALLED_AFTER,
+        Sink, Source, SourceSeat, Transport, UdpIn, UdpOut, UdpPlace, Wrapping, open_input, open_output,
     },
     names::{Role, SessionId},
     telemetry::SessionCounters,
@@ -51,13 +51,33 @@ impl Control {
         let session = SessionId(self.last_session + 1);
         let counters = Arc::new(SessionCounters::default());
         let hands = match role {
-            Role::Publisher => Hands::Source(self.open_source(state, ip, session, &stream, &counters)?),
+            Role::Publisher => {
+                let (name, transport) = open_socket(&state.endpoint.target, ip)?;
+                let seat = self.source_seat(session, &stream, &counters);
+                Hands::Source(Source::start(name, seat, transport)?)
+            }
             Role::Viewer => Hands::Outlet(self.open_outlet(state, ip, session, &stream, &counters)?),
         };
-        self.last_session += 1;
-        info!(%session, %role, stream = %name, endpoint = %state.endpoint, "open");
+        self.live(id, session, stream, hands, counters, now);
+        Ok(None)
+    }
+
+    /// Begins a session with what was opened.
+    fn live(
+        &mut self,
+        id: EndpointId,
+        session: SessionId,
+        stream: Arc<Stream>,
+        hands: Hands,
+        counters: Arc<SessionCounters>,
+        now: Instant,
+    ) {
+        self.last_session = session.0;
+        let name = stream.name().clone();
         if let Some(state) = self.endpoints.all.get_mut(&id) {
+            info!(%session, role = %state.role, stream = %name, endpoint = %state.endpoint, "open");
             state.attempt = None;
+            state.is_stalled = false;
             state.link.connected(now);
             state.last_failure = None;
             state.live = Some(Live {
@@ -71,41 +91,97 @@ impl Control {
         self.endpoints.sessions.insert(session, id);
         self.tell_opened(session, &name);
         self.settle_inputs(&name, now);
-        Ok(None)
     }
 
-    fn open_source(
+    /// Has the file of an input opened.
+    pub(super) fn open_file(
         &self,
-        state: &State,
-        ip: Option<IpAddr>,
+        id: EndpointId,
+        file: &FileTarget,
+        now: Instant,
+    ) -> Result<Attempt, Hitch> {
+        let at_end = if file.repeat { AtEnd::Repeat } else { AtEnd::Stop };
+        let events = self.endpoints.events.clone();
+        FileIn::open(file.path.clone(), at_end, kinds(file), move |outcome| {
+            drop(events.send(IoEvent::Opened(id, outcome)));
+        })?;
+        Ok(Attempt::Opening(now))
+    }
+
+    /// The file of an input was opened, or could not be.
+    pub(super) fn opened(&mut self, id: EndpointId, outcome: io::Result<FileIn>, now: Instant) {
+        let Some(state) = self.endpoints.all.get(&id) else {
+            return;
+        };
+        if self.ending || !matches!(state.attempt, Some(Attempt::Opening(_))) {
+            return;
+        }
+        let session = SessionId(self.last_session + 1);
+        let stream = self.registry.stream(&state.stream);
+        let counters = Arc::new(SessionCounters::default());
+        let seat = self.source_seat(session, &stream, &counters);
+        let source = outcome.and_then(|file| Source::start("in-file", seat, Box::new(file)));
+        match source {
+            Ok(source) => self.live(id, session, stream, Hands::Source(source), counters, now),
+            Err(error) => {
+                if let Some(state) = self.endpoints.all.get_mut(&id) {
+                    state.is_stalled = false;
+                    state.attempt = None;
+                }
+                self.begun(id, Err(error.into()), now);
+            }
+        }
+    }
+
+    /// Reports a file that is being opened for too long.
+    pub(super) fn watch_opening(&mut self, id: EndpointId, now: Instant) {
+        let Some(state) = self.endpoints.all.get(&id) else {
+            return;
+        };
+        if let Some(Attempt::Opening(since)) = state.attempt
+            && now.saturating_duration_since(since) >= STALLED_AFTER
+            && !state.is_stalled
+        {
+            self.set_stalled(id, true);
+        }
+    }
+
+    /// The file of a session does not answer, or does so again.
+    pub(super) fn stalled(&mut self, session: SessionId, is_stalled: bool) {
+        if let Some(id) = self.endpoints.sessions.get(&session).copied() {
+            self.set_stalled(id, is_stalled);
+        }
+    }
+
+    fn set_stalled(&mut self, id: EndpointId, is_stalled: bool) {
+        let Some(state) = self.endpoints.all.get_mut(&id) else {
+            return;
+        };
+        state.is_stalled = is_stalled;
+        if !is_stalled {
+            info!(stream = %state.stream, endpoint = %state.endpoint, "the file answers again");
+            return;
+        }
+        let why = format!("its file has not answered for {} s", STALLED_AFTER.as_secs());
+        warn!(stream = %state.stream, endpoint = %state.endpoint, "stalled: {why}");
+        state.failures += 1;
+        state.last_failure = Some(why.clone());
+        self.tell_failed(id, &why);
+    }
+
+    fn source_seat(
+        &self,
         session: SessionId,
         stream: &Arc<Stream>,
         counters: &Arc<SessionCounters>,
-    ) -> Result<Source, Hitch> {
-        let seat = SourceSeat {
+    ) -> SourceSeat {
+        SourceSeat {
             session,
             stream: Arc::clone(stream),
             counters: Arc::clone(counters),
             control: self.endpoints.events.clone(),
             workers: self.pool.mailboxes(),
-        };
-        let start = |name: &str, transport| Source::start(name, seat, transport);
-        let source = match &state.endpoint.target {
-            Target::File(file) => start("in-file", Box::new(open_file(file)?) as Box<dyn Transport>),
-            Target::Rtp(udp) => {
-                let socket = open_input(&udp_place(udp), ip)?;
-                start("in-rtp", Box::new(UdpIn::new(socket, udp.source, Wrapping::Rtp)))
-            }
-            Target::Udp(udp) => {
-                let socket = open_input(&udp_place(udp), ip)?;
-                start(
-                    "in-udp",
-                    Box::new(UdpIn::new(socket, udp.source, Wrapping::Plain)),
-                )
-            }
-            Target::Srt(_) => return Err(Hitch::Never("SRT is called, not opened".to_owned())),
-        };
-        Ok(source?)
+        }
     }
 
     fn open_outlet(
@@ -121,7 +197,7 @@ impl Control {
             Target::File(file) => (
                 OutletKind::Files,
                 StartAt::Keyframe,
-                Box::new(FileOut::new(file.path.clone(), file.folder.clone(), file.segment)),
+                Box::new(FileOut::new(file.path.clone(), file.segment, kinds(file))),
             ),
             Target::Udp(udp) | Target::Rtp(udp) => {
                 let wrapping = match &state.endpoint.target {
@@ -150,9 +226,25 @@ impl Control {
     }
 }
 
-fn open_file(file: &FileTarget) -> io::Result<FileIn> {
-    let at_end = if file.repeat { AtEnd::Repeat } else { AtEnd::Stop };
-    FileIn::open(&file.path, file.folder.as_deref(), at_end)
+/// Opens the socket of an input.
+fn open_socket(target: &Target, ip: Option<IpAddr>) -> Result<(&'static str, Box<dyn Transport>), Hitch> {
+    let (name, udp, wrapping) = match target {
+        Target::Rtp(udp) => ("in-rtp", udp, Wrapping::Rtp),
+        Target::Udp(udp) => ("in-udp", udp, Wrapping::Plain),
+        Target::Srt(_) | Target::File(_) => {
+            return Err(Hitch::Never("it is no socket of datagrams".to_owned()));
+        }
+    };
+    let socket = open_input(&udp_place(udp), ip)?;
+    Ok((name, Box::new(UdpIn::new(socket, udp.source, wrapping))))
+}
+
+fn kinds(file: &FileTarget) -> FileKinds {
+    match &file.folder {
+        Some(folder) => FileKinds::Below(folder.clone()),
+        None if file.special => FileKinds::Any,
+        None => FileKinds::Regular,
+    }
 }
 
 /// What a URL says of a socket for datagrams.

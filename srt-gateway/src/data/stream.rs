@@ -173,6 +173,12 @@ impl Stream {
         }
     }
 
+    /// For a worker that ends its turn before it has read everything: whether it has to send itself a notice, because none is on its
+    /// way.
+    pub(crate) fn wake_again(&self, worker: usize) -> bool {
+        self.places[worker].wake.request()
+    }
+
     /// To be called by a worker that got its notice, before it reads.
     pub(crate) fn wake_received(&self, worker: usize) {
         self.places[worker].wake.clear();

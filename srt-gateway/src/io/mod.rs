@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   libsrt ──events, time──▶ worker 0..n ──Closed──▶ control ◀──Ready── srt_poll ◀──events── libsrt
-//!   control ──Start, Feed, StandBy, Close──▶ worker      worker ──Fanout──▶ worker, outlets
+//!   control ──Start, Feed, StandBy, Close──▶ worker      worker ──Fanout──▶ worker, outlets, recorder
 //! ```
 //!
 //! Knows data, ts, telemetry and srt_safe. Decides nothing: who may connect and what happens when a source is lost is
@@ -15,6 +15,8 @@
 mod confined;
 mod due;
 mod file;
+mod file_in;
+mod file_out;
 mod idle;
 mod intake;
 mod mailbox;
@@ -22,6 +24,7 @@ mod outlet;
 mod pool;
 mod publisher;
 mod rate;
+mod recorder;
 mod resolve;
 mod rtp;
 mod source;
@@ -39,11 +42,13 @@ use std::{
 
 use srt_safe::{ReaderTiming, RejectCode, SocketId, SrtGroup, SrtSocket};
 
-pub(crate) use file::{AtEnd, FileIn, FileOut};
+pub(crate) use file::{FileKinds, STALLED_AFTER, special_kind};
+pub(crate) use file_in::{AtEnd, FileIn, open_and_wait};
+pub(crate) use file_out::FileOut;
 pub(crate) use idle::{Doorkeeper, IdleId, IdlePorts, Knock, Reaction};
 pub(crate) use mailbox::Mailbox;
 pub(crate) use outlet::{OUTLETS, Outlet, OutletKind, Sink};
-pub(crate) use pool::{Message, Placed, Pool};
+pub(crate) use pool::{Message, Placed, Pool, join_until};
 pub(crate) use resolve::{EndpointId, Found, Hosts, Resolved, Resolver};
 pub(crate) use source::{Source, SourceOrder, SourceSeat, Transport};
 pub(crate) use srt_call::CallPorts;
@@ -89,6 +94,10 @@ pub(crate) enum IoEvent {
     StoodBy(SessionId),
     /// A host's name was looked up.
     Resolved(EndpointId, Resolved),
+    /// The file of an input has been opened, or cannot be.
+    Opened(EndpointId, io::Result<FileIn>),
+    /// The file of an input or output does not answer (true), or does so again.
+    Stalled(SessionId, bool),
     /// What a publisher sends has been recognised, or not any more.
     Format(SessionId, Format),
     /// A thread that waits for events cannot go on.
@@ -183,6 +192,8 @@ pub(crate) enum CloseReason {
     Unreadable(io::ErrorKind),
     /// A file has no clock references to play it by.
     NoClock,
+    /// A file does not answer.
+    Stuck,
     /// The end of a file that is not to be begun again.
     EndOfFile,
     /// An input on demand: nobody watches any more.
@@ -227,8 +238,15 @@ impl fmt::Display for CloseReason {
             Self::Unreadable(io::ErrorKind::Unsupported) => f.write_str(
                 "it is no regular file, or its path leads out of its folder or through a symbolic link (file_folders of [api])",
             ),
+            Self::Unreadable(io::ErrorKind::InvalidInput) => {
+                f.write_str("it is not a regular file; special=true in the URL allows FIFOs and devices")
+            }
+            Self::Unreadable(io::ErrorKind::NotConnected) => {
+                f.write_str("no process reads from the FIFO")
+            }
             Self::Unreadable(kind) => kind.fmt(f),
             Self::NoClock => f.write_str("the file has no clock references (PCR) to play it by"),
+            Self::Stuck => f.write_str("its file does not answer"),
             Self::EndOfFile => f.write_str("the end of the file (loop=true begins it again)"),
             Self::NotNeeded => f.write_str("not needed any more (on_demand)"),
             Self::Kicked => f.write_str("an operator ended it (API)"),

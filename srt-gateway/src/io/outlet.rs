@@ -1,32 +1,34 @@
-//! Outputs that are no SRT sockets, on two threads: one for all that send datagrams, one for all that write files (a slow
-//! disk must not hold up datagrams).
-//!
-//! Each is a cursor in its stream's ring, as a viewer is, and its thread is woken by the same notices as the workers.
-//! Nothing here waits for a receiver: a datagram that the system does not take is lost and counted, as on the wire.
+//! Outputs to datagrams, all on one thread. Each is a cursor in its stream's ring, as a viewer is, and the thread is woken by the same
+//! notices as the workers. Nothing here waits for a receiver: a datagram that the system does not take is lost and counted, as on
+//! the wire. Outputs to files are in `recorder.rs`.
 
 use std::{
     collections::HashMap,
     io,
+    ops::ControlFlow,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
-use super::{CloseReason, ClosedSession, IoEvent, Message};
+use super::{CloseReason, ClosedSession, IoEvent, Mailbox, Message};
 use crate::{
     data::{Batch, Cursor, ReadOutcome, Stream},
     names::{Role, SessionId, StreamName},
     telemetry::{SessionCounters, Totals},
 };
 
-/// Threads for outlets, beside the workers.
+/// Threads that streams wake for outlets, beside the workers: one for datagrams, one for files.
 pub(crate) const OUTLETS: usize = 2;
 
 /// Messages read from a ring at once.
-const BATCH: usize = 64;
+pub(super) const BATCH: usize = 64;
 
-/// How often files are flushed.
+/// Batches that an output sends before others get their turn.
+const TURN: usize = 4;
+
+/// How often outputs are flushed.
 const TICK: Duration = Duration::from_millis(500);
 
 /// Where an outlet's messages go.
@@ -43,6 +45,11 @@ pub(crate) trait Sink: Send + std::fmt::Debug {
     /// As [`send`](Self::send).
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+
+    /// Messages that were taken by [`send`](Self::send) and could not be brought on their way after all.
+    fn lost(&self) -> u64 {
+        0
     }
 }
 
@@ -63,31 +70,73 @@ pub(crate) enum OutletKind {
     Files,
 }
 
+/// How far an outlet has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reached {
+    /// The end of the ring.
+    Head,
+    /// The end of its turn.
+    Behind,
+}
+
 impl Outlet {
-    /// Sends all that the ring has for it.
-    fn catch_up(&mut self, batch: &mut Batch, now: Instant) -> io::Result<()> {
-        let ring = self.stream.ring();
-        loop {
+    /// Sends what the ring has for it, up to `turn` batches. `next` is asked before each batch.
+    pub(super) fn catch_up(
+        &mut self,
+        batch: &mut Batch,
+        turn: usize,
+        mut next: impl FnMut() -> ControlFlow<()>,
+    ) -> io::Result<Reached> {
+        let ring = Arc::clone(self.stream.ring());
+        for _ in 0..turn {
+            if next().is_break() {
+                break;
+            }
             match ring.read_batch(self.cursor.next(), batch) {
-                ReadOutcome::UpToDate => return Ok(()),
+                ReadOutcome::UpToDate => return Ok(Reached::Head),
                 ReadOutcome::Lapped { oldest } => {
                     let skipped = self.cursor.skip_to(ring.skip_target(oldest));
                     self.counters.add_skipped(skipped);
                 }
-                ReadOutcome::Read { .. } => {
-                    for (_, message) in batch.iter() {
-                        match self.sink.send(message, now) {
-                            Ok(()) => self.counters.add(message.len()),
-                            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                                self.counters.add_skipped(1);
-                            }
-                            Err(error) => return Err(error),
-                        }
-                        self.cursor.advance(1);
-                    }
-                }
+                ReadOutcome::Read { .. } => self.send(batch)?,
             }
         }
+        Ok(Reached::Behind)
+    }
+
+    fn send(&mut self, batch: &Batch) -> io::Result<()> {
+        let now = Instant::now();
+        for (_, message) in batch.iter() {
+            match self.sink.send(message, now) {
+                Ok(()) => self.counters.add(message.len()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.counters.add_skipped(1);
+                }
+                Err(error) => return Err(error),
+            }
+            self.cursor.advance(1);
+        }
+        Ok(())
+    }
+
+    /// What control is told when it has ended.
+    pub(super) fn closed(&self, reason: CloseReason) -> IoEvent {
+        IoEvent::Closed(ClosedSession {
+            session: self.session,
+            role: Role::Viewer,
+            reason,
+            totals: totals(&self.counters),
+        })
+    }
+}
+
+/// What an output has carried.
+pub(super) fn totals(counters: &SessionCounters) -> Totals {
+    Totals {
+        messages: counters.messages(),
+        bytes: counters.bytes(),
+        skipped: counters.skipped(),
+        ..Totals::default()
     }
 }
 
@@ -96,15 +145,18 @@ impl Outlet {
 pub(super) struct Outlets {
     /// Its place among those whom a stream wakes: after the workers.
     place: usize,
+    /// Its own.
+    mailbox: Mailbox,
     control: Sender<IoEvent>,
     all: HashMap<StreamName, Vec<Outlet>>,
     batch: Batch,
 }
 
 impl Outlets {
-    pub(super) fn new(place: usize, control: Sender<IoEvent>) -> Self {
+    pub(super) fn new(place: usize, mailbox: Mailbox, control: Sender<IoEvent>) -> Self {
         Self {
             place,
+            mailbox,
             control,
             all: HashMap::new(),
             batch: Batch::with_capacity(BATCH),
@@ -117,11 +169,11 @@ impl Outlets {
             match messages.recv_deadline(next_tick) {
                 Ok(Message::Fanout(stream)) => {
                     stream.wake_received(self.place);
-                    self.fan_out(stream.name());
+                    self.fan_out(&stream);
                 }
                 Ok(Message::Attach(outlet)) => self.attach(*outlet),
                 Ok(Message::Detach(session, reason)) => self.detach(session, reason),
-                Ok(Message::Drain(_)) => return self.drain(),
+                Ok(Message::Drain(deadline)) => return self.drain(deadline),
                 // The other ones are for workers; an answer that is dropped is given.
                 Ok(_) => {}
                 Err(RecvTimeoutError::Timeout) => {}
@@ -138,24 +190,31 @@ impl Outlets {
         let stream = Arc::clone(&outlet.stream);
         stream.add_viewer(self.place);
         self.all.entry(stream.name().clone()).or_default().push(outlet);
-        self.fan_out(stream.name());
+        self.fan_out(&stream);
     }
 
     fn detach(&mut self, session: SessionId, reason: CloseReason) {
         self.end(|outlet| (outlet.session == session).then_some(reason));
     }
 
-    fn fan_out(&mut self, name: &StreamName) {
-        let now = Instant::now();
+    fn fan_out(&mut self, stream: &Arc<Stream>) -> Reached {
         let mut ended = Vec::new();
-        for outlet in self.all.get_mut(name).into_iter().flatten() {
-            if let Err(error) = outlet.catch_up(&mut self.batch, now) {
-                ended.push((outlet.session, CloseReason::of_io(&error)));
+        let mut reached = Reached::Head;
+        for outlet in self.all.get_mut(stream.name()).into_iter().flatten() {
+            match outlet.catch_up(&mut self.batch, TURN, || ControlFlow::Continue(())) {
+                Ok(Reached::Head) => {}
+                Ok(Reached::Behind) => reached = Reached::Behind,
+                Err(error) => ended.push((outlet.session, CloseReason::of_io(&error))),
             }
         }
         for (session, reason) in ended {
             self.detach(session, reason);
         }
+        // Others first.
+        if reached == Reached::Behind && stream.wake_again(self.place) {
+            self.mailbox.send(Message::Fanout(Arc::clone(stream)));
+        }
+        reached
     }
 
     fn flush(&mut self) {
@@ -175,27 +234,90 @@ impl Outlets {
                 outlet.stream.remove_viewer(self.place);
                 // The reason to end, if there is one already, says more than a flush that fails for the same.
                 drop(outlet.sink.flush());
-                drop(self.control.send(IoEvent::Closed(ClosedSession {
-                    session: outlet.session,
-                    role: Role::Viewer,
-                    reason,
-                    totals: Totals {
-                        messages: outlet.counters.messages(),
-                        bytes: outlet.counters.bytes(),
-                        skipped: outlet.counters.skipped(),
-                        ..Totals::default()
-                    },
-                })));
+                drop(self.control.send(outlet.closed(reason)));
             }
         }
         self.all.retain(|_, outlets| !outlets.is_empty());
     }
 
     /// The sources have ended: what the rings hold goes out, and then all is over.
-    fn drain(mut self) {
-        for name in self.all.keys().cloned().collect::<Vec<_>>() {
-            self.fan_out(&name);
+    fn drain(mut self, deadline: Instant) {
+        let streams = self.all.values().filter_map(|outlets| outlets.first());
+        for stream in streams
+            .map(|outlet| Arc::clone(&outlet.stream))
+            .collect::<Vec<_>>()
+        {
+            while self.fan_out(&stream) == Reached::Behind && Instant::now() < deadline {}
         }
         self.end(|_| Some(CloseReason::Shutdown));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicBool, Ordering::Relaxed},
+        thread,
+    };
+
+    use super::*;
+
+    /// Takes longer for a message than the source for the next one.
+    #[derive(Debug)]
+    struct Slow;
+
+    impl Sink for Slow {
+        fn send(&mut self, _: &[u8], _: Instant) -> io::Result<()> {
+            thread::sleep(Duration::from_millis(2));
+            Ok(())
+        }
+    }
+
+    fn outlet(session: u64, stream: &Arc<Stream>) -> Box<Outlet> {
+        Box::new(Outlet {
+            session: SessionId(session),
+            stream: Arc::clone(stream),
+            cursor: Cursor::new(stream.ring().head()),
+            counters: Arc::default(),
+            sink: Box::new(Slow),
+        })
+    }
+
+    #[test]
+    fn an_output_that_cannot_keep_up_leaves_others_their_turn() {
+        let limit = Duration::from_secs(20);
+        let streams = ["fast", "other"].map(|name| Stream::new(StreamName::new(name), 1 << 20, 1));
+        let (mailbox, messages) = Mailbox::plain();
+        let (control, events) = crossbeam_channel::unbounded();
+        let outlets = Outlets::new(0, mailbox.clone(), control);
+        let thread = thread::spawn(move || outlets.run(&messages));
+        let stop = Arc::new(AtomicBool::new(false));
+        let source = {
+            let (stop, stream, mailbox) = (Arc::clone(&stop), Arc::clone(&streams[0]), mailbox.clone());
+            thread::spawn(move || {
+                let mut writer = stream.claim_source(SessionId(9)).unwrap();
+                while !stop.load(Relaxed) {
+                    writer.push(&[0x47; 188]).unwrap();
+                    stream.wake_viewers(|_| mailbox.send(Message::Fanout(Arc::clone(&stream))));
+                    thread::sleep(Duration::from_micros(200));
+                }
+                stream.release_source(writer);
+            })
+        };
+        mailbox.send(Message::Attach(outlet(1, &streams[0])));
+        mailbox.send(Message::Attach(outlet(2, &streams[1])));
+        // When the first one is far behind.
+        thread::sleep(Duration::from_millis(300));
+        mailbox.send(Message::Detach(SessionId(2), CloseReason::Kicked));
+        let closed = events.recv_timeout(limit);
+        assert!(
+            matches!(&closed, Ok(IoEvent::Closed(closed)) if closed.session == SessionId(2)),
+            "{closed:?}"
+        );
+        mailbox.send(Message::Drain(Instant::now()));
+        assert!(matches!(events.recv_timeout(limit), Ok(IoEvent::Closed(_))));
+        stop.store(true, Relaxed);
+        source.join().unwrap();
+        thread.join().unwrap();
     }
 }

@@ -7,16 +7,18 @@ use std::{
         atomic::{AtomicU32, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use crossbeam_channel::Sender;
 use srt_safe::{Epoll, SocketId};
+use tracing::warn;
 
 use super::{
     CloseReason, IoEvent, Seat, StartPoolError, Task,
     mailbox::{Mailbox, Post},
     outlet::{OUTLETS, Outlet, OutletKind, Outlets},
+    recorder::Recorder,
     worker::Worker,
 };
 use crate::{
@@ -34,6 +36,8 @@ pub(crate) enum Message {
     CatchUp(SocketId),
     /// From itself: a publisher that had more to take than one turn allows.
     Receive(SocketId),
+    /// From itself: a viewer that sent more than one turn takes.
+    Discard(SocketId),
     /// From control: a new session.
     Start(Box<Seat>, Task),
     /// From control: a session that stands by is to feed the stream.
@@ -61,6 +65,28 @@ pub(crate) struct Pool {
     loads: Box<[Arc<AtomicU32>]>,
     lag: Arc<LoopLag>,
     threads: Vec<JoinHandle<()>>,
+}
+
+/// What workers may take, beyond the deadline, to close what is still open then.
+const MARGIN: Duration = Duration::from_millis(300);
+
+/// How often the end of threads is looked for.
+const POLL: Duration = Duration::from_millis(1);
+
+/// Joins those threads that end by `deadline`; gives how many do not.
+pub(crate) fn join_until(threads: impl IntoIterator<Item = JoinHandle<()>>, deadline: Instant) -> usize {
+    let mut left = 0;
+    for thread in threads {
+        while !thread.is_finished() && Instant::now() < deadline {
+            thread::sleep(POLL);
+        }
+        if thread.is_finished() {
+            drop(thread.join());
+        } else {
+            left += 1;
+        }
+    }
+    left
 }
 
 /// A publisher in viewers: what each costs its worker (docs/performance.md).
@@ -99,12 +125,11 @@ impl Pool {
             mailboxes.push(mailbox);
             posts.push(post);
         }
-        let mut queues = Vec::new();
-        for _ in 0..OUTLETS {
+        let queues: [_; OUTLETS] = std::array::from_fn(|_| {
             let (mailbox, queue) = Mailbox::plain();
             mailboxes.push(mailbox);
-            queues.push(queue);
-        }
+            queue
+        });
         let mut pool = Self {
             mailboxes: mailboxes.into(),
             loads: (0..workers).map(|_| Arc::default()).collect(),
@@ -114,10 +139,12 @@ impl Pool {
         for (index, post) in posts.into_iter().enumerate() {
             pool.start_worker(index, post, control)?;
         }
-        for (index, queue) in queues.into_iter().enumerate() {
-            let outlets = Outlets::new(workers + index, control.clone());
-            pool.spawn(format!("outlets-{index}"), move || outlets.run(&queue))?;
-        }
+        let [datagrams, files] = queues;
+        let mailbox = pool.mailboxes[workers].clone();
+        let outlets = Outlets::new(workers, mailbox, control.clone());
+        pool.spawn("outlets".to_owned(), move || outlets.run(&datagrams))?;
+        let recorder = Recorder::new(workers + 1, control.clone());
+        pool.spawn("recorder".to_owned(), move || recorder.run(&files))?;
         Ok(pool)
     }
 
@@ -193,8 +220,9 @@ impl Pool {
         for mailbox in &self.mailboxes {
             mailbox.send(Message::Drain(deadline));
         }
-        for thread in self.threads.drain(..) {
-            drop(thread.join());
+        let left = join_until(std::mem::take(&mut self.threads), deadline + MARGIN);
+        if left > 0 {
+            warn!(threads = left, "workers have not ended in time: left alone");
         }
     }
 }

@@ -35,7 +35,7 @@ pub(crate) enum SourceOrder {
 #[derive(Debug)]
 pub(crate) struct Source {
     orders: Sender<SourceOrder>,
-    thread: JoinHandle<()>,
+    thread: Option<JoinHandle<()>>,
 }
 
 /// What the thread has besides the transport.
@@ -55,6 +55,11 @@ pub(crate) trait Transport: Send + 'static {
     /// # Errors
     /// Why there will be no more.
     fn receive(&mut self, now: Instant, take: &mut dyn FnMut(&[u8])) -> Result<(), CloseReason>;
+
+    /// Whether it waits for something that ought to have answered long ago.
+    fn is_stalled(&self, _now: Instant) -> bool {
+        false
+    }
 }
 
 impl Source {
@@ -63,7 +68,10 @@ impl Source {
         let thread = thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || run(&seat, transport, &receiver))?;
-        Ok(Self { orders, thread })
+        Ok(Self {
+            orders,
+            thread: Some(thread),
+        })
     }
 
     /// A thread that has ended has told so, and needs no orders.
@@ -71,10 +79,10 @@ impl Source {
         drop(self.orders.send(order));
     }
 
-    /// Ends the thread; join what it gives to know that it has.
-    pub(crate) fn end(self) -> JoinHandle<()> {
-        drop(self.orders);
-        self.thread
+    /// Ends the session because the gateway does; join what it gives to know that it has.
+    pub(crate) fn end(&mut self) -> Option<JoinHandle<()>> {
+        self.order(SourceOrder::Close(CloseReason::Shutdown));
+        self.thread.take()
     }
 }
 
@@ -82,6 +90,7 @@ fn run(seat: &SourceSeat, mut transport: Box<dyn Transport>, orders: &Receiver<S
     let mut intake = Intake::new(None);
     // The order to feed comes right behind the start: what comes first, such as the begin of a file, is to be fed as well.
     let mut patience = PATIENCE;
+    let mut is_stalled = false;
     let reason = loop {
         match orders.recv_timeout(std::mem::take(&mut patience)) {
             Ok(SourceOrder::Feed(writer)) => intake.feed(writer),
@@ -97,6 +106,11 @@ fn run(seat: &SourceSeat, mut transport: Box<dyn Transport>, orders: &Receiver<S
         let mut take = |message: &[u8]| intake.take(message, counters, Instant::now());
         if let Err(reason) = transport.receive(Instant::now(), &mut take) {
             break reason;
+        }
+        let stalled = transport.is_stalled(Instant::now());
+        if stalled != is_stalled {
+            is_stalled = stalled;
+            drop(seat.control.send(IoEvent::Stalled(seat.session, stalled)));
         }
         if let Some(format) = intake.take_format_change() {
             drop(seat.control.send(IoEvent::Format(seat.session, format)));

@@ -73,17 +73,15 @@ fn interface(target: &UdpPlace) -> io::Result<Interface> {
     if let Ok(ip) = name.parse::<IpAddr>() {
         return Ok(Interface::Address(ip));
     }
-    // Linux's own list; the name must not lead out of its directory.
-    let index = (!name.contains('/'))
-        .then(|| std::fs::read_to_string(format!("/sys/class/net/{name}/ifindex")).ok())
-        .flatten()
-        .and_then(|text| text.trim().parse().ok());
-    index.map(Interface::Index).ok_or_else(|| {
-        io::Error::new(
-            ErrorKind::NotFound,
-            format!("there is no network interface {name:?}"),
-        )
-    })
+    let any = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    rustix::net::netdevice::name_to_index(&any, name)
+        .map(Interface::Index)
+        .map_err(|_| {
+            io::Error::new(
+                ErrorKind::NotFound,
+                format!("there is no network interface {name:?}"),
+            )
+        })
 }
 
 fn unsupported(what: &str) -> io::Error {

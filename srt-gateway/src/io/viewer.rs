@@ -29,6 +29,13 @@ pub(super) struct Viewer {
     pub(super) last_data: Instant,
 }
 
+/// How much of what a viewer sent has been taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Received {
+    All,
+    More,
+}
+
 /// What a viewer waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
@@ -126,12 +133,14 @@ impl Viewer {
         (now.duration_since(self.last_data) >= silence).then_some(CloseReason::NoData(silence))
     }
 
-    /// Takes and drops what a viewer sends: it is not expected to, and must not fill libsrt's buffer.
-    pub(super) fn discard_received(&self, buffer: &mut [u8; MESSAGE_MAX]) {
+    /// Takes and drops what a viewer sends: it is not expected to, and must not fill libsrt's buffer. Where there is more, nothing but
+    /// another call takes it: libsrt tells of what comes next only once all has been taken.
+    pub(super) fn discard_received(&self, buffer: &mut [u8; MESSAGE_MAX]) -> Received {
         for _ in 0..TURN {
             if self.seat.socket.recv(buffer).is_err() {
-                return;
+                return Received::All;
             }
         }
+        Received::More
     }
 }

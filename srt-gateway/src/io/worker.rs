@@ -22,9 +22,10 @@ use super::{
     CloseReason, ClosedSession, IoEvent, Message, Seat, Task, Watch,
     due::Due,
     mailbox::{Mailbox, Post},
+    outlet::Reached,
     publisher::{Door, NextDelivery, Publisher, Turn},
     srt_poll::EVENTS,
-    viewer::{Flow, Viewer},
+    viewer::{Flow, Received, Viewer},
 };
 use crate::{
     data::{Batch, Cursor, MESSAGE_MAX, ReadOutcome, Seq, StartAt, Stream, Writer},
@@ -40,6 +41,15 @@ const BURST: usize = 256;
 
 /// Messages read from a ring at once.
 const BATCH: usize = 64;
+
+/// Batches of a stream sent to its viewers before others get their turn.
+const TURN: usize = 4;
+
+/// How long messages are handled before the loop looks at events and the clock again.
+const ROUND: Duration = Duration::from_millis(20);
+
+/// How long publishers that go on sending while the gateway ends are listened to.
+const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// How often libsrt's counters are taken: a connection that is gone has none any more, and its totals are these.
 const SAMPLE: Duration = Duration::from_secs(1);
@@ -124,11 +134,15 @@ impl Worker {
             {
                 // What this round sends goes to the system together, before the thread sleeps again.
                 let _collected = CollectedSends::begin();
-                for _ in 0..BURST {
+                // What is sent meanwhile, by this worker to itself above all, is for the next round.
+                for _ in 0..self.post.messages.len().min(BURST) {
                     match self.post.messages.try_recv() {
                         Ok(Message::Drain(deadline)) => return self.drain(deadline),
                         Ok(message) => self.handle(message),
                         Err(_) => break,
+                    }
+                    if self.now.elapsed() >= ROUND {
+                        break;
                     }
                 }
                 for event in &events {
@@ -158,6 +172,7 @@ impl Worker {
             }
             Message::CatchUp(socket) => self.catch_up(socket),
             Message::Receive(socket) => self.receive(socket),
+            Message::Discard(socket) => self.discard(socket),
             Message::Start(seat, task) => self.start(*seat, task),
             Message::Feed(socket, stream, writer) => self.feed(socket, &stream, writer),
             Message::StandBy(socket) => self.stand_by(socket),
@@ -271,14 +286,27 @@ impl Worker {
         let Some(viewer) = group.viewers.iter().find(|viewer| viewer.seat.socket.id() == id) else {
             return;
         };
-        if event.is_readable() {
-            viewer.discard_received(&mut self.buffer);
+        if event.is_readable() && viewer.discard_received(&mut self.buffer) == Received::More {
+            self.peers[self.index].send(Message::Discard(id));
         }
         if event.is_writable() && viewer.flow == Flow::Blocked {
             match self.watch.modify(&viewer.seat.socket, Interest::READABLE) {
                 Ok(()) => self.catch_up(id),
                 Err(error) => self.close(id, CloseReason::Failed(error)),
             }
+        }
+    }
+
+    /// A viewer that sent more than one turn takes.
+    fn discard(&mut self, id: SocketId) {
+        let group = self
+            .viewer_streams
+            .get(&id)
+            .and_then(|name| self.groups.get(name));
+        let viewer =
+            group.and_then(|group| group.viewers.iter().find(|viewer| viewer.seat.socket.id() == id));
+        if viewer.is_some_and(|viewer| viewer.discard_received(&mut self.buffer) == Received::More) {
+            self.peers[self.index].send(Message::Discard(id));
         }
     }
 
@@ -367,16 +395,20 @@ impl Worker {
         }
     }
 
-    /// Brings the ring's news to this worker's viewers of the stream.
-    fn fan_out(&mut self, name: &StreamName) {
+    /// Brings the ring's news to this worker's viewers of the stream, as far as its turn goes.
+    fn fan_out(&mut self, name: &StreamName) -> Reached {
         let Some(group) = self.groups.get_mut(name) else {
-            return;
+            return Reached::Head;
         };
         let ring = group.stream.ring();
         let mut unsettled = false;
-        loop {
+        let mut reached = Reached::Behind;
+        for _ in 0..TURN {
             match ring.read_batch(group.position, &mut self.batch) {
-                ReadOutcome::UpToDate => break,
+                ReadOutcome::UpToDate => {
+                    reached = Reached::Head;
+                    break;
+                }
                 // The whole group was late: each viewer goes on by itself, and counts what it skips.
                 ReadOutcome::Lapped { oldest } => group.position = ring.skip_target(oldest),
                 ReadOutcome::Read { .. } => {
@@ -396,9 +428,14 @@ impl Worker {
                 }
             }
         }
+        if reached == Reached::Behind && group.stream.wake_again(self.index) {
+            let again = Message::Fanout(Arc::clone(&group.stream));
+            self.peers[self.index].send(again);
+        }
         if unsettled {
             self.settle(name);
         }
+        reached
     }
 
     /// A lagging viewer's turn.
@@ -514,12 +551,13 @@ impl Worker {
 
     fn end_sources(&mut self) {
         let ids: Vec<_> = self.publishers.keys().copied().collect();
+        let end = Instant::now() + LAST_WORDS;
         for id in ids {
             while let Some(publisher) = self.publishers.get_mut(&id) {
                 let turn = publisher.receive(&mut self.buffer, self.now);
                 let stream = Arc::clone(&publisher.seat.stream);
                 self.announce(&stream);
-                if !matches!(turn, Turn::HasMore) {
+                if !matches!(turn, Turn::HasMore) || Instant::now() >= end {
                     break;
                 }
             }
@@ -539,8 +577,11 @@ impl Worker {
         loop {
             self.now = Instant::now();
             let names: Vec<_> = self.groups.keys().cloned().collect();
+            let mut reached = Reached::Head;
             for name in &names {
-                self.fan_out(name);
+                if self.fan_out(name) == Reached::Behind {
+                    reached = Reached::Behind;
+                }
             }
             for id in self.viewer_streams.keys().copied().collect::<Vec<_>>() {
                 self.catch_up(id);
@@ -551,6 +592,9 @@ impl Worker {
             };
             if self.groups.values().flat_map(|group| &group.viewers).any(unsent) {
                 last_unsent = self.now;
+            }
+            if reached == Reached::Behind && self.now < deadline {
+                continue;
             }
             let over = self.viewer_streams.is_empty() || self.now.duration_since(last_unsent) > hold;
             if over || self.now >= deadline {

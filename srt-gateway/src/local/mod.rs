@@ -241,6 +241,7 @@ impl From<&EndpointStatus> for Endpoint {
             EndpointState::Connecting => "connecting",
             EndpointState::Live => "live",
             EndpointState::Standby => "standby",
+            EndpointState::Stalled => "stalled",
             EndpointState::BackingOff => "backing off",
             EndpointState::Failed => "failed",
         };

@@ -15,7 +15,7 @@ use super::{End, LOOK, Parcel, Place, Shared, resolve};
 use crate::{
     config::{FileTarget, SrtTarget, UdpTarget},
     control,
-    io::{AtEnd, CloseReason, FileIn, Transport, UdpIn, Wrapping, open_input},
+    io::{AtEnd, CloseReason, FileKinds, Transport, UdpIn, Wrapping, open_and_wait, open_input},
     peer::ConnectError,
 };
 
@@ -132,7 +132,7 @@ fn clocked(shared: &Shared, end: &End, file: &FileTarget, ways: &[Way]) {
         return;
     }
     let at_end = if file.repeat { AtEnd::Repeat } else { AtEnd::Stop };
-    let reason = match FileIn::open(&file.path, None, at_end) {
+    let reason = match open_and_wait(file.path.clone(), at_end, FileKinds::Any) {
         Ok(mut transport) => {
             end.set_open(true);
             carry(shared, end, &mut transport, ways).map(|reason| match reason {

@@ -15,7 +15,7 @@ use super::{End, LOOK, Parcel, Place, Shared, Timing, resolve};
 use crate::{
     config::{SrtTarget, UdpTarget},
     control,
-    io::{FileOut, Sink, UdpOut, Wrapping, open_output},
+    io::{FileKinds, FileOut, Sink, UdpOut, Wrapping, open_output},
     peer::ConnectError,
 };
 
@@ -36,7 +36,7 @@ pub(super) fn run(shared: &Shared, end: &End, parcels: &Parcels) {
         Place::Srt(target, _) => return send(shared, end, target, parcels),
         Place::Datagrams(target, wrapping, _) => return datagrams(shared, end, (target, *wrapping), parcels),
         Place::Clocked(file) => {
-            let mut sink = FileOut::new(file.path.clone(), None, file.segment);
+            let mut sink = FileOut::new(file.path.clone(), file.segment, FileKinds::Any);
             end.set_open(true);
             if let Some(error) = pour(shared, end, &mut sink, parcels) {
                 shared.fail(format!("{}: {error}", end.place));

@@ -40,6 +40,7 @@ impl Place {
                 repeat: false,
                 segment: None,
                 folder: None,
+                special: true,
             })),
             Self::Console if pace == Pace::Realtime => {
                 Err("only a file can be read in real time; a pipe has the pace of who writes it".to_owned())

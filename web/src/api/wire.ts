@@ -279,6 +279,7 @@ const ENDPOINT_HEALTH: Record<string, Health> = {
   live: "good",
   connecting: "warning",
   standby: "standby",
+  stalled: "bad",
   backing_off: "bad",
   failed: "bad",
   idle: "idle",

@@ -1,0 +1,374 @@
+//! Outputs to files: a thread for each, which alone waits for its disk, and one that watches over them.
+//!
+//! ```text
+//!   streams ──Fanout──▶ recorder ──wake──▶ out-file (one for each output): ring ──▶ file
+//!   control ──Attach, Detach, Drain──▶ recorder
+//! ```
+//! The ring is the queue of each output, and bounds what may wait for a disk: whoever is lapped goes on at a start point and counts
+//! what it has missed. A thread that hangs is reported as stalled. If it is to end and does not, it is left alone: control hears that the
+//! session is over, and the thread ends without another write when the file system answers.
+
+use std::{
+    collections::HashMap,
+    ops::ControlFlow,
+    sync::{
+        Arc, OnceLock,
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{AcqRel, Acquire, Relaxed},
+        },
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use tracing::warn;
+
+use super::{
+    CloseReason, ClosedSession, IoEvent, Message, Outlet,
+    file::{self, STALLED_AFTER, Stuck},
+    outlet::{BATCH, Reached, totals},
+};
+use crate::{
+    data::{Batch, Stream},
+    names::{Role, SessionId, StreamName},
+    telemetry::SessionCounters,
+};
+
+/// How often files are flushed and threads looked at.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Least time between two lines about what a file is too slow for.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+
+/// How long a thread may take to end an output that is not wanted any more.
+const END: Duration = Duration::from_secs(2);
+
+/// How long a thread lets messages gather before it writes again.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// How often the end of threads is looked for while the gateway ends.
+const END_POLL: Duration = Duration::from_millis(2);
+
+/// How an output ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// With what is written.
+    Now(CloseReason),
+    /// With all that the ring holds.
+    Drained,
+}
+
+/// What an output's thread and its watcher share.
+#[derive(Debug)]
+struct Shared {
+    session: SessionId,
+    stream: Arc<Stream>,
+    counters: Arc<SessionCounters>,
+    place: usize,
+    control: Sender<IoEvent>,
+    end: OnceLock<End>,
+    /// Whoever sets it tells control that the session is over.
+    is_over: AtomicBool,
+    /// Milliseconds from `begun` to the begin of the call that the thread is in, and 1; 0: it is in none.
+    busy: AtomicU64,
+    begun: Instant,
+    /// There once the thread is left alone. It counts until the thread, the last to have this, is gone.
+    stuck: OnceLock<Stuck>,
+}
+
+impl Shared {
+    /// Ends the session, unless that has been done. Whether it was done now.
+    fn finish(&self, reason: CloseReason) -> bool {
+        let is_first = !self.is_over.swap(true, AcqRel);
+        if is_first {
+            self.stream.remove_viewer(self.place);
+            drop(self.control.send(IoEvent::Closed(ClosedSession {
+                session: self.session,
+                role: Role::Viewer,
+                reason,
+                totals: totals(&self.counters),
+            })));
+        }
+        is_first
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn begin_call(&self) {
+        self.busy.store(self.millis() + 1, Relaxed);
+    }
+
+    fn end_call(&self) {
+        self.busy.store(0, Relaxed);
+    }
+
+    fn is_stalled(&self) -> bool {
+        match self.busy.load(Relaxed) {
+            0 => false,
+            since => u128::from((self.millis() + 1).saturating_sub(since)) >= STALLED_AFTER.as_millis(),
+        }
+    }
+}
+
+/// An output as its watcher sees it.
+#[derive(Debug)]
+struct Recording {
+    shared: Arc<Shared>,
+    wake: Sender<()>,
+    thread: JoinHandle<()>,
+    is_stalled: bool,
+    /// Messages that it was too slow for, as far as the log has told of them, and when it may tell again.
+    told_skipped: (u64, Instant),
+    /// When it is left alone.
+    deadline: Option<Instant>,
+}
+
+impl Recording {
+    fn wake(&self) {
+        // A wake-up that is on its way will do.
+        self.wake.try_send(()).unwrap_or_default();
+    }
+
+    /// Tells that the file has a gap, every now and then.
+    fn tell_skipped(&mut self, now: Instant) {
+        let (told, next) = self.told_skipped;
+        let skipped = self.shared.counters.skipped();
+        if skipped > told && now >= next {
+            self.told_skipped = (skipped, now + TELL_EVERY);
+            warn!(
+                session = %self.shared.session, stream = %self.shared.stream.name(), messages = skipped - told,
+                "the file of an output is too slow: messages are missing in it"
+            );
+        }
+    }
+
+    fn end(&mut self, end: End, deadline: Instant) {
+        self.shared.end.set(end).unwrap_or_default();
+        self.deadline = Some(deadline);
+        self.wake();
+    }
+}
+
+/// The watcher's state.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    place: usize,
+    control: Sender<IoEvent>,
+    all: HashMap<StreamName, Vec<Recording>>,
+}
+
+impl Recorder {
+    /// `place` is its place among those whom a stream wakes.
+    pub(super) fn new(place: usize, control: Sender<IoEvent>) -> Self {
+        Self {
+            place,
+            control,
+            all: HashMap::new(),
+        }
+    }
+
+    pub(super) fn run(mut self, messages: &Receiver<Message>) {
+        let mut next_tick = Instant::now() + TICK;
+        loop {
+            match messages.recv_deadline(next_tick) {
+                Ok(Message::Fanout(stream)) => {
+                    stream.wake_received(self.place);
+                    self.all
+                        .get(stream.name())
+                        .into_iter()
+                        .flatten()
+                        .for_each(Recording::wake);
+                }
+                Ok(Message::Attach(outlet)) => self.attach(*outlet),
+                Ok(Message::Detach(session, reason)) => {
+                    let deadline = Instant::now() + END;
+                    let all = self.all.values_mut().flatten();
+                    for recording in all.filter(|recording| recording.shared.session == session) {
+                        recording.end(End::Now(reason), deadline);
+                    }
+                }
+                Ok(Message::Drain(deadline)) => return self.drain(deadline),
+                // The other ones are for workers; an answer that is dropped is given.
+                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            let now = Instant::now();
+            if now >= next_tick {
+                next_tick = now + TICK;
+                self.look(now);
+            }
+        }
+    }
+
+    fn attach(&mut self, outlet: Outlet) {
+        let shared = Arc::new(Shared {
+            session: outlet.session,
+            stream: Arc::clone(&outlet.stream),
+            counters: Arc::clone(&outlet.counters),
+            place: self.place,
+            control: self.control.clone(),
+            end: OnceLock::new(),
+            is_over: AtomicBool::new(false),
+            busy: AtomicU64::new(0),
+            begun: Instant::now(),
+            stuck: OnceLock::new(),
+        });
+        shared.stream.add_viewer(self.place);
+        let (wake, woken) = crossbeam_channel::bounded(1);
+        let of_thread = Arc::clone(&shared);
+        let started = file::may_start().and_then(|()| {
+            thread::Builder::new().name("out-file".to_owned()).spawn(move || {
+                Writing {
+                    outlet,
+                    shared: of_thread,
+                }
+                .run(&woken);
+            })
+        });
+        match started {
+            Ok(thread) => {
+                let recording = Recording {
+                    shared,
+                    wake,
+                    thread,
+                    is_stalled: false,
+                    told_skipped: (0, Instant::now()),
+                    deadline: None,
+                };
+                recording.wake();
+                let name = recording.shared.stream.name().clone();
+                self.all.entry(name).or_default().push(recording);
+            }
+            Err(error) => drop(shared.finish(CloseReason::of_io(&error))),
+        }
+    }
+
+    /// Forgets outputs that have ended, leaves those alone that should have, and reports those that hang.
+    fn look(&mut self, now: Instant) {
+        for recordings in self.all.values_mut() {
+            recordings.retain_mut(|recording| {
+                if recording.thread.is_finished() {
+                    // For a thread that has panicked.
+                    recording.shared.finish(CloseReason::Stuck);
+                    return false;
+                }
+                if recording.deadline.is_some_and(|deadline| now >= deadline) {
+                    leave_alone(recording);
+                    return false;
+                }
+                recording.tell_skipped(now);
+                let is_stalled = recording.shared.is_stalled();
+                if is_stalled != recording.is_stalled {
+                    recording.is_stalled = is_stalled;
+                    let event = IoEvent::Stalled(recording.shared.session, is_stalled);
+                    drop(self.control.send(event));
+                }
+                true
+            });
+        }
+        self.all.retain(|_, recordings| !recordings.is_empty());
+    }
+
+    /// The sources have ended: what the rings hold goes into the files, as far as these take it in time.
+    fn drain(mut self, deadline: Instant) {
+        for recording in self.all.values_mut().flatten() {
+            recording.end(End::Drained, deadline);
+        }
+        loop {
+            self.look(Instant::now());
+            if self.all.is_empty() {
+                return;
+            }
+            thread::sleep(END_POLL);
+        }
+    }
+}
+
+/// Gives a thread up that hangs.
+fn leave_alone(recording: &Recording) {
+    let shared = &recording.shared;
+    let reason = match shared.end.get() {
+        Some(End::Now(reason)) => *reason,
+        Some(End::Drained) => CloseReason::Shutdown,
+        None => CloseReason::Stuck,
+    };
+    if shared.finish(reason) {
+        shared.stuck.set(Stuck::count()).unwrap_or_default();
+        warn!(
+            session = %shared.session, stream = %shared.stream.name(),
+            "the file of an output does not answer: what it has not written yet is lost"
+        );
+    }
+}
+
+/// The thread of one output.
+struct Writing {
+    outlet: Outlet,
+    shared: Arc<Shared>,
+}
+
+impl Writing {
+    fn run(mut self, woken: &Receiver<()>) {
+        let mut batch = Batch::with_capacity(BATCH);
+        let mut flushed = Instant::now();
+        let reason = loop {
+            // The watcher lives longer than this thread, or leaves it alone.
+            woken.recv_timeout(TICK).unwrap_or_default();
+            if let Some(End::Now(reason)) = self.shared.end.get() {
+                break *reason;
+            }
+            if let Err(reason) = self.write(&mut batch, &mut flushed) {
+                break reason;
+            }
+            if let Some(End::Drained) = self.shared.end.get() {
+                break CloseReason::Shutdown;
+            }
+            thread::sleep(PAUSE);
+        };
+        self.shared.begin_call();
+        // The reason to end, if there is one already, says more than a flush that fails for the same.
+        if !self.shared.is_over.load(Acquire) {
+            drop(self.outlet.sink.flush());
+        }
+        self.outlet.counters.add_skipped(self.outlet.sink.lost());
+        self.shared.finish(reason);
+    }
+
+    fn write(&mut self, batch: &mut Batch, flushed: &mut Instant) -> Result<(), CloseReason> {
+        let shared = &self.shared;
+        let is_ending = || matches!(shared.end.get(), Some(End::Now(_))) || shared.is_over.load(Acquire);
+        loop {
+            // Each batch is a call of its own: a slow disk is not one that hangs.
+            let reached = self.outlet.catch_up(batch, 1, || {
+                shared.begin_call();
+                match is_ending() {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
+            });
+            let reached = reached.map_err(|error| CloseReason::of_io(&error))?;
+            if flushed.elapsed() >= TICK {
+                self.outlet
+                    .sink
+                    .flush()
+                    .map_err(|error| CloseReason::of_io(&error))?;
+                *flushed = Instant::now();
+            }
+            shared.end_call();
+            if reached == Reached::Head || is_ending() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        // The file is closed here, which may hang as well; by then nobody waits for the thread.
+        self.shared.end_call();
+    }
+}
