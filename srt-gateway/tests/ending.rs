@@ -149,6 +149,8 @@ fn nothing_is_opened_again_at_the_end() {
     for _ in 0..5 {
         gateway.line(" open session=");
     }
+    // What has been open for a second is opened again at once when it breaks.
+    thread::sleep(Duration::from_millis(1500));
     let seen = ends_soon(gateway);
     let ending = seen.iter().position(|line| line.contains("shutting down"));
     let after = &seen[ending.expect("it says that it ends")..];
