@@ -90,7 +90,7 @@ fn types_the_defaults_of_srt() {
     assert_eq!(defaults.latency, Duration::from_millis(200));
     assert_eq!(
         (defaults.key_length, defaults.crypto_mode),
-        (KeyLength::Aes256, CryptoMode::Gcm)
+        (Some(KeyLength::Aes256), CryptoMode::Gcm)
     );
     assert!(!defaults.enforced_encryption);
     assert_eq!(defaults.min_version.to_libsrt(), 0x0001_0404);

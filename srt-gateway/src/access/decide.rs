@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use srt_safe::{CallerHandshake, Passphrase};
+use srt_safe::{CallerHandshake, KeyLength, Passphrase};
 
 use super::{
     Ask, AskMode, Directory, Entry, PortPolicy, Reading, Scope, StreamPolicy, TemplateEntry,
@@ -303,6 +303,15 @@ pub(super) fn check_applicant(
     }
 }
 
+/// The length of an AES key; without one of its own, libsrt takes 128.
+pub(crate) const fn key_bits(key: KeyLength) -> u16 {
+    match key {
+        KeyLength::Aes256 => 256,
+        KeyLength::Aes192 => 192,
+        _ => 128,
+    }
+}
+
 /// What a caller asks for that the port's settings do not allow.
 fn check_handshake(port: &PortPolicy, role: Role, caller: CallerHandshake) -> Result<(), Why> {
     let offered = match role {
@@ -313,6 +322,14 @@ fn check_handshake(port: &PortPolicy, role: Role, caller: CallerHandshake) -> Re
         return Err(Why::LatencyTooLong {
             offered,
             max: port.max_latency,
+        });
+    }
+    if let Some(key) = caller.encryption
+        && key_bits(key) < port.min_key_bits
+    {
+        return Err(Why::ShortKey {
+            offered: key_bits(key),
+            required: port.min_key_bits,
         });
     }
     if caller.version < port.min_version {

@@ -23,7 +23,7 @@ mod verdicts;
 mod why;
 
 pub(crate) use bonds::Bonds;
-pub(crate) use decide::{Caller, Decision, Grant, HookGrant, decide};
+pub(crate) use decide::{Caller, Decision, Grant, HookGrant, decide, key_bits};
 pub(crate) use doorman::{Door, Doorman, Tell};
 pub(crate) use gate::{COMPLETION, Gate, Granted, Guards, Refused};
 pub(crate) use hook::{Asked, Hook, HookQuestion, HookVerdict, Terms};

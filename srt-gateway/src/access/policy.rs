@@ -65,6 +65,10 @@ pub(crate) struct PortPolicy {
     /// The port's own passphrase; already among the listener's options.
     pub(crate) passphrase: Option<Passphrase>,
     pub(crate) max_latency: Duration,
+    /// The AES key that is configured; 0: any.
+    pub(crate) key_bits: u16,
+    /// No caller may have a shorter AES key; 0: any.
+    pub(crate) min_key_bits: u16,
     /// No caller may have an older SRT version.
     pub(crate) min_version: SrtVersion,
     /// Exactly this SRT version is required of a caller.

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use srt_safe::{CallerHandshake, Passphrase};
+use srt_safe::{CallerHandshake, KeyLength, Passphrase};
 
 use super::{
     AccessPolicy, Caller, Decision, Directory, Entry, Grant, HookQuestion, HookVerdict, Nothing, PortPolicy,
@@ -27,6 +27,8 @@ fn port(scope: Option<&str>, kind: PortKind) -> PortPolicy {
         bound: OnceLock::new(),
         passphrase: None,
         max_latency: Duration::from_secs(10),
+        key_bits: 0,
+        min_key_bits: 0,
         min_version: srt_safe::SrtVersion::new(1, 3, 0),
         version: None,
         limits: SessionLimits::default(),
@@ -318,6 +320,20 @@ fn what_the_caller_says_of_itself_is_held_against_the_ports_limits() {
         }
     };
     assert_eq!(ask(&publish, caller), 0);
+    for (key, code) in [
+        (KeyLength::Aes128, 1400),
+        (KeyLength::Aes192, 1400),
+        (KeyLength::Aes256, 0),
+    ] {
+        let mut demanding = port(None, PortKind::Publish);
+        demanding.min_key_bits = 256;
+        demanding.passphrase = Some(Passphrase::new("a passphrase").unwrap());
+        let handshake = CallerHandshake {
+            encryption: Some(key),
+            ..srt_handshake()
+        };
+        assert_eq!(ask(&demanding, handshake), code, "{key:?}");
+    }
     // Of a publisher only the latency for what it sends counts.
     caller.receive_latency = Duration::from_millis(501);
     assert_eq!(ask(&publish, caller), 0);

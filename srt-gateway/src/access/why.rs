@@ -65,6 +65,10 @@ pub(crate) enum Why {
         offered: Duration,
         max: Duration,
     },
+    ShortKey {
+        offered: u16,
+        required: u16,
+    },
     OldVersion {
         required: SrtVersion,
         offered: SrtVersion,
@@ -197,6 +201,7 @@ impl Why {
             | Self::WrongMode { .. }
             | Self::PortFull { .. }
             | Self::LatencyTooLong { .. }
+            | Self::ShortKey { .. }
             | Self::PortRefused
             | Self::BackendFailed(_)
             | Self::BackendNonsense(_)
@@ -213,7 +218,8 @@ impl Why {
             | Self::NameMissing { .. }
             | Self::ModeMissing { .. }
             | Self::UnfitName { .. }
-            | Self::LatencyTooLong { .. } => RejectCode::BAD_REQUEST,
+            | Self::LatencyTooLong { .. }
+            | Self::ShortKey { .. } => RejectCode::BAD_REQUEST,
             Self::AddressNotAllowed
             | Self::Loop
             | Self::OtherBond { .. }
@@ -383,6 +389,11 @@ impl fmt::Display for Why {
                  or the input that leads back here",
             ),
             Self::PortFull { max } => write!(f, "the port has max_connections = {max} already"),
+            Self::ShortKey { offered, required } => write!(
+                f,
+                "the caller encrypts with AES-{offered}, and min_key_length demands AES-{required}: set pbkeylen={} at the caller",
+                required / 8
+            ),
             Self::LatencyTooLong { offered, max } => {
                 write!(
                     f,

@@ -94,7 +94,9 @@ pub struct SrtSettings {
     /// 10 to 79 bytes; `None`: no encryption.
     pub passphrase: Option<Secret>,
     /// Length of the AES key.
-    pub key_length: KeyLength,
+    pub key_length: Option<KeyLength>,
+    /// Callers with a shorter key are refused. `None`: any.
+    pub min_key_length: Option<KeyLength>,
     /// Cipher mode.
     pub crypto_mode: CryptoMode,
     /// Both sides must agree on encryption (`SRTO_ENFORCEDENCRYPTION`).
@@ -557,7 +559,8 @@ impl Default for SrtSettings {
             min_latency: Duration::ZERO,
             max_latency: Duration::from_secs(10),
             passphrase: None,
-            key_length: KeyLength::default(),
+            key_length: None,
+            min_key_length: None,
             crypto_mode: CryptoMode::default(),
             enforced_encryption: true,
             min_version: SrtVersion::new(1, 3, 0),

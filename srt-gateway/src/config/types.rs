@@ -73,6 +73,11 @@ pub enum KeyLength {
 }
 
 impl KeyLength {
+    /// The length in bits, as in `AES-256`.
+    pub(crate) fn bits(self) -> u16 {
+        u16::from(self.bytes()) * 8
+    }
+
     /// The length in bytes: 16, 24 or 32.
     pub const fn bytes(self) -> u8 {
         match self {

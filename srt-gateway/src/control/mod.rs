@@ -33,7 +33,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, Sender};
-use srt_safe::{ErrorKind, KeyLength, SocketId, SrtSocket, SrtVersion, log::EncryptionFault, opt};
+use srt_safe::{ErrorKind, SocketId, SrtSocket, SrtVersion, log::EncryptionFault, opt};
 use tracing::{debug, error, info, warn};
 
 pub(crate) use endpoints::EndpointView;
@@ -56,7 +56,7 @@ use succession::Heirs;
 pub(crate) use templates::template_plans;
 
 use crate::{
-    access::{Granted, PortPolicy, Refused, Trail, Why, shown as streamid_shown},
+    access::{Granted, PortPolicy, Refused, Trail, Why, key_bits, shown as streamid_shown},
     config::{self, Config},
     io::{CloseReason, ClosedSession, EndpointId, IoEvent, Message, Pool, Seat, Task},
     names::{Role, SessionId, StreamName},
@@ -354,6 +354,20 @@ impl Control {
                 connection.latency.as_millis(), port.max_latency.as_millis()
             );
         }
+        if connection.is_encrypted() && connection.key_bits < port.min_key_bits {
+            // libsrt without our edits does not show the key before.
+            return info!(
+                role = %grant.role, stream = %grant.stream, %peer, port = %port, code = 1400,
+                "closed: the caller encrypts with {}, and min_key_length demands AES-{}", connection.encryption, port.min_key_bits
+            );
+        }
+        if connection.is_encrypted() && connection.key_bits < port.key_bits {
+            warn!(
+                role = %grant.role, stream = %grant.stream, %peer, port = %port,
+                "the caller encrypts with {}, a shorter key than key_length of the port: min_key_length = {} would refuse it",
+                connection.encryption, port.key_bits / 8
+            );
+        }
         let now = Instant::now();
         let stream = self.registry.stream(&grant.stream);
         self.furnish(&grant.stream, now);
@@ -519,28 +533,37 @@ struct Connection {
     latency: Duration,
     version: SrtVersion,
     encryption: &'static str,
+    /// 0: it is not encrypted.
+    key_bits: u16,
 }
 
 impl Connection {
+    const fn is_encrypted(&self) -> bool {
+        self.key_bits > 0
+    }
+
     fn of(socket: &SrtSocket) -> srt_safe::Result<Self> {
         // The larger of the two directions: which one counts depends on who sends.
         let latency = socket
             .option::<opt::ReceiveLatency>()?
             .max(socket.option::<opt::PeerLatency>()?);
         let version = socket.option::<opt::PeerVersion>()?;
-        let encryption = if socket.key_state()?.is_secured() {
-            match socket.option::<opt::KeyLength>()? {
-                KeyLength::Aes192 => "AES-192",
-                KeyLength::Aes256 => "AES-256",
-                _ => "AES-128",
-            }
+        let key_bits = if socket.key_state()?.is_secured() {
+            key_bits(socket.option::<opt::KeyLength>()?)
         } else {
-            "none"
+            0
+        };
+        let encryption = match key_bits {
+            0 => "none",
+            192 => "AES-192",
+            256 => "AES-256",
+            _ => "AES-128",
         };
         Ok(Self {
             latency,
             version,
             encryption,
+            key_bits,
         })
     }
 }

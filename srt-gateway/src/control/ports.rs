@@ -364,6 +364,8 @@ pub(super) fn endpoint_policy(
         bound: OnceLock::new(),
         passphrase: settings.passphrase.as_ref().map(passphrase),
         max_latency: settings.max_latency,
+        key_bits: settings.key_length.map_or(0, config::KeyLength::bits),
+        min_key_bits: settings.min_key_length.map_or(0, config::KeyLength::bits),
         min_version: SrtVersion::from_number(settings.min_version.to_libsrt()),
         version: settings
             .version
@@ -409,9 +411,10 @@ pub(crate) fn srt_options(settings: &SrtSettings) -> Result<Options, String> {
         // A message is relayed as it came, so whatever fits a packet must go out again.
         .payload_size(0)
         .key_length(match settings.key_length {
-            config::KeyLength::Aes128 => KeyLength::Aes128,
-            config::KeyLength::Aes192 => KeyLength::Aes192,
-            config::KeyLength::Aes256 => KeyLength::Aes256,
+            None => KeyLength::Auto,
+            Some(config::KeyLength::Aes128) => KeyLength::Aes128,
+            Some(config::KeyLength::Aes192) => KeyLength::Aes192,
+            Some(config::KeyLength::Aes256) => KeyLength::Aes256,
         })
         .crypto_mode(match settings.crypto_mode {
             config::CryptoMode::Auto => CryptoMode::Auto,
