@@ -6,6 +6,7 @@ mod chain;
 mod common;
 mod events;
 mod ffmpeg;
+mod forged;
 mod formats;
 mod health;
 mod hook;
