@@ -4,7 +4,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use crate::{Options, Passphrase, RejectCode, SocketId, StreamId, StreamIdError};
+use crate::{Options, Passphrase, RejectCode, SocketId, StreamId, StreamIdError, handshake};
 
 /// Decides about each caller of a listener, during its handshake.
 ///
@@ -55,6 +55,11 @@ pub enum Verdict {
     Admit(Admission),
     /// Turned away; the caller sees the code as its reject reason.
     Refuse(RejectCode),
+    /// Turned away as libsrt turns away a caller whose passphrase is wrong: the caller sees
+    /// [`RejectReason::BAD_SECRET`](crate::RejectReason::BAD_SECRET). For whoever has checked the key material
+    /// ([`AccessRequest::key_request`]), so that libsrt need not. Where the library cannot do that (no edit
+    /// `secret-verdict`) the caller sees [`RejectCode::UNAUTHORIZED`].
+    WrongPassphrase,
     /// Not known yet. The handshake stays unanswered, the caller repeats it (each 250 ms, or each second if it blocks in
     /// libsrt's own connect) until its connect timeout (3 s unless it set another), and each time the question is put
     /// again. Where the library cannot do that ([`SrtListener::can_defer`](crate::SrtListener::can_defer)) the caller is
@@ -129,6 +134,13 @@ impl AccessRequest<'_> {
     #[must_use]
     pub const fn socket_id(&self) -> SocketId {
         self.socket
+    }
+
+    /// The id of the caller's own socket. The caller repeats it with each repeated handshake, and a new attempt has a new one.
+    /// None where the library does not show it (no edit `handshake-view`).
+    #[must_use]
+    pub fn caller_socket(&self) -> Option<SocketId> {
+        handshake::caller_socket()
     }
 
     /// Where the handshake came from. The caller has returned a cookie that was sent there, so the address is not forged, but

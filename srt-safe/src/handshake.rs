@@ -74,6 +74,13 @@ fn with_extensions<R>(f: impl FnOnce(&[u32]) -> R) -> R {
     f(unsafe { std::slice::from_raw_parts(words, count) })
 }
 
+/// The caller's socket in the handshake for which this thread is in the listen callback.
+pub(crate) fn caller_socket() -> Option<SocketId> {
+    // SAFETY: the function only reads a thread-local of libsrt (edit handshake-view).
+    let id = unsafe { libsrt_sys::srt_edit_handshake_caller() };
+    (id != 0).then_some(SocketId(id))
+}
+
 /// Calls `read` with the key material message of the handshake, if there is one.
 pub(crate) fn key_material<R>(read: impl FnOnce(&[u32]) -> Option<R>) -> Option<R> {
     with_extensions(|words| block(words, KMREQ).and_then(read))
@@ -176,5 +183,6 @@ mod tests {
     #[test]
     fn outside_of_a_callback_there_is_nothing() {
         assert_eq!(with_extensions(<[u32]>::len), 0);
+        assert_eq!(caller_socket(), None);
     }
 }

@@ -93,6 +93,18 @@ impl KeyRequest {
         self.length
     }
 
+    /// The salt of the derivation. Each attempt has a new one.
+    #[must_use]
+    pub const fn salt(&self) -> &[u8] {
+        &self.salt
+    }
+
+    /// The wrapped key: with the salt, all that [`opens_with`](Self::opens_with) depends on.
+    #[must_use]
+    pub fn wrapped(&self) -> &[u8] {
+        &self.wrapped
+    }
+
     /// Whether the caller has this passphrase. Costs 2048 rounds of HMAC-SHA-1, twice that for keys longer than 20 bytes:
     /// 0.4 to 0.6 ms, and 0.9 to 1.2 ms, measured on one core of a small and busy server. The port's other callers wait for
     /// it, so: for a handful of passphrases, not for a list of users.

@@ -112,10 +112,14 @@ impl RejectCode {
     /// 1507: no room to store what is sent.
     pub const NO_ROOM: Self = Self(1507);
 
-    /// A code from its number: 1000 to 65535, but not 1999, which libsrt's deferred verdict uses inside.
+    /// A code from its number: 1000 to 65535, but not 1998 and 1999, which have a meaning inside of our libsrt.
     #[must_use]
     pub const fn new(code: u16) -> Option<Self> {
-        if code >= Self::FALLBACK.0 && code as i32 != libsrt_sys::SRT_REJX_DEFERRED {
+        let is_private = matches!(
+            code as i32,
+            libsrt_sys::SRT_REJX_DEFERRED | libsrt_sys::SRT_REJX_BADSECRET
+        );
+        if code >= Self::FALLBACK.0 && !is_private {
             Some(Self(code))
         } else {
             None

@@ -177,6 +177,11 @@ impl Hook {
                 }
             },
             Ok(Verdict::Refuse(code)) => self.refuse(socket, code),
+            Ok(Verdict::WrongPassphrase) if libsrt_sys::has_edit(libsrt_sys::EDIT_SECRET_VERDICT) => {
+                count(&self.counters.refused);
+                reject_with(socket, libsrt_sys::SRT_REJX_BADSECRET)
+            }
+            Ok(Verdict::WrongPassphrase) => self.refuse(socket, RejectCode::UNAUTHORIZED),
             Ok(Verdict::Defer) if can_defer() => {
                 count(&self.counters.deferred);
                 reject_with(socket, libsrt_sys::SRT_REJX_DEFERRED)

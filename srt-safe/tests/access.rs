@@ -307,6 +307,37 @@ mod deferred {
     }
 
     #[test]
+    fn a_repeated_handshake_is_told_from_a_new_attempt() {
+        let callers = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&callers);
+        let listener = guarded(move |request: &AccessRequest<'_>| {
+            let mut seen = seen.lock().unwrap();
+            let caller = (request.peer_addr(), request.caller_socket());
+            seen.push(caller);
+            match seen.iter().filter(|known| **known == caller).count() {
+                1 | 2 => Verdict::Defer,
+                _ => Verdict::Admit(Admission::new()),
+            }
+        });
+        for _ in 0..2 {
+            finish(start_slow_call(addr_of(&listener))).expect("admitted at its third handshake");
+        }
+        let callers = callers.lock().unwrap();
+        let [first, second] = [0, 3].map(|at| callers[at].1.expect("shown"));
+        assert_ne!(first, second);
+        let sockets: Vec<_> = callers.iter().map(|caller| caller.1.unwrap()).collect();
+        assert_eq!(sockets, [first, first, first, second, second, second]);
+    }
+
+    #[test]
+    fn a_passphrase_found_to_be_wrong_is_refused_as_libsrt_refuses_it() {
+        let listener = guarded(|_: &AccessRequest<'_>| Verdict::WrongPassphrase);
+        let error = refused(call(addr_of(&listener), "any"));
+        assert_eq!(error.reject_reason(), Some(RejectReason::BAD_SECRET));
+        assert_eq!(listener.access_counts().refused, 1);
+    }
+
+    #[test]
     fn verdict_that_never_comes_is_a_timeout() {
         let listener = slow_listener(u32::MAX, Verdict::Defer);
         let connecting = SrtSocket::builder()

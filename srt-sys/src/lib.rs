@@ -64,6 +64,9 @@ pub const EDITS: &str = env!("LIBSRT_BUILT_EDITS");
 /// The edit that leaves a handshake unanswered when the listen callback refuses it with [`SRT_REJX_DEFERRED`].
 pub const EDIT_DEFERRED_VERDICT: &str = "deferred-verdict";
 
+/// The edit that refuses a caller with `SRT_REJ_BADSECRET` when the listen callback refuses it with [`SRT_REJX_BADSECRET`].
+pub const EDIT_SECRET_VERDICT: &str = "secret-verdict";
+
 /// The edit that wakes each waiting epoll for its own events, at once, and loses none between its look and its wait; with
 /// [`SRT_EPOLL_WAKE`], which ends a wait, and [`srt_edit_epoll_uwait`].
 pub const EDIT_EPOLL_WAKEUPS: &str = "epoll-wakeups";
@@ -107,6 +110,10 @@ unsafe extern "C" {
     /// Extension words of the handshake that the listen callback of this thread is called for, in host order, and their
     /// number; null and 0 outside of a callback, and for a handshake without extensions. Valid until the callback returns.
     pub fn srt_edit_handshake_extensions(count: *mut usize) -> *const u32;
+
+    /// The caller's own socket id in the handshake that the listen callback of this thread is called for; 0 outside of a
+    /// callback.
+    pub fn srt_edit_handshake_caller() -> i32;
 }
 
 /// What a library without [`EDIT_HANDSHAKE_VIEW`] shows: nothing.
@@ -118,6 +125,15 @@ pub unsafe fn srt_edit_handshake_extensions(count: *mut usize) -> *const u32 {
     // SAFETY: valid by the caller's promise.
     unsafe { *count = 0 };
     std::ptr::null()
+}
+
+/// What a library without [`EDIT_HANDSHAKE_VIEW`] shows: nothing.
+///
+/// # Safety
+/// None is needed; it is unsafe as its counterpart is.
+#[cfg(not(handshake_view))]
+pub unsafe fn srt_edit_handshake_caller() -> i32 {
+    0
 }
 
 /// The edit that keeps events out of an epoll that nobody asked it for.
@@ -245,6 +261,9 @@ pub const EDIT_EMPTY_CONTROL: &str = "empty-control";
 
 /// Reject code that means "ask again" to a library with [`EDIT_DEFERRED_VERDICT`]. It never goes over the wire.
 pub const SRT_REJX_DEFERRED: i32 = 1999;
+
+/// Reject code that means `SRT_REJ_BADSECRET` to a library with [`EDIT_SECRET_VERDICT`]. It never goes over the wire.
+pub const SRT_REJX_BADSECRET: i32 = 1998;
 
 /// `SRT_EPOLL_EVENTTYPES` of srt.h: the flags that are events; the others are modes.
 pub const SRT_EPOLL_EVENTTYPES: i32 = (SRT_EPOLL_OPT::SRT_EPOLL_IN.0

@@ -6,7 +6,8 @@ use super::{Change, Edit, Put};
 // one, or to find out which of several valid passphrases a caller uses.
 //
 // With this edit the extension words of the handshake, in host order as libsrt holds them at that point, can be read for
-// as long as the callback runs, on its thread.
+// as long as the callback runs, on its thread; so can the caller's own socket id, which tells a repeated handshake from a
+// new attempt.
 pub(crate) const EDIT: Edit = Edit {
     name: "handshake-view",
     changes: &[
@@ -16,11 +17,17 @@ pub(crate) const EDIT: Edit = Edit {
             put: Put::BeforeLine,
             text: "static thread_local const uint32_t* s_hook_words = NULL;
 static thread_local size_t s_hook_word_count = 0;
+static thread_local int32_t s_hook_caller = 0;
 
 extern \"C\" const uint32_t* srt_edit_handshake_extensions(size_t* count)
 {
     *count = s_hook_word_count;
     return s_hook_words;
+}
+
+extern \"C\" int32_t srt_edit_handshake_caller()
+{
+    return s_hook_caller;
 }
 
 ",
@@ -31,8 +38,9 @@ extern \"C\" const uint32_t* srt_edit_handshake_extensions(size_t* count)
             put: Put::BeforeLine,
             text: "        struct View
         {
-            explicit View(const CPacket& p)
+            View(const CPacket& p, int32_t caller)
             {
+                s_hook_caller = caller;
                 if (p.getLength() > CHandShake::m_iContentSize)
                 {
                     s_hook_words = reinterpret_cast<const uint32_t*>(p.m_pcData + CHandShake::m_iContentSize);
@@ -43,8 +51,9 @@ extern \"C\" const uint32_t* srt_edit_handshake_extensions(size_t* count)
             {
                 s_hook_words = NULL;
                 s_hook_word_count = 0;
+                s_hook_caller = 0;
             }
-        } view(hspkt);
+        } view(hspkt, hs.m_iID);
 ",
         },
     ],

@@ -19,6 +19,7 @@ mod last_packet;
 mod proven_address;
 mod quiet_accept;
 mod reader_timed;
+mod secret_verdict;
 mod sparing;
 mod system_random;
 mod thread_errors;
@@ -52,6 +53,7 @@ pub(crate) enum Put {
 /// All edits, in the order in which they are applied.
 pub(crate) const ALL: &[Edit] = &[
     deferred_verdict::EDIT,
+    secret_verdict::EDIT,
     epoll_wakeups::EDIT,
     epoll_asked::EDIT,
     handshake_view::EDIT,
