@@ -19,6 +19,7 @@ mod log_control;
 mod log_writer;
 mod names;
 mod peer;
+mod rate_limit;
 mod relay;
 pub mod telemetry;
 pub mod ts;

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::Sender;
 
 use crate::{
-    access::{Directory, Doorman, Hook},
+    access::{Directory, Hook, RateLimiter},
     config::Config,
     control::{Command, EndpointStatus, EndpointView, Listening, Reloaded, SessionStatus, StreamStatus},
     data::Stream,
@@ -39,7 +39,7 @@ pub(crate) struct View {
     /// In force.
     pub(crate) config: Arc<ArcSwap<Config>>,
     pub(crate) rejections: Arc<RejectionLog>,
-    pub(crate) doorman: Arc<Doorman>,
+    pub(crate) limiter: Arc<RateLimiter>,
     pub(crate) lag: Arc<LoopLag>,
     /// Shown to peers and in metrics.
     pub(crate) name: Arc<str>,

@@ -12,24 +12,29 @@ use std::{
 /// What each module may import of ours. A module that is not named here fails the test: it is to be given its place.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("names", &[]),
+    ("rate_limit", &[]),
     ("config", &["names"]),
     ("log_control", &["config"]),
     ("log_writer", &["config"]),
     ("data", &["names"]),
     ("ts", &["names"]),
     // `ts` for what is on the board of an input.
-    ("telemetry", &["names", "ts"]),
+    ("telemetry", &["names", "rate_limit", "ts"]),
     ("io", &["names", "data", "ts", "telemetry"]),
     // `config` for URLs and secrets.
     ("backend", &["names", "config", "telemetry"]),
     ("events", &["config", "telemetry", "backend"]),
     // `config` for the kinds of ports, `data` for the streams that it is given, `telemetry` for the words of refusals.
     // `backend` to ask the hook.
-    ("access", &["names", "config", "data", "telemetry", "backend"]),
+    (
+        "access",
+        &["names", "rate_limit", "config", "data", "telemetry", "backend"],
+    ),
     (
         "control",
         &[
             "names",
+            "rate_limit",
             "config",
             "data",
             "ts",
@@ -62,6 +67,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "api",
         &[
             "names",
+            "rate_limit",
             "config",
             "data",
             "access",

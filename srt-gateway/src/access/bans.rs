@@ -1,36 +1,98 @@
-//! Whom operators have banned: addresses and networks, each for a while. Plain data; the [`Doorman`](super::Doorman) has it
-//! behind a lock.
+//! Bans of addresses and networks: who made them, why, and until when. Plain data; [`RateLimiter`](super::RateLimiter) holds
+//! it behind a lock.
 //!
-//! A handshake is looked up once for each length of prefix that is banned, not once for each ban: whoever floods a gateway
-//! that bans thousands must not make it slow.
+//! A look-up costs one probe for each prefix length that is banned, not one for each ban: a flood must not slow down a
+//! gateway that bans thousands.
 
 use std::{
     collections::{BTreeSet, HashMap},
+    fmt,
     net::IpAddr,
-    time::{Duration, Instant},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
 };
 
 use ipnet::IpNet;
 
-use super::doorman::Tell;
+use super::rate_limiter::Report;
 
 /// Networks that operators may ban at once.
 const BANNED: usize = 4096;
 
-#[derive(Debug)]
-struct Ban {
-    until: Instant,
-    told: Option<Instant>,
+/// Who made a ban.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum BannedBy {
+    /// An operator, by the name of the token that the request had.
+    Operator(Box<str>),
+    /// A limit, by its key in the configuration.
+    Limit(&'static str),
 }
 
+/// A ban.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ban {
+    /// Without host bits, and never an IPv4-mapped one.
+    pub(crate) network: IpNet,
+    pub(crate) by: BannedBy,
+    /// May be empty.
+    pub(crate) reason: Box<str>,
+    pub(crate) since: SystemTime,
+    pub(crate) until: SystemTime,
+}
+
+impl Ban {
+    /// A ban from now on.
+    pub(crate) fn new(network: IpNet, by: BannedBy, reason: &str, length: Duration) -> Self {
+        let since = SystemTime::now();
+        Self {
+            network: canonical(network),
+            by,
+            reason: reason.into(),
+            since,
+            until: since + length,
+        }
+    }
+
+    /// How much of it is left.
+    pub(crate) fn remaining(&self) -> Duration {
+        self.until.duration_since(SystemTime::now()).unwrap_or_default()
+    }
+}
+
+/// `banned by alice at 2026-11-29T20:00:00Z: password guessing, until 2026-11-29T21:00:00Z`.
+impl fmt::Display for Ban {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (since, until) = (
+            humantime::format_rfc3339_seconds(self.since),
+            humantime::format_rfc3339_seconds(self.until),
+        );
+        match &self.by {
+            BannedBy::Operator(token) => write!(f, "banned by {token} at {since}")?,
+            BannedBy::Limit(key) => write!(f, "banned automatically by {key} of [limits] at {since}")?,
+        }
+        if !self.reason.is_empty() {
+            write!(f, ": {}", self.reason)?;
+        }
+        write!(f, ", until {until}")
+    }
+}
+
+#[derive(Debug)]
+struct Held {
+    ban: Arc<Ban>,
+    until: Instant,
+    reported: Option<Instant>,
+}
+
+/// The bans that operators have made.
 #[derive(Debug, Default)]
 pub(super) struct Bans {
-    of: HashMap<IpNet, Ban>,
-    /// Of the networks in `of`, and of some that were there.
+    held: HashMap<IpNet, Held>,
+    /// Of the networks in `held`, and of some that were there.
     prefixes: BTreeSet<u8>,
 }
 
-/// An address as callers have it, whichever way it was written; the network without what lies behind its prefix.
+/// The address as callers have it, whichever way it was written, without host bits.
 pub(super) fn canonical(network: IpNet) -> IpNet {
     let mapped = match network {
         IpNet::V6(v6) if v6.prefix_len() >= 96 => {
@@ -43,57 +105,54 @@ pub(super) fn canonical(network: IpNet) -> IpNet {
 }
 
 impl Bans {
-    /// False: too many are there.
-    pub(super) fn add(&mut self, network: IpNet, until: Instant, now: Instant) -> bool {
-        self.of.retain(|_, ban| now < ban.until);
-        self.prefixes = self.of.keys().map(IpNet::prefix_len).collect();
-        let network = canonical(network);
-        if self.of.len() >= BANNED && !self.of.contains_key(&network) {
+    /// Adds a ban, or replaces that of the same network. False: there are too many.
+    pub(super) fn add(&mut self, ban: Ban, until: Instant, now: Instant) -> bool {
+        self.held.retain(|_, held| now < held.until);
+        self.prefixes = self.held.keys().map(IpNet::prefix_len).collect();
+        let network = ban.network;
+        if self.held.len() >= BANNED && !self.held.contains_key(&network) {
             return false;
         }
         self.prefixes.insert(network.prefix_len());
-        self.of.insert(network, Ban { until, told: None });
+        let held = Held {
+            ban: Arc::new(ban),
+            until,
+            reported: None,
+        };
+        self.held.insert(network, held);
         true
     }
 
-    /// False: it is not there.
+    /// False: there is no such ban.
     pub(super) fn remove(&mut self, network: IpNet) -> bool {
-        self.of.remove(&canonical(network)).is_some()
+        self.held.remove(&canonical(network)).is_some()
     }
 
-    /// In force, by address.
-    pub(super) fn all(&self, now: Instant) -> Vec<(IpNet, Instant)> {
-        let held = self.of.iter().filter(|(_, ban)| now < ban.until);
-        let mut all: Vec<_> = held.map(|(network, ban)| (*network, ban.until)).collect();
-        all.sort();
+    /// The bans in force, by address.
+    pub(super) fn all(&self, now: Instant) -> Vec<Arc<Ban>> {
+        let in_force = self.held.values().filter(|held| now < held.until);
+        let mut all: Vec<_> = in_force.map(|held| Arc::clone(&held.ban)).collect();
+        all.sort_by_key(|ban| ban.network);
         all
     }
 
-    /// Whether `peer` is banned, and then whether the record is to hear of it.
-    pub(super) fn look(&mut self, peer: IpAddr, now: Instant) -> Option<Tell> {
+    /// The ban that holds for `peer`, and whether to report the attempt.
+    pub(super) fn find(&mut self, peer: IpAddr, now: Instant) -> Option<(Arc<Ban>, Report)> {
         let peer = peer.to_canonical();
         for prefix in &self.prefixes {
             let Ok(network) = IpNet::new(peer, *prefix) else {
                 continue;
             };
-            if let Some(ban) = self.of.get_mut(&network.trunc())
-                && now < ban.until
+            if let Some(held) = self.held.get_mut(&network.trunc())
+                && now < held.until
             {
-                return Some(Tell::now(&mut ban.told, now));
+                return Some((
+                    Arc::clone(&held.ban),
+                    Report::once_a_second(&mut held.reported, now),
+                ));
             }
         }
         None
-    }
-}
-
-impl Tell {
-    /// Yes once a second.
-    pub(super) fn now(told: &mut Option<Instant>, now: Instant) -> Self {
-        if told.is_some_and(|told| now.duration_since(told) < Duration::from_secs(1)) {
-            return Self::No;
-        }
-        *told = Some(now);
-        Self::Yes
     }
 }
 
@@ -101,24 +160,31 @@ impl Tell {
 mod tests {
     use super::*;
 
+    const MINUTE: Duration = Duration::from_secs(60);
+
     fn net(text: &str) -> IpNet {
         text.parse()
             .unwrap_or_else(|_| IpNet::from(text.parse::<IpAddr>().unwrap()))
     }
 
+    fn ban(network: IpNet) -> Ban {
+        let by = BannedBy::Operator("alice".into());
+        Ban::new(network, by, "a test", MINUTE)
+    }
+
     #[test]
     fn a_network_is_banned_with_all_its_addresses_and_no_other() {
         let (mut bans, now) = (Bans::default(), Instant::now());
-        let later = now + Duration::from_secs(60);
+        let later = now + MINUTE;
         for banned in [
             "203.0.113.7/24",
             "2001:db8::/32",
             "::ffff:192.0.2.1",
             "198.51.100.4",
         ] {
-            assert!(bans.add(net(banned), later, now));
+            assert!(bans.add(ban(net(banned)), later, now));
         }
-        let mut is_banned = |peer: &str| bans.look(peer.parse().unwrap(), now).is_some();
+        let mut is_banned = |peer: &str| bans.find(peer.parse().unwrap(), now).is_some();
         for inside in [
             "203.0.113.255",
             "::ffff:203.0.113.1",
@@ -131,11 +197,8 @@ mod tests {
         for outside in ["203.0.114.0", "2001:db9::1", "192.0.2.2", "198.51.100.5"] {
             assert!(!is_banned(outside), "{outside}");
         }
-        let shown: Vec<_> = bans
-            .all(now)
-            .into_iter()
-            .map(|(network, _)| network.to_string())
-            .collect();
+        let all = bans.all(now).into_iter();
+        let shown: Vec<_> = all.map(|ban| ban.network.to_string()).collect();
         assert_eq!(
             shown,
             [
@@ -146,38 +209,57 @@ mod tests {
             ]
         );
         assert!(bans.remove(net("203.0.113.0/24")) && !bans.remove(net("203.0.113.0/24")));
-        assert_eq!(bans.look("203.0.113.7".parse().unwrap(), now), None);
+        assert_eq!(bans.find("203.0.113.7".parse().unwrap(), now), None);
         assert!(bans.all(later).is_empty());
     }
 
     #[test]
-    fn who_knocks_again_and_again_is_told_of_once_a_second() {
+    fn repeated_attempts_of_a_banned_address_are_reported_once_a_second() {
         let (mut bans, now) = (Bans::default(), Instant::now());
         let peer: IpAddr = "192.0.2.1".parse().unwrap();
-        bans.add(peer.into(), now + Duration::from_secs(60), now);
-        let mut look = |ms| bans.look(peer, now + Duration::from_millis(ms));
+        bans.add(ban(peer.into()), now + MINUTE, now);
+        let mut report = |ms| {
+            let found = bans.find(peer, now + Duration::from_millis(ms));
+            found.unwrap().1
+        };
         assert_eq!(
-            [look(0), look(400), look(999)],
-            [Some(Tell::Yes), Some(Tell::No), Some(Tell::No)]
+            [report(0), report(400), report(999)],
+            [Report::Yes, Report::No, Report::No]
         );
-        assert_eq!(look(1000), Some(Tell::Yes));
+        assert_eq!(report(1000), Report::Yes);
     }
 
     #[test]
     fn there_is_an_end_to_what_is_held() {
         let (mut bans, now) = (Bans::default(), Instant::now());
         let of = |number: usize| {
-            IpNet::from(IpAddr::from(std::net::Ipv4Addr::from_bits(
+            ban(IpNet::from(IpAddr::from(std::net::Ipv4Addr::from_bits(
                 u32::try_from(number).unwrap(),
-            )))
+            ))))
         };
-        let minute = Duration::from_secs(60);
-        assert!((0..BANNED).all(|number| bans.add(of(number), now + minute, now)));
-        assert!(!bans.add(of(BANNED), now + minute, now), "one too many");
-        assert!(bans.add(of(3), now + 2 * minute, now), "a longer ban of the same");
+        assert!((0..BANNED).all(|number| bans.add(of(number), now + MINUTE, now)));
+        assert!(!bans.add(of(BANNED), now + MINUTE, now), "one too many");
+        assert!(bans.add(of(3), now + 2 * MINUTE, now), "a longer ban of the same");
         assert!(
-            bans.add(of(BANNED), now + 3 * minute, now + minute),
+            bans.add(of(BANNED), now + 3 * MINUTE, now + MINUTE),
             "when others have ended"
+        );
+    }
+
+    #[test]
+    fn a_ban_says_who_made_it_when_and_why() {
+        let mut ban = ban(net("192.0.2.1"));
+        ban.since = SystemTime::UNIX_EPOCH + Duration::from_secs(3600);
+        ban.until = ban.since + MINUTE;
+        assert_eq!(
+            ban.to_string(),
+            "banned by alice at 1970-01-01T01:00:00Z: a test, until 1970-01-01T01:01:00Z"
+        );
+        ban.reason = "".into();
+        ban.by = BannedBy::Limit("ban_after_rejections");
+        assert_eq!(
+            ban.to_string(),
+            "banned automatically by ban_after_rejections of [limits] at 1970-01-01T01:00:00Z, until 1970-01-01T01:01:00Z"
         );
     }
 }

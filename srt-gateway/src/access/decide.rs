@@ -14,7 +14,7 @@ use super::{
     why::Why,
 };
 use crate::{
-    config::{DuplicatePublisher, PortKind},
+    config::{Dialects, DuplicatePublisher, PortKind},
     names::{Role, SessionLimits, StreamName},
 };
 
@@ -391,6 +391,11 @@ fn stream_for(port: &PortPolicy, directory: &Directory, ask: &Ask) -> Result<Rea
             exists: exists(&asked.stream),
         }),
     }
+}
+
+/// What a caller wants, as far as port and streamid say. For refused callers: counts nothing and decides nothing.
+pub(super) fn asked_role(port: &PortPolicy, streamid: &[u8]) -> Option<Role> {
+    role_for(port, &Ask::read(streamid, Dialects::all()).ok()?).ok()
 }
 
 fn role_for(port: &PortPolicy, ask: &Ask) -> Result<Role, Why> {

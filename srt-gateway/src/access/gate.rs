@@ -20,10 +20,9 @@ use srt_safe::{
 };
 
 use super::{
-    Bonds, Caller, Decision, Directory, Doorman, Grant, PortPolicy, Verdicts,
+    Bonds, Caller, Check, Decision, Directory, Grant, PortPolicy, RateLimiter, Report, Verdicts,
     bonds::BondOf,
-    decide,
-    doorman::{Door, Tell},
+    decide::{asked_role, decide},
     hook::{Asked, Hook, HookQuestion, HookVerdict},
     policy::connection_options,
     verdicts::{Known, Question},
@@ -83,7 +82,7 @@ impl Granted {
 /// What all gates share.
 #[derive(Clone, Debug)]
 pub(crate) struct Guards {
-    pub(crate) doorman: Arc<Doorman>,
+    pub(crate) limiter: Arc<RateLimiter>,
     pub(crate) verdicts: Arc<Verdicts>,
     pub(crate) bonds: Arc<Bonds>,
     pub(crate) hook: Arc<Hook>,
@@ -208,10 +207,11 @@ impl Gate {
     /// The verdict on a caller: what the listener's callback runs.
     pub(crate) fn authorize(&self, request: &AccessRequest<'_>) -> Verdict {
         let (peer, now) = (request.peer_addr(), Instant::now());
-        let shut = match self.guards.doorman.knock(peer.ip(), now) {
-            Door::Open => None,
-            Door::TooMany(tell) => Some((Why::TooManyHandshakes, tell)),
-            Door::Banned(tell) => Some((Why::Banned, tell)),
+        let socket = request.caller_socket().map(SocketId::value);
+        let limited = match self.guards.limiter.check(peer, socket, now) {
+            Check::Pass => None,
+            Check::RateLimited(report) => Some((Why::TooManyHandshakes, report)),
+            Check::Banned(ban, report) => Some((Why::Banned(ban), report)),
         };
         let seen = Seen::new(request, &self.guards, now);
         let handshake = request.handshake();
@@ -224,11 +224,12 @@ impl Gate {
             bond: bond.as_ref(),
             known: &seen,
         };
-        if let Some((why, tell)) = shut {
-            return self.refuse(caller, why, tell);
+        if let Some((why, report)) = limited {
+            return self.refuse(caller, why, report);
         }
         // With a libsrt that cannot keep callers waiting, what was answered last holds.
         if SrtListener::can_defer() && self.port.is_due(peer, now) {
+            self.guards.limiter.deferred(peer, socket, now);
             return Verdict::Defer;
         }
         match decide(&self.port, &self.directory.load(), caller) {
@@ -250,27 +251,32 @@ impl Gate {
                 Verdict::Admit(admission)
             }
             Decision::Wait(question) => match self.guards.ask(question, now) {
-                Ok(()) => Verdict::Defer,
-                Err(why) => self.refuse(caller, why, Tell::Yes),
+                Ok(()) => {
+                    self.guards.limiter.deferred(peer, socket, now);
+                    Verdict::Defer
+                }
+                Err(why) => self.refuse(caller, why, Report::Yes),
             },
             Decision::Refuse(why) => {
-                self.count(peer, &why);
-                self.refuse(caller, why, Tell::Yes)
+                self.count_failure(peer, caller.streamid, &why);
+                self.refuse(caller, why, Report::Yes)
             }
         }
     }
 
     /// Counts a refusal towards a ban, if it is of that kind.
-    pub(crate) fn count(&self, peer: SocketAddr, why: &Why) {
-        if why.counts_towards_ban() {
-            self.guards.doorman.refused(peer.ip(), Instant::now());
+    pub(crate) fn count_failure(&self, peer: SocketAddr, streamid: &[u8], why: &Why) {
+        let role = asked_role(&self.port, streamid);
+        if let Some(tried) = why.failure(role, self.port.number(), streamid) {
+            let (code, now) = (why.code().value(), Instant::now());
+            self.guards.limiter.count_failure(peer.ip(), tried, code, now);
         }
     }
 
-    fn refuse(&self, caller: Caller<'_>, why: Why, tell: Tell) -> Verdict {
+    fn refuse(&self, caller: Caller<'_>, why: Why, report: Report) -> Verdict {
         let code = why.code().code().unwrap_or(RejectCode::FALLBACK);
-        if tell == Tell::Yes {
-            // A full channel means that refusals come faster than they can be told of: the verdict stands all the same.
+        if report == Report::Yes {
+            // A full channel means that refusals come faster than they can be recorded: the verdict stands all the same.
             drop(self.refused.try_send(Refused {
                 peer: caller.peer,
                 port: Arc::clone(&self.port),

@@ -2,17 +2,17 @@
 //!
 //! `streamid` reads what a caller asks for, `decide` answers from what it is given (a pure function), `gate` asks it from
 //! libsrt's listen callback over a snapshot of the registry. `rules` judges by `[[rules]]`, `hook` has an operator's backend
-//! judge, `doorman` limits and bans addresses.
+//! judge, `rate_limiter` limits and bans addresses.
 //! No I/O happens here, and no callback waits: what takes time is found out on the thread of `verdicts`, and asked for again.
 
 mod bans;
 mod bonds;
 mod decide;
-mod doorman;
 mod gate;
 mod hook;
 mod identity;
 mod policy;
+mod rate_limiter;
 mod recheck;
 mod rules;
 mod streamid;
@@ -22,14 +22,15 @@ mod threshold;
 mod verdicts;
 mod why;
 
+pub(crate) use bans::{Ban, BannedBy};
 pub(crate) use bonds::Bonds;
 pub(crate) use decide::{Caller, Decision, Grant, HookGrant, decide, key_bits};
-pub(crate) use doorman::{Door, Doorman, Tell};
 pub(crate) use gate::{COMPLETION, Gate, Granted, Guards, Refused};
 pub(crate) use hook::{Asked, Hook, HookQuestion, HookVerdict, Terms};
 pub(crate) use identity::{Identity, Trail};
 pub use policy::Scope;
 pub(crate) use policy::{AccessPolicy, Directory, Entry, PortPolicy, StreamPolicy, TemplateEntry};
+pub(crate) use rate_limiter::{Check, RateLimiter, Report, Tried};
 pub(crate) use recheck::Recheck;
 pub(crate) use streamid::{Ask, AskMode, Reading, Unreadable, shown};
 pub(crate) use threshold::Threshold;

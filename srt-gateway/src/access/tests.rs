@@ -661,3 +661,27 @@ allow = ["192.0.2.0/24"]
         assert_eq!(outcome(streamid, fits), wanted, "{streamid} {fits:?}");
     }
 }
+
+#[test]
+fn a_player_that_asks_for_what_is_not_there_guesses_nothing() {
+    let streams = directory(&[("a", stream_policy())]);
+    let (play, both) = (port(None, PortKind::Play), port(None, PortKind::Both));
+    for (port, streamid, counts) in [
+        (&play, "nosuch", false),
+        (&both, "#!::r=nosuch,m=request", false),
+        (&both, "#!::r=nosuch,m=publish", true),
+        (&port(Some("a"), PortKind::Play), "nosuch", false),
+        (&port(Some("a"), PortKind::Publish), "nosuch", true),
+    ] {
+        let (_, why) = refused(port, &streams, streamid);
+        let role = super::decide::asked_role(port, streamid.as_bytes());
+        let failure = why.failure(role, 9998, streamid.as_bytes());
+        assert_eq!(failure.is_some(), counts, "{streamid} at {port}");
+    }
+    let wrong = Why::WrongPassphrase {
+        role: Role::Viewer,
+        stream: StreamName::new("a"),
+    };
+    let failure = wrong.failure(Some(Role::Viewer), 9998, b"a");
+    assert!(matches!(failure, Some(super::Tried::Passphrase)));
+}

@@ -1,11 +1,11 @@
 //! Why a caller is refused, or a session ended: who decided, with which code, and the sentence for the operator.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use srt_safe::{CallerHandshake, RejectCode, RejectReason, SrtVersion, log::EncryptionFault};
 
 use super::{
-    Unreadable,
+    Ban, Tried, Unreadable,
     decide::Grant,
     hook::{HookRefusal, Verdicter},
 };
@@ -111,7 +111,7 @@ pub(crate) enum Why {
     /// More questions to the hook than may be open are.
     HookBusy,
     TooManyHandshakes,
-    Banned,
+    Banned(Arc<Ban>),
     /// By the backend of `[config_external]`.
     PortRefused,
     /// The backend could not be asked.
@@ -154,9 +154,31 @@ impl Why {
         }
     }
 
-    /// Whether it is the kind of refusal that somebody meets who tries names and secrets. A publisher that comes back too
-    /// early, or a viewer that waits for a source, is none.
-    pub(crate) fn counts_towards_ban(&self) -> bool {
+    /// How the refusal counts towards a ban of the caller's address; None: it is not what guessing meets. A publisher that
+    /// comes back too early or a viewer that waits for a source guesses nothing, nor does a player whose stream is not there
+    /// yet: `role` is what the caller wants, as far as that is known.
+    pub(crate) fn failure<'s>(&self, role: Option<Role>, port: u16, streamid: &'s [u8]) -> Option<Tried<'s>> {
+        match self {
+            Self::WrongPassphrase { .. } | Self::NoPassphrase { .. } | Self::UnexpectedPassphrase { .. } => {
+                return Some(Tried::Passphrase);
+            }
+            Self::UnknownStream(_)
+            | Self::OtherStream { .. }
+            | Self::OutsideTemplate { .. }
+            | Self::UnfitName { .. }
+                if role == Some(Role::Viewer) =>
+            {
+                return None;
+            }
+            Self::Hook(refusal)
+                if refusal.by != Verdicter::Hook
+                    || refusal.code == RejectCode::CONFLICT
+                    || (refusal.code == RejectCode::NOT_FOUND && role == Some(Role::Viewer)) =>
+            {
+                return None;
+            }
+            _ => {}
+        }
         matches!(
             self,
             Self::Unreadable(_)
@@ -166,12 +188,11 @@ impl Why {
                 | Self::OtherStream { .. }
                 | Self::OutsideTemplate { .. }
                 | Self::UnfitName { .. }
-                | Self::WrongPassphrase { .. }
-                | Self::NoPassphrase { .. }
-                | Self::UnexpectedPassphrase { .. }
                 | Self::WrongPassword(_)
                 | Self::NotByRules { .. }
-        ) || matches!(self, Self::Hook(refusal) if refusal.by == Verdicter::Hook && refusal.code != RejectCode::CONFLICT)
+                | Self::Hook(_)
+        )
+        .then_some(Tried::Streamid(port, streamid))
     }
 
     /// Who refuses.
@@ -179,7 +200,7 @@ impl Why {
         match self {
             Self::WrongPassword(_) | Self::NotByRules { .. } | Self::Undecided => RejectedBy::Rules,
             Self::Hook(_) | Self::HookUndecided | Self::HookBusy => RejectedBy::Hook,
-            Self::TooManyHandshakes | Self::Banned | Self::TooFast { .. } => RejectedBy::Limits,
+            Self::TooManyHandshakes | Self::Banned(_) | Self::TooFast { .. } => RejectedBy::Limits,
             Self::UnknownStream(_)
             | Self::NoSource(_)
             | Self::HasPublisher(_)
@@ -240,7 +261,7 @@ impl Why {
             Self::Hook(refusal) => refusal.code,
             Self::Undecided | Self::HookUndecided | Self::HookBusy => RejectCode::UNAVAILABLE,
             Self::TooManyHandshakes | Self::TooFast { .. } => RejectCode::OVERLOAD,
-            Self::Banned => RejectCode::FORBIDDEN,
+            Self::Banned(_) => RejectCode::FORBIDDEN,
             Self::WrongPassphrase { .. } => return RejectReason::BAD_SECRET,
             Self::NoPassphrase { .. } | Self::UnexpectedPassphrase { .. } => return RejectReason::UNSECURE,
             Self::OtherCryptoMode => return RejectReason::CRYPTO,
@@ -273,9 +294,7 @@ impl fmt::Display for Why {
             Self::TooManyHandshakes => {
                 f.write_str("its address began more handshakes than handshakes_per_second_per_ip of [limits] allows")
             }
-            Self::Banned => f.write_str(
-                "its address is banned for ban_for of [limits], after ban_after_rejections refusals within a minute",
-            ),
+            Self::Banned(ban) => write!(f, "its address was {ban}"),
             Self::TooFast { stream, sent, max } => write!(
                 f,
                 "closed: the publisher of {stream:?} sent {sent} b/s for 5 s, above max_bitrate = {max}; raise it, or lower the encoder's bit rate"

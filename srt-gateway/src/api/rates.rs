@@ -7,8 +7,10 @@ use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
     sync::{Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
+
+use crate::rate_limit::{Rate, TokenBucket, client_of};
 
 /// Requests a second, and at once.
 const REQUESTS: Rate = Rate {
@@ -25,31 +27,11 @@ const LOGINS: Rate = Rate {
 /// Addresses held at once.
 const HELD: usize = 10_000;
 
-#[derive(Clone, Copy, Debug)]
-struct Rate {
-    per_second: f64,
-    burst: f64,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    tokens: f64,
-    seen: Instant,
-}
-
-impl Bucket {
-    fn refill(&mut self, rate: Rate, now: Instant) {
-        let passed = now.saturating_duration_since(self.seen).as_secs_f64();
-        self.tokens = (self.tokens + passed * rate.per_second).min(rate.burst);
-        self.seen = now;
-    }
-}
-
 /// Buckets by address.
 #[derive(Debug, Default)]
 pub(crate) struct Rates {
-    requests: Mutex<HashMap<IpAddr, Bucket>>,
-    logins: Mutex<HashMap<IpAddr, Bucket>>,
+    requests: Mutex<HashMap<IpAddr, TokenBucket>>,
+    logins: Mutex<HashMap<IpAddr, TokenBucket>>,
 }
 
 impl Rates {
@@ -64,48 +46,36 @@ impl Rates {
     }
 }
 
-/// One household has a whole IPv6 network.
-fn key(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
-        v4 => v4,
-    }
-}
-
-fn take(buckets: &Mutex<HashMap<IpAddr, Bucket>>, rate: Rate, peer: IpAddr, now: Instant) -> Result<(), u64> {
+fn take(
+    buckets: &Mutex<HashMap<IpAddr, TokenBucket>>,
+    rate: Rate,
+    peer: IpAddr,
+    now: Instant,
+) -> Result<(), u64> {
     let mut buckets = buckets.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut key = key(peer);
-    if buckets.len() >= HELD && !buckets.contains_key(&key) {
-        buckets.retain(|_, bucket| {
-            bucket.refill(rate, now);
-            bucket.tokens < rate.burst
-        });
+    let mut client = client_of(peer);
+    if buckets.len() >= HELD && !buckets.contains_key(&client) {
+        buckets.retain(|_, bucket| !bucket.is_full(rate, now));
         if buckets.len() >= HELD {
-            key = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+            client = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
         }
     }
-    let bucket = buckets.entry(key).or_insert(Bucket {
-        tokens: rate.burst,
-        seen: now,
-    });
-    bucket.refill(rate, now);
-    if bucket.tokens < 1.0 {
-        let wait = (1.0 - bucket.tokens) / rate.per_second;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a few seconds"
-        )]
-        return Err(wait.ceil().max(1.0) as u64);
-    }
-    bucket.tokens -= 1.0;
-    Ok(())
+    let bucket = buckets
+        .entry(client)
+        .or_insert_with(|| TokenBucket::full(rate, now));
+    // Whole seconds, rounded up, for Retry-After.
+    let wait = |wait: Duration| {
+        wait.as_millis()
+            .div_ceil(1000)
+            .max(1)
+            .try_into()
+            .unwrap_or(u64::MAX)
+    };
+    bucket.take(rate, now).map_err(wait)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

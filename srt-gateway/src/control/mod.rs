@@ -266,7 +266,7 @@ impl Control {
         info!("draining: no new sessions");
         self.draining = true;
         // Ports of [[listeners]] stay open for their sessions.
-        self.opener.guards.doorman.close();
+        self.opener.guards.limiter.close();
         self.waiting.clear();
         let listeners: Vec<_> = self.ports.iter().map(|port| port.listener.id()).collect();
         for listener in listeners {
@@ -403,6 +403,7 @@ impl Control {
         let placed = self.pool.place(&stream, grant.role);
         let worker = placed.worker();
         port.connections.fetch_add(1, Relaxed);
+        self.opener.guards.limiter.session_opened(peer.ip());
         let ingest = self.registry.ingest(&name);
         self.registry.add_session(
             session,
@@ -445,6 +446,7 @@ impl Control {
         let name = session.stream.clone();
         if let Via::Port(port) = &session.via {
             port.connections.fetch_sub(1, Relaxed);
+            self.opener.guards.limiter.session_closed(session.peer.ip());
         }
         self.end_lease(closed.session, now);
         self.tell_closed(closed, Some(&session), now);
@@ -479,7 +481,8 @@ impl Control {
                 continue;
             };
             let refused = granted.refused(Arc::clone(port.gate.port()), fault);
-            port.gate.count(refused.peer, &refused.why);
+            port.gate
+                .count_failure(refused.peer, &refused.streamid, &refused.why);
             return self.refusals.add(refused, Instant::now());
         }
     }

@@ -142,7 +142,7 @@ impl Ranges {
             places: HashMap::new(),
             idle: None,
             keeper: Keeper::new(
-                Arc::clone(&opener.guards.doorman),
+                Arc::clone(&opener.guards.limiter),
                 opener.refused.clone(),
                 events.clone(),
             ),

@@ -308,7 +308,7 @@ impl Control {
                     self.end_sessions_of_unknown();
                 }
             }
-            Change::Limits => self.opener.guards.doorman.set_limits(config.limits.clone()),
+            Change::Limits => self.opener.guards.limiter.set_limits(config.limits.clone()),
             Change::Auth => {
                 let hook = &self.opener.guards.hook;
                 if let Err(error) = hook.configure(config.auth.as_ref()) {

@@ -12,14 +12,14 @@ use crossbeam_channel::Sender;
 
 use super::RangeEvent;
 use crate::{
-    access::{Door, Doorman, PortPolicy, Refused, Tell, Why},
+    access::{Check, PortPolicy, RateLimiter, Refused, Report, Why},
     io::{Doorkeeper, IdleId, Knock, Reaction},
 };
 
 /// Decides about callers of idle ports.
 #[derive(Debug)]
 pub(super) struct Keeper {
-    doorman: Arc<Doorman>,
+    limiter: Arc<RateLimiter>,
     refused: Sender<Refused>,
     events: Sender<RangeEvent>,
     verdicts: Mutex<HashMap<IdleId, Verdict>>,
@@ -34,12 +34,12 @@ pub(super) struct Verdict {
 
 impl Keeper {
     pub(super) fn new(
-        doorman: Arc<Doorman>,
+        limiter: Arc<RateLimiter>,
         refused: Sender<Refused>,
         events: Sender<RangeEvent>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            doorman,
+            limiter,
             refused,
             events,
             verdicts: Mutex::default(),
@@ -63,10 +63,11 @@ impl Keeper {
 
     fn refuse(&self, peer: SocketAddr, policy: &Arc<PortPolicy>, why: Why) -> Reaction {
         let code = why.code().code().map_or(0, |code| code.value());
-        if why.counts_towards_ban() {
-            self.doorman.refused(peer.ip(), Instant::now());
+        if let Some(tried) = why.failure(None, policy.number(), &[]) {
+            let (code, now) = (why.code().value(), Instant::now());
+            self.limiter.count_failure(peer.ip(), tried, code, now);
         }
-        // A full channel means that refusals come faster than they can be told of.
+        // A full channel means that refusals come faster than they can be recorded.
         drop(self.refused.try_send(Refused {
             peer,
             port: Arc::clone(policy),
@@ -87,18 +88,21 @@ impl Doorkeeper for Arc<Keeper> {
         let Some(Verdict { policy, why }) = self.verdict(port) else {
             return Reaction::Drop;
         };
-        let (shut, tell) = match self.doorman.knock(peer.ip(), now) {
-            Door::Open => (None, Tell::Yes),
-            Door::TooMany(tell) => (Some(Why::TooManyHandshakes), tell),
-            Door::Banned(tell) => (Some(Why::Banned), tell),
+        let (limited, report) = match self.limiter.check(peer, None, now) {
+            Check::Pass => (None, Report::Yes),
+            Check::RateLimited(report) => (Some(Why::TooManyHandshakes), report),
+            Check::Banned(ban, report) => (Some(Why::Banned(ban)), report),
         };
-        match (shut, why, knock) {
-            (Some(shut), ..) if tell == Tell::Yes => self.refuse(peer, &policy, shut),
-            (Some(shut), ..) => Reaction::Refuse(shut.code().code().map_or(0, |code| code.value())),
+        match (limited, why, knock) {
+            (Some(limited), ..) if report == Report::Yes => self.refuse(peer, &policy, limited),
+            (Some(limited), ..) => Reaction::Refuse(limited.code().code().map_or(0, |code| code.value())),
             (None, Some((why, until)), _) if now < until => self.refuse(peer, &policy, why),
             (None, _, Knock::Conclusion) => Reaction::Drop,
             (None, _, Knock::Induction) => match self.events.send(RangeEvent::Contact(port, peer)) {
-                Ok(()) => Reaction::Leave,
+                Ok(()) => {
+                    self.limiter.deferred(peer, None, now);
+                    Reaction::Leave
+                }
                 // The gateway ends.
                 Err(_) => Reaction::Drop,
             },

@@ -1,0 +1,595 @@
+//! `[limits]`: how many attempts an address may begin, and which addresses are banned. Asked before anything else is done for
+//! a caller.
+//!
+//! Runs in the listen callbacks, under locks that are held for one look-up. Loopback addresses are exempt, except from bans by
+//! operators: a relay on this machine speaks for many. An IPv6 caller counts by its /64.
+//!
+//! What is counted are attempts, not handshakes: a caller that waits for a deferred verdict repeats its handshake, and that is
+//! free. What leads to a ban is guessing: a misconfigured client that asks for the same thing again and again must not cost
+//! its neighbours behind the same NAT their access.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    hash::{BuildHasher as _, RandomState},
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use ipnet::IpNet;
+
+use super::bans::{self, Ban, BannedBy, Bans};
+use crate::{
+    config::Limits,
+    rate_limit::{Rate, TokenBucket, client_of},
+};
+
+/// Failures that count towards a ban are those of this time.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The same attempt that fails again within this time is not counted again.
+const COUNTED_ONCE_FOR: Duration = Duration::from_secs(600);
+
+/// Failed attempts of a client that are told apart.
+const FAILURES_HELD: usize = 64;
+
+/// A deferred caller that has not come back by then has given up.
+const WAITS: Duration = Duration::from_secs(10);
+
+/// Repeats that come faster are handshakes like any other: libsrt repeats each 250 ms.
+const REPEATS_AFTER: Duration = Duration::from_millis(100);
+
+/// Deferred callers of a client that are told apart.
+const WAITING_HELD: usize = 64;
+
+/// Clients held at once. Beyond them strangers are not limited, which is better than to refuse everybody during a flood.
+const HELD: usize = 65_536;
+
+/// The key of the limit that bans.
+const BAN_AFTER_REJECTIONS: &str = "ban_after_rejections";
+
+/// The answer to a caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Check {
+    Pass,
+    RateLimited(Report),
+    Banned(Arc<Ban>, Report),
+}
+
+/// Whether to record a refusal: a flood must not push everything else out of the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Report {
+    Yes,
+    No,
+}
+
+impl Report {
+    /// Yes once a second.
+    pub(super) fn once_a_second(reported: &mut Option<Instant>, now: Instant) -> Self {
+        if reported.is_some_and(|reported| now.duration_since(reported) < Duration::from_secs(1)) {
+            return Self::No;
+        }
+        *reported = Some(now);
+        Self::Yes
+    }
+}
+
+/// What tells attempts of a client apart.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Tried<'a> {
+    /// Whatever was guessed is in the streamid, so the same one at the same port is no further guess.
+    Streamid(u16, &'a [u8]),
+    /// A passphrase, which cannot be told from another one: each is a guess.
+    Passphrase,
+}
+
+/// A caller whose verdict was deferred.
+#[derive(Debug)]
+struct Waiting {
+    port: u16,
+    caller: Option<i32>,
+    since: Instant,
+    last: Instant,
+}
+
+#[derive(Debug)]
+struct Client {
+    attempts: TokenBucket,
+    seen: Instant,
+    waiting: Vec<Waiting>,
+    /// Open sessions.
+    sessions: u32,
+    failures: u32,
+    failures_since: Instant,
+    /// Those of the last [`COUNTED_ONCE_FOR`], the oldest first.
+    counted: VecDeque<(u64, Instant)>,
+    ban: Option<(Arc<Ban>, Instant)>,
+    reported: Option<Instant>,
+}
+
+impl Client {
+    /// Whether the handshake repeats that of a deferred caller.
+    fn is_repeat(&mut self, port: u16, caller: Option<i32>, now: Instant) -> bool {
+        self.waiting
+            .retain(|waiting| now.duration_since(waiting.since) < WAITS);
+        let mut waiting = self.waiting.iter_mut();
+        let Some(waiting) = waiting.find(|waiting| waiting.port == port && waiting.caller == caller) else {
+            return false;
+        };
+        let is_repeat = now.duration_since(waiting.last) >= REPEATS_AFTER;
+        if is_repeat {
+            waiting.last = now;
+        }
+        is_repeat
+    }
+
+    /// Whether this failure was counted lately. If not, it is remembered.
+    fn was_counted(&mut self, failure: u64, now: Instant) -> bool {
+        let is_old = |since: Instant| now.duration_since(since) >= COUNTED_ONCE_FOR;
+        while self.counted.front().is_some_and(|(_, since)| is_old(*since))
+            || self.counted.len() >= FAILURES_HELD
+        {
+            self.counted.pop_front();
+        }
+        if self.counted.iter().any(|(counted, _)| *counted == failure) {
+            return true;
+        }
+        self.counted.push_back((failure, now));
+        false
+    }
+
+    fn is_idle(&self, now: Instant) -> bool {
+        self.sessions == 0
+            && now.duration_since(self.seen.max(self.failures_since)) >= MINUTE
+            && self.ban.as_ref().is_none_or(|(_, until)| now >= *until)
+    }
+}
+
+/// Limits and bans for the callers of all ports.
+#[derive(Debug)]
+pub(crate) struct RateLimiter {
+    limits: ArcSwap<Limits>,
+    clients: Mutex<HashMap<IpAddr, Client>>,
+    /// By operators.
+    bans: Mutex<Bans>,
+    /// Nobody is to come in any more.
+    closed: AtomicBool,
+    hasher: RandomState,
+}
+
+impl RateLimiter {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits: ArcSwap::from_pointee(limits),
+            clients: Mutex::default(),
+            bans: Mutex::default(),
+            closed: AtomicBool::new(false),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// Changes the limits. Bans that are in force end when they were to end.
+    pub(crate) fn set_limits(&self, limits: Limits) {
+        self.limits.store(Arc::new(limits));
+    }
+
+    /// Counts a handshake. `caller` is the socket that it is for on the caller's side, where that can be seen.
+    pub(crate) fn check(&self, peer: SocketAddr, caller: Option<i32>, now: Instant) -> Check {
+        if self.closed.load(Relaxed) {
+            return Check::RateLimited(Report::No);
+        }
+        if let Some((ban, report)) = self.operator_bans().find(peer.ip(), now) {
+            return Check::Banned(ban, report);
+        }
+        let Some(key) = limited(peer.ip()) else {
+            return Check::Pass;
+        };
+        let mut clients = self.clients();
+        let limits = self.limits.load();
+        let Some(client) = client(&mut clients, key, now, &limits) else {
+            return Check::Pass;
+        };
+        if let Some((ban, _)) = client.ban.as_ref().filter(|(_, until)| now < *until) {
+            let ban = Arc::clone(ban);
+            return Check::Banned(ban, Report::once_a_second(&mut client.reported, now));
+        }
+        client.ban = None;
+        client.seen = now;
+        let Some(rate) = rate_of(&limits) else {
+            return Check::Pass;
+        };
+        if client.is_repeat(peer.port(), caller, now) || client.attempts.take(rate, now).is_ok() {
+            return Check::Pass;
+        }
+        Check::RateLimited(Report::once_a_second(&mut client.reported, now))
+    }
+
+    /// The caller was left without an answer, and will repeat its handshake.
+    pub(crate) fn deferred(&self, peer: SocketAddr, caller: Option<i32>, now: Instant) {
+        let Some(key) = limited(peer.ip()) else {
+            return;
+        };
+        let mut clients = self.clients();
+        let Some(client) = clients.get_mut(&key) else {
+            return;
+        };
+        let is_same = |waiting: &Waiting| waiting.port == peer.port() && waiting.caller == caller;
+        if client.waiting.len() < WAITING_HELD && !client.waiting.iter().any(is_same) {
+            client.waiting.push(Waiting {
+                port: peer.port(),
+                caller,
+                since: now,
+                last: now,
+            });
+        }
+    }
+
+    /// Refuses everybody from now on, at ports that stay open too.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Relaxed);
+    }
+
+    fn operator_bans(&self) -> MutexGuard<'_, Bans> {
+        self.bans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn clients(&self) -> MutexGuard<'_, HashMap<IpAddr, Client>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts an operator's ban in force, for loopback addresses too. False: there are too many.
+    pub(crate) fn ban(&self, ban: Ban) -> bool {
+        let now = Instant::now();
+        let until = now + ban.remaining();
+        self.operator_bans().add(ban, until, now)
+    }
+
+    /// Lifts the bans of this network, whoever made them. False: there is none.
+    pub(crate) fn lift(&self, network: IpNet) -> bool {
+        let by_operator = self.operator_bans().remove(network);
+        let network = bans::canonical(network);
+        let mut by_limits = false;
+        for (peer, client) in self.clients().iter_mut() {
+            if network_of(*peer) == network {
+                let ban = client.ban.take();
+                by_limits |= ban.is_some_and(|(_, until)| Instant::now() < until);
+            }
+        }
+        by_operator || by_limits
+    }
+
+    /// The bans that operators have made and that are in force.
+    pub(crate) fn bans_by_operators(&self, now: Instant) -> Vec<Arc<Ban>> {
+        self.operator_bans().all(now)
+    }
+
+    /// The bans that `[limits]` have made and that are in force.
+    pub(crate) fn bans_by_limits(&self, now: Instant) -> Vec<Arc<Ban>> {
+        let clients = self.clients();
+        let bans = clients.values().filter_map(|client| client.ban.as_ref());
+        let in_force = bans.filter(|(_, until)| now < *until);
+        let mut all: Vec<_> = in_force.map(|(ban, _)| Arc::clone(ban)).collect();
+        drop(clients);
+        all.sort_by_key(|ban| ban.network);
+        all
+    }
+
+    /// Counts a failure of the kind that guessing meets, and bans the address after too many. `told` is what the caller was
+    /// told. An address with an open session is spared: others behind it are welcome.
+    pub(crate) fn count_failure(&self, peer: IpAddr, tried: Tried<'_>, told: i32, now: Instant) {
+        let limits = self.limits.load();
+        let (Some(key), Some(limit)) = (limited(peer), limits.ban_after_rejections) else {
+            return;
+        };
+        let mut clients = self.clients();
+        let Some(client) = client(&mut clients, key, now, &limits) else {
+            return;
+        };
+        if let Tried::Streamid(port, streamid) = tried
+            && client.was_counted(self.hasher.hash_one((port, streamid)), now)
+        {
+            return;
+        }
+        if now.duration_since(client.failures_since) >= MINUTE {
+            client.failures = 0;
+            client.failures_since = now;
+        }
+        client.failures = client.failures.saturating_add(1);
+        if client.failures < limit.get() || client.sessions > 0 {
+            return;
+        }
+        let reason = format!(
+            "{} failed attempts within a minute, the last with code {told}",
+            client.failures
+        );
+        let by = BannedBy::Limit(BAN_AFTER_REJECTIONS);
+        let ban = Ban::new(network_of(key), by, &reason, limits.ban_for);
+        client.ban = Some((Arc::new(ban), now + limits.ban_for));
+        client.failures = 0;
+        client.counted.clear();
+        client.reported = None;
+    }
+
+    /// Notes that a session from this address is open, until [`session_closed`](Self::session_closed).
+    pub(crate) fn session_opened(&self, peer: IpAddr) {
+        let limits = self.limits.load();
+        if let Some(key) = limited(peer)
+            && let Some(client) = client(&mut self.clients(), key, Instant::now(), &limits)
+        {
+            client.sessions += 1;
+        }
+    }
+
+    /// Notes that a session from this address has ended.
+    pub(crate) fn session_closed(&self, peer: IpAddr) {
+        if let Some(key) = limited(peer)
+            && let Some(client) = self.clients().get_mut(&key)
+        {
+            client.sessions = client.sessions.saturating_sub(1);
+        }
+    }
+}
+
+/// The client that limits hold for; None: none do.
+fn limited(peer: IpAddr) -> Option<IpAddr> {
+    (!peer.to_canonical().is_loopback()).then(|| client_of(peer))
+}
+
+/// All addresses of a client.
+fn network_of(client: IpAddr) -> IpNet {
+    let prefix = if client.is_ipv6() { 64 } else { 32 };
+    IpNet::new(client, prefix).unwrap_or_else(|_| client.into())
+}
+
+/// A second's worth of attempts may come at once.
+fn rate_of(limits: &Limits) -> Option<Rate> {
+    let per_second = f64::from(limits.handshakes_per_second_per_ip?.get());
+    Some(Rate {
+        per_second,
+        burst: per_second,
+    })
+}
+
+fn client<'c>(
+    clients: &'c mut HashMap<IpAddr, Client>,
+    key: IpAddr,
+    now: Instant,
+    limits: &Limits,
+) -> Option<&'c mut Client> {
+    if clients.len() >= HELD && !clients.contains_key(&key) {
+        clients.retain(|_, client| !client.is_idle(now));
+        if clients.len() >= HELD {
+            return None;
+        }
+    }
+    let nothing = Rate {
+        per_second: 0.0,
+        burst: 0.0,
+    };
+    Some(clients.entry(key).or_insert_with(|| Client {
+        attempts: TokenBucket::full(rate_of(limits).unwrap_or(nothing), now),
+        seen: now,
+        waiting: Vec::new(),
+        sessions: 0,
+        failures: 0,
+        failures_since: now,
+        counted: VecDeque::new(),
+        ban: None,
+        reported: None,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    const CALLER: Option<i32> = Some(77);
+
+    fn limiter(rate: u32, ban_after: u32) -> RateLimiter {
+        RateLimiter::new(Limits {
+            handshakes_per_second_per_ip: NonZeroU32::new(rate),
+            ban_after_rejections: NonZeroU32::new(ban_after),
+            ban_for: Duration::from_secs(60),
+        })
+    }
+
+    /// A handshake of a new caller.
+    fn attempt(limiter: &RateLimiter, peer: IpAddr, now: Instant) -> Check {
+        limiter.check(SocketAddr::new(peer, 4000), None, now)
+    }
+
+    fn fail(limiter: &RateLimiter, peer: IpAddr, now: Instant) {
+        limiter.count_failure(peer, Tried::Passphrase, 10, now);
+    }
+
+    fn is_banned(limiter: &RateLimiter, peer: IpAddr, now: Instant) -> bool {
+        matches!(attempt(limiter, peer, now), Check::Banned(..))
+    }
+
+    #[test]
+    fn attempts_above_the_rate_are_refused_until_time_passes() {
+        let limiter = limiter(5, 0);
+        let begin = Instant::now();
+        for _ in 0..5 {
+            assert_eq!(attempt(&limiter, PEER, begin), Check::Pass);
+        }
+        assert_eq!(attempt(&limiter, PEER, begin), Check::RateLimited(Report::Yes));
+        assert_eq!(attempt(&limiter, PEER, begin), Check::RateLimited(Report::No));
+        assert_eq!(
+            attempt(&limiter, "192.0.2.2".parse().unwrap(), begin),
+            Check::Pass
+        );
+        let later = begin + Duration::from_millis(200);
+        assert_eq!(attempt(&limiter, PEER, later), Check::Pass);
+        assert!(matches!(attempt(&limiter, PEER, later), Check::RateLimited(_)));
+    }
+
+    #[test]
+    fn repeats_of_deferred_callers_are_no_attempts() {
+        let limiter = limiter(20, 0);
+        let begin = Instant::now();
+        let callers = || (0..20_u16).map(|number| SocketAddr::new(PEER, 4000 + number));
+        // A hook that takes 1.8 s: each caller comes eight times.
+        for round in 0..8 {
+            let now = begin + round * Duration::from_millis(250);
+            for peer in callers() {
+                assert_eq!(limiter.check(peer, CALLER, now), Check::Pass, "{peer} {round}");
+                limiter.deferred(peer, CALLER, now);
+            }
+        }
+        let now = begin + Duration::from_millis(1750);
+        let others = (0..50_u16).map(|number| SocketAddr::new(PEER, 5000 + number));
+        let passed = others.filter(|peer| limiter.check(*peer, CALLER, now) == Check::Pass);
+        assert_eq!(passed.count(), 20, "the bucket has filled meanwhile");
+        let again = limiter.check(SocketAddr::new(PEER, 4000), Some(78), now);
+        assert!(
+            matches!(again, Check::RateLimited(_)),
+            "another socket on the same port"
+        );
+    }
+
+    #[test]
+    fn repeats_in_a_rush_are_attempts() {
+        let limiter = limiter(5, 0);
+        let (now, peer) = (Instant::now(), SocketAddr::new(PEER, 4000));
+        let mut passed = 0;
+        for number in 0..1000 {
+            let now = now + Duration::from_millis(number);
+            if limiter.check(peer, CALLER, now) == Check::Pass {
+                passed += 1;
+                limiter.deferred(peer, CALLER, now);
+            }
+        }
+        assert!((10..=20).contains(&passed), "{passed}");
+    }
+
+    #[test]
+    fn failures_within_a_minute_ban_for_a_while() {
+        let limiter = limiter(0, 3);
+        let begin = Instant::now();
+        fail(&limiter, PEER, begin);
+        fail(&limiter, PEER, begin + 61 * SECOND);
+        fail(&limiter, PEER, begin + 62 * SECOND);
+        assert!(!is_banned(&limiter, PEER, begin + 62 * SECOND));
+        fail(&limiter, PEER, begin + 63 * SECOND);
+        let Check::Banned(ban, Report::Yes) = attempt(&limiter, PEER, begin + 64 * SECOND) else {
+            panic!("not banned");
+        };
+        assert_eq!(ban.by, BannedBy::Limit("ban_after_rejections"));
+        let reason = "3 failed attempts within a minute, the last with code 10";
+        assert_eq!(
+            (ban.network.to_string().as_str(), &*ban.reason),
+            ("192.0.2.1/32", reason)
+        );
+        assert!(is_banned(&limiter, PEER, begin + 122 * SECOND));
+        assert!(!is_banned(&limiter, PEER, begin + 123 * SECOND));
+    }
+
+    #[test]
+    fn the_same_failure_is_counted_once() {
+        let limiter = limiter(0, 3);
+        let begin = Instant::now();
+        let failed = |streamid: &str, port, now| {
+            limiter.count_failure(PEER, Tried::Streamid(port, streamid.as_bytes()), 1404, now);
+        };
+        for number in 0..599 {
+            failed("publish/nosuch", 9998, begin + number * SECOND);
+            assert!(!is_banned(&limiter, PEER, begin + number * SECOND), "{number}");
+        }
+        let now = begin + 700 * SECOND;
+        failed("publish/a", 9998, now);
+        failed("publish/b", 9998, now);
+        assert!(!is_banned(&limiter, PEER, now));
+        failed("publish/b", 9999, now);
+        assert!(is_banned(&limiter, PEER, now), "three guesses");
+    }
+
+    #[test]
+    fn an_address_with_an_open_session_is_not_banned() {
+        let limiter = limiter(0, 3);
+        let now = Instant::now();
+        limiter.session_opened(PEER);
+        limiter.session_opened(PEER);
+        limiter.session_closed(PEER);
+        for _ in 0..10 {
+            fail(&limiter, PEER, now);
+        }
+        assert!(!is_banned(&limiter, PEER, now));
+        limiter.session_closed(PEER);
+        fail(&limiter, PEER, now);
+        assert!(is_banned(&limiter, PEER, now));
+    }
+
+    #[test]
+    fn an_operator_sees_and_lifts_what_the_limits_have_banned() {
+        let limiter = limiter(0, 1);
+        let now = Instant::now();
+        fail(&limiter, PEER, now);
+        fail(&limiter, "2001:db8::77".parse().unwrap(), now);
+        let shown = |limiter: &RateLimiter| -> Vec<_> {
+            let all = limiter.bans_by_limits(now).into_iter();
+            all.map(|ban| ban.network.to_string()).collect()
+        };
+        assert_eq!(shown(&limiter), ["192.0.2.1/32", "2001:db8::/64"]);
+        assert!(limiter.bans_by_operators(now).is_empty());
+        assert!(limiter.lift(PEER.into()) && !limiter.lift(PEER.into()));
+        assert!(!is_banned(&limiter, PEER, now));
+        assert_eq!(shown(&limiter), ["2001:db8::/64"]);
+    }
+
+    #[test]
+    fn other_limits_hold_from_the_next_handshake_on() {
+        let limiter = limiter(1, 0);
+        let now = Instant::now();
+        assert_eq!(attempt(&limiter, PEER, now), Check::Pass);
+        assert!(matches!(attempt(&limiter, PEER, now), Check::RateLimited(_)));
+        let limits = Limits {
+            handshakes_per_second_per_ip: None,
+            ..Limits::default()
+        };
+        limiter.set_limits(limits);
+        assert_eq!(attempt(&limiter, PEER, now), Check::Pass);
+    }
+
+    #[test]
+    fn an_operators_ban_holds_for_any_address_until_it_ends() {
+        let limiter = limiter(0, 0);
+        let now = Instant::now();
+        let ban = |peer: IpAddr| Ban::new(peer.into(), BannedBy::Operator("alice".into()), "", MINUTE);
+        for peer in ["127.0.0.1", "192.0.2.7"] {
+            let peer: IpAddr = peer.parse().unwrap();
+            assert!(limiter.ban(ban(peer)));
+            assert!(is_banned(&limiter, peer, now));
+            assert!(!is_banned(&limiter, peer, now + 2 * MINUTE));
+        }
+        assert_eq!(limiter.bans_by_operators(now).len(), 2);
+        assert!(!limiter.lift(PEER.into()), "it is not banned");
+        assert!(limiter.lift("192.0.2.7/32".parse().unwrap()));
+        assert_eq!(limiter.bans_by_operators(now).len(), 1);
+    }
+
+    #[test]
+    fn loopback_is_never_limited_and_an_ipv6_network_counts_as_one() {
+        let limiter = limiter(1, 1);
+        let now = Instant::now();
+        for loopback in ["127.0.0.1", "::1", "::ffff:127.0.0.9"] {
+            let loopback = loopback.parse().unwrap();
+            fail(&limiter, loopback, now);
+            for _ in 0..2 {
+                assert_eq!(attempt(&limiter, loopback, now), Check::Pass);
+            }
+        }
+        let of = |peer: &str| attempt(&limiter, peer.parse().unwrap(), now);
+        assert_eq!(of("2001:db8::1"), Check::Pass);
+        assert!(matches!(of("2001:db8::2"), Check::RateLimited(_)));
+        assert_eq!(of("2001:db8:0:1::1"), Check::Pass);
+    }
+}
