@@ -427,13 +427,17 @@ pub(crate) struct Listener {
     pub(crate) latency_ms: u64,
 }
 
-/// A refused attempt to connect.
+/// Refused attempts of one caller to connect, all for the same reason.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Rejection {
-    /// Counts up: what was seen before need not be read again.
+    /// That of the last attempt. Attempts count up: what was seen before need not be read again.
     pub(crate) number: u64,
-    /// RFC 3339, UTC.
+    /// Of the last attempt: RFC 3339, UTC.
     pub(crate) time: String,
+    /// Of the first attempt: RFC 3339, UTC.
+    pub(crate) first: String,
+    /// How many attempts there were.
+    pub(crate) count: u64,
     pub(crate) peer: String,
     pub(crate) port: u16,
     /// What that port is.

@@ -255,7 +255,8 @@ pub(super) async fn listeners(State(app): Ctx) -> Json<Vec<Listener>> {
     Json(app.view.listening.load().iter().map(shape).collect())
 }
 
-/// The last refused attempts to connect (1000 are kept), the oldest first.
+/// The last refused attempts to connect, the oldest first. Repeated attempts of one caller are one entry; 1000 entries are
+/// kept, and a caller with many of them loses its own before those of others.
 #[utoipa::path(get, path = "/api/v1/rejections", tag = "sessions", params(RecordParams),
     responses((status = 200, body = Vec<Rejection>)))]
 pub(super) async fn rejections(

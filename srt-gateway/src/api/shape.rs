@@ -364,6 +364,8 @@ pub(crate) fn rejection(rejection: &telemetry::Rejection) -> Rejection {
     Rejection {
         number: rejection.number,
         time: humantime::format_rfc3339_millis(rejection.at).to_string(),
+        first: humantime::format_rfc3339_millis(rejection.first).to_string(),
+        count: rejection.count,
         peer: rejection.peer.to_string(),
         port: rejection.port,
         listener: rejection.listener.clone(),

@@ -1,6 +1,8 @@
-//! Tells of refused callers: the first at once, repetitions in one line every few seconds.
+//! Reports refused callers: the first attempt at once, its repetitions in one line every few seconds.
 //!
-//! A caller that is refused tends to try again at once (srt-live-transmit: a hundred times a second).
+//! A caller that is refused tends to try again at once (srt-live-transmit: a hundred times a second). What a caller asks for is
+//! in its streamid: callers behind one NAT that ask for different things are reported apart. Lines and events of a second are
+//! bounded, for each client and in all; those beyond are added up in one.
 
 use std::{
     collections::HashMap,
@@ -14,35 +16,73 @@ use super::Journal;
 use crate::{
     access::{self, Ask, Refused, Scope},
     config::{Dialect, Dialects},
+    rate_limit::client_of,
     telemetry::{CallerEncryption, EventKind, Happening, Rejection},
 };
 
-/// Least time between two lines about the same address, port and reason.
+/// Least time between two lines about the same caller.
 const EVERY: Duration = Duration::from_secs(10);
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Addresses, ports and reasons held at once: beyond them each refusal is told.
+/// Callers held at once: beyond them each refusal is reported.
 const HELD: usize = 4096;
 
-/// Events of a second: a flood of refusals must not push out all others. Those beyond are added up in one.
-const EVENTS: u32 = 10;
+/// Reports of a second: a flood of refusals must not push out everything else.
+const REPORTS: u32 = 20;
 
-/// What has been told lately.
+/// Of one client: a flood from one address must not hide the refusals of others.
+const REPORTS_OF_CLIENT: u32 = 10;
+
+/// What makes two refusals the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Same {
+    peer: IpAddr,
+    port: u16,
+    code: i32,
+    /// Has the stream, and what the caller wanted to do with it.
+    streamid: Box<[u8]>,
+}
+
+/// What has been reported lately.
 #[derive(Debug)]
 pub(super) struct Refusals {
     journal: Journal,
-    held: HashMap<(IpAddr, u16, i32), Held>,
+    held: HashMap<Same, Held>,
     second: Second,
 }
 
-/// The events of this second.
+/// The reports of this second.
 #[derive(Debug)]
 struct Second {
     begin: Instant,
-    events: u32,
-    /// Refusals of which there were no events.
+    reports: u32,
+    clients: HashMap<IpAddr, u32>,
+    /// Refusals that were not reported.
     beyond: u64,
+}
+
+impl Second {
+    fn new(begin: Instant) -> Self {
+        Self {
+            begin,
+            reports: 0,
+            clients: HashMap::new(),
+            beyond: 0,
+        }
+    }
+
+    /// Whether there is room for a report of `times` refusals.
+    fn has_room(&mut self, peer: IpAddr, times: u64) -> bool {
+        let of_client = self.clients.get(&client_of(peer)).copied().unwrap_or_default();
+        if self.reports >= REPORTS || of_client >= REPORTS_OF_CLIENT {
+            self.beyond += times;
+            return false;
+        }
+        self.reports += 1;
+        self.clients.insert(client_of(peer), of_client + 1);
+        true
+    }
 }
 
 #[derive(Debug)]
@@ -58,29 +98,25 @@ impl Refusals {
         Self {
             journal,
             held: HashMap::new(),
-            second: Second {
-                begin: Instant::now(),
-                events: 0,
-                beyond: 0,
-            },
+            second: Second::new(Instant::now()),
         }
     }
 
     pub(super) fn add(&mut self, refused: Refused, now: Instant) {
         let kept = record(&refused);
         self.journal.rejections.add(kept.clone());
-        let key = (
-            refused.peer.ip(),
-            refused.port.number(),
-            refused.why.code().value(),
-        );
+        let key = Same {
+            peer: refused.peer.ip(),
+            port: refused.port.number(),
+            code: refused.why.code().value(),
+            streamid: refused.streamid.clone(),
+        };
         if let Some(held) = self.held.get_mut(&key) {
             held.untold += 1;
             held.last = Some(refused);
             return;
         }
-        tell(&refused, 1);
-        self.tell_event(&refused, &kept, 1);
+        self.report(&refused, &kept, 1);
         if self.held.len() < HELD {
             self.held.insert(
                 key,
@@ -96,7 +132,7 @@ impl Refusals {
     /// Keeps what has been told of otherwise.
     pub(super) fn record(&mut self, refused: &Refused) {
         let kept = record(refused);
-        self.tell_event(refused, &kept, 1);
+        self.journal.events.add(happening(refused, &kept, 1));
         self.journal.rejections.add(kept);
     }
 
@@ -116,15 +152,13 @@ impl Refusals {
             true
         });
         for (last, times) in due {
-            tell(&last, times);
-            self.tell_event(&last, &record(&last), times);
+            self.report(&last, &record(&last), times);
         }
         if now.duration_since(self.second.begin) >= SECOND {
-            self.second.begin = now;
-            self.second.events = 0;
-            let beyond = std::mem::take(&mut self.second.beyond);
+            let beyond = std::mem::replace(&mut self.second, Second::new(now)).beyond;
             if beyond > 0 {
-                let text = format!("{beyond} more callers were refused within a second");
+                let text = format!("{beyond} more attempts were refused within a second");
+                info!(times = beyond, "{text}");
                 self.journal.events.add(Happening {
                     times: Some(beyond),
                     ..Happening::new(EventKind::Rejected, text)
@@ -133,13 +167,11 @@ impl Refusals {
         }
     }
 
-    fn tell_event(&mut self, refused: &Refused, kept: &Rejection, times: u64) {
-        if self.second.events >= EVENTS {
-            self.second.beyond += times;
-            return;
+    fn report(&mut self, refused: &Refused, kept: &Rejection, times: u64) {
+        if self.second.has_room(refused.peer.ip(), times) {
+            tell(refused, times);
+            self.journal.events.add(happening(refused, kept, times));
         }
-        self.second.events += 1;
-        self.journal.events.add(happening(refused, kept, times));
     }
 }
 
@@ -189,9 +221,12 @@ fn record(refused: &Refused) -> Rejection {
         Some(None) => CallerEncryption::None,
         Some(Some(length)) => CallerEncryption::Aes(length),
     };
+    let now = SystemTime::now();
     Rejection {
         number: 0,
-        at: SystemTime::now(),
+        at: now,
+        first: now,
+        count: 1,
         peer: refused.peer,
         port: refused.port.number(),
         listener: refused.port.to_string(),

@@ -164,8 +164,11 @@ pub(crate) struct Session {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Refusal {
     pub(crate) number: u64,
-    /// RFC 3339, UTC.
+    /// Of the last attempt: RFC 3339, UTC.
     pub(crate) time: String,
+    /// How many attempts there were.
+    #[serde(default = "one")]
+    pub(crate) count: u64,
     pub(crate) peer: String,
     pub(crate) port: u16,
     /// What that port is.
@@ -183,11 +186,17 @@ pub(crate) struct Refusal {
     pub(crate) reason: String,
 }
 
+/// What a gateway that does not count says.
+const fn one() -> u64 {
+    1
+}
+
 impl From<&Rejection> for Refusal {
     fn from(rejection: &Rejection) -> Self {
         Self {
             number: rejection.number,
             time: humantime::format_rfc3339_millis(rejection.at).to_string(),
+            count: rejection.count,
             peer: rejection.peer.to_string(),
             port: rejection.port,
             listener: rejection.listener.clone(),
