@@ -16,7 +16,7 @@ use crossbeam_channel::Sender;
 use srt_safe::log::{self, LogLevel};
 
 use crate::{
-    access::{AccessPolicy, Doorman, Guards, Hook, Identity, Verdicts},
+    access::{AccessPolicy, Ban, Guards, Hook, Identity, RateLimiter, Verdicts},
     backend::Backend,
     config::Config,
     control::{
@@ -112,6 +112,11 @@ impl Gateway {
     /// # Errors
     /// A port that cannot be opened, a libsrt that `strict` does not allow, threads that cannot be had. Nothing is left open.
     pub fn start(config: &Config) -> Result<Self, StartError> {
+        Self::start_with(config, Vec::new())
+    }
+
+    /// The same, with these bans in force before the first port is open.
+    pub(crate) fn start_with(config: &Config, bans: Vec<Ban>) -> Result<Self, StartError> {
         check_library(config)?;
         srt_safe::spare_idle_connections();
         let workers = worker_count(config);
@@ -131,7 +136,10 @@ impl Gateway {
 
         let name: Arc<str> = gateway_name(config).into();
         let identity = Identity::new(&name);
-        let doorman = Arc::new(Doorman::new(config.limits.clone()));
+        let limiter = Arc::new(RateLimiter::new(config.limits.clone()));
+        for ban in bans {
+            limiter.ban(ban);
+        }
         let backend = Arc::new(Backend::default());
         let hook = Hook::new(Arc::clone(&backend), &name, config.auth.as_ref())
             .map_err(|error| StartError::Backend("[auth]", error))?;
@@ -146,7 +154,7 @@ impl Gateway {
             refused,
             watch,
             guards: Guards {
-                doorman: Arc::clone(&doorman),
+                limiter: Arc::clone(&limiter),
                 verdicts: Verdicts::start().map_err(StartError::Thread)?,
                 bonds: Arc::default(),
                 hook: Arc::clone(&hook),
@@ -194,7 +202,7 @@ impl Gateway {
                 endpoints: endpoint_status,
                 config: in_force,
                 rejections,
-                doorman,
+                limiter,
                 lag,
                 name,
                 hook,

@@ -67,3 +67,45 @@ fn a_network_is_banned_and_who_is_there_ended() {
     assert_eq!(gateway.ask("GET", "/api/v1/bans").value(), json!([]));
     gateway.call("#!::r=a,m=publish").unwrap();
 }
+
+#[test]
+fn a_ban_says_who_made_it_and_why_and_survives_a_restart() {
+    let tokens = "tokens = [{ token = \"fedcba9876543210\", scope = \"operate\", name = \"night shift\" }]";
+    let gateway = Running::start(tokens, "[streams.a]");
+    let headers = [
+        ("Authorization", "Bearer fedcba9876543210"),
+        ("Content-Type", "application/json"),
+    ];
+    let ask =
+        |gateway: &Running, method: &str, path: &str, body: &str| gateway.send(method, path, &headers, body);
+    for reason in ["two\\nlines".to_owned(), "x".repeat(201)] {
+        let body = format!(r#"{{"address": "127.0.0.1", "seconds": 600, "reason": "{reason}"}}"#);
+        let refused = ask(&gateway, "POST", "/api/v1/bans", &body);
+        refused.is_problem(422);
+        assert_eq!(refused.value()["errors"][0]["key"], "reason");
+    }
+    let body = r#"{"address": "127.0.0.1", "seconds": 600, "reason": "password guessing"}"#;
+    ask(&gateway, "POST", "/api/v1/bans", body).is(201);
+    let gateway = gateway.restarted();
+    let bans = ask(&gateway, "GET", "/api/v1/bans", "").value();
+    assert_eq!(
+        (&bans[0]["by"], &bans[0]["token"], &bans[0]["reason"]),
+        (
+            &json!("operator"),
+            &json!("night shift"),
+            &json!("password guessing")
+        )
+    );
+    let refused = gateway.call("#!::r=a,m=publish").unwrap_err();
+    assert_eq!(refused.reject_reason().unwrap().value(), 1403);
+    let reason = wait_until("the rejection", || {
+        let all = ask(&gateway, "GET", "/api/v1/rejections", "").value();
+        all[0]["reason"].as_str().map(str::to_owned)
+    });
+    let since = bans[0]["since"].as_str().unwrap();
+    let told = format!("its address was banned by night shift at {since}: password guessing, until ");
+    assert!(reason.starts_with(&told), "{reason}");
+    ask(&gateway, "DELETE", "/api/v1/bans/127.0.0.1", "").is(204);
+    let gateway = gateway.restarted();
+    gateway.call("#!::r=a,m=publish").unwrap();
+}

@@ -182,8 +182,13 @@ export type KeyTables = Record<"stream" | "port" | "failover" | "srt" | "udp" | 
 
 export interface Ban {
   address: string;
+  /** `null`: an older gateway does not say. */
+  since: Date | null;
   until: Date;
   by: "operator" | "limits";
+  /** Of an operator: the name of the token. Of the limits: the key. */
+  who: string;
+  reason: string;
 }
 
 /** A fault of the configuration file, or of what was sent. */
@@ -230,7 +235,10 @@ export interface Point {
 
 export interface Refusal {
   id: string;
+  /** The last time. */
   at: Date;
+  first: Date;
+  count: number;
   peer: string;
   port: string;
   streamId: string;

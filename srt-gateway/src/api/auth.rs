@@ -44,41 +44,62 @@ impl From<config::TokenScope> for Scope {
     }
 }
 
+/// Who sent a request: the name of its token.
+#[derive(Clone, Debug)]
+pub(crate) struct Actor(pub(crate) Arc<str>);
+
+/// A token.
+#[derive(Debug)]
+struct Known {
+    digest: [u8; 32],
+    scope: Scope,
+    name: Arc<str>,
+}
+
+impl Known {
+    fn new(token: &config::Secret, scope: Scope, name: &str) -> Self {
+        Self {
+            digest: digested(token.expose()),
+            scope,
+            name: name.into(),
+        }
+    }
+}
+
 /// The tokens of `[api]`.
 #[derive(Debug)]
 pub(crate) struct Tokens {
     /// They are of this configuration.
     pub(crate) config: Arc<config::Config>,
-    digests: Vec<([u8; 32], Scope)>,
+    known: Vec<Known>,
     hosts: Vec<String>,
 }
 
 impl Tokens {
     pub(crate) fn of(config: Arc<config::Config>) -> Self {
         let api = &config.api;
-        let admin = api.token.iter().map(|token| (token.expose(), Scope::Admin));
-        let others = api
-            .tokens
-            .iter()
-            .map(|token| (token.token.expose(), token.scope.into()));
+        let first = api.token.iter();
+        let first = first.map(|token| Known::new(token, Scope::Admin, "the token of [api]"));
+        let others = api.tokens.iter().enumerate().map(|(at, token)| {
+            let place = format!("tokens[{at}] of [api]");
+            let name = token.name.as_deref().unwrap_or(&place);
+            Known::new(&token.token, token.scope.into(), name)
+        });
         Self {
-            digests: admin
-                .chain(others)
-                .map(|(token, scope)| (digested(token), scope))
-                .collect(),
+            known: first.chain(others).collect(),
             hosts: api.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
             config: Arc::clone(&config),
         }
     }
 
     fn is_open(&self) -> bool {
-        self.digests.is_empty()
+        self.known.is_empty()
     }
 
-    /// What the request's token allows; None: it has none that is known. Looks at all tokens, whichever fits.
-    fn scope(&self, headers: &HeaderMap) -> Option<Scope> {
+    /// What the request's token allows, and its name; None: it has none that is known. Looks at all tokens, whichever fits.
+    fn identify(&self, headers: &HeaderMap) -> Option<(Scope, Actor)> {
         if self.is_open() {
-            return Some(Scope::Admin);
+            return Some((Scope::Admin, Actor("the API (no token is set)".into())));
         }
         let given = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
         let (scheme, token) = given.split_once(' ')?;
@@ -86,11 +107,10 @@ impl Tokens {
             return None;
         }
         let given = digested(token.trim());
-        let fits = |(known, scope): &([u8; 32], Scope)| {
-            verify_slices_are_equal(known, &given).is_ok().then_some(*scope)
-        };
-        let fitting: Vec<_> = self.digests.iter().filter_map(fits).collect();
-        fitting.into_iter().max()
+        let fits = |known: &&Known| verify_slices_are_equal(&known.digest, &given).is_ok();
+        let fitting: Vec<_> = self.known.iter().filter(fits).collect();
+        let most = fitting.into_iter().max_by_key(|known| known.scope)?;
+        Some((most.scope, Actor(Arc::clone(&most.name))))
     }
 
     /// Whether a browser that was led here by a foreign name could not have sent this. An address cannot be rebound, and
@@ -181,9 +201,9 @@ pub(super) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
         return Problem::cross_site("requests that change something come from pages of this gateway only")
             .into_response();
     }
-    let scope = tokens.scope(headers);
+    let known = tokens.identify(headers);
     if let Some(needed) = needed(method, request.uri().path()) {
-        match scope {
+        match known {
             None => {
                 if let Some(peer) = peer
                     && let Err(wait) = app.rates.failed_login(peer)
@@ -192,12 +212,13 @@ pub(super) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
                 }
                 return Problem::unauthorized("send Authorization: Bearer TOKEN").into_response();
             }
-            Some(scope) if scope < needed => {
+            Some((scope, _)) if scope < needed => {
                 let told = format!("it needs the scope {needed:?}, and the token has {scope:?}");
                 return Problem::forbidden(told.to_lowercase()).into_response();
             }
-            Some(scope) => {
+            Some((scope, actor)) => {
                 request.extensions_mut().insert(scope);
+                request.extensions_mut().insert(actor);
             }
         }
     }
@@ -223,7 +244,7 @@ mod tests {
     fn a_foreign_name_is_refused_where_no_token_is_needed() {
         let open = Tokens {
             config: Arc::default(),
-            digests: Vec::new(),
+            known: Vec::new(),
             hosts: vec!["gw.example".to_owned()],
         };
         let knows = |host| open.knows_host(&headers(&[("host", host)]));
@@ -251,10 +272,15 @@ mod tests {
     fn the_scope_is_that_of_the_token() {
         let tokens = Tokens {
             config: Arc::default(),
-            digests: vec![(digested("one"), Scope::Read), (digested("two"), Scope::Admin)],
+            known: [("one", Scope::Read), ("two", Scope::Admin)]
+                .map(|(token, scope)| Known::new(&config::Secret::new(token), scope, token))
+                .into(),
             hosts: Vec::new(),
         };
-        let scope = |value| tokens.scope(&headers(&[("authorization", value)]));
+        let scope = |value| {
+            let known = tokens.identify(&headers(&[("authorization", value)]));
+            known.map(|(scope, _)| scope)
+        };
         assert_eq!(scope("Bearer one"), Some(Scope::Read));
         assert_eq!(scope("bearer two"), Some(Scope::Admin));
         for wrong in ["Bearer", "Bearer ", "Basic two", "Bearer three", "two"] {

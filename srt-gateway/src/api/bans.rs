@@ -1,12 +1,12 @@
-//! Whom nobody wants: sessions are ended, and addresses and networks banned for a while.
+//! Sessions that an operator ends, and addresses and networks that are banned for a while.
 
 use std::{
     net::IpAddr,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{Extension, Json, extract::State, http::StatusCode};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use tracing::info;
@@ -14,16 +14,24 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     App,
+    auth::Actor,
     model::LIMIT,
     problem::{Answer, Body, Params, Part, Problem},
     read,
 };
-use crate::{control::Command, names::SessionId};
+use crate::{
+    access::{self, BannedBy},
+    control::Command,
+    names::SessionId,
+};
 
 type Ctx = State<Arc<App>>;
 
 /// The longest ban: beyond it, the network's firewall is the place.
 const BAN_MAX: u64 = 30 * 86_400;
+
+/// The longest reason, in bytes.
+const REASON_MAX: usize = 200;
 
 /// How a session is ended.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -32,13 +40,17 @@ pub(crate) struct KickParams {
     /// Bans its address for so long, at most 30 days; 0: not.
     #[serde(default)]
     ban_seconds: u64,
+    /// Why it is banned.
+    #[serde(default)]
+    reason: String,
 }
 
 /// Ends a session; with `ban_seconds` its address is refused (1403) for a while.
 #[utoipa::path(delete, path = "/api/v1/sessions/{id}", tag = "sessions", params(("id" = u64, Path), KickParams),
-    responses((status = 204), (status = 404, body = Problem)))]
+    responses((status = 204), (status = 404, body = Problem), (status = 507, body = Problem)))]
 pub(super) async fn kick(
     State(app): Ctx,
+    Extension(actor): Extension<Actor>,
     Part(id): Part<u64>,
     Params(params): Params<KickParams>,
 ) -> Answer<StatusCode> {
@@ -46,12 +58,17 @@ pub(super) async fn kick(
     let session = look.sessions.iter().find(|session| session.id.0 == id);
     let peer = session.ok_or_else(|| read::no_session(id))?.peer;
     if params.ban_seconds > 0 {
-        ban(&app, peer.ip().into(), params.ban_seconds)?;
+        let ban = new_ban(peer.ip().into(), &actor, &params.reason, params.ban_seconds)?;
+        put_in_force(&app, ban)?;
     }
-    if !end(&app, SessionId(id)).await? {
+    let ended = end(&app, SessionId(id)).await?;
+    if params.ban_seconds > 0 {
+        keep(&app).await?;
+    }
+    if !ended {
         return Err(read::no_session(id));
     }
-    info!(session = id, %peer, "ended by the API");
+    info!(session = id, %peer, by = %actor.0, "session ended by the API");
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -69,9 +86,19 @@ pub(crate) struct Ban {
     /// An address, or a network as in `203.0.113.0/24`.
     address: String,
     /// RFC 3339, UTC.
+    since: String,
+    /// RFC 3339, UTC.
     until: String,
-    /// `operator`: by this API; `limits`: by `[limits]`, after too many refusals.
+    /// `operator`: by this API; `limits`: automatically, by `[limits]`.
     by: &'static str,
+    /// Of an operator: the name of the token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+    /// Of `[limits]`: the key of the limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<&'static str>,
+    /// May be empty.
+    reason: String,
 }
 
 /// An address or network to ban.
@@ -84,6 +111,10 @@ pub(crate) struct NewBan {
     /// At most 30 days.
     #[schema(minimum = 1, maximum = 2_592_000)]
     seconds: u64,
+    /// Why, in up to 200 bytes: shown with the ban and with each attempt that it refuses.
+    #[serde(default)]
+    #[schema(max_length = 200)]
+    reason: String,
     /// Ends the open sessions from there too.
     #[serde(default)]
     end_sessions: bool,
@@ -101,20 +132,25 @@ pub(crate) struct Banned {
 /// The banned addresses and networks: all that operators have banned, then those of `[limits]` (1000 at most).
 #[utoipa::path(get, path = "/api/v1/bans", tag = "sessions", responses((status = 200, body = Vec<Ban>)))]
 pub(super) async fn bans(State(app): Ctx) -> Json<Vec<Ban>> {
-    let now = Instant::now();
-    let shown = |by| move |(network, until): (IpNet, Instant)| shown(network, until, now, by);
-    let doorman = &app.view.doorman;
-    let by_operator = doorman.bans(now).into_iter().map(shown("operator"));
-    let by_limits = doorman.bans_by_limits(now).into_iter().take(LIMIT);
-    Json(by_operator.chain(by_limits.map(shown("limits"))).collect())
+    let (limiter, now) = (&app.view.limiter, Instant::now());
+    let by_operators = limiter.bans_by_operators(now).into_iter();
+    let by_limits = limiter.bans_by_limits(now).into_iter().take(LIMIT);
+    Json(by_operators.chain(by_limits).map(|ban| shown(&ban)).collect())
 }
 
-fn shown(network: IpNet, until: Instant, now: Instant, by: &'static str) -> Ban {
-    let until = SystemTime::now() + until.saturating_duration_since(now);
+fn shown(ban: &access::Ban) -> Ban {
+    let (by, token, limit) = match &ban.by {
+        BannedBy::Operator(token) => ("operator", Some(token.to_string()), None),
+        BannedBy::Limit(key) => ("limits", None, Some(*key)),
+    };
     Ban {
-        address: text_of(network),
-        until: humantime::format_rfc3339_seconds(until).to_string(),
+        address: text_of(ban.network),
+        since: humantime::format_rfc3339_seconds(ban.since).to_string(),
+        until: humantime::format_rfc3339_seconds(ban.until).to_string(),
         by,
+        token,
+        limit,
+        reason: ban.reason.to_string(),
     }
 }
 
@@ -127,23 +163,29 @@ fn text_of(network: IpNet) -> String {
     }
 }
 
-/// Refuses an address or a network for a while (1403). Sessions that are open stay, unless `end_sessions` is true. Bans end
-/// with the gateway.
+/// Refuses an address or a network for a while (1403). Sessions that are open stay, unless `end_sessions` is true. The ban is
+/// kept beside the state file, and holds after a restart.
 #[utoipa::path(post, path = "/api/v1/bans", tag = "sessions", request_body = NewBan,
-    responses((status = 201, body = Banned), (status = 422, body = Problem)))]
-pub(super) async fn add_ban(State(app): Ctx, Body(new): Body<NewBan>) -> Answer<(StatusCode, Json<Banned>)> {
+    responses((status = 201, body = Banned), (status = 422, body = Problem), (status = 507, body = Problem)))]
+pub(super) async fn add_ban(
+    State(app): Ctx,
+    Extension(actor): Extension<Actor>,
+    Body(new): Body<NewBan>,
+) -> Answer<(StatusCode, Json<Banned>)> {
     let network = network(&new.address).map_err(|problem| problem.at("address"))?;
-    let until = ban(&app, network, new.seconds).map_err(|problem| problem.at("seconds"))?;
+    let ban = new_ban(network, &actor, &new.reason, new.seconds)?;
+    put_in_force(&app, ban.clone())?;
     let mut ended = 0;
     if new.end_sessions {
         for session in app.look().await?.sessions {
             if network.contains(&session.peer.ip().to_canonical()) && end(&app, session.id).await? {
-                info!(session = session.id.0, peer = %session.peer, "ended by the API");
+                info!(session = session.id.0, peer = %session.peer, by = %actor.0, "session ended by the API");
                 ended += 1;
             }
         }
     }
-    let ban = shown(network, until, Instant::now(), "operator");
+    keep(&app).await?;
+    let ban = shown(&ban);
     Ok((StatusCode::CREATED, Json(Banned { ban, ended })))
 }
 
@@ -165,29 +207,59 @@ fn network(text: &str) -> Answer<IpNet> {
     Ok(network.trunc())
 }
 
-fn ban(app: &App, network: IpNet, seconds: u64) -> Answer<Instant> {
+fn new_ban(network: IpNet, actor: &Actor, reason: &str, seconds: u64) -> Answer<access::Ban> {
     if !(1..=BAN_MAX).contains(&seconds) {
-        return Err(Problem::invalid(format!("a ban lasts 1 to {BAN_MAX} seconds")));
+        return Err(Problem::invalid(format!("a ban lasts 1 to {BAN_MAX} seconds")).at("seconds"));
     }
-    let until = Instant::now() + Duration::from_secs(seconds);
-    if !app.view.doorman.ban(network, until) {
-        return Err(Problem::busy(
-            "too many addresses are banned: use the network's firewall",
-        ));
+    let reason = reason.trim();
+    if reason.len() > REASON_MAX || reason.contains(char::is_control) {
+        let told = format!("a reason is one line of at most {REASON_MAX} bytes");
+        return Err(Problem::invalid(told).at("reason"));
     }
-    info!(address = %text_of(network), seconds, "banned by the API");
-    Ok(until)
+    let by = BannedBy::Operator(actor.0.as_ref().into());
+    Ok(access::Ban::new(
+        network,
+        by,
+        reason,
+        Duration::from_secs(seconds),
+    ))
+}
+
+fn put_in_force(app: &App, ban: access::Ban) -> Answer<()> {
+    info!(address = %text_of(ban.network), "{ban}");
+    if app.view.limiter.ban(ban) {
+        return Ok(());
+    }
+    Err(Problem::busy(
+        "too many addresses are banned: use the network's firewall",
+    ))
+}
+
+/// Writes down which bans are in force.
+async fn keep(app: &Arc<App>) -> Answer<()> {
+    let desk = Arc::clone(&app.desk);
+    let kept = app.ask(move |view| desk.bans.write(&view.limiter)).await?;
+    kept.map_err(|error| {
+        Problem::not_kept(format!(
+            "the change of the bans is in force, but a restart will forget it: {error}"
+        ))
+    })
 }
 
 /// Ends a ban, whoever made it. A network is percent-encoded: `203.0.113.0%2F24`.
 #[utoipa::path(delete, path = "/api/v1/bans/{address}", tag = "sessions", params(("address" = String, Path)),
-    responses((status = 204), (status = 404, body = Problem)))]
-pub(super) async fn delete_ban(State(app): Ctx, Part(address): Part<String>) -> Answer<StatusCode> {
+    responses((status = 204), (status = 404, body = Problem), (status = 507, body = Problem)))]
+pub(super) async fn delete_ban(
+    State(app): Ctx,
+    Extension(actor): Extension<Actor>,
+    Part(address): Part<String>,
+) -> Answer<StatusCode> {
     let network = network(&address)?;
-    if !app.view.doorman.unban(network) {
+    if !app.view.limiter.lift(network) {
         return Err(Problem::not_found(format!("{} is not banned", text_of(network))));
     }
-    info!(address = %text_of(network), "not banned any more, by the API");
+    info!(address = %text_of(network), by = %actor.0, "ban lifted");
+    keep(&app).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

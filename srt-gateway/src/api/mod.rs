@@ -9,6 +9,7 @@
 //! Reads snapshots and sends commands; touches neither sockets of SRT nor a ring. Every error is a [`problem`].
 
 mod auth;
+mod ban_file;
 mod bans;
 mod console;
 mod definition;

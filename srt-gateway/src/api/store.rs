@@ -24,6 +24,7 @@ use toml::{Table, Value};
 use tracing::warn;
 
 use super::{
+    ban_file::BanFile,
     masks::{shown_table, unmask_table},
     model::Origin,
     problem::{Answer, Problem},
@@ -129,6 +130,8 @@ pub(crate) struct Desk {
     /// ... and of the state.
     path: Option<PathBuf>,
     pub(crate) origins: ArcSwap<Origins>,
+    /// The bans that operators have made.
+    pub(crate) bans: BanFile,
     /// Of the configuration file.
     pub(crate) last_reload: ArcSwap<LastReload>,
     recovered: Vec<String>,
@@ -177,6 +180,7 @@ impl Desk {
                 table: whole.table,
             }),
             file: file.map(Path::to_owned),
+            bans: BanFile::beside(path.as_deref()),
             path,
             origins: ArcSwap::from_pointee(whole.origins),
             last_reload: ArcSwap::default(),

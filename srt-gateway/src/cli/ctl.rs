@@ -167,6 +167,9 @@ enum Ask {
         /// Refuse its address for a while: 60s, 1h.
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
         ban: Option<Duration>,
+        /// Why it is banned.
+        #[arg(long, requires = "ban")]
+        reason: Option<String>,
     },
     /// Refuse an address or a network for a while.
     Ban {
@@ -175,6 +178,9 @@ enum Ask {
         /// For so long.
         #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration)]
         time: Duration,
+        /// Why: shown with the ban and with each attempt that it refuses.
+        #[arg(long, default_value = "")]
+        reason: String,
         /// End the open sessions from there too.
         #[arg(long)]
         end_sessions: bool,
@@ -254,6 +260,7 @@ const LISTENERS: &[Column] = &[
 ];
 const REJECTIONS: &[Column] = &[
     ("TIME", "/time"),
+    ("COUNT", "/count"),
     ("PEER", "/peer"),
     ("LISTENER", "/listener"),
     ("STREAMID", "/streamid"),
@@ -267,7 +274,15 @@ const EVENTS: &[Column] = &[
     ("STREAM", "/stream"),
     ("WHAT", "/text"),
 ];
-const BANS: &[Column] = &[("ADDRESS", "/address"), ("UNTIL", "/until"), ("BY", "/by")];
+const BANS: &[Column] = &[
+    ("ADDRESS", "/address"),
+    ("SINCE", "/since"),
+    ("UNTIL", "/until"),
+    ("BY", "/by"),
+    ("TOKEN", "/token"),
+    ("LIMIT", "/limit"),
+    ("REASON", "/reason"),
+];
 
 fn part(text: &str) -> String {
     utf8_percent_encode(text, KEPT).to_string()
@@ -354,18 +369,21 @@ impl Ask {
             Self::Start { id } => change(Method::POST, format!("{}/start", endpoint(id)?), None),
             Self::Stop { id } => change(Method::POST, format!("{}/stop", endpoint(id)?), None),
             Self::Switch { id } => change(Method::POST, format!("{}/switch", endpoint(id)?), None),
-            Self::Kick { session, ban } => {
-                let ban = ban.map(|ban| format!("?ban_seconds={}", ban.as_secs()));
+            Self::Kick { session, ban, reason } => {
+                let reason = part(reason.as_deref().unwrap_or_default());
+                let ban = ban.map(|ban| format!("?ban_seconds={}&reason={reason}", ban.as_secs()));
                 let path = format!("sessions/{session}{}", ban.unwrap_or_default());
                 change(Method::DELETE, path, None)
             }
             Self::Ban {
                 address,
                 time,
+                reason,
                 end_sessions,
             } => {
-                let body =
-                    json!({ "address": address, "seconds": time.as_secs(), "end_sessions": end_sessions });
+                let body = json!({
+                    "address": address, "seconds": time.as_secs(), "reason": reason, "end_sessions": end_sessions,
+                });
                 change(Method::POST, "bans".to_owned(), Some(body))
             }
             Self::Unban { address } => change(Method::DELETE, format!("bans/{}", part(address)), None),

@@ -70,7 +70,7 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
     signals::watch(&[SIGTERM, SIGINT, SIGHUP], END, move |number| {
         caught.send(number).unwrap_or_default();
     })?;
-    let gateway = Gateway::start(&config)?;
+    let gateway = Gateway::start_with(&config, desk.bans.read())?;
     for what in desk.recovered() {
         let event = Happening::new(EventKind::StateFile, what.clone());
         gateway.view().events.add(event);

@@ -360,6 +360,7 @@ static KEYS: &[KeyDoc] = {
     key(Api, "tls", TABLE, "", "{ cert = \"cert.pem\", key = \"key.pem\" }", "serve HTTPS"),
 
     key(ApiToken, "token", STR, "", "\"fedcba9876543210\"", "the token").secret(),
+    key(ApiToken, "name", STR, "its place in the list", "\"night shift\"", "what its owner is called where it is recorded who did something, in bans say"),
     key(ApiToken, "scope", "\"read\", \"operate\" or \"admin\"", "\"read\"", "\"operate\"", "what it allows: to look; to start, stop, switch, kick and ban; everything"),
 
     key(Tls, "cert", "path", "", "\"cert.pem\"", "certificate chain, PEM"),

@@ -391,6 +391,8 @@ pub struct ApiToken {
     pub token: Secret,
     /// What it allows.
     pub scope: TokenScope,
+    /// What its owner is called where it is recorded who did something.
+    pub name: Option<Box<str>>,
 }
 
 /// What a token allows. Each includes those before it.

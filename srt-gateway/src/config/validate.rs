@@ -408,6 +408,7 @@ fn api_tokens(item: &Item<'_>) -> Vec<ApiToken> {
         Some(ApiToken {
             token: secret,
             scope: scope.unwrap_or(Some(TokenScope::Read))?,
+            name: table.get("name").and_then(|item| item.line()).map(Box::from),
         })
     };
     item.list().into_iter().filter_map(read).collect()

@@ -239,8 +239,8 @@ export const changeStream = (name: string, definition: Definition, etag: Tag) =>
   ask(`streams/${part(name)}`, { method: "PUT", body: definition, etag });
 export const removeStream = (name: string, etag: Tag) => ask(`streams/${part(name)}`, { method: "DELETE", etag });
 /** Tells how many sessions were ended. */
-export const ban = async (address: string, seconds: number, endSessions: boolean) =>
-  (await json<{ ended: number }>("bans", { method: "POST", body: { address, seconds, end_sessions: endSessions } })).ended;
+export const ban = async (address: string, seconds: number, reason: string, endSessions: boolean) =>
+  (await json<{ ended: number }>("bans", { method: "POST", body: { address, seconds, reason, end_sessions: endSessions } })).ended;
 export const unban = (address: string) => ask(`bans/${part(address)}`, { method: "DELETE" });
 export const drain = (seconds: number) => ask("drain", { method: "POST", body: { wait_seconds: seconds } });
 export const logLevel = (level: string) => ask("log", { method: "PUT", body: { level } });

@@ -149,8 +149,12 @@ export interface WireReading {
 
 export interface WireBan {
   address: string;
+  since?: string;
   until: string;
   by: "operator" | "limits";
+  token?: string;
+  limit?: string;
+  reason?: string;
 }
 
 export type WireKeys = { table: keyof KeyTables; keys: KeyTables["stream"] }[];
@@ -163,6 +167,8 @@ export interface WireHistories {
 export interface WireRejection {
   number: number;
   time: string;
+  first?: string;
+  count?: number;
   peer: string;
   port: number;
   listener: string;
@@ -360,7 +366,14 @@ export function reading(wire: WireReading): Reading {
 }
 
 export function ban(wire: WireBan): Ban {
-  return { address: wire.address, until: new Date(wire.until), by: wire.by };
+  return {
+    address: wire.address,
+    since: wire.since ? new Date(wire.since) : null,
+    until: new Date(wire.until),
+    by: wire.by,
+    who: wire.token ?? wire.limit ?? "",
+    reason: wire.reason ?? "",
+  };
 }
 
 export function keys(wire: WireKeys): KeyTables {
@@ -373,6 +386,8 @@ export function refusal(wire: WireRejection): Refusal {
   return {
     id: String(wire.number),
     at: new Date(wire.time),
+    first: new Date(wire.first ?? wire.time),
+    count: wire.count ?? 1,
     peer: wire.peer,
     port: wire.listener.includes(String(wire.port)) ? wire.listener : `${wire.listener} ${wire.port}`,
     streamId: wire.streamid,

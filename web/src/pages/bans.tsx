@@ -5,7 +5,7 @@ import { lacks } from "../state/scope";
 import { BanForm } from "../ui/ban";
 import { Act, Empty, Section } from "../ui/controls";
 
-const BY = { operator: "an operator", limits: "[limits]: too many refusals" };
+const BY = { operator: "an operator", limits: "automatic, [limits]" };
 
 /** Who is not let in, whatever they ask for. */
 export function Bans() {
@@ -14,7 +14,7 @@ export function Bans() {
   const refused = lacks("operate");
   return (
     <Section title="Banned addresses" aside={<span class="muted num">{polled.value ? plural(list.length, "ban") : ""}</span>}>
-      <p class="lead">Whoever calls from here is refused with code 1403 on every port, whatever they ask for. Bans end by themselves, and with the gateway; for good there are rules in the configuration, and the network's firewall.</p>
+      <p class="lead">Whoever calls from here is refused with code 1403 on every port, whatever they ask for. Bans end by themselves; those made here hold after a restart. To shut somebody out for good, use rules in the configuration, or the network's firewall.</p>
       {refused ? <p class="muted">To ban somebody: {refused}</p> : <BanForm address="" done={polled.again} />}
       {polled.error ? <p class="problem" role="alert">{polled.error}</p> : null}
       {polled.value && list.length === 0 ? (
@@ -23,14 +23,16 @@ export function Bans() {
         <div class="scroller">
           <table class="list">
             <thead>
-              <tr><th>Address or network</th><th>By</th><th>Ends</th><th /></tr>
+              <tr><th>Address or network</th><th>By</th><th>Since</th><th>Ends</th><th>Reason</th><th /></tr>
             </thead>
             <tbody>
               {list.map((ban) => (
                 <tr key={`${ban.by} ${ban.address}`}>
                   <td data-label="Address"><code>{ban.address}</code></td>
-                  <td data-label="By">{BY[ban.by]}</td>
+                  <td data-label="By">{ban.who || BY[ban.by]}{ban.who ? <small>{BY[ban.by]}</small> : null}</td>
+                  <td class="num" data-label="Since">{ban.since ? clock(ban.since) : ""}</td>
                   <td class="num" data-label="Ends">{until(ban.until)}<small>{clock(ban.until)}</small></td>
+                  <td class="why" data-label="Reason">{ban.reason}</td>
                   <td class="tools-cell" data-label="">
                     <div class="acts">
                       <Act run={() => api.unban(ban.address).finally(polled.again)} done={`${ban.address} is let in again`} label={`Lift the ban of ${ban.address}`} needs="operate">Lift</Act>

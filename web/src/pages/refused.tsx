@@ -27,7 +27,7 @@ export function Refused() {
               filter.value = event.currentTarget.value;
             }}
           />
-          <span class="muted num">{polled.value ? plural(list.length, "attempt") : ""}</span>
+          <span class="muted num">{polled.value ? plural(list.length, "caller") : ""}</span>
         </>
       }
     >
@@ -54,7 +54,10 @@ export function Refused() {
             <tbody>
               {list.slice(0, 300).map((one) => (
                 <tr key={one.id}>
-                  <td class="num" data-label="When">{clock(one.at)}</td>
+                  <td class="num" data-label="When">
+                    {clock(one.at)}
+                    {one.count > 1 ? <small>{one.count} times since {clock(one.first)}</small> : null}
+                  </td>
                   <td class="num" data-label="Who">
                     {one.peer}
                     {one.version ? <small>SRT {one.version}</small> : null}

@@ -17,9 +17,9 @@ export const DURATIONS: [number, string][] = [
 ];
 
 /** Bans, and says what came of it; what the gateway does not take is given back. */
-async function ban(address: string, seconds: number, endSessions: boolean): Promise<Fault[]> {
+async function ban(address: string, seconds: number, reason: string, endSessions: boolean): Promise<Fault[]> {
   try {
-    const ended = await api.ban(address, seconds, endSessions);
+    const ended = await api.ban(address, seconds, reason, endSessions);
     const how = DURATIONS.find(([value]) => value === seconds)?.[1] ?? `${seconds} s`;
     say(`${address} is banned for ${how}${endSessions ? `, ${plural(ended, "session")} ended` : ""}`);
     return [];
@@ -34,17 +34,19 @@ async function ban(address: string, seconds: number, endSessions: boolean): Prom
 export function BanForm({ address: first, done, cancel }: { address: string; done: () => void; cancel?: () => void }) {
   const [address, setAddress] = useState(first);
   const [seconds, setSeconds] = useState(3_600);
+  const [reason, setReason] = useState("");
   const [ends, setEnds] = useState(true);
   const [faults, setFaults] = useState<Fault[]>([]);
   const [busy, setBusy] = useState(false);
   const submit = async (event: Event) => {
     event.preventDefault();
     setBusy(true);
-    const told = await ban(address.trim(), seconds, ends);
+    const told = await ban(address.trim(), seconds, reason.trim(), ends);
     setFaults(told);
     setBusy(false);
     if (told.length > 0) return;
     setAddress("");
+    setReason("");
     done();
   };
   const wrong = faults.length > 0;
@@ -71,6 +73,16 @@ export function BanForm({ address: first, done, cancel }: { address: string; don
           {DURATIONS.map(([value, word]) => <option value={String(value)} key={value}>{word}</option>)}
         </select>
       </label>
+      <label class="wide">
+        Reason
+        <input
+          autocomplete="off"
+          maxLength={200}
+          placeholder="shown with each attempt that it refuses"
+          value={reason}
+          onInput={(event) => setReason(event.currentTarget.value)}
+        />
+      </label>
       <label class="check">
         <input type="checkbox" checked={ends} onChange={(event) => setEnds(event.currentTarget.checked)} />
         End its open sessions too
@@ -87,7 +99,7 @@ export function BanForm({ address: first, done, cancel }: { address: string; don
 export function BanDialog({ address, why, close }: { address: string; why: string; close: () => void }) {
   return (
     <Dialog title={why} close={close}>
-      <p class="lead">It is refused with code 1403 on every port. A ban ends by itself, or with the gateway; "Refused → Bans" lists and lifts them.</p>
+      <p class="lead">It is refused with code 1403 on every port. A ban ends by itself; "Refused → Bans" lists and lifts them.</p>
       <BanForm address={address} done={close} cancel={close} />
     </Dialog>
   );
