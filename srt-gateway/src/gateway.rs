@@ -16,7 +16,7 @@ use crossbeam_channel::Sender;
 use srt_safe::log::{self, LogLevel};
 
 use crate::{
-    access::{AccessPolicy, Ban, Guards, Hook, Identity, RateLimiter, Verdicts},
+    access::{AccessPolicy, Ban, Checks, Guards, Hook, Identity, RateLimiter},
     backend::Backend,
     config::Config,
     control::{
@@ -155,7 +155,7 @@ impl Gateway {
             watch,
             guards: Guards {
                 limiter: Arc::clone(&limiter),
-                verdicts: Verdicts::start().map_err(StartError::Thread)?,
+                checks: Checks::start().map_err(StartError::Thread)?,
                 bonds: Arc::default(),
                 hook: Arc::clone(&hook),
             },

@@ -48,6 +48,11 @@ impl TokenBucket {
         Ok(())
     }
 
+    /// Puts a token back.
+    pub(crate) fn put_back(&mut self, rate: Rate) {
+        self.tokens = (self.tokens + 1.0).min(rate.burst);
+    }
+
     /// Whether nothing would be forgotten with it.
     pub(crate) fn is_full(&mut self, rate: Rate, now: Instant) -> bool {
         self.fill(rate, now);
@@ -84,6 +89,9 @@ mod tests {
         assert!(!bucket.is_full(RATE, now + Duration::from_secs(1)));
         assert!(bucket.is_full(RATE, now + Duration::from_secs(2)));
         assert_eq!(bucket.take(RATE, now), Ok(()), "time does not run backwards");
+        bucket.put_back(RATE);
+        bucket.put_back(RATE);
+        assert!(bucket.is_full(RATE, now));
     }
 
     #[test]

@@ -1,11 +1,15 @@
-//! What the API bounds: requests and wrong tokens of an address, event streams at a time.
+//! What is bounded: requests and wrong tokens of an address, event streams at a time, wrong passphrases.
 
 mod http;
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     net::TcpStream,
+    sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    thread,
 };
+
+use srt_safe::{Options, Passphrase, RejectReason, SrtSocket, StreamId};
 
 use http::{PATIENCE, Running, wait_until};
 
@@ -79,4 +83,58 @@ fn event_streams_are_bounded_and_those_of_clients_that_vanish_are_given_back() {
     assert_eq!(status(&open()), "503");
     drop(streams);
     wait_until("a place", || (status(&open()) == "200").then_some(()));
+}
+
+/// Says so when it is dropped.
+struct Done<'d>(&'d AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+#[test]
+fn wrong_passphrases_are_told_so_and_keep_nobody_out() {
+    let several = "publish_passphrase = [\"the new passphrase\", \"the old passphrase\"]";
+    let streams =
+        format!("[streams.several]\n{several}\n[streams.one]\npublish_passphrase = \"the only passphrase\"");
+    let gateway = Running::start("", &streams);
+    let call = |stream: &str, passphrase: &str| {
+        let options = Options::new()
+            .connect_timeout(PATIENCE)
+            .passphrase(Passphrase::new(passphrase).unwrap())
+            .stream_id(StreamId::new(format!("#!::r={stream},m=publish")).unwrap());
+        SrtSocket::builder().options(options).connect(gateway.srt)
+    };
+    let (wrong, done) = (AtomicU32::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        for stream in ["several", "one", "several", "one"] {
+            let (wrong, done) = (&wrong, &done);
+            scope.spawn(move || {
+                // More than the budget of unchecked ones, and for as long as the innocent call.
+                while !done.load(Relaxed) || wrong.load(Relaxed) < 24 {
+                    let error = call(stream, "a wrong passphrase").unwrap_err();
+                    assert_eq!(error.reject_reason(), Some(RejectReason::BAD_SECRET), "{error}");
+                    wrong.fetch_add(1, Relaxed);
+                }
+            });
+        }
+        // Also when one of these fails, so that the others end.
+        let _done = Done(&done);
+        for (stream, passphrase) in [
+            ("several", "the new passphrase"),
+            ("several", "the old passphrase"),
+            ("one", "the only passphrase"),
+        ] {
+            let called = wait_until("a place for the publisher", || call(stream, passphrase).ok());
+            drop(called);
+        }
+    });
+    let all = gateway.ask("GET", "/api/v1/rejections").value();
+    let of_code = |one: &&serde_json::Value| one["code"] == 10;
+    let refused: Vec<_> = all.as_array().unwrap().iter().filter(of_code).collect();
+    assert_eq!(refused.len(), 2, "one entry for each streamid: {refused:?}");
+    let count: u64 = refused.iter().map(|one| one["count"].as_u64().unwrap()).sum();
+    assert_eq!(count, u64::from(wrong.load(Relaxed)));
 }

@@ -7,10 +7,10 @@ use srt_safe::{CallerHandshake, KeyLength, Passphrase};
 use super::{
     Ask, AskMode, Directory, Entry, PortPolicy, Reading, Scope, StreamPolicy, TemplateEntry,
     bonds::BondOf,
+    checks::{KeyFit, Known, Question},
     hook::{HookQuestion, HookVerdict, KeyTerm, Terms},
     policy::HookUse,
     rules::{Applicant, Standing, judge, password_fits},
-    verdicts::{Known, Question},
     why::Why,
 };
 use crate::{
@@ -141,9 +141,14 @@ fn grant(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Result
         check_place(role, &stream, entry.as_ref(), &policy)?;
     }
     let passphrase = match &terms.passphrase {
-        KeyTerm::Configured => passphrase_used(passphrases(port, role, &policy), caller.known),
+        KeyTerm::Configured => {
+            let valid = passphrases(port, role, &policy);
+            passphrase_used(valid, role, &stream, caller.known)?
+        }
         KeyTerm::None => None,
-        KeyTerm::This(passphrase) => Some(passphrase.clone()),
+        KeyTerm::This(passphrase) => {
+            passphrase_used(std::slice::from_ref(passphrase), role, &stream, caller.known)?
+        }
     };
     let mut limits = port.limits;
     if let Some(max_bitrate) = terms.max_bitrate {
@@ -265,16 +270,25 @@ fn may_publish(policy: &StreamPolicy, entry: Option<&Entry>) -> bool {
     entry.is_none_or(|entry| !entry.stream.has_source() || policy.admits_second(&entry.stream))
 }
 
-/// Which of the valid passphrases the caller has. If none, or if that cannot be seen, the first: libsrt finds out.
-fn passphrase_used(valid: &[Passphrase], known: &dyn Known) -> Option<Passphrase> {
-    // A trial costs as much as the handshake itself, so where there is nothing to choose there is none.
-    let used = match valid {
-        [] | [_] => None,
-        several => several
-            .iter()
-            .find(|passphrase| known.opens(passphrase) == Some(true)),
+/// Which of the valid passphrases the caller has. Where that cannot be seen, the first: libsrt finds out.
+fn passphrase_used(
+    valid: &[Passphrase],
+    role: Role,
+    stream: &StreamName,
+    known: &dyn Known,
+) -> Result<Option<Passphrase>, Stop> {
+    let Some(first) = valid.first() else {
+        return Ok(None);
     };
-    used.or_else(|| valid.first()).cloned()
+    match known.key(valid) {
+        KeyFit::Unseen => Ok(Some(first.clone())),
+        KeyFit::Fits(place) => Ok(valid.get(place).cloned()),
+        KeyFit::Wrong => Err(Stop::Refuse(Why::WrongPassphrase {
+            role,
+            stream: stream.clone(),
+        })),
+        KeyFit::NotYet(question) => Err(Stop::Wait(Question::Key(question))),
+    }
 }
 
 /// Whether the stream's password and the rules let somebody in.

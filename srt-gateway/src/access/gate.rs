@@ -4,10 +4,9 @@
 //! own, and hands refusals to control by a bounded channel. It does no I/O and waits for nobody.
 
 use std::{
-    cell::OnceCell,
     collections::HashMap,
     fmt,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -15,17 +14,17 @@ use std::{
 use arc_swap::ArcSwap;
 use crossbeam_channel::Sender;
 use srt_safe::{
-    AccessRequest, Admission, CallerHandshake, KeyRequest, Passphrase, RejectCode, SocketId, SrtListener,
-    Verdict, log::EncryptionFault,
+    AccessRequest, Admission, CallerHandshake, Passphrase, RejectCode, SocketId, SrtListener, Verdict,
+    log::EncryptionFault,
 };
 
 use super::{
-    Bonds, Caller, Check, Decision, Directory, Grant, PortPolicy, RateLimiter, Report, Verdicts,
+    Bonds, Caller, Check, Checks, Decision, Directory, Grant, PortPolicy, RateLimiter, Report,
     bonds::BondOf,
+    checks::{KeyFit, Known, Question},
     decide::{asked_role, decide},
     hook::{Asked, Hook, HookQuestion, HookVerdict},
     policy::connection_options,
-    verdicts::{Known, Question},
     why::Why,
 };
 use crate::config::Secret;
@@ -83,23 +82,24 @@ impl Granted {
 #[derive(Clone, Debug)]
 pub(crate) struct Guards {
     pub(crate) limiter: Arc<RateLimiter>,
-    pub(crate) verdicts: Arc<Verdicts>,
+    pub(crate) checks: Arc<Checks>,
     pub(crate) bonds: Arc<Bonds>,
     pub(crate) hook: Arc<Hook>,
 }
 
 impl Guards {
     /// Puts a question whose answer is not known; gives the reason to refuse the caller with, if it cannot be kept waiting.
-    pub(super) fn ask(&self, question: Question, now: Instant) -> Result<(), Why> {
+    pub(super) fn ask(&self, question: Question, peer: IpAddr, now: Instant) -> Result<(), Why> {
         let can_wait = SrtListener::can_defer();
         match question {
             Question::Password(question) => {
-                let asked = self.verdicts.ask(question, now);
-                if asked && can_wait {
-                    Ok(())
-                } else {
-                    Err(Why::Undecided)
-                }
+                // Where there is no room, the caller's next handshake asks again.
+                self.checks.ask_password(question, peer, now);
+                if can_wait { Ok(()) } else { Err(Why::Undecided) }
+            }
+            Question::Key(question) => {
+                self.checks.ask_key(question, peer, now);
+                if can_wait { Ok(()) } else { Err(Why::Undecided) }
             }
             Question::Hook(question) => match self.hook.ask(&question, now) {
                 Asked::Waiting if can_wait => Ok(()),
@@ -113,19 +113,13 @@ impl Guards {
 /// What can be found out about the caller whose handshake it is.
 pub(super) struct Seen<'a> {
     request: &'a AccessRequest<'a>,
-    key: OnceCell<Option<KeyRequest>>,
     guards: &'a Guards,
     now: Instant,
 }
 
 impl<'a> Seen<'a> {
     pub(super) fn new(request: &'a AccessRequest<'a>, guards: &'a Guards, now: Instant) -> Self {
-        Self {
-            request,
-            key: OnceCell::new(),
-            guards,
-            now,
-        }
+        Self { request, guards, now }
     }
 }
 
@@ -136,13 +130,18 @@ impl fmt::Debug for Seen<'_> {
 }
 
 impl Known for Seen<'_> {
-    fn opens(&self, passphrase: &Passphrase) -> Option<bool> {
-        let key = self.key.get_or_init(|| self.request.key_request());
-        key.as_ref().map(|key| key.opens_with(passphrase))
+    fn key(&self, passphrases: &[Passphrase]) -> KeyFit {
+        // A library that cannot keep the caller waiting shows no key material either.
+        let key = self.request.key_request().filter(|_| SrtListener::can_defer());
+        let Some(key) = key else {
+            return KeyFit::Unseen;
+        };
+        let peer = self.request.peer_addr().ip();
+        self.guards.checks.key(&key, passphrases, peer, self.now)
     }
 
     fn password(&self, hash: &Secret, password: &Secret) -> Option<bool> {
-        self.guards.verdicts.password(hash, password)
+        self.guards.checks.password(hash, password)
     }
 
     fn hook(&self, question: &HookQuestion) -> Option<HookVerdict> {
@@ -250,7 +249,7 @@ impl Gate {
                 granted.insert(request.socket_id(), entry);
                 Verdict::Admit(admission)
             }
-            Decision::Wait(question) => match self.guards.ask(question, now) {
+            Decision::Wait(question) => match self.guards.ask(question, peer.ip(), now) {
                 Ok(()) => {
                     self.guards.limiter.deferred(peer, socket, now);
                     Verdict::Defer
@@ -274,7 +273,10 @@ impl Gate {
     }
 
     fn refuse(&self, caller: Caller<'_>, why: Why, report: Report) -> Verdict {
-        let code = why.code().code().unwrap_or(RejectCode::FALLBACK);
+        let verdict = match why {
+            Why::WrongPassphrase { .. } => Verdict::WrongPassphrase,
+            _ => Verdict::Refuse(why.code().code().unwrap_or(RejectCode::FALLBACK)),
+        };
         if report == Report::Yes {
             // A full channel means that refusals come faster than they can be recorded: the verdict stands all the same.
             drop(self.refused.try_send(Refused {
@@ -285,6 +287,6 @@ impl Gate {
                 why,
             }));
         }
-        Verdict::Refuse(code)
+        verdict
     }
 }

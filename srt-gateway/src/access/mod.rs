@@ -3,10 +3,11 @@
 //! `streamid` reads what a caller asks for, `decide` answers from what it is given (a pure function), `gate` asks it from
 //! libsrt's listen callback over a snapshot of the registry. `rules` judges by `[[rules]]`, `hook` has an operator's backend
 //! judge, `rate_limiter` limits and bans addresses.
-//! No I/O happens here, and no callback waits: what takes time is found out on the thread of `verdicts`, and asked for again.
+//! No I/O happens here, and no callback waits: what takes time is found out on the threads of `checks`, and asked for again.
 
 mod bans;
 mod bonds;
+mod checks;
 mod decide;
 mod gate;
 mod hook;
@@ -19,11 +20,11 @@ mod streamid;
 #[cfg(test)]
 mod tests;
 mod threshold;
-mod verdicts;
 mod why;
 
 pub(crate) use bans::{Ban, BannedBy};
 pub(crate) use bonds::Bonds;
+pub(crate) use checks::{Checks, Nothing, Question};
 pub(crate) use decide::{Caller, Decision, Grant, HookGrant, decide, key_bits};
 pub(crate) use gate::{COMPLETION, Gate, Granted, Guards, Refused};
 pub(crate) use hook::{Asked, Hook, HookQuestion, HookVerdict, Terms};
@@ -34,5 +35,4 @@ pub(crate) use rate_limiter::{Check, RateLimiter, Report, Tried};
 pub(crate) use recheck::Recheck;
 pub(crate) use streamid::{Ask, AskMode, Reading, Unreadable, shown};
 pub(crate) use threshold::Threshold;
-pub(crate) use verdicts::{Nothing, Question, Verdicts};
 pub(crate) use why::Why;

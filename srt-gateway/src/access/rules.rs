@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
-use super::verdicts::{Known, PasswordQuestion, is_hash};
+use super::checks::{Known, PasswordQuestion, is_hash};
 use crate::{
     config::{Action, Rule, Secret},
     names::{Role, StreamName},

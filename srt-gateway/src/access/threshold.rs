@@ -58,7 +58,7 @@ impl Threshold {
         let why = match self.judge(&self.directory.load(), caller) {
             Ok(()) => return Verdict::Admit(Admission::new()),
             Err(Stop::Refuse(why)) => why,
-            Err(Stop::Wait(question)) => match self.guards.ask(question, now) {
+            Err(Stop::Wait(question)) => match self.guards.ask(question, caller.peer.ip(), now) {
                 Ok(()) => return Verdict::Defer,
                 Err(why) => why,
             },

@@ -194,6 +194,9 @@ impl Verdict {
             Decision::Wait(Question::Password(_)) => {
                 Self::Waits("waits until its password has been checked against an argon2 hash".to_owned())
             }
+            Decision::Wait(Question::Key(_)) => Self::Waits(
+                "waits until its key material has been checked against the passphrases".to_owned(),
+            ),
             Decision::Wait(Question::Hook(question)) => Self::Waits(format!(
                 "the hook of [auth] would be asked whether it may {} {}",
                 match question.role {

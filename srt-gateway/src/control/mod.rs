@@ -343,6 +343,7 @@ impl Control {
     fn open(&mut self, socket: SrtSocket, peer: SocketAddr, port: Arc<PortPolicy>, granted: Granted) {
         let group = granted.group();
         let (grant, streamid) = (granted.grant, granted.streamid);
+        let grant_has_key = grant.passphrase.is_some();
         let connection = match Connection::of(&socket) {
             Ok(connection) => connection,
             Err(error) => return info!(%peer, port = %port, %error, "closed before it was served"),
@@ -404,6 +405,9 @@ impl Control {
         let worker = placed.worker();
         port.connections.fetch_add(1, Relaxed);
         self.opener.guards.limiter.session_opened(peer.ip());
+        if grant_has_key {
+            self.opener.guards.checks.proved(peer.ip());
+        }
         let ingest = self.registry.ingest(&name);
         self.registry.add_session(
             session,
