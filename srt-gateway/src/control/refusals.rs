@@ -247,3 +247,96 @@ fn tell(refused: &Refused, times: u64) {
         code = refused.why.code().value(), times, "refused: {}", refused.why
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{net::SocketAddr, sync::Arc};
+
+    use super::*;
+    use crate::{
+        access::Why,
+        config::Config,
+        control::ports::{policy, scope},
+        events::Poster,
+        names::StreamName,
+        telemetry::EventLog,
+    };
+
+    struct Bench {
+        refusals: Refusals,
+        journal: Journal,
+        begin: Instant,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let events = Arc::new(EventLog::new("gw1"));
+            let journal = Journal {
+                rejections: Arc::default(),
+                poster: Poster::new(Arc::default(), Arc::clone(&events), None).unwrap(),
+                events,
+            };
+            Self {
+                refusals: Refusals::new(journal.clone()),
+                journal,
+                begin: Instant::now(),
+            }
+        }
+
+        fn refuse(&mut self, peer: &str, streamid: &str, ms: u64) {
+            let config = Config::parse("[srt]\nport = 9998").unwrap();
+            let (owner, port) = config.srt_ports().next().unwrap();
+            let addr = SocketAddr::from(([127, 0, 0, 1], 9998));
+            let refused = Refused {
+                peer: peer.parse().unwrap(),
+                port: Arc::new(policy(scope(owner), port, addr)),
+                streamid: streamid.as_bytes().into(),
+                handshake: None,
+                why: Why::UnknownStream(StreamName::new("x")),
+            };
+            self.refusals.add(refused, self.begin + Duration::from_millis(ms));
+        }
+
+        /// The streamids of the events, and how many refusals each stands for.
+        fn told(&self) -> Vec<(String, u64)> {
+            let all = self.journal.events.from(1, usize::MAX);
+            let told = all.iter().map(|event| {
+                let streamid = event.what.streamid.clone().unwrap_or_default();
+                (streamid, event.what.times.unwrap())
+            });
+            told.collect()
+        }
+    }
+
+    #[test]
+    fn callers_behind_one_nat_are_reported_apart() {
+        let mut bench = Bench::new();
+        let (publisher, viewer) = ("#!::r=x,m=publish", "#!::r=x,m=request");
+        for number in 0..120_u64 {
+            let port = 4000 + number;
+            bench.refuse(&format!("192.0.2.1:{port}"), publisher, number);
+        }
+        bench.refuse("192.0.2.1:5000", viewer, 500);
+        bench.refusals.tick(bench.begin + EVERY);
+        let told = [(publisher, 1), (viewer, 1), (publisher, 119)];
+        assert_eq!(
+            bench.told(),
+            told.map(|(streamid, times)| (streamid.to_owned(), times))
+        );
+    }
+
+    #[test]
+    fn a_flood_from_one_address_hides_no_refusal_of_another() {
+        let mut bench = Bench::new();
+        for number in 0..500 {
+            bench.refuse("192.0.2.1:4000", &format!("guess{number}"), 0);
+        }
+        bench.refuse("192.0.2.2:4000", "innocent", 0);
+        let told = bench.told();
+        assert_eq!(told.len(), 11);
+        assert_eq!(told[10], ("innocent".to_owned(), 1));
+        bench.refusals.tick(bench.begin + 2 * SECOND);
+        assert_eq!(bench.told()[11].1, 490);
+        assert_eq!(bench.journal.rejections.all().len(), 501);
+    }
+}

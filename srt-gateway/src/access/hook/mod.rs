@@ -14,6 +14,7 @@ mod tests;
 use std::{
     collections::HashMap,
     fmt, io,
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -28,6 +29,7 @@ pub(crate) use terms::{HookRefusal, HookVerdict, KeyTerm, Terms, Verdicter};
 use crate::{
     backend::{Answer, Backend, Breaker, BreakerState, Busy, CallError, Client, ClientSettings, Pass},
     config::{Auth, FailMode},
+    rate_limit::client_of,
     telemetry::{HookCounters, HookOutcome, HookStatus},
 };
 
@@ -43,6 +45,13 @@ const HELD: usize = 10_000;
 
 /// Calls under way at once.
 const CALLS: usize = 512;
+
+/// Of these, for callers of one client: one that asks about ever new names must not take all of them. Loopback addresses are
+/// exempt, as from [`RateLimiter`](super::RateLimiter).
+const CALLS_OF_CLIENT: u32 = 64;
+
+/// Least time between two searches for answers that may be forgotten.
+const SWEEP_EVERY: Duration = Duration::from_millis(100);
 
 /// The longest answer, in bytes.
 const ANSWER_MAX: usize = 64 << 10;
@@ -86,6 +95,9 @@ struct Active {
 #[derive(Debug, Default)]
 struct State {
     slots: HashMap<Digest, Slot>,
+    /// Calls under way.
+    clients: HashMap<IpAddr, u32>,
+    swept: Option<Instant>,
     breaker: Breaker,
     /// When a useless answer was last told of.
     told: Option<Instant>,
@@ -97,7 +109,10 @@ struct State {
 ///   unknown ──asked──▶ pending ──answered──▶ known ──its time is over──▶ unknown
 /// ```
 enum Slot {
-    Pending(Vec<Waiter>),
+    Pending {
+        client: IpAddr,
+        waiters: Vec<Waiter>,
+    },
     Known {
         verdict: HookVerdict,
         since: Instant,
@@ -108,7 +123,7 @@ enum Slot {
 impl fmt::Debug for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Pending(_) => "Pending",
+            Self::Pending { .. } => "Pending",
             Self::Known { .. } => "Known",
         })
     }
@@ -156,7 +171,7 @@ impl Hook {
     /// Puts a question whose answer is not known.
     pub(crate) fn ask(&self, question: &HookQuestion, now: Instant) -> Asked {
         match self.active.load_full() {
-            Some(active) => active.ask(question.body(&self.gateway), None, now),
+            Some(active) => active.ask(question.peer, question.body(&self.gateway), None, now),
             // A reload has just taken the hook away: the next handshake is decided without.
             None => Asked::Waiting,
         }
@@ -172,7 +187,8 @@ impl Hook {
     ) -> Option<Asked> {
         let active = self.active.load_full()?;
         self.counters.add_recheck();
-        Some(active.ask(question.body(&self.gateway), Some(Box::new(done)), now))
+        let body = question.body(&self.gateway);
+        Some(active.ask(question.peer, body, Some(Box::new(done)), now))
     }
 
     /// For metrics; None: no hook is configured.
@@ -215,17 +231,14 @@ impl Active {
         digest
     }
 
-    fn ask(self: &Arc<Self>, body: Vec<u8>, mut waiter: Option<Waiter>, now: Instant) -> Asked {
-        let digest = self.digest(&body);
+    fn ask(self: &Arc<Self>, peer: IpAddr, body: Vec<u8>, mut waiter: Option<Waiter>, now: Instant) -> Asked {
+        let (digest, client) = (self.digest(&body), client_of(peer));
         let mut state = self.state();
-        if state.slots.len() >= HELD {
-            state
-                .slots
-                .retain(|_, slot| !matches!(slot, Slot::Known { until, .. } if now >= *until));
-        }
-        let full = state.slots.len() >= HELD;
+        state.make_room(now);
+        // Sessions whose lifetime is over have been let in once: they are no flood.
+        let full = state.slots.len() >= HELD || (waiter.is_none() && state.is_full_for(client));
         match state.slots.get_mut(&digest) {
-            Some(Slot::Pending(waiters)) => {
+            Some(Slot::Pending { waiters, .. }) => {
                 waiters.extend(waiter);
                 return Asked::Waiting;
             }
@@ -267,15 +280,19 @@ impl Active {
             }
             return Asked::Waiting;
         }
-        let before = state
-            .slots
-            .insert(digest, Slot::Pending(waiter.take().into_iter().collect()));
+        let pending = Slot::Pending {
+            client,
+            waiters: waiter.take().into_iter().collect(),
+        };
+        let before = state.slots.insert(digest, pending);
+        *state.clients.entry(client).or_default() += 1;
         let this = Arc::clone(self);
         let called = self
             .client
             .post(body, move |result| this.answered(digest, result, Instant::now()));
         if called == Err(Busy) {
             state.breaker.not_made(now);
+            state.call_ended(client);
             match before {
                 Some(before) => drop(state.slots.insert(digest, before)),
                 None => drop(state.slots.remove(&digest)),
@@ -328,8 +345,48 @@ impl State {
             until: now + kept,
         };
         match self.slots.insert(digest, slot) {
-            Some(Slot::Pending(waiters)) => waiters,
+            Some(Slot::Pending { client, waiters }) => {
+                self.call_ended(client);
+                waiters
+            }
             _ => Vec::new(),
+        }
+    }
+
+    /// Where too much is held, forgets what has expired, and if that is not enough, refusals: a flood of them must not keep
+    /// out those who will be admitted.
+    fn make_room(&mut self, now: Instant) {
+        let is_recent = |swept: Instant| now.saturating_duration_since(swept) < SWEEP_EVERY;
+        if self.slots.len() < HELD || self.swept.is_some_and(is_recent) {
+            return;
+        }
+        self.swept = Some(now);
+        self.slots
+            .retain(|_, slot| !matches!(slot, Slot::Known { until, .. } if now >= *until));
+        if self.slots.len() < HELD {
+            return;
+        }
+        self.slots.retain(|_, slot| match slot {
+            Slot::Known {
+                verdict: HookVerdict::Refused(_),
+                since,
+                ..
+            } => now.saturating_duration_since(*since) < LEAST,
+            _ => true,
+        });
+    }
+
+    fn is_full_for(&self, client: IpAddr) -> bool {
+        let calls = self.clients.get(&client).copied().unwrap_or_default();
+        !client.is_loopback() && calls >= CALLS_OF_CLIENT
+    }
+
+    fn call_ended(&mut self, client: IpAddr) {
+        if let Some(calls) = self.clients.get_mut(&client) {
+            *calls -= 1;
+            if *calls == 0 {
+                self.clients.remove(&client);
+            }
         }
     }
 

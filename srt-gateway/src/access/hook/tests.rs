@@ -169,12 +169,50 @@ fn the_same_question_is_put_once_and_others_side_by_side() {
 }
 
 #[test]
+fn one_client_does_not_take_all_calls() {
+    let server = HttpServer::start(|_| Reply::Dead);
+    let hook = hook(&server.url("/"), "timeout = \"60s\"");
+    let ask = |peer: [u8; 4], n: u32| {
+        let mut question = question(&n.to_string());
+        question.peer = peer.into();
+        hook.ask(&question, Instant::now())
+    };
+    let waiting = |peer, count| (0..count).filter(|n| ask(peer, *n) == Asked::Waiting).count();
+    assert_eq!(waiting([192, 0, 2, 1], 200), 64);
+    assert_eq!(waiting([192, 0, 2, 2], 64), 64);
+    assert_eq!(waiting([127, 0, 0, 1], 200), 200, "a relay speaks for many");
+}
+
+#[test]
+fn a_flood_of_refusals_makes_room_for_those_who_may_be_admitted() {
+    let (mut state, now) = (State::default(), Instant::now());
+    let digest = |number: usize| {
+        let mut digest = [0; 32];
+        digest[..8].copy_from_slice(&number.to_be_bytes());
+        digest
+    };
+    let kept = Duration::from_secs(600);
+    state.keep(digest(0), HookVerdict::LetIn, now, kept);
+    let refused = terms::failed(FailMode::Closed, "no");
+    for number in 1..HELD {
+        state.keep(digest(number), refused.clone(), now, kept);
+    }
+    state.make_room(now + LEAST / 2);
+    assert_eq!(state.slots.len(), HELD, "whoever asked comes back for the answer");
+    state.make_room(now + LEAST);
+    assert_eq!(state.slots.len(), 1);
+}
+
+#[test]
 fn memory_is_bounded_by_those_who_ask() {
     let server = HttpServer::start(|_| Reply::Dead);
     let hook = hook(&server.url("/"), "timeout = \"60s\"");
-    let asked: Vec<_> = (0..CALLS + 5)
-        .map(|n| hook.ask(&question(&n.to_string()), Instant::now()))
-        .collect();
+    let ask = |n: usize| {
+        let mut question = question(&n.to_string());
+        question.peer = IpAddr::from([192, 0, 2, u8::try_from(n / 60).unwrap()]);
+        hook.ask(&question, Instant::now())
+    };
+    let asked: Vec<_> = (0..CALLS + 5).map(ask).collect();
     let waiting = asked.iter().filter(|asked| **asked == Asked::Waiting).count();
     assert_eq!(waiting, CALLS);
     let status = hook.status().unwrap();
