@@ -96,15 +96,15 @@ impl Drop for Done<'_> {
 
 #[test]
 fn wrong_passphrases_are_told_so_and_keep_nobody_out() {
-    let several = "publish_passphrase = [\"the new passphrase\", \"the old passphrase\"]";
+    let several = "play_passphrase = [\"the new passphrase\", \"the old passphrase\"]";
     let streams =
-        format!("[streams.several]\n{several}\n[streams.one]\npublish_passphrase = \"the only passphrase\"");
+        format!("[streams.several]\n{several}\n[streams.one]\nplay_passphrase = \"the only passphrase\"");
     let gateway = Running::start("", &streams);
     let call = |stream: &str, passphrase: &str| {
         let options = Options::new()
             .connect_timeout(PATIENCE)
             .passphrase(Passphrase::new(passphrase).unwrap())
-            .stream_id(StreamId::new(format!("#!::r={stream},m=publish")).unwrap());
+            .stream_id(StreamId::new(format!("#!::r={stream},m=request")).unwrap());
         SrtSocket::builder().options(options).connect(gateway.srt)
     };
     let (wrong, done) = (AtomicU32::new(0), AtomicBool::new(false));
@@ -127,7 +127,7 @@ fn wrong_passphrases_are_told_so_and_keep_nobody_out() {
             ("several", "the old passphrase"),
             ("one", "the only passphrase"),
         ] {
-            let called = wait_until("a place for the publisher", || call(stream, passphrase).ok());
+            let called = wait_until("a place for the viewer", || call(stream, passphrase).ok());
             drop(called);
         }
     });

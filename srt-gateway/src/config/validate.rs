@@ -400,6 +400,7 @@ fn api_tokens(item: &Item<'_>) -> Vec<ApiToken> {
     let read = |element: Item<'_>| {
         let table = element.table(Section::ApiToken)?;
         let scope = table.get("scope").map(|item| item.choice(&scopes));
+        let name = table.get("name").and_then(|item| item.line()).map(Box::from);
         let token = table.need("token")?;
         let Some(secret) = token.secret()? else {
             token.must_be("a token, not an empty text");
@@ -408,7 +409,7 @@ fn api_tokens(item: &Item<'_>) -> Vec<ApiToken> {
         Some(ApiToken {
             token: secret,
             scope: scope.unwrap_or(Some(TokenScope::Read))?,
-            name: table.get("name").and_then(|item| item.line()).map(Box::from),
+            name,
         })
     };
     item.list().into_iter().filter_map(read).collect()
