@@ -54,6 +54,7 @@ fn run() -> Result<()> {
         ("epoll-wakeups", "epoll_wakeups"),
         ("reader-timed", "reader_timed"),
         ("proven-address", "proven_address"),
+        ("thread-progress", "thread_progress"),
     ] {
         println!("cargo::rustc-check-cfg=cfg({cfg})");
         if library.edits.contains(&edit) {

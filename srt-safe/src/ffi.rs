@@ -1,6 +1,6 @@
 //! The edge to C: one function for each way in which libsrt returns, addresses in both directions, typed socket flags, and
 //! the one type that closes a socket. The only modules with `unsafe` besides this one are `init`, `error` (reading the
-//! last error), `trampoline`, `epoll`, `group`, `stats` and `log`.
+//! last error), `trampoline`, `epoll`, `group`, `stats`, `threads`, `memory` and `log`.
 
 use std::{
     any::Any,

@@ -172,6 +172,7 @@ mod init;
 mod key_request;
 mod listener;
 pub mod log;
+mod memory;
 mod options;
 #[cfg(feature = "async")]
 mod reactor;
@@ -179,6 +180,7 @@ mod reject;
 mod socket;
 mod stats;
 mod stream_id;
+mod threads;
 mod trampoline;
 mod transfer;
 mod version;
@@ -197,6 +199,7 @@ pub use handshake::{CallerGroup, CallerHandshake};
 pub use init::spare_idle_connections;
 pub use key_request::KeyRequest;
 pub use listener::{Incoming, SrtListener, SrtListenerBuilder};
+pub use memory::release_free_memory;
 pub use options::{
     AfterConnect, Arq, Congestion, CryptoMode, FecLayout, FilterError, InputBandwidth, InvalidPassphrase,
     InvalidVersion, IpTos, Ipv6Only, KeyLength, KeyState, KmState, MaxBandwidth, OptionError, OptionInfo,
@@ -209,5 +212,6 @@ pub use reject::{RejectCode, RejectReason};
 pub use socket::{AsSrtSocket, SocketId, SocketState, SrtSocket};
 pub use stats::{Buffer, Counters, Delta, Link, Stats, StatsAccumulator, Traffic};
 pub use stream_id::{Fields, Mode, StreamId, StreamIdBuilder, StreamIdError};
+pub use threads::{LibraryThread, LibraryThreadKind, library_threads};
 pub use transfer::{CollectedSends, DeliveryOrder, MessageInfo, MessageOptions, SourceTime, Unsent};
 pub use version::{library_crypto, library_edits, library_version};

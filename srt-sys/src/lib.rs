@@ -259,6 +259,42 @@ pub fn srt_edit_age_cookies(_minutes: std::ffi::c_int) {}
 /// The edit that takes control packets without a body where none is needed.
 pub const EDIT_EMPTY_CONTROL: &str = "empty-control";
 
+/// The edit that shows whether libsrt's own threads make progress: [`srt_edit_threads`].
+pub const EDIT_THREAD_PROGRESS: &str = "thread-progress";
+
+/// A thread of libsrt, as [`srt_edit_threads`] shows it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SrtEditThreadState {
+    /// Its name in libsrt, such as `SRT:RcvQ:w1`; ends with a zero byte.
+    pub name: [u8; 16],
+    /// Its number in the system.
+    pub tid: i32,
+    /// The local UDP port that it serves; 0: none.
+    pub port: i32,
+    /// Rounds of its loop so far.
+    pub steps: u64,
+    /// 1 while it waits for work, else 0.
+    pub is_waiting: i32,
+    /// Always 0.
+    pub reserved: i32,
+}
+
+#[cfg(thread_progress)]
+unsafe extern "C" {
+    /// Writes the state of at most `room` of libsrt's threads to `out`, and returns how many there are.
+    pub fn srt_edit_threads(out: *mut SrtEditThreadState, room: usize) -> usize;
+}
+
+/// In a library without [`EDIT_THREAD_PROGRESS`]: none is known.
+///
+/// # Safety
+/// None is needed; it is unsafe as its counterpart is.
+#[cfg(not(thread_progress))]
+pub unsafe fn srt_edit_threads(_out: *mut SrtEditThreadState, _room: usize) -> usize {
+    0
+}
+
 /// Reject code that means "ask again" to a library with [`EDIT_DEFERRED_VERDICT`]. It never goes over the wire.
 pub const SRT_REJX_DEFERRED: i32 = 1999;
 

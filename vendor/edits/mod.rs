@@ -23,6 +23,7 @@ mod secret_verdict;
 mod sparing;
 mod system_random;
 mod thread_errors;
+mod thread_progress;
 
 /// A named change of libsrt's behaviour.
 pub(crate) struct Edit {
@@ -73,4 +74,5 @@ pub(crate) const ALL: &[Edit] = &[
     proven_address::EDIT,
     empty_control::EDIT,
     thread_errors::EDIT,
+    thread_progress::EDIT,
 ];
