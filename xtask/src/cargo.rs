@@ -70,12 +70,13 @@ pub(crate) fn json_lines(command: &mut Command) -> Result<Vec<Value>> {
         .collect()
 }
 
-/// The names of the workspace's integration tests but the end-to-end ones, which run last.
+/// The names of the workspace's integration tests but the end-to-end ones, which run last, and the soak, which has a step of
+/// its own.
 pub(crate) fn integration_tests() -> Result<Vec<String>> {
     let metadata = json_lines(cargo("metadata").args(["--no-deps", "--format-version", "1"]))?;
     Ok(test_targets(&metadata)
         .into_iter()
-        .filter(|name| name != "e2e")
+        .filter(|name| name != "e2e" && name != "soak")
         .collect())
 }
 

@@ -11,6 +11,7 @@ mod deny;
 mod install;
 mod lint;
 mod package;
+mod soak;
 mod static_build;
 mod steps;
 mod test;
@@ -67,6 +68,15 @@ enum Task {
         /// Given to `srt-gateway bench compare`
         #[arg(last = true)]
         args: Vec<String>,
+    },
+    /// Run the gateway under load and abuse of all kinds; fail if it grows or an innocent stream loses a packet
+    Soak {
+        /// How long
+        #[arg(long, default_value_t = 0.0)]
+        hours: f64,
+        /// How long, where hours are too many
+        #[arg(long, default_value_t = 0.0, conflicts_with = "hours")]
+        minutes: f64,
     },
     /// Model-check the ring with loom
     Loom {
@@ -128,6 +138,12 @@ fn perform(task: Task) -> Result<()> {
         }
         Task::Asan { args } => checked::asan(&args),
         Task::Bench { args } => bench::long(&args),
+        Task::Soak { hours, minutes } => {
+            let seconds = hours.mul_add(3600.0, minutes * 60.0);
+            // Without a time: two minutes.
+            let seconds = if seconds > 0.0 { seconds } else { 120.0 };
+            soak::run_for(std::time::Duration::try_from_secs_f64(seconds)?.as_secs())
+        }
         Task::Loom { args } => checked::loom(&args),
     }
 }

@@ -4,6 +4,7 @@ use crate::bench;
 use crate::cargo::{integration_tests, workspace};
 use crate::install::{CHROMIUM, CXX, FFMPEG, Install, NODE, NPM, PROMETHEUS, SRT_TOOLS, ensure};
 use crate::package;
+use crate::soak;
 use crate::steps::{Steps, run};
 use crate::web;
 use anyhow::Result;
@@ -35,6 +36,7 @@ pub(crate) fn all(install: Install) -> Result<()> {
         run(workspace("test").args(["--no-fail-fast", "--doc"]))
     });
     steps.run("cost against the floor", bench::short);
+    steps.run("soak, short form", soak::short);
     steps.run("the console in a browser", web::in_a_browser);
     // Not a step of the list: a step ends with a line of its own, and the summary is to be the last.
     eprintln!("\n=== end-to-end tests");
