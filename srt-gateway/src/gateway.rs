@@ -24,9 +24,12 @@ use crate::{
         Ranges, Registry, Reloaded, SessionStatus, StreamPlan, StreamStatus,
     },
     events::Poster,
-    io::{IoEvent, Poller, Pool, StartPoolError, join_until},
+    io::{IoEvent, Loads, Poller, Pool, StartPoolError, join_until},
     names::StreamName,
-    telemetry::{EventLog, EventsStatus, HookStatus, Rejection, StreamDetail},
+    telemetry::{
+        Duty, EventLog, EventsStatus, HookStatus, MemoryRelease, Rejection, Resources, StreamDetail, Threads,
+        Watchdog,
+    },
     view::View,
 };
 
@@ -48,6 +51,7 @@ pub struct Gateway {
     view: View,
     poller: Poller,
     control: Option<JoinHandle<()>>,
+    _watchdog: Watchdog,
     _log_watch: log::Subscription,
 }
 
@@ -149,6 +153,7 @@ impl Gateway {
         let endpoint_status = Arc::clone(endpoints.status());
         let registry = registry(config, identity, workers);
         let directory = Arc::clone(registry.directory());
+        let resources = Arc::new(Resources::default());
         let opener = Opener {
             directory: Arc::clone(&directory),
             refused,
@@ -158,6 +163,7 @@ impl Gateway {
                 checks: Checks::start().map_err(StartError::Thread)?,
                 bonds: Arc::default(),
                 hook: Arc::clone(&hook),
+                resources: Arc::clone(&resources),
             },
         };
         let (range_events, range_receiver) = crossbeam_channel::unbounded();
@@ -167,9 +173,11 @@ impl Gateway {
             .map_err(|(what, error)| StartError::Listeners(what, error))?;
         let ports = control::open_ports(config, &opener).map_err(StartError::Port)?;
 
-        let pool = Pool::start(workers, &events)?;
-        let lag = Arc::clone(pool.lag());
-        let poller = Poller::start(epoll, events).map_err(StartError::Thread)?;
+        let threads = Arc::new(Threads::default());
+        let pool = Pool::start(workers, &events, &threads)?;
+        let (lag, loads) = (Arc::clone(pool.lag()), pool.loads());
+        let poller = Poller::start(epoll, events, threads.register("srt-poll", Duty::Vital))
+            .map_err(StartError::Thread)?;
         let rejections = Arc::clone(&journal.rejections);
         let control = Control::new(
             config.clone(),
@@ -190,9 +198,11 @@ impl Gateway {
             ranges: range_receiver,
             faults: fault_receiver,
         };
+        let watchdog = watchdog(&threads, loads, resources).map_err(StartError::Thread)?;
+        let pulse = threads.register("control", Duty::Vital);
         let control = thread::Builder::new()
             .name("control".to_owned())
-            .spawn(move || control.run(&inbox))
+            .spawn(move || control.run(&inbox, &pulse))
             .map_err(StartError::Thread)?;
         Ok(Self {
             view: View {
@@ -204,6 +214,7 @@ impl Gateway {
                 rejections,
                 limiter,
                 lag,
+                threads,
                 name,
                 hook,
                 events: event_log,
@@ -211,6 +222,7 @@ impl Gateway {
             },
             poller,
             control: Some(control),
+            _watchdog: watchdog,
             _log_watch: log_watch,
         })
     }
@@ -319,6 +331,19 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Watches the threads, and sees to it that memory is given back.
+fn watchdog(threads: &Arc<Threads>, loads: Loads, resources: Arc<Resources>) -> io::Result<Watchdog> {
+    let mut release = MemoryRelease::default();
+    Watchdog::start(Arc::clone(threads), move || {
+        resources.look();
+        if release.is_due(loads.total(), Instant::now()) {
+            let begun = Instant::now();
+            srt_safe::release_free_memory();
+            tracing::debug!(took = ?begun.elapsed(), "free memory went back to the system");
+        }
+    })
 }
 
 fn worker_count(config: &Config) -> usize {

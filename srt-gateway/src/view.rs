@@ -17,7 +17,7 @@ use crate::{
     names::{Role, SessionId, StreamName},
     telemetry::{
         EventLog, EventsStatus, HookStatus, InputDetail, LoopLag, Rejection, RejectionLog, SessionCounters,
-        SrtFigures, StreamDetail,
+        SrtFigures, StreamDetail, Threads,
         health::{self, Failed, LinkFigures, SourceFigures, StreamFigures, Verdict, ViewerFigures},
     },
     ts::{Check, Payload, TsReport},
@@ -41,6 +41,7 @@ pub(crate) struct View {
     pub(crate) rejections: Arc<RejectionLog>,
     pub(crate) limiter: Arc<RateLimiter>,
     pub(crate) lag: Arc<LoopLag>,
+    pub(crate) threads: Arc<Threads>,
     /// Shown to peers and in metrics.
     pub(crate) name: Arc<str>,
     pub(crate) hook: Arc<Hook>,

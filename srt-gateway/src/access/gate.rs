@@ -27,7 +27,7 @@ use super::{
     policy::connection_options,
     why::Why,
 };
-use crate::config::Secret;
+use crate::{config::Secret, telemetry::Resources};
 
 /// A handshake that was granted and not completed by then (wrong passphrase, caller gone) is forgotten.
 pub(crate) const COMPLETION: Duration = Duration::from_secs(10);
@@ -85,6 +85,7 @@ pub(crate) struct Guards {
     pub(crate) checks: Arc<Checks>,
     pub(crate) bonds: Arc<Bonds>,
     pub(crate) hook: Arc<Hook>,
+    pub(crate) resources: Arc<Resources>,
 }
 
 impl Guards {
@@ -208,7 +209,11 @@ impl Gate {
         let (peer, now) = (request.peer_addr(), Instant::now());
         let socket = request.caller_socket().map(SocketId::value);
         let limited = match self.guards.limiter.check(peer, socket, now) {
-            Check::Pass => None,
+            Check::Pass => self
+                .guards
+                .resources
+                .shortage()
+                .map(|short| (Why::Short(short), Report::Yes)),
             Check::RateLimited(report) => Some((Why::TooManyHandshakes, report)),
             Check::Banned(ban, report) => Some((Why::Banned(ban), report)),
         };

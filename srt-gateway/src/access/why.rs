@@ -12,7 +12,7 @@ use super::{
 use crate::{
     config::ExpandError,
     names::{Role, StreamName},
-    telemetry::RejectedBy,
+    telemetry::{RejectedBy, Shortage},
 };
 
 /// Why a caller is refused. [`Display`](fmt::Display) is the sentence for the operator.
@@ -112,6 +112,8 @@ pub(crate) enum Why {
     HookBusy,
     TooManyHandshakes,
     Banned(Arc<Ban>),
+    /// The machine, or the process's limits, have too little of it.
+    Short(Shortage),
     /// By the backend of `[config_external]`.
     PortRefused,
     /// The backend could not be asked.
@@ -200,7 +202,9 @@ impl Why {
         match self {
             Self::WrongPassword(_) | Self::NotByRules { .. } | Self::Undecided => RejectedBy::Rules,
             Self::Hook(_) | Self::HookUndecided | Self::HookBusy => RejectedBy::Hook,
-            Self::TooManyHandshakes | Self::Banned(_) | Self::TooFast { .. } => RejectedBy::Limits,
+            Self::TooManyHandshakes | Self::Banned(_) | Self::TooFast { .. } | Self::Short(_) => {
+                RejectedBy::Limits
+            }
             Self::UnknownStream(_)
             | Self::NoSource(_)
             | Self::HasPublisher(_)
@@ -260,7 +264,7 @@ impl Why {
             Self::WrongPassword(_) | Self::NotByRules { .. } => RejectCode::UNAUTHORIZED,
             Self::Hook(refusal) => refusal.code,
             Self::Undecided | Self::HookUndecided | Self::HookBusy => RejectCode::UNAVAILABLE,
-            Self::TooManyHandshakes | Self::TooFast { .. } => RejectCode::OVERLOAD,
+            Self::TooManyHandshakes | Self::TooFast { .. } | Self::Short(_) => RejectCode::OVERLOAD,
             Self::Banned(_) => RejectCode::FORBIDDEN,
             Self::WrongPassphrase { .. } => return RejectReason::BAD_SECRET,
             Self::NoPassphrase { .. } | Self::UnexpectedPassphrase { .. } => return RejectReason::UNSECURE,
@@ -294,6 +298,7 @@ impl fmt::Display for Why {
             Self::TooManyHandshakes => {
                 f.write_str("its address began more handshakes than handshakes_per_second_per_ip of [limits] allows")
             }
+            Self::Short(shortage) => shortage.fmt(f),
             Self::Banned(ban) => write!(f, "its address was {ban}"),
             Self::TooFast { stream, sent, max } => write!(
                 f,

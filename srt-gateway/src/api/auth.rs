@@ -12,7 +12,7 @@ use aws_lc_rs::{
 };
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, Method, header},
+    http::{HeaderMap, Method, Uri, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -177,11 +177,16 @@ fn needed(method: &Method, path: &str) -> Option<Scope> {
     Some(if operates { Scope::Operate } else { Scope::Admin })
 }
 
+/// Whether this is the path of a probe, which is answered whatever else the API has to do.
+pub(super) fn is_probe(uri: &Uri) -> bool {
+    matches!(uri.path(), "/healthz" | "/readyz")
+}
+
 /// Lets a request through, with its [`Scope`], or refuses it.
 pub(super) async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
     // Behind a proxy all have one address: who asks too much is not to have the gateway restarted by a failing probe.
-    let is_probe = matches!(request.uri().path(), "/healthz" | "/readyz");
+    let is_probe = is_probe(request.uri());
     if let Some(peer) = peer.filter(|_| !is_probe)
         && let Err(wait) = app.rates.request(peer)
     {

@@ -200,6 +200,13 @@ impl Scrape {
             Some(Unit::Seconds),
             snapshot.lag.as_secs_f64(),
         )?;
+        let report = self.app.view.threads.report();
+        pen.gauge(
+            "threads_stuck",
+            "Threads that have made no progress for 10 s: /healthz names them",
+            None,
+            number(report.stuck.len() as u64),
+        )?;
         let total = snapshot.streams.len() as u64;
         pen.gauge("streams", "Streams that there are", None, number(total))?;
         let sessions = ROLES.map(|role| {

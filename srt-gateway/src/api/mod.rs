@@ -11,6 +11,7 @@
 mod auth;
 mod ban_file;
 mod bans;
+mod connections;
 mod console;
 mod definition;
 mod events;

@@ -127,8 +127,20 @@ pub(crate) struct GatewayState {
 /// Whether it serves.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Health {
-    /// `ok`, or why it does not.
+    /// `ok`, `degraded` (it serves streams, but something beside them stands still), `stuck` or `draining`.
     pub(crate) status: &'static str,
+    /// Threads that have made no progress for 10 s.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) stuck: Vec<StuckThread>,
+}
+
+/// A thread that makes no progress.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct StuckThread {
+    /// Such as `relay-0`, `control` or `libsrt receive, port 9000`.
+    pub(crate) thread: String,
+    /// The time at which it was last seen to make progress.
+    pub(crate) since: String,
 }
 
 /// Where something was configured.

@@ -1,9 +1,6 @@
 //! What only looks. Handlers run on the API's thread; what asks control does so on a thread for blocking.
 
-use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use axum::{
     Extension, Json,
@@ -18,7 +15,7 @@ use super::{
     model::{
         Endpoint, GatewayState, Health, Histories, HistoriesParams, History, HistoryParams, LIMIT,
         ListParams, Listener, Page, RecordParams, Rejection, Session, Step, StreamDetail, StreamSummary,
-        Version,
+        StuckThread, Version,
     },
     problem::{Answer, Params, Part, Problem},
     shape::{self, Look},
@@ -26,9 +23,6 @@ use super::{
 use crate::{config::LogLevel, control::Listening, names::StreamName, telemetry::Event};
 
 type Ctx = State<Arc<App>>;
-
-/// How long control may leave questions unanswered: on an overloaded machine it is late by a second or two.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) fn program() -> Version {
     let edits = srt_safe::library_edits();
@@ -293,14 +287,7 @@ pub(super) async fn config(State(app): Ctx) -> impl IntoResponse {
 #[utoipa::path(get, path = "/healthz", tag = "health", security(()),
     responses((status = 200, body = Health), (status = 503, body = Health)))]
 pub(super) async fn healthz(State(app): Ctx) -> (StatusCode, Json<Health>) {
-    health(app.is_alive(), "stuck")
-}
-
-impl App {
-    /// The sampler asks control each second: if that does not answer, nothing is sampled.
-    fn is_alive(&self) -> bool {
-        self.sampler.latest().taken.elapsed() < PATIENCE
-    }
+    health(&app, "")
 }
 
 /// Whether new sessions are taken in. Needs no token.
@@ -308,18 +295,26 @@ impl App {
     responses((status = 200, body = Health), (status = 503, body = Health)))]
 pub(super) async fn readyz(State(app): Ctx) -> (StatusCode, Json<Health>) {
     if app.draining.load(Relaxed) {
-        return health(false, "draining");
+        return health(&app, "draining");
     }
-    // Callers wait for control as probes do: a load balancer is to turn away sooner than the process is killed.
-    health(app.is_alive(), "stuck")
+    health(&app, "")
 }
 
-fn health(good: bool, why_not: &'static str) -> (StatusCode, Json<Health>) {
-    if good {
-        (StatusCode::OK, Json(Health { status: "ok" }))
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, Json(Health { status: why_not }))
-    }
+/// `why_not`: a reason beside the threads; empty for none.
+fn health(app: &App, why_not: &'static str) -> (StatusCode, Json<Health>) {
+    let report = app.view.threads.report();
+    let (code, status) = match (report.is_healthy(), report.stuck.is_empty()) {
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "stuck"),
+        _ if !why_not.is_empty() => (StatusCode::SERVICE_UNAVAILABLE, why_not),
+        (true, true) => (StatusCode::OK, "ok"),
+        (true, false) => (StatusCode::OK, "degraded"),
+    };
+    let stuck = report.stuck.iter().map(|thread| StuckThread {
+        thread: thread.name.clone(),
+        since: humantime::format_rfc3339_seconds(thread.since).to_string(),
+    });
+    let stuck = stuck.collect();
+    (code, Json(Health { status, stuck }))
 }
 
 /// The description of this API.

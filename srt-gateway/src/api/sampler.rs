@@ -26,7 +26,7 @@ use super::{
 use crate::{
     control::{EndpointView, SessionStatus},
     names::{Role, SessionId, StreamName},
-    telemetry::health::Verdict,
+    telemetry::{Duty, health::Verdict},
     ts::Check,
     view::{View, verdict},
 };
@@ -108,12 +108,14 @@ impl Sampler {
         let (sender, latest) = watch::channel(Arc::default());
         let history = Arc::default();
         let (stop, stopped) = crossbeam_channel::bounded::<()>(0);
+        let pulse = view.threads.register("telemetry", Duty::Auxiliary);
         let mut state = State::new(view, Arc::clone(&history));
         let thread = thread::Builder::new()
             .name("telemetry".to_owned())
             .spawn(move || {
                 let mut next = Instant::now() + SECOND;
                 while let Err(RecvTimeoutError::Timeout) = stopped.recv_deadline(next) {
+                    pulse.beat();
                     if let Some(snapshot) = state.sample(Instant::now()) {
                         sender.send_replace(Arc::new(snapshot));
                     }

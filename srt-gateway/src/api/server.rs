@@ -3,14 +3,25 @@
 //! Runs on the thread `api` (a tokio runtime of one thread). Knows no route.
 
 use std::{
-    fmt, io,
+    convert::Infallible,
+    fmt,
+    fs::File,
+    io,
     net::{SocketAddr, TcpListener},
     sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
 };
 
-use axum::{Extension, Router};
+use axum::{
+    Extension, Router,
+    http::{HeaderValue, Request, header},
+    response::{IntoResponse as _, Response},
+};
+use hyper::{
+    body::Incoming,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -18,19 +29,31 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    sync::{Semaphore, watch},
+    sync::watch,
     time::timeout,
 };
 use tracing::debug;
 
-use super::{Peer, tls::Acceptor};
+use super::{
+    Peer,
+    auth::is_probe,
+    connections::{AnswerBody, Connections, Place, Service},
+    problem::Problem,
+    tls::Acceptor,
+};
 use crate::config::ListenAddr;
-
-/// Connections at a time; more wait in the system's queue.
-const CONNECTIONS: usize = 512;
 
 /// Time for the headers of a request, the TLS handshake, or until the next request of a kept connection begins.
 const HEADER_TIME: Duration = Duration::from_secs(10);
+
+/// The same for a connection of the reserve.
+const PROBE_HEADER_TIME: Duration = Duration::from_secs(2);
+
+/// Descriptors that are kept for probes.
+const SPARE_DESCRIPTORS: usize = 4;
+
+/// Pause after an accept that failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Time for the body of a request.
 pub(super) const BODY_TIME: Duration = Duration::from_secs(10);
@@ -150,99 +173,166 @@ async fn serve(
     tls: Option<Acceptor>,
     stopped: watch::Receiver<bool>,
 ) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let connections = Arc::<Connections>::default();
     let mut accepting = tokio::task::JoinSet::new();
     for listener in listeners {
         let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
             continue;
         };
-        let (router, tls, places, stopped) =
-            (router.clone(), tls.clone(), Arc::clone(&places), stopped.clone());
-        accepting.spawn(accept(listener, router, tls, places, stopped));
+        let server = Server {
+            router: router.clone(),
+            tls: tls.clone(),
+            connections: Arc::clone(&connections),
+            stopped: stopped.clone(),
+        };
+        accepting.spawn(server.accept(listener));
     }
     while accepting.join_next().await.is_some() {}
     // Those who are served get what they asked for; the live ones are told by their own watch.
-    let all = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
-    drop(timeout(END_TIME, places.acquire_many(all)).await);
+    let end = async {
+        while !connections.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    drop(timeout(END_TIME, end).await);
 }
 
-async fn accept(
-    listener: tokio::net::TcpListener,
+/// What a listening socket serves its connections with.
+#[derive(Clone)]
+struct Server {
     router: Router,
     tls: Option<Acceptor>,
-    places: Arc<Semaphore>,
-    mut stopped: watch::Receiver<bool>,
-) {
-    loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return;
-        };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = ended(&mut stopped) => return,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                let (router, tls, stopped) = (router.clone(), tls.clone(), stopped.clone());
-                tokio::spawn(async move {
-                    if let Err(error) = connection(stream, peer, router, tls, stopped).await {
-                        debug!(%peer, %error, "a connection of the API");
-                    }
-                    drop(place);
-                });
+    connections: Arc<Connections>,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Server {
+    async fn accept(self, listener: tokio::net::TcpListener) {
+        let mut stopped = self.stopped.clone();
+        let mut spare = Vec::new();
+        let mut may_refill = true;
+        loop {
+            // Those that were given to a probe come back when it has gone.
+            while may_refill
+                && spare.len() < SPARE_DESCRIPTORS
+                && let Ok(file) = File::open("/dev/null")
+            {
+                spare.push(file);
             }
-            // Out of descriptors: others may be closed in a moment.
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            may_refill = true;
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = ended(&mut stopped) => return,
+            };
+            match accepted {
+                Ok((stream, peer)) if spare.len() < SPARE_DESCRIPTORS => {
+                    self.begin(stream, peer, self.connections.admit_probe(peer.ip()));
+                }
+                Ok((stream, peer)) => self.begin(stream, peer, self.connections.admit(peer.ip())),
+                Err(error) => {
+                    // Out of descriptors, mostly. One of an idle connection is as good as a spare one.
+                    debug!(%error, "accepting on the API");
+                    may_refill = false;
+                    if self.connections.evict_idle() || spare.pop().is_some() {
+                        // The task of the evicted connection closes it.
+                        tokio::task::yield_now().await;
+                    } else {
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                }
+            }
         }
     }
+
+    /// Without a place the connection is closed at once.
+    fn begin(&self, stream: TcpStream, peer: SocketAddr, place: Option<Place>) {
+        let Some(place) = place else { return };
+        let server = self.clone();
+        tokio::spawn(async move {
+            let place = Arc::new(place);
+            let served = tokio::select! {
+                biased;
+                () = place.evicted() => Err(io::Error::other("another connection needs its place")),
+                served = server.connection(stream, peer, &place) => served,
+            };
+            if let Err(error) = served {
+                debug!(%peer, %error, "a connection of the API");
+            }
+        });
+    }
+
+    async fn connection(&self, stream: TcpStream, peer: SocketAddr, place: &Arc<Place>) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+        match &self.tls {
+            None => self.http(stream, peer, place).await,
+            Some(tls) => {
+                let stream = timeout(header_time(place), tls.accept(stream)).await??;
+                self.http(stream, peer, place).await
+            }
+        }
+    }
+
+    async fn http<S>(&self, stream: S, peer: SocketAddr, place: &Arc<Place>) -> io::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let routed = TowerToHyperService::new(self.router.clone().layer(Extension(Peer(peer.ip()))));
+        let service = service_fn(|request| {
+            let in_request = place.begin_request();
+            let answer = is_served(&request, place.service()).then(|| routed.call(request));
+            async move {
+                let answer = match answer {
+                    Some(answer) => answer.await?,
+                    None => refusal(),
+                };
+                Ok::<_, Infallible>(answer.map(|body| AnswerBody {
+                    body,
+                    _request: in_request,
+                }))
+            }
+        });
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(header_time(place))
+            .max_headers(64)
+            .max_buf_size(64 << 10)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        let mut stopped = self.stopped.clone();
+        let served = tokio::select! {
+            served = connection.as_mut() => served,
+            () = ended(&mut stopped) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        served.map_err(io::Error::other)
+    }
+}
+
+fn header_time(place: &Place) -> Duration {
+    match place.service() {
+        Service::Everything => HEADER_TIME,
+        Service::ProbesOnly => PROBE_HEADER_TIME,
+    }
+}
+
+fn is_served(request: &Request<Incoming>, service: Service) -> bool {
+    service == Service::Everything || is_probe(request.uri())
+}
+
+fn refusal() -> Response {
+    let problem =
+        Problem::busy("too many connections are open, or too few descriptors are free: try again later");
+    let mut answer = problem.into_response();
+    answer
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
 }
 
 /// Waits for the end of the gateway. What `wait_for` gives holds a lock and must not be kept.
 pub(super) async fn ended(stopped: &mut watch::Receiver<bool>) {
     drop(stopped.wait_for(|stop| *stop).await);
-}
-
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    router: Router,
-    tls: Option<Acceptor>,
-    stopped: watch::Receiver<bool>,
-) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
-    match tls {
-        None => http(stream, peer, router, stopped).await,
-        Some(tls) => {
-            let stream = timeout(HEADER_TIME, tls.accept(stream)).await??;
-            http(stream, peer, router, stopped).await
-        }
-    }
-}
-
-async fn http<S>(
-    stream: S,
-    peer: SocketAddr,
-    router: Router,
-    mut stopped: watch::Receiver<bool>,
-) -> io::Result<()>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let service = router.layer(Extension(Peer(peer.ip())));
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIME)
-        .max_headers(64)
-        .max_buf_size(64 << 10)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-    let mut connection = std::pin::pin!(connection);
-    let served = tokio::select! {
-        served = connection.as_mut() => served,
-        () = ended(&mut stopped) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    served.map_err(io::Error::other)
 }

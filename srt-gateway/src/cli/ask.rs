@@ -156,12 +156,16 @@ impl fmt::Display for Shown<'_, Status> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Status {
             version,
+            stuck_threads,
             ports,
             streams,
             endpoints,
             sessions,
         } = self.0;
         writeln!(f, "srt-gateway {version}")?;
+        if !stuck_threads.is_empty() {
+            writeln!(f, "\nSTUCK: no progress for 10 s: {}", stuck_threads.join("; "))?;
+        }
         writeln!(f, "\n{}", counted(ports.len(), "port"))?;
         for Port {
             kind,

@@ -15,7 +15,10 @@ use serde::Serialize;
 use socket2::{Domain, Socket, Type};
 
 use super::{ConfigFile, ask::say_json, load, say};
-use crate::config::{Config, OptionValue, SrtSettings};
+use crate::{
+    config::{Config, OptionValue, SrtSettings},
+    local::{self, Answer, Client, Request},
+};
 
 /// What libsrt asks of the kernel for a port, unless options say otherwise (socketconfig.h).
 const UDP_RECEIVE_BUFFER: u64 = 12_288_000;
@@ -107,6 +110,7 @@ pub(super) fn doctor(args: &DoctorArgs) -> ExitCode {
     findings.extend(warnings.map(|warning| Finding::new(Level::Warn, "config", warning)));
     findings.extend(ports(&config));
     findings.extend(api_ports(&config));
+    findings.extend(running(&config));
     let fit = findings.iter().all(|finding| finding.level != Level::Fail);
     if args.json {
         say_json(&Report {
@@ -119,6 +123,31 @@ pub(super) fn doctor(args: &DoctorArgs) -> ExitCode {
         }
     }
     if fit { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What the gateway with this configuration says of itself; None where none runs, or none that this user may ask.
+fn running(config: &Config) -> Option<Finding> {
+    let mut client = Client::connect(&local::find(config.gateway.control_socket.as_deref())).ok()?;
+    Some(match client.ask(&Request::Status) {
+        Ok(Answer::Status(status)) if status.stuck_threads.is_empty() => Finding::new(
+            Level::Ok,
+            "running",
+            "a gateway runs here, and all its threads make progress",
+        ),
+        Ok(Answer::Status(status)) => Finding::new(
+            Level::Fail,
+            "running",
+            format!(
+                "a gateway runs here, and threads are stuck: {}; restart it, and report this with its log",
+                status.stuck_threads.join("; ")
+            ),
+        ),
+        _ => Finding::new(
+            Level::Warn,
+            "running",
+            "a gateway runs here and does not answer on its control socket",
+        ),
+    })
 }
 
 fn library(config: &Config) -> Finding {

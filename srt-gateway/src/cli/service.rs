@@ -106,12 +106,14 @@ fn run(view: &View, every: Option<Duration>, news: &Receiver<News>) {
 /// Gives a sign of life if the gateway answers, for which this waits for 4 s at most. Whether it does; `answered` is whether it did
 /// the last time.
 fn sign_of_life(view: &View, answered: bool) -> bool {
-    let answers = view.answers();
+    let report = view.threads.report();
+    let answers = view.answers() && report.is_healthy();
     if answers {
         tell(&[NotifyState::Watchdog]);
     } else if answered {
         error!(
-            "the gateway's control thread does not answer: no sign of life to the service manager until it does"
+            stuck = report.names(),
+            "the gateway does not answer or a thread is stuck: no sign of life to the service manager until that is over"
         );
     }
     answers

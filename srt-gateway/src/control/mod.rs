@@ -60,7 +60,7 @@ use crate::{
     config::{self, Config},
     io::{CloseReason, ClosedSession, EndpointId, IoEvent, Message, Pool, Seat, Task},
     names::{Role, SessionId, StreamName},
-    telemetry::{LinkFigures, LinkSampler, SessionCounters, SrtFigures, WireSampler},
+    telemetry::{LinkFigures, LinkSampler, Pulse, SessionCounters, SrtFigures, WireSampler},
     ts::Format,
 };
 
@@ -190,9 +190,11 @@ impl Control {
     }
 
     /// Runs until [`Command::Shutdown`], or until the epoll thread fails.
-    pub(crate) fn run(mut self, inbox: &Inbox) {
+    pub(crate) fn run(mut self, inbox: &Inbox, pulse: &Pulse) {
         let ticks = crossbeam_channel::tick(TICK);
         loop {
+            // The ticks end each wait.
+            pulse.beat();
             let next = crossbeam_channel::select! {
                 recv(inbox.commands) -> command => match command {
                     Ok(Command::Shutdown(deadline)) => {

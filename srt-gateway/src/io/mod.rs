@@ -48,7 +48,7 @@ pub(crate) use file_out::FileOut;
 pub(crate) use idle::{Doorkeeper, IdleId, IdlePorts, Knock, Reaction};
 pub(crate) use mailbox::Mailbox;
 pub(crate) use outlet::{OUTLETS, Outlet, OutletKind, Sink};
-pub(crate) use pool::{Message, Placed, Pool, join_until};
+pub(crate) use pool::{Loads, Message, Placed, Pool, join_until};
 pub(crate) use resolve::{EndpointId, Found, Hosts, Resolved, Resolver};
 pub(crate) use source::{Source, SourceOrder, SourceSeat, Transport};
 pub(crate) use srt_call::CallPorts;

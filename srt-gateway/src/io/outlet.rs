@@ -16,7 +16,7 @@ use super::{CloseReason, ClosedSession, IoEvent, Mailbox, Message};
 use crate::{
     data::{Batch, Cursor, ReadOutcome, Stream},
     names::{Role, SessionId, StreamName},
-    telemetry::{SessionCounters, Totals},
+    telemetry::{Pulse, SessionCounters, Totals},
 };
 
 /// Threads that streams wake for outlets, beside the workers: one for datagrams, one for files.
@@ -163,9 +163,10 @@ impl Outlets {
         }
     }
 
-    pub(super) fn run(mut self, messages: &Receiver<Message>) {
+    pub(super) fn run(mut self, messages: &Receiver<Message>, pulse: &Pulse) {
         let mut next_tick = Instant::now() + TICK;
         loop {
+            pulse.beat();
             match messages.recv_deadline(next_tick) {
                 Ok(Message::Fanout(stream)) => {
                     stream.wake_received(self.place);

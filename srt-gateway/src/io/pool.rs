@@ -24,7 +24,7 @@ use super::{
 use crate::{
     data::{Stream, Writer},
     names::{Role, SessionId},
-    telemetry::LoopLag,
+    telemetry::{Duty, LoopLag, Threads},
 };
 
 /// What a worker is told.
@@ -89,6 +89,17 @@ pub(crate) fn join_until(threads: impl IntoIterator<Item = JoinHandle<()>>, dead
     left
 }
 
+/// What each worker has to do.
+#[derive(Debug)]
+pub(crate) struct Loads(Box<[Arc<AtomicU32>]>);
+
+impl Loads {
+    /// Of all workers, in viewers.
+    pub(crate) fn total(&self) -> u32 {
+        self.0.iter().map(|load| load.load(Relaxed)).sum()
+    }
+}
+
 /// A publisher in viewers: what each costs its worker (docs/performance.md).
 const PUBLISHER_LOAD: u32 = 4;
 
@@ -117,7 +128,11 @@ impl Drop for Placed {
 }
 
 impl Pool {
-    pub(crate) fn start(workers: usize, control: &Sender<IoEvent>) -> Result<Self, StartPoolError> {
+    pub(crate) fn start(
+        workers: usize,
+        control: &Sender<IoEvent>,
+        watched: &Threads,
+    ) -> Result<Self, StartPoolError> {
         let mut mailboxes = Vec::new();
         let mut posts = Vec::new();
         for _ in 0..workers {
@@ -137,18 +152,25 @@ impl Pool {
             threads: Vec::new(),
         };
         for (index, post) in posts.into_iter().enumerate() {
-            pool.start_worker(index, post, control)?;
+            pool.start_worker(index, post, control, watched)?;
         }
         let [datagrams, files] = queues;
         let mailbox = pool.mailboxes[workers].clone();
         let outlets = Outlets::new(workers, mailbox, control.clone());
-        pool.spawn("outlets".to_owned(), move || outlets.run(&datagrams))?;
+        let pulse = watched.register("outlets", Duty::Vital);
+        pool.spawn("outlets".to_owned(), move || outlets.run(&datagrams, &pulse))?;
         let recorder = Recorder::new(workers + 1, control.clone());
         pool.spawn("recorder".to_owned(), move || recorder.run(&files))?;
         Ok(pool)
     }
 
-    fn start_worker(&mut self, index: usize, post: Post, control: &Sender<IoEvent>) -> io::Result<()> {
+    fn start_worker(
+        &mut self,
+        index: usize,
+        post: Post,
+        control: &Sender<IoEvent>,
+        watched: &Threads,
+    ) -> io::Result<()> {
         let worker = Worker::new(
             index,
             post,
@@ -156,12 +178,19 @@ impl Pool {
             control.clone(),
             Arc::clone(&self.lag),
         );
-        self.spawn(format!("relay-{index}"), move || worker.run())
+        let name = format!("relay-{index}");
+        let pulse = watched.register(name.as_str(), Duty::Vital);
+        self.spawn(name, move || worker.run(&pulse))
     }
 
     fn spawn(&mut self, name: String, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
         self.threads.push(thread::Builder::new().name(name).spawn(run)?);
         Ok(())
+    }
+
+    /// What the workers have to do, for other threads to look at.
+    pub(crate) fn loads(&self) -> Loads {
+        Loads(self.loads.clone())
     }
 
     /// How late the workers are.

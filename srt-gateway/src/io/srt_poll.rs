@@ -17,6 +17,7 @@ use crossbeam_channel::Sender;
 use srt_safe::{AsSrtSocket, Epoll, Events, Interest, Registry, Trigger, Waker};
 
 use super::IoEvent;
+use crate::telemetry::Pulse;
 
 /// Events taken from libsrt at once; more come with the next wait.
 pub(super) const EVENTS: usize = 1024;
@@ -64,7 +65,7 @@ impl Poller {
         Ok((epoll, watch))
     }
 
-    pub(crate) fn start(mut epoll: Epoll, control: Sender<IoEvent>) -> io::Result<Self> {
+    pub(crate) fn start(mut epoll: Epoll, control: Sender<IoEvent>, pulse: Pulse) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, waker) = (Arc::clone(&stop), epoll.waker());
         let thread = thread::Builder::new()
@@ -72,11 +73,13 @@ impl Poller {
             .spawn(move || {
                 let mut events = Events::with_capacity(EVENTS);
                 while !stopped.load(Relaxed) {
+                    pulse.rest();
                     if let Err(error) = epoll.wait(&mut events, None) {
                         // Control is told, and ends the gateway: one that sees no callers is worse than none.
                         drop(control.send(IoEvent::PollFailed(error)));
                         return;
                     }
+                    pulse.beat();
                     for event in &events {
                         // A receiver that is gone means that the gateway is ending: `stop` follows.
                         drop(control.send(IoEvent::Ready(event.socket())));

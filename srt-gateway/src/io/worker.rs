@@ -30,7 +30,7 @@ use super::{
 use crate::{
     data::{Batch, Cursor, MESSAGE_MAX, ReadOutcome, Seq, StartAt, Stream, Writer},
     names::{Role, StreamName},
-    telemetry::LoopLag,
+    telemetry::{LoopLag, Pulse},
 };
 
 /// How often time limits are looked at.
@@ -115,7 +115,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn run(mut self) {
+    pub(super) fn run(mut self, pulse: &Pulse) {
         // A wait that ends for a packet that is due ends then, not up to 0.05 ms later, which is what Linux allows itself.
         if let Err(error) = rustix::thread::set_current_timer_slack(NonZeroU64::new(1)) {
             tracing::debug!(%error, "the worker's timer stays coarse");
@@ -130,6 +130,7 @@ impl Worker {
                 drop(self.control.send(IoEvent::PollFailed(error)));
                 return;
             }
+            pulse.beat();
             self.now = Instant::now();
             {
                 // What this round sends goes to the system together, before the thread sleeps again.

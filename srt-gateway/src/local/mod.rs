@@ -95,6 +95,9 @@ pub(crate) enum Answer {
 pub(crate) struct Status {
     /// Of the gateway.
     pub(crate) version: String,
+    /// Names of threads that have made no progress for 10 s.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) stuck_threads: Vec<String>,
     pub(crate) ports: Vec<Port>,
     pub(crate) streams: Vec<Stream>,
     pub(crate) endpoints: Vec<Endpoint>,

@@ -27,6 +27,9 @@ use crate::view::View;
 /// Connections at a time; more are turned away.
 const CONNECTIONS: usize = 16;
 
+/// Pause after an accept that failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
 /// A client that says nothing, or takes nothing, for so long is left.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -133,7 +136,15 @@ fn accept(listener: &UnixListener, view: &View, stop: &AtomicBool) {
         if stop.load(Relaxed) {
             return;
         }
-        let Ok(stream) = stream else { continue };
+        let stream = match stream {
+            Ok(stream) => stream,
+            Err(error) => {
+                // Out of descriptors, mostly: the client stays in the queue, so the next attempt would fail at once.
+                debug!(%error, "accepting on the control socket");
+                thread::sleep(ACCEPT_PAUSE);
+                continue;
+            }
+        };
         if open.fetch_add(1, Relaxed) >= CONNECTIONS {
             open.fetch_sub(1, Relaxed);
             let busy = Answer::Error(format!("{CONNECTIONS} connections are open: try again later"));
@@ -188,6 +199,7 @@ fn reply(request: &Request, view: &View) -> Answer {
     match request {
         Request::Status => Answer::Status(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            stuck_threads: stuck_threads(view),
             ports: view.listening().iter().map(Into::into).collect(),
             streams: view.stream_details().iter().map(Into::into).collect(),
             endpoints: view.endpoints().iter().map(Into::into).collect(),
@@ -199,6 +211,11 @@ fn reply(request: &Request, view: &View) -> Answer {
             Answer::Rejections(new.map(Into::into).collect())
         }
     }
+}
+
+fn stuck_threads(view: &View) -> Vec<String> {
+    let report = view.threads.report();
+    report.stuck.iter().map(|thread| thread.name.clone()).collect()
 }
 
 fn answer(mut stream: &UnixStream, answer: &Answer) -> io::Result<()> {

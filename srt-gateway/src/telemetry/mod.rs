@@ -8,7 +8,10 @@ pub mod health;
 mod hook;
 mod lag;
 mod links;
+mod memory;
 mod rejections;
+mod resources;
+mod threads;
 
 pub use calls::{CallOutcome, CallStats};
 pub use detail::{InputDetail, StreamDetail};
@@ -21,8 +24,11 @@ pub use hook::{HookOutcome, HookStatus};
 pub(crate) use lag::LoopLag;
 pub use links::LinkFigures;
 pub(crate) use links::LinkSampler;
+pub(crate) use memory::MemoryRelease;
 pub(crate) use rejections::RejectionLog;
 pub use rejections::{CallerEncryption, RejectedBy, Rejection};
+pub(crate) use resources::{Resources, Shortage};
+pub(crate) use threads::{Duty, Pulse, Threads, Watchdog};
 
 use std::{
     fmt,

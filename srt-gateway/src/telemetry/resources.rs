@@ -1,0 +1,200 @@
+//! Whether the process is about to run out of descriptors or memory.
+//!
+//! The watchdog looks once a second; the gates ask, and refuse new callers while there is a shortage, so that what is left
+//! goes to the sessions that there are. A caller that comes later is let in: nothing has to be reset.
+
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU8, Ordering::Relaxed},
+};
+
+use rustix::{
+    param::page_size,
+    process::{Resource, getrlimit},
+};
+
+/// Descriptors that must be free: a bonded caller takes two, a file or a backend's connection one each.
+const FREE_DESCRIPTORS: u64 = 16;
+
+/// Share of the memory limit, in percent, from which new callers are refused.
+const MEMORY_PERCENT: u64 = 95;
+
+/// What there is too little of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shortage {
+    Descriptors,
+    Memory,
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Descriptors => {
+                "the gateway is out of file descriptors: raise LimitNOFILE= of its unit, or ulimit -n"
+            }
+            Self::Memory => "the gateway is close to its memory limit: raise it, or serve fewer sessions",
+        })
+    }
+}
+
+/// The last look.
+#[derive(Debug, Default)]
+pub(crate) struct Resources(AtomicU8);
+
+impl Resources {
+    /// What is short; None: there is enough of everything.
+    pub(crate) fn shortage(&self) -> Option<Shortage> {
+        match self.0.load(Relaxed) {
+            1 => Some(Shortage::Descriptors),
+            2 => Some(Shortage::Memory),
+            _ => None,
+        }
+    }
+
+    /// Looks again, and logs what has changed.
+    pub(crate) fn look(&self) {
+        let shortage = find();
+        let before = self.shortage();
+        let number = match shortage {
+            None => 0,
+            Some(Shortage::Descriptors) => 1,
+            Some(Shortage::Memory) => 2,
+        };
+        self.0.store(number, Relaxed);
+        match (before, shortage) {
+            (None, Some(shortage)) => tracing::error!("new callers are refused: {shortage}"),
+            (Some(_), None) => tracing::info!("new callers are let in again: descriptors and memory suffice"),
+            _ => {}
+        }
+    }
+}
+
+fn find() -> Option<Shortage> {
+    if has_few_descriptors() {
+        return Some(Shortage::Descriptors);
+    }
+    let limits = [address_space(), control_group()];
+    let is_near = |(used, limit): &(u64, u64)| *used >= limit / 100 * MEMORY_PERCENT;
+    limits.iter().flatten().any(is_near).then_some(Shortage::Memory)
+}
+
+fn has_few_descriptors() -> bool {
+    let Some(limit) = getrlimit(Resource::Nofile).current else {
+        return false;
+    };
+    // The folder itself takes one.
+    let Ok(open) = fs::read_dir("/proc/self/fd") else {
+        return true;
+    };
+    open.count() as u64 + FREE_DESCRIPTORS > limit
+}
+
+/// Used and allowed, of RLIMIT_AS.
+fn address_space() -> Option<(u64, u64)> {
+    let limit = getrlimit(Resource::As).current?;
+    let pages = fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = pages.split(' ').next()?.parse().ok()?;
+    Some((pages * page_size() as u64, limit))
+}
+
+/// Used and allowed, of the memory control group that is closest to its limit.
+fn control_group() -> Option<(u64, u64)> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    folders(&groups)
+        .iter()
+        .filter_map(|(folder, version)| usage(folder, *version))
+        .max_by_key(|(used, limit)| used * 1000 / (*limit).max(1))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    One,
+    Two,
+}
+
+/// The folders of the memory groups that /proc/self/cgroup names, with all above them: any may have a limit.
+fn folders(groups: &str) -> Vec<(PathBuf, Version)> {
+    let mut folders = Vec::new();
+    for line in groups.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else {
+            continue;
+        };
+        let (root, version) = match controllers {
+            "" => ("/sys/fs/cgroup", Version::Two),
+            "memory" => ("/sys/fs/cgroup/memory", Version::One),
+            _ => continue,
+        };
+        // Within a container the path may be one of the host's: then the root is the container's own group.
+        for above in Path::new(path.trim_start_matches('/')).ancestors() {
+            folders.push((Path::new(root).join(above), version));
+        }
+    }
+    folders
+}
+
+/// Without what the kernel can drop at once: files that were read or written.
+fn usage(folder: &Path, version: Version) -> Option<(u64, u64)> {
+    let (used, limit, droppable) = match version {
+        Version::One => (
+            "memory.usage_in_bytes",
+            "memory.limit_in_bytes",
+            "total_inactive_file ",
+        ),
+        Version::Two => ("memory.current", "memory.max", "inactive_file "),
+    };
+    let number = |name: &str| {
+        fs::read_to_string(folder.join(name))
+            .ok()?
+            .trim()
+            .parse::<u64>()
+            .ok()
+    };
+    let (limit, used) = (number(limit)?, number(used)?);
+    let stat = fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
+    let droppable = stat
+        .lines()
+        .find_map(|line| line.strip_prefix(droppable)?.parse().ok());
+    Some((used.saturating_sub(droppable.unwrap_or(0)), limit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_groups_of_both_versions_are_found_with_those_above() {
+        let found = folders("4:memory:/a/b\n3:cpuset:/x\n0::/c\n");
+        let of = |version| -> Vec<_> {
+            let of_version = found.iter().filter(|(_, found)| *found == version);
+            of_version.map(|(folder, _)| folder.to_str().unwrap()).collect()
+        };
+        let one = [
+            "/sys/fs/cgroup/memory/a/b",
+            "/sys/fs/cgroup/memory/a",
+            "/sys/fs/cgroup/memory/",
+        ];
+        assert_eq!(of(Version::One), one);
+        assert_eq!(of(Version::Two), ["/sys/fs/cgroup/c", "/sys/fs/cgroup/"]);
+    }
+
+    #[test]
+    fn limits_are_read_without_what_can_be_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        write("memory.max", "max\n");
+        write("memory.current", "900\n");
+        assert_eq!(usage(folder.path(), Version::Two), None);
+        write("memory.max", "1000\n");
+        write("memory.stat", "anon 600\ninactive_file 300\n");
+        assert_eq!(usage(folder.path(), Version::Two), Some((600, 1000)));
+    }
+
+    #[test]
+    fn a_machine_with_enough_has_no_shortage() {
+        let resources = Resources::default();
+        resources.look();
+        assert_eq!(resources.shortage(), None);
+    }
+}
