@@ -4,9 +4,8 @@ mod http;
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{BufRead as _, BufReader},
     net::TcpStream,
-    os::unix::net::UnixStream,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -16,7 +15,7 @@ use std::{
 };
 
 use http::{PATIENCE, Running, wait_until};
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use srt_safe::{Options, RejectCode, SrtSocket, StreamId};
 
 /// What a probe may take, whatever else is open.
@@ -62,43 +61,6 @@ fn probes_are_answered_at_once_whatever_connections_are_open() {
     drop((silent, slow));
 }
 
-fn set_descriptor_limit(gateway: &Running, limit: u64) {
-    let pid = Pid::from_raw(i32::try_from(gateway.pid()).unwrap());
-    let old = prlimit(
-        pid,
-        Resource::Nofile,
-        Rlimit {
-            current: Some(limit),
-            // As it was handed on by this process.
-            maximum: getrlimit(Resource::Nofile).maximum,
-        },
-    );
-    old.expect("a child's limit can be set");
-}
-
-/// The numbers of those that are open.
-fn descriptors(gateway: &Running) -> Vec<u64> {
-    let all = fs::read_dir(format!("/proc/{}/fd", gateway.pid())).unwrap();
-    all.filter_map(|file| file.ok()?.file_name().to_str()?.parse().ok())
-        .collect()
-}
-
-/// Time on a processor that the threads of this name have had.
-fn processor_time(gateway: &Running, name: &str) -> Duration {
-    let tasks = fs::read_dir(format!("/proc/{}/task", gateway.pid())).unwrap();
-    let ticks: u64 = tasks
-        .filter_map(|task| fs::read_to_string(task.ok()?.path().join("stat")).ok())
-        .filter_map(|stat| {
-            let (head, rest) = stat.rsplit_once(')')?;
-            let fields: Vec<_> = rest.split_ascii_whitespace().collect();
-            let of = |place: usize| fields.get(place)?.parse::<u64>().ok();
-            head.ends_with(&format!("({name}"))
-                .then(|| Some(of(11)? + of(12)?))?
-        })
-        .sum();
-    Duration::from_millis(ticks * 10)
-}
-
 /// Sends and receives a few messages.
 fn flows(publisher: &SrtSocket, viewer: &SrtSocket) {
     viewer.set_recv_timeout(Some(PATIENCE)).unwrap();
@@ -107,61 +69,6 @@ fn flows(publisher: &SrtSocket, viewer: &SrtSocket) {
         publisher.send(&[0x47; 1316]).unwrap();
         assert_eq!(viewer.recv(&mut buffer).unwrap(), 1316);
     }
-}
-
-#[test]
-fn without_descriptors_streams_go_on_probes_are_answered_and_nothing_spins() {
-    let gateway = Running::start("", "[streams.a]");
-    let publisher = gateway.call("#!::r=a,m=publish").unwrap();
-    let viewer = gateway.call("#!::r=a,m=request").unwrap();
-    gateway.wait_sessions(2);
-    flows(&publisher, &viewer);
-
-    // Connections of a moment ago are closed by and by.
-    thread::sleep(Duration::from_millis(300));
-    let open = descriptors(&gateway);
-    let limit = open.iter().max().unwrap() + 1;
-    set_descriptor_limit(&gateway, limit);
-    let call = || UnixStream::connect(gateway.folder.path().join("control.sock")).unwrap();
-    // They take the numbers that are free below the limit.
-    let _held: Vec<_> = (open.len() as u64..limit).map(|_| call()).collect();
-    wait_until("the last descriptor to be taken", || {
-        (descriptors(&gateway).len() as u64 >= limit).then_some(())
-    });
-    let mut local = call();
-    local.write_all(b"{\"command\":\"status\"}\n").unwrap();
-    let idle = TcpStream::connect(gateway.api).unwrap();
-    let before = processor_time(&gateway, "local-socket");
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(3) {
-        flows(&publisher, &viewer);
-    }
-    let share =
-        (processor_time(&gateway, "local-socket") - before).as_secs_f64() / begun.elapsed().as_secs_f64();
-    assert!(share < 0.1, "the local socket's thread takes {share} of a core");
-    gateway.ask("GET", "/healthz").is(200);
-    gateway.ask("GET", "/readyz").is(200);
-    let refused = gateway.call("#!::r=a,m=request").map(drop);
-    let refused = refused.expect_err("new callers are refused");
-    assert_eq!(
-        refused.reject_reason().and_then(|reason| reason.code()),
-        Some(RejectCode::OVERLOAD)
-    );
-
-    set_descriptor_limit(&gateway, 1 << 12);
-    let mut answer = String::new();
-    local.set_read_timeout(Some(PATIENCE)).unwrap();
-    BufReader::new(&local).read_line(&mut answer).unwrap();
-    assert!(answer.contains("\"status\""), "{answer}");
-    wait_until("the whole API", || {
-        (gateway.ask("GET", "/api/v1/streams").status == 200).then_some(())
-    });
-    let rejections = gateway.ask("GET", "/api/v1/rejections").is(200).text();
-    assert!(rejections.contains("out of file descriptors"), "{rejections}");
-    let second = wait_until("a new viewer", || gateway.call("#!::r=a,m=request").ok());
-    flows(&publisher, &second);
-    flows(&publisher, &viewer);
-    drop(idle);
 }
 
 #[test]

@@ -122,14 +122,13 @@ impl Running {
         Self::begin(folder, None)
     }
 
-<<<<<<< HEAD
     /// The lines of the log since the last call, beside those up to the API's.
     pub(crate) fn logged(&self) -> Vec<String> {
         self.lines.try_iter().collect()
-=======
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.process.id()
->>>>>>> 827f4b1 (Report stuck threads, answer probes at any load, and refuse callers before resources run out)
     }
 
     pub(crate) fn config(&self) -> PathBuf {
