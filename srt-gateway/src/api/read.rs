@@ -1,6 +1,9 @@
 //! What only looks. Handlers run on the API's thread; what asks control does so on a thread for blocking.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use axum::{
     Extension, Json,
@@ -23,6 +26,9 @@ use super::{
 use crate::{config::LogLevel, control::Listening, names::StreamName, telemetry::Event};
 
 type Ctx = State<Arc<App>>;
+
+/// How long control may leave questions unanswered: on an overloaded machine it is late by a second or two.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) fn program() -> Version {
     let edits = srt_safe::library_edits();
@@ -303,7 +309,9 @@ pub(super) async fn readyz(State(app): Ctx) -> (StatusCode, Json<Health>) {
 /// `why_not`: a reason beside the threads; empty for none.
 fn health(app: &App, why_not: &'static str) -> (StatusCode, Json<Health>) {
     let report = app.view.threads.report();
-    let (code, status) = match (report.is_healthy(), report.stuck.is_empty()) {
+    // The sampler asks control each second: a control that goes round and does not answer shows here.
+    let answers = app.sampler.latest().taken.elapsed() < PATIENCE;
+    let (code, status) = match (report.is_healthy() && answers, report.stuck.is_empty()) {
         (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "stuck"),
         _ if !why_not.is_empty() => (StatusCode::SERVICE_UNAVAILABLE, why_not),
         (true, true) => (StatusCode::OK, "ok"),

@@ -291,7 +291,8 @@ mod tests {
         let (mailbox, messages) = Mailbox::plain();
         let (control, events) = crossbeam_channel::unbounded();
         let outlets = Outlets::new(0, mailbox.clone(), control);
-        let thread = thread::spawn(move || outlets.run(&messages));
+        let pulse = crate::telemetry::Threads::default().register("outlets", crate::telemetry::Duty::Vital);
+        let thread = thread::spawn(move || outlets.run(&messages, &pulse));
         let stop = Arc::new(AtomicBool::new(false));
         let source = {
             let (stop, stream, mailbox) = (Arc::clone(&stop), Arc::clone(&streams[0]), mailbox.clone());
