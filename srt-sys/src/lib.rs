@@ -236,6 +236,18 @@ pub unsafe fn srt_edit_next_delivery(_socket: SRTSOCKET) -> i64 {
     -1
 }
 
+/// The edit that bounds loops over the packets that a peer names.
+pub const EDIT_BOUNDED_LOSSES: &str = "bounded-losses";
+
+/// The edit that bounds what a handshake may size, and takes one for each connection.
+pub const EDIT_BOUNDED_HANDSHAKE: &str = "bounded-handshake";
+
+/// The edit that bounds waits that follow from the round-trip time that a peer reports.
+pub const EDIT_BOUNDED_WAITS: &str = "bounded-waits";
+
+/// The edit that closes the groups of bonded callers that were refused.
+pub const EDIT_REFUSED_GROUPS: &str = "refused-groups";
+
 /// The edit that has delivery times count from the arrival of a handshake.
 pub const EDIT_HANDSHAKE_TIME: &str = "handshake-time";
 

@@ -4,6 +4,9 @@
 
 mod batched_receive;
 mod bonding_races;
+mod bounded_handshake;
+mod bounded_losses;
+mod bounded_waits;
 mod closing_groups;
 mod collected_sends;
 mod deferred_verdict;
@@ -19,6 +22,7 @@ mod last_packet;
 mod proven_address;
 mod quiet_accept;
 mod reader_timed;
+mod refused_groups;
 mod secret_verdict;
 mod sparing;
 mod system_random;
@@ -75,4 +79,8 @@ pub(crate) const ALL: &[Edit] = &[
     empty_control::EDIT,
     thread_errors::EDIT,
     thread_progress::EDIT,
+    bounded_losses::EDIT,
+    bounded_handshake::EDIT,
+    bounded_waits::EDIT,
+    refused_groups::EDIT,
 ];
