@@ -48,6 +48,7 @@ fn run() -> Result<()> {
 
     // The edits that add a function: without them there is no such symbol to link.
     for (edit, cfg) in [
+        ("filter-cap", "filter_cap"),
         ("handshake-view", "handshake_view"),
         ("collected-sends", "collected_sends"),
         ("sparing", "sparing"),

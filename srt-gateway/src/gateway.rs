@@ -164,6 +164,7 @@ impl Gateway {
                 bonds: Arc::default(),
                 hook: Arc::clone(&hook),
                 resources: Arc::clone(&resources),
+                drain: Arc::default(),
             },
         };
         let (range_events, range_receiver) = crossbeam_channel::unbounded();

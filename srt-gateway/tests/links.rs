@@ -203,7 +203,7 @@ fn an_input_listens_for_one_peer_and_an_output_for_another() {
     assert_contiguous(&sink.finish(), 300);
     // The next one is welcome once the first has gone.
     drop(source);
-    wait_state(&relay, Role::Publisher, 0, EndpointState::Connecting);
+    wait_state(&relay, Role::Publisher, 0, EndpointState::Listening);
     let _source = Source::publish(2, input, &Call::default());
     let sink = Sink::play(output, &call);
     wait_until("the new source", || sink.last_of(2).is_some());
@@ -227,14 +227,14 @@ fn an_endpoint_that_listens_asks_for_mode_password_and_rules() {
          outputs = [\"srt://{output}?mode=listener\"]\n\
          [[rules]]\naction = \"play\"\nuser = \"alice\"\n"
     )));
-    wait_state(&relay, Role::Publisher, 0, EndpointState::Connecting);
+    wait_state(&relay, Role::Publisher, 0, EndpointState::Listening);
     assert_eq!(refusal(input, "#!::m=request,password=letmein"), 1405);
     assert_eq!(refusal(input, "#!::m=publish"), 1401);
     assert_eq!(refusal(input, "#!::r=live/a,password=other"), 1401);
     let told = wait_for("the refusal", || relay.rejections().pop());
     assert!(told.listener.contains("of live/a"), "{told:?}");
     let source = Source::publish(1, input, &Call::named("#!::r=any/name,password=letmein"));
-    wait_state(&relay, Role::Viewer, 0, EndpointState::Connecting);
+    wait_state(&relay, Role::Viewer, 0, EndpointState::Listening);
     assert_eq!(refusal(output, "#!::u=bob"), 1401);
     let sink = Sink::play(output, &Call::named("#!::u=alice"));
     sink.wait_more(100);

@@ -5,12 +5,17 @@
 
 use std::time::Duration;
 
-use crate::{AccessRequest, GroupType, KeyLength, SocketId, SrtVersion, group};
+use crate::{AccessRequest, GroupType, KeyLength, PacketFilter, SocketId, SrtVersion, group};
 
 /// Types of extension blocks.
 const HSREQ: u32 = 1;
 const KMREQ: u32 = 3;
+const CONGESTION: u32 = 6;
+const FILTER: u32 = 7;
 const GROUP: u32 = 8;
+
+/// The flag of a caller that uses the stream API (`SRTO_MESSAGEAPI` off).
+const STREAM: u32 = 1 << 6;
 
 /// A caller's own words during its handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +30,31 @@ pub struct CallerHandshake {
     pub encryption: Option<KeyLength>,
     /// The group that this handshake is a link of; None: the caller is not bonded.
     pub group: Option<CallerGroup>,
+    /// The packet filter that it asks for.
+    pub filter: CallerFilter,
+    /// How it wants to send.
+    pub mode: CallerMode,
+}
+
+/// The packet filter that a caller asks for. libsrt allocates buffers for each of its columns before the connection is
+/// accepted, so whoever admits it admits the memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallerFilter {
+    /// None.
+    None,
+    /// This one. What it leaves out is taken from the listener's own ([`PacketFilter::merge`]).
+    Asked(PacketFilter),
+    /// One that [`PacketFilter`] cannot express, or more than one.
+    Unreadable,
+}
+
+/// What a caller's connection is for (`SRTO_TRANSTYPE`). libsrt refuses a caller whose mode differs from the listener's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallerMode {
+    /// Messages that are played at a set delay: libsrt's default.
+    Live,
+    /// A stream of bytes, or another congestion control than for live data.
+    File,
 }
 
 /// What a bonded caller says of its group, with each of its links.
@@ -88,7 +118,7 @@ pub(crate) fn key_material<R>(read: impl FnOnce(&[u32]) -> Option<R>) -> Option<
 
 fn parse(words: &[u32]) -> Option<CallerHandshake> {
     let hello = block(words, HSREQ)?;
-    let [version, _flags, latencies, ..] = hello else {
+    let [version, flags, latencies, ..] = hello else {
         return None;
     };
     // The receiver's delay is the upper half.
@@ -99,7 +129,38 @@ fn parse(words: &[u32]) -> Option<CallerHandshake> {
         send_latency: half(0),
         encryption: block(words, KMREQ).and_then(key_length),
         group: block(words, GROUP).and_then(caller_group),
+        filter: caller_filter(words),
+        mode: caller_mode(*flags, words),
     })
+}
+
+fn caller_filter(words: &[u32]) -> CallerFilter {
+    let mut asked = blocks(words, FILTER);
+    let Some(first) = asked.next() else {
+        return CallerFilter::None;
+    };
+    // libsrt takes no more than one either; judging the first alone would be to trust that.
+    if asked.next().is_some() || first.len() > PacketFilter::MAX_LEN / 4 {
+        return CallerFilter::Unreadable;
+    }
+    let bytes = text(first);
+    let filter = str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok());
+    filter.map_or(CallerFilter::Unreadable, CallerFilter::Asked)
+}
+
+fn caller_mode(flags: u32, words: &[u32]) -> CallerMode {
+    let is_live = |block: &[u32]| block.len() <= 4 && text(block) == b"live";
+    if flags & STREAM == 0 && blocks(words, CONGESTION).all(is_live) {
+        CallerMode::Live
+    } else {
+        CallerMode::File
+    }
+}
+
+/// The text of a block: four bytes a word, the first in the lowest bits, up to the first zero.
+fn text(block: &[u32]) -> Vec<u8> {
+    let bytes = block.iter().flat_map(|word| word.to_le_bytes());
+    bytes.take_while(|byte| *byte != 0).collect()
 }
 
 /// The group's number, then its type (8 bits), flags (8) and weight (16).
@@ -125,16 +186,19 @@ fn key_length(key_material: &[u32]) -> Option<KeyLength> {
 }
 
 /// The content of the first block of `kind`.
-fn block(mut words: &[u32], kind: u32) -> Option<&[u32]> {
-    while let [head, rest @ ..] = words {
-        let len = usize::try_from(head & 0xFFFF).ok()?;
-        let content = rest.get(..len)?;
-        if head >> 16 == kind {
-            return Some(content);
-        }
-        words = &rest[len..];
-    }
-    None
+fn block(words: &[u32], kind: u32) -> Option<&[u32]> {
+    blocks(words, kind).next()
+}
+
+/// The contents of all blocks of `kind`.
+fn blocks(mut words: &[u32], kind: u32) -> impl Iterator<Item = &[u32]> {
+    let all = std::iter::from_fn(move || {
+        let (head, rest) = words.split_first()?;
+        let content = rest.get(..usize::try_from(head & 0xFFFF).ok()?)?;
+        words = &rest[content.len()..];
+        Some((head >> 16, content))
+    });
+    all.filter_map(move |(of, content)| (of == kind).then_some(content))
 }
 
 #[cfg(test)]
@@ -170,6 +234,71 @@ mod tests {
             weight: 7,
         };
         assert_eq!(seen.group, Some(group));
+    }
+
+    /// A block of text.
+    fn written(kind: u32, text: &str) -> Vec<u32> {
+        let mut bytes = text.as_bytes().to_vec();
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        let words = bytes
+            .chunks(4)
+            .map(|four| u32::from_le_bytes(four.try_into().unwrap()));
+        let words: Vec<_> = words.collect();
+        let head = kind << 16 | u32::try_from(words.len()).unwrap();
+        [vec![head], words].concat()
+    }
+
+    fn caller(flags: u32, blocks: &[Vec<u32>]) -> CallerHandshake {
+        let hello = vec![HSREQ << 16 | 3, 0x0001_0507, flags, 0];
+        parse(&[&[hello], blocks].concat().concat()).unwrap()
+    }
+
+    #[test]
+    fn reads_the_packet_filter_that_a_caller_asks_for() {
+        let filter = |blocks: &[Vec<u32>]| caller(0xBF, blocks).filter;
+        assert_eq!(filter(&[]), CallerFilter::None);
+        for text in [
+            "fec,cols:10,rows:5",
+            "fec,cols:32000,rows:-32000,arq:never",
+            "fec",
+        ] {
+            let asked = CallerFilter::Asked(text.parse().unwrap());
+            assert_eq!(
+                filter(&[written(5, "name"), written(FILTER, text)]),
+                asked,
+                "{text}"
+            );
+        }
+        let too_long = format!("fec,cols:10{}", " ".repeat(60));
+        for text in [
+            "",
+            "fec,cols:+10x",
+            "other,cols:2",
+            "fec,cols:2,cols:3",
+            too_long.as_str(),
+        ] {
+            assert_eq!(
+                filter(&[written(FILTER, text)]),
+                CallerFilter::Unreadable,
+                "{text}"
+            );
+        }
+        let twice = [written(FILTER, "fec,cols:2"), written(FILTER, "fec,cols:32000")];
+        assert_eq!(filter(&twice), CallerFilter::Unreadable);
+    }
+
+    #[test]
+    fn reads_whether_a_caller_is_in_file_mode() {
+        assert_eq!(caller(0xBF, &[]).mode, CallerMode::Live);
+        assert_eq!(
+            caller(0xBF, &[written(CONGESTION, "live")]).mode,
+            CallerMode::Live
+        );
+        assert_eq!(
+            caller(0xBF, &[written(CONGESTION, "file")]).mode,
+            CallerMode::File
+        );
+        assert_eq!(caller(0xBF | STREAM, &[]).mode, CallerMode::File);
     }
 
     #[test]

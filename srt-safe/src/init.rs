@@ -126,6 +126,20 @@ pub fn spare_idle_connections() {
     unsafe { libsrt_sys::srt_edit_spare(1) };
 }
 
+/// Sets how large a packet filter this process takes from a peer: the most columns, and the most rows, of its matrix. 256 unless
+/// this says otherwise.
+///
+/// A connection with a filter holds two packets for each column before it is accepted, and up to ten times the columns and rows
+/// once there is loss. The peer may name the size wherever this side leaves it open, and a listener that has no filter leaves
+/// all open. What a socket has configured itself ([`Options::packet_filter`](crate::Options::packet_filter)) is not limited.
+/// To refuse callers by more than the size, look at [`CallerHandshake::filter`](crate::CallerHandshake::filter).
+///
+/// An installed libsrt takes whatever a peer names (no edit `filter-cap`), and does not show it to access control either.
+pub fn set_packet_filter_limit(side: u16) {
+    // SAFETY: our edit's function stores a number, and takes any.
+    unsafe { libsrt_sys::srt_edit_filter_cap(i32::from(side)) };
+}
+
 /// Listeners first, so that nobody new comes in; then those that may have a peer to tell. Attempts to connect last: closing
 /// one waits up to a second for the thread that is connecting, and there is nobody to tell.
 fn close_all(ids: Vec<SRTSOCKET>) {

@@ -195,8 +195,8 @@ pub use error::{Error, ErrorCode, ErrorKind, Result};
 pub use group::{
     GroupLink, GroupType, LinkFailure, Member, MemberState, MemberTable, NotAGroup, SrtGroup, SrtGroupBuilder,
 };
-pub use handshake::{CallerGroup, CallerHandshake};
-pub use init::spare_idle_connections;
+pub use handshake::{CallerFilter, CallerGroup, CallerHandshake, CallerMode};
+pub use init::{set_packet_filter_limit, spare_idle_connections};
 pub use key_request::KeyRequest;
 pub use listener::{Incoming, SrtListener, SrtListenerBuilder};
 pub use memory::release_free_memory;

@@ -133,7 +133,7 @@ fn one_side_may_leave_the_matrix_to_the_other() {
         .expect("a filter");
     assert_eq!(
         caller.option::<opt::PacketFilter>().expect("readable"),
-        Some(agreed.clone())
+        Some(agreed)
     );
     for part in ["cols:12", "rows:4", "layout:even", "arq:always"] {
         assert!(agreed.to_string().contains(part), "{agreed}");

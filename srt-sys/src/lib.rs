@@ -203,6 +203,23 @@ unsafe extern "C" {
 #[cfg(not(sparing))]
 pub unsafe fn srt_edit_spare(_on: std::ffi::c_int) {}
 
+/// The edit that limits the packet filter that a peer may name: [`srt_edit_filter_cap`].
+pub const EDIT_FILTER_CAP: &str = "filter-cap";
+
+#[cfg(filter_cap)]
+unsafe extern "C" {
+    /// Sets the most columns, and the most rows, of a packet filter that this process takes from a peer: 256 until it is called.
+    /// What a socket has configured itself is not limited.
+    pub fn srt_edit_filter_cap(side: std::ffi::c_int);
+}
+
+/// In a library without [`EDIT_FILTER_CAP`] there is no limit to set.
+///
+/// # Safety
+/// None is needed; it is unsafe as its counterpart is.
+#[cfg(not(filter_cap))]
+pub unsafe fn srt_edit_filter_cap(_side: std::ffi::c_int) {}
+
 /// The edit that lets the reader of a socket time its packets: [`srt_edit_time_by_reader`].
 pub const EDIT_READER_TIMED: &str = "reader-timed";
 

@@ -15,6 +15,7 @@ mod epoll_asked;
 mod epoll_wakeups;
 mod exit_at_once;
 mod expired_resend;
+mod filter_cap;
 mod handshake_time;
 mod handshake_view;
 mod keep_broken;
@@ -69,6 +70,7 @@ pub(crate) const ALL: &[Edit] = &[
     bonding_races::EDIT,
     closing_groups::EDIT,
     expired_resend::EDIT,
+    filter_cap::EDIT,
     collected_sends::EDIT,
     batched_receive::EDIT,
     sparing::EDIT,

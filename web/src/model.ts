@@ -38,6 +38,8 @@ export interface Stream {
   /** Messages that viewers were too slow for. */
   skipped: number;
   viewers: number;
+  /** Pictures of this console and its like, which are no viewers. */
+  previews?: number;
   outputs: number;
   inputs: number;
   verdict: Verdict | null;

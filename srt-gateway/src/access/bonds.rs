@@ -16,7 +16,10 @@ use std::{
 
 use srt_safe::SocketId;
 
-use crate::names::{Role, SessionId, StreamName};
+use crate::{
+    data::HeldSlots,
+    names::{Role, SessionId, StreamName},
+};
 
 /// What the first link of a group was let in for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,9 +28,10 @@ pub(crate) struct BondOf {
     pub(crate) role: Role,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Phase {
-    Expected(Instant),
+    /// The group holds its slots, not the link that brought it: any of its links may be the first to connect.
+    Expected(Instant, HeldSlots),
     Open(SessionId),
 }
 
@@ -43,28 +47,43 @@ impl Bonds {
         self.lock().get(&group).map(|(bond, _)| bond.clone())
     }
 
-    /// A link of the group was granted.
-    pub(super) fn granted(&self, group: SocketId, bond: BondOf, now: Instant) {
+    /// A link of the group was granted, the first one with slots. Of two links that come at once by two ports, the group keeps
+    /// the slots of one.
+    pub(super) fn granted(&self, group: SocketId, bond: BondOf, held: HeldSlots, now: Instant) {
         let mut known = self.lock();
-        known.entry(group).or_insert((bond, Phase::Expected(now)));
+        let (_, phase) = known.entry(group).or_insert((bond, Phase::Expected(now, held)));
+        if let Phase::Expected(since, _) = phase {
+            *since = now;
+        }
     }
 
-    /// The group was accepted.
-    pub(crate) fn opened(&self, group: SocketId, session: SessionId) {
-        if let Some((_, phase)) = self.lock().get_mut(&group) {
-            *phase = Phase::Open(session);
+    /// The group was accepted. Gives what it holds.
+    pub(crate) fn opened(&self, group: SocketId, session: SessionId) -> HeldSlots {
+        let mut known = self.lock();
+        let Some((_, phase)) = known.get_mut(&group) else {
+            return HeldSlots::default();
+        };
+        match std::mem::replace(phase, Phase::Open(session)) {
+            Phase::Expected(_, held) => held,
+            Phase::Open(_) => HeldSlots::default(),
         }
+    }
+
+    /// The group was accepted, and closed before it had a session.
+    pub(crate) fn forget(&self, group: SocketId) {
+        self.lock().remove(&group);
     }
 
     /// The session of a group is over.
     pub(crate) fn closed(&self, session: SessionId) {
-        self.lock().retain(|_, (_, phase)| *phase != Phase::Open(session));
+        let is_it = |phase: &Phase| matches!(phase, Phase::Open(of) if *of == session);
+        self.lock().retain(|_, (_, phase)| !is_it(phase));
     }
 
     /// Forgets groups that were expected for longer than `patience`.
     pub(crate) fn expire(&self, patience: Duration, now: Instant) {
         let is_late = |phase: &Phase| match phase {
-            Phase::Expected(since) => now.duration_since(*since) >= patience,
+            Phase::Expected(since, _) => now.duration_since(*since) >= patience,
             Phase::Open(_) => false,
         };
         self.lock().retain(|_, (_, phase)| !is_late(phase));

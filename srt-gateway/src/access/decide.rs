@@ -1,20 +1,24 @@
-//! The decision on a caller: a pure function of the port, the streamid, the address and the streams as they are.
+//! The decision on a caller: a function of the port, the streamid, the address and the streams as they are. It changes nothing
+//! but the slots that a grant holds.
 
 use std::{net::SocketAddr, sync::Arc};
 
-use srt_safe::{CallerHandshake, KeyLength, Passphrase};
+use srt_safe::{CallerHandshake, CallerMode, KeyLength, Passphrase};
 
 use super::{
-    Ask, AskMode, Directory, Entry, PortPolicy, Reading, Scope, StreamPolicy, TemplateEntry,
+    Ask, AskMode, Directory, Entry, PortPolicy, Reading, Scope, Serves, StreamPolicy, TemplateEntry,
     bonds::BondOf,
     checks::{KeyFit, Known, Question},
+    filter::check_filter,
     hook::{HookQuestion, HookVerdict, KeyTerm, Terms},
+    peer::grant_peer,
     policy::HookUse,
     rules::{Applicant, Standing, judge, password_fits},
     why::Why,
 };
 use crate::{
     config::{Dialects, DuplicatePublisher, PortKind},
+    data::HeldSlots,
     names::{Role, SessionLimits, StreamName},
 };
 
@@ -63,6 +67,8 @@ pub(crate) struct Grant {
     pub(crate) limits: SessionLimits,
     /// What the hook said of it; None: it was not asked.
     pub(crate) hook: Option<HookGrant>,
+    /// Its places under the limits, from the verdict to the end of the session. A further link of a group has none.
+    pub(crate) held: HeldSlots,
 }
 
 /// A grant that the hook has agreed to.
@@ -98,6 +104,13 @@ fn grant(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Result
     if directory.identity.is_in(caller.streamid) {
         return Err(Why::Loop.into());
     }
+    match &port.serves {
+        Serves::Callers => grant_caller(port, directory, caller),
+        Serves::Peer(stream) => grant_peer(port, stream, directory, caller),
+    }
+}
+
+fn grant_caller(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Result<Grant, Stop> {
     let ask = Ask::read(caller.streamid, directory.access.dialects).map_err(Why::Unreadable)?;
     let Reading { stream, password } = stream_for(port, directory, &ask)?;
     let role = role_for(port, &ask)?;
@@ -138,7 +151,8 @@ fn grant(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Result
     let stream = terms.stream.clone().unwrap_or(stream);
     let (entry, policy) = find(directory, &stream)?;
     if is_first {
-        check_place(role, &stream, entry.as_ref(), &policy)?;
+        check_source(role, &stream, entry.as_ref(), &policy)?;
+        check_slots(directory, role, &stream, &policy)?;
     }
     let passphrase = match &terms.passphrase {
         KeyTerm::Configured => {
@@ -150,6 +164,11 @@ fn grant(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Result
             passphrase_used(std::slice::from_ref(passphrase), role, &stream, caller.known)?
         }
     };
+    let held = if is_first {
+        take_slots(port, directory, role, &stream, &policy)?
+    } else {
+        HeldSlots::default()
+    };
     let mut limits = port.limits;
     if let Some(max_bitrate) = terms.max_bitrate {
         limits.max_bitrate = max_bitrate;
@@ -160,6 +179,7 @@ fn grant(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Result
         passphrase,
         limits,
         hook,
+        held,
     })
 }
 
@@ -174,31 +194,75 @@ fn check_bond(bond: &BondOf, stream: &StreamName, role: Role) -> Result<(), Why>
     })
 }
 
-/// Whether the stream has a place for one more in this role.
-fn check_place(
+/// Whether somebody in this role can do with the stream's source what it came for.
+fn check_source(
     role: Role,
     stream: &StreamName,
     entry: Option<&Entry>,
     policy: &StreamPolicy,
 ) -> Result<(), Why> {
-    let stream = stream.clone();
     let has_source = entry.is_some_and(|entry| entry.stream.has_source());
-    let viewers = entry.map_or(0, |entry| entry.stream.viewers());
     match role {
-        Role::Publisher if !may_publish(policy, entry) => Err(match policy.duplicate_publisher {
-            DuplicatePublisher::Reject => Why::HasPublisher(stream),
-            _ => Why::HasActivePublisher {
-                stream,
-                silent_after: policy.silent_after,
-            },
-        }),
-        Role::Viewer if !has_source && policy.on_source_lost.is_zero() => Err(Why::NoSource(stream)),
-        Role::Viewer if policy.max_viewers > 0 && viewers >= policy.max_viewers => Err(Why::StreamFull {
-            stream,
-            max: policy.max_viewers,
-        }),
+        Role::Publisher if !may_publish(policy, entry) => Err(has_publisher(stream, policy)),
+        Role::Viewer if !has_source && policy.on_source_lost.is_zero() => Err(Why::NoSource(stream.clone())),
         Role::Publisher | Role::Viewer => Ok(()),
     }
+}
+
+fn has_publisher(stream: &StreamName, policy: &StreamPolicy) -> Why {
+    match policy.duplicate_publisher {
+        DuplicatePublisher::Reject => Why::HasPublisher(stream.clone()),
+        _ => Why::HasActivePublisher {
+            stream: stream.clone(),
+            silent_after: policy.silent_after,
+        },
+    }
+}
+
+/// How many may have this role in a stream, 0 for any number; and why the next one is refused.
+fn stream_limit(role: Role, stream: &StreamName, policy: &StreamPolicy) -> (u32, Why) {
+    match (role, policy.duplicate_publisher) {
+        (Role::Viewer, _) => {
+            let (stream, max) = (stream.clone(), policy.max_viewers);
+            (max, Why::StreamFull { stream, max })
+        }
+        (Role::Publisher, DuplicatePublisher::Reject) => (1, has_publisher(stream, policy)),
+        (Role::Publisher, _) => (0, has_publisher(stream, policy)),
+    }
+}
+
+/// Refuses early whom the stream has no place for: nothing that costs time is asked about such a caller.
+fn check_slots(
+    directory: &Directory,
+    role: Role,
+    stream: &StreamName,
+    policy: &StreamPolicy,
+) -> Result<(), Why> {
+    let (limit, full) = stream_limit(role, stream, policy);
+    if directory.slots.of(stream, role).is_full(limit) {
+        return Err(full);
+    }
+    Ok(())
+}
+
+/// Takes the caller's places under the limits of the port and the stream. The last thing that is asked: a caller that is
+/// refused for another reason must not stand in the way of one that is not.
+fn take_slots(
+    port: &PortPolicy,
+    directory: &Directory,
+    role: Role,
+    stream: &StreamName,
+    policy: &StreamPolicy,
+) -> Result<HeldSlots, Why> {
+    let of_port = port.connections.take(port.max_connections);
+    let of_stream = directory.slots.of(stream, role);
+    let (limit, full) = stream_limit(role, stream, policy);
+    Ok(HeldSlots {
+        _port: Some(of_port.ok_or(Why::PortFull {
+            max: port.max_connections,
+        })?),
+        _stream: Some(of_stream.take(limit).ok_or(full)?),
+    })
 }
 
 /// The passphrases of which a caller must have one; none: it must have none. A stream's own port has been given its
@@ -271,7 +335,7 @@ fn may_publish(policy: &StreamPolicy, entry: Option<&Entry>) -> bool {
 }
 
 /// Which of the valid passphrases the caller has. Where that cannot be seen, the first: libsrt finds out.
-fn passphrase_used(
+pub(super) fn passphrase_used(
     valid: &[Passphrase],
     role: Role,
     stream: &StreamName,
@@ -326,8 +390,9 @@ pub(crate) const fn key_bits(key: KeyLength) -> u16 {
     }
 }
 
-/// What a caller asks for that the port's settings do not allow.
-fn check_handshake(port: &PortPolicy, role: Role, caller: CallerHandshake) -> Result<(), Why> {
+/// What a caller asks for that the port's settings do not allow. libsrt would refuse some of it too, but later: the reason would
+/// be lost, and the caller would hold its places until then.
+pub(super) fn check_handshake(port: &PortPolicy, role: Role, caller: CallerHandshake) -> Result<(), Why> {
     let offered = match role {
         Role::Publisher => caller.send_latency,
         Role::Viewer => caller.receive_latency,
@@ -346,6 +411,10 @@ fn check_handshake(port: &PortPolicy, role: Role, caller: CallerHandshake) -> Re
             required: port.min_key_bits,
         });
     }
+    if port.is_live && caller.mode == CallerMode::File {
+        return Err(Why::FileMode);
+    }
+    check_filter(port.filter, caller.filter)?;
     if caller.version < port.min_version {
         return Err(Why::OldVersion {
             required: port.min_version,

@@ -1,4 +1,4 @@
-//! The gate of one listener: asks `decide` from libsrt's listen callback and keeps what it granted until accept.
+//! The gate of one listener, whatever opens it: asks `decide` from libsrt's listen callback and keeps what it granted until accept.
 //!
 //! Runs on the receive thread of the port, under the listener's lock: it reads a snapshot, takes one short lock of its
 //! own, and hands refusals to control by a bounded channel. It does no I/O and waits for nobody.
@@ -7,30 +7,37 @@ use std::{
     collections::HashMap,
     fmt,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::Sender;
 use srt_safe::{
-    AccessRequest, Admission, CallerHandshake, Passphrase, RejectCode, SocketId, SrtListener, Verdict,
-    log::EncryptionFault,
+    AccessRequest, Admission, CallerHandshake, Passphrase, RejectCode, SocketId, SocketState, SrtListener,
+    Verdict, log::EncryptionFault,
 };
 
 use super::{
-    Bonds, Caller, Check, Checks, Decision, Directory, Grant, PortPolicy, RateLimiter, Report,
+    Bonds, Caller, Checks, Decision, Directory, Grant, PortPolicy, RateLimiter, Report,
     bonds::BondOf,
     checks::{KeyFit, Known, Question},
     decide::{asked_role, decide},
     hook::{Asked, Hook, HookQuestion, HookVerdict},
     policy::connection_options,
+    rate_limiter::Check,
     why::Why,
 };
 use crate::{config::Secret, telemetry::Resources};
 
 /// A handshake that was granted and not completed by then (wrong passphrase, caller gone) is forgotten.
 pub(crate) const COMPLETION: Duration = Duration::from_secs(10);
+
+/// Since libsrt has a granted handshake for this long, and its socket is gone, it has refused it or the caller has left.
+const SETTLED: Duration = Duration::from_millis(500);
 
 /// A refused caller, for the record.
 #[derive(Debug)]
@@ -55,6 +62,21 @@ pub(crate) struct Granted {
 impl Granted {
     pub(crate) fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    pub(crate) fn handshake(&self) -> Option<CallerHandshake> {
+        self.handshake
+    }
+
+    /// It came to nothing, and libsrt does not tell why.
+    pub(crate) fn incomplete(self, port: Arc<PortPolicy>) -> Refused {
+        Refused {
+            peer: self.peer,
+            port,
+            streamid: self.streamid,
+            handshake: self.handshake,
+            why: Why::Incomplete,
+        }
     }
 
     /// The caller's number for its group, if it is bonded.
@@ -86,9 +108,45 @@ pub(crate) struct Guards {
     pub(crate) bonds: Arc<Bonds>,
     pub(crate) hook: Arc<Hook>,
     pub(crate) resources: Arc<Resources>,
+    pub(crate) drain: Arc<Drain>,
+}
+
+/// Whether new sessions are refused, at ports that stay open too.
+#[derive(Debug, Default)]
+pub(crate) struct Drain(AtomicBool);
+
+impl Drain {
+    /// Refuses everybody from now on.
+    pub(crate) fn begin(&self) {
+        self.0.store(true, Relaxed);
+    }
 }
 
 impl Guards {
+    /// What is asked about an address before anything else is done for it.
+    ///
+    /// # Errors
+    /// Why it is refused whatever it asks for, and whether the record is to hear of it.
+    pub(crate) fn admit_address(
+        &self,
+        peer: SocketAddr,
+        caller: Option<i32>,
+        now: Instant,
+    ) -> Result<(), (Why, Report)> {
+        match self.limiter.check(peer, caller, now) {
+            Check::RateLimited(report) => return Err((Why::TooManyHandshakes, report)),
+            Check::Banned(ban, report) => return Err((Why::Banned(ban), report)),
+            Check::Pass => {}
+        }
+        if self.drain.0.load(Relaxed) {
+            return Err((Why::Draining, Report::Yes));
+        }
+        match self.resources.shortage() {
+            Some(short) => Err((Why::Short(short), Report::Yes)),
+            None => Ok(()),
+        }
+    }
+
     /// Puts a question whose answer is not known; gives the reason to refuse the caller with, if it cannot be kept waiting.
     pub(super) fn ask(&self, question: Question, peer: IpAddr, now: Instant) -> Result<(), Why> {
         let can_wait = SrtListener::can_defer();
@@ -182,23 +240,41 @@ impl Gate {
 
     /// What was granted to a connection, and to whom.
     pub(crate) fn take_granted(&self, socket: SocketId) -> Option<Granted> {
-        let mut granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
-        granted.remove(&socket)
+        self.granted().remove(&socket)
+    }
+
+    fn granted(&self) -> MutexGuard<'_, HashMap<SocketId, Granted>> {
+        self.granted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The links of groups that were granted and are not accounted for.
     pub(crate) fn links(&self) -> Vec<SocketId> {
-        let granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
+        let granted = self.granted();
         let links = granted.iter().filter(|(_, granted)| granted.group().is_some());
         links.map(|(link, _)| *link).collect()
     }
 
-    /// Takes the grants whose handshakes were never completed.
+    /// Takes the grants that came to nothing: libsrt has given the socket up, or nobody has completed the handshake.
     pub(crate) fn take_incomplete(&self, now: Instant) -> Vec<Granted> {
-        let mut granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
-        granted
-            .extract_if(|_, granted| now.duration_since(granted.since) >= COMPLETION)
-            .map(|(_, granted)| granted)
+        let waiting = |least: Duration| -> Vec<SocketId> {
+            let granted = self.granted();
+            let old = granted
+                .iter()
+                .filter(|(_, granted)| now.duration_since(granted.since) >= least);
+            old.map(|(socket, _)| *socket).collect()
+        };
+        let is_gone = |socket: &SocketId| {
+            matches!(
+                socket.state(),
+                SocketState::Closing | SocketState::Closed | SocketState::NonExistent
+            )
+        };
+        // Without the lock: a listen callback may hold libsrt's locks while it waits for it.
+        let mut over = waiting(SETTLED);
+        over.retain(is_gone);
+        over.extend(waiting(COMPLETION));
+        over.into_iter()
+            .filter_map(|socket| self.take_granted(socket))
             .collect()
     }
 }
@@ -208,27 +284,16 @@ impl Gate {
     pub(crate) fn authorize(&self, request: &AccessRequest<'_>) -> Verdict {
         let (peer, now) = (request.peer_addr(), Instant::now());
         let socket = request.caller_socket().map(SocketId::value);
-        let limited = match self.guards.limiter.check(peer, socket, now) {
-            Check::Pass => self
-                .guards
-                .resources
-                .shortage()
-                .map(|short| (Why::Short(short), Report::Yes)),
-            Check::RateLimited(report) => Some((Why::TooManyHandshakes, report)),
-            Check::Banned(ban, report) => Some((Why::Banned(ban), report)),
-        };
+        let address = self.guards.admit_address(peer, socket, now);
         let seen = Seen::new(request, &self.guards, now);
-        let handshake = request.handshake();
-        let group = handshake.and_then(|handshake| handshake.group);
-        let bond = group.and_then(|group| self.guards.bonds.find(group.id));
         let caller = Caller {
             peer,
             streamid: request.stream_id_bytes(),
-            handshake,
-            bond: bond.as_ref(),
+            handshake: request.handshake(),
+            bond: None,
             known: &seen,
         };
-        if let Some((why, report)) = limited {
+        if let Err((why, report)) = address {
             return self.refuse(caller, why, report);
         }
         // With a libsrt that cannot keep callers waiting, what was answered last holds.
@@ -236,24 +301,8 @@ impl Gate {
             self.guards.limiter.deferred(peer, socket, now);
             return Verdict::Defer;
         }
-        match decide(&self.port, &self.directory.load(), caller) {
-            Decision::Admit(grant) => {
-                if let Some(group) = group {
-                    let (stream, role) = (grant.stream.clone(), grant.role);
-                    self.guards.bonds.granted(group.id, BondOf { stream, role }, now);
-                }
-                let admission = Admission::new().options(connection_options(&grant));
-                let mut granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
-                let entry = Granted {
-                    since: now,
-                    peer: caller.peer,
-                    streamid: caller.streamid.into(),
-                    handshake: caller.handshake,
-                    grant,
-                };
-                granted.insert(request.socket_id(), entry);
-                Verdict::Admit(admission)
-            }
+        match self.decide(caller) {
+            Decision::Admit(grant) => self.admit(request.socket_id(), caller, grant, now),
             Decision::Wait(question) => match self.guards.ask(question, peer.ip(), now) {
                 Ok(()) => {
                     self.guards.limiter.deferred(peer, socket, now);
@@ -266,6 +315,52 @@ impl Gate {
                 self.refuse(caller, why, Report::Yes)
             }
         }
+    }
+
+    fn decide(&self, caller: Caller<'_>) -> Decision {
+        let directory = self.directory.load();
+        let group = caller.handshake.and_then(|handshake| handshake.group);
+        let find = || group.and_then(|group| self.guards.bonds.find(group.id));
+        let bond = find();
+        let with = |bond: &Option<_>| {
+            decide(
+                &self.port,
+                &directory,
+                Caller {
+                    bond: bond.as_ref(),
+                    ..caller
+                },
+            )
+        };
+        match with(&bond) {
+            // The place may have gone, at another port and this very moment, to another link of the same group.
+            Decision::Refuse(why) if bond.is_none() && why.is_full() => match find() {
+                None => Decision::Refuse(why),
+                found => with(&found),
+            },
+            decision => decision,
+        }
+    }
+
+    fn admit(&self, socket: SocketId, caller: Caller<'_>, mut grant: Grant, now: Instant) -> Verdict {
+        if let Some(group) = caller.handshake.and_then(|handshake| handshake.group) {
+            let bond = BondOf {
+                stream: grant.stream.clone(),
+                role: grant.role,
+            };
+            let held = std::mem::take(&mut grant.held);
+            self.guards.bonds.granted(group.id, bond, held, now);
+        }
+        let admission = Admission::new().options(connection_options(&grant));
+        let entry = Granted {
+            since: now,
+            peer: caller.peer,
+            streamid: caller.streamid.into(),
+            handshake: caller.handshake,
+            grant,
+        };
+        self.granted().insert(socket, entry);
+        Verdict::Admit(admission)
     }
 
     /// Counts a refusal towards a ban, if it is of that kind.

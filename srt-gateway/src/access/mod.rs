@@ -2,16 +2,19 @@
 //!
 //! `streamid` reads what a caller asks for, `decide` answers from what it is given (a pure function), `gate` asks it from
 //! libsrt's listen callback over a snapshot of the registry. `rules` judges by `[[rules]]`, `hook` has an operator's backend
-//! judge, `rate_limiter` limits and bans addresses.
+//! judge, `rate_limiter` limits and bans addresses. `gate` is the one door: ports of tables, of ranges and templates, and inputs and
+//! outputs that listen all go through it, each with a [`PortPolicy`] of its own.
 //! No I/O happens here, and no callback waits: what takes time is found out on the threads of `checks`, and asked for again.
 
 mod bans;
 mod bonds;
 mod checks;
 mod decide;
+mod filter;
 mod gate;
 mod hook;
 mod identity;
+mod peer;
 mod policy;
 mod rate_limiter;
 mod recheck;
@@ -19,20 +22,19 @@ mod rules;
 mod streamid;
 #[cfg(test)]
 mod tests;
-mod threshold;
 mod why;
 
 pub(crate) use bans::{Ban, BannedBy};
 pub(crate) use bonds::Bonds;
 pub(crate) use checks::{Checks, Nothing, Question};
 pub(crate) use decide::{Caller, Decision, Grant, HookGrant, decide, key_bits};
+pub(crate) use filter::FilterPolicy;
 pub(crate) use gate::{COMPLETION, Gate, Granted, Guards, Refused};
 pub(crate) use hook::{Asked, Hook, HookQuestion, HookVerdict, Terms};
 pub(crate) use identity::{Identity, Trail};
 pub use policy::Scope;
-pub(crate) use policy::{AccessPolicy, Directory, Entry, PortPolicy, StreamPolicy, TemplateEntry};
-pub(crate) use rate_limiter::{Check, RateLimiter, Report, Tried};
+pub(crate) use policy::{AccessPolicy, Directory, Entry, PortPolicy, Serves, StreamPolicy, TemplateEntry};
+pub(crate) use rate_limiter::{RateLimiter, Report, Tried};
 pub(crate) use recheck::Recheck;
 pub(crate) use streamid::{Ask, AskMode, Reading, Unreadable, shown};
-pub(crate) use threshold::Threshold;
 pub(crate) use why::Why;

@@ -4,20 +4,17 @@ use std::{
     collections::HashMap,
     fmt,
     net::{IpAddr, SocketAddr},
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU32, Ordering::Relaxed},
-    },
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
 use ipnet::IpNet;
 use srt_safe::{Options, Passphrase, SrtVersion};
 
-use super::{Grant, Identity, Recheck, hook::KeyTerm};
+use super::{Grant, Identity, Recheck, filter::FilterPolicy, hook::KeyTerm};
 use crate::{
     config::{Config, Dialects, DuplicatePublisher, PortKind, Rule, Secret, Template},
-    data::Stream,
+    data::{Slots, Stream, StreamSlots},
     names::{SessionLimits, StreamName},
 };
 
@@ -53,9 +50,19 @@ impl fmt::Display for Scope {
     }
 }
 
-/// A listening port.
+/// Whom a door serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Serves {
+    /// Anybody who asks for a stream in a way that the port's table allows.
+    Callers,
+    /// The one peer of an input or output of this stream that listens (`mode=listener`).
+    Peer(StreamName),
+}
+
+/// A UDP port that callers reach, whether a table opens it or an input or output that listens.
 #[derive(Debug)]
 pub(crate) struct PortPolicy {
+    pub(crate) serves: Serves,
     pub(crate) scope: Scope,
     pub(crate) kind: PortKind,
     /// As written in the configuration.
@@ -79,8 +86,11 @@ pub(crate) struct PortPolicy {
     pub(crate) deny: Vec<IpNet>,
     /// 0: any number.
     pub(crate) max_connections: u32,
-    /// Sessions that came in by this port and are open; shared with its earlier openings.
-    pub(crate) connections: Arc<AtomicU32>,
+    /// Those who came in by this port and are here, or on their way; shared with its earlier openings.
+    pub(crate) connections: Arc<Slots>,
+    pub(crate) filter: FilterPolicy,
+    /// Whether its own `options` leave it in live mode: callers must be in the same.
+    pub(crate) is_live: bool,
     /// For a port that a backend has configured.
     pub(crate) recheck: Option<Arc<Recheck>>,
 }
@@ -102,18 +112,23 @@ impl PortPolicy {
     /// there already.
     pub(crate) fn is_due(&self, peer: SocketAddr, now: Instant) -> bool {
         let recheck = self.recheck.as_ref();
-        recheck.is_some_and(|recheck| self.connections.load(Relaxed) == 0 && recheck.is_due(peer, now))
+        recheck.is_some_and(|recheck| self.connections.taken() == 0 && recheck.is_due(peer, now))
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.max_connections > 0 && self.connections.load(Relaxed) >= self.max_connections
+        self.connections.is_full(self.max_connections)
     }
 }
 
-/// `srt_publish port 9002 of live/cam1`: for people.
+/// `srt_publish port 9002 of live/cam1`, `listening input 9003 of live/cam1`: for people.
 impl fmt::Display for PortPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} port {}", self.kind.key(), self.number())?;
+        match (&self.serves, self.kind) {
+            (Serves::Callers, kind) => write!(f, "{} port", kind.key())?,
+            (Serves::Peer(_), PortKind::Play) => f.write_str("listening output")?,
+            (Serves::Peer(_), _) => f.write_str("listening input")?,
+        }
+        write!(f, " {}", self.number())?;
         match &self.scope {
             Scope::Global => Ok(()),
             Scope::Stream(stream) => write!(f, " of {stream}"),
@@ -170,6 +185,8 @@ pub(crate) struct Directory {
     /// This gateway: its own calls are not let in.
     pub(crate) identity: Identity,
     pub(crate) access: Arc<AccessPolicy>,
+    /// Who is let in to each stream: shared by all directories of a gateway.
+    pub(crate) slots: Arc<StreamSlots>,
 }
 
 impl Directory {

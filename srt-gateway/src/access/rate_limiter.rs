@@ -12,10 +12,7 @@ use std::{
     collections::{HashMap, VecDeque},
     hash::{BuildHasher as _, RandomState},
     net::{IpAddr, SocketAddr},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -156,8 +153,6 @@ pub(crate) struct RateLimiter {
     clients: Mutex<HashMap<IpAddr, Client>>,
     /// By operators.
     bans: Mutex<Bans>,
-    /// Nobody is to come in any more.
-    closed: AtomicBool,
     hasher: RandomState,
 }
 
@@ -167,7 +162,6 @@ impl RateLimiter {
             limits: ArcSwap::from_pointee(limits),
             clients: Mutex::default(),
             bans: Mutex::default(),
-            closed: AtomicBool::new(false),
             hasher: RandomState::new(),
         }
     }
@@ -179,9 +173,6 @@ impl RateLimiter {
 
     /// Counts a handshake. `caller` is the socket that it is for on the caller's side, where that can be seen.
     pub(crate) fn check(&self, peer: SocketAddr, caller: Option<i32>, now: Instant) -> Check {
-        if self.closed.load(Relaxed) {
-            return Check::RateLimited(Report::No);
-        }
         if let Some((ban, report)) = self.operator_bans().find(peer.ip(), now) {
             return Check::Banned(ban, report);
         }
@@ -226,11 +217,6 @@ impl RateLimiter {
                 last: now,
             });
         }
-    }
-
-    /// Refuses everybody from now on, at ports that stay open too.
-    pub(crate) fn close(&self) {
-        self.closed.store(true, Relaxed);
     }
 
     fn operator_bans(&self) -> MutexGuard<'_, Bans> {

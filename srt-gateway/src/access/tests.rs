@@ -3,15 +3,16 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, OnceLock, atomic::AtomicU32},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use srt_safe::{CallerHandshake, KeyLength, Passphrase};
+use srt_safe::{CallerFilter, CallerHandshake, CallerMode, KeyLength, Passphrase};
 
 use super::{
-    AccessPolicy, Caller, Decision, Directory, Entry, Grant, HookQuestion, HookVerdict, Nothing, PortPolicy,
-    Question, Scope, StreamPolicy, Terms, Unreadable, Why, checks::KeyFit, decide, hook::KeyTerm,
+    AccessPolicy, Caller, Decision, Directory, Entry, FilterPolicy, Grant, HookQuestion, HookVerdict,
+    Nothing, PortPolicy, Question, Scope, Serves, StreamPolicy, Terms, Unreadable, Why, checks::KeyFit,
+    decide, hook::KeyTerm,
 };
 use crate::{
     config::{DuplicatePublisher, PortKind, Secret},
@@ -21,6 +22,7 @@ use crate::{
 
 fn port(scope: Option<&str>, kind: PortKind) -> PortPolicy {
     PortPolicy {
+        serves: Serves::Callers,
         scope: scope.map_or(Scope::Global, |name| Scope::Stream(StreamName::new(name))),
         kind,
         addr: "127.0.0.1:9998".parse().unwrap(),
@@ -36,6 +38,8 @@ fn port(scope: Option<&str>, kind: PortKind) -> PortPolicy {
         deny: Vec::new(),
         max_connections: 0,
         connections: Arc::default(),
+        filter: FilterPolicy::default(),
+        is_live: true,
         recheck: None,
     }
 }
@@ -236,14 +240,79 @@ fn limits_refuse_with_overload() {
         },
     )]);
     let play = port(None, PortKind::Play);
-    streams.streams[&StreamName::new("a")].stream.add_viewer(0);
+    let viewer = admitted(&play, &streams, "a");
     assert_eq!(refused(&play, &streams, "a").0, 1402);
+    assert_eq!(
+        refused(&port(Some("a"), PortKind::Play), &streams, "").0,
+        1402,
+        "whatever the port"
+    );
+    drop(viewer);
+    let _viewer = admitted(&play, &streams, "a");
 
     let mut publish = port(None, PortKind::Publish);
     publish.max_connections = 1;
-    assert_eq!(admitted(&publish, &streams, "a").role, Role::Publisher);
-    publish.connections = Arc::new(AtomicU32::new(1));
+    let publisher = admitted(&publish, &streams, "a");
     assert_eq!(refused(&publish, &streams, "a").0, 1402);
+    let again = port(None, PortKind::Publish);
+    assert_eq!(
+        refused(&again, &streams, "a").0,
+        1409,
+        "its place is taken by the grant"
+    );
+    drop(publisher);
+    assert_eq!(admitted(&publish, &streams, "a").role, Role::Publisher);
+}
+
+#[test]
+fn a_stream_that_is_not_there_yet_has_its_limits_too() {
+    let mut streams = directory(&[]);
+    streams.unknown = Some(Arc::new(StreamPolicy {
+        max_viewers: 2,
+        ..stream_policy()
+    }));
+    let play = port(None, PortKind::Play);
+    let _held = [admitted(&play, &streams, "x"), admitted(&play, &streams, "x")];
+    assert_eq!(refused(&play, &streams, "x").0, 1402);
+    // A reload raises the limit.
+    let later = Directory {
+        unknown: Some(Arc::new(StreamPolicy {
+            max_viewers: 3,
+            ..stream_policy()
+        })),
+        ..streams.clone()
+    };
+    let _third = admitted(&play, &later, "x");
+    assert_eq!(refused(&play, &later, "x").0, 1402);
+}
+
+#[test]
+fn a_listening_endpoint_has_one_peer_and_refuses_as_ports_do() {
+    let secret = StreamPolicy {
+        on_source_lost: Duration::ZERO,
+        ..stream_policy()
+    };
+    let streams = directory(&[("a", secret)]);
+    let endpoint = |kind| PortPolicy {
+        serves: Serves::Peer(StreamName::new("a")),
+        max_connections: 1,
+        ..port(Some("a"), kind)
+    };
+    let (input, output) = (endpoint(PortKind::Publish), endpoint(PortKind::Play));
+    assert_eq!(input.to_string(), "listening input 9998 of a");
+    let peer = admitted(&input, &streams, "whatever it likes");
+    assert_eq!((peer.role, peer.stream.as_str()), (Role::Publisher, "a"));
+    assert_eq!(refused(&input, &streams, ""), (1409, Why::HasPeer));
+    drop(peer);
+    assert_eq!(refused(&input, &streams, "#!::m=request").0, 1405);
+    assert_eq!(
+        refused(&output, &streams, "").0,
+        1404,
+        "no source, and no patience"
+    );
+    let mut denying = endpoint(PortKind::Publish);
+    denying.deny = vec!["127.0.0.0/8".parse().unwrap()];
+    assert_eq!(refused(&denying, &streams, ""), (1403, Why::AddressNotAllowed));
 }
 
 #[test]
@@ -356,6 +425,8 @@ fn srt_handshake() -> CallerHandshake {
         send_latency: Duration::from_millis(120),
         encryption: None,
         group: None,
+        filter: CallerFilter::None,
+        mode: CallerMode::Live,
     }
 }
 

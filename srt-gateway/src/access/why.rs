@@ -7,6 +7,7 @@ use srt_safe::{CallerHandshake, RejectCode, RejectReason, SrtVersion, log::Encry
 use super::{
     Ban, Tried, Unreadable,
     decide::Grant,
+    filter::FilterFault,
     hook::{HookRefusal, Verdicter},
 };
 use crate::{
@@ -61,6 +62,15 @@ pub(crate) enum Why {
     PortFull {
         max: u32,
     },
+    /// An input or output that listens has its one peer.
+    HasPeer,
+    Draining,
+    /// The packet filter that the caller asks for.
+    Filter(FilterFault),
+    /// `transtype=file`, or what amounts to it.
+    FileMode,
+    /// libsrt has ended the handshake after the verdict, for a reason that it does not tell; or the caller has left.
+    Incomplete,
     LatencyTooLong {
         offered: Duration,
         max: Duration,
@@ -156,6 +166,14 @@ impl Why {
         }
     }
 
+    /// Whether a limit refuses, which another link of the same group may have reached.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(
+            self,
+            Self::PortFull { .. } | Self::StreamFull { .. } | Self::HasPublisher(_)
+        )
+    }
+
     /// How the refusal counts towards a ban of the caller's address; None: it is not what guessing meets. A publisher that
     /// comes back too early or a viewer that waits for a source guesses nothing, nor does a player whose stream is not there
     /// yet: `role` is what the caller wants, as far as that is known.
@@ -202,9 +220,11 @@ impl Why {
         match self {
             Self::WrongPassword(_) | Self::NotByRules { .. } | Self::Undecided => RejectedBy::Rules,
             Self::Hook(_) | Self::HookUndecided | Self::HookBusy => RejectedBy::Hook,
-            Self::TooManyHandshakes | Self::Banned(_) | Self::TooFast { .. } | Self::Short(_) => {
-                RejectedBy::Limits
-            }
+            Self::TooManyHandshakes
+            | Self::Banned(_)
+            | Self::TooFast { .. }
+            | Self::Short(_)
+            | Self::Draining => RejectedBy::Limits,
             Self::UnknownStream(_)
             | Self::NoSource(_)
             | Self::HasPublisher(_)
@@ -225,6 +245,10 @@ impl Why {
             | Self::ModeMissing { .. }
             | Self::WrongMode { .. }
             | Self::PortFull { .. }
+            | Self::HasPeer
+            | Self::Filter(_)
+            | Self::FileMode
+            | Self::Incomplete
             | Self::LatencyTooLong { .. }
             | Self::ShortKey { .. }
             | Self::PortRefused
@@ -243,6 +267,8 @@ impl Why {
             | Self::NameMissing { .. }
             | Self::ModeMissing { .. }
             | Self::UnfitName { .. }
+            | Self::Filter(_)
+            | Self::FileMode
             | Self::LatencyTooLong { .. }
             | Self::ShortKey { .. } => RejectCode::BAD_REQUEST,
             Self::AddressNotAllowed
@@ -258,12 +284,15 @@ impl Why {
             | Self::NoSource(_) => RejectCode::NOT_FOUND,
             Self::BackendFailed(_) => RejectCode::UNAVAILABLE,
             Self::BackendNonsense(_) => RejectCode::BAD_GATEWAY,
-            Self::HasPublisher(_) | Self::HasActivePublisher { .. } => RejectCode::CONFLICT,
+            Self::HasPublisher(_) | Self::HasActivePublisher { .. } | Self::HasPeer => RejectCode::CONFLICT,
             Self::StreamFull { .. } | Self::PortFull { .. } => RejectCode::OVERLOAD,
             Self::OldVersion { .. } | Self::OtherVersion { .. } => RejectCode::VERSION,
             Self::WrongPassword(_) | Self::NotByRules { .. } => RejectCode::UNAUTHORIZED,
             Self::Hook(refusal) => refusal.code,
-            Self::Undecided | Self::HookUndecided | Self::HookBusy => RejectCode::UNAVAILABLE,
+            Self::Undecided | Self::HookUndecided | Self::HookBusy | Self::Draining => {
+                RejectCode::UNAVAILABLE
+            }
+            Self::Incomplete => RejectCode::FALLBACK,
             Self::TooManyHandshakes | Self::TooFast { .. } | Self::Short(_) => RejectCode::OVERLOAD,
             Self::Banned(_) => RejectCode::FORBIDDEN,
             Self::WrongPassphrase { .. } => return RejectReason::BAD_SECRET,
@@ -413,6 +442,18 @@ impl fmt::Display for Why {
                  or the input that leads back here",
             ),
             Self::PortFull { max } => write!(f, "the port has max_connections = {max} already"),
+            Self::HasPeer => f.write_str(
+                "it serves one caller at a time, and has one: close that one, or give callers an srt port of the stream",
+            ),
+            Self::Draining => f.write_str("the gateway is being drained and takes no new sessions: call another one"),
+            Self::Filter(fault) => fault.fmt(f),
+            Self::FileMode => f.write_str(
+                "the caller is in file mode (transtype=file, messageapi=0 or congestion=file), and this port carries live \
+                 streams: set transtype=live",
+            ),
+            Self::Incomplete => f.write_str(
+                "the caller was let in and its handshake was not completed: it left, or libsrt refused one of its settings",
+            ),
             Self::ShortKey { offered, required } => write!(
                 f,
                 "the caller encrypts with AES-{offered}, and min_key_length demands AES-{required}: set pbkeylen={} at the caller",

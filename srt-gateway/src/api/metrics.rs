@@ -404,7 +404,7 @@ fn streams_of(streams: &[(&StreamName, &StreamSample)], pen: &mut Pen<'_>) -> fm
     let (gauge, counter) = (Kind::Gauge, Kind::Counter);
     let help = "1 while data comes from a source";
     pen.family(gauge, "stream_up", help, None, rows(|s| bit(s.flows)))?;
-    let help = "Viewers now, outputs not among them";
+    let help = "Viewers now; outputs and pictures of the console are not among them";
     pen.family(gauge, "stream_viewers", help, None, rows(|s| s.viewers.into()))?;
     let help = "Payload that came from all sources";
     let bytes = || Some(Unit::Bytes);

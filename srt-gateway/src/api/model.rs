@@ -176,6 +176,8 @@ pub(crate) struct StreamSummary {
     pub(crate) origin: Origin,
     pub(crate) state: StreamState,
     pub(crate) viewers: u32,
+    /// Those who watch over HTTP: pictures of the console. They are no viewers, and take no place of `max_viewers`.
+    pub(crate) previews: u32,
     pub(crate) outputs: usize,
     pub(crate) inputs: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -405,7 +407,7 @@ pub(crate) struct Endpoint {
     pub(crate) origin: Origin,
     /// Not started, as configured or by `stop`.
     pub(crate) enabled: bool,
-    /// `idle`, `connecting`, `live`, `standby`, `stalled`, `backing_off`, `failed` or `stopped`.
+    /// `idle`, `connecting`, `listening`, `live`, `standby`, `stalled`, `backing_off`, `failed` or `stopped`.
     pub(crate) state: &'static str,
     /// Attempts that failed and connections that broke, so far.
     pub(crate) failures: u64,

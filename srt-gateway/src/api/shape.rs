@@ -69,6 +69,7 @@ impl Look {
             origin: self.origins.of_stream(name.as_str(), &self.config),
             state,
             viewers,
+            previews: entry.map_or(0, |entry| entry.stream.watchers()),
             outputs,
             inputs,
             source: self.source(name, endpoints),
@@ -213,6 +214,7 @@ pub(crate) fn state_word(state: EndpointState) -> &'static str {
     match state {
         EndpointState::Idle => "idle",
         EndpointState::Connecting => "connecting",
+        EndpointState::Listening => "listening",
         EndpointState::Live => "live",
         EndpointState::Standby => "standby",
         EndpointState::Stalled => "stalled",

@@ -258,6 +258,7 @@ static KEYS: &[KeyDoc] = {
     key(Srt, "connect_timeout", DURATION, "0", "2", "for an outgoing connection; 0: 3 s, as libsrt has it").unit("s"),
     key(Srt, "linger", DURATION, "180", "5", "time that unsent data is waited for on close; holds up nothing else").unit("s"),
     key(Srt, "packetfilter", STR, "\"\"", "\"fec,cols:10,rows:5\"", "forward error correction, as libsrt's packet filter writes it"),
+    key(Srt, "accept_packetfilter", STR, "\"\"", "\"20x20\"", "largest packet filter that a caller may bring, columns x rows, each up to 256; empty: none, or where packetfilter is set what that leaves open, up to 64x64"),
     key(Srt, "groupconnect", BOOL, "false", "true", "accept bonded callers"),
     key(Srt, "max_bitrate", "bit rate", "0", "\"20M\"", "a publisher whose payload is above it, on average over 5 s, is closed (1402 in the rejections); 0: any").unit("b/s"),
     key(Srt, "allow", CIDRS, "[]", "[\"203.0.113.0/24\"]", "who may connect; empty: everyone"),

@@ -49,8 +49,8 @@ pub use mask::SourceText;
 pub(crate) use mask::redacted;
 pub use model::{
     Action, Api, ApiToken, Auth, Config, ConfigExternal, DuplicatePublisher, Events, FailMode, Failover,
-    Gateway, Ingest, Limits, ListenerRange, Log, LogFormat, LogLevel, OptionValue, PortOwner, Rule,
-    SrtOption, SrtPort, SrtSettings, StartAt, Stream, StreamSettings, StreamsDefault, Template, Tls,
+    FilterSize, Gateway, Ingest, Limits, ListenerRange, Log, LogFormat, LogLevel, OptionValue, PortOwner,
+    Rule, SrtOption, SrtPort, SrtSettings, StartAt, Stream, StreamSettings, StreamsDefault, Template, Tls,
     TokenScope,
 };
 pub use secret::{HttpUrl, Secret};

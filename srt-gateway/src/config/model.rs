@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     net::IpAddr,
     num::{NonZeroU32, NonZeroU64, NonZeroUsize},
     ops::RangeInclusive,
@@ -117,6 +118,9 @@ pub struct SrtSettings {
     pub linger: Duration,
     /// libsrt's packet filter, such as `fec,cols:10,rows:5`.
     pub packet_filter: Option<String>,
+    /// The largest packet filter that a caller may bring. `None`: none where `packet_filter` is not set, else
+    /// [`FilterSize::STANDARD`].
+    pub accept_packet_filter: Option<FilterSize>,
     /// Accept bonded callers.
     pub group_connect: bool,
     /// Bits of payload a second that a publisher may send, on average over 5 s. `None`: any.
@@ -132,6 +136,32 @@ pub struct SrtSettings {
     /// Other options of libsrt, by the lower-case name without `SRTO_`. Those of a table are added to the defaults'.
     /// [`Config::validate_options`] checks them against what libsrt knows.
     pub options: BTreeMap<String, SrtOption>,
+}
+
+/// The matrix of a packet filter: what it costs in memory is about 3 kB for each column, and up to ten times that under loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FilterSize {
+    /// Packets in a row.
+    pub columns: u16,
+    /// Rows.
+    pub rows: u16,
+}
+
+impl FilterSize {
+    /// What callers of a port with a packet filter of its own may make of what it leaves open. SMPTE 2022-1 stops at 20 x 20.
+    pub const STANDARD: Self = Self {
+        columns: 64,
+        rows: 64,
+    };
+
+    /// The most that can be configured, in either direction.
+    pub const MAX: u16 = 256;
+}
+
+impl fmt::Display for FilterSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.columns, self.rows)
+    }
 }
 
 /// An option of libsrt that the gateway has no key of its own for.
@@ -573,6 +603,7 @@ impl Default for SrtSettings {
             connect_timeout: None,
             linger: Duration::from_secs(180),
             packet_filter: None,
+            accept_packet_filter: None,
             group_connect: false,
             max_bitrate: None,
             allow: Vec::new(),

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 
 use super::{
     fault::Fault,
-    model::{OptionValue, SrtOption, SrtPort, SrtSettings},
+    model::{FilterSize, OptionValue, SrtOption, SrtPort, SrtSettings},
     raw::{Entry, Value},
     reader::{At, Item, Session, Table, join},
     secret::Secret,
@@ -42,6 +42,7 @@ pub(crate) struct SrtLayer {
     connect_timeout: Option<Option<Duration>>,
     linger: Option<Duration>,
     packet_filter: Option<Option<String>>,
+    accept_packet_filter: Option<Option<FilterSize>>,
     group_connect: Option<bool>,
     max_bitrate: Option<Option<NonZeroU64>>,
     allow: Option<Vec<IpNet>>,
@@ -91,6 +92,9 @@ impl SrtLayer {
                 .map(|timeout| (!timeout.is_zero()).then_some(timeout)),
             linger: seconds("linger", Duration::ZERO, DAY),
             packet_filter: table.get("packetfilter").and_then(|item| packet_filter(&item)),
+            accept_packet_filter: table
+                .get("accept_packetfilter")
+                .and_then(|item| filter_size(&item)),
             group_connect: table.get("groupconnect").and_then(|item| item.boolean()),
             max_bitrate: table
                 .get("max_bitrate")
@@ -137,6 +141,7 @@ impl SrtLayer {
             connect_timeout: Some(settings.connect_timeout),
             linger: Some(settings.linger),
             packet_filter: Some(settings.packet_filter),
+            accept_packet_filter: Some(settings.accept_packet_filter),
             group_connect: Some(settings.group_connect),
             max_bitrate: Some(settings.max_bitrate),
             allow: Some(settings.allow),
@@ -181,6 +186,7 @@ impl SrtLayer {
             connect_timeout: self.connect_timeout.or(base.connect_timeout),
             linger: self.linger.or(base.linger),
             packet_filter: self.packet_filter.or(base.packet_filter),
+            accept_packet_filter: self.accept_packet_filter.or(base.accept_packet_filter),
             group_connect: self.group_connect.or(base.group_connect),
             max_bitrate: self.max_bitrate.or(base.max_bitrate),
             allow: self.allow.or(base.allow),
@@ -197,6 +203,7 @@ impl SrtLayer {
         Self {
             passphrase: None,
             packet_filter: None,
+            accept_packet_filter: None,
             allow: None,
             deny: None,
             max_connections: None,
@@ -282,6 +289,7 @@ impl SrtLayer {
             connect_timeout: self.connect_timeout.unwrap_or(standard.connect_timeout),
             linger: self.linger.unwrap_or(standard.linger),
             packet_filter: self.packet_filter.unwrap_or(standard.packet_filter),
+            accept_packet_filter: self.accept_packet_filter.unwrap_or(standard.accept_packet_filter),
             group_connect: self.group_connect.unwrap_or(standard.group_connect),
             max_bitrate: self.max_bitrate.unwrap_or(standard.max_bitrate),
             allow: self.allow.unwrap_or(standard.allow),
@@ -377,6 +385,28 @@ fn packet_filter(item: &Item<'_>) -> Option<Option<String>> {
         );
     }
     good.then(|| Some(text.to_owned()))
+}
+
+/// Reads COLUMNSxROWS.
+fn filter_size(item: &Item<'_>) -> Option<Option<FilterSize>> {
+    let text = item.text()?;
+    if text.is_empty() {
+        return Some(None);
+    }
+    let size = text.split_once('x').and_then(|(columns, rows)| {
+        Some(FilterSize {
+            columns: columns.parse().ok()?,
+            rows: rows.parse().ok()?,
+        })
+    });
+    let is_good = |size: &FilterSize| {
+        (2..=FilterSize::MAX).contains(&size.columns) && (1..=FilterSize::MAX).contains(&size.rows)
+    };
+    let good = size.filter(is_good);
+    if good.is_none() {
+        item.must_be("COLUMNSxROWS, each up to 256, as in \"20x20\"; empty: none");
+    }
+    good.map(Some)
 }
 
 /// Options of libsrt that have a key of their own.

@@ -95,11 +95,11 @@ fn target(state: &State) -> Option<(&State, &SrtTarget)> {
 impl Control {
     /// Takes note of links that have joined, and forgets groups that never came.
     pub(super) fn tick_bonds(&self, now: Instant) {
-        for port in &self.ports {
-            for link in port.gate.links() {
+        for gate in self.gates() {
+            for link in gate.links() {
                 let session = SrtGroup::of(link).and_then(|group| self.registry.session_of(group));
                 if let Some(session) = session
-                    && let Some(granted) = port.gate.take_granted(link)
+                    && let Some(granted) = gate.take_granted(link)
                 {
                     let (stream, link) = (&granted.grant.stream, granted.peer());
                     info!(%session, %stream, %link, "a link has joined");

@@ -6,11 +6,8 @@
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     num::NonZeroU16,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Instant,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use srt_safe::{
@@ -21,13 +18,14 @@ use tracing::{debug, info, warn};
 
 use super::{
     Connection, Control, Session, SessionFacts, Via,
-    endpoints::{Attempt, Hands, Live, Place, State},
+    endpoints::{Attempt, Hands, Live, PeerListener, Place, State},
     link::{LinkState, Step, Wanted},
-    ports::{endpoint_policy, limits, srt_options},
+    ports::{limits, peer_policy, srt_options},
 };
 use crate::{
-    access::{Scope, Threshold, Trail},
+    access::{Gate, Trail},
     config::{self, PortKind, SrtMode, SrtSettings, SrtTarget, Target},
+    data::HeldSlots,
     io::{CloseReason, ClosedSession, EndpointId, Found, Hosts, Message, Resolved, Seat, Task, join_until},
     names::{Role, SessionId, StreamName},
     telemetry::{LinkSampler, SessionCounters, WireSampler},
@@ -108,16 +106,12 @@ impl Control {
         let wanted = match state.role {
             // Nobody is called before there is something to send. A source that is lost may come back: until then the
             // session is held as that of any other viewer.
-            // What has no connection costs nothing while it waits.
-            Role::Viewer => {
-                state.live.is_some()
-                    || stream.has_source()
-                    || !matches!(state.endpoint.target, Target::Srt(_))
-            }
+            // What calls nobody costs nothing while it waits, and a caller that comes early gets an answer.
+            Role::Viewer => state.live.is_some() || stream.has_source() || !state.calls(),
             Role::Publisher => endpoints
                 .inputs
                 .get_mut(&state.stream)
-                .is_none_or(|inputs| inputs.demand.is_there(stream.viewers(), now)),
+                .is_none_or(|inputs| inputs.demand.is_there(stream.viewers() + stream.watchers(), now)),
         };
         if wanted { Wanted::Yes } else { Wanted::No }
     }
@@ -147,8 +141,7 @@ impl Control {
             Target::File(_) => return self.open_plain(id, None, now),
         };
         if srt.mode == SrtMode::Listener {
-            if let Some(Attempt::Listening(_, taken)) = &state.attempt {
-                taken.store(false, Relaxed);
+            if matches!(state.attempt, Some(Attempt::Listening(_))) {
                 return Ok(None);
             }
             let srt = srt.clone();
@@ -278,57 +271,49 @@ impl Control {
     fn listen(&mut self, id: EndpointId, srt: &SrtTarget) -> Result<Attempt, Hitch> {
         let ip = srt.host.as_deref().and_then(|host| host.parse().ok());
         let options = srt_options(&srt.settings).map_err(Hitch::Never)?;
-        let taken = Arc::new(AtomicBool::new(false));
         let open = |ip: IpAddr| {
             let options = match ip {
                 IpAddr::V6(v6) if !v6.is_unspecified() => options.clone().ipv6_only(Ipv6Only::Yes),
                 _ => options.clone(),
             };
-            let threshold = self.threshold(id, SocketAddr::new(ip, srt.port), &srt.settings, &taken);
-            SrtListener::builder()
+            let gate = self.peer_gate(id, SocketAddr::new(ip, srt.port), &srt.settings);
+            let door = Arc::clone(&gate);
+            let listener = SrtListener::builder()
                 .options(options)
                 .backlog(BACKLOG)
-                .access_control(move |request: &AccessRequest<'_>| threshold.authorize(request))
+                .access_control(move |request: &AccessRequest<'_>| door.authorize(request))
                 .nonblocking()
-                .bind(SocketAddr::new(ip, srt.port))
+                .bind(SocketAddr::new(ip, srt.port))?;
+            Ok::<_, srt_safe::Error>((listener, gate))
         };
-        let listener = match ip {
+        let (listener, gate) = match ip {
             Some(ip) => open(ip)?,
             // A host without IPv6 has IPv4 alone.
             None => open(Ipv6Addr::UNSPECIFIED.into()).or_else(|_| open(Ipv4Addr::UNSPECIFIED.into()))?,
         };
         self.opener.watch.add(&listener, Interest::READABLE)?;
         self.endpoints.sockets.insert(listener.id(), id);
-        Ok(Attempt::Listening(listener, taken))
+        Ok(Attempt::Listening(PeerListener {
+            listener,
+            gate,
+            held: HeldSlots::default(),
+        }))
     }
 
-    /// Who decides on the callers of an endpoint that listens.
-    fn threshold(
-        &self,
-        id: EndpointId,
-        addr: SocketAddr,
-        settings: &SrtSettings,
-        taken: &Arc<AtomicBool>,
-    ) -> Threshold {
+    /// Who decides on the callers of an endpoint that listens: what decides on those of ports.
+    fn peer_gate(&self, id: EndpointId, addr: SocketAddr, settings: &SrtSettings) -> Arc<Gate> {
         let state = self.endpoints.all.get(&id);
         let stream = state.map_or_else(|| StreamName::new(""), |state| state.stream.clone());
         let kind = match state.map(|state| state.role) {
             Some(Role::Viewer) => PortKind::Play,
             _ => PortKind::Publish,
         };
-        Threshold {
-            port: Arc::new(endpoint_policy(
-                Scope::Stream(stream.clone()),
-                kind,
-                settings,
-                addr,
-            )),
-            stream,
-            directory: Arc::clone(&self.opener.directory),
-            refused: self.opener.refused.clone(),
-            guards: self.opener.guards.clone(),
-            taken: Arc::clone(taken),
-        }
+        Gate::new(
+            Arc::new(peer_policy(stream, kind, settings, addr)),
+            Arc::clone(&self.opener.directory),
+            self.opener.refused.clone(),
+            self.opener.guards.clone(),
+        )
     }
 
     /// A socket of an endpoint has an event.
@@ -351,18 +336,27 @@ impl Control {
             let Some(state) = self.endpoints.all.get(&id) else {
                 return;
             };
-            let Some(Attempt::Listening(listener, taken)) = &state.attempt else {
+            let Some(Attempt::Listening(waiting)) = &state.attempt else {
                 return;
             };
-            let Ok((socket, peer)) = listener.accept() else {
+            let Ok((socket, peer)) = waiting.listener.accept() else {
                 return;
             };
-            let first = !taken.swap(true, Relaxed) && state.live.is_none();
-            if first && state.link.state() == LinkState::Connecting {
-                self.last_session += 1;
-                self.start(id, socket, peer, SessionId(self.last_session), now);
-            } else {
-                debug!(%peer, "a second caller of an endpoint that serves one: closed");
+            let granted = waiting.gate.take_granted(socket.id());
+            let is_free = state.live.is_none() && state.link.state() == LinkState::Connecting;
+            let Some(granted) = granted.filter(|_| is_free) else {
+                warn!(%peer, endpoint = %state.endpoint, "accepted a connection that was never granted: closed");
+                continue;
+            };
+            self.last_session += 1;
+            self.start(id, socket, peer, SessionId(self.last_session), now);
+            if let Some(State {
+                attempt: Some(Attempt::Listening(waiting)),
+                live: Some(_),
+                ..
+            }) = self.endpoints.all.get_mut(&id)
+            {
+                waiting.held = granted.grant.held;
             }
         }
     }
@@ -403,10 +397,13 @@ impl Control {
         let Some(state) = self.endpoints.all.get_mut(&id) else {
             return;
         };
-        if !matches!(state.attempt, Some(Attempt::Listening(..))) {
+        let wait = if let Some(Attempt::Listening(_)) = state.attempt {
+            state.link.listens_again();
+            Duration::ZERO
+        } else {
             state.attempt = None;
-        }
-        let wait = state.link.failed(now);
+            state.link.failed(now)
+        };
         state.failures += 1;
         let (stream, endpoint, wait_ms) = (&state.stream, &state.endpoint, wait.as_millis());
         // The same again each few seconds says nothing new.
@@ -499,6 +496,8 @@ impl Control {
             wire: WireSampler::default(),
             links: LinkSampler::default(),
             _placed: placed,
+            // Of a peer that called, control holds it (`PeerListener`).
+            held: HeldSlots::default(),
         };
         self.pool.send(worker, Message::Start(Box::new(seat), task));
         if let Some(state) = self.endpoints.all.get_mut(&id) {
@@ -560,6 +559,11 @@ impl Control {
             debug!(stream = %name, endpoint = %state.endpoint, wait_ms = wait.as_millis(), "to be connected again");
             broke = closed.reason != CloseReason::EndOfFile;
         }
+        if let Some(Attempt::Listening(waiting)) = &mut state.attempt {
+            // In this order: who is let in from here on finds the endpoint waiting.
+            state.link.listens_again();
+            waiting.held = HeldSlots::default();
+        }
         if never && state.place == Place::Configured {
             state.link.give_up();
         }
@@ -600,9 +604,9 @@ impl Control {
                 self.endpoints.sockets.remove(&call.id());
                 self.opener.watch.remove(&call);
             }
-            Some(Attempt::Listening(listener, _)) => {
-                self.endpoints.sockets.remove(&listener.id());
-                self.opener.watch.remove(&listener);
+            Some(Attempt::Listening(waiting)) => {
+                self.endpoints.sockets.remove(&waiting.listener.id());
+                self.opener.watch.remove(&waiting.listener);
             }
             Some(Attempt::Bonding(group, _)) => {
                 self.endpoints.sockets.remove(&group.id());

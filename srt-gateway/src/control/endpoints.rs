@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, atomic::AtomicBool},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -19,9 +19,9 @@ use super::{
     link::{Link, LinkState},
 };
 use crate::{
-    access::Identity,
-    config::{self, Endpoint},
-    data::{Stream, Writer},
+    access::{Gate, Identity},
+    config::{self, Endpoint, SrtMode, Target},
+    data::{HeldSlots, Stream, Writer},
     io::{
         CallPorts, CloseReason, EndpointId, IoEvent, Message, OutletKind, Pool, Resolver, Source, SourceOrder,
     },
@@ -71,6 +71,13 @@ pub(super) struct State {
     pub(super) place: Place,
 }
 
+impl State {
+    /// Whether it calls its peer, rather than waiting for it or needing none.
+    pub(super) fn calls(&self) -> bool {
+        matches!(&self.endpoint.target, Target::Srt(srt) if srt.mode != SrtMode::Listener)
+    }
+}
+
 /// Whether an endpoint is in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
@@ -90,8 +97,17 @@ pub(super) enum Attempt {
     Calling(Connecting, SessionId),
     /// The same over several links.
     Bonding(SrtGroup, SessionId),
-    /// The peer is waited for; stays while it is connected. True: nobody (else) is to be let in.
-    Listening(SrtListener, Arc<AtomicBool>),
+    /// The peer is waited for; stays while it is connected.
+    Listening(PeerListener),
+}
+
+/// The listener of an input or output.
+#[derive(Debug)]
+pub(super) struct PeerListener {
+    pub(super) listener: SrtListener,
+    pub(super) gate: Arc<Gate>,
+    /// The place of the one peer, from its session on until control has put the endpoint back to waiting.
+    pub(super) held: HeldSlots,
 }
 
 /// A connection that is there.
@@ -229,8 +245,10 @@ pub struct EndpointStatus {
 pub enum EndpointState {
     /// Nothing: it is not needed now.
     Idle,
-    /// It looks up a name, calls, or waits for its peer.
+    /// It looks up a name, or calls.
     Connecting,
+    /// It waits for its peer to call.
+    Listening,
     /// It carries the stream.
     Live,
     /// It is connected, and another input feeds the stream.
@@ -392,6 +410,14 @@ impl Endpoints {
         id
     }
 
+    /// The gates of those that listen.
+    pub(super) fn gates(&self) -> impl Iterator<Item = &Arc<Gate>> {
+        self.all.values().filter_map(|state| match &state.attempt {
+            Some(Attempt::Listening(waiting)) => Some(&waiting.gate),
+            _ => None,
+        })
+    }
+
     /// Puts a new snapshot in place of the old one, if anything has changed. What the configuration has no more is left out,
     /// while its session still ends: it would be taken for one that came otherwise.
     pub(super) fn publish(&self) {
@@ -435,6 +461,9 @@ impl Endpoints {
         match state.link.state() {
             LinkState::Connecting | LinkState::Live { .. } if state.is_stalled => EndpointState::Stalled,
             LinkState::Idle => EndpointState::Idle,
+            LinkState::Connecting if matches!(state.attempt, Some(Attempt::Listening(_))) => {
+                EndpointState::Listening
+            }
             LinkState::Connecting => EndpointState::Connecting,
             LinkState::Live { .. } if state.role == Role::Viewer || feeds() => EndpointState::Live,
             LinkState::Live { .. } => EndpointState::Standby,

@@ -118,6 +118,12 @@ impl Link {
         Some(Duration::ZERO)
     }
 
+    /// The connection ended or failed, and the listener that it came by still waits: there is nobody to back off from.
+    pub(crate) fn listens_again(&mut self) {
+        self.backoff.reset();
+        self.state = LinkState::Connecting;
+    }
+
     /// No attempt can ever work.
     pub(crate) fn give_up(&mut self) {
         self.state = LinkState::Failed;

@@ -27,7 +27,7 @@ mod templates;
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -56,7 +56,7 @@ use succession::Heirs;
 pub(crate) use templates::template_plans;
 
 use crate::{
-    access::{Granted, PortPolicy, Refused, Trail, Why, key_bits, shown as streamid_shown},
+    access::{Gate, Granted, PortPolicy, Refused, Trail, Why, key_bits, shown as streamid_shown},
     config::{self, Config},
     io::{CloseReason, ClosedSession, EndpointId, IoEvent, Message, Pool, Seat, Task},
     names::{Role, SessionId, StreamName},
@@ -267,8 +267,8 @@ impl Control {
     fn close_doors(&mut self) {
         info!("draining: no new sessions");
         self.draining = true;
-        // Ports of [[listeners]] stay open for their sessions.
-        self.opener.guards.limiter.close();
+        // Ports of [[listeners]] and the listeners of inputs and outputs stay open for their sessions.
+        self.opener.guards.drain.begin();
         self.waiting.clear();
         let listeners: Vec<_> = self.ports.iter().map(|port| port.listener.id()).collect();
         for listener in listeners {
@@ -344,25 +344,45 @@ impl Control {
     /// Opens a session for an accepted connection.
     fn open(&mut self, socket: SrtSocket, peer: SocketAddr, port: Arc<PortPolicy>, granted: Granted) {
         let group = granted.group();
-        let (grant, streamid) = (granted.grant, granted.streamid);
+        let opened = self.open_session(socket, peer, port, granted);
+        if let (None, Some(group)) = (opened, group) {
+            self.opener.guards.bonds.forget(group);
+        }
+    }
+
+    fn open_session(
+        &mut self,
+        socket: SrtSocket,
+        peer: SocketAddr,
+        port: Arc<PortPolicy>,
+        granted: Granted,
+    ) -> Option<SessionId> {
+        let group = granted.group();
+        let handshake = granted.handshake();
+        let (mut grant, streamid) = (granted.grant, granted.streamid);
         let grant_has_key = grant.passphrase.is_some();
         let connection = match Connection::of(&socket) {
             Ok(connection) => connection,
-            Err(error) => return info!(%peer, port = %port, %error, "closed before it was served"),
+            Err(error) => {
+                info!(%peer, port = %port, %error, "closed before it was served");
+                return None;
+            }
         };
         if connection.latency > port.max_latency {
-            return info!(
+            info!(
                 role = %grant.role, stream = %grant.stream, %peer, port = %port, code = 1400,
                 "closed: the caller asks for a latency of {} ms, above max_latency = {} ms",
                 connection.latency.as_millis(), port.max_latency.as_millis()
             );
+            return None;
         }
         if connection.is_encrypted() && connection.key_bits < port.min_key_bits {
             // libsrt without our edits does not show the key before.
-            return info!(
+            info!(
                 role = %grant.role, stream = %grant.stream, %peer, port = %port, code = 1400,
                 "closed: the caller encrypts with {}, and min_key_length demands AES-{}", connection.encryption, port.min_key_bits
             );
+            return None;
         }
         if connection.is_encrypted() && connection.key_bits < port.key_bits {
             warn!(
@@ -380,12 +400,20 @@ impl Control {
             Role::Viewer => Task::View(self.registry.start_at(&grant.stream)),
             Role::Publisher => match self.place_for(session, &stream) {
                 Some(task) => task,
-                // Two publishers knocked at once: both were let in, and the other one was faster.
+                // An input has begun to feed the stream since the verdict.
                 None => {
-                    return info!(
-                        role = %grant.role, stream = %grant.stream, %peer, port = %port, code = 1409,
-                        "closed: the stream has just got another publisher"
+                    let why = Why::HasPublisher(grant.stream);
+                    self.refusals.add(
+                        Refused {
+                            peer,
+                            port,
+                            streamid,
+                            handshake,
+                            why,
+                        },
+                        now,
                     );
+                    return None;
                 }
             },
         };
@@ -394,9 +422,10 @@ impl Control {
             latency_ms = connection.latency.as_millis(), version = %connection.version,
             encryption = connection.encryption, bonded = socket.is_group(), standby = matches!(task, Task::StandBy | Task::Succeed), "connected"
         );
-        if let Some(group) = group {
-            self.opener.guards.bonds.opened(group, session);
-        }
+        let held = match group {
+            Some(group) => self.opener.guards.bonds.opened(group, session),
+            None => std::mem::take(&mut grant.held),
+        };
         let mut facts = SessionFacts::of(&connection, &streamid);
         if let Some(hook) = &grant.hook {
             facts.labels.clone_from(&hook.terms.labels);
@@ -405,7 +434,6 @@ impl Control {
         let name = grant.stream.clone();
         let placed = self.pool.place(&stream, grant.role);
         let worker = placed.worker();
-        port.connections.fetch_add(1, Relaxed);
         self.opener.guards.limiter.session_opened(peer.ip());
         if grant_has_key {
             self.opener.guards.checks.proved(peer.ip());
@@ -438,11 +466,13 @@ impl Control {
             wire: WireSampler::default(),
             links: LinkSampler::default(),
             _placed: placed,
+            held,
         };
         self.pool.send(worker, Message::Start(Box::new(seat), task));
         self.tell_opened(session, &name);
         self.note_source(&name, now);
         self.hold_lease(session, grant.hook, now);
+        Some(session)
     }
 
     fn closed(&mut self, closed: &ClosedSession, now: Instant) {
@@ -450,8 +480,7 @@ impl Control {
             return self.endpoint_closed(closed, now);
         };
         let name = session.stream.clone();
-        if let Via::Port(port) = &session.via {
-            port.connections.fetch_sub(1, Relaxed);
+        if let Via::Port(_) = &session.via {
             self.opener.guards.limiter.session_closed(session.peer.ip());
         }
         self.end_lease(closed.session, now);
@@ -482,15 +511,21 @@ impl Control {
 
     /// A caller that was granted and failed at the passphrase: it is refused after all.
     fn encryption_fault(&mut self, socket: SocketId, fault: EncryptionFault) {
-        for port in &self.ports {
-            let Some(granted) = port.gate.take_granted(socket) else {
-                continue;
-            };
-            let refused = granted.refused(Arc::clone(port.gate.port()), fault);
-            port.gate
-                .count_failure(refused.peer, &refused.streamid, &refused.why);
-            return self.refusals.add(refused, Instant::now());
+        let refused = self.gates().find_map(|gate| {
+            let granted = gate.take_granted(socket)?;
+            let refused = granted.refused(Arc::clone(gate.port()), fault);
+            gate.count_failure(refused.peer, &refused.streamid, &refused.why);
+            Some(refused)
+        });
+        if let Some(refused) = refused {
+            self.refusals.add(refused, Instant::now());
         }
+    }
+
+    /// The gates of all listeners, those of inputs and outputs included.
+    fn gates(&self) -> impl Iterator<Item = &Arc<Gate>> {
+        let of_ports = self.ports.iter().map(|port| &port.gate);
+        of_ports.chain(self.endpoints.gates())
     }
 
     fn tick(&mut self, now: Instant) {
@@ -508,14 +543,15 @@ impl Control {
             self.pool
                 .send(worker, Message::Close(socket, CloseReason::SourceLost));
         }
-        for port in &self.ports {
-            for granted in port.gate.take_incomplete(now) {
-                let (peer, grant) = (granted.peer(), &granted.grant);
-                info!(
-                    role = %grant.role, stream = %grant.stream, %peer, port = %port.gate.port(),
-                    "not connected: the caller did not complete its handshake"
-                );
-            }
+        let incomplete: Vec<_> = self
+            .gates()
+            .flat_map(|gate| {
+                let incomplete = gate.take_incomplete(now).into_iter();
+                incomplete.map(|granted| granted.incomplete(Arc::clone(gate.port())))
+            })
+            .collect();
+        for refused in incomplete {
+            self.refusals.add(refused, now);
         }
     }
 

@@ -4,7 +4,7 @@ use std::{
     fmt, io,
     net::{SocketAddr, UdpSocket},
     num::NonZeroU16,
-    sync::{Arc, OnceLock, atomic::AtomicU32},
+    sync::{Arc, OnceLock},
 };
 
 use arc_swap::ArcSwap;
@@ -16,8 +16,9 @@ use srt_safe::{
 
 use super::shards;
 use crate::{
-    access::{Directory, Gate, Guards, PortPolicy, Recheck, Refused, Scope},
-    config::{self, ListenAddr, PortKind, PortOwner, SrtPort, SrtSettings},
+    access::{Directory, FilterPolicy, Gate, Guards, PortPolicy, Recheck, Refused, Scope, Serves},
+    config::{self, FilterSize, ListenAddr, PortKind, PortOwner, SrtPort, SrtSettings},
+    data::Slots,
     io::Watch,
     names::{SessionLimits, StreamName},
 };
@@ -103,7 +104,7 @@ impl Opener {
         &self,
         key: &PortKey,
         port: &SrtPort,
-        connections: &Arc<AtomicU32>,
+        connections: &Arc<Slots>,
     ) -> Result<Vec<Port>, PortError> {
         let mut ports = Vec::new();
         for addr in port.listen.socket_addrs() {
@@ -347,17 +348,34 @@ pub(crate) fn scope(owner: PortOwner<'_>) -> Scope {
 
 /// What access needs to know of a port.
 pub(crate) fn policy(scope: Scope, port: &SrtPort, addr: SocketAddr) -> PortPolicy {
-    endpoint_policy(scope, port.kind, &port.settings, addr)
+    policy_of(Serves::Callers, scope, port.kind, &port.settings, addr)
 }
 
-/// The same for whatever listens with these settings.
-pub(super) fn endpoint_policy(
+/// The same for the listener of an input or output, which serves one peer.
+pub(super) fn peer_policy(
+    stream: StreamName,
+    kind: PortKind,
+    settings: &SrtSettings,
+    addr: SocketAddr,
+) -> PortPolicy {
+    let serves = Serves::Peer(stream.clone());
+    PortPolicy {
+        max_connections: 1,
+        ..policy_of(serves, Scope::Stream(stream), kind, settings, addr)
+    }
+}
+
+fn policy_of(
+    serves: Serves,
     scope: Scope,
     kind: PortKind,
     settings: &SrtSettings,
     addr: SocketAddr,
 ) -> PortPolicy {
+    // libsrt takes these from the options of the port, and asks callers for the same.
+    let sets_mode = |name: &String| matches!(name.as_str(), "transtype" | "messageapi" | "congestion");
     PortPolicy {
+        serves,
         scope,
         kind,
         addr,
@@ -375,7 +393,19 @@ pub(super) fn endpoint_policy(
         deny: settings.deny.clone(),
         max_connections: settings.max_connections.map_or(0, std::num::NonZeroU32::get),
         connections: Arc::default(),
+        filter: filter_policy(settings),
+        is_live: !settings.options.keys().any(sets_mode),
         recheck: None,
+    }
+}
+
+fn filter_policy(settings: &SrtSettings) -> FilterPolicy {
+    let own = settings.packet_filter.as_deref();
+    let own = own.and_then(|filter| filter.parse::<PacketFilter>().ok());
+    let open = own.map(|_| FilterSize::STANDARD);
+    FilterPolicy {
+        own,
+        largest: settings.accept_packet_filter.or(open),
     }
 }
 

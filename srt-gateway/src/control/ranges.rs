@@ -21,7 +21,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     io,
     net::{IpAddr, SocketAddr, UdpSocket},
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -141,11 +141,7 @@ impl Ranges {
             ports: BTreeMap::new(),
             places: HashMap::new(),
             idle: None,
-            keeper: Keeper::new(
-                Arc::clone(&opener.guards.limiter),
-                opener.refused.clone(),
-                events.clone(),
-            ),
+            keeper: Keeper::new(opener.guards.clone(), opener.refused.clone(), events.clone()),
             asker: Asker::new(backend, gateway, events),
             last_id: 0,
             missing: BTreeMap::new(),
@@ -477,7 +473,7 @@ impl Control {
         let mut unused = Vec::new();
         for port in self.ranges.ports.values_mut() {
             if let State::Open(open) = &mut port.state {
-                if open.policy.connections.load(Relaxed) > 0 || open.asked.is_some() {
+                if open.policy.connections.taken() > 0 || open.asked.is_some() {
                     open.used = now;
                 }
                 if now.duration_since(open.used) >= long {

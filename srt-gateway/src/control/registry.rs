@@ -104,6 +104,7 @@ impl Registry {
             unknown: accept_unknown,
             identity,
             access,
+            slots: Arc::default(),
         };
         let mut registry = Self {
             directory: Arc::new(ArcSwap::from_pointee(directory)),
@@ -524,6 +525,7 @@ impl Registry {
             unknown,
             identity: last.identity.clone(),
             access: Arc::clone(&last.access),
+            slots: Arc::clone(&last.slots),
         }));
     }
 }

@@ -13,7 +13,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, atomic::AtomicU32},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -27,6 +27,7 @@ use super::{
 use crate::{
     access::AccessPolicy,
     config::{Config, LogLevel, SrtPort, Stream, Template},
+    data::Slots,
     io::{CloseReason, Message},
     names::StreamName,
 };
@@ -237,7 +238,7 @@ pub(super) struct Waiting {
     key: PortKey,
     port: SrtPort,
     /// Of the port's earlier opening.
-    connections: Arc<AtomicU32>,
+    connections: Arc<Slots>,
     next: Instant,
 }
 
@@ -343,7 +344,7 @@ impl Control {
     }
 
     /// Closes a port to new callers, those included that have just connected. Gives the counter of its sessions.
-    pub(super) fn close_port(&mut self, key: &PortKey) -> Arc<AtomicU32> {
+    pub(super) fn close_port(&mut self, key: &PortKey) -> Arc<Slots> {
         // Who is through its handshake is served, not dropped with the listener.
         let of_port = self.ports.iter().filter(|port| port.key == *key);
         let listeners: Vec<_> = of_port.map(|port| port.listener.id()).collect();
@@ -364,7 +365,7 @@ impl Control {
         &mut self,
         key: &PortKey,
         port: &SrtPort,
-        connections: Arc<AtomicU32>,
+        connections: Arc<Slots>,
         now: Instant,
     ) -> Result<(), String> {
         if self.draining {
@@ -416,7 +417,7 @@ impl Control {
     }
 
     /// Ends the sessions that came in by the port with this counter.
-    pub(super) fn end_sessions_of_port(&self, connections: &Arc<AtomicU32>) {
+    pub(super) fn end_sessions_of_port(&self, connections: &Arc<Slots>) {
         self.end_sessions(
             |session| matches!(&session.via, Via::Port(port) if Arc::ptr_eq(&port.connections, connections)),
         );

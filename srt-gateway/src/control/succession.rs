@@ -5,6 +5,7 @@
 //!
 //! ```text
 //!   takeover            Waiting ──has data──▶ the source is told to let go ──it has──▶ Feeding, the one before it is closed
+//!                                               └──the heir has gone meanwhile──▶ the source feeds again
 //!   takeover_if_silent  the same; closed (1409 at the door) when the source is not silent
 //!   standby             Queued, what it sends is thrown away ──the source ends, and it is first──▶ Feeding
 //! ```
@@ -121,9 +122,29 @@ impl Control {
         if self.heirs.taking_over.contains_key(&name) {
             self.pass_on(&name, now);
         }
-        if !self.endpoints.sessions.contains_key(&session) {
+        // An input is taken up again when its stream's inputs are settled.
+        if self.endpoints.sessions.contains_key(&session) {
+            return;
+        }
+        if !self.feeds_again(session, &name, now) {
             self.close_publisher(session);
         }
+    }
+
+    /// Gives the place back to a source that has let go for an heir that is gone. False: somebody has it by now.
+    fn feeds_again(&mut self, session: SessionId, name: &StreamName, now: Instant) -> bool {
+        let Some(open) = self.registry.session(session) else {
+            return false;
+        };
+        let (socket, worker) = (open.socket, open.worker);
+        let stream = self.registry.stream(name);
+        let Some(writer) = stream.claim_source(session) else {
+            return false;
+        };
+        info!(%session, stream = %name, "the publisher that was to take over has gone: this one feeds the stream again");
+        self.pool.send(worker, Message::Feed(socket, stream, writer));
+        self.note_source(name, now);
+        true
     }
 
     fn close_publisher(&self, session: SessionId) {

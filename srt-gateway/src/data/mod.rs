@@ -10,6 +10,7 @@
 
 mod ring;
 mod shim;
+mod slots;
 mod stream;
 mod wake;
 
@@ -21,5 +22,6 @@ pub use ring::{
     Batch, Counters, Cursor, MessageOutcome, MessageSizeError, ReadOutcome, Ring, Seq, StartAt, Writer,
 };
 pub use shim::MESSAGE_MAX;
+pub(crate) use slots::{HeldSlots, Slots, StreamSlots};
 pub use stream::Stream;
 pub use wake::WakeFlag;

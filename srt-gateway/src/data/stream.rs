@@ -114,11 +114,16 @@ impl Stream {
         self.source.fetch_update(Relaxed, Relaxed, is_said).ok();
     }
 
-    /// Viewers on all workers, outputs not among them.
+    /// Viewers on all workers, outputs not among them, nor those who read over HTTP.
     #[must_use]
     pub fn viewers(&self) -> u32 {
         let readers: u32 = self.places.iter().map(|place| place.viewers.load(Relaxed)).sum();
-        readers.saturating_sub(self.outputs.load(Relaxed)) + self.watchers.load(Relaxed)
+        readers.saturating_sub(self.outputs.load(Relaxed))
+    }
+
+    /// Those who read over HTTP: the console's picture.
+    pub(crate) fn watchers(&self) -> u32 {
+        self.watchers.load(Relaxed)
     }
 
     /// Somebody reads it by other ways than a place: over HTTP.

@@ -56,7 +56,7 @@ pub(crate) use srt_poll::{Poller, Watch};
 pub(crate) use udp::{UdpIn, UdpOut, UdpPlace, Wrapping, open_input, open_output};
 
 use crate::{
-    data::{StartAt, Stream, Writer},
+    data::{HeldSlots, StartAt, Stream, Writer},
     names::{Role, SessionId, SessionLimits},
     telemetry::{LinkSampler, SessionCounters, Totals, WireSampler},
     ts::Format,
@@ -122,6 +122,8 @@ pub(crate) struct Seat {
     pub(crate) links: LinkSampler,
     /// Its place on the worker that serves it, held for as long as it lives.
     pub(crate) _placed: Placed,
+    /// Its places under the limits of its port and stream.
+    pub(crate) held: HeldSlots,
 }
 
 impl Seat {

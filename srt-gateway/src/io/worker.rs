@@ -500,6 +500,8 @@ impl Worker {
         let totals = seat.totals();
         // Closing does not wait: what is unsent lingers inside libsrt, and a broken socket has nothing to say.
         drop(seat.socket);
+        // Whoever hears of the end finds the places free.
+        drop(seat.held);
         drop(self.control.send(IoEvent::Closed(ClosedSession {
             session: seat.session,
             role,

@@ -251,6 +251,7 @@ impl From<&EndpointStatus> for Endpoint {
         let state = match endpoint.state {
             EndpointState::Idle => "idle",
             EndpointState::Connecting => "connecting",
+            EndpointState::Listening => "listening",
             EndpointState::Live => "live",
             EndpointState::Standby => "standby",
             EndpointState::Stalled => "stalled",

@@ -4,10 +4,11 @@
 //! and costs nobody else anything.
 
 use std::{
-    fmt, fs,
+    fmt,
+    fs::{self, DirBuilder},
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     os::unix::{
-        fs::PermissionsExt as _,
+        fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _},
         net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
@@ -114,20 +115,54 @@ impl Drop for Server {
 }
 
 /// Binds, also where an earlier gateway has left its file behind.
+///
+/// A socket comes into being with the umask's mode, and a client that connects before a chmod stays connected. So it is made in
+/// a folder that nobody else may enter, and gets its name when it has its mode.
 fn bind(path: &Path) -> Result<UnixListener, Cause> {
-    let listener = match UnixListener::bind(path) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            if UnixStream::connect(path).is_ok() {
-                return Err(Cause::InUse);
-            }
-            fs::remove_file(path).map_err(Cause::Io)?;
-            UnixListener::bind(path)
+    if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        if UnixStream::connect(path).is_ok() {
+            return Err(Cause::InUse);
         }
-        bound => bound,
-    };
-    let listener = listener.map_err(Cause::Io)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(Cause::Io)?;
-    Ok(listener)
+        fs::remove_file(path).map_err(Cause::Io)?;
+    }
+    let private = PrivateFolder::beside(path).map_err(Cause::Io)?;
+    let unnamed = private.0.join("s");
+    let listener = UnixListener::bind(&unnamed).map_err(Cause::Io)?;
+    let named = fs::set_permissions(&unnamed, fs::Permissions::from_mode(0o600))
+        // Not a rename, which would take the name from a gateway that starts at the same moment.
+        .and_then(|()| fs::hard_link(&unnamed, path));
+    match named {
+        Ok(()) => Ok(listener),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && UnixStream::connect(path).is_ok() => {
+            Err(Cause::InUse)
+        }
+        Err(error) => Err(Cause::Io(error)),
+    }
+}
+
+/// A folder of this user alone, until dropped.
+struct PrivateFolder(PathBuf);
+
+impl PrivateFolder {
+    fn beside(path: &Path) -> io::Result<Self> {
+        static LAST: AtomicUsize = AtomicUsize::new(0);
+        let number = LAST.fetch_add(1, Relaxed);
+        // Short: a socket's path has little more than 100 bytes.
+        let name = format!(".{:x}.{number}", std::process::id());
+        let folder = path.with_file_name(name);
+        // Of a process that had this id before.
+        drop(fs::remove_dir_all(&folder));
+        DirBuilder::new().mode(0o700).create(&folder)?;
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for PrivateFolder {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            debug!(%error, "removing the folder in which the control socket was made");
+        }
+    }
 }
 
 fn accept(listener: &UnixListener, view: &View, stop: &AtomicBool) {
@@ -223,4 +258,54 @@ fn answer(mut stream: &UnixStream, answer: &Answer) -> io::Result<()> {
     debug_assert!(line.len() as u64 <= LINE_MAX, "an answer that no client takes");
     line.push(b'\n');
     stream.write_all(&line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_socket_is_never_there_with_another_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let watcher = scope.spawn(|| {
+                let (mut looks, mut modes) = (0_u64, std::collections::BTreeSet::new());
+                while !done.load(Relaxed) {
+                    looks += 1;
+                    if let Ok(found) = fs::symlink_metadata(&path) {
+                        modes.insert(found.permissions().mode() & 0o777);
+                    }
+                }
+                (looks, modes)
+            });
+            // What is left of the one before is in the way each time.
+            for _ in 0..2000 {
+                drop(bind(&path).map_err(drop).unwrap());
+            }
+            done.store(true, Relaxed);
+            let (looks, modes) = watcher.join().unwrap();
+            assert_eq!(modes.into_iter().collect::<Vec<_>>(), [0o600], "{looks} looks");
+        });
+        assert_eq!(
+            fs::read_dir(folder.path()).unwrap().count(),
+            1,
+            "its folder is gone"
+        );
+    }
+
+    #[test]
+    fn of_two_gateways_the_second_is_told_and_a_file_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        let first = bind(&path).map_err(drop).unwrap();
+        assert!(matches!(bind(&path), Err(Cause::InUse)));
+        drop(first);
+        bind(&path).map_err(drop).unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "of somebody").unwrap();
+        assert!(matches!(bind(&file), Err(Cause::Io(_))));
+        assert_eq!(fs::read_to_string(&file).unwrap(), "of somebody");
+    }
 }

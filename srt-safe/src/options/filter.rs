@@ -18,7 +18,7 @@ use std::{fmt, num::NonZeroU16, str::FromStr};
 /// assert_eq!("fec,arq:never,rows:5,cols:10".parse(), Ok(filter));
 /// # Ok::<(), srt_safe::FilterError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PacketFilter {
     columns: Option<u16>,
     rows: Option<Rows>,
@@ -121,6 +121,39 @@ impl PacketFilter {
     pub const fn arq(mut self, arq: Arq) -> Self {
         self.arq = Some(arq);
         self
+    }
+
+    /// The columns, if it says how many.
+    #[must_use]
+    pub const fn column_count(&self) -> Option<u16> {
+        self.columns
+    }
+
+    /// The rows, if it says how many, whether they are protected themselves or not.
+    #[must_use]
+    pub const fn row_count(&self) -> Option<u16> {
+        match self.rows {
+            Some(Rows::Both(rows) | Rows::ColumnsOnly(rows)) => Some(rows.get()),
+            None => None,
+        }
+    }
+
+    /// What a listener with this filter and a caller with that one agree upon: what one leaves out is taken from the other.
+    /// None: they say different things, and libsrt refuses the caller.
+    #[must_use]
+    pub fn merge(self, other: Self) -> Option<Self> {
+        fn agreed<T: PartialEq>(a: Option<T>, b: Option<T>) -> Option<Option<T>> {
+            match (a, b) {
+                (Some(a), Some(b)) if a != b => None,
+                (a, b) => Some(a.or(b)),
+            }
+        }
+        Some(Self {
+            columns: agreed(self.columns, other.columns)?,
+            rows: agreed(self.rows, other.rows)?,
+            layout: agreed(self.layout, other.layout)?,
+            arq: agreed(self.arq, other.arq)?,
+        })
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), FilterError> {

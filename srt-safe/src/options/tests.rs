@@ -526,7 +526,7 @@ proptest! {
         filter = match arq { 0 => filter, 1 => filter.arq(Arq::Never), 2 => filter.arq(Arq::OnRequest), _ => filter.arq(Arq::Always) };
         let text = filter.to_string();
         prop_assert!(text.len() <= PacketFilter::MAX_LEN);
-        prop_assert_eq!(text.parse::<PacketFilter>(), Ok(filter.clone()));
+        prop_assert_eq!(text.parse::<PacketFilter>(), Ok(filter));
         prop_assert!(socket_with(&Options::new().packet_filter(filter)).is_ok());
     }
 

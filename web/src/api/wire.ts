@@ -52,6 +52,7 @@ export interface WireStream {
   origin: Origin;
   state: "live" | "silent" | "waiting" | "idle";
   viewers: number;
+  previews?: number;
   outputs: number;
   inputs: number;
   source?: { session: number; kind: string; peer: string; input?: string };
@@ -247,6 +248,7 @@ export function stream(wire: WireStream): Stream {
     latencyMs: link?.latency_ms ?? null,
     skipped: wire.figures.skipped,
     viewers: wire.viewers,
+    previews: wire.previews ?? 0,
     outputs: wire.outputs,
     inputs: wire.inputs,
     verdict: judged,
@@ -284,6 +286,7 @@ export function session(wire: WireSession): Session {
 const ENDPOINT_HEALTH: Record<string, Health> = {
   live: "good",
   connecting: "warning",
+  listening: "idle",
   standby: "standby",
   stalled: "bad",
   backing_off: "bad",

@@ -160,6 +160,7 @@ function Key({ stream }: { stream: Stream }) {
       <Figure name="Too late" value={perSecond(stream.dropped)} health={(stream.dropped ?? 0) > 0 ? "bad" : ""} title="packets given up: gaps in the picture" />
       <Figure name="Buffer / latency" value={stream.bufferMs === null ? "–" : `${stream.bufferMs.toFixed(0)} / ${milliseconds(stream.latencyMs)}`} title="how much lies in the buffer, against the latency that bounds it" />
       <Figure name="Viewers" value={count(stream.viewers)} />
+      {stream.previews ? <Figure name="Previews" value={count(stream.previews)} title="pictures in a console, over HTTP: no viewers, and no part of max_viewers" /> : null}
     </dl>
   );
 }

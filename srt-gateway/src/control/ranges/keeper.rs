@@ -12,14 +12,14 @@ use crossbeam_channel::Sender;
 
 use super::RangeEvent;
 use crate::{
-    access::{Check, PortPolicy, RateLimiter, Refused, Report, Why},
+    access::{Guards, PortPolicy, Refused, Report, Why},
     io::{Doorkeeper, IdleId, Knock, Reaction},
 };
 
 /// Decides about callers of idle ports.
 #[derive(Debug)]
 pub(super) struct Keeper {
-    limiter: Arc<RateLimiter>,
+    guards: Guards,
     refused: Sender<Refused>,
     events: Sender<RangeEvent>,
     verdicts: Mutex<HashMap<IdleId, Verdict>>,
@@ -33,13 +33,9 @@ pub(super) struct Verdict {
 }
 
 impl Keeper {
-    pub(super) fn new(
-        limiter: Arc<RateLimiter>,
-        refused: Sender<Refused>,
-        events: Sender<RangeEvent>,
-    ) -> Arc<Self> {
+    pub(super) fn new(guards: Guards, refused: Sender<Refused>, events: Sender<RangeEvent>) -> Arc<Self> {
         Arc::new(Self {
-            limiter,
+            guards,
             refused,
             events,
             verdicts: Mutex::default(),
@@ -65,7 +61,7 @@ impl Keeper {
         let code = why.code().code().map_or(0, |code| code.value());
         if let Some(tried) = why.failure(None, policy.number(), &[]) {
             let (code, now) = (why.code().value(), Instant::now());
-            self.limiter.count_failure(peer.ip(), tried, code, now);
+            self.guards.limiter.count_failure(peer.ip(), tried, code, now);
         }
         // A full channel means that refusals come faster than they can be recorded.
         drop(self.refused.try_send(Refused {
@@ -88,19 +84,17 @@ impl Doorkeeper for Arc<Keeper> {
         let Some(Verdict { policy, why }) = self.verdict(port) else {
             return Reaction::Drop;
         };
-        let (limited, report) = match self.limiter.check(peer, None, now) {
-            Check::Pass => (None, Report::Yes),
-            Check::RateLimited(report) => (Some(Why::TooManyHandshakes), report),
-            Check::Banned(ban, report) => (Some(Why::Banned(ban)), report),
-        };
-        match (limited, why, knock) {
-            (Some(limited), ..) if report == Report::Yes => self.refuse(peer, &policy, limited),
-            (Some(limited), ..) => Reaction::Refuse(limited.code().code().map_or(0, |code| code.value())),
-            (None, Some((why, until)), _) if now < until => self.refuse(peer, &policy, why),
-            (None, _, Knock::Conclusion) => Reaction::Drop,
-            (None, _, Knock::Induction) => match self.events.send(RangeEvent::Contact(port, peer)) {
+        let address = self.guards.admit_address(peer, None, now);
+        match (address, why, knock) {
+            (Err((limited, Report::Yes)), ..) => self.refuse(peer, &policy, limited),
+            (Err((limited, Report::No)), ..) => {
+                Reaction::Refuse(limited.code().code().map_or(0, |code| code.value()))
+            }
+            (Ok(()), Some((why, until)), _) if now < until => self.refuse(peer, &policy, why),
+            (Ok(()), _, Knock::Conclusion) => Reaction::Drop,
+            (Ok(()), _, Knock::Induction) => match self.events.send(RangeEvent::Contact(port, peer)) {
                 Ok(()) => {
-                    self.limiter.deferred(peer, None, now);
+                    self.guards.limiter.deferred(peer, None, now);
                     Reaction::Leave
                 }
                 // The gateway ends.
