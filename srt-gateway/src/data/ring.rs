@@ -246,8 +246,8 @@ impl Ring {
 
     /// Becomes the ring's writer; None while there is another. Never blocks.
     ///
-    /// Dropping the [`Writer`] makes room for the next source: positions and counters go on, start points of
-    /// the earlier source are forgotten as soon as the next one is there.
+    /// Dropping the [`Writer`] makes room for the next source: positions and counters go on, and its start points are
+    /// forgotten, so that a reader that begins afterwards gets nothing of a source that has left.
     #[must_use]
     pub fn claim_writer(self: &Arc<Self>) -> Option<Writer> {
         // Acquire: what the last writer did is done before this one continues.
@@ -464,6 +464,9 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
+        // What is left in the ring is for those who were watching: a viewer that comes now waits for the next source, and
+        // is shown nothing of this one.
+        self.ring.newest_start.store(NO_START, Release);
         // Release: pairs with `claim_writer`.
         self.ring.has_writer.store(false, Release);
     }

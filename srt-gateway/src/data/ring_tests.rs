@@ -41,8 +41,8 @@ fn there_is_one_writer_at_a_time_and_positions_go_on() {
     assert!(ring.claim_writer().is_none());
     let seq = first.push(b"one").unwrap();
     first.mark_start_point(seq);
-    drop(first);
     assert_eq!(ring.start_position(StartAt::Keyframe), seq);
+    drop(first);
     let mut second = ring.claim_writer().unwrap();
     assert_eq!(
         ring.start_position(StartAt::Keyframe),
@@ -92,6 +92,23 @@ fn a_start_point_serves_until_it_nears_the_end_of_the_ring() {
         ring.head().messages_since(ring.oldest()),
         56,
         "an eighth of 64 slots is kept as a margin"
+    );
+}
+
+#[test]
+fn a_viewer_that_comes_after_the_source_has_left_gets_nothing_of_it() {
+    let ring = Ring::with_capacity(0);
+    let mut writer = ring.claim_writer().unwrap();
+    let start = writer.push(b"keyframe").unwrap();
+    writer.mark_start_point(start);
+    let watching = Cursor::new(ring.start_position(StartAt::Keyframe));
+    drop(writer);
+    assert_eq!(ring.start_position(StartAt::Keyframe), ring.head());
+    let mut batch = Batch::with_capacity(2);
+    assert_eq!(
+        ring.read_batch(watching.next(), &mut batch),
+        ReadOutcome::Read { count: 1 },
+        "who was watching gets the rest"
     );
 }
 
@@ -244,6 +261,9 @@ proptest! {
                 }
                 Step::NextSource => {
                     drop(writer);
+                    for start_at in [StartAt::Keyframe, StartAt::Live] {
+                        prop_assert_eq!(ring.start_position(start_at), ring.head(), "the source has left");
+                    }
                     writer = ring.claim_writer().unwrap();
                     model.start = None;
                 }
