@@ -21,6 +21,7 @@ mod idle;
 mod intake;
 mod mailbox;
 mod outlet;
+pub(crate) mod packetiser;
 mod pool;
 mod publisher;
 mod rate;

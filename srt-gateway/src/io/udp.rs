@@ -13,6 +13,7 @@ use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, Socket, Type}
 use super::{
     CloseReason,
     outlet::Sink,
+    packetiser::{Boundaries, Packetiser},
     rtp::{Framing, Reorder},
     source::{PATIENCE, Transport},
 };
@@ -257,24 +258,24 @@ pub(crate) fn open_output(target: &UdpPlace, to: IpAddr) -> io::Result<UdpSocket
     Ok(socket.into())
 }
 
-/// An output of datagrams: a message is a datagram, or several if it is longer than `pkt_size`.
+/// An output of datagrams. Each holds whole TS packets (RFC 2250, section 2), at most `pkt_size` bytes of them, wherever the
+/// source has cut its messages; messages that are no MPEG-TS keep their boundaries.
 #[derive(Debug)]
 pub(crate) struct UdpOut {
     socket: UdpSocket,
     to: SocketAddr,
-    payload_size: usize,
+    packetiser: Packetiser,
     framing: Option<Framing>,
     buffer: Vec<u8>,
 }
 
 impl UdpOut {
     pub(crate) fn new(socket: UdpSocket, to: SocketAddr, payload_size: u16, wrapping: Wrapping) -> Self {
-        // A datagram holds whole TS packets.
-        let payload_size = usize::from(payload_size / 188 * 188).max(188);
+        let payload_size = usize::from(payload_size);
         Self {
             socket,
             to,
-            payload_size,
+            packetiser: Packetiser::new(payload_size, Boundaries::WholePackets),
             framing: (wrapping == Wrapping::Rtp).then(Framing::new),
             buffer: Vec::with_capacity(payload_size + 12),
         }
@@ -283,23 +284,36 @@ impl UdpOut {
 
 impl Sink for UdpOut {
     fn send(&mut self, message: &[u8], now: Instant) -> io::Result<()> {
-        for payload in message.chunks(self.payload_size) {
-            let datagram = match &mut self.framing {
+        let Self {
+            socket,
+            to,
+            packetiser,
+            framing,
+            buffer,
+        } = self;
+        let mut dropped = None;
+        packetiser.push(message, |payload| {
+            let datagram = match framing {
                 None => payload,
                 Some(framing) => {
-                    self.buffer.clear();
-                    self.buffer.extend(framing.header(now));
-                    self.buffer.extend(payload);
-                    &self.buffer
+                    buffer.clear();
+                    buffer.extend(framing.header(now));
+                    buffer.extend(payload);
+                    &*buffer
                 }
             };
-            match self.socket.send_to(datagram, self.to) {
+            match socket.send_to(datagram, *to) {
                 // A host that says that nobody listens there may have somebody the next moment.
-                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
-                Err(error) => return Err(error),
-                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
+                // This datagram is lost, as on the wire; the packets behind it keep their boundaries.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    dropped = Some(error);
+                    Ok(())
+                }
+                Err(error) => Err(error),
+                Ok(_) => Ok(()),
             }
-        }
-        Ok(())
+        })?;
+        dropped.map_or(Ok(()), Err)
     }
 }

@@ -4,7 +4,10 @@ use std::time::Instant;
 
 use srt_safe::ErrorKind;
 
-use super::{CloseReason, Seat};
+use super::{
+    CloseReason, Seat,
+    packetiser::{Boundaries, Packetiser},
+};
 use crate::data::{Batch, Cursor, MESSAGE_MAX, ReadOutcome};
 
 /// Messages sent to one lagging viewer in one turn before other sessions get theirs.
@@ -23,8 +26,8 @@ const TURN: usize = 256;
 pub(super) struct Viewer {
     pub(super) seat: Seat,
     cursor: Cursor,
-    /// Bytes of the message at the cursor that have been sent: it is cut (`pkt_size`), and the socket was full.
-    begun: usize,
+    /// Cuts what the peer's packets do not hold.
+    packetiser: Packetiser,
     pub(super) flow: Flow,
     pub(super) last_data: Instant,
 }
@@ -55,10 +58,13 @@ pub(super) enum Flow {
 
 impl Viewer {
     pub(super) fn new(seat: Seat, cursor: Cursor, now: Instant) -> Self {
+        // A connection that is gone already says so with the first message.
+        let peer = seat.socket.max_message_size().unwrap_or(MESSAGE_MAX);
+        let limit = seat.payload_size.map_or(peer, |size| size.min(peer));
         Self {
             seat,
             cursor,
-            begun: 0,
+            packetiser: Packetiser::new(limit, Boundaries::Keep),
             flow: Flow::InStep,
             last_data: now,
         }
@@ -72,48 +78,51 @@ impl Viewer {
     /// Sends what `batch` holds from the viewer's position on.
     pub(super) fn send(&mut self, batch: &Batch, now: Instant) {
         for (_, message) in batch.messages_from(self.cursor.next()) {
-            match self.send_message(message) {
-                Ok(()) => {
-                    self.cursor.advance(1);
-                    self.seat.counters.add(message.len());
-                    self.last_data = now;
-                }
-                Err(error) => {
-                    self.flow = match error.kind() {
-                        ErrorKind::WouldBlock | ErrorKind::Congested => Flow::Full,
-                        ErrorKind::ConnectionLost | ErrorKind::NotConnected | ErrorKind::InvalidState => {
-                            Flow::Ended(CloseReason::PeerGone)
-                        }
-                        _ => Flow::Ended(CloseReason::Failed(error)),
-                    };
-                    return;
-                }
+            let socket = &self.seat.socket;
+            let sent = self
+                .packetiser
+                .push(message, |piece| socket.send(piece).map(drop));
+            // What the packetiser has of a message it sends later: the message counts as sent.
+            if sent.is_ok() || self.packetiser.is_pending() {
+                self.cursor.advance(1);
+                self.seat.counters.add(message.len());
+                self.last_data = now;
+            }
+            if let Err(error) = sent {
+                return self.stop(error);
             }
         }
     }
 
-    fn send_message(&mut self, message: &[u8]) -> srt_safe::Result<()> {
-        let Some(size) = self.seat.payload_size else {
-            return self.seat.socket.send(message).map(drop);
+    fn stop(&mut self, error: srt_safe::Error) {
+        self.flow = match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::Congested => Flow::Full,
+            ErrorKind::ConnectionLost | ErrorKind::NotConnected | ErrorKind::InvalidState => {
+                Flow::Ended(CloseReason::PeerGone)
+            }
+            _ => Flow::Ended(CloseReason::Failed(error)),
         };
-        for piece in message[self.begun.min(message.len())..].chunks(size) {
-            self.seat.socket.send(piece)?;
-            self.begun += piece.len();
+    }
+
+    /// Sends what a full socket has left of a message.
+    fn send_rest(&mut self) {
+        let socket = &self.seat.socket;
+        if let Err(error) = self.packetiser.flush_ready(|piece| socket.send(piece).map(drop)) {
+            self.stop(error);
         }
-        self.begun = 0;
-        Ok(())
     }
 
     /// Sends from the ring at the viewer's own pace, up to [`TURN`] messages.
     pub(super) fn catch_up(&mut self, batch: &mut Batch, now: Instant) {
         let mut sent = 0;
+        self.send_rest();
         while self.flow == Flow::InStep {
             let ring = self.seat.stream.ring();
             match ring.read_batch(self.cursor.next(), batch) {
                 ReadOutcome::UpToDate => return,
                 ReadOutcome::Lapped { oldest } => {
                     let skipped = self.cursor.skip_to(ring.skip_target(oldest));
-                    self.begun = 0;
+                    self.packetiser.clear();
                     self.seat.counters.add_skipped(skipped);
                 }
                 ReadOutcome::Read { count } => {

@@ -15,7 +15,11 @@ use super::{End, LOOK, Parcel, Place, Shared, Timing, resolve};
 use crate::{
     config::{SrtTarget, UdpTarget},
     control,
-    io::{FileKinds, FileOut, Sink, UdpOut, Wrapping, open_output},
+    data::MESSAGE_MAX,
+    io::{
+        FileKinds, FileOut, Sink, UdpOut, Wrapping, open_output,
+        packetiser::{Boundaries, Packetiser},
+    },
     peer::ConnectError,
 };
 
@@ -123,9 +127,12 @@ fn send(shared: &Shared, end: &End, target: &SrtTarget, parcels: &Parcels) {
         let mut sending = Sending {
             shared,
             end,
-            socket: &socket,
-            piece: target.payload_size.map_or(usize::MAX, usize::from),
-            last: socket.connected_at().ok(),
+            packetiser: packetiser(&socket, target),
+            pieces: Pieces {
+                shared,
+                socket: &socket,
+                last: socket.connected_at().ok(),
+            },
         };
         match sending.all(parcels, &mut pending) {
             Ok(()) => {
@@ -137,13 +144,28 @@ fn send(shared: &Shared, end: &End, target: &SrtTarget, parcels: &Parcels) {
     }
 }
 
+/// Cuts to what `target` says, and to what the peer's packets hold.
+fn packetiser(socket: &SrtSocket, target: &SrtTarget) -> Packetiser {
+    let peer = socket.max_message_size().unwrap_or(MESSAGE_MAX);
+    let limit = target
+        .payload_size
+        .map_or(peer, |size| usize::from(size).min(peer));
+    Packetiser::new(limit, Boundaries::Keep)
+}
+
 /// A connection that takes messages.
 struct Sending<'s> {
     shared: &'s Shared,
     end: &'s End,
+    /// Cuts what the peer's packets do not hold.
+    packetiser: Packetiser,
+    pieces: Pieces<'s>,
+}
+
+/// Sends what fits a packet.
+struct Pieces<'s> {
+    shared: &'s Shared,
     socket: &'s SrtSocket,
-    /// Longer messages are cut.
-    piece: usize,
     /// The time of the last message: none may have an earlier one.
     last: Option<SourceTime>,
 }
@@ -153,20 +175,31 @@ impl Sending<'_> {
     fn all(&mut self, parcels: &Parcels, pending: &mut Option<Parcel>) -> srt_safe::Result<()> {
         loop {
             let Some(parcel) = pending.take().or_else(|| next(self.shared, parcels)) else {
-                return Ok(());
+                return self.rest();
             };
-            for piece in parcel.bytes.chunks(self.piece) {
-                if let Err(error) = self.one(piece, parcel.due) {
-                    *pending = Some(parcel);
-                    return Err(error);
-                }
+            if let Err(error) = self.message(&parcel.bytes, parcel.due) {
+                *pending = Some(parcel);
+                return Err(error);
             }
             self.end.count(parcel.bytes.len());
         }
     }
 
+    fn message(&mut self, bytes: &[u8], due: Option<SourceTime>) -> srt_safe::Result<()> {
+        let pieces = &mut self.pieces;
+        self.packetiser.push(bytes, |piece| pieces.send(piece, due))
+    }
+
+    /// Sends the beginning of a packet that the input never completed.
+    fn rest(&mut self) -> srt_safe::Result<()> {
+        let pieces = &mut self.pieces;
+        self.packetiser.flush(|piece| pieces.send(piece, None))
+    }
+}
+
+impl Pieces<'_> {
     /// Sends one message, however long the peer makes it wait, unless the relay ends.
-    fn one(&mut self, bytes: &[u8], due: Option<SourceTime>) -> srt_safe::Result<()> {
+    fn send(&mut self, bytes: &[u8], due: Option<SourceTime>) -> srt_safe::Result<()> {
         let due = due.filter(|due| {
             self.shared.timing == Timing::OfSource && self.last.is_some_and(|last| *due > last)
         });

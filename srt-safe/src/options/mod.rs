@@ -14,9 +14,9 @@ mod values;
 
 use std::{collections::BTreeMap, fmt};
 
-use libsrt_sys::{SRT_SOCKOPT, SRTSOCKET};
+use libsrt_sys::{SRT_ERRNO, SRT_SOCKOPT, SRTSOCKET};
 
-use crate::{Error, Result, SrtListener, SrtSocket};
+use crate::{Error, Result, SrtGroup, SrtListener, SrtSocket};
 pub use error::OptionError;
 pub use filter::{Arq, FecLayout, FilterError, PacketFilter};
 pub use opt::{AfterConnect, OptionInfo, Readable, Settable, SockOpt, Writable};
@@ -304,6 +304,15 @@ impl fmt::Debug for Options {
     }
 }
 
+/// Payload of a packet over an MSS of 1500 bytes (`SRT_LIVE_MAX_PLSIZE`).
+const MESSAGE_LIMIT: usize = 1456;
+
+/// Bytes that AES-GCM adds to a packet (`HAICRYPT_AUTHTAG_MAX`).
+const GCM_TAG: usize = 16;
+
+/// Bytes that a packet of the FEC filter needs beyond the longest data packet (`SRT_FEC` in `packetfilter.cpp`).
+const FILTER_HEADER: usize = 4;
+
 /// Reads an option of any socket, listener or group.
 pub(crate) fn read<O: Readable>(id: SRTSOCKET) -> Result<O::Value> {
     let raw = O::INFO.read(id)?;
@@ -318,6 +327,28 @@ pub(crate) fn read<O: Readable>(id: SRTSOCKET) -> Result<O::Value> {
 /// Sets an option of any socket, listener or group.
 pub(crate) fn write<O: AfterConnect>(id: SRTSOCKET, value: O::Value) -> Result<()> {
     O::INFO.write(id, &value.into_raw(O::INFO.kind))
+}
+
+fn not_connected() -> Error {
+    Error::new(
+        SRT_ERRNO::SRT_ENOCONN,
+        "max_message_size",
+        "the connection has no size of messages yet",
+    )
+}
+
+fn max_message_size(id: SRTSOCKET) -> Result<usize> {
+    // Without a size of the application's own, libsrt gives what the MSS leaves; 0 until it is connected.
+    let size = match read::<opt::PayloadSize>(id)? {
+        0 => return Err(not_connected()),
+        size => usize::from(size),
+    };
+    // Neither has to be there: libsrt before 1.5.2 has no crypto modes.
+    let tagged = matches!(read::<opt::CryptoMode>(id), Ok(CryptoMode::Gcm));
+    let filtered = matches!(read::<opt::PacketFilter>(id), Ok(Some(_)));
+    let taken = if tagged { GCM_TAG } else { 0 } + if filtered { FILTER_HEADER } else { 0 };
+    let most = MESSAGE_LIMIT - taken;
+    Ok(size.saturating_sub(taken).min(most))
 }
 
 impl SrtSocket {
@@ -362,6 +393,25 @@ impl SrtSocket {
     /// ```
     pub fn set_option<O: AfterConnect>(&self, _option: O, value: O::Value) -> Result<()> {
         write::<O>(self.raw.id(), value)
+    }
+
+    /// The largest message that one packet of this connection takes, in bytes: what `srt_sendmsg2` accepts in live mode.
+    /// It follows from the MSS that both sides negotiated (IP, UDP and SRT headers take 44 bytes of it), the tag of AES-GCM
+    /// (16 bytes) and the packet filter (4 bytes), and from [`opt::PayloadSize`] where that is set. For a group it is the
+    /// smallest value of its links. Does not block.
+    ///
+    /// # Errors
+    /// The socket is closed or not connected.
+    pub fn max_message_size(&self) -> Result<usize> {
+        if !self.is_group() {
+            return max_message_size(self.raw.id());
+        }
+        let links = SrtGroup::members_of(self.id())?;
+        // A link that is still connecting has no size yet; one that has just broken has none any more.
+        let sizes = links
+            .iter()
+            .filter_map(|link| max_message_size(link.id.value()).ok());
+        sizes.min().ok_or_else(not_connected)
     }
 
     /// Where the exchange of keys stands in both directions. Does not block.

@@ -1,0 +1,171 @@
+//! Messages of every size to viewers and outputs of every packet size: whole TS packets, and every byte.
+
+mod peers;
+
+use std::{
+    net::{SocketAddr, UdpSocket},
+    time::{Duration, Instant},
+};
+
+use peers::{MESSAGE, PACE, PATIENCE, gateway, message, port, wait_until};
+use srt_gateway::Gateway;
+use srt_safe::{CryptoMode, Options, Passphrase, SrtSocket, StreamId};
+
+const PASSPHRASE: &str = "a passphrase of the test";
+
+/// Bytes that a receiver has to have before it is judged.
+const ENOUGH: usize = 60 * MESSAGE;
+
+fn options(streamid: &str) -> Options {
+    Options::new()
+        .stream_id(StreamId::new(streamid).unwrap())
+        .payload_size(0)
+}
+
+fn encrypted(options: Options, mode: CryptoMode) -> Options {
+    options
+        .passphrase(Passphrase::new(PASSPHRASE).unwrap())
+        .crypto_mode(mode)
+}
+
+fn connect(options: Options, to: SocketAddr) -> SrtSocket {
+    SrtSocket::builder().options(options).connect(to).unwrap()
+}
+
+/// Publishes TS in messages of `cut` bytes until `done`; the stream as it was sent.
+fn publish(socket: &SrtSocket, cut: usize, mut done: impl FnMut() -> bool) -> Vec<u8> {
+    let (mut stream, mut sent) = (Vec::new(), 0);
+    let (mut due, end) = (Instant::now(), Instant::now() + PATIENCE);
+    for number in 0.. {
+        assert!(Instant::now() < end, "nobody got enough");
+        stream.extend(message(1, number));
+        while stream.len() - sent >= cut {
+            socket.send(&stream[sent..sent + cut]).unwrap();
+            sent += cut;
+        }
+        if done() {
+            break;
+        }
+        due += PACE;
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+    }
+    stream.truncate(sent);
+    stream
+}
+
+/// Receives until the pieces hold enough.
+fn receive(mut take: impl FnMut(&mut [u8]) -> Option<usize>) -> Vec<Vec<u8>> {
+    let (mut pieces, mut bytes) = (Vec::new(), 0);
+    let end = Instant::now() + PATIENCE;
+    let mut buffer = [0; 2000];
+    while bytes < ENOUGH {
+        assert!(Instant::now() < end, "{bytes} bytes after {PATIENCE:?}");
+        if let Some(len) = take(&mut buffer) {
+            bytes += len;
+            pieces.push(buffer[..len].to_vec());
+        }
+    }
+    pieces
+}
+
+#[track_caller]
+fn assert_part_of(pieces: &[Vec<u8>], stream: &[u8]) {
+    let bytes = pieces.concat();
+    // The stream repeats no message, so its first one tells the place.
+    let head = &bytes[..MESSAGE];
+    let at = stream
+        .windows(MESSAGE)
+        .position(|window| window == head)
+        .expect("the first bytes are of the stream");
+    let common = bytes.len().min(stream.len() - at);
+    assert!(bytes[..common] == stream[at..at + common], "bytes differ");
+}
+
+#[track_caller]
+fn assert_whole_packets(pieces: &[Vec<u8>], limit: usize) {
+    // The first one may end a packet that began before the receiver was there.
+    for piece in &pieces[1..] {
+        assert!(
+            piece.len() <= limit && piece.len() % 188 == 0 && piece[0] == 0x47,
+            "{} bytes that begin with {:#x}",
+            piece.len(),
+            piece[0]
+        );
+    }
+}
+
+fn viewers(relay: &Gateway) -> u32 {
+    relay.streams().first().map_or(0, |stream| stream.viewers)
+}
+
+/// What a viewer with these options gets of a publisher whose messages have `cut` bytes, and the stream.
+fn play(publisher: Options, viewer: Options, toml: &str, cut: usize) -> (Vec<Vec<u8>>, Vec<u8>) {
+    let relay = gateway(toml);
+    let at = port(&relay);
+    let source = connect(publisher, at);
+    let receiver = std::thread::spawn(move || {
+        let socket = connect(viewer, at);
+        receive(|buffer| Some(socket.recv(buffer).expect("the viewer stays connected")))
+    });
+    let stream = publish(&source, cut, || receiver.is_finished());
+    (receiver.join().unwrap(), stream)
+}
+
+const PUBLISH: &str = "#!::r=a,m=publish";
+const PLAY: &str = "#!::r=a,m=request";
+const PLAIN: &str = "[srt]\nport = \"127.0.0.1:0\"\n[streams.a]\n";
+
+#[test]
+fn a_viewer_with_a_small_segment_size_gets_whole_packets() {
+    // 1300 bytes less 44 of headers hold six packets of 188.
+    for cut in [MESSAGE, 1456] {
+        let (pieces, stream) = play(options(PUBLISH), options(PLAY).max_segment_size(1300), PLAIN, cut);
+        assert_whole_packets(&pieces, 1128);
+        assert_part_of(&pieces, &stream);
+    }
+}
+
+#[test]
+fn a_viewer_with_gcm_gets_messages_that_have_no_room_for_its_tag() {
+    let toml = format!("[srt]\nport = \"127.0.0.1:0\"\npassphrase = \"{PASSPHRASE}\"\n[streams.a]\n");
+    let (pieces, stream) = play(
+        encrypted(options(PUBLISH), CryptoMode::Ctr),
+        encrypted(options(PLAY), CryptoMode::Gcm),
+        &toml,
+        1456,
+    );
+    assert_whole_packets(&pieces, 1440);
+    assert_part_of(&pieces, &stream);
+}
+
+#[test]
+fn messages_that_fit_keep_their_boundaries() {
+    let (pieces, stream) = play(options(PUBLISH), options(PLAY), PLAIN, 1456);
+    assert!(pieces.iter().all(|piece| piece.len() == 1456));
+    assert_part_of(&pieces, &stream);
+}
+
+#[test]
+fn datagrams_hold_whole_packets_however_the_publisher_cuts() {
+    for (scheme, header, cut) in [
+        ("udp", 0, 1456),
+        ("udp", 0, 1264),
+        ("rtp", 12, 1456),
+        ("udp", 0, 100),
+    ] {
+        let output = UdpSocket::bind("127.0.0.1:0").unwrap();
+        output.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let to = output.local_addr().unwrap();
+        let relay = gateway(&format!("{PLAIN}outputs = [\"{scheme}://{to}\"]\n"));
+        let source = connect(options(PUBLISH), port(&relay));
+        let receiver = std::thread::spawn(move || receive(|buffer| output.recv(buffer).ok()));
+        let stream = publish(&source, cut, || receiver.is_finished());
+        let mut pieces = receiver.join().unwrap();
+        for piece in &mut pieces {
+            drop(piece.drain(..header));
+        }
+        assert_whole_packets(&pieces, 1316);
+        assert_part_of(&pieces, &stream);
+        wait_until("an output is no viewer", || viewers(&relay) == 0);
+    }
+}
