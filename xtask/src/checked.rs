@@ -1,35 +1,116 @@
-//! Tests under a checker: the address sanitizer, loom. Each builds everything in its own way, so each has a target
-//! folder of its own and leaves the others' results alone.
+//! Tests under sanitizers and loom. Each needs a build of its own, in a target folder of its own, so that switching
+//! between them rebuilds nothing.
 
 use crate::cargo::{cargo, root};
 use crate::steps::run;
 use anyhow::{Context, Result};
 use std::process::Command;
 
-/// Runs srt-safe's tests, and the examples that they start, with Rust, C and C++ under the address sanitizer.
-pub(crate) fn asan(args: &[String]) -> Result<()> {
-    let host = host()?;
-    run(sanitized("build", &host).arg("--examples"))?;
-    run(sanitized("test", &host)
-        .args(["--no-fail-fast", "--lib", "--tests"])
-        .args(args))
+/// The tests that CI runs under AddressSanitizer: those of the edits to libsrt that change threads or the lifetime of memory.
+const OF_EDITS: &[&str] = &[
+    "closing_groups",
+    "collected",
+    "collected_closed",
+    "delivery",
+    "group_races",
+    "sparing",
+    "thread_locals",
+];
+
+/// A set of compiler sanitizers that one build can hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sanitizer {
+    /// AddressSanitizer and LeakSanitizer, and UndefinedBehaviorSanitizer for C++.
+    Address,
+    /// ThreadSanitizer, for C++.
+    Thread,
 }
 
-/// The sanitizer is unstable in rustc: RUSTC_BOOTSTRAP makes the stable compiler take the flag, with the runtime it ships.
-fn sanitized(subcommand: &str, host: &str) -> Command {
-    const SANITIZE: &str = "-fsanitize=address -fno-omit-frame-pointer";
+impl Sanitizer {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Address => "asan",
+            Self::Thread => "tsan",
+        }
+    }
+
+    /// Rust's code stays without ThreadSanitizer: the standard library that comes with rustc is not instrumented, so
+    /// ThreadSanitizer would miss Rust's locks and report what they guard.
+    const fn rustflags(self) -> &'static str {
+        match self {
+            Self::Address => "-Zsanitizer=address",
+            Self::Thread => "-Zpre-link-args=-ltsan",
+        }
+    }
+
+    /// Flags for libsrt's core. The `vptr` check needs a C++ runtime that rustc does not ship.
+    const fn cxxflags(self) -> &'static str {
+        match self {
+            Self::Address => {
+                "-fsanitize=address,undefined -fno-sanitize=vptr -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
+            }
+            Self::Thread => "-fsanitize=thread -fno-omit-frame-pointer -g1",
+        }
+    }
+
+    /// Flags for aws-lc and for libsrt's haicrypt. Races in aws-lc are upstream's to find.
+    const fn cflags(self) -> &'static str {
+        match self {
+            Self::Address => "-fsanitize=address -fno-omit-frame-pointer",
+            Self::Thread => "",
+        }
+    }
+
+    fn options(self) -> (&'static str, String) {
+        match self {
+            // Two functions of libsrt's fec.cpp have a static of the same name, which gcc registers as one global twice.
+            Self::Address => ("ASAN_OPTIONS", "detect_odr_violation=0:detect_leaks=1".to_owned()),
+            Self::Thread => {
+                let suppressions = root().join("xtask/tsan.supp");
+                let options = format!("suppressions={}:halt_on_error=0", suppressions.display());
+                ("TSAN_OPTIONS", options)
+            }
+        }
+    }
+}
+
+/// Runs `cargo test` on srt-safe with `args`; without any, all its tests and the examples that they start.
+pub(crate) fn sanitized(sanitizer: Sanitizer, args: &[String]) -> Result<()> {
+    let host = host()?;
+    let mut test = command(sanitizer, "test", &host);
+    test.arg("--no-fail-fast");
+    if args.is_empty() {
+        run(command(sanitizer, "build", &host).arg("--examples"))?;
+        test.args(["--lib", "--tests"]);
+    }
+    run(test.args(args))
+}
+
+/// Runs the tests that CI runs.
+pub(crate) fn asan_edits() -> Result<()> {
+    let mut command = command(Sanitizer::Address, "test", &host()?);
+    command.arg("--no-fail-fast");
+    for test in OF_EDITS {
+        command.args(["--test", test]);
+    }
+    run(&mut command)
+}
+
+fn command(sanitizer: Sanitizer, subcommand: &str, host: &str) -> Command {
     let mut command = cargo(subcommand);
     command.args(["-p", "srt-safe", "--features", "async,tracing"]);
     // A target, even the host, keeps the flags off build scripts and procedural macros.
     command
         .args(["--target", host, "--target-dir"])
-        .arg(root().join("target/asan"));
+        .arg(root().join("target").join(sanitizer.name()));
+    // RUSTC_BOOTSTRAP makes the stable compiler take unstable flags, with the runtime that it ships.
     command
         .env("RUSTC_BOOTSTRAP", "1")
-        .env("RUSTFLAGS", "-Zsanitizer=address");
-    command.env("CFLAGS", SANITIZE).env("CXXFLAGS", SANITIZE);
-    // Two functions of libsrt's fec.cpp have a static of the same name, which gcc registers as one global twice.
-    command.env("ASAN_OPTIONS", "detect_odr_violation=0:detect_leaks=1");
+        .env("RUSTFLAGS", sanitizer.rustflags())
+        .env("CFLAGS", sanitizer.cflags())
+        .env("CXXFLAGS", sanitizer.cxxflags());
+    let (name, value) = sanitizer.options();
+    command.env(name, value);
     command
 }
 

@@ -18,6 +18,7 @@ mod test;
 mod web;
 
 use anyhow::Result;
+use checked::Sanitizer;
 use clap::{Args, Parser, Subcommand};
 use install::Install;
 use std::process::ExitCode;
@@ -57,9 +58,15 @@ enum Task {
         #[command(flatten)]
         may: MayInstall,
     },
-    /// Run the safe crate's tests, and libsrt with them, under the address sanitizer
+    /// Run srt-safe's tests under AddressSanitizer, LeakSanitizer and, for libsrt, UndefinedBehaviorSanitizer
     Asan {
-        /// Given to `cargo test`
+        /// Arguments of `cargo test`, such as `--test collected`; all tests without any
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+    /// Run srt-safe's tests with libsrt under ThreadSanitizer
+    Tsan {
+        /// Arguments of `cargo test`, such as `--test collected`; all tests without any
         #[arg(last = true)]
         args: Vec<String>,
     },
@@ -136,7 +143,8 @@ fn perform(task: Task) -> Result<()> {
             };
             package::debian(build, may.install())
         }
-        Task::Asan { args } => checked::asan(&args),
+        Task::Asan { args } => checked::sanitized(Sanitizer::Address, &args),
+        Task::Tsan { args } => checked::sanitized(Sanitizer::Thread, &args),
         Task::Bench { args } => bench::long(&args),
         Task::Soak { hours, minutes } => {
             let seconds = hours.mul_add(3600.0, minutes * 60.0);
