@@ -56,6 +56,7 @@ fn run() -> Result<()> {
         ("reader-timed", "reader_timed"),
         ("proven-address", "proven_address"),
         ("thread-progress", "thread_progress"),
+        ("resend-cap", "resend_cap"),
     ] {
         println!("cargo::rustc-check-cfg=cfg({cfg})");
         if library.edits.contains(&edit) {

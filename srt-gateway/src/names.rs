@@ -1,6 +1,12 @@
 //! What several modules pass on: names of streams and sessions, and what a session is held to. Plain data.
 
-use std::{borrow::Cow, fmt, num::NonZeroU64, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    fmt,
+    num::{NonZeroU32, NonZeroU64},
+    sync::Arc,
+    time::Duration,
+};
 
 /// The longest name of a stream in bytes: that of the longest streamid.
 pub(crate) const NAME_LIMIT: usize = 512;
@@ -133,6 +139,8 @@ pub(crate) struct SessionLimits {
     pub(crate) max_bitrate: Option<NonZeroU64>,
     /// A publisher that has sent nothing for this long since it connected is closed; None: never.
     pub(crate) first_data: Option<Duration>,
+    /// How much is sent to a viewer again at most, in percent of what is sent to it; None: any amount.
+    pub(crate) resend_percent: Option<NonZeroU32>,
     /// Closed after this long without data; None: never.
     pub(crate) silence: Option<Duration>,
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::SrtSocket;
+use libsrt_sys::SRTSOCKET;
+
+use crate::{SrtGroup, SrtSocket};
 
 /// When a reader that times packets itself gets them: [`SrtSocket::time_by_reader`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -14,6 +16,12 @@ pub enum ReaderTiming {
     /// As soon as they are there in order. The latency is how long a missing packet is waited for before it is given up, and
     /// is added to no other; in return the packets come as the network brings them.
     InOrder,
+}
+
+fn held(socket: SRTSOCKET) -> u64 {
+    // SAFETY: a plain number; our edit answers -1 for a socket that it does not know, and keeps one that it knows for the
+    // length of the call.
+    u64::try_from(unsafe { libsrt_sys::srt_edit_resends_held(socket) }).unwrap_or(0)
 }
 
 impl SrtSocket {
@@ -36,6 +44,17 @@ impl SrtSocket {
         // SAFETY: plain numbers; our edit answers -1 for a socket that it does not know, and keeps one that it knows for the
         // length of the call.
         unsafe { libsrt_sys::srt_edit_time_by_reader(self.raw.id(), how) == 0 }
+    }
+
+    /// How often [`MaxRetransmitBandwidth`](crate::opt::MaxRetransmitBandwidth) has held back a packet that was due to be sent
+    /// again, on all links of a group (an edit of ours, `resend-cap`). 0 with a library without the edit. Does not block.
+    #[must_use]
+    pub fn resends_held(&self) -> u64 {
+        if self.is_group() {
+            let members = SrtGroup::members_of(self.id()).unwrap_or_default();
+            return members.iter().map(|member| held(member.id.value())).sum();
+        }
+        held(self.raw.id())
     }
 
     /// The time from now until a packet can be received from a socket that its [reader times](Self::time_by_reader); zero:

@@ -265,6 +265,24 @@ pub const EDIT_BOUNDED_WAITS: &str = "bounded-waits";
 /// The edit that closes the groups of bonded callers that were refused.
 pub const EDIT_REFUSED_GROUPS: &str = "refused-groups";
 
+/// The edit that counts held retransmissions: [`srt_edit_resends_held`].
+pub const EDIT_RESEND_CAP: &str = "resend-cap";
+
+#[cfg(resend_cap)]
+unsafe extern "C" {
+    /// How often `SRTO_MAXREXMITBW` has held back a packet that was due to be sent again; -1 for a socket that does not exist.
+    pub fn srt_edit_resends_held(socket: SRTSOCKET) -> i64;
+}
+
+/// In a library without [`EDIT_RESEND_CAP`]: not known.
+///
+/// # Safety
+/// None is needed; it is unsafe as its counterpart is.
+#[cfg(not(resend_cap))]
+pub unsafe fn srt_edit_resends_held(_socket: SRTSOCKET) -> i64 {
+    -1
+}
+
 /// The edit that has delivery times count from the arrival of a handshake.
 pub const EDIT_HANDSHAKE_TIME: &str = "handshake-time";
 

@@ -15,6 +15,7 @@ mod live_transmit;
 mod modes;
 mod package;
 mod raw;
+mod resend;
 mod seed;
 mod shutdown;
 mod sources;

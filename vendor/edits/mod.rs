@@ -24,6 +24,7 @@ mod proven_address;
 mod quiet_accept;
 mod reader_timed;
 mod refused_groups;
+mod resend_cap;
 mod secret_verdict;
 mod sparing;
 mod system_random;
@@ -85,4 +86,5 @@ pub(crate) const ALL: &[Edit] = &[
     bounded_handshake::EDIT,
     bounded_waits::EDIT,
     refused_groups::EDIT,
+    resend_cap::EDIT,
 ];

@@ -136,6 +136,11 @@ pub(crate) enum Why {
         sent: u64,
         max: u64,
     },
+    /// Not refused but closed: a viewer above `resend_limit`.
+    ResendLimit {
+        stream: StreamName,
+        percent: u32,
+    },
 }
 
 impl Why {
@@ -223,6 +228,7 @@ impl Why {
             Self::TooManyHandshakes
             | Self::Banned(_)
             | Self::TooFast { .. }
+            | Self::ResendLimit { .. }
             | Self::Short(_)
             | Self::Draining => RejectedBy::Limits,
             Self::UnknownStream(_)
@@ -293,7 +299,9 @@ impl Why {
                 RejectCode::UNAVAILABLE
             }
             Self::Incomplete => RejectCode::FALLBACK,
-            Self::TooManyHandshakes | Self::TooFast { .. } | Self::Short(_) => RejectCode::OVERLOAD,
+            Self::TooManyHandshakes | Self::TooFast { .. } | Self::ResendLimit { .. } | Self::Short(_) => {
+                RejectCode::OVERLOAD
+            }
             Self::Banned(_) => RejectCode::FORBIDDEN,
             Self::WrongPassphrase { .. } => return RejectReason::BAD_SECRET,
             Self::NoPassphrase { .. } | Self::UnexpectedPassphrase { .. } => return RejectReason::UNSECURE,
@@ -332,6 +340,10 @@ impl fmt::Display for Why {
             Self::TooFast { stream, sent, max } => write!(
                 f,
                 "closed: the publisher of {stream:?} sent {sent} b/s for 5 s, above max_bitrate = {max}; raise it, or lower the encoder's bit rate"
+            ),
+            Self::ResendLimit { stream, percent } => write!(
+                f,
+                "closed: the viewer of {stream:?} asked for more of it again than resend_limit = {percent} allows; its link loses too much, or it misbehaves"
             ),
             Self::Unreadable(why) => why.fmt(f),
             Self::PortRefused => f.write_str(

@@ -438,6 +438,14 @@ fn streams_of(streams: &[(&StreamName, &StreamSample)], pen: &mut Pen<'_>) -> fm
         help,
         None,
         rows(|s| number(s.totals.skipped)),
+    )?;
+    let help = "How often resend_limit held back a packet that a viewer had asked for again";
+    pen.family(
+        counter,
+        "stream_resends_held",
+        help,
+        None,
+        rows(|s| number(s.totals.resends_held)),
     )
 }
 

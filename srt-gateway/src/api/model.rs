@@ -292,6 +292,8 @@ pub(crate) struct Session {
     pub(crate) messages: u64,
     /// Messages that a viewer was too slow for.
     pub(crate) skipped: u64,
+    /// How often `resend_limit` held back a packet that the viewer had asked for again.
+    pub(crate) resends_held: u64,
     /// Absent in the first second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) link: Option<Link>,

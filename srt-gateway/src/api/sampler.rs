@@ -183,6 +183,7 @@ struct Came {
 struct Carried {
     bytes: u64,
     skipped: u64,
+    held: u64,
 }
 
 struct State {
@@ -308,18 +309,32 @@ impl State {
     ) {
         let before = std::mem::take(&mut self.carried);
         let viewers = sessions.iter().filter(|session| session.role == Role::Viewer);
-        let viewers = viewers.map(|s| (s.id, &s.stream, s.bytes, s.skipped));
+        let viewers = viewers.map(|s| {
+            let carried = Carried {
+                bytes: s.bytes,
+                skipped: s.skipped,
+                held: s.counters.resends_held(),
+            };
+            (s.id, &s.stream, carried)
+        });
         // Outputs that are no SRT have no session among those.
         let plain = endpoints.iter().filter_map(|view| {
             let counters = view.counters.as_ref()?;
             let id = view.status.session?;
             let is_known = sessions.binary_search_by_key(&id, |session| session.id).is_ok();
-            (view.status.role == Role::Viewer && !is_known)
-                .then(|| (id, &view.status.stream, counters.bytes(), counters.skipped()))
+            (view.status.role == Role::Viewer && !is_known).then(|| {
+                let carried = Carried {
+                    bytes: counters.bytes(),
+                    skipped: counters.skipped(),
+                    held: 0,
+                };
+                (id, &view.status.stream, carried)
+            })
         });
-        for (id, stream, bytes, skipped) in viewers.chain(plain) {
+        for (id, stream, carried) in viewers.chain(plain) {
             let last = before.get(&id).copied().unwrap_or_default();
-            self.carried.insert(id, Carried { bytes, skipped });
+            self.carried.insert(id, carried);
+            let Carried { bytes, skipped, held } = carried;
             if let Some(sample) = streams.get_mut(stream) {
                 let figures = &mut sample.figures;
                 figures.bitrate_out_bps += bits_per_second(bytes.saturating_sub(last.bytes), elapsed);
@@ -327,6 +342,7 @@ impl State {
                 let totals = self.ledger.of(stream);
                 totals.sent += bytes.saturating_sub(last.bytes);
                 totals.skipped += skipped.saturating_sub(last.skipped);
+                totals.resends_held += held.saturating_sub(last.held);
             }
         }
     }

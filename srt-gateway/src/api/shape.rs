@@ -121,6 +121,7 @@ impl Look {
             bytes: session.bytes,
             messages: session.messages,
             skipped: session.skipped,
+            resends_held: session.counters.resends_held(),
             link: session.figures.as_deref().map(link),
             bonded: session.links.iter().map(bonded_link).collect(),
         }

@@ -20,6 +20,8 @@ pub(crate) struct Totals {
     pub(crate) sent: u64,
     /// Messages that they were too slow for.
     pub(crate) skipped: u64,
+    /// How often `resend_limit` held back a packet.
+    pub(crate) resends_held: u64,
     /// What libsrt counted, by role, in the order of [`ROLES`](super::sampler::ROLES).
     pub(crate) links: [figures::Values; 2],
     /// Errors of the sources' transport stream, in the order of [`Check::ALL`].

@@ -261,6 +261,7 @@ static KEYS: &[KeyDoc] = {
     key(Srt, "accept_packetfilter", STR, "\"\"", "\"20x20\"", "largest packet filter that a caller may bring, columns x rows, each up to 256; empty: none, or where packetfilter is set what that leaves open, up to 64x64"),
     key(Srt, "groupconnect", BOOL, "false", "true", "accept bonded callers"),
     key(Srt, "max_bitrate", "bit rate", "0", "\"20M\"", "a publisher whose payload is above it, on average over 5 s, is closed (1402 in the rejections); 0: any").unit("b/s"),
+    key(Srt, "resend_limit", INT, "100", "50", "how much is sent to a viewer again at most, in percent of the stream (at least 1 Mb/s); a viewer that asks for more for 10 s is closed (1402 in the rejections); 0: any amount").unit("%"),
     key(Srt, "allow", CIDRS, "[]", "[\"203.0.113.0/24\"]", "who may connect; empty: everyone"),
     key(Srt, "deny", CIDRS, "[]", "[\"2001:db8::/32\"]", "who may not connect; asked before allow"),
     key(Srt, "max_connections", INT, "0", "100", "connections of this port; 0: no limit"),

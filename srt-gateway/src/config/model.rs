@@ -125,6 +125,8 @@ pub struct SrtSettings {
     pub group_connect: bool,
     /// Bits of payload a second that a publisher may send, on average over 5 s. `None`: any.
     pub max_bitrate: Option<NonZeroU64>,
+    /// How much may be sent to a viewer again, in percent of what is sent to it. `None`: any amount.
+    pub resend_limit: Option<NonZeroU32>,
     /// Who may connect; empty: everyone.
     pub allow: Vec<IpNet>,
     /// Who may not connect; asked before `allow`.
@@ -606,6 +608,7 @@ impl Default for SrtSettings {
             accept_packet_filter: None,
             group_connect: false,
             max_bitrate: None,
+            resend_limit: NonZeroU32::new(100),
             allow: Vec::new(),
             deny: Vec::new(),
             max_connections: None,

@@ -45,6 +45,7 @@ pub(crate) struct SrtLayer {
     accept_packet_filter: Option<Option<FilterSize>>,
     group_connect: Option<bool>,
     max_bitrate: Option<Option<NonZeroU64>>,
+    resend_limit: Option<Option<NonZeroU32>>,
     allow: Option<Vec<IpNet>>,
     deny: Option<Vec<IpNet>>,
     max_connections: Option<Option<NonZeroU32>>,
@@ -100,6 +101,10 @@ impl SrtLayer {
                 .get("max_bitrate")
                 .and_then(|item| item.bit_rate())
                 .map(NonZeroU64::new),
+            resend_limit: table.get("resend_limit").and_then(|item| {
+                let percent = item.integer(0..=10_000)?;
+                Some(u32::try_from(percent).ok().and_then(NonZeroU32::new))
+            }),
             allow: table.get("allow").map(|item| networks(&item)),
             deny: table.get("deny").map(|item| networks(&item)),
             max_connections: table.get("max_connections").and_then(|item| item.limit()),
@@ -144,6 +149,7 @@ impl SrtLayer {
             accept_packet_filter: Some(settings.accept_packet_filter),
             group_connect: Some(settings.group_connect),
             max_bitrate: Some(settings.max_bitrate),
+            resend_limit: Some(settings.resend_limit),
             allow: Some(settings.allow),
             deny: Some(settings.deny),
             max_connections: Some(settings.max_connections),
@@ -189,6 +195,7 @@ impl SrtLayer {
             accept_packet_filter: self.accept_packet_filter.or(base.accept_packet_filter),
             group_connect: self.group_connect.or(base.group_connect),
             max_bitrate: self.max_bitrate.or(base.max_bitrate),
+            resend_limit: self.resend_limit.or(base.resend_limit),
             allow: self.allow.or(base.allow),
             deny: self.deny.or(base.deny),
             max_connections: self.max_connections.or(base.max_connections),
@@ -292,6 +299,7 @@ impl SrtLayer {
             accept_packet_filter: self.accept_packet_filter.unwrap_or(standard.accept_packet_filter),
             group_connect: self.group_connect.unwrap_or(standard.group_connect),
             max_bitrate: self.max_bitrate.unwrap_or(standard.max_bitrate),
+            resend_limit: self.resend_limit.unwrap_or(standard.resend_limit),
             allow: self.allow.unwrap_or(standard.allow),
             deny: self.deny.unwrap_or(standard.deny),
             max_connections: self.max_connections.unwrap_or(standard.max_connections),

@@ -490,17 +490,25 @@ impl Control {
             seconds = now.duration_since(session.opened).as_secs(), totals = %closed.totals,
             "closed: {}", closed.reason
         );
-        if let (CloseReason::TooFast { sent, max }, Via::Port(port)) = (closed.reason, &session.via) {
+        let why = match closed.reason {
+            CloseReason::TooFast { sent, max } => Some(Why::TooFast {
+                stream: session.stream,
+                sent,
+                max,
+            }),
+            CloseReason::ResendLimit(percent) => Some(Why::ResendLimit {
+                stream: session.stream,
+                percent,
+            }),
+            _ => None,
+        };
+        if let (Some(why), Via::Port(port)) = (why, &session.via) {
             self.refusals.record(&Refused {
                 peer: session.peer,
                 port: Arc::clone(port),
                 streamid: session.streamid,
                 handshake: None,
-                why: Why::TooFast {
-                    stream: session.stream,
-                    sent,
-                    max,
-                },
+                why,
             });
         }
         self.opener.guards.bonds.closed(closed.session);

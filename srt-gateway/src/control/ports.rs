@@ -414,6 +414,10 @@ pub(crate) fn limits(settings: &SrtSettings) -> SessionLimits {
     SessionLimits {
         max_bitrate: settings.max_bitrate,
         first_data: settings.first_data_timeout,
+        // Whoever sets libsrt's own limit means that.
+        resend_percent: settings
+            .resend_limit
+            .filter(|_| !settings.options.contains_key("maxrexmitbw")),
         silence: settings.timeout,
     }
 }

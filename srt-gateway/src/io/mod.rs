@@ -26,6 +26,7 @@ mod pool;
 mod publisher;
 mod rate;
 mod recorder;
+mod resend;
 mod resolve;
 mod rtp;
 mod source;
@@ -181,6 +182,8 @@ pub(crate) enum CloseReason {
     NeverSent(Duration),
     /// A publisher above `max_bitrate`: both in b/s.
     TooFast { sent: u64, max: u64 },
+    /// A viewer that asked for more than `resend_limit`, this many percent, for too long.
+    ResendLimit(u32),
     /// The stream's source did not come back within `on_source_lost`.
     SourceLost,
     /// Another publisher has the place (duplicate_publisher).
@@ -232,6 +235,11 @@ impl fmt::Display for CloseReason {
             Self::TooFast { sent, max } => {
                 write!(f, "it sent {sent} b/s for 5 s, above max_bitrate = {max}")
             }
+            Self::ResendLimit(percent) => write!(
+                f,
+                "it asked for more of the stream again than resend_limit = {percent} allows, for {} s",
+                resend::PATIENCE
+            ),
             Self::SourceLost => f.write_str("the source did not come back (on_source_lost)"),
             Self::TakenOver => f.write_str("another publisher has its place (duplicate_publisher)"),
             Self::Failed(error) => write!(f, "{error}"),

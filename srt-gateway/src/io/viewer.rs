@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
-use srt_safe::ErrorKind;
+use srt_safe::{ErrorKind, RetransmitBandwidth, opt};
 
 use super::{
     CloseReason, Seat,
     packetiser::{Boundaries, Packetiser},
+    resend::{self, ResendLimit},
 };
 use crate::data::{Batch, Cursor, MESSAGE_MAX, ReadOutcome};
 
@@ -30,6 +31,9 @@ pub(super) struct Viewer {
     packetiser: Packetiser,
     pub(super) flow: Flow,
     pub(super) last_data: Instant,
+    resend_limit: Option<ResendLimit>,
+    /// What libsrt was told last, in bytes a second.
+    told_limit: u64,
 }
 
 /// How much of what a viewer sent has been taken.
@@ -61,13 +65,46 @@ impl Viewer {
         // A connection that is gone already says so with the first message.
         let peer = seat.socket.max_message_size().unwrap_or(MESSAGE_MAX);
         let limit = seat.payload_size.map_or(peer, |size| size.min(peer));
-        Self {
+        let resend_limit = seat.limits.resend_percent.map(ResendLimit::new);
+        let mut viewer = Self {
             seat,
             cursor,
             packetiser: Packetiser::new(limit, Boundaries::Keep),
             flow: Flow::InStep,
             last_data: now,
+            resend_limit,
+            told_limit: 0,
+        };
+        if viewer.resend_limit.is_some() {
+            viewer.limit_resends_to(resend::INITIAL);
         }
+        viewer
+    }
+
+    /// Fits the limit of what is sent again to the last second. To be called once a second.
+    pub(super) fn limit_resends(&mut self) -> Option<CloseReason> {
+        let held = self.seat.socket.resends_held();
+        self.seat.counters.set_resends_held(held);
+        let limit = self.resend_limit.as_mut()?;
+        let percent = limit.percent();
+        let verdict = limit.second(self.seat.counters.bytes(), held);
+        if verdict.limit.abs_diff(self.told_limit) > self.told_limit / 8 {
+            self.limit_resends_to(verdict.limit);
+        }
+        verdict.is_exhausted.then_some(CloseReason::ResendLimit(percent))
+    }
+
+    fn limit_resends_to(&mut self, bytes_per_second: u64) {
+        let bandwidth = RetransmitBandwidth::BytesPerSecond(bytes_per_second);
+        // A libsrt that was built without it has no such option; a connection that is gone needs none.
+        if let Err(error) = self
+            .seat
+            .socket
+            .set_option(opt::MaxRetransmitBandwidth, bandwidth)
+        {
+            tracing::debug!(session = %self.seat.session, %error, "resend_limit was not set");
+        }
+        self.told_limit = bytes_per_second;
     }
 
     /// Whether `batch` connects to what the viewer has had: it may hold more, or nothing, for this viewer.

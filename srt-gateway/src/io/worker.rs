@@ -543,12 +543,21 @@ impl Worker {
         }
     }
 
-    /// Takes libsrt's counters of all sessions.
+    /// Takes libsrt's counters of all sessions, and adapts what is sent to viewers again.
     fn sample(&mut self) {
         let publishers = self.publishers.values_mut().map(|publisher| &mut publisher.seat);
-        let viewers = self.groups.values_mut().flat_map(|group| &mut group.viewers);
-        for seat in publishers.chain(viewers.map(|viewer| &mut viewer.seat)) {
+        for seat in publishers {
             seat.sample();
+        }
+        let mut over = Vec::new();
+        for viewer in self.groups.values_mut().flat_map(|group| &mut group.viewers) {
+            viewer.seat.sample();
+            if let Some(reason) = viewer.limit_resends() {
+                over.push((viewer.seat.socket.id(), reason));
+            }
+        }
+        for (id, reason) in over {
+            self.close(id, reason);
         }
     }
 

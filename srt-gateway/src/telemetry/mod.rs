@@ -49,6 +49,7 @@ pub struct SessionCounters {
     messages: AtomicU64,
     bytes: AtomicU64,
     skipped: AtomicU64,
+    resends_held: AtomicU64,
     figures: ArcSwapOption<SrtFigures>,
     links: ArcSwapOption<Vec<LinkFigures>>,
     board: OnceLock<Arc<ts::Board>>,
@@ -65,6 +66,17 @@ impl SessionCounters {
     /// Counts messages that a viewer was too slow for.
     pub(crate) fn add_skipped(&self, messages: u64) {
         self.skipped.store(self.skipped.load(Relaxed) + messages, Relaxed);
+    }
+
+    /// Sets how often `resend_limit` has held back a packet.
+    pub(crate) fn set_resends_held(&self, count: u64) {
+        self.resends_held.store(count, Relaxed);
+    }
+
+    /// How often `resend_limit` has held back a packet that the viewer had asked for again.
+    #[must_use]
+    pub fn resends_held(&self) -> u64 {
+        self.resends_held.load(Relaxed)
     }
 
     /// Messages carried.
