@@ -5,7 +5,8 @@ use super::{Change, Edit, Put};
 // then destroys what those threads are still using.
 //
 // With this edit the one object that owns everything is never destroyed, nor is the event on which all epoll waits sleep
-// (destroying a condition waits for its waiters, and they come back each 10 ms). The process ends when it wants to, and the
+// (destroying a condition waits for its waiters, and they come back each 10 ms), nor the table of options, which a port's thread
+// reads when it makes a socket for a caller. The process ends when it wants to, and the
 // system takes its memory and its sockets. Whoever wants peers to be told closes sockets before.
 pub(crate) const EDIT: Edit = Edit {
     name: "exit-at-once",
@@ -17,6 +18,12 @@ pub(crate) const EDIT: Edit = Edit {
             put: Put::Replace,
             text: "static CUDTUnited& instance = *new CUDTUnited;
     return instance;",
+        },
+        Change {
+            file: "srtcore/core.cpp",
+            anchor: "const SrtOptionAction s_sockopt_action;",
+            put: Put::Replace,
+            text: "const SrtOptionAction& s_sockopt_action = *new SrtOptionAction;",
         },
         Change {
             file: "srtcore/sync.cpp",
