@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use std::process::Command;
 
 /// The tests that CI runs under AddressSanitizer: those of the edits to libsrt that change threads or the lifetime of memory.
-const OF_EDITS: &[&str] = &[
+const ASAN_TESTS: &[&str] = &[
     "closing_groups",
     "collected",
     "collected_closed",
@@ -16,6 +16,10 @@ const OF_EDITS: &[&str] = &[
     "sparing",
     "thread_locals",
 ];
+
+/// The tests that CI runs under ThreadSanitizer: those of packets that two threads send. The others meet more races of
+/// upstream's, and a rare one that `tsan.supp` does not list yet would fail an unrelated change.
+const TSAN_TESTS: &[&str] = &["collected", "collected_closed", "thread_locals"];
 
 /// A set of compiler sanitizers that one build can hold.
 #[derive(Clone, Copy, Debug)]
@@ -86,11 +90,20 @@ pub(crate) fn sanitized(sanitizer: Sanitizer, args: &[String]) -> Result<()> {
     run(test.args(args))
 }
 
-/// Runs the tests that CI runs.
+/// Runs what CI runs under AddressSanitizer.
 pub(crate) fn asan_edits() -> Result<()> {
-    let mut command = command(Sanitizer::Address, "test", &host()?);
+    edits(Sanitizer::Address, ASAN_TESTS)
+}
+
+/// Runs what CI runs under ThreadSanitizer.
+pub(crate) fn tsan_edits() -> Result<()> {
+    edits(Sanitizer::Thread, TSAN_TESTS)
+}
+
+fn edits(sanitizer: Sanitizer, tests: &[&str]) -> Result<()> {
+    let mut command = command(sanitizer, "test", &host()?);
     command.arg("--no-fail-fast");
-    for test in OF_EDITS {
+    for test in tests {
         command.args(["--test", test]);
     }
     run(&mut command)

@@ -2,7 +2,7 @@
 
 use crate::bench;
 use crate::cargo::{integration_tests, workspace};
-use crate::checked::asan_edits;
+use crate::checked::{asan_edits, tsan_edits};
 use crate::install::{CHROMIUM, CXX, FFMPEG, Install, NODE, NPM, PROMETHEUS, SRT_TOOLS, ensure};
 use crate::package;
 use crate::soak;
@@ -37,6 +37,7 @@ pub(crate) fn all(install: Install) -> Result<()> {
         run(workspace("test").args(["--no-fail-fast", "--doc"]))
     });
     steps.run("tests of libsrt's edits under AddressSanitizer", asan_edits);
+    steps.run("tests of libsrt's edits under ThreadSanitizer", tsan_edits);
     steps.run("cost against the floor", bench::short);
     steps.run("soak, short form", soak::short);
     steps.run("the console in a browser", web::in_a_browser);
