@@ -8,6 +8,13 @@
 )]
 #[path = "../../tests/support/http.rs"]
 mod http;
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the end-to-end tests' own; a part is used here"
+)]
+#[path = "../../tests/support/namespace.rs"]
+mod namespace;
 mod peers;
 #[allow(
     dead_code,
@@ -16,6 +23,14 @@ mod peers;
 )]
 #[path = "../../tests/support/ports.rs"]
 mod ports;
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "the end-to-end tests' own; a part is used here"
+)]
+#[path = "../../tests/support/raw/mod.rs"]
+mod raw;
 
 use std::{
     net::{SocketAddr, UdpSocket},
@@ -23,10 +38,12 @@ use std::{
 };
 
 use http::{HttpServer, Reply, Request};
+use namespace::Namespace;
 use peers::{Call, Sink, Source, assert_contiguous, gateway, port, wait_until};
-use ports::free_udp;
+use ports::{free_udp, free_udp_on};
+use raw::{Control, Forger, Handshake, Packet, RawPeer, Refused};
 use srt_gateway::{Gateway, Role, config::Config};
-use srt_safe::{Options, Passphrase, SrtSocket, StreamId};
+use srt_safe::{Options, Passphrase, SrtListener, SrtSocket, StreamId};
 
 /// What a caller waits that says nothing of it (libsrt's default).
 const DEFAULT_CONNECT: Duration = Duration::from_secs(3);
@@ -376,4 +393,134 @@ fn all_addresses_of_both_families_are_one_port() {
     wait_until("the session", || !gateway.sessions().is_empty());
     let question: serde_json::Value = serde_json::from_slice(&server.requests()[0].body).unwrap();
     assert_eq!(question["address"], "127.0.0.1", "the address that answers");
+}
+
+/// Whether an idle port can check a caller's address. An installed libsrt has no cookie for that.
+fn proves_addresses() -> bool {
+    let any = SocketAddr::from(([127, 0, 0, 1], 1));
+    SrtListener::cookie_for(any, any).is_some()
+}
+
+/// An induction, and a conclusion with a cookie that the port did not give.
+fn unproved(number: u32) -> [Vec<u8>; 2] {
+    let guess = number.wrapping_mul(0x9E37_79B9);
+    let handshakes = [
+        Handshake::induction(1 + number, 5_000),
+        Handshake::conclusion(1 + number, 5_000, guess, "#!::r=x"),
+    ];
+    handshakes.map(|handshake| Packet::from(Control::handshake(&handshake)).encode())
+}
+
+#[test]
+fn forged_callers_ask_nobody_and_ban_nobody() {
+    if !proves_addresses() {
+        return;
+    }
+    Namespace::new(&["198.51.100.0/24"]).run(|| {
+        let at = |host| SocketAddr::from(([198, 51, 100, host], 4_000));
+        let to = free_udp_on(at(1).ip());
+        let server = HttpServer::start(|_| Reply::status(404));
+        let gateway = gateway(&format!(
+            "[[listeners]]\nports = {}\naddress = \"{}\"\n[config_external]\nurl = \"{}\"\ncache = \"10m\"\n\
+             [limits]\nban_after_rejections = 1\nhandshakes_per_second_per_ip = 10\n",
+            to.port(),
+            to.ip(),
+            server.url("/")
+        ));
+        let forge = || {
+            let forger = Forger::new();
+            for number in 0..100 {
+                for datagram in unproved(number) {
+                    forger.send(at(9), to, &datagram);
+                }
+            }
+        };
+        // The port answers one after the other: with an answer in hand, all that came before has been handled.
+        let call_from = |host: u8| {
+            let mut peer = RawPeer::from_ip(at(host).ip(), to);
+            peer.conclude(&peer.conclusion(peer.induce().cookie, "#!::r=x"))
+        };
+        forge();
+        let stranger = RawPeer::from_ip(at(7).ip(), to);
+        let cookie = stranger.induce();
+        assert_eq!((cookie.version, cookie.extension), (5, 0x4A17));
+        assert!(server.requests().is_empty(), "asked for a forged caller");
+        assert_eq!(call_from(8), Err(Refused(1404)));
+        // While the refusal holds, whoever proves its address fails, and nobody else.
+        forge();
+        assert_eq!(call_from(9), Err(Refused(1404)), "banned for what others did");
+        assert_eq!(call_from(9), Err(Refused(1403)), "banned for its own");
+        assert_eq!(server.requests().len(), 1);
+        let question: serde_json::Value = serde_json::from_slice(&server.requests()[0].body).unwrap();
+        assert!(question["peer"].as_str().unwrap().starts_with("198.51.100.8:"));
+        wait_until("the rejections", || gateway.rejections().len() >= 3);
+        let kept = gateway.rejections();
+        assert!(
+            kept.iter().all(|kept| kept.peer.port() != at(9).port()),
+            "{kept:?}"
+        );
+    });
+}
+
+#[test]
+fn a_caller_that_says_everything_once_is_let_in() {
+    let to = free_udp();
+    let server =
+        HttpServer::start(|_| Reply::After(Duration::from_millis(300), 200, r#"{"stream": "x"}"#.to_owned()));
+    let gateway = gateway(&toml(&[to], "publish", &server.url("/"), ""));
+    // As gosrt: all 32 bits of a socket id, and neither induction nor conclusion again.
+    let peer = RawPeer::new(to);
+    let of_socket = |handshake| Handshake {
+        socket_id: 0x8000_0001,
+        ..handshake
+    };
+    let say = |handshake: Handshake| {
+        peer.send_to_socket(0, Control::handshake(&of_socket(handshake)));
+        let answer = peer.receive(DEFAULT_CONNECT * 3).expect("an answer");
+        answer.as_handshake().expect("a handshake")
+    };
+    let cookie = say(peer.induction()).cookie;
+    let answer = say(peer.conclusion(cookie, ""));
+    assert_eq!(answer.refusal(), None);
+    wait_until("the session", || gateway.sessions().len() == 1);
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn answers_come_from_the_address_that_was_called() {
+    let port = free_udp().port();
+    let server = HttpServer::start(|_| Reply::ok(r#"{"stream": "x"}"#));
+    let gateway = gateway(&format!(
+        "[[listeners]]\nports = {port}\nmode = \"publish\"\n[config_external]\nurl = \"{}\"\n",
+        server.url("/")
+    ));
+    // The address that the system chooses towards 127.0.0.1 is another one. RawPeer takes no answer from there.
+    let second = SocketAddr::from(([127, 0, 0, 2], port));
+    let mut peer = RawPeer::from_ip([127, 0, 0, 1].into(), second);
+    let cookie = peer.induce().cookie;
+    peer.conclude(&peer.conclusion(cookie, "")).unwrap();
+    wait_until("the session", || gateway.sessions().len() == 1);
+}
+
+#[test]
+fn an_idle_port_advises_the_key_length_of_the_last_answer() {
+    if !proves_addresses() {
+        return;
+    }
+    let to = free_udp();
+    let answer = r#"{"stream": "x", "passphrase": "of this port", "key_length": 32}"#;
+    let server = HttpServer::start(|_| Reply::ok(answer));
+    let gateway = gateway(&toml(&[to], "publish", &server.url("/"), "cache = 0"));
+    assert_eq!(RawPeer::new(to).induce().encryption, 0, "nothing is known yet");
+    let first = call(to, "", "of this port").unwrap();
+    wait_until("the session", || gateway.sessions().len() == 1);
+    drop(first);
+    wait_empty(&gateway);
+    server.follow(|_| Reply::status(404));
+    wait_until("the port to be idle", || {
+        drop(call(to, "", "of this port"));
+        wait_empty(&gateway);
+        gateway.listening().len() == 1
+    });
+    assert_eq!(RawPeer::new(to).induce().encryption, 4);
 }

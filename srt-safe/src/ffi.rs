@@ -1,6 +1,6 @@
 //! The edge to C: one function for each way in which libsrt returns, addresses in both directions, typed socket flags, and
 //! the one type that closes a socket. The only modules with `unsafe` besides this one are `init`, `error` (reading the
-//! last error), `trampoline`, `epoll`, `group`, `stats`, `threads`, `memory` and `log`.
+//! last error), `trampoline`, `epoll`, `group`, `stats`, `threads`, `memory`, `datagram` and `log`.
 
 use std::{
     any::Any,
@@ -173,6 +173,16 @@ pub(crate) fn c_len(len: usize) -> c_int {
 pub(crate) fn with_sockaddr<R>(addr: SocketAddr, f: impl FnOnce(*const libc::sockaddr, c_int) -> R) -> R {
     let addr = SockAddr::from(addr);
     f(addr.as_ptr().cast(), c_len(addr.len() as usize))
+}
+
+/// The cookie that a listener on `listener` gives the caller at `caller`, or gave it `minutes_ago`.
+pub(crate) fn cookie(caller: SocketAddr, listener: SocketAddr, minutes_ago: c_int) -> i32 {
+    with_sockaddr(caller, |caller, caller_len| {
+        with_sockaddr(listener, |listener, listener_len| {
+            // SAFETY: both point to addresses of the given lengths, which the function only reads, during the call.
+            unsafe { libsrt_sys::srt_edit_cookie(caller, caller_len, listener, listener_len, minutes_ago) }
+        })
+    })
 }
 
 /// Calls a function of libsrt that fills in an address.

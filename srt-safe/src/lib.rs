@@ -161,6 +161,7 @@ mod access;
 #[cfg(feature = "async")]
 mod async_socket;
 mod connect;
+pub mod datagram;
 mod delivery;
 mod epoll;
 mod error;

@@ -236,6 +236,27 @@ impl SrtListener {
         trampoline::can_defer()
     }
 
+    /// The cookie that a listener of this process on the local address `listener` gives the caller at `caller` now. `None`:
+    /// the library's cookies are not keyed, so that anybody can compute them. Those of the pinned libsrt are; those of an
+    /// installed one are not.
+    ///
+    /// With this you can answer inductions on a UDP socket yourself until somebody proves its address, and open the listener
+    /// only then: it finds the conclusion in the socket. See [`is_cookie_of`](Self::is_cookie_of).
+    #[must_use]
+    pub fn cookie_for(caller: SocketAddr, listener: SocketAddr) -> Option<u32> {
+        libsrt_sys::has_edit(libsrt_sys::EDIT_PROVEN_ADDRESS)
+            .then(|| ffi::cookie(caller, listener, 0).cast_unsigned())
+    }
+
+    /// Whether a listener of this process on `listener` accepts `cookie` from the caller at `caller`: it gave it out in this
+    /// minute or the one before. `None`: as for [`cookie_for`](Self::cookie_for).
+    #[must_use]
+    pub fn is_cookie_of(cookie: u32, caller: SocketAddr, listener: SocketAddr) -> Option<bool> {
+        let given = |minutes_ago| ffi::cookie(caller, listener, minutes_ago).cast_unsigned();
+        libsrt_sys::has_edit(libsrt_sys::EDIT_PROVEN_ADDRESS)
+            .then(|| cookie == given(0) || cookie == given(1))
+    }
+
     /// Stops listening from any thread (`srt_close`): a blocked [`accept`](Self::accept) returns with an error, and
     /// [`incoming`](Self::incoming) ends.
     ///

@@ -121,6 +121,28 @@ fn cookie_outlives_one_rotation_and_not_two() {
 }
 
 #[test]
+fn cookies_of_a_socket_without_a_listener_are_those_of_the_listener() {
+    let _turn = turn();
+    let (listener, asked) = counting();
+    let mut peer = RawPeer::new(addr_of(&listener));
+    let (caller, addr) = (peer.local_addr(), addr_of(&listener));
+    let cookie = SrtListener::cookie_for(caller, addr).expect("keyed cookies");
+    assert_eq!(peer.induce().cookie, cookie);
+    assert_eq!(SrtListener::is_cookie_of(cookie, caller, addr), Some(true));
+    for wrong in [cookie ^ 1, 0] {
+        assert_eq!(SrtListener::is_cookie_of(wrong, caller, addr), Some(false));
+    }
+    assert_eq!(SrtListener::is_cookie_of(cookie, addr, caller), Some(false));
+    // A listener takes the cookie, given out before it was there or not.
+    peer.conclude(&peer.conclusion(cookie, "")).unwrap();
+    assert_eq!(asked.load(SeqCst), 1);
+    libsrt_sys::srt_edit_age_cookies(1);
+    assert_eq!(SrtListener::is_cookie_of(cookie, caller, addr), Some(true));
+    libsrt_sys::srt_edit_age_cookies(1);
+    assert_eq!(SrtListener::is_cookie_of(cookie, caller, addr), Some(false));
+}
+
+#[test]
 fn nobody_gets_more_than_he_sent_before_the_cookie_is_right() {
     let _turn = turn();
     let (listener, _) = counting();
@@ -145,6 +167,26 @@ fn nobody_gets_more_than_he_sent_before_the_cookie_is_right() {
     }
     peer.send_bytes(&peer.addressed(0, Control::handshake(&peer.induction())).encode()[..63]);
     assert_eq!(peer.receive(SILENCE), None);
+}
+
+#[test]
+fn callers_with_ids_of_32_bits_are_let_in() {
+    let _turn = turn();
+    let (listener, asked) = counting();
+    let mut peer = RawPeer::new(addr_of(&listener));
+    // gosrt draws all 32 bits, and says everything once.
+    for socket_id in [0x8000_0000, u32::MAX, 1 << 30] {
+        let of_socket = |handshake| Handshake {
+            socket_id,
+            ..handshake
+        };
+        let cookie = peer
+            .exchange(&of_socket(peer.induction()), PATIENCE)
+            .unwrap_or_else(|| panic!("no cookie for {socket_id:#x}"))
+            .cookie;
+        peer.conclude(&of_socket(peer.conclusion(cookie, ""))).unwrap();
+    }
+    assert_eq!(asked.load(SeqCst), 3);
 }
 
 #[test]

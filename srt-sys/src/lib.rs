@@ -297,11 +297,36 @@ unsafe extern "C" {
     /// Makes all cookies of this process older by that many minutes. For tests: callers that are connecting lose the
     /// cookie that they have.
     pub safe fn srt_edit_age_cookies(minutes: std::ffi::c_int);
+
+    /// The cookie that a listener on `listener` gives the caller at `caller`, or gave it `minutes_ago`. A listener takes those
+    /// of this minute and the one before.
+    pub fn srt_edit_cookie(
+        caller: *const libc::sockaddr,
+        caller_len: std::ffi::c_int,
+        listener: *const libc::sockaddr,
+        listener_len: std::ffi::c_int,
+        minutes_ago: std::ffi::c_int,
+    ) -> i32;
 }
 
 /// In a library without [`EDIT_PROVEN_ADDRESS`]: nothing.
 #[cfg(not(proven_address))]
 pub fn srt_edit_age_cookies(_minutes: std::ffi::c_int) {}
+
+/// In a library without [`EDIT_PROVEN_ADDRESS`]: 0, which is no cookie.
+///
+/// # Safety
+/// None is needed; it is unsafe as its counterpart is.
+#[cfg(not(proven_address))]
+pub unsafe fn srt_edit_cookie(
+    _caller: *const libc::sockaddr,
+    _caller_len: std::ffi::c_int,
+    _listener: *const libc::sockaddr,
+    _listener_len: std::ffi::c_int,
+    _minutes_ago: std::ffi::c_int,
+) -> i32 {
+    0
+}
 
 /// The edit that takes control packets without a body where none is needed.
 pub const EDIT_EMPTY_CONTROL: &str = "empty-control";

@@ -11,7 +11,10 @@ use super::{Change, Edit, Put};
 //
 // The answer to an induction goes to the socket that the induction names. If that is 0, the answer is an induction itself to
 // a listener at that address, which answers in turn, for ever: one forged datagram keeps two ports busy. Such inductions are
-// dropped; no caller has socket 0.
+// dropped; no caller has socket 0. Negative ids are callers: libsrt draws 30 bits, gosrt 32.
+//
+// A UDP socket that an application reads before it gives it to a listener can hand out and check the same cookies with
+// srt_edit_cookie: so it, too, need do nothing for a caller that has proved nothing.
 //
 // In a rendezvous the cookies only say which side begins: there each side draws a random number.
 pub(crate) const EDIT: Edit = Edit {
@@ -41,7 +44,7 @@ pub(crate) const EDIT: Edit = Edit {
             anchor: "int32_t cookie_val = bake(addr);",
             put: Put::Replace,
             text: "int32_t cookie_val = cookieOf(addr, m_parent->m_SelfAddr, 0);
-    if (hs.m_iReqType == URQ_INDUCTION && hs.m_iID <= 0)
+    if (hs.m_iReqType == URQ_INDUCTION && hs.m_iID == 0)
     {
         m_RejectReason = SRT_REJ_ROGUE;
         return m_RejectReason;
@@ -159,6 +162,13 @@ int32_t cookieOf(const sockaddr_any& peer, const sockaddr_any& self, int minutes
 }
 
 } // namespace
+
+// For ports that somebody else reads until a listener opens on them: the cookie that this listener would give now, or would
+// have given so many minutes ago.
+extern "C" int32_t srt_edit_cookie(const sockaddr* peer, int peer_len, const sockaddr* self, int self_len, int minutes_ago)
+{
+    return cookieOf(sockaddr_any(peer, peer_len), sockaddr_any(self, self_len), minutes_ago);
+}
 
 // For tests: all cookies are older by that many minutes.
 extern "C" void srt_edit_age_cookies(int minutes)

@@ -187,7 +187,14 @@ impl Ranges {
             at: crate::config::Location::default(),
         };
         let policy = Arc::new(policy(Scope::Global, &standard, addr));
-        self.keeper.set(id, Verdict { policy, why: None });
+        self.keeper.set(
+            id,
+            Verdict {
+                policy,
+                key_length: None,
+                why: None,
+            },
+        );
         idle.add(id, &socket)?;
         self.places.insert(id, place);
         let state = State::Idle;
@@ -375,6 +382,8 @@ impl Control {
             settings: answer.settings.clone(),
             at: crate::config::Location::default(),
         };
+        let key_length = srt.settings.key_length;
+        self.ranges.keeper.set_key_length(id, key_length);
         let key = PortKey::of_range(&name, &srt);
         // Before libsrt has the socket: it finds the caller's handshake there.
         let before = self

@@ -2,18 +2,25 @@
 //! of them, and each costs a descriptor.
 //!
 //! ```text
-//!   watched ──handshake──▶ left alone, with the datagram in it ──forget──▶ libsrt's, which finds the handshake
+//!              ┌──induction: the cookie──┐
+//!              ▼                         │
+//!   watched ──conclusion with a valid cookie──▶ left alone, with the datagram in it ──forget──▶ libsrt's, which finds it
 //!      │  ▲                                                        └──add──▶ watched again
-//!      └──┘ anything else is thrown away; who is refused gets the code
+//!      └──┘ anything else is thrown away; a refused caller gets the code
 //! ```
 //!
-//! What becomes of a handshake a [`Doorkeeper`] says. The sockets stay in blocking mode: libsrt, which gets a duplicate of the
-//! descriptor, waits in them.
+//! An induction may come from a forged address, so it is answered here, with the cookie that libsrt's listener would give, and
+//! nobody hears of it. An [`IdleGuard`] decides about conclusions. The caller repeats its conclusion until it is answered, and
+//! libsrt accepts the cookie, which covers the address of the socket and not who reads from it.
+//!
+//! An installed libsrt has no cookie that we could give: with it, the guard decides about inductions.
+//!
+//! The sockets stay in blocking mode: libsrt, which gets a duplicate of the descriptor, waits in them.
 
 use std::{
     collections::HashMap,
     fmt, io,
-    net::{SocketAddr, UdpSocket},
+    net::{IpAddr, SocketAddr, UdpSocket},
     os::fd::OwnedFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
@@ -23,7 +30,11 @@ use rustix::{
     buffer::spare_capacity,
     event::{EventfdFlags, epoll, eventfd},
     io::Errno,
-    net::{RecvFlags, SendFlags, recvfrom, sendto},
+    net::{RecvFlags, recvfrom},
+};
+use srt_safe::{
+    SrtListener,
+    datagram::{Peeked, peek, report_destination, send_from},
 };
 
 /// Number of an idle port; never used again while the gateway runs.
@@ -39,28 +50,33 @@ const IN_A_ROW: usize = 64;
 /// Header and handshake of SRT; what follows are extensions.
 const HANDSHAKE: usize = 64;
 
-/// What a datagram is.
+/// A handshake that the guard decides about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Knock {
-    /// The first handshake of a caller.
+pub(crate) enum Attempt {
+    /// A conclusion with a valid cookie, for this socket of the caller: the caller receives at its address.
+    Proven(i32),
+    /// An induction, where only libsrt can answer it.
     Induction,
-    /// The second one, to a listener that is not there any more.
-    Conclusion,
+    /// A conclusion whose cookie only the listener could check that gave it, and that is not there any more.
+    Late,
 }
 
-/// What is to be done about a caller's handshake.
+/// What to do about a caller's handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reaction {
     /// Leave it in the socket, and the socket alone: see [`IdlePorts::forget`] and [`IdlePorts::add`].
     Leave,
     Drop,
-    /// Tell the caller this code.
+    /// Answer with this code.
     Refuse(u16),
 }
 
 /// Decides about callers, on the thread of the idle ports. Must not block.
-pub(crate) trait Doorkeeper: Send + 'static {
-    fn knock(&self, port: IdleId, peer: SocketAddr, knock: Knock) -> Reaction;
+pub(crate) trait IdleGuard: Send + 'static {
+    fn decide(&self, port: IdleId, peer: SocketAddr, attempt: Attempt) -> Reaction;
+
+    /// The length of the AES key in bytes that callers of this port are advised to use; 0: theirs.
+    fn key_length(&self, port: IdleId) -> u8;
 }
 
 /// The idle ports and their thread, which ends when this is dropped.
@@ -73,7 +89,13 @@ pub(crate) struct IdlePorts {
 struct Shared {
     epoll: OwnedFd,
     wake: OwnedFd,
-    sockets: Mutex<HashMap<IdleId, Arc<UdpSocket>>>,
+    sockets: Mutex<HashMap<IdleId, Watched>>,
+}
+
+struct Watched {
+    socket: Arc<UdpSocket>,
+    /// Its local address, which the cookies cover.
+    addr: SocketAddr,
 }
 
 impl fmt::Debug for Shared {
@@ -83,7 +105,7 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    fn sockets(&self) -> MutexGuard<'_, HashMap<IdleId, Arc<UdpSocket>>> {
+    fn sockets(&self) -> MutexGuard<'_, HashMap<IdleId, Watched>> {
         self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -92,7 +114,7 @@ impl Shared {
 const WATCHED: epoll::EventFlags = epoll::EventFlags::IN.union(epoll::EventFlags::ONESHOT);
 
 impl IdlePorts {
-    pub(crate) fn start(keeper: impl Doorkeeper) -> io::Result<Self> {
+    pub(crate) fn start(guard: impl IdleGuard) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
@@ -103,7 +125,7 @@ impl IdlePorts {
         let watched = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name("idle-ports".to_owned())
-            .spawn(move || watched.run(&keeper))?;
+            .spawn(move || watched.run(&guard))?;
         Ok(Self {
             shared,
             thread: Some(thread),
@@ -112,8 +134,14 @@ impl IdlePorts {
 
     /// Watches a socket.
     pub(crate) fn add(&self, port: IdleId, socket: &Arc<UdpSocket>) -> io::Result<()> {
+        let watched = Watched {
+            socket: Arc::clone(socket),
+            addr: socket.local_addr()?,
+        };
+        // Callers take no answer from another address than they called. libsrt's listeners see to the same.
+        report_destination(socket)?;
         // The map first: the event may come at once.
-        self.shared.sockets().insert(port, Arc::clone(socket));
+        self.shared.sockets().insert(port, watched);
         let data = epoll::EventData::new_u64(port.0.into());
         epoll::add(&self.shared.epoll, socket, data, WATCHED).map_err(|error| {
             self.shared.sockets().remove(&port);
@@ -124,9 +152,9 @@ impl IdlePorts {
     /// Lets go of a socket. The thread may be looking at a datagram of it just now, but takes none afterwards.
     pub(crate) fn forget(&self, port: IdleId) {
         let mut sockets = self.shared.sockets();
-        if let Some(socket) = sockets.remove(&port) {
+        if let Some(watched) = sockets.remove(&port) {
             // It is in the epoll as long as it is in the map.
-            epoll::delete(&self.shared.epoll, &socket).unwrap_or_default();
+            epoll::delete(&self.shared.epoll, &watched.socket).unwrap_or_default();
         }
     }
 }
@@ -142,7 +170,7 @@ impl Drop for IdlePorts {
 }
 
 impl Shared {
-    fn run(&self, keeper: &impl Doorkeeper) {
+    fn run(&self, guard: &impl IdleGuard) {
         let mut events = Vec::with_capacity(64);
         loop {
             match epoll::wait(&self.epoll, spare_capacity(&mut events), None) {
@@ -153,41 +181,32 @@ impl Shared {
             }
             for event in events.drain(..) {
                 match u32::try_from(event.data.u64()) {
-                    Ok(port) => self.ready(IdleId(port), keeper),
+                    Ok(port) => self.ready(IdleId(port), guard),
                     Err(_) => return,
                 }
             }
         }
     }
 
-    fn ready(&self, port: IdleId, keeper: &impl Doorkeeper) {
+    fn ready(&self, port: IdleId, guard: &impl IdleGuard) {
         // Under the lock, so that who has forgotten a socket can be sure that nobody takes a datagram out of it.
         let sockets = self.sockets();
-        let Some(socket) = sockets.get(&port) else {
+        let Some(watched) = sockets.get(&port) else {
             return;
         };
         for _ in 0..IN_A_ROW {
             let mut datagram = [0; HANDSHAKE];
-            let (peer, datagram) = match receive(socket, &mut datagram, RecvFlags::PEEK) {
-                Ok(Some((peer, length))) => (peer, &datagram[..length]),
-                // An error of a datagram that we sent: it is taken out with this.
-                Ok(None) => continue,
+            let peeked = match peek(&watched.socket, &mut datagram) {
+                Ok(peeked) => peeked,
+                Err(error) if is_over(&error) => continue,
                 Err(_) => break,
             };
-            let reaction = match (knock(datagram), peer) {
-                (Some(knock), Some(peer)) => keeper.knock(port, peer, knock),
-                _ => Reaction::Drop,
-            };
-            if let (Reaction::Refuse(code), Some(peer)) = (reaction, peer) {
-                // One that is lost is asked for again.
-                sendto(socket, &refusal(datagram, code), SendFlags::DONTWAIT, &peer).ok();
-            }
-            if reaction == Reaction::Leave {
+            if watched.handle(port, &datagram[..peeked.length], peeked, guard) == Reaction::Leave {
                 return;
             }
-            receive(socket, &mut [0; 1], RecvFlags::empty()).ok();
+            recvfrom(&watched.socket, &mut [0; 1], RecvFlags::DONTWAIT).ok();
         }
-        self.watch(port, socket);
+        self.watch(port, &watched.socket);
     }
 
     fn watch(&self, port: IdleId, socket: &UdpSocket) {
@@ -198,47 +217,110 @@ impl Shared {
     }
 }
 
-type Received = Option<(Option<SocketAddr>, usize)>;
-
-/// `Ok(None)` for an error that is over with this.
-fn receive(socket: &UdpSocket, buffer: &mut [u8], flags: RecvFlags) -> Result<Received, Errno> {
-    match recvfrom(socket, buffer, flags | RecvFlags::DONTWAIT) {
-        Ok((length, _, peer)) => {
-            let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
-            Ok(Some((peer, length)))
+impl Watched {
+    /// Answers a datagram, if anything. An answer that is lost is asked for again.
+    fn handle(&self, port: IdleId, datagram: &[u8], peeked: Peeked, guard: &impl IdleGuard) -> Reaction {
+        let (Some(peer), Some(handshake)) = (peeked.from, Handshake::of(datagram)) else {
+            return Reaction::Drop;
+        };
+        let attempt = match handshake {
+            Handshake::Induction => {
+                if let Some(cookie) = SrtListener::cookie_for(peer, self.addr) {
+                    let answer = induction_answer(datagram, cookie, guard.key_length(port));
+                    self.answer(&answer, peeked.to, peer);
+                    return Reaction::Drop;
+                }
+                Attempt::Induction
+            }
+            Handshake::Conclusion { socket, cookie } => {
+                match SrtListener::is_cookie_of(cookie, peer, self.addr) {
+                    Some(true) => Attempt::Proven(socket),
+                    Some(false) => return Reaction::Drop,
+                    None => Attempt::Late,
+                }
+            }
+        };
+        let reaction = guard.decide(port, peer, attempt);
+        if let Reaction::Refuse(code) = reaction {
+            self.answer(&refusal(datagram, code), peeked.to, peer);
         }
-        Err(Errno::AGAIN) => Err(Errno::AGAIN),
-        Err(Errno::BADF | Errno::NOTSOCK | Errno::FAULT | Errno::INVAL) => Err(Errno::BADF),
-        Err(_) => Ok(None),
+        reaction
+    }
+
+    fn answer(&self, answer: &[u8], from: Option<IpAddr>, to: SocketAddr) {
+        send_from(&self.socket, answer, from, to).ok();
     }
 }
 
-/// Whether a datagram is a caller's handshake: the fields that every caller of SRT fills in alike.
-fn knock(datagram: &[u8]) -> Option<Knock> {
-    let word = |at: usize| {
-        let bytes = datagram.get(at..at + 4)?;
-        Some(u32::from_be_bytes(bytes.try_into().ok()?))
-    };
-    // A control packet of type 0, to no socket yet, from a socket.
-    let to_listener = word(0)? == 0x8000_0000 && word(12)? == 0 && word(40)? != 0;
-    let is_whole = datagram.len() >= HANDSHAKE;
-    match (word(16)?, word(36)?) {
-        (4, 1) if to_listener && is_whole && word(44)? == 0 => Some(Knock::Induction),
-        (4 | 5, 0xffff_ffff) if to_listener && is_whole => Some(Knock::Conclusion),
-        _ => None,
+/// Whether an error is that of a datagram that we sent: it is over with having been told.
+fn is_over(error: &io::Error) -> bool {
+    let kept = [
+        Errno::AGAIN,
+        Errno::BADF,
+        Errno::NOTSOCK,
+        Errno::FAULT,
+        Errno::INVAL,
+    ];
+    Errno::from_io_error(error).is_some_and(|errno| !kept.contains(&errno))
+}
+
+/// A caller's handshake, by the fields that every caller of SRT fills in alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Handshake {
+    /// The first one, which asks for a cookie.
+    Induction,
+    /// The second one, with the cookie.
+    Conclusion { socket: i32, cookie: u32 },
+}
+
+impl Handshake {
+    fn of(datagram: &[u8]) -> Option<Self> {
+        if datagram.len() < HANDSHAKE {
+            return None;
+        }
+        // A control packet of type 0, to no socket yet. From a socket, which is never 0: an answer to 0 would be an induction.
+        let socket = word(datagram, 40)?.cast_signed();
+        if word(datagram, 0)? != 0x8000_0000 || word(datagram, 12)? != 0 || socket == 0 {
+            return None;
+        }
+        match (word(datagram, 16)?, word(datagram, 36)?, word(datagram, 44)?) {
+            (4, 1, 0) => Some(Self::Induction),
+            (4 | 5, 0xffff_ffff, cookie) => Some(Self::Conclusion { socket, cookie }),
+            _ => None,
+        }
     }
+}
+
+fn word(datagram: &[u8], at: usize) -> Option<u32> {
+    let bytes = datagram.get(at..at + 4)?;
+    Some(u32::from_be_bytes(bytes.try_into().ok()?))
+}
+
+/// The caller's handshake, sent back to the socket that it is from, with some of its words changed.
+fn answer(handshake: &[u8], words: &[(usize, u32)]) -> Vec<u8> {
+    let mut answer = handshake.to_vec();
+    if answer.len() >= HANDSHAKE {
+        answer.copy_within(40..44, 12);
+        for (at, word) in words {
+            answer[*at..*at + 4].copy_from_slice(&word.to_be_bytes());
+        }
+    }
+    answer
+}
+
+/// What libsrt's listener answers to an induction: its version, the mark of SRT with the key length in units of 8 bytes, and
+/// the cookie. No larger than the induction, so that nothing is gained by forging one.
+fn induction_answer(induction: &[u8], cookie: u32, key_length: u8) -> Vec<u8> {
+    const SRT_MAGIC: u32 = 0x4A17;
+    let kind = (u32::from(key_length / 8) << 16) | SRT_MAGIC;
+    answer(induction, &[(16, 5), (20, kind), (44, cookie)])
 }
 
 /// The answer of a listener that refuses: the caller's handshake, with the code for its type.
 fn refusal(handshake: &[u8], code: u16) -> Vec<u8> {
     /// What libsrt adds to a code to make a type of it (`URQ_FAILURE_TYPES` of handshake.h).
     const FAILURE: u32 = 1000;
-    let mut answer = handshake.to_vec();
-    if answer.len() >= HANDSHAKE {
-        answer.copy_within(40..44, 12);
-        answer[36..40].copy_from_slice(&(FAILURE + u32::from(code)).to_be_bytes());
-    }
-    answer
+    answer(handshake, &[(36, FAILURE + u32::from(code))])
 }
 
 #[cfg(test)]
@@ -260,20 +342,38 @@ mod tests {
         datagram
     }
 
-    struct Tells(Sender<(IdleId, Knock)>, Reaction);
+    fn conclusion(cookie: u32) -> Vec<u8> {
+        answer(&induction(), &[(12, 0), (16, 5), (36, u32::MAX), (44, cookie)])
+    }
 
-    impl Doorkeeper for Tells {
-        fn knock(&self, port: IdleId, _: SocketAddr, knock: Knock) -> Reaction {
-            self.0.send((port, knock)).unwrap();
+    struct Tells(Sender<(IdleId, Attempt)>, Reaction);
+
+    impl IdleGuard for Tells {
+        fn decide(&self, port: IdleId, _: SocketAddr, attempt: Attempt) -> Reaction {
+            self.0.send((port, attempt)).unwrap();
             self.1
+        }
+
+        fn key_length(&self, _: IdleId) -> u8 {
+            32
         }
     }
 
     fn socket() -> Arc<UdpSocket> {
-        Arc::new(UdpSocket::bind("127.0.0.1:0").unwrap())
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Arc::new(socket)
     }
 
     const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// A handshake that the guard hears of, and what it hears: with an installed libsrt, of inductions.
+    fn heard(port: &UdpSocket, caller: &UdpSocket) -> (Vec<u8>, Attempt) {
+        match SrtListener::cookie_for(caller.local_addr().unwrap(), port.local_addr().unwrap()) {
+            Some(cookie) => (conclusion(cookie), Attempt::Proven(77)),
+            None => (induction(), Attempt::Induction),
+        }
+    }
 
     #[test]
     fn a_handshake_is_left_in_the_socket_and_garbage_is_not() {
@@ -284,18 +384,48 @@ mod tests {
         for garbage in [&b"GET / HTTP/1.1"[..], &[], &[0x80; 200], &induction()[..63]] {
             caller.send_to(garbage, port.local_addr().unwrap()).unwrap();
         }
-        caller.send_to(&induction(), port.local_addr().unwrap()).unwrap();
-        assert_eq!(told.recv_timeout(PATIENCE), Ok((IdleId(5), Knock::Induction)));
+        let (handshake, attempt) = heard(&port, &caller);
+        caller.send_to(&handshake, port.local_addr().unwrap()).unwrap();
+        assert_eq!(told.recv_timeout(PATIENCE), Ok((IdleId(5), attempt)));
         idle.forget(IdleId(5));
         let mut datagram = [0; 200];
         let (length, peer) = port.recv_from(&mut datagram).unwrap();
         assert_eq!(
             (&datagram[..length], peer),
-            (induction().as_slice(), caller.local_addr().unwrap())
+            (handshake.as_slice(), caller.local_addr().unwrap())
         );
         assert!(told.try_recv().is_err(), "told once");
         drop(idle);
         assert_eq!(Arc::strong_count(&port), 1, "nobody else has it");
+    }
+
+    #[test]
+    fn an_induction_and_a_wrong_cookie_are_nothing_to_the_guard() {
+        let (sender, told) = channel();
+        let idle = IdlePorts::start(Tells(sender, Reaction::Refuse(1404))).unwrap();
+        let (port, caller, stranger) = (socket(), socket(), socket());
+        let to = port.local_addr().unwrap();
+        idle.add(IdleId(5), &port).unwrap();
+        let Some(cookie) = SrtListener::cookie_for(caller.local_addr().unwrap(), to) else {
+            return assert!(srt_safe::library_edits().is_empty(), "no cookies");
+        };
+        caller.send_to(&induction(), to).unwrap();
+        let mut answer = [0; 200];
+        let length = caller.recv(&mut answer).unwrap();
+        let words = [(12, 77), (16, 5), (20, 0x0004_4A17), (44, cookie)];
+        assert_eq!(answer[..length], super::answer(&induction(), &words));
+        // Neither somebody else's cookie nor a guess counts; both are dropped before the one that is right.
+        stranger.send_to(&conclusion(cookie), to).unwrap();
+        caller.send_to(&conclusion(cookie ^ 1), to).unwrap();
+        caller.send_to(&conclusion(0), to).unwrap();
+        caller.send_to(&conclusion(cookie), to).unwrap();
+        assert_eq!(told.recv_timeout(PATIENCE), Ok((IdleId(5), Attempt::Proven(77))));
+        let length = caller.recv(&mut answer).unwrap();
+        assert_eq!(answer[..length], refusal(&conclusion(cookie), 1404));
+        drop(idle);
+        assert!(told.try_recv().is_err(), "told once");
+        stranger.set_nonblocking(true).unwrap();
+        assert!(stranger.recv(&mut answer).is_err(), "no answer");
     }
 
     #[test]
@@ -304,12 +434,10 @@ mod tests {
         let idle = IdlePorts::start(Tells(sender, Reaction::Refuse(1404))).unwrap();
         let (port, caller) = (socket(), socket());
         idle.add(IdleId(1), &port).unwrap();
-        caller.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut conclusion = induction();
-        conclusion[36..40].fill(0xff);
-        for (datagram, knock) in [(induction(), Knock::Induction), (conclusion, Knock::Conclusion)] {
-            caller.send_to(&datagram, port.local_addr().unwrap()).unwrap();
-            assert_eq!(told.recv_timeout(PATIENCE), Ok((IdleId(1), knock)));
+        for _ in 0..2 {
+            let (handshake, attempt) = heard(&port, &caller);
+            caller.send_to(&handshake, port.local_addr().unwrap()).unwrap();
+            assert_eq!(told.recv_timeout(PATIENCE), Ok((IdleId(1), attempt)));
             let mut answer = [0; 200];
             let length = caller.recv(&mut answer).unwrap();
             assert_eq!(length, HANDSHAKE);
@@ -326,13 +454,16 @@ mod tests {
             mut datagram in proptest::collection::vec(any::<u8>(), 0..100),
             change in proptest::option::of((0usize..64, any::<u8>())),
         ) {
-            prop_assert!(datagram.len() < HANDSHAKE || knock(&datagram).is_none() || datagram.starts_with(&[0x80, 0, 0, 0]));
-            drop(refusal(&datagram, u16::MAX));
+            let is_control = datagram.starts_with(&[0x80, 0, 0, 0]);
+            prop_assert!(Handshake::of(&datagram).is_none() || is_control && datagram.len() >= HANDSHAKE);
+            let sent = datagram.len();
+            prop_assert!(refusal(&datagram, u16::MAX).len() <= sent);
+            prop_assert!(induction_answer(&datagram, u32::MAX, u8::MAX).len() <= sent);
             datagram = induction();
             if let Some((at, byte)) = change {
                 datagram[at] = byte;
             }
-            prop_assert!(knock(&datagram).is_none() || datagram[0] == 0x80);
+            prop_assert!(Handshake::of(&datagram).is_none() || datagram[0] == 0x80);
         }
     }
 }

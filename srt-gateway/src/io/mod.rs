@@ -47,7 +47,7 @@ use srt_safe::{ReaderTiming, RejectCode, SocketId, SrtGroup, SrtSocket};
 pub(crate) use file::{FileKinds, STALLED_AFTER, special_kind};
 pub(crate) use file_in::{AtEnd, FileIn, open_and_wait};
 pub(crate) use file_out::FileOut;
-pub(crate) use idle::{Doorkeeper, IdleId, IdlePorts, Knock, Reaction};
+pub(crate) use idle::{Attempt, IdleGuard, IdleId, IdlePorts, Reaction};
 pub(crate) use mailbox::Mailbox;
 pub(crate) use outlet::{OUTLETS, Outlet, OutletKind, Sink};
 pub(crate) use pool::{Loads, Message, Placed, Pool, join_until};

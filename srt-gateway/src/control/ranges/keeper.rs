@@ -13,7 +13,8 @@ use crossbeam_channel::Sender;
 use super::RangeEvent;
 use crate::{
     access::{Guards, PortPolicy, Refused, Report, Why},
-    io::{Doorkeeper, IdleId, Knock, Reaction},
+    config::KeyLength,
+    io::{Attempt, IdleGuard, IdleId, Reaction},
 };
 
 /// Decides about callers of idle ports.
@@ -25,10 +26,12 @@ pub(super) struct Keeper {
     verdicts: Mutex<HashMap<IdleId, Verdict>>,
 }
 
-/// A refusal that holds for a while.
+/// What holds at an idle port: a refusal, for a while.
 #[derive(Clone, Debug)]
 pub(super) struct Verdict {
     pub(super) policy: Arc<PortPolicy>,
+    /// What the last answer of the backend said, for the next caller.
+    pub(super) key_length: Option<KeyLength>,
     pub(super) why: Option<(Why, Instant)>,
 }
 
@@ -57,6 +60,13 @@ impl Keeper {
         verdicts.remove(&port);
     }
 
+    pub(super) fn set_key_length(&self, port: IdleId, key_length: Option<KeyLength>) {
+        let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(verdict) = verdicts.get_mut(&port) {
+            verdict.key_length = key_length;
+        }
+    }
+
     fn refuse(&self, peer: SocketAddr, policy: &Arc<PortPolicy>, why: Why) -> Reaction {
         let code = why.code().code().map_or(0, |code| code.value());
         if let Some(tried) = why.failure(None, policy.number(), &[]) {
@@ -75,31 +85,41 @@ impl Keeper {
     }
 }
 
-impl Doorkeeper for Arc<Keeper> {
-    fn knock(&self, port: IdleId, peer: SocketAddr, knock: Knock) -> Reaction {
+impl IdleGuard for Arc<Keeper> {
+    fn decide(&self, port: IdleId, peer: SocketAddr, attempt: Attempt) -> Reaction {
         let (peer, now) = (
             SocketAddr::new(peer.ip().to_canonical(), peer.port()),
             Instant::now(),
         );
-        let Some(Verdict { policy, why }) = self.verdict(port) else {
+        let Some(Verdict { policy, why, .. }) = self.verdict(port) else {
             return Reaction::Drop;
         };
-        let address = self.guards.admit_address(peer, None, now);
-        match (address, why, knock) {
+        let caller = match attempt {
+            Attempt::Proven(socket) => Some(socket),
+            Attempt::Induction | Attempt::Late => None,
+        };
+        let address = self.guards.admit_address(peer, caller, now);
+        match (address, why, attempt) {
             (Err((limited, Report::Yes)), ..) => self.refuse(peer, &policy, limited),
             (Err((limited, Report::No)), ..) => {
                 Reaction::Refuse(limited.code().code().map_or(0, |code| code.value()))
             }
             (Ok(()), Some((why, until)), _) if now < until => self.refuse(peer, &policy, why),
-            (Ok(()), _, Knock::Conclusion) => Reaction::Drop,
-            (Ok(()), _, Knock::Induction) => match self.events.send(RangeEvent::Contact(port, peer)) {
+            (Ok(()), _, Attempt::Late) => Reaction::Drop,
+            (Ok(()), ..) => match self.events.send(RangeEvent::Contact(port, peer)) {
                 Ok(()) => {
-                    self.guards.limiter.deferred(peer, None, now);
+                    self.guards.limiter.deferred(peer, caller, now);
                     Reaction::Leave
                 }
                 // The gateway ends.
                 Err(_) => Reaction::Drop,
             },
         }
+    }
+
+    fn key_length(&self, port: IdleId) -> u8 {
+        let verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+        let key_length = verdicts.get(&port).and_then(|verdict| verdict.key_length);
+        key_length.map_or(0, KeyLength::bytes)
     }
 }
