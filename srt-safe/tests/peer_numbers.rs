@@ -19,7 +19,7 @@ use std::{
     net::{SocketAddr, UdpSocket},
     sync::{Mutex, MutexGuard, PoisonError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use raw::{Control, Data, Extension, Handshake, Kind, Loss, Packet, RawPeer, Refused, Request};
@@ -365,6 +365,95 @@ fn reported_round_trip_time_keeps_no_silent_peer() {
     wait_until("the silent peer to be given up", || {
         ours.state() != SocketState::Connected
     });
+}
+
+/// The key material that a caller with those options sends: valid, with a salt of its own.
+fn key_material(options: &Options) -> Vec<u8> {
+    let socket = UdpSocket::bind(V4).expect("a socket");
+    let addr = socket.local_addr().expect("an address");
+    let options = options.clone();
+    let caller = thread::spawn(move || SrtSocket::builder().options(options).connect(addr).is_err());
+    let mut bytes = [0; 2048];
+    let material = loop {
+        let (length, from) = socket.recv_from(&mut bytes).expect("a packet of the caller");
+        let packet = Packet::parse(&bytes[..length]).expect("a packet of SRT");
+        let mut answer = packet.as_handshake().expect("a handshake");
+        let material = answer
+            .extension(Extension::KM_REQUEST)
+            .map(|block| block.body.clone());
+        let caller = answer.socket_id;
+        answer.version = 5;
+        answer.cookie = 1;
+        answer.extensions.clear();
+        answer.extension = 0x4A17;
+        if material.is_some() {
+            answer.request = Request(1000 + ROGUE);
+        }
+        let packet = Packet::from(Control::handshake(&answer)).addressed(caller, 0);
+        socket.send_to(&packet.encode(), from).expect("sent");
+        if let Some(material) = material {
+            break material;
+        }
+    };
+    assert!(caller.join().expect("the caller's thread"), "it was refused");
+    material
+}
+
+/// Whether the port takes that key material from a connected peer.
+fn takes_key(peer: &RawPeer, material: &[u8]) -> bool {
+    const KEY_RESPONSE: u16 = 4;
+    peer.send(Control::key_request(material));
+    peer.send_to_socket(0, Control::handshake(&peer.induction()));
+    let mut is_taken = false;
+    while let Some(packet) = peer.receive(PATIENCE) {
+        match packet {
+            Packet::Control(control) if control.kind == Kind::EXTENSION => {
+                is_taken |= control.subtype == KEY_RESPONSE;
+            }
+            packet if packet.as_handshake().is_some() => return is_taken,
+            _ => {}
+        }
+    }
+    panic!("the port no longer answers");
+}
+
+#[test]
+fn salts_of_key_material_cost_one_derivation_in_ten_seconds() {
+    let _alone = alone();
+    let passphrase = srt_safe::Passphrase::new("a passphrase").expect("long enough");
+    let options = options().passphrase(passphrase);
+    let listener = support::listener(&options);
+    let [first, second, third] = [(); 3].map(|()| key_material(&options));
+    let mut peer = RawPeer::new(addr_of(&listener));
+    let first_block = Extension::new(Extension::KM_REQUEST, first.clone());
+    let mut conclusion = peer.conclusion(peer.induce().cookie, "").with(first_block);
+    conclusion.encryption = 2;
+    peer.conclude(&conclusion).expect("a connection");
+    let ours = accept(&listener);
+
+    // The odd key with the salt of the even one, as in a refresh by libsrt: nothing is derived.
+    let mut odd = first;
+    odd[3] = (odd[3] & !0b11) | 0b10;
+    assert!(takes_key(&peer, &odd));
+    let begun = Instant::now();
+    assert!(takes_key(&peer, &second), "the first new salt is taken at once");
+    let is_early = |begun: Instant| begun.elapsed() < Duration::from_secs(8);
+    for _ in 0..20 {
+        assert!(
+            !takes_key(&peer, &third) || !is_early(begun),
+            "the next one is not"
+        );
+    }
+    // What is known costs nothing.
+    let mut odd = second;
+    odd[3] = (odd[3] & !0b11) | 0b10;
+    assert!(takes_key(&peer, &odd));
+    wait_until("the next new salt to be taken", || {
+        drop(peer.receive(Duration::from_millis(250)));
+        takes_key(&peer, &third)
+    });
+    assert!(!is_early(begun));
+    assert_eq!(ours.state(), SocketState::Connected);
 }
 
 /// A handshake as a bonded caller without the passphrase sends it.

@@ -259,6 +259,9 @@ pub const EDIT_BOUNDED_LOSSES: &str = "bounded-losses";
 /// The edit that bounds what a handshake may size, and takes one for each connection.
 pub const EDIT_BOUNDED_HANDSHAKE: &str = "bounded-handshake";
 
+/// The edit that bounds how often a connected peer may have a key derived.
+pub const EDIT_BOUNDED_KEYS: &str = "bounded-keys";
+
 /// The edit that bounds waits that follow from the round-trip time that a peer reports.
 pub const EDIT_BOUNDED_WAITS: &str = "bounded-waits";
 

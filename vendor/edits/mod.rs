@@ -5,6 +5,7 @@
 mod batched_receive;
 mod bonding_races;
 mod bounded_handshake;
+mod bounded_keys;
 mod bounded_losses;
 mod bounded_waits;
 mod closing_groups;
@@ -84,6 +85,7 @@ pub(crate) const ALL: &[Edit] = &[
     thread_progress::EDIT,
     bounded_losses::EDIT,
     bounded_handshake::EDIT,
+    bounded_keys::EDIT,
     bounded_waits::EDIT,
     refused_groups::EDIT,
     resend_cap::EDIT,
