@@ -3,11 +3,20 @@
 #[path = "../../srt-safe/tests/support/forwarder.rs"]
 mod forwarder;
 mod peers;
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "the end-to-end tests' own; a part is used here"
+)]
+#[path = "../../tests/support/raw/mod.rs"]
+mod raw;
 
 use std::time::{Duration, Instant};
 
 use forwarder::Forwarder;
 use peers::{Call, Sink, Source, assert_contiguous, gateway, port, wait_state, wait_until};
+use raw::{Control, Extension, RawPeer, Refused};
 use srt_gateway::{EndpointState, Gateway, Role};
 use srt_safe::{GroupLink, GroupType, MemberState, Options, SrtGroup, StreamId};
 
@@ -254,4 +263,40 @@ fn a_bonded_input_brings_a_stream() {
     sink.wait_more(200);
     assert_eq!(of_role(&origin, Role::Viewer), 1);
     assert_contiguous(&sink.finish(), 400);
+}
+
+/// A link of the one group that this test has.
+fn raw_link(gateway: &Gateway) -> Result<RawPeer, Refused> {
+    const GROUP: u32 = 0x4000_0007;
+    const BROADCAST: u8 = 1;
+    let mut peer = RawPeer::new(port(gateway));
+    let conclusion = peer.conclusion(peer.induce().cookie, PLAY);
+    peer.conclude(&conclusion.with(Extension::group(GROUP, BROADCAST, 0, 0)))?;
+    Ok(peer)
+}
+
+#[test]
+fn group_has_sixteen_links_at_most() {
+    // None of the links breaks during the test for being silent.
+    let gateway = gateway(
+        "[limits]\nhandshakes_per_second_per_ip = 0\n[srt]\nport = \"127.0.0.1:0\"\ngroupconnect = true\n\
+         peer_idle_timeout = 60\n[streams.a]\n",
+    );
+    let mut links: Vec<_> = (0..16)
+        .map(|number| raw_link(&gateway).unwrap_or_else(|refused| panic!("link {number}: {refused}")))
+        .collect();
+    assert_eq!(raw_link(&gateway).err(), Some(Refused(1402)));
+    wait_until("the refusal to be recorded", || {
+        let kept = gateway.rejections();
+        kept.iter().any(|kept| kept.reason.contains("has 16 links"))
+    });
+    let one = links.pop().unwrap();
+    one.send(Control::shutdown());
+    let mut next = None;
+    wait_until("room for another link", || {
+        next = raw_link(&gateway).ok();
+        next.is_some()
+    });
+    assert_eq!(raw_link(&gateway).err(), Some(Refused(1402)));
+    assert_eq!(gateway.sessions().len(), 1);
 }

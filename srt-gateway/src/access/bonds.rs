@@ -16,6 +16,7 @@ use std::{
 
 use srt_safe::SocketId;
 
+use super::why::Why;
 use crate::{
     data::HeldSlots,
     names::{Role, SessionId, StreamName},
@@ -35,35 +36,96 @@ enum Phase {
     Open(SessionId),
 }
 
+/// How many links a group may have at a time.
+pub(crate) const MAX_LINKS: usize = 16;
+
+/// A bonded caller.
+#[derive(Debug)]
+struct Bonded {
+    bond: BondOf,
+    phase: Phase,
+    /// Since when each of its links is granted. Links that are gone are in it until the group is full.
+    links: HashMap<SocketId, Instant>,
+}
+
 /// All bonded callers, by the number that each gives its group. libsrt joins links by that number and nothing else.
 #[derive(Debug, Default)]
 pub(crate) struct Bonds {
-    known: Mutex<HashMap<SocketId, (BondOf, Phase)>>,
+    known: Mutex<HashMap<SocketId, Bonded>>,
+}
+
+impl Bonded {
+    fn is_full(&self) -> bool {
+        self.links.len() >= MAX_LINKS
+    }
 }
 
 impl Bonds {
     /// What the group is here for, if it is.
     pub(crate) fn find(&self, group: SocketId) -> Option<BondOf> {
-        self.lock().get(&group).map(|(bond, _)| bond.clone())
+        self.lock().get(&group).map(|bonded| bonded.bond.clone())
     }
 
-    /// A link of the group was granted, the first one with slots. Of two links that come at once by two ports, the group keeps
+    /// Whether the group has as many links as it may.
+    pub(super) fn is_full(&self, group: SocketId) -> bool {
+        self.lock().get(&group).is_some_and(Bonded::is_full)
+    }
+
+    /// Adds a link that is granted, the first one with slots. Of two links that come at once by two ports, the group keeps
     /// the slots of one.
-    pub(super) fn granted(&self, group: SocketId, bond: BondOf, held: HeldSlots, now: Instant) {
+    ///
+    /// # Errors
+    /// The group has as many links as it may.
+    pub(super) fn add_link(
+        &self,
+        (group, link): (SocketId, SocketId),
+        bond: BondOf,
+        held: HeldSlots,
+        now: Instant,
+    ) -> Result<(), Why> {
         let mut known = self.lock();
-        let (_, phase) = known.entry(group).or_insert((bond, Phase::Expected(now, held)));
-        if let Phase::Expected(since, _) = phase {
+        let bonded = known.entry(group).or_insert_with(|| Bonded {
+            bond,
+            phase: Phase::Expected(now, held),
+            links: HashMap::new(),
+        });
+        if bonded.is_full() && !bonded.links.contains_key(&link) {
+            return Err(Why::BondFull);
+        }
+        bonded.links.insert(link, now);
+        if let Phase::Expected(since, _) = &mut bonded.phase {
             *since = now;
+        }
+        Ok(())
+    }
+
+    /// The links of full groups that were granted at least `age` ago: some of them may be gone.
+    pub(crate) fn links_of_full(&self, age: Duration, now: Instant) -> Vec<SocketId> {
+        let known = self.lock();
+        let full = known.values().filter(|bonded| bonded.is_full());
+        full.flat_map(|bonded| &bonded.links)
+            .filter(|(_, since)| now.duration_since(**since) >= age)
+            .map(|(link, _)| *link)
+            .collect()
+    }
+
+    /// Makes room for others in place of these links.
+    pub(crate) fn remove_links(&self, gone: &[SocketId]) {
+        if gone.is_empty() {
+            return;
+        }
+        for bonded in self.lock().values_mut() {
+            bonded.links.retain(|link, _| !gone.contains(link));
         }
     }
 
     /// The group was accepted. Gives what it holds.
     pub(crate) fn opened(&self, group: SocketId, session: SessionId) -> HeldSlots {
         let mut known = self.lock();
-        let Some((_, phase)) = known.get_mut(&group) else {
+        let Some(bonded) = known.get_mut(&group) else {
             return HeldSlots::default();
         };
-        match std::mem::replace(phase, Phase::Open(session)) {
+        match std::mem::replace(&mut bonded.phase, Phase::Open(session)) {
             Phase::Expected(_, held) => held,
             Phase::Open(_) => HeldSlots::default(),
         }
@@ -77,7 +139,7 @@ impl Bonds {
     /// The session of a group is over.
     pub(crate) fn closed(&self, session: SessionId) {
         let is_it = |phase: &Phase| matches!(phase, Phase::Open(of) if *of == session);
-        self.lock().retain(|_, (_, phase)| !is_it(phase));
+        self.lock().retain(|_, bonded| !is_it(&bonded.phase));
     }
 
     /// Forgets groups that were expected for longer than `patience`.
@@ -86,10 +148,10 @@ impl Bonds {
             Phase::Expected(since, _) => now.duration_since(*since) >= patience,
             Phase::Open(_) => false,
         };
-        self.lock().retain(|_, (_, phase)| !is_late(phase));
+        self.lock().retain(|_, bonded| !is_late(&bonded.phase));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SocketId, (BondOf, Phase)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SocketId, Bonded>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

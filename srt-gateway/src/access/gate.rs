@@ -34,10 +34,18 @@ use super::{
 use crate::{config::Secret, telemetry::Resources};
 
 /// A handshake that was granted and not completed by then (wrong passphrase, caller gone) is forgotten.
-pub(crate) const COMPLETION: Duration = Duration::from_secs(10);
+const COMPLETION: Duration = Duration::from_secs(10);
 
 /// Since libsrt has a granted handshake for this long, and its socket is gone, it has refused it or the caller has left.
 const SETTLED: Duration = Duration::from_millis(500);
+
+/// Whether libsrt has given the socket up.
+fn is_gone(socket: SocketId) -> bool {
+    matches!(
+        socket.state(),
+        SocketState::Closing | SocketState::Closed | SocketState::NonExistent
+    )
+}
 
 /// A refused caller, for the record.
 #[derive(Debug)]
@@ -123,6 +131,15 @@ impl Drain {
 }
 
 impl Guards {
+    /// Makes room in full groups for other links in place of those that are gone, and forgets groups that never came.
+    pub(crate) fn tick_bonds(&self, now: Instant) {
+        // Without the lock: a listen callback may hold libsrt's locks while it waits for it.
+        let mut gone = self.bonds.links_of_full(SETTLED, now);
+        gone.retain(|link| is_gone(*link));
+        self.bonds.remove_links(&gone);
+        self.bonds.expire(COMPLETION, now);
+    }
+
     /// What is asked about an address before anything else is done for it.
     ///
     /// # Errors
@@ -263,15 +280,9 @@ impl Gate {
                 .filter(|(_, granted)| now.duration_since(granted.since) >= least);
             old.map(|(socket, _)| *socket).collect()
         };
-        let is_gone = |socket: &SocketId| {
-            matches!(
-                socket.state(),
-                SocketState::Closing | SocketState::Closed | SocketState::NonExistent
-            )
-        };
         // Without the lock: a listen callback may hold libsrt's locks while it waits for it.
         let mut over = waiting(SETTLED);
-        over.retain(is_gone);
+        over.retain(|socket| is_gone(*socket));
         over.extend(waiting(COMPLETION));
         over.into_iter()
             .filter_map(|socket| self.take_granted(socket))
@@ -320,6 +331,9 @@ impl Gate {
     fn decide(&self, caller: Caller<'_>) -> Decision {
         let directory = self.directory.load();
         let group = caller.handshake.and_then(|handshake| handshake.group);
+        if group.is_some_and(|group| self.guards.bonds.is_full(group.id)) {
+            return Decision::Refuse(Why::BondFull);
+        }
         let find = || group.and_then(|group| self.guards.bonds.find(group.id));
         let bond = find();
         let with = |bond: &Option<_>| {
@@ -349,7 +363,10 @@ impl Gate {
                 role: grant.role,
             };
             let held = std::mem::take(&mut grant.held);
-            self.guards.bonds.granted(group.id, bond, held, now);
+            let link = (group.id, socket);
+            if let Err(why) = self.guards.bonds.add_link(link, bond, held, now) {
+                return self.refuse(caller, why, Report::Yes);
+            }
         }
         let admission = Admission::new().options(connection_options(&grant));
         let entry = Granted {

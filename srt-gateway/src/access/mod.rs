@@ -29,7 +29,7 @@ pub(crate) use bonds::Bonds;
 pub(crate) use checks::{Checks, Nothing, Question};
 pub(crate) use decide::{Caller, Decision, Grant, HookGrant, decide, key_bits};
 pub(crate) use filter::FilterPolicy;
-pub(crate) use gate::{COMPLETION, Gate, Granted, Guards, Refused};
+pub(crate) use gate::{Gate, Granted, Guards, Refused};
 pub(crate) use hook::{Asked, Hook, HookQuestion, HookVerdict, Terms};
 pub(crate) use identity::{Identity, Trail};
 pub use policy::Scope;

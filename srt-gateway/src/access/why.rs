@@ -6,6 +6,7 @@ use srt_safe::{CallerHandshake, RejectCode, RejectReason, SrtVersion, log::Encry
 
 use super::{
     Ban, Tried, Unreadable,
+    bonds::MAX_LINKS,
     decide::Grant,
     filter::FilterFault,
     hook::{HookRefusal, Verdicter},
@@ -114,6 +115,8 @@ pub(crate) enum Why {
         role: Role,
         stream: StreamName,
     },
+    /// A link of a group that has as many as it may.
+    BondFull,
     /// The hook has said no, or nothing that can be used.
     Hook(HookRefusal),
     /// The hook is being asked, and this libsrt cannot keep a caller waiting for it.
@@ -229,6 +232,7 @@ impl Why {
             | Self::Banned(_)
             | Self::TooFast { .. }
             | Self::ResendLimit { .. }
+            | Self::BondFull
             | Self::Short(_)
             | Self::Draining => RejectedBy::Limits,
             Self::UnknownStream(_)
@@ -291,7 +295,7 @@ impl Why {
             Self::BackendFailed(_) => RejectCode::UNAVAILABLE,
             Self::BackendNonsense(_) => RejectCode::BAD_GATEWAY,
             Self::HasPublisher(_) | Self::HasActivePublisher { .. } | Self::HasPeer => RejectCode::CONFLICT,
-            Self::StreamFull { .. } | Self::PortFull { .. } => RejectCode::OVERLOAD,
+            Self::StreamFull { .. } | Self::PortFull { .. } | Self::BondFull => RejectCode::OVERLOAD,
             Self::OldVersion { .. } | Self::OtherVersion { .. } => RejectCode::VERSION,
             Self::WrongPassword(_) | Self::NotByRules { .. } => RejectCode::UNAUTHORIZED,
             Self::Hook(refusal) => refusal.code,
@@ -417,6 +421,7 @@ impl fmt::Display for Why {
                 f,
                 "a link of a bonded {role} of {stream:?} asks for another stream or mode: give all links of a group the same streamid"
             ),
+            Self::BondFull => write!(f, "its group has {MAX_LINKS} links already, and may have no more"),
             Self::StreamFull { stream, max } => write!(f, "{stream:?} has max_viewers = {max} already"),
             Self::OldVersion { required, offered } => {
                 write!(

@@ -23,7 +23,7 @@ use super::{
     endpoints::{Attempt, State},
 };
 use crate::{
-    access::{COMPLETION, Gate, Granted},
+    access::{Gate, Granted},
     config::{Bond, BondKind, SrtTarget, Target},
     io::{EndpointId, Hosts},
     names::SessionId,
@@ -106,7 +106,7 @@ impl Control {
                 }
             }
         }
-        self.opener.guards.bonds.expire(COMPLETION, now);
+        self.opener.guards.tick_bonds(now);
     }
 
     /// Begins to connect a bonded endpoint: looks its hosts up, if any is a name.
