@@ -3,19 +3,24 @@
 mod http;
 
 use std::{
+    collections::{BTreeSet, HashMap},
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Write as _},
     net::TcpStream,
+    os::unix::net::UnixStream,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use http::{PATIENCE, Running, wait_until};
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::{
+    param::clock_ticks_per_second,
+    process::{Pid, Resource, Rlimit, getrlimit, prlimit},
+};
 use srt_safe::{Options, RejectCode, SrtSocket, StreamId};
 
 /// What a probe may take, whatever else is open.
@@ -69,6 +74,221 @@ fn flows(publisher: &SrtSocket, viewer: &SrtSocket) {
         publisher.send(&[0x47; 1316]).unwrap();
         assert_eq!(viewer.recv(&mut buffer).unwrap(), 1316);
     }
+}
+
+/// The last message of a [`Flow`].
+const END: u64 = u64::MAX;
+
+/// Numbered messages from a publisher to a viewer, each checked to follow the one before.
+struct Flow {
+    stop: Arc<AtomicBool>,
+    publisher: JoinHandle<(SrtSocket, u64)>,
+    viewer: JoinHandle<u64>,
+}
+
+impl Flow {
+    /// Connects both, and returns when the first message has arrived.
+    fn start(gateway: &Running) -> Self {
+        // What a busy machine delays must not be dropped as too late.
+        let connect = |streamid| {
+            let options = Options::new()
+                .latency(Duration::from_secs(3))
+                .stream_id(StreamId::new(streamid).unwrap());
+            SrtSocket::builder()
+                .options(options)
+                .connect(gateway.srt)
+                .unwrap()
+        };
+        let (publisher, viewer) = (connect("#!::r=a,m=publish"), connect("#!::r=a,m=request"));
+        gateway.wait_sessions(2);
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let (arrived, first) = std::sync::mpsc::channel();
+        let viewer = thread::spawn(move || {
+            viewer.set_recv_timeout(Some(PATIENCE)).unwrap();
+            let mut next = received(&viewer) + 1;
+            arrived.send(()).unwrap();
+            loop {
+                match received(&viewer) {
+                    END => return next,
+                    number => assert_eq!(number, next, "messages are missing or repeated"),
+                }
+                next += 1;
+            }
+        });
+        let publisher = thread::spawn(move || {
+            let mut number = 0;
+            while !stopped.load(Relaxed) {
+                publisher.send(&message(number)).unwrap();
+                number += 1;
+                thread::sleep(Duration::from_millis(10));
+            }
+            publisher.send(&message(END)).unwrap();
+            // Open until the viewer has everything.
+            (publisher, number)
+        });
+        first.recv_timeout(PATIENCE).expect("the first message arrives");
+        Self {
+            stop,
+            publisher,
+            viewer,
+        }
+    }
+
+    /// Ends it. Returns the number of messages that were sent, and up to which number they have arrived.
+    fn end(self) -> (u64, u64) {
+        self.stop.store(true, Relaxed);
+        let (_publisher, sent) = self.publisher.join().unwrap();
+        (sent, self.viewer.join().unwrap())
+    }
+}
+
+fn message(number: u64) -> [u8; 1316] {
+    let mut message = [0xff; 1316];
+    for packet in message.chunks_exact_mut(188) {
+        packet[..4].copy_from_slice(&[0x47, 0x1f, 0xff, 0x10]);
+    }
+    message[4..12].copy_from_slice(&number.to_be_bytes());
+    message
+}
+
+fn received(viewer: &SrtSocket) -> u64 {
+    let mut buffer = [0; 1456];
+    assert_eq!(viewer.recv(&mut buffer).expect("the stream goes on"), 1316);
+    u64::from_be_bytes(buffer[4..12].try_into().unwrap())
+}
+
+fn descriptors(gateway: &Running) -> BTreeSet<u64> {
+    let all = fs::read_dir(format!("/proc/{}/fd", gateway.pid())).unwrap();
+    all.filter_map(|file| file.ok()?.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+fn set_descriptor_limit(gateway: &Running, current: Option<u64>) -> Option<u64> {
+    let pid = Pid::from_raw(i32::try_from(gateway.pid()).unwrap());
+    // The child has inherited ours.
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let old = prlimit(pid, Resource::Nofile, Rlimit { current, maximum });
+    old.expect("a child's limit can be set").current
+}
+
+fn local_client(gateway: &Running) -> UnixStream {
+    let client = UnixStream::connect(gateway.folder.path().join("control.sock")).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client
+}
+
+/// Asks on the control socket, which answers with a line.
+fn ask_locally(mut client: &UnixStream, request: &str) -> String {
+    client.write_all(request.as_bytes()).unwrap();
+    client.write_all(b"\n").unwrap();
+    let mut answer = String::new();
+    BufReader::new(client).read_line(&mut answer).unwrap();
+    answer
+}
+
+/// Sets the limit to what is open, and fills what is still free below it. Returns the old limit and what fills the rest.
+fn use_up_descriptors(gateway: &Running) -> (Option<u64>, Vec<UnixStream>) {
+    let open = descriptors(gateway);
+    let limit = (0..).find(|number| !open.contains(number)).unwrap();
+    let old = set_descriptor_limit(gateway, Some(limit));
+    // A connection of the API may have closed since.
+    let mut filling = Vec::new();
+    wait_until("the last descriptor to be taken", || {
+        let open = descriptors(gateway);
+        if (0..limit).all(|number| open.contains(&number)) {
+            return Some(());
+        }
+        filling.push(local_client(gateway));
+        None
+    });
+    (old, filling)
+}
+
+/// Processor time of the process so far.
+fn processor_time(gateway: &Running) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", gateway.pid())).unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let fields: Vec<_> = fields.split_ascii_whitespace().collect();
+    let ticks: u64 = fields[11..13]
+        .iter()
+        .map(|field| field.parse::<u64>().unwrap())
+        .sum();
+    Duration::from_millis(ticks * 1000 / clock_ticks_per_second())
+}
+
+/// The threads that run or want to run at this moment.
+fn running_threads(gateway: &Running) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", gateway.pid())).unwrap();
+    tasks
+        .filter_map(|task| fs::read_to_string(task.ok()?.path().join("stat")).ok())
+        .filter_map(|stat| Some(stat.rsplit_once(") R")?.0.to_owned()))
+        .collect()
+}
+
+/// Fails if a thread of the gateway spins within the next seconds. One that never sleeps is found however little of the
+/// processor a busy machine leaves it.
+fn assert_no_thread_spins(gateway: &Running) {
+    let before = processor_time(gateway);
+    let begun = Instant::now();
+    let mut looks = 0;
+    let mut seen_running = HashMap::<String, u32>::new();
+    while begun.elapsed() < Duration::from_secs(4) {
+        looks += 1;
+        for thread in running_threads(gateway) {
+            *seen_running.entry(thread).or_default() += 1;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    let cores = (processor_time(gateway) - before).as_secs_f64() / begun.elapsed().as_secs_f64();
+    seen_running.retain(|_, times| *times > looks / 10 * 8);
+    assert!(
+        seen_running.is_empty(),
+        "in {looks} looks these threads ran: {seen_running:?}"
+    );
+    assert!(cores < 0.5, "the gateway takes {cores} of a core");
+}
+
+#[test]
+fn without_descriptors_streams_go_on_callers_are_refused_and_nothing_spins() {
+    let gateway = Running::start("", "[streams.a]");
+    let flow = Flow::start(&gateway);
+    let known = local_client(&gateway);
+    ask_locally(&known, r#"{"command":"status"}"#);
+
+    let (limit, filling) = use_up_descriptors(&gateway);
+    let waiting = local_client(&gateway);
+    (&waiting).write_all(b"{\"command\":\"status\"}\n").unwrap();
+    // More than the descriptors that the API keeps for probes.
+    let api_clients: Vec<_> = (0..8).map(|_| TcpStream::connect(gateway.api).unwrap()).collect();
+    assert_no_thread_spins(&gateway);
+    let refused = wait_until("a refusal", || gateway.call("#!::r=a,m=request").map(drop).err());
+    assert_eq!(
+        refused.reject_reason().and_then(|reason| reason.code()),
+        Some(RejectCode::OVERLOAD)
+    );
+    wait_until("the reason in the record", || {
+        let rejections = ask_locally(&known, r#"{"command":"rejections","after":0}"#);
+        rejections.contains("out of file descriptors").then_some(())
+    });
+    for _ in 0..20 {
+        gateway.ask("GET", "/healthz").is(200);
+        gateway.ask("GET", "/readyz").is(200);
+    }
+
+    set_descriptor_limit(&gateway, limit);
+    let mut answer = String::new();
+    BufReader::new(&waiting).read_line(&mut answer).unwrap();
+    assert!(answer.contains("\"streams\""), "{answer}");
+    wait_until("the whole API", || {
+        (gateway.ask("GET", "/api/v1/streams").status == 200).then_some(())
+    });
+    let second = wait_until("a new viewer", || gateway.call("#!::r=a,m=request").ok());
+    second.set_recv_timeout(Some(PATIENCE)).unwrap();
+    received(&second);
+    let (sent, arrived) = flow.end();
+    assert_eq!(arrived, sent);
+    drop((filling, api_clients));
 }
 
 #[test]

@@ -97,9 +97,9 @@ impl Connections {
         })
     }
 
-    /// Ends the connection that has been idle for the longest time; false: none is idle.
-    pub(super) fn evict_idle(&self) -> bool {
-        self.table().evict(|_| true)
+    /// Ends the connection with this service that has been idle for the longest time; false: none is idle.
+    pub(super) fn evict_idle(&self, service: Service) -> bool {
+        self.table().evict(|entry| entry.service == service)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -318,7 +318,7 @@ mod tests {
         let probes = admit(&connections, RESERVE, 1);
         requests.extend(probes.iter().map(Place::begin_request));
         assert!(connections.admit(address(1)).is_none());
-        assert!(!connections.evict_idle());
+        assert!(!connections.evict_idle(Service::Everything) && !connections.evict_idle(Service::ProbesOnly));
         drop((requests, busy, probes));
         assert!(connections.is_empty());
     }

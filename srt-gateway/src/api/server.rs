@@ -26,6 +26,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -225,15 +226,21 @@ impl Server {
                 () = ended(&mut stopped) => return,
             };
             match accepted {
-                Ok((stream, peer)) if spare.len() < SPARE_DESCRIPTORS => {
-                    self.begin(stream, peer, self.connections.admit_probe(peer.ip()));
+                Ok((stream, peer)) => {
+                    let place = if spare.len() < SPARE_DESCRIPTORS {
+                        self.connections.admit_probe(peer.ip())
+                    } else {
+                        self.connections.admit(peer.ip())
+                    };
+                    self.begin(stream, peer, place);
+                    // It may ask before the next one comes, and is not idle then.
+                    tokio::task::yield_now().await;
                 }
-                Ok((stream, peer)) => self.begin(stream, peer, self.connections.admit(peer.ip())),
                 Err(error) => {
-                    // Out of descriptors, mostly. One of an idle connection is as good as a spare one.
+                    // Out of descriptors, mostly.
                     debug!(%error, "accepting on the API");
                     may_refill = false;
-                    if self.connections.evict_idle() || spare.pop().is_some() {
+                    if has_waiting_client(&listener) && self.free_descriptor(&mut spare) {
                         // The task of the evicted connection closes it.
                         tokio::task::yield_now().await;
                     } else {
@@ -242,6 +249,13 @@ impl Server {
                 }
             }
         }
+    }
+
+    /// Closes something so that a client can be accepted. Probes give way last: they have not asked yet.
+    fn free_descriptor(&self, spare: &mut Vec<File>) -> bool {
+        self.connections.evict_idle(Service::Everything)
+            || spare.pop().is_some()
+            || self.connections.evict_idle(Service::ProbesOnly)
     }
 
     /// Without a place the connection is closed at once.
@@ -309,6 +323,13 @@ impl Server {
         };
         served.map_err(io::Error::other)
     }
+}
+
+/// Whether a client waits. accept(2) needs a descriptor before it looks at the queue: without one it fails on an empty queue as
+/// well, and nobody needs the place of another connection then.
+fn has_waiting_client(listener: &tokio::net::TcpListener) -> bool {
+    let mut queue = [PollFd::new(listener, PollFlags::IN)];
+    poll(&mut queue, Some(&Timespec::default())) != Ok(0)
 }
 
 fn header_time(place: &Place) -> Duration {
