@@ -265,6 +265,23 @@ impl RawPeer {
         }
     }
 
+    /// The packets that have arrived, without waiting for more.
+    ///
+    /// # Panics
+    /// When the system refuses.
+    #[must_use]
+    pub fn drain(&self) -> Vec<Packet> {
+        let set_nonblocking = |on| self.socket.set_nonblocking(on).expect("a socket takes a mode");
+        set_nonblocking(true);
+        let mut packets = Vec::new();
+        let mut bytes = [0; 2048];
+        while let Ok((length, from)) = self.socket.recv_from(&mut bytes) {
+            packets.extend(Packet::parse(&bytes[..length]).filter(|_| from == self.to));
+        }
+        set_nonblocking(false);
+        packets
+    }
+
     /// The next packet that `wanted` picks. `None`: there was none within `patience`.
     #[must_use]
     pub fn receive_where(&self, patience: Duration, wanted: impl Fn(&Packet) -> bool) -> Option<Packet> {
