@@ -23,7 +23,7 @@ use std::{
 };
 
 use raw::{Control, Data, Extension, Handshake, Kind, Loss, Packet, RawPeer, Refused, Request};
-use srt_safe::{Options, SocketState, SrtListener, SrtSocket};
+use srt_safe::{Options, SocketState, SrtListener, SrtSocket, TransmissionType};
 use support::{PATIENCE, V4, accept, addr_of, exchange, heap_in_use, open_descriptors, wait_until};
 
 /// The distance from which on a later sequence number compares as an earlier one.
@@ -121,6 +121,51 @@ fn drop_request_over_millions_of_packets_stops_no_port() {
         missing,
     ));
     port.assert_alive();
+}
+
+#[test]
+fn drop_request_of_dropped_packets_leaves_a_stream_readable() {
+    let _alone = alone();
+    let listener = support::listener(&Options::new().transmission_type(TransmissionType::File));
+    let mut peer = RawPeer::new(addr_of(&listener));
+    let mut conclusion = peer.conclusion(peer.induce().cookie, "");
+    conclusion.extensions.clear();
+    // Periodic NAKs, retransmission flag, stream mode.
+    let request = Extension::of_words(Extension::HS_REQUEST, &[0x0001_0507, 0b111_0000, 0]);
+    let conclusion = conclusion
+        .with(request)
+        .with(Extension::text(Extension::CONGESTION, "file"));
+    peer.conclude(&conclusion).expect("a connection");
+    let ours = accept(&listener);
+    let first = peer.first_sequence();
+    let mut buffer = [0; 1500];
+
+    peer.send(Control::drop_request(2, first + 1, first + 3));
+    peer.publish(b"first");
+    assert_eq!(
+        ours.recv(&mut buffer).map(|length| &buffer[..length]),
+        Ok(&b"first"[..])
+    );
+    peer.send(Data::whole(first + 5, 4, b"last"));
+    peer.send(Control::drop_request(2, first + 1, first + 2));
+    let acknowledges = |packet: &Packet| match packet {
+        Packet::Control(control) => {
+            control.kind == Kind::ACK && control.words().first() == Some(&(first + 4))
+        }
+        Packet::Data(_) => false,
+    };
+    let answer = peer.receive_where(PATIENCE, acknowledges);
+    assert!(
+        answer.is_some(),
+        "everything before the missing packet is acknowledged"
+    );
+    peer.send(Data::whole(first + 4, 3, b"missing "));
+    let mut received = Vec::new();
+    while received.len() < b"missing last".len() {
+        let length = ours.recv(&mut buffer).expect("the rest of the stream");
+        received.extend_from_slice(&buffer[..length]);
+    }
+    assert_eq!(received, b"missing last");
 }
 
 #[test]

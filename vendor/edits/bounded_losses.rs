@@ -9,7 +9,9 @@ use super::{Change, Edit, Put};
 // - a NAK or ACK of a packet that was never sent breaks the connection, as stock libsrt intends;
 // - a DROPREQ reaches no further than the receive buffer;
 // - the loss lists and buffers step through what they hold, whatever range they are given;
-// - libsrt answers one NAK with eight DROPREQs at most.
+// - libsrt answers one NAK with eight DROPREQs at most;
+// - a DROPREQ of packets that an earlier one dropped does not make the receive buffer of a stream take empty entries for
+//   readable ones. Stock libsrt follows a null pointer at its next ACK.
 pub(crate) const EDIT: Edit = Edit {
     name: "bounded-losses",
     changes: &[
@@ -151,6 +153,21 @@ const int ANSWERED_DROPS_MAX = 8;
             text: "    // Stepping through all entries once empties the buffer.
     len = min(len, int(m_szSize));
 ",
+        },
+        Change {
+            file: "srtcore/buffer_rcv.cpp",
+            anchor: "m_iStartPos = pos;",
+            put: Put::BeforeLine,
+            text: "        // Never behind the start: everything from there on would count as readable.
+        if (m_iFirstNonreadPos == m_iStartPos)
+            m_iFirstNonreadPos = pos;
+",
+        },
+        Change {
+            file: "srtcore/buffer_rcv.cpp",
+            anchor: "if (needUpdateNonreadPos)",
+            put: Put::Replace,
+            text: "if (needUpdateNonreadPos || m_iFirstNonreadPos == m_iStartPos)",
         },
         Change {
             file: "srtcore/buffer_snd.cpp",
