@@ -317,3 +317,6 @@ async fn with_headers(mut response: Response) -> Response {
     }
     response
 }
+
+#[cfg(test)]
+mod tests;
