@@ -301,9 +301,9 @@ fn the_stream_itself_comes_byte_for_byte() {
     let publisher = gateway.call("#!::r=a,m=publish").unwrap();
     drop(gateway.ask("GET", "/api/v1/streams/a/keyframe.ts").is(204));
     let mut stream = gateway.raw("GET /api/v1/streams/a/video.ts HTTP/1.0\r\nHost: localhost\r\n\r\n");
-    wait_until("a viewer", || {
-        let viewers = gateway.ask("GET", "/api/v1/streams/a").value()["viewers"].as_u64();
-        (viewers == Some(1)).then_some(())
+    wait_until("a preview, which is no viewer", || {
+        let stream = gateway.ask("GET", "/api/v1/streams/a").value();
+        (stream["previews"] == 1 && stream["viewers"] == 0).then_some(())
     });
     let sent: Vec<u8> = (0..50u8)
         .flat_map(|n| [[0x47, n].as_slice(), &[n; 1314]].concat())
