@@ -226,15 +226,11 @@ impl Live {
         let (text, config) = match read_text(&self.path) {
             Ok(read) => read,
             Err(wrong) => {
-                let told = if std::io::stderr().is_terminal() {
-                    wrong.render_styled()
-                } else {
-                    wrong.render()
-                };
-                error!(
-                    "the configuration stays as it is, because the file is not valid:\n{}",
-                    told.trim_end()
-                );
+                error!("the configuration stays as it is, because the file is not valid");
+                // A line of the log each: a line break within one is escaped, like any control character.
+                for line in wrong.render().lines().filter(|line| !line.trim().is_empty()) {
+                    error!("{line}");
+                }
                 return Err(NotReloaded::Wrong(wrong));
             }
         };
