@@ -8,7 +8,7 @@ use std::{
     collections::BTreeSet,
     fs,
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    io::{self, IsTerminal as _},
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     thread,
