@@ -3,7 +3,14 @@
 use std::{
     fs, io,
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{
+            AtomicBool,
+            Ordering::{Acquire, Release},
+        },
+    },
+    thread,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -27,7 +34,13 @@ const LOOK: Duration = Duration::from_secs(2);
 
 /// Makes TLS of connections.
 #[derive(Clone)]
-pub(super) struct Acceptor(Arc<ArcSwap<Loaded>>);
+pub(super) struct Acceptor(Arc<Certificate>);
+
+struct Certificate {
+    loaded: ArcSwap<Loaded>,
+    /// A thread is reading the files: there is one at a time. If their file system hangs, it hangs alone.
+    reading: AtomicBool,
+}
 
 struct Loaded {
     files: Tls,
@@ -40,21 +53,40 @@ impl Acceptor {
     /// Reads both files.
     pub(super) fn new(files: &Tls) -> Result<Self, ApiError> {
         let loaded = Loaded::read(files).map_err(ApiError::Tls)?;
-        Ok(Self(Arc::new(ArcSwap::from_pointee(loaded))))
+        Ok(Self(Arc::new(Certificate {
+            loaded: ArcSwap::from_pointee(loaded),
+            reading: AtomicBool::new(false),
+        })))
     }
 
     pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        self.renew();
-        let config = Arc::clone(&self.0.load().config);
+        self.look_for_newer();
+        let config = Arc::clone(&self.0.loaded.load().config);
         TlsAcceptor::from(config).accept(stream).await
     }
 
-    /// Takes newer files, if they are good. Reads two small files on the API's thread, when they have changed.
-    fn renew(&self) {
-        let loaded = self.0.load();
-        if loaded.looked.elapsed() < LOOK {
+    /// Has a thread of its own look at the files, at most every [`LOOK`]. The API's thread never touches a file.
+    fn look_for_newer(&self) {
+        let certificate = Arc::clone(&self.0);
+        if certificate.loaded.load().looked.elapsed() < LOOK || certificate.reading.swap(true, Acquire) {
             return;
         }
+        let spawned = thread::Builder::new()
+            .name("tls-files".to_owned())
+            .spawn(move || {
+                certificate.renew();
+                certificate.reading.store(false, Release);
+            });
+        if spawned.is_err() {
+            self.0.reading.store(false, Release);
+        }
+    }
+}
+
+impl Certificate {
+    /// Takes newer files, if they are valid.
+    fn renew(&self) {
+        let loaded = self.loaded.load();
         let mut next = Loaded {
             files: loaded.files.clone(),
             written: loaded.written,
@@ -69,13 +101,13 @@ impl Acceptor {
                     next = read;
                 }
                 Err(why) => {
-                    // Said once for each change: a half-written pair is followed by another one.
+                    // Logged once for each change: a half-written pair is followed by another change.
                     warn!("the API keeps its certificate: {why}");
                     next.written = written;
                 }
             }
         }
-        self.0.store(Arc::new(next));
+        self.loaded.store(Arc::new(next));
     }
 }
 
