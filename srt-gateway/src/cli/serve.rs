@@ -269,7 +269,7 @@ srt-gateway {version} without a configuration file: any stream name, this machin
 
 Publish a stream named live/demo:
   ffmpeg -re -i FILE.ts -c copy -f mpegts 'srt://{at}?pkt_size=1316&streamid=#!::r=live/demo,m=publish'
-  srt-live-transmit -chunk:1316 file://con 'srt://{at}?streamid=#!::r=live/demo,m=publish' < FILE.ts
+  ffmpeg -re -i FILE.ts -c copy -f mpegts - | srt-live-transmit -chunk:1316 file://con 'srt://{at}?streamid=#!::r=live/demo,m=publish'
   OBS (Settings > Stream > Custom > Server): srt://{at}?streamid=#!::r=live/demo,m=publish
 
 Play it:
