@@ -203,7 +203,7 @@ fn without_a_file_it_prints_lines_to_paste_or_says_that_the_port_is_taken() {
     }
     for part in [
         "ffmpeg -re -i FILE.ts -c copy -f mpegts 'srt://127.0.0.1:9998?pkt_size=1316&streamid=#!::r=live/demo,m=publish'",
-        "srt-live-transmit -chunk:1316 file://con 'srt://127.0.0.1:9998?streamid=#!::r=live/demo,m=publish' < FILE.ts",
+        "ffmpeg -re -i FILE.ts -c copy -f mpegts - | srt-live-transmit -chunk:1316 file://con 'srt://127.0.0.1:9998?streamid=#!::r=live/demo,m=publish'",
         "OBS (Settings > Stream > Custom > Server): srt://127.0.0.1:9998?streamid=#!::r=live/demo,m=publish",
         "ffplay 'srt://127.0.0.1:9998?streamid=#!::r=live/demo,m=request'",
         "srt-live-transmit 'srt://127.0.0.1:9998?streamid=#!::r=live/demo,m=request' file://con > OUT.ts",
