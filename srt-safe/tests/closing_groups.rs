@@ -10,7 +10,7 @@ use std::{
         mpsc,
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use srt_safe::{
@@ -86,6 +86,12 @@ fn a_small_table_stays_small_when_sending_has_to_wait() {
     let listener = bonded_listener(narrow.clone());
     // Only the accepted side waits: a caller with a full buffer is told at once that the connection is lost.
     let (receiver, sender) = group_of_two(GroupType::Backup, &listener, narrow);
+    // The accepted group is there with its first link; the table is about two.
+    let end = Instant::now() + PATIENCE;
+    while sender.members().expect("open").len() < 2 {
+        assert!(Instant::now() < end, "the second link never joined");
+        thread::sleep(Duration::from_millis(1));
+    }
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
