@@ -23,7 +23,7 @@ pub(crate) fn long(args: &[String]) -> Result<()> {
     compare("target/release/srt-gateway", "benches/targets.toml", args)
 }
 
-/// Twenty viewers for some seconds, with what the tests have built. Fails only where the gateway is far behind the floor:
+/// A hundred viewers for some seconds, with what the tests have built. Fails only where the gateway is far behind the floor:
 /// noise must not.
 pub(crate) fn short() -> Result<()> {
     let limit = ["--fail-above".to_owned(), "1.3".to_owned()];

@@ -71,7 +71,10 @@ impl Sanitizer {
             Self::Address => ("ASAN_OPTIONS", "detect_odr_violation=0:detect_leaks=1".to_owned()),
             Self::Thread => {
                 let suppressions = root().join("xtask/tsan.supp");
-                let options = format!("suppressions={}:halt_on_error=0:report_thread_leaks=0", suppressions.display());
+                let options = format!(
+                    "suppressions={}:halt_on_error=0:report_thread_leaks=0",
+                    suppressions.display()
+                );
                 ("TSAN_OPTIONS", options)
             }
         }

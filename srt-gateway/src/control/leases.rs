@@ -64,6 +64,12 @@ impl Default for Leases {
     }
 }
 
+impl Leases {
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+}
+
 impl Control {
     /// A session begins that the hook has agreed to.
     pub(super) fn hold_lease(&mut self, session: SessionId, grant: Option<HookGrant>, now: Instant) {

@@ -23,6 +23,7 @@ mod reload;
 mod shards;
 mod succession;
 mod templates;
+mod ticks;
 
 use std::{
     collections::BTreeMap,
@@ -54,6 +55,7 @@ pub use reload::Reloaded;
 use reload::Waiting;
 use succession::Heirs;
 pub(crate) use templates::template_plans;
+use ticks::Ticks;
 
 use crate::{
     access::{Gate, Granted, PortPolicy, Refused, Trail, Why, key_bits, shown as streamid_shown},
@@ -63,9 +65,6 @@ use crate::{
     telemetry::{LinkFigures, LinkSampler, Pulse, SessionCounters, SrtFigures, WireSampler},
     ts::Format,
 };
-
-/// How often streams without a source and unfinished handshakes are looked at.
-const TICK: Duration = Duration::from_millis(100);
 
 /// What control is told to do.
 #[derive(Debug)]
@@ -86,6 +85,13 @@ pub(crate) enum Command {
     Switch(EndpointId, Sender<bool>),
     /// Take in nobody any more. What is connected goes on.
     Drain(Sender<()>),
+}
+
+impl Command {
+    /// Whether it changes nothing.
+    const fn is_question(&self) -> bool {
+        matches!(self, Self::Sessions(_) | Self::Ping(_) | Self::Inputs(..))
+    }
 }
 
 /// What control listens to.
@@ -191,10 +197,11 @@ impl Control {
 
     /// Runs until [`Command::Shutdown`], or until the epoll thread fails.
     pub(crate) fn run(mut self, inbox: &Inbox, pulse: &Pulse) {
-        let ticks = crossbeam_channel::tick(TICK);
+        let mut ticks = Ticks::new(Instant::now());
         loop {
             // The ticks end each wait.
             pulse.beat();
+            let mut is_event = true;
             let next = crossbeam_channel::select! {
                 recv(inbox.commands) -> command => match command {
                     Ok(Command::Shutdown(deadline)) => {
@@ -202,6 +209,7 @@ impl Control {
                         Next::End
                     }
                     Ok(command) => {
+                        is_event = !command.is_question();
                         self.command(command, Instant::now());
                         Next::Go
                     }
@@ -226,13 +234,21 @@ impl Control {
                     }
                     Next::Go
                 }
-                recv(ticks) -> _ => {
-                    self.tick(Instant::now());
+                default(ticks.wait(Instant::now())) => {
+                    is_event = false;
                     Next::Go
                 }
             };
             if next == Next::End {
                 return;
+            }
+            let now = Instant::now();
+            if is_event {
+                ticks.event(now);
+            }
+            if ticks.is_due(now) {
+                self.tick(now);
+                ticks.ticked(now, self.has_deadlines());
             }
         }
     }
@@ -534,6 +550,16 @@ impl Control {
     fn gates(&self) -> impl Iterator<Item = &Arc<Gate>> {
         let of_ports = self.ports.iter().map(|port| &port.gate);
         of_ports.chain(self.endpoints.gates())
+    }
+
+    /// Whether something is to be done after some time although nothing happens.
+    fn has_deadlines(&self) -> bool {
+        !self.endpoints.all.is_empty()
+            || !self.waiting.is_empty()
+            || !self.ranges.is_empty()
+            || !self.leases.is_empty()
+            || !self.heirs.is_empty()
+            || self.registry.has_deadlines()
     }
 
     fn tick(&mut self, now: Instant) {

@@ -130,6 +130,10 @@ fn wanted(config: &Config) -> BTreeMap<Place, Action> {
 }
 
 impl Ranges {
+    pub(super) fn is_empty(&self) -> bool {
+        self.ports.is_empty() && self.missing.is_empty()
+    }
+
     /// Without ports. `events` are those that control itself receives; `gateway` is what the backend is told that we are called.
     pub(crate) fn new(
         backend: Arc<Backend>,

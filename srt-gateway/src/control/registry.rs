@@ -443,6 +443,16 @@ impl Registry {
         }
     }
 
+    /// Whether a viewer waits for a source, or a stream that a template made may go.
+    pub(super) fn has_deadlines(&self) -> bool {
+        let is_temporary = |state: &StreamState| matches!(state.origin, Origin::Template(..));
+        let waits = |session: &Session| {
+            let state = self.streams.get(&session.stream);
+            session.role == Role::Viewer && state.is_some_and(|state| !state.entry.stream.has_source())
+        };
+        self.sessions.values().any(waits) || self.streams.values().any(is_temporary)
+    }
+
     /// The session that feeds a stream.
     pub(super) fn source(&self, name: &StreamName) -> Option<SessionId> {
         self.streams.get(name)?.entry.stream.source()

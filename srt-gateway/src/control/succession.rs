@@ -36,6 +36,10 @@ pub(super) struct Heirs {
 }
 
 impl Heirs {
+    pub(super) fn is_empty(&self) -> bool {
+        self.queued.is_empty() && self.taking_over.is_empty()
+    }
+
     fn remove(&mut self, session: SessionId) {
         self.taking_over.retain(|_, heir| *heir != session);
         self.queued.retain(|_, queue| {

@@ -5,8 +5,12 @@
 
 use std::{
     fmt, fs,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU8, Ordering::Relaxed},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU8, Ordering::Relaxed},
+    },
 };
 
 use rustix::{
@@ -19,6 +23,9 @@ const FREE_DESCRIPTORS: u64 = 16;
 
 /// Share of the memory limit, in percent, from which new callers are refused.
 const MEMORY_PERCENT: u64 = 95;
+
+/// Looks until the control groups are listed anew: the process may be moved to another, or a limit set on one.
+const LOOKS_PER_LIST: u32 = 30;
 
 /// What there is too little of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +47,15 @@ impl fmt::Display for Shortage {
 
 /// The last look.
 #[derive(Debug, Default)]
-pub(crate) struct Resources(AtomicU8);
+pub(crate) struct Resources {
+    shortage: AtomicU8,
+    groups: Mutex<ControlGroups>,
+}
 
 impl Resources {
     /// What is short; None: there is enough of everything.
     pub(crate) fn shortage(&self) -> Option<Shortage> {
-        match self.0.load(Relaxed) {
+        match self.shortage.load(Relaxed) {
             1 => Some(Shortage::Descriptors),
             2 => Some(Shortage::Memory),
             _ => None,
@@ -54,40 +64,50 @@ impl Resources {
 
     /// Looks again, and logs what has changed.
     pub(crate) fn look(&self) {
-        let shortage = find();
+        let shortage = self.find();
         let before = self.shortage();
         let number = match shortage {
             None => 0,
             Some(Shortage::Descriptors) => 1,
             Some(Shortage::Memory) => 2,
         };
-        self.0.store(number, Relaxed);
+        self.shortage.store(number, Relaxed);
         match (before, shortage) {
             (None, Some(shortage)) => tracing::error!("new callers are refused: {shortage}"),
             (Some(_), None) => tracing::info!("new callers are let in again: descriptors and memory suffice"),
             _ => {}
         }
     }
-}
 
-fn find() -> Option<Shortage> {
-    if has_few_descriptors() {
-        return Some(Shortage::Descriptors);
+    fn find(&self) -> Option<Shortage> {
+        if has_few_descriptors() {
+            return Some(Shortage::Descriptors);
+        }
+        let is_near = |(used, limit): (u64, u64)| used >= limit / 100 * MEMORY_PERCENT;
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        (address_space().is_some_and(is_near) || groups.are_near_their_limit()).then_some(Shortage::Memory)
     }
-    let limits = [address_space(), control_group()];
-    let is_near = |(used, limit): &(u64, u64)| *used >= limit / 100 * MEMORY_PERCENT;
-    limits.iter().flatten().any(is_near).then_some(Shortage::Memory)
 }
 
 fn has_few_descriptors() -> bool {
     let Some(limit) = getrlimit(Resource::Nofile).current else {
         return false;
     };
-    // The folder itself takes one.
-    let Ok(open) = fs::read_dir("/proc/self/fd") else {
+    let Some(open) = open_descriptors() else {
         return true;
     };
-    open.count() as u64 + FREE_DESCRIPTORS > limit
+    open + FREE_DESCRIPTORS > limit
+}
+
+/// None: not even the folder could be opened.
+fn open_descriptors() -> Option<u64> {
+    // Linux 6.2 and later give the number as the folder's size, proc_fd_getattr(); before that the size is 0.
+    if let Ok(folder) = fs::metadata("/proc/self/fd")
+        && folder.size() > 0
+    {
+        return Some(folder.size());
+    }
+    Some(fs::read_dir("/proc/self/fd").ok()?.count() as u64)
 }
 
 /// Used and allowed, of RLIMIT_AS.
@@ -98,13 +118,27 @@ fn address_space() -> Option<(u64, u64)> {
     Some((pages * page_size() as u64, limit))
 }
 
-/// Used and allowed, of the memory control group that is closest to its limit.
-fn control_group() -> Option<(u64, u64)> {
-    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    folders(&groups)
-        .iter()
-        .filter_map(|(folder, version)| usage(folder, *version))
-        .max_by_key(|(used, limit)| used * 1000 / (*limit).max(1))
+/// The memory control groups with a limit that the process belongs to.
+#[derive(Debug, Default)]
+struct ControlGroups {
+    limited: Vec<(PathBuf, Version)>,
+    looks: u32,
+}
+
+impl ControlGroups {
+    fn are_near_their_limit(&mut self) -> bool {
+        if self.looks == 0 {
+            let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+            self.limited = folders(&groups);
+            self.limited
+                .retain(|(folder, version)| usage(folder, *version).is_some());
+        }
+        self.looks = (self.looks + 1) % LOOKS_PER_LIST;
+        self.limited
+            .iter()
+            .filter_map(|(folder, version)| usage(folder, *version))
+            .any(|(used, limit)| used >= limit / 100 * MEMORY_PERCENT)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,6 +186,10 @@ fn usage(folder: &Path, version: Version) -> Option<(u64, u64)> {
             .ok()
     };
     let (limit, used) = (number(limit)?, number(used)?);
+    // The kernel adds up this file at each reading: only when it matters.
+    if used < limit / 100 * MEMORY_PERCENT {
+        return Some((used, limit));
+    }
     let stat = fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
     let droppable = stat
         .lines()
@@ -184,11 +222,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
         write("memory.max", "max\n");
-        write("memory.current", "900\n");
+        write("memory.current", "990\n");
         assert_eq!(usage(folder.path(), Version::Two), None);
         write("memory.max", "1000\n");
         write("memory.stat", "anon 600\ninactive_file 300\n");
-        assert_eq!(usage(folder.path(), Version::Two), Some((600, 1000)));
+        assert_eq!(usage(folder.path(), Version::Two), Some((690, 1000)));
+    }
+
+    #[test]
+    fn open_descriptors_are_counted() {
+        let before = open_descriptors().unwrap();
+        let files: Vec<_> = (0..20).map(|_| fs::File::open("/dev/null").unwrap()).collect();
+        // Other tests of this process open and close some meanwhile.
+        assert!(open_descriptors().unwrap() >= before + 10, "{before}");
+        drop(files);
     }
 
     #[test]
