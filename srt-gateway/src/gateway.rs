@@ -145,6 +145,7 @@ impl Gateway {
             limiter.ban(ban);
         }
         let backend = Arc::new(Backend::default());
+        backend.start_for(config).map_err(StartError::Thread)?;
         let hook = Hook::new(Arc::clone(&backend), &name, config.auth.as_ref())
             .map_err(|error| StartError::Backend("[auth]", error))?;
         let journal = journal(config, &name, &backend)?;
@@ -168,7 +169,7 @@ impl Gateway {
             },
         };
         let (range_events, range_receiver) = crossbeam_channel::unbounded();
-        let mut ranges = Ranges::new(backend, &opener, gateway_name(config), range_events);
+        let mut ranges = Ranges::new(Arc::clone(&backend), &opener, gateway_name(config), range_events);
         ranges
             .open(config)
             .map_err(|(what, error)| StartError::Listeners(what, error))?;
@@ -220,6 +221,7 @@ impl Gateway {
                 hook,
                 events: event_log,
                 poster,
+                backend,
             },
             poller,
             control: Some(control),

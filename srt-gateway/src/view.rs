@@ -10,6 +10,7 @@ use crossbeam_channel::Sender;
 
 use crate::{
     access::{Directory, Hook, RateLimiter},
+    backend::Backend,
     config::Config,
     control::{Command, EndpointStatus, EndpointView, Listening, Reloaded, SessionStatus, StreamStatus},
     data::Stream,
@@ -47,6 +48,7 @@ pub(crate) struct View {
     pub(crate) hook: Arc<Hook>,
     pub(crate) events: Arc<EventLog>,
     pub(crate) poster: Arc<Poster>,
+    pub(crate) backend: Arc<Backend>,
 }
 
 impl View {
@@ -160,11 +162,25 @@ impl View {
 
     /// Puts another configuration in force. Returns when that is done; None when the gateway has stopped.
     pub(crate) fn reload(&self, config: Config) -> Option<Reloaded> {
+        self.start_backend(&config);
         let (reply, answer) = crossbeam_channel::bounded(1);
         self.commands
             .send(Command::Reload(Box::new(config), reply))
             .ok()?;
         answer.recv().ok()
+    }
+
+    /// As [`reload`](Self::reload), for callers who do not wait longer than `patience`.
+    pub(crate) fn reload_within(&self, config: Config, patience: Duration) -> Option<Reloaded> {
+        self.start_backend(&config);
+        self.ask_patiently(|reply| Command::Reload(Box::new(config), reply), patience)
+    }
+
+    /// Starts what makes HTTP calls before control needs it: control must not read certificates.
+    fn start_backend(&self, config: &Config) {
+        if let Err(error) = self.backend.start_for(config) {
+            tracing::warn!("the configuration has URLs that cannot be called: {error}");
+        }
     }
 
     /// Tells control to do something, and waits for its answer; None when the gateway is ending. Blocks for microseconds.

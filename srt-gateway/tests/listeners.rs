@@ -518,3 +518,27 @@ fn an_idle_port_advises_the_key_length_of_the_last_answer() {
     });
     assert_eq!(RawPeer::new(to).induce().encryption, 4);
 }
+
+#[test]
+fn a_reload_that_adds_backends_keeps_control_from_reading_certificates() {
+    let to = free_udp();
+    let server = HttpServer::start(|_| Reply::ok(r#"{"stream": "live/a"}"#));
+    let url = server.url("/");
+    let bare = "[srt]\nport = \"127.0.0.1:0\"\n[streams.\"live/a\"]\n";
+    let listener = format!(
+        "[[listeners]]\nports = [{}]\naddress = \"127.0.0.1\"\nmode = \"publish\"\n[config_external]\nurl = \"{url}\"\n",
+        to.port()
+    );
+    for added in [
+        format!("[auth]\nurl = \"{url}\"\n"),
+        format!("[events]\nurl = \"{url}\"\n"),
+        listener,
+    ] {
+        let gateway = gateway(bare);
+        let config = Config::parse(&format!("{bare}{added}")).unwrap();
+        // Control panics in a debug build when it starts the HTTP client, and refuses to make calls without it in others.
+        let reloaded = gateway.reload(config).expect("control answers");
+        assert!(reloaded.warnings.is_empty(), "{added}: {reloaded:?}");
+        assert!(!reloaded.changes.is_empty(), "{added}");
+    }
+}

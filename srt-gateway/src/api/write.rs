@@ -80,8 +80,7 @@ impl App {
         let app = Arc::clone(self);
         let edited = tokio::task::spawn_blocking(move || {
             let apply = |config: Config, patience: Duration| {
-                let reload = |reply| Command::Reload(Box::new(config), reply);
-                let reloaded = app.view.ask_patiently(reload, patience);
+                let reloaded = app.view.reload_within(config, patience);
                 reloaded.ok_or_else(|| {
                     Problem::busy("the gateway did not put the change in force, and it was not kept")
                 })

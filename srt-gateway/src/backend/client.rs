@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Answer, Busy, CallError};
 use crate::{
-    config::{HttpUrl, Secret},
+    config::{Config, HttpUrl, Secret},
     telemetry::{CallOutcome, CallStats},
 };
 
@@ -37,7 +37,7 @@ const SIGNATURE: &str = "x-signature";
 
 type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// All backends of a gateway: one thread, which is there from the first client on. Dropping it ends the thread; callbacks
+/// All backends of a gateway: one thread, from [`start`](Self::start) on. Dropping it ends the thread; callbacks
 /// that are due then are dropped, not called.
 #[derive(Debug, Default)]
 pub(crate) struct Backend(Mutex<Option<Running>>);
@@ -97,18 +97,46 @@ impl fmt::Debug for Client {
 }
 
 impl Backend {
-    /// A client of one backend, which counts into `stats`.
+    /// Starts the thread, unless it runs. The HTTP client reads the system's certificates, so this may wait for a disk: not for
+    /// control's thread.
     ///
     /// # Errors
-    /// The URL is one that the HTTP client does not take, or there is no thread to be had. The error does not repeat the URL.
+    /// No thread, or certificates that cannot be read.
+    pub(crate) fn start(&self) -> io::Result<()> {
+        debug_assert_ne!(
+            thread::current().name(),
+            Some("control"),
+            "control must not wait for a disk"
+        );
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if running.is_none() {
+            *running = Some(Running::start()?);
+        }
+        Ok(())
+    }
+
+    /// Starts the thread if a configuration has a backend.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub(crate) fn start_for(&self, config: &Config) -> io::Result<()> {
+        let has_backend =
+            config.auth.is_some() || config.events.is_some() || config.config_external.is_some();
+        if has_backend { self.start() } else { Ok(()) }
+    }
+
+    /// A client of one backend, which counts into `stats`. Never waits.
+    ///
+    /// # Errors
+    /// The URL is one that the HTTP client does not take, or [`start`](Self::start) has not succeeded. The error does not
+    /// repeat the URL.
     pub(crate) fn client(&self, settings: ClientSettings, stats: Arc<CallStats>) -> io::Result<Client> {
         let url = Url::parse(settings.url.expose())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
-        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let running = match &mut *running {
-            Some(running) => running,
-            none => none.insert(Running::start()?),
-        };
+        let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = running
+            .as_ref()
+            .ok_or_else(|| io::Error::other("the thread that makes HTTP calls has not started"))?;
         let secret = settings.secret.as_ref();
         Ok(Client {
             shared: Arc::new(Shared {

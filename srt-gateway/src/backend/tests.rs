@@ -24,13 +24,20 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Calls {
-    backend: Backend,
+    backend: Arc<Backend>,
     settings: ClientSettings,
+}
+
+/// A backend that is ready for clients.
+pub(crate) fn started() -> Arc<Backend> {
+    let backend = Arc::new(Backend::default());
+    backend.start().unwrap();
+    backend
 }
 
 fn calls(url: &str) -> Calls {
     Calls {
-        backend: Backend::default(),
+        backend: started(),
         settings: ClientSettings {
             url: HttpUrl::parse(url).unwrap(),
             timeout: PATIENCE,

@@ -12,7 +12,10 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
-    backend::tests::http::{HttpServer, Reply, Request},
+    backend::tests::{
+        http::{HttpServer, Reply, Request},
+        started,
+    },
     config::{HttpUrl, Secret},
     telemetry::{EventKind, Happening},
 };
@@ -56,7 +59,7 @@ fn receiver(status: u16) -> Receiver {
         Reply::status(status)
     });
     let log = Arc::new(EventLog::new("gw1"));
-    let poster = Poster::new(Arc::default(), Arc::clone(&log), Some(&settings(&server))).unwrap();
+    let poster = Poster::new(started(), Arc::clone(&log), Some(&settings(&server))).unwrap();
     Receiver {
         server,
         status,

@@ -4,7 +4,10 @@ use std::{sync::mpsc, thread};
 
 use super::*;
 use crate::{
-    backend::tests::http::{HttpServer, Reply, Request},
+    backend::tests::{
+        http::{HttpServer, Reply, Request},
+        started,
+    },
     config::{Config, Secret},
     names::{Role, StreamName},
     telemetry::CallOutcome,
@@ -13,7 +16,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn hook(url: &str, more: &str) -> Arc<Hook> {
-    Hook::new(Arc::default(), "gw1", Some(&auth(url, more))).unwrap()
+    Hook::new(started(), "gw1", Some(&auth(url, more))).unwrap()
 }
 
 fn auth(url: &str, more: &str) -> Auth {
