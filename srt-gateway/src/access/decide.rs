@@ -143,41 +143,26 @@ fn grant_caller(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) ->
         HookUse::NotConfigured => None,
         HookUse::Asked => Some(ask_hook(port, &ask, applicant, caller)?),
     };
-    let terms = hook
-        .as_ref()
-        .map(|hook| Arc::clone(&hook.terms))
-        .unwrap_or_default();
     // The hook may know the stream by another name than the caller, so whether there is such a stream is asked after it.
-    let stream = terms.stream.clone().unwrap_or(stream);
+    let named = hook.as_ref().and_then(|hook| hook.terms.stream.clone());
+    let stream = named.unwrap_or(stream);
     let (entry, policy) = find(directory, &stream)?;
     if is_first {
         check_source(role, &stream, entry.as_ref(), &policy)?;
         check_slots(directory, role, &stream, &policy)?;
     }
-    let passphrase = match &terms.passphrase {
-        KeyTerm::Configured => {
-            let valid = passphrases(port, role, &policy);
-            passphrase_used(valid, role, &stream, caller.known)?
-        }
-        KeyTerm::None => None,
-        KeyTerm::This(passphrase) => {
-            passphrase_used(std::slice::from_ref(passphrase), role, &stream, caller.known)?
-        }
-    };
+    let valid = passphrases(port, role, &policy);
+    let passphrase = key_used(hook.as_ref(), valid, role, &stream, caller.known)?;
     let held = if is_first {
         take_slots(port, directory, role, &stream, &policy)?
     } else {
         HeldSlots::default()
     };
-    let mut limits = port.limits;
-    if let Some(max_bitrate) = terms.max_bitrate {
-        limits.max_bitrate = max_bitrate;
-    }
     Ok(Grant {
         role,
         stream,
         passphrase,
-        limits,
+        limits: limits_of(port, hook.as_ref()),
         hook,
         held,
     })
@@ -300,7 +285,7 @@ fn find(directory: &Directory, stream: &StreamName) -> Result<(Option<Entry>, Ar
 }
 
 /// What the hook says of somebody whom the rules let in.
-fn ask_hook(
+pub(super) fn ask_hook(
     port: &PortPolicy,
     ask: &Ask,
     applicant: Applicant<'_>,
@@ -334,8 +319,34 @@ fn may_publish(policy: &StreamPolicy, entry: Option<&Entry>) -> bool {
     entry.is_none_or(|entry| !entry.stream.has_source() || policy.admits_second(&entry.stream))
 }
 
+/// What the session is held to: the port says it, unless the hook does.
+pub(super) fn limits_of(port: &PortPolicy, hook: Option<&HookGrant>) -> SessionLimits {
+    let mut limits = port.limits;
+    if let Some(max_bitrate) = hook.and_then(|hook| hook.terms.max_bitrate) {
+        limits.max_bitrate = max_bitrate;
+    }
+    limits
+}
+
+/// The passphrase that the caller must have: one of `configured`, unless the hook names another one.
+pub(super) fn key_used(
+    hook: Option<&HookGrant>,
+    configured: &[Passphrase],
+    role: Role,
+    stream: &StreamName,
+    known: &dyn Known,
+) -> Result<Option<Passphrase>, Stop> {
+    match hook.map(|hook| &hook.terms.passphrase) {
+        Some(KeyTerm::None) => Ok(None),
+        Some(KeyTerm::This(passphrase)) => {
+            passphrase_used(std::slice::from_ref(passphrase), role, stream, known)
+        }
+        Some(KeyTerm::Configured) | None => passphrase_used(configured, role, stream, known),
+    }
+}
+
 /// Which of the valid passphrases the caller has. Where that cannot be seen, the first: libsrt finds out.
-pub(super) fn passphrase_used(
+fn passphrase_used(
     valid: &[Passphrase],
     role: Role,
     stream: &StreamName,

@@ -1,11 +1,15 @@
 //! Who may be the peer of an input or output that listens (`mode=listener`): one caller at a time, whose role is known.
 //!
 //! Pure but for the slot, like the decision on callers of ports, which it is a part of. It asks what a port of the stream would
-//! ask, but for the name and the hook: an encoder's streamid may say what it likes there, and the operator has chosen the peer.
+//! ask, except for the name: the endpoint belongs to its stream, and an encoder may send any streamid.
+
+use srt_safe::RejectCode;
 
 use super::{
     Ask, AskMode, Caller, Directory, Grant, PortPolicy, Why,
-    decide::{Stop, check_applicant, check_handshake, passphrase_used},
+    decide::{HookGrant, Stop, ask_hook, check_applicant, check_handshake, key_used, limits_of},
+    hook::{HookRefusal, Verdicter},
+    policy::HookUse,
     rules::Applicant,
 };
 use crate::{
@@ -25,12 +29,12 @@ pub(super) fn grant_peer(
         return Err(Why::HasPeer.into());
     }
     // What cannot be read says nothing, and so has no password.
-    let ask = Ask::read(caller.streamid, directory.access.dialects).ok();
+    let ask = Ask::read(caller.streamid, directory.access.dialects).unwrap_or_default();
     let role = match port.kind {
         PortKind::Play => Role::Viewer,
         PortKind::Publish | PortKind::Both => Role::Publisher,
     };
-    let asked = ask.as_ref().and_then(|ask| ask.mode).map(|mode| match mode {
+    let asked = ask.mode.map(|mode| match mode {
         AskMode::Publish => Role::Publisher,
         AskMode::Request => Role::Viewer,
     });
@@ -41,37 +45,64 @@ pub(super) fn grant_peer(
     if let Some(handshake) = caller.handshake {
         check_handshake(port, role, handshake)?;
     }
-    if let Some(entry) = directory.streams.get(stream) {
-        let names = ask.as_ref().map(|ask| ask.names.as_slice()).unwrap_or_default();
-        let reading = names
-            .iter()
-            .find(|name| name.stream == *stream)
-            .or_else(|| names.last());
-        let alone = ask.as_ref().and_then(|ask| ask.password.as_ref());
-        let applicant = Applicant {
-            role,
-            stream,
-            user: ask.as_ref().and_then(|ask| ask.user.as_deref()),
-            password: reading.and_then(|name| name.password.as_ref()).or(alone),
-            peer: caller.peer.ip(),
-        };
+    let named = ask.names.iter().find(|name| name.stream == *stream);
+    let reading = named.or_else(|| ask.names.last());
+    let password = reading.and_then(|name| name.password.as_ref());
+    let applicant = Applicant {
+        role,
+        stream,
+        user: ask.user.as_deref(),
+        password: password.or(ask.password.as_ref()),
+        peer: caller.peer.ip(),
+    };
+    let entry = directory.streams.get(stream);
+    if let Some(entry) = entry {
         check_applicant(directory, Some(&entry.policy), applicant, caller.known)?;
+    }
+    let hook = match directory.access.hook {
+        HookUse::NotConfigured => None,
+        HookUse::Asked => Some(ask_hook(port, &ask, applicant, caller)?),
+    };
+    if let Some(hook) = &hook {
+        check_stream(stream, hook)?;
+    }
+    if let Some(entry) = entry {
         let waits = entry.stream.has_source() || !entry.policy.on_source_lost.is_zero();
         if role == Role::Viewer && !waits {
             return Err(Why::NoSource(stream.clone()).into());
         }
     }
-    let passphrase = passphrase_used(port.passphrase.as_slice(), role, stream, caller.known)?;
+    let passphrase = key_used(
+        hook.as_ref(),
+        port.passphrase.as_slice(),
+        role,
+        stream,
+        caller.known,
+    )?;
     let slot = port.connections.take(port.max_connections);
     Ok(Grant {
         role,
         stream: stream.clone(),
         passphrase,
-        limits: port.limits,
-        hook: None,
+        limits: limits_of(port, hook.as_ref()),
+        hook,
         held: HeldSlots {
             _port: Some(slot.ok_or(Why::HasPeer)?),
             _stream: None,
         },
     })
+}
+
+/// The hook may send a caller of a port to another stream, but an endpoint serves its own stream only.
+fn check_stream(stream: &StreamName, hook: &HookGrant) -> Result<(), Why> {
+    match &hook.terms.stream {
+        Some(other) if other != stream => Err(Why::Hook(HookRefusal {
+            code: RejectCode::FORBIDDEN,
+            why: format!("the hook of [auth] sends it to {other:?}, and this endpoint belongs to {stream:?}")
+                .into(),
+            // The caller guessed nothing.
+            by: Verdicter::FailMode,
+        })),
+        _ => Ok(()),
+    }
 }

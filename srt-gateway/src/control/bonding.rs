@@ -170,7 +170,7 @@ impl Control {
         if let Some(peer) = connected.and_then(|member| member.peer) {
             self.endpoints.sockets.remove(&socket);
             self.opener.watch.remove(&group);
-            return self.start(id, SrtSocket::from(group), peer, session, now);
+            return self.start(id, SrtSocket::from(group), peer, session, None, now);
         }
         let is_hopeless = |member: &Member| member.state == MemberState::Broken;
         if !members.iter().all(is_hopeless) {

@@ -23,7 +23,7 @@ use super::{
     ports::{limits, peer_policy, srt_options},
 };
 use crate::{
-    access::{Gate, Trail},
+    access::{Gate, Granted, PortPolicy, Trail},
     config::{self, PortKind, SrtMode, SrtSettings, SrtTarget, Target},
     data::HeldSlots,
     io::{CloseReason, ClosedSession, EndpointId, Found, Hosts, Message, Resolved, Seat, Task, join_until},
@@ -33,6 +33,13 @@ use crate::{
 
 /// Callers that libsrt holds for an endpoint that waits for its one peer.
 const BACKLOG: NonZeroU16 = NonZeroU16::new(4).unwrap();
+
+/// The peer of an endpoint that has called and was admitted.
+#[derive(Debug)]
+pub(super) struct AdmittedPeer {
+    port: Arc<PortPolicy>,
+    granted: Granted,
+}
 
 /// An attempt that cannot be made.
 pub(super) enum Hitch {
@@ -348,16 +355,12 @@ impl Control {
                 warn!(%peer, endpoint = %state.endpoint, "accepted a connection that was never granted: closed");
                 continue;
             };
+            let caller = AdmittedPeer {
+                port: Arc::clone(waiting.gate.port()),
+                granted,
+            };
             self.last_session += 1;
-            self.start(id, socket, peer, SessionId(self.last_session), now);
-            if let Some(State {
-                attempt: Some(Attempt::Listening(waiting)),
-                live: Some(_),
-                ..
-            }) = self.endpoints.all.get_mut(&id)
-            {
-                waiting.held = granted.grant.held;
-            }
+            self.start(id, socket, peer, SessionId(self.last_session), Some(caller), now);
         }
     }
 
@@ -382,7 +385,7 @@ impl Control {
                 self.endpoints.sockets.remove(&socket);
                 self.opener.watch.remove(&connected);
                 match connected.peer_addr() {
-                    Ok(peer) => self.start(id, connected, peer, session, now),
+                    Ok(peer) => self.start(id, connected, peer, session, None, now),
                     Err(error) => self.failed(id, &error.to_string(), now),
                 }
             }
@@ -416,13 +419,14 @@ impl Control {
         }
     }
 
-    /// Opens a session for a connection of an endpoint.
+    /// Opens a session for a connection of an endpoint. `caller` is what the gate granted, if the peer called.
     pub(super) fn start(
         &mut self,
         id: EndpointId,
         socket: SrtSocket,
         peer: SocketAddr,
         session: SessionId,
+        caller: Option<AdmittedPeer>,
         now: Instant,
     ) {
         let Some(state) = self.endpoints.all.get(&id) else {
@@ -447,6 +451,9 @@ impl Control {
             return self.failed(id, &why, now);
         }
         let (role, name, limits) = (state.role, state.stream.clone(), limits(&srt.settings));
+        let limits = caller
+            .as_ref()
+            .map_or(limits, |caller| caller.granted.grant.limits);
         let payload_size = srt.payload_size.map(usize::from);
         // The streamid of a socket that called is ours.
         let trail = match (srt.mode, socket.stream_id()) {
@@ -469,6 +476,20 @@ impl Control {
         let counters = Arc::new(SessionCounters::default());
         let placed = self.pool.place(&stream, role);
         let (worker, socket_id) = (placed.worker(), socket.id());
+        let (via, streamid, mut grant) = match caller {
+            Some(AdmittedPeer { port, granted }) => (Some(port), granted.streamid, Some(granted.grant)),
+            None => (None, Box::default(), None),
+        };
+        let mut facts = SessionFacts::of(&connection, &streamid);
+        if let Some(grant) = &grant {
+            self.opener.guards.limiter.session_opened(peer.ip());
+            if grant.passphrase.is_some() {
+                self.opener.guards.checks.proved(peer.ip());
+            }
+            if let Some(hook) = &grant.hook {
+                facts.labels.clone_from(&hook.terms.labels);
+            }
+        }
         self.registry.add_session(
             session,
             Session {
@@ -478,10 +499,10 @@ impl Control {
                 socket: socket_id,
                 worker,
                 opened: now,
-                via: Via::Endpoint,
+                via: Via::Endpoint(via),
                 trail,
-                streamid: Box::default(),
-                facts: SessionFacts::of(&connection, &[]),
+                streamid,
+                facts,
                 counters: Arc::clone(&counters),
             },
         );
@@ -503,6 +524,9 @@ impl Control {
         if let Some(state) = self.endpoints.all.get_mut(&id) {
             state.link.connected(now);
             state.last_failure = None;
+            if let (Some(Attempt::Listening(waiting)), Some(grant)) = (&mut state.attempt, &mut grant) {
+                waiting.held = std::mem::take(&mut grant.held);
+            }
             state.live = Some(Live {
                 session,
                 stream,
@@ -516,6 +540,7 @@ impl Control {
         }
         self.endpoints.sessions.insert(session, id);
         self.tell_opened(session, &name);
+        self.hold_lease(session, grant.and_then(|grant| grant.hook), now);
         self.settle_inputs(&name, now);
     }
 

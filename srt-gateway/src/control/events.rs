@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Control, SessionFacts, registry::Session, registry::Via};
+use super::{Control, SessionFacts, registry::Session};
 use crate::{
     access::shown as streamid_shown,
     events::Poster,
@@ -261,7 +261,7 @@ impl Control {
 fn fill(end: &mut End, open: &Session) {
     end.role = Some(open.role);
     end.peer = Some(open.peer);
-    if let Via::Port(port) = &open.via {
+    if let Some(port) = open.via.admitted_by() {
         end.port = Some(port.number());
     }
     if !open.streamid.is_empty() {

@@ -13,7 +13,7 @@ use std::{
 use crossbeam_channel::{Receiver, Sender};
 use tracing::{info, warn};
 
-use super::{Control, registry::Via};
+use super::Control;
 use crate::{
     access::{Asked, HookGrant, HookQuestion, HookVerdict, Refused, Terms, Why},
     config::Endpoint,
@@ -142,7 +142,7 @@ impl Control {
                 let Some(open) = self.registry.session(session) else {
                     return;
                 };
-                if let Via::Port(port) = &open.via {
+                if let Some(port) = open.via.admitted_by() {
                     self.refusals.record(&Refused {
                         peer: open.peer,
                         port: Arc::clone(port),

@@ -47,8 +47,18 @@ pub(super) struct Session {
 pub(super) enum Via {
     /// The peer called this port.
     Port(Arc<PortPolicy>),
-    /// It is that of an input or output.
-    Endpoint,
+    /// It is that of an input or output. If the peer called, this is the policy that admitted it.
+    Endpoint(Option<Arc<PortPolicy>>),
+}
+
+impl Via {
+    /// The policy that admitted the peer, if the peer called.
+    pub(super) fn admitted_by(&self) -> Option<&Arc<PortPolicy>> {
+        match self {
+            Self::Port(port) => Some(port),
+            Self::Endpoint(port) => port.as_ref(),
+        }
+    }
 }
 
 /// A stream and who is there.
@@ -324,13 +334,13 @@ impl Registry {
             peer: session.peer,
             port: match &session.via {
                 Via::Port(port) => port.to_string(),
-                Via::Endpoint => "input or output".to_owned(),
+                Via::Endpoint(_) => "input or output".to_owned(),
             },
             age: now.duration_since(session.opened),
             messages: session.counters.messages(),
             bytes: session.counters.bytes(),
             skipped: session.counters.skipped(),
-            of_endpoint: matches!(session.via, Via::Endpoint),
+            of_endpoint: matches!(session.via, Via::Endpoint(_)),
             facts: session.facts.clone(),
             figures: session.counters.figures(),
             links: session.counters.links(),
