@@ -1,6 +1,21 @@
 //! One door: whatever listens holds limits in a burst, refuses as every port does, and says why.
 
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "the end-to-end tests' own; a part is used here"
+)]
+#[path = "../../tests/support/http.rs"]
+mod backend;
 mod http;
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the end-to-end tests' own; a part is used here"
+)]
+#[path = "../../tests/support/namespace.rs"]
+mod namespace;
 mod peers;
 
 use std::{
@@ -11,7 +26,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use backend::{HttpServer, Reply};
 use http::Running;
+use namespace::Namespace;
 use peers::{Call, Sink, Source, endpoint, gateway, message, port, wait_for, wait_state, wait_until};
 use serde_json::Value;
 use srt_gateway::{EndpointState, Gateway, Role};
@@ -123,7 +140,10 @@ fn places_come_back_from_callers_that_fail_or_vanish() {
     let streamid = "#!::r=live/a,m=request";
     let with = |secret: &str| options(streamid).passphrase(Passphrase::new(secret).unwrap());
     let gets_in = || {
-        wait_for("a place", || call(port(&one), with(SECRET)).ok());
+        let viewer = wait_for("a place", || call(port(&one), with(SECRET)).ok());
+        // Before control has seen it, there is no session whose end could be waited for.
+        wait_until("its session", || one.sessions().len() == 1);
+        drop(viewer);
     };
     for _ in 0..3 {
         assert_eq!(code(call(port(&one), with("some other secret"))), 10);
@@ -360,4 +380,119 @@ fn a_source_goes_on_when_its_heir_has_gone_before_it_let_go() {
         }
     }
     drop(source);
+}
+
+#[test]
+fn everything_that_listens_refuses_new_callers_alike_while_draining() {
+    let [input, output, idle, open] = [0; 4].map(|_| free());
+    let server = HttpServer::start(|_| Reply::ok(r#"{"stream": "made"}"#));
+    let gateway = Running::start(
+        "",
+        &format!(
+            "[srt_publish]\nport = \"127.0.0.1:0\"\n[srt_play]\nport = \"127.0.0.1:0\"\n\
+             [streams.a]\nsrt = {{ port = \"127.0.0.1:0\" }}\ninputs = [\"srt://{input}?mode=listener\"]\n\
+             outputs = [\"srt://{output}?mode=listener\"]\n\
+             [templates.t]\nprefix = \"made/\"\nsrt = {{ port = \"127.0.0.1:0\" }}\n\
+             [[listeners]]\nports = [{}, {}]\naddress = \"127.0.0.1\"\nmode = \"publish\"\n\
+             [config_external]\nurl = \"{}\"\n",
+            idle.port(),
+            open.port(),
+            server.url("/")
+        ),
+    );
+    // Opens its port, and keeps the drained gateway up.
+    let publisher = call(open, options("")).unwrap();
+    gateway.wait_sessions(1);
+    let listed = gateway.ask("GET", "/api/v1/listeners").value();
+    let listed = listed.as_array().unwrap().iter();
+    let mut doors: Vec<SocketAddr> = listed
+        .map(|port| port["address"].as_str().unwrap().parse().unwrap())
+        .collect();
+    assert_eq!(doors.len(), 6, "{doors:?}");
+    assert!(doors.contains(&open), "{doors:?}");
+    doors.extend([input, output, idle]);
+    gateway.ask("POST", "/api/v1/drain").is(202);
+    let asked = server.requests().len();
+    for door in &doors {
+        assert_eq!(code(call(*door, options("#!::r=a,m=request"))), 1503, "{door}");
+    }
+    let refused = http::wait_until("the record", || {
+        let all = gateway.ask("GET", "/api/v1/rejections").value();
+        let all = all.as_array()?.iter().filter(|one| one["code"] == 1503);
+        let all: Vec<_> = all.cloned().collect();
+        (all.len() == doors.len()).then_some(all)
+    });
+    for one in refused {
+        assert!(one["reason"].as_str().unwrap().contains("being drained"), "{one}");
+    }
+    assert_eq!(server.requests().len(), asked, "nobody is asked about them");
+    publisher.send(&[0x47; 1316]).unwrap();
+    assert_eq!(gateway.ask("GET", "/api/v1/sessions").value()["total"], 1);
+}
+
+#[test]
+fn a_listening_input_asks_the_hook_and_keeps_to_its_answer() {
+    let input = free();
+    let hook = HttpServer::start(|_| Reply::status(403));
+    let relay = gateway(&format!(
+        "[srt]\nport = \"127.0.0.1:0\"\n[auth]\nurl = \"{}\"\n\
+         [streams.\"live/a\"]\ninputs = [\"srt://{input}?mode=listener\"]\n",
+        hook.url("/")
+    ));
+    wait_state(&relay, Role::Publisher, 0, EndpointState::Listening);
+    assert_eq!(code(call(input, options("encoder 7"))), 1403);
+    let asked = hook.requests().pop().unwrap();
+    let asked: Value = serde_json::from_slice(&asked.body).unwrap();
+    assert_eq!(
+        (&asked["event"], &asked["stream"], &asked["streamid"]),
+        (&"publish".into(), &"live/a".into(), &"encoder 7".into())
+    );
+    assert_eq!(asked["port"], input.port());
+    // A stream that is not the endpoint's.
+    hook.follow(|_| Reply::ok(r#"{"stream": "live/b"}"#));
+    assert_eq!(code(call(input, options("encoder 8"))), 1403);
+    wait_until("the record", || {
+        let all = relay.rejections();
+        all.iter()
+            .any(|kept| kept.reason.contains("belongs to \"live/a\""))
+    });
+    hook.follow(|_| Reply::ok(r#"{"labels": {"tenant": "t1"}, "lifetime": 1}"#));
+    let peer = call(input, options("encoder 9")).unwrap();
+    let session = wait_for("the session", || relay.sessions().pop());
+    assert_eq!(session.facts.labels, [("tenant".into(), "t1".into())]);
+    assert_eq!(session.facts.streamid.as_deref(), Some("encoder 9"));
+    // When its lifetime is over it is asked about again.
+    hook.follow(|_| Reply::status(403));
+    wait_until("its end", || relay.sessions().is_empty());
+    drop(peer);
+    wait_state(&relay, Role::Publisher, 0, EndpointState::Listening);
+}
+
+#[test]
+fn a_session_at_a_listening_input_keeps_its_address_from_being_banned() {
+    Namespace::new(&["198.51.100.0/24"]).run(|| {
+        let at = |host: u8| SocketAddr::from(([198, 51, 100, host], 0));
+        let input = std::net::UdpSocket::bind(at(1)).unwrap().local_addr().unwrap();
+        let relay = gateway(&format!(
+            "[srt]\nport = \"198.51.100.1:0\"\n[limits]\nban_after_rejections = 1\n\
+             [streams.\"live/a\"]\ninputs = [\"srt://{input}?mode=listener\"]\n"
+        ));
+        wait_state(&relay, Role::Publisher, 0, EndpointState::Listening);
+        let call = |to, streamid: &str| {
+            SrtSocket::builder()
+                .options(options(streamid))
+                .bind(at(9))
+                .connect(to)
+        };
+        let guess = |name: &str| code(call(port(&relay), &format!("#!::r={name},m=publish")));
+        let play = "#!::r=live/a,m=request";
+        let peer = call(input, "").unwrap();
+        wait_until("its session", || relay.sessions().len() == 1);
+        assert_eq!(guess("nowhere"), 1404);
+        drop(call(port(&relay), play).unwrap());
+        drop(peer);
+        wait_until("the end of both", || relay.sessions().is_empty());
+        assert_eq!(guess("elsewhere"), 1404);
+        assert_eq!(code(call(port(&relay), play)), 1403);
+    });
 }

@@ -340,7 +340,7 @@ test("the gateway is drained, and every page says so until it ends", async () =>
   await page.goto(`${base}/#/gateway`);
   await page.getByRole("button", { name: "Drain the gateway" }).click();
   assert.equal((await api(base, "gateway")).draining, false, "not before it was confirmed");
-  await page.getByRole("button", { name: "Close all ports, and end?" }).click();
+  await page.getByRole("button", { name: "Refuse new callers, and end the gateway?" }).click();
   await page.getByRole("link", { name: "Streams" }).click();
   await page.getByText("The gateway is being drained").waitFor();
   await shot(page, "draining");

@@ -122,7 +122,6 @@ pub(crate) struct Control {
     pool: Pool,
     last_session: u64,
     /// No new sessions, whatever is configured.
-    draining: bool,
     /// The gateway ends: what breaks off now is not connected again.
     ending: bool,
     refusals: Refusals,
@@ -166,7 +165,6 @@ impl Control {
             ranges,
             pool,
             last_session: 0,
-            draining: false,
             ending: false,
             refusals: Refusals::new(journal.clone()),
             heirs: Heirs::default(),
@@ -264,7 +262,7 @@ impl Control {
             Command::Kick(session, reply) => drop(reply.try_send(self.kick(session))),
             Command::Switch(endpoint, reply) => drop(reply.try_send(self.switch(endpoint, now))),
             Command::Drain(reply) => {
-                self.close_doors();
+                self.drain();
                 reply.try_send(()).unwrap_or_default();
             }
         }
@@ -279,22 +277,11 @@ impl Control {
         true
     }
 
-    /// Closes all listeners, for good.
-    fn close_doors(&mut self) {
-        info!("draining: no new sessions");
-        self.draining = true;
-        // Ports of [[listeners]] and the listeners of inputs and outputs stay open for their sessions.
+    /// Refuses new callers from now on, for good. Everything that listens stays open: a closed port would leave its callers
+    /// without an answer, and a caller that is told to go elsewhere does so at once.
+    fn drain(&self) {
+        info!("draining: new callers are refused");
         self.opener.guards.drain.begin();
-        self.waiting.clear();
-        let listeners: Vec<_> = self.ports.iter().map(|port| port.listener.id()).collect();
-        for listener in listeners {
-            // Who is through its handshake is served.
-            self.accept_all(listener);
-        }
-        for port in self.ports.drain(..) {
-            self.opener.close(port);
-        }
-        self.publish_listening();
     }
 
     fn io_event(&mut self, event: IoEvent) -> Next {
@@ -496,7 +483,7 @@ impl Control {
             return self.endpoint_closed(closed, now);
         };
         let name = session.stream.clone();
-        if let Via::Port(_) = &session.via {
+        if session.via.admitted_by().is_some() {
             self.opener.guards.limiter.session_closed(session.peer.ip());
         }
         self.end_lease(closed.session, now);
@@ -518,7 +505,7 @@ impl Control {
             }),
             _ => None,
         };
-        if let (Some(why), Via::Port(port)) = (why, &session.via) {
+        if let (Some(why), Some(port)) = (why, session.via.admitted_by()) {
             self.refusals.record(&Refused {
                 peer: session.peer,
                 port: Arc::clone(port),

@@ -368,9 +368,6 @@ impl Control {
         connections: Arc<Slots>,
         now: Instant,
     ) -> Result<(), String> {
-        if self.draining {
-            return Err(format!("{key} stays closed: the gateway is being drained"));
-        }
         match self.opener.open(key, port, &connections) {
             Ok(opened) => {
                 self.ports.extend(opened);

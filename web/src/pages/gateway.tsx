@@ -155,7 +155,7 @@ function Drain({ now, again }: { now: Gateway; again: () => void }) {
           {WAITS.map(([seconds, word]) => <option value={String(seconds)} key={seconds}>{word}</option>)}
         </select>
       </label>
-      <Act run={() => api.drain(wait).finally(again)} done="The gateway takes in nobody any more" confirm="Close all ports, and end?" danger needs="admin">
+      <Act run={() => api.drain(wait).finally(again)} done="The gateway takes in nobody any more" confirm="Refuse new callers, and end the gateway?" danger needs="admin">
         Drain the gateway
       </Act>
       <p class="muted">Nobody new is let in, sessions go on, and the program ends when the last is gone, or when the time is over. That cannot be taken back.</p>
