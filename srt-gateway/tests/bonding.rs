@@ -12,7 +12,10 @@ mod peers;
 #[path = "../../tests/support/raw/mod.rs"]
 mod raw;
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use forwarder::Forwarder;
 use peers::{Call, Sink, Source, assert_contiguous, gateway, port, wait_state, wait_until};
@@ -267,9 +270,13 @@ fn a_bonded_input_brings_a_stream() {
 
 /// A link of the one group that this test has.
 fn raw_link(gateway: &Gateway) -> Result<RawPeer, Refused> {
+    raw_link_to(port(gateway))
+}
+
+fn raw_link_to(to: SocketAddr) -> Result<RawPeer, Refused> {
     const GROUP: u32 = 0x4000_0007;
     const BROADCAST: u8 = 1;
-    let mut peer = RawPeer::new(port(gateway));
+    let mut peer = RawPeer::new(to);
     let conclusion = peer.conclusion(peer.induce().cookie, PLAY);
     peer.conclude(&conclusion.with(Extension::group(GROUP, BROADCAST, 0, 0)))?;
     Ok(peer)
@@ -280,7 +287,7 @@ fn group_has_sixteen_links_at_most() {
     // None of the links breaks during the test for being silent.
     let gateway = gateway(
         "[limits]\nhandshakes_per_second_per_ip = 0\n[srt]\nport = \"127.0.0.1:0\"\ngroupconnect = true\n\
-         peer_idle_timeout = 60\n[streams.a]\n",
+         peer_idle_timeout = 60\n[srt_play]\nport = \"127.0.0.1:0\"\ngroupconnect = true\ndeny = [\"127.0.0.1\"]\n[streams.a]\n",
     );
     let mut links: Vec<_> = (0..16)
         .map(|number| raw_link(&gateway).unwrap_or_else(|refused| panic!("link {number}: {refused}")))
@@ -290,6 +297,9 @@ fn group_has_sixteen_links_at_most() {
         let kept = gateway.rejections();
         kept.iter().any(|kept| kept.reason.contains("has 16 links"))
     });
+    // Nobody learns at a port that is closed to its address how many links a group has.
+    let closed = gateway.listening()[1].addr;
+    assert_eq!(raw_link_to(closed).err(), Some(Refused(1403)));
     let one = links.pop().unwrap();
     one.send(Control::shutdown());
     let mut next = None;

@@ -331,7 +331,9 @@ impl Gate {
     fn decide(&self, caller: Caller<'_>) -> Decision {
         let directory = self.directory.load();
         let group = caller.handshake.and_then(|handshake| handshake.group);
-        if group.is_some_and(|group| self.guards.bonds.is_full(group.id)) {
+        // Before anything is asked that costs time, and after `allow` and `deny`.
+        let is_full = group.is_some_and(|group| self.guards.bonds.is_full(group.id));
+        if is_full && self.port.admits(caller.peer.ip()) {
             return Decision::Refuse(Why::BondFull);
         }
         let find = || group.and_then(|group| self.guards.bonds.find(group.id));
