@@ -620,3 +620,39 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use srt_safe::Epoll;
+
+    use super::*;
+    use crate::names::SessionId;
+
+    #[test]
+    fn a_stream_that_is_behind_gives_way_to_others_after_its_turn() {
+        let (mailbox, post) = Mailbox::for_waiter_of(Epoll::new().unwrap());
+        let (control, _events) = crossbeam_channel::unbounded();
+        let mut worker = Worker::new(0, post, [mailbox].into(), control, Arc::default());
+        let name = StreamName::new("a");
+        let stream = Stream::new(name.clone(), 1 << 20, 1);
+        let mut writer = stream.claim_source(SessionId(1)).unwrap();
+        let position = stream.ring().head();
+        for _ in 0..=TURN * BATCH {
+            writer.push(&[0x47; 188]).unwrap();
+        }
+        let group = Group {
+            stream: Arc::clone(&stream),
+            viewers: Vec::new(),
+            position,
+        };
+        worker.groups.insert(name.clone(), group);
+        assert_eq!(worker.fan_out(&name), Reached::Behind);
+        // It comes back to the rest after what others have sent meanwhile.
+        let Ok(Message::Fanout(again)) = worker.post.messages.try_recv() else {
+            panic!("no notice to itself");
+        };
+        again.wake_received(0);
+        assert_eq!(worker.fan_out(&name), Reached::Head);
+        assert!(worker.post.messages.is_empty());
+    }
+}
