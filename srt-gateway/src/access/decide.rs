@@ -6,14 +6,14 @@ use std::{net::SocketAddr, sync::Arc};
 use srt_safe::{CallerHandshake, CallerMode, KeyLength, Passphrase};
 
 use super::{
-    Ask, AskMode, Directory, Entry, PortPolicy, Reading, Scope, Serves, StreamPolicy, TemplateEntry,
+    Ask, AskMode, Directory, Entry, Form, PortPolicy, Reading, Scope, Serves, StreamPolicy, TemplateEntry,
     bonds::BondOf,
     checks::{KeyFit, Known, Question},
     filter::check_filter,
     hook::{HookQuestion, HookVerdict, KeyTerm, Terms},
     peer::grant_peer,
     policy::HookUse,
-    rules::{Applicant, Standing, judge, password_fits},
+    rules::{Applicant, Standing, ask_for_password, judge, password_fits},
     why::Why,
 };
 use crate::{
@@ -112,8 +112,9 @@ fn grant(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Result
 
 fn grant_caller(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Result<Grant, Stop> {
     let ask = Ask::read(caller.streamid, directory.access.dialects).map_err(Why::Unreadable)?;
-    let Reading { stream, password } = stream_for(port, directory, &ask)?;
-    let role = role_for(port, &ask)?;
+    let role = role_for(port, &ask);
+    let Reading { stream, password, .. } = stream_for(port, directory, &ask, role.as_ref().ok().copied())?;
+    let role = role?;
     let is_first = caller.bond.is_none();
     match caller.bond {
         Some(bond) => check_bond(bond, &stream, role)?,
@@ -451,18 +452,35 @@ fn check_name(entry: &TemplateEntry, stream: &StreamName) -> Result<(), Why> {
     })
 }
 
-/// The reading of the name that counts: the first one that exists, else the first one that a template is for, else the last.
-fn stream_for(port: &PortPolicy, directory: &Directory, ask: &Ask) -> Result<Reading, Why> {
+/// The stream that a caller asks for.
+fn stream_for(
+    port: &PortPolicy,
+    directory: &Directory,
+    ask: &Ask,
+    role: Option<Role>,
+) -> Result<Reading, Why> {
     let exists = |name: &StreamName| directory.streams.contains_key(name);
-    let first = |fits: &dyn Fn(&StreamName) -> bool| ask.names.iter().find(|name| fits(&name.stream));
-    let has_template = |name: &StreamName| directory.template_for(name.as_str()).is_some();
     let prefix = port.scope.prefix(directory);
     let begins = |name: &StreamName| prefix.is_some_and(|prefix| name.as_str().starts_with(prefix));
+    let choice = Choice { directory, role };
     let asked = match &port.scope {
-        Scope::Global => first(&exists).or_else(|| first(&has_template)),
-        Scope::Stream(served) => first(&|name| name == served),
-        Scope::Template(_) => first(&|name| begins(name) && exists(name)).or_else(|| first(&begins)),
+        Scope::Global => choice.choose(&ask.names, |name| {
+            directory.unknown.is_some() || directory.template_for(name.as_str()).is_some()
+        }),
+        Scope::Stream(served) => ask.names.iter().find(|name| name.stream == *served),
+        Scope::Template(_) => {
+            let mut names = ask.names.clone();
+            names.retain(|name| begins(&name.stream));
+            let chosen = choice.choose(&names, begins).map(|name| name.stream.clone());
+            chosen.and_then(|chosen| ask.names.iter().find(|name| name.stream == chosen))
+        }
     };
+    if let (None, Scope::Global, Some(last)) = (asked, &port.scope, ask.names.last())
+        && last.form == Form::Password
+        && exists(&last.stream)
+    {
+        return Err(Why::NoPasswordThere(last.stream.clone()));
+    }
     match (&port.scope, asked.or_else(|| ask.names.last())) {
         (Scope::Global, Some(asked)) => Ok(asked.clone()),
         (Scope::Template(_), Some(asked)) if begins(&asked.stream) => Ok(asked.clone()),
@@ -477,6 +495,7 @@ fn stream_for(port: &PortPolicy, directory: &Directory, ask: &Ask) -> Result<Rea
         (Scope::Stream(served), None) => Ok(Reading {
             stream: served.clone(),
             password: ask.password.clone(),
+            form: Form::Name,
         }),
         (Scope::Stream(served), Some(asked)) if asked.stream == *served => Ok(asked.clone()),
         (Scope::Stream(served), Some(asked)) => Err(Why::OtherStream {
@@ -484,6 +503,54 @@ fn stream_for(port: &PortPolicy, directory: &Directory, ask: &Ask) -> Result<Rea
             served: served.clone(),
             exists: exists(&asked.stream),
         }),
+    }
+}
+
+/// Chooses among the readings of a name so that nobody receives another stream than the one that they named: where a stream
+/// of the full name can be made, no shorter reading applies, whoever is connected at that moment.
+struct Choice<'a> {
+    directory: &'a Directory,
+    /// None: the caller does not say what it wants, and is refused for that.
+    role: Option<Role>,
+}
+
+impl Choice<'_> {
+    /// `makes` says whether a stream of that name would be made for a caller.
+    fn choose<'n>(&self, names: &'n [Reading], makes: impl Fn(&StreamName) -> bool) -> Option<&'n Reading> {
+        let exists = |name: &StreamName| self.directory.streams.contains_key(name);
+        let full = names
+            .iter()
+            .find(|name| name.form == Form::Name && makes(&name.stream));
+        let applies = |name: &&Reading| match name.form {
+            Form::Name | Form::Whole => exists(&name.stream),
+            Form::Short => exists(&name.stream) && full.is_none(),
+            Form::Password if self.asks_for_password(&name.stream) => {
+                exists(&name.stream) || makes(&name.stream)
+            }
+            // The hook may know the password.
+            Form::Password => {
+                self.directory.access.hook == HookUse::Asked && exists(&name.stream) && full.is_none()
+            }
+        };
+        names.iter().find(applies).or(full).or_else(|| {
+            names
+                .iter()
+                .find(|name| name.form == Form::Short && makes(&name.stream))
+        })
+    }
+
+    /// Whether the stream or a rule about it has a password.
+    fn asks_for_password(&self, name: &StreamName) -> bool {
+        let directory = self.directory;
+        let policy = match (directory.streams.get(name), directory.template_for(name.as_str())) {
+            (Some(entry), _) => Some(&entry.policy),
+            (None, Some(template)) => Some(&template.policy),
+            (None, None) => directory.unknown.as_ref(),
+        };
+        policy.is_some_and(|policy| policy.password.is_some())
+            || self
+                .role
+                .is_some_and(|role| ask_for_password(&directory.access.rules, role, name))
     }
 }
 

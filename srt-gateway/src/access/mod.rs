@@ -36,5 +36,5 @@ pub use policy::Scope;
 pub(crate) use policy::{AccessPolicy, Directory, Entry, PortPolicy, Serves, StreamPolicy, TemplateEntry};
 pub(crate) use rate_limiter::{RateLimiter, Report, Tried};
 pub(crate) use recheck::Recheck;
-pub(crate) use streamid::{Ask, AskMode, Reading, Unreadable, shown};
+pub(crate) use streamid::{Ask, AskMode, Form, Reading, Unreadable, shown};
 pub(crate) use why::Why;

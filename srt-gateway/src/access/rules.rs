@@ -57,12 +57,22 @@ pub(crate) fn judge(rules: &[Rule], applicant: Applicant<'_>, known: &dyn Known)
 }
 
 fn is_about(rule: &Rule, applicant: Applicant<'_>) -> bool {
+    governs(rule, applicant.role, applicant.stream)
+}
+
+fn governs(rule: &Rule, role: Role, stream: &StreamName) -> bool {
     let action = match rule.action {
         Action::Any => true,
-        Action::Publish => applicant.role == Role::Publisher,
-        Action::Play => applicant.role == Role::Viewer,
+        Action::Publish => role == Role::Publisher,
+        Action::Play => role == Role::Viewer,
     };
-    action && matches(&rule.stream, applicant.stream.as_str())
+    action && matches(&rule.stream, stream.as_str())
+}
+
+/// Whether a rule about this stream and role has a password.
+pub(crate) fn ask_for_password(rules: &[Rule], role: Role, stream: &StreamName) -> bool {
+    let mut passwords = rules.iter().filter(|rule| rule.password.is_some());
+    passwords.any(|rule| governs(rule, role, stream))
 }
 
 /// Whether `given` is the password that is `required`, which may be an argon2 hash: then it takes time, and the question is

@@ -2,7 +2,7 @@
 //!
 //! Pure functions over bytes. Each way of writing that is met in the field is a [`Dialect`], and each can be switched off
 //! (`streamid_dialects` of `[gateway]`). Some texts can be read in two ways (`publish/live/cam1` is the stream `live/cam1`,
-//! or the stream `live` with a password): all readings are kept, and `decide` takes the first one whose stream exists.
+//! or the stream `live` with a password): all readings are kept, and `decide` chooses one.
 
 use std::{borrow::Cow, fmt};
 
@@ -38,6 +38,20 @@ pub(crate) struct Reading {
     pub(crate) stream: StreamName,
     /// The password that comes with this reading.
     pub(crate) password: Option<Secret>,
+    pub(crate) form: Form,
+}
+
+/// What a reading makes of the text. Several texts may be read as one stream in all forms but [`Form::Name`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// All that the dialect says about the name.
+    Name,
+    /// The whole text, with a host that is no part of the name unless a stream is called so.
+    Whole,
+    /// Without the application or the playlist.
+    Short,
+    /// The last part of the path is a password.
+    Password,
 }
 
 /// What a caller wants to do (`m=`).
@@ -132,11 +146,19 @@ impl Ask {
     }
 
     fn add_name(&mut self, name: &str, password: Option<&str>) {
+        self.add_reading(Form::Name, name, password);
+    }
+
+    fn add_reading(&mut self, form: Form, name: &str, password: Option<&str>) {
         let name = name.trim_matches('/');
         let password = password.filter(|word| !word.is_empty()).map(Secret::new);
         if !name.is_empty() && !self.names.iter().any(|known| known.stream.as_str() == name) {
             let stream = StreamName::new(name);
-            self.names.push(Reading { stream, password });
+            self.names.push(Reading {
+                stream,
+                password,
+                form,
+            });
         }
     }
 }
@@ -218,8 +240,8 @@ fn standard(text: &str, dialects: Dialects) -> Result<Ask, Unreadable> {
     {
         ask.dialect = Some(Dialect::Sls);
         ask.add_name(&format!("{app}/{name}"), password);
-    }
-    if let Some(name) = resource {
+        ask.add_reading(Form::Short, name, password);
+    } else if let Some(name) = resource {
         ask.add_name(name, password);
     }
     if dialects.has(Dialect::Srs) {
@@ -308,7 +330,7 @@ fn slash(text: &str) -> Option<Ask> {
     ask.mode = Some(mode);
     ask.add_name(rest, None);
     if let Some((name, password)) = rest.rsplit_once('/') {
-        ask.add_name(name, Some(password));
+        ask.add_reading(Form::Password, name, Some(password));
     }
     (!ask.names.is_empty()).then_some(ask)
 }
@@ -320,16 +342,19 @@ fn host_app_stream(text: &str) -> Option<Ask> {
         return None;
     }
     let parts: Vec<_> = rest.split('/').collect();
-    let name = match parts[..] {
-        [app, stream] | [app, stream, _] if !app.is_empty() && !stream.is_empty() => {
-            format!("{app}/{stream}")
-        }
+    let (app, stream, whole, form) = match parts[..] {
+        [app, stream] => (app, stream, Form::Whole, Form::Name),
+        // With a playlist, the whole text is the only reading that no other stream shares.
+        [app, stream, _] => (app, stream, Form::Name, Form::Short),
         _ => return None,
     };
+    if app.is_empty() || stream.is_empty() {
+        return None;
+    }
     let mut ask = Ask::new(Dialect::Sls);
     // A stream that has the whole text for its name is meant by it.
-    ask.add_name(text, None);
-    ask.add_name(&name, None);
+    ask.add_reading(whole, text, None);
+    ask.add_reading(form, &format!("{app}/{stream}"), None);
     ask.add_label("h", host);
     Some(ask)
 }
@@ -415,7 +440,7 @@ mod tests {
 
     fn names(ask: &Ask) -> Vec<(&str, Option<&str>)> {
         let name = |reading| {
-            let Reading { stream, password }: &Reading = reading;
+            let Reading { stream, password, .. }: &Reading = reading;
             (stream.as_str(), password.as_ref().map(Secret::expose))
         };
         ask.names.iter().map(name).collect()

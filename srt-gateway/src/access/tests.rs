@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use proptest::prelude::*;
 use srt_safe::{CallerFilter, CallerHandshake, CallerMode, KeyLength, Passphrase};
 
 use super::{
@@ -463,14 +464,19 @@ fn bytes_that_are_no_text_are_refused() {
 
 #[test]
 fn of_two_readings_the_one_whose_stream_exists_counts() {
-    let streams = directory(&[("live/cam1", stream_policy()), ("cam2", stream_policy())]);
+    let with_password = || StreamPolicy {
+        password: Some(Secret::new("password")),
+        ..stream_policy()
+    };
+    let streams = directory(&[("live/cam1", with_password()), ("cam2", with_password())]);
     let global = port(None, PortKind::Both);
     for (streamid, stream) in [
-        ("publish/live/cam1", "live/cam1"),
+        ("play/live/cam1", "live/cam1"),
+        ("play/live/cam1/password", "live/cam1"),
         ("publish/live/cam1/password", "live/cam1"),
         ("publish/cam2/password", "cam2"),
         ("publish:live/cam1:user:password", "live/cam1"),
-        ("#!::h=any.example,r=live/cam1,m=publish", "live/cam1"),
+        ("#!::h=any.example,r=live/cam1,m=request", "live/cam1"),
     ] {
         let grant = admitted(&global, &streams, streamid);
         assert_eq!(grant.stream.as_str(), stream, "{streamid}");
@@ -490,6 +496,94 @@ fn of_two_readings_the_one_whose_stream_exists_counts() {
         "cam2"
     );
     assert_eq!(refused(&global, &streams, "publish/cam3/password").0, 1404);
+}
+
+#[test]
+fn a_path_has_a_password_only_where_the_stream_or_a_rule_has_one() {
+    let streams = directory(&[("live", stream_policy())]);
+    let global = port(None, PortKind::Both);
+    for streamid in ["play/live/feed2", "publish/live/feed2"] {
+        let (code, why) = refused(&global, &streams, streamid);
+        assert_eq!(code, 1404, "{streamid}");
+        assert!(!why.to_string().contains("feed2"), "{why}");
+    }
+    let rules = "[[rules]]\nstream = \"*\"\naction = \"publish\"\npassword = \"letmein\"\n";
+    let config = crate::config::Config::parse(rules).unwrap_or_else(|errors| panic!("{errors}"));
+    let mut open = directory(&[]);
+    open.unknown = Some(Arc::new(stream_policy()));
+    open.access = Arc::new(AccessPolicy::of(&config));
+    let publisher = admitted(&global, &open, "publish/live/feed1/letmein");
+    assert_eq!(publisher.stream.as_str(), "live/feed1");
+    assert_eq!(
+        admitted(&global, &open, "play/live/feed1").stream.as_str(),
+        "live/feed1"
+    );
+}
+
+/// Ways to name stream `name` of `app` that the directory below accepts.
+fn ways(app: &str, name: &str, way: u8) -> (String, String) {
+    let full = format!("{app}/{name}");
+    match way {
+        0 => (format!("publish/{full}"), format!("play/{full}")),
+        1 => (format!("publish:{full}"), format!("read:{full}")),
+        2 => (
+            format!("#!::h=x.example,sls_app={app},r={name},m=publish"),
+            format!("#!::h=x.example,sls_app={app},r={name},m=request"),
+        ),
+        3 => (
+            format!("#!::r={full}?x=1,m=publish"),
+            format!("#!::r={full}?x=1,m=request"),
+        ),
+        _ => (format!("publish/{app}"), format!("play/{app}")),
+    }
+}
+
+proptest! {
+    /// Whoever is there already, and whoever came first: where every name exists, different texts of one form are different
+    /// streams, and a publisher and a viewer who write the same meet.
+    #[test]
+    fn nobody_receives_another_stream_than_the_one_that_they_named(
+        callers in prop::collection::vec(("[ab]", "[ab]", 0u8..5), 1..8),
+        has_hook in any::<bool>(),
+    ) {
+        let both = port(None, PortKind::Both);
+        let mut directory = directory(&[]);
+        directory.unknown = Some(Arc::new(stream_policy()));
+        if has_hook {
+            directory.access = Arc::new(AccessPolicy {
+                hook: super::policy::HookUse::Asked,
+                ..AccessPolicy::default()
+            });
+        }
+        let let_in = Hooked(Some(HookVerdict::LetIn));
+        let admitted = |port: &PortPolicy, directory: &Directory, streamid: &str| {
+            let caller = Caller {
+                peer: "127.0.0.1:4000".parse().unwrap(),
+                streamid: streamid.as_bytes(),
+                handshake: None,
+                bond: None,
+                known: &let_in,
+            };
+            match decide(port, directory, caller) {
+                Decision::Admit(grant) => grant,
+                other => panic!("{streamid:?}: {other:?}"),
+            }
+        };
+        for (app, name, way) in callers {
+            let (publish, play) = ways(&app, &name, way);
+            let wanted = if way == 4 { app.clone() } else { format!("{app}/{name}") };
+            let before = admitted(&both, &directory, &play).stream.clone();
+            prop_assert_eq!(before.as_str(), &wanted, "{}", play);
+            let stream = admitted(&both, &directory, &publish).stream.clone();
+            prop_assert_eq!(stream.as_str(), &wanted, "{}", publish);
+            // The stream is there from now on.
+            let entry = Entry {
+                stream: Stream::new(stream.clone(), 1 << 16, 1),
+                policy: Arc::new(stream_policy()),
+            };
+            directory.streams.insert(stream, entry);
+        }
+    }
 }
 
 /// What a test knows: the caller's passphrase, and whether its password fits any hash.

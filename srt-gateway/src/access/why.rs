@@ -49,6 +49,8 @@ pub(crate) enum Why {
         why: ExpandError,
     },
     UnknownStream(StreamName),
+    /// The path would have a password behind the name of this stream, which has none.
+    NoPasswordThere(StreamName),
     NoSource(StreamName),
     HasPublisher(StreamName),
     /// That is not silent, so it is not taken over from.
@@ -191,6 +193,7 @@ impl Why {
                 return Some(Tried::Passphrase);
             }
             Self::UnknownStream(_)
+            | Self::NoPasswordThere(_)
             | Self::OtherStream { .. }
             | Self::OutsideTemplate { .. }
             | Self::UnfitName { .. }
@@ -212,6 +215,7 @@ impl Why {
             Self::Unreadable(_)
                 | Self::AddressNotAllowed
                 | Self::UnknownStream(_)
+                | Self::NoPasswordThere(_)
                 | Self::PortRefused
                 | Self::OtherStream { .. }
                 | Self::OutsideTemplate { .. }
@@ -236,6 +240,7 @@ impl Why {
             | Self::Short(_)
             | Self::Draining => RejectedBy::Limits,
             Self::UnknownStream(_)
+            | Self::NoPasswordThere(_)
             | Self::NoSource(_)
             | Self::HasPublisher(_)
             | Self::HasActivePublisher { .. }
@@ -290,6 +295,7 @@ impl Why {
             Self::OtherStream { exists: false, .. }
             | Self::OutsideTemplate { exists: false, .. }
             | Self::UnknownStream(_)
+            | Self::NoPasswordThere(_)
             | Self::PortRefused
             | Self::NoSource(_) => RejectCode::NOT_FOUND,
             Self::BackendFailed(_) => RejectCode::UNAVAILABLE,
@@ -395,6 +401,10 @@ impl fmt::Display for Why {
             } => write!(
                 f,
                 "{stream:?} cannot be made by template {template}, which has the name in its inputs or outputs: {why}"
+            ),
+            Self::NoPasswordThere(name) => write!(
+                f,
+                "no stream has the whole path for its name, and stream {name:?} takes no password: the streamid must end with the name"
             ),
             Self::UnknownStream(name) => write!(
                 f,
