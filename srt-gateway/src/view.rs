@@ -145,9 +145,24 @@ impl View {
         detail
     }
 
+    /// Whatever feeds the stream or stands by to do so, over SRT or not, the oldest first.
     fn inputs(&self, name: &StreamName) -> Vec<(SessionId, Arc<SessionCounters>)> {
-        self.ask(|reply| Command::Inputs(name.clone(), reply))
-            .unwrap_or_default()
+        let mut inputs = self
+            .ask(|reply| Command::Inputs(name.clone(), reply))
+            .unwrap_or_default();
+        // Only inputs over SRT are sessions of the registry.
+        let endpoints = self.endpoints.load();
+        let endpoints = endpoints.iter();
+        let of_stream = endpoints
+            .filter(|view| view.status.role == Role::Publisher && view.status.stream == *name)
+            .filter_map(|view| Some((view.status.session?, Arc::clone(view.counters.as_ref()?))));
+        for (session, counters) in of_stream {
+            if inputs.iter().all(|(known, _)| *known != session) {
+                inputs.push((session, counters));
+            }
+        }
+        inputs.sort_by_key(|(session, _)| *session);
+        inputs
     }
 
     /// The open sessions, the oldest first; none when the gateway is ending.
