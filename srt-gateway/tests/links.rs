@@ -171,7 +171,7 @@ fn a_loop_over_two_gateways_is_cut() {
     let (at, via) = (free(), free());
     let leg = |at: SocketAddr, to: SocketAddr, from: &str, name: &str| {
         format!(
-            "[srt]\nport = \"{at}\"\n[streams.\"{from}\"]\noutputs = [\"srt://{to}?streamid=#!::r={name},m=publish\"]\n\
+            "[srt]\nport = \"{at}\"\n[streams.\"{from}\"]\noutputs = [\"srt://{to}?streamid=#!::r={name},m=publish&loop_detection=true\"]\n\
              [streams_default]\naccept_unknown = true\n"
         )
     };
@@ -181,6 +181,29 @@ fn a_loop_over_two_gateways_is_cut() {
     let why = wait_for("the refusal", || endpoint(&second, Role::Viewer, 0)?.last_failure);
     assert!(why.contains("1403"), "{why}");
     wait_state(&first, Role::Viewer, 0, EndpointState::Live);
+}
+
+#[test]
+fn a_call_to_another_server_sends_the_configured_streamid_and_nothing_else() {
+    let (stranger, gateway_port) = (free(), free());
+    let listener = SrtListener::builder().nonblocking().bind(stranger).unwrap();
+    let other = gateway(&format!(
+        "[srt]\nport = \"{gateway_port}\"\n[streams_default]\naccept_unknown = true\n"
+    ));
+    let sender = gateway(&format!(
+        "[srt]\nport = \"127.0.0.1:0\"\n[streams.\"live/a\"]\noutputs = [\n\
+         \"srt://{stranger}?streamid=#!::r=x,m=publish,password=letmein\",\n\
+         \"srt://{gateway_port}?streamid=#!::r=x,m=publish&loop_detection=true\"]\n"
+    ));
+    let _source = Source::publish(1, port(&sender), &Call::named(PUBLISH));
+    let (peer, _) = wait_for("the call", || listener.accept().ok());
+    let sent = peer.stream_id().unwrap().expect("a streamid");
+    assert_eq!(sent.as_bytes(), b"#!::r=x,m=publish,password=letmein");
+    wait_state(&sender, Role::Viewer, 1, EndpointState::Live);
+    let shown = |at| endpoint(&sender, Role::Viewer, at).unwrap().streamid.unwrap();
+    assert_eq!(shown(0), "#!::r=x,m=publish,password=***");
+    assert!(shown(1).contains(",a=srt-gateway/"), "{}", shown(1));
+    drop(other);
 }
 
 #[test]
@@ -297,10 +320,10 @@ fn pushes_share_a_few_local_ports_and_carry_who_we_are() {
     let listener = SrtListener::bind("127.0.0.1:0").unwrap();
     let to = listener.local_addr().unwrap();
     let outputs: Vec<String> = (0..6)
-        .map(|n| format!("\"srt://{to}?streamid=#!::r=out{n},m=publish\""))
+        .map(|n| format!("\"srt://{to}?streamid=#!::r=out{n},m=publish&loop_detection=true\""))
         .chain([
             format!("\"srt://{to}\""),
-            format!("\"srt://{to}?streamid=as-it-is\""),
+            format!("\"srt://{to}?streamid=as-it-is&loop_detection=true\""),
         ])
         .collect();
     let sender = gateway(&plain(&format!(

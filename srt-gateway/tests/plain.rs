@@ -12,7 +12,7 @@ use std::{
 use peers::{
     Call, Sink, Source, assert_contiguous, endpoint, gateway, message, port, wait_for, wait_state, wait_until,
 };
-use srt_gateway::{EndpointState, Gateway, Role};
+use srt_gateway::{EndpointState, Gateway, Role, StreamName};
 
 const PUBLISH: &str = "#!::r=a,m=publish";
 const PLAY_A: &str = "#!::r=a,m=request";
@@ -50,16 +50,48 @@ fn datagrams_come_in_and_go_out_as_they_are() {
         "[streams.a]\ninputs = [\"udp://{input}\"]\noutputs = [\"udp://localhost:{}\"]\n",
         output.local_addr().unwrap().port()
     ));
-    wait_state(&relay, Role::Publisher, 0, EndpointState::Live);
+    wait_state(&relay, Role::Publisher, 0, EndpointState::Silent);
     let datagrams = receiver(output);
     let _source = sender(1, input, <[u8]>::to_vec);
     let sink = Sink::play(port(&relay), &Call::named(PLAY_A));
+    wait_state(&relay, Role::Publisher, 0, EndpointState::Live);
     sink.wait_more(300);
     datagrams.wait_more(300);
     assert_contiguous(&sink.finish(), 300);
     assert_contiguous(&datagrams.finish(), 300);
     wait_until("the viewer to go; an output is none", || {
         relay.streams()[0].viewers == 0
+    });
+}
+
+#[test]
+fn an_input_that_receives_nothing_is_silent_and_counted_as_a_failure() {
+    let input = free();
+    let relay = with(&format!("[streams.a]\ninputs = [\"udp://{input}\"]\n"));
+    wait_until("the report", || {
+        let Some(input) = endpoint(&relay, Role::Publisher, 0) else {
+            return false;
+        };
+        assert!(matches!(
+            input.state,
+            EndpointState::Idle | EndpointState::Connecting | EndpointState::Silent
+        ));
+        input.failures == 1
+    });
+    let told = endpoint(&relay, Role::Publisher, 0).unwrap();
+    assert!(told.last_failure.unwrap().contains("received nothing"));
+    let source = sender(1, input, <[u8]>::to_vec);
+    wait_state(&relay, Role::Publisher, 0, EndpointState::Live);
+    wait_until("the end of the report", || {
+        endpoint(&relay, Role::Publisher, 0)
+            .unwrap()
+            .last_failure
+            .is_none()
+    });
+    drop(source);
+    wait_state(&relay, Role::Publisher, 0, EndpointState::Silent);
+    wait_until("the second report", || {
+        endpoint(&relay, Role::Publisher, 0).unwrap().failures == 2
     });
 }
 
@@ -101,7 +133,7 @@ fn rtp_goes_out_and_comes_in() {
 fn rtp_that_comes_out_of_order_is_put_in_order() {
     let input = free();
     let relay = with(&format!("[streams.a]\ninputs = [\"rtp://{input}\"]\n"));
-    wait_state(&relay, Role::Publisher, 0, EndpointState::Live);
+    wait_state(&relay, Role::Publisher, 0, EndpointState::Silent);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let packet = |number: u64| {
         let mut packet = vec![0x80, 33];
@@ -199,6 +231,64 @@ fn clocked(seconds: u64) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// The same with every fiftieth packet left out: errors of the continuity counter.
+fn broken(seconds: u64) -> Vec<u8> {
+    let whole = clocked(seconds);
+    let packets = whole.chunks(188).enumerate();
+    let kept = packets.filter(|(at, _)| at % 50 != 30);
+    kept.flat_map(|(_, packet)| packet.to_vec()).collect()
+}
+
+#[test]
+fn the_transport_stream_of_every_kind_of_input_is_reported_and_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let from = folder.path().join("from.ts");
+    fs::write(&from, broken(2)).unwrap();
+    let (udp, rtp) = (free(), free());
+    let relay = with(&format!(
+        "[streams.udp]\ninputs = [\"udp://{udp}\"]\n[streams.rtp]\ninputs = [\"rtp://{rtp}\"]\n\
+         [streams.file]\ninputs = [\"file://{}?loop=true\"]\n[streams.srt]\n",
+        from.display()
+    ));
+    let parts = |header: bool| {
+        let bytes = broken(2);
+        let mut at = 0;
+        let mut number = 0_u16;
+        move || {
+            let part = &bytes[at..bytes.len().min(at + 1_316)];
+            at = if at + 1_316 >= bytes.len() { 0 } else { at + 1_316 };
+            number = number.wrapping_add(1);
+            let mut whole = Vec::new();
+            if header {
+                whole.extend([0x80, 33]);
+                whole.extend(number.to_be_bytes());
+                whole.extend([0; 8]);
+            }
+            whole.extend(part);
+            whole
+        }
+    };
+    let (mut plain, mut wrapped, mut message) = (parts(false), parts(true), parts(false));
+    let _udp = sender(1, udp, move |_| plain());
+    let _rtp = sender(1, rtp, move |_| wrapped());
+    let publisher = Call::named("#!::r=srt,m=publish").connect(port(&relay));
+    let _srt = Source::start(1, move |_| publisher.send(&message()).is_ok());
+    for name in ["srt", "udp", "rtp", "file"] {
+        let detail = wait_for(&format!("a verdict about {name}"), || {
+            let detail = relay.stream_detail(&StreamName::new(name))?;
+            (detail
+                .ts()?
+                .failures()
+                .iter()
+                .any(|failure| failure.contains("Continuity"))
+                && detail.verdict.sentence.contains("errors arrive with the source")
+                && detail.ts()?.bits_per_second > 0)
+                .then_some(detail)
+        });
+        assert_eq!(detail.inputs.len(), 1, "{name}");
+    }
 }
 
 #[test]

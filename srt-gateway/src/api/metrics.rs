@@ -279,7 +279,7 @@ impl Scrape {
         pen.family(
             Kind::Gauge,
             "endpoint_up",
-            "1 while an input or output is connected",
+            "1 while an input or output is connected; 0 for an input that receives nothing",
             None,
             rows(is_up),
         )?;

@@ -409,12 +409,15 @@ pub(crate) struct Endpoint {
     pub(crate) origin: Origin,
     /// Not started, as configured or by `stop`.
     pub(crate) enabled: bool,
-    /// `idle`, `connecting`, `listening`, `live`, `standby`, `stalled`, `backing_off`, `failed` or `stopped`.
+    /// `idle`, `connecting`, `listening`, `live`, `standby`, `silent`, `stalled`, `backing_off`, `failed` or `stopped`.
     pub(crate) state: &'static str,
     /// Attempts that failed and connections that broke, so far.
     pub(crate) failures: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_failure: Option<String>,
+    /// The streamid that its last call sent, passwords masked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) streamid: Option<String>,
     /// The session of its connection: look it up among the sessions if it is SRT.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) session: Option<u64>,

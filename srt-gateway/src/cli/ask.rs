@@ -233,13 +233,17 @@ impl fmt::Display for Shown<'_, Endpoint> {
             state,
             failures,
             last_failure,
+            streamid,
         } = self.0;
         write!(
             f,
             "{stream:<24} {direction:<6} {url}, {state}, {failures} failures"
         )?;
-        match last_failure {
-            Some(why) => write!(f, ", the last: {why}"),
+        if let Some(why) = last_failure {
+            write!(f, ", the last: {why}")?;
+        }
+        match streamid {
+            Some(streamid) => write!(f, "\n      sent the streamid {streamid}"),
             None => Ok(()),
         }
     }

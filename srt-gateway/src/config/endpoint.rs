@@ -52,6 +52,8 @@ pub struct SrtTarget {
     pub local_port: Option<u16>,
     /// Sent to the listener. Secret: it may carry a password.
     pub stream_id: Option<Secret>,
+    /// Whether the streamid of a call also says which gateways the stream has come by. Other servers may refuse that.
+    pub loop_detection: bool,
     /// Longer messages of an output are cut into pieces of this many bytes. `None`: messages go out as they came.
     pub payload_size: Option<u16>,
     /// The links of a bonded connection, `host` and `port` being the first one's. `None`: a plain one.

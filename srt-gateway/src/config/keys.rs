@@ -303,6 +303,7 @@ static KEYS: &[KeyDoc] = {
     key(SrtEndpoint, "type", "\"broadcast\" or \"backup\"", "", "\"broadcast\"", "for srt://*, a bonded connection: send over all links at once, or over the working link with the greatest weight"),
     key(SrtEndpoint, "nodes", "list of links, or one string with commas", "", "[\"192.0.2.1:9000?weight=10\", \"198.51.100.1:9000\"]", "for srt://*: the links, each as HOST:PORT, optionally followed by ?weight=N&adapter=IP"),
     key(SrtEndpoint, "streamid", STR, "\"\"", "\"#!::r=cam1,m=request\"", "streamid to send to the listener").secret(),
+    key(SrtEndpoint, "loop_detection", BOOL, "false", "true", "for a call to another srt-gateway: add to a standard streamid which gateways the stream has come by (a=, s=), so that each refuses its own streams. Other servers may refuse these keys, or take s= for a password"),
     key(SrtEndpoint, "adapter", "IP address", "", "\"192.0.2.1\"", "local address to send from, or to listen on"),
     key(SrtEndpoint, "localport", INT, "0", "9001", "local port to send from; 0: any"),
     key(SrtEndpoint, "pkt_size", INT, "", "1316", "largest message to send: longer ones are cut, at whole TS packets. Without it, messages keep their size unless the peer's packets are too small for them").unit("bytes"),

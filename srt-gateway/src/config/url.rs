@@ -243,6 +243,7 @@ fn srt(table: &Table<'_>, parts: &Parts<'_>, url: &Node, defaults: &SrtLayer) ->
     ];
     let mode = table.get("mode").map(|item| item.choice(&modes));
     let stream_id = table.get("streamid").map(|item| stream_id(&item));
+    let loop_detection = table.get("loop_detection").map(|item| item.boolean());
     let adapter = table.get("adapter").map(|item| item.ip());
     let local_port = table.get("localport").map(|item| item.integer(0..=65_535));
     let payload = table.get("pkt_size").map(|item| item.integer(188..=1_456));
@@ -291,6 +292,7 @@ fn srt(table: &Table<'_>, parts: &Parts<'_>, url: &Node, defaults: &SrtLayer) ->
             .ok()
             .filter(|port| *port != 0),
         stream_id: stream_id.unwrap_or(Some(None))?,
+        loop_detection: loop_detection.unwrap_or(Some(false))?,
         payload_size: payload
             .map_or(Some(None), |size| size.map(Some))?
             .and_then(|size| size.try_into().ok()),

@@ -21,6 +21,7 @@ use super::{
     backoff::Backoff,
     dial::Hitch,
     endpoints::{Attempt, State},
+    streamid::call_options,
 };
 use crate::{
     access::{Gate, Granted},
@@ -141,7 +142,9 @@ impl Control {
             BondKind::Broadcast => GroupType::Broadcast,
             BondKind::Backup => GroupType::Backup,
         };
-        let builder = SrtGroup::builder(kind).options(self.call_options(state, srt, session)?);
+        let to: Vec<_> = addrs.iter().copied().flatten().collect();
+        let streamid = self.streamid_for(state, srt, session, &to);
+        let builder = SrtGroup::builder(kind).options(call_options(srt, streamid.as_deref())?);
         let each = links(state, bond, addrs, self.endpoints.identity.seed());
         let group = each
             .iter()
@@ -154,6 +157,7 @@ impl Control {
         self.opener.watch.add(&group, Interest::WRITABLE)?;
         self.last_session += 1;
         self.endpoints.sockets.insert(group.id(), id);
+        self.show_streamid(id, streamid.as_deref());
         if let Some(state) = self.endpoints.all.get_mut(&id) {
             state.links = Some(links);
         }

@@ -10,10 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use srt_safe::{
-    AccessRequest, Interest, Ipv6Only, Options, Progress, SocketId, SrtListener, SrtSocket, SrtVersion,
-    StreamId,
-};
+use srt_safe::{AccessRequest, Interest, Ipv6Only, Progress, SocketId, SrtListener, SrtSocket, SrtVersion};
 use tracing::{debug, info, warn};
 
 use super::{
@@ -21,6 +18,7 @@ use super::{
     endpoints::{Attempt, Hands, Live, PeerListener, Place, State},
     link::{LinkState, Step, Wanted},
     ports::{limits, peer_policy, srt_options},
+    streamid::call_options,
 };
 use crate::{
     access::{Gate, Granted, PortPolicy, Trail},
@@ -228,7 +226,8 @@ impl Control {
             return Err(Hitch::Later("the host's name has no address".to_owned()));
         };
         let session = SessionId(self.last_session + 1);
-        let caller = SrtSocket::builder().options(self.call_options(state, srt, session)?);
+        let streamid = self.streamid_for(state, srt, session, &[to]);
+        let caller = SrtSocket::builder().options(call_options(srt, streamid.as_deref())?);
         let any = || match to {
             SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
             SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
@@ -242,36 +241,8 @@ impl Control {
         self.opener.watch.add(&call, Interest::WRITABLE)?;
         self.last_session += 1;
         self.endpoints.sockets.insert(call.id(), id);
+        self.show_streamid(id, streamid.as_deref());
         Ok(Attempt::Calling(call, session))
-    }
-
-    /// What libsrt is told for a call.
-    pub(super) fn call_options(
-        &self,
-        state: &State,
-        srt: &SrtTarget,
-        session: SessionId,
-    ) -> Result<Options, Hitch> {
-        let mut options = srt_options(&srt.settings).map_err(Hitch::Never)?;
-        if let Some(limit) = srt.settings.connect_timeout {
-            options = options.connect_timeout(limit);
-        }
-        if let Some(streamid) = &srt.stream_id {
-            let trail = self.trail(state);
-            let signed = self.endpoints.identity.sign(streamid.expose(), session, &trail);
-            options = options.stream_id(StreamId::new(signed).map_err(|e| Hitch::Never(e.to_string()))?);
-        }
-        Ok(options)
-    }
-
-    /// Where the stream comes from that an endpoint's call is about: for an output by its publisher's call, for an input
-    /// by the calls of those who watch.
-    fn trail(&self, state: &State) -> Trail {
-        let other = match state.role {
-            Role::Viewer => Role::Publisher,
-            Role::Publisher => Role::Viewer,
-        };
-        self.registry.trail(&state.stream, other)
     }
 
     /// Opens a listener for the one peer of an endpoint.
@@ -536,6 +507,9 @@ impl Control {
                 },
                 counters,
                 seen: 0,
+                last_data: Some(now),
+                opened: now,
+                is_silent: false,
             });
         }
         self.endpoints.sessions.insert(session, id);

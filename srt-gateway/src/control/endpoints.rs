@@ -32,6 +32,9 @@ use crate::{
 /// Inputs on demand stay connected for this long after the last viewer has left: somebody who changes channels comes back.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// An input that has received nothing for this long is silent.
+pub(super) const SILENT: Duration = Duration::from_secs(2);
+
 /// All inputs and outputs.
 #[derive(Debug)]
 pub(crate) struct Endpoints {
@@ -66,6 +69,8 @@ pub(super) struct State {
     pub(super) links: Option<Links>,
     pub(super) failures: u64,
     pub(super) last_failure: Option<String>,
+    /// The streamid of the last call, passwords masked.
+    pub(super) streamid: Option<String>,
     /// Its file does not answer.
     pub(super) is_stalled: bool,
     pub(super) place: Place,
@@ -119,6 +124,10 @@ pub(super) struct Live {
     pub(super) counters: Arc<SessionCounters>,
     /// Messages that had come when it was last looked at.
     pub(super) seen: u64,
+    /// When that number last changed. None: nothing has come by a socket that needs no peer to be open.
+    pub(super) last_data: Option<Instant>,
+    pub(super) opened: Instant,
+    pub(super) is_silent: bool,
 }
 
 /// Who serves a connection.
@@ -130,6 +139,12 @@ pub(super) enum Hands {
 }
 
 impl Live {
+    /// Whether nothing has come for [`SILENT`], or ever, since `opened`.
+    pub(super) fn is_overdue(&self, now: Instant) -> bool {
+        let since = self.last_data.unwrap_or(self.opened);
+        now.saturating_duration_since(since) >= SILENT
+    }
+
     /// Gives the right to write to the ring.
     pub(super) fn feed(&self, pool: &Pool, writer: Writer) {
         match &self.hands {
@@ -237,6 +252,8 @@ pub struct EndpointStatus {
     pub last_failure: Option<String>,
     /// The session of the connection that is there.
     pub session: Option<SessionId>,
+    /// The streamid that the last call sent, passwords masked.
+    pub streamid: Option<String>,
 }
 
 /// What an input or output is doing.
@@ -253,6 +270,8 @@ pub enum EndpointState {
     Live,
     /// It is connected, and another input feeds the stream.
     Standby,
+    /// It is connected or open, and receives nothing.
+    Silent,
     /// Its file does not answer.
     Stalled,
     /// It waits before it tries again.
@@ -403,6 +422,7 @@ impl Endpoints {
             links: None,
             failures: 0,
             last_failure: None,
+            streamid: None,
             is_stalled: false,
             place: Place::Configured,
         };
@@ -435,6 +455,7 @@ impl Endpoints {
                 failures: state.failures,
                 last_failure: state.last_failure.clone(),
                 session: state.live.as_ref().map(|live| live.session),
+                streamid: state.streamid.clone(),
             })
             .collect();
         let shown = self.status.load();
@@ -458,6 +479,8 @@ impl Endpoints {
             let inputs = self.inputs.get(&state.stream);
             inputs.is_some_and(|inputs| matches!(inputs.feeding, Feeding::By(by, _) if by == id))
         };
+        let has_nothing = |live: &Live| live.is_silent || live.last_data.is_none();
+        let is_silent = state.live.as_ref().is_some_and(has_nothing);
         match state.link.state() {
             LinkState::Connecting | LinkState::Live { .. } if state.is_stalled => EndpointState::Stalled,
             LinkState::Idle => EndpointState::Idle,
@@ -465,6 +488,7 @@ impl Endpoints {
                 EndpointState::Listening
             }
             LinkState::Connecting => EndpointState::Connecting,
+            LinkState::Live { .. } if state.role == Role::Publisher && is_silent => EndpointState::Silent,
             LinkState::Live { .. } if state.role == Role::Viewer || feeds() => EndpointState::Live,
             LinkState::Live { .. } => EndpointState::Standby,
             LinkState::BackingOff { .. } => EndpointState::BackingOff,

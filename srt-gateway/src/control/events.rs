@@ -107,7 +107,12 @@ impl Control {
     /// A session has begun.
     pub(super) fn tell_opened(&self, session: SessionId, stream: &StreamName) {
         let end = self.end_of(session);
-        let text = format!("{} is connected", end.named());
+        // A socket for datagrams or a file has no peer that could be connected.
+        let state = match self.registry.session(session) {
+            Some(_) => "connected",
+            None => "open",
+        };
+        let text = format!("{} is {state}", end.named());
         let mut told = end.happening(EventKind::SessionOpen, stream, session, text);
         if let Some(open) = self.registry.session(session) {
             let SessionFacts {

@@ -8,7 +8,11 @@ use std::time::Instant;
 
 use tracing::{info, warn};
 
-use super::{Control, endpoints::Feeding, link::LinkState};
+use super::{
+    Control,
+    endpoints::{Feeding, SILENT},
+    link::LinkState,
+};
 use crate::{
     io::EndpointId,
     names::{SessionId, StreamName},
@@ -30,6 +34,7 @@ impl Control {
             return;
         };
         let mut any = false;
+        let mut changed = Vec::new();
         for (rank, id) in inputs.order.iter().enumerate() {
             let Some(state) = endpoints.all.get_mut(id) else {
                 continue;
@@ -41,7 +46,13 @@ impl Control {
             let messages = live.counters.messages();
             if messages != live.seen {
                 live.seen = messages;
+                live.last_data = Some(now);
                 inputs.failover.data(rank, now);
+            }
+            let is_silent = live.is_overdue(now) && !state.is_stalled;
+            if is_silent != live.is_silent {
+                live.is_silent = is_silent;
+                changed.push(*id);
             }
         }
         if !any {
@@ -58,6 +69,26 @@ impl Control {
         let chosen = inputs.order[inputs.failover.chosen()];
         self.hand_over(name, chosen);
         self.note_source(name, now);
+        for id in changed {
+            self.note_silence(id);
+        }
+    }
+
+    /// Reports an input that has begun or ceased to be silent.
+    fn note_silence(&mut self, id: EndpointId) {
+        let Some(state) = self.endpoints.all.get_mut(&id) else {
+            return;
+        };
+        if state.live.as_ref().is_none_or(|live| !live.is_silent) {
+            info!(stream = %state.stream, endpoint = %state.endpoint, "the input receives data");
+            state.last_failure = None;
+            return;
+        }
+        let why = format!("it is open and has received nothing for {} s", SILENT.as_secs());
+        warn!(stream = %state.stream, endpoint = %state.endpoint, "silent: {why}");
+        state.failures += 1;
+        state.last_failure = Some(why.clone());
+        self.tell_failed(id, &why);
     }
 
     /// Makes `chosen` the input that feeds the stream, as far as that is possible now.

@@ -21,6 +21,7 @@ mod refusals;
 mod registry;
 mod reload;
 mod shards;
+mod streamid;
 mod succession;
 mod templates;
 mod ticks;

@@ -86,6 +86,9 @@ impl Control {
                 hands,
                 counters,
                 seen: 0,
+                last_data: None,
+                opened: now,
+                is_silent: false,
             });
         }
         self.endpoints.sessions.insert(session, id);

@@ -141,10 +141,13 @@ pub(crate) struct Endpoint {
     pub(crate) direction: String,
     /// Without parameters and secrets.
     pub(crate) url: String,
-    /// `idle`, `connecting`, `live`, `standby`, `backing off` or `failed`.
+    /// `idle`, `connecting`, `listening`, `live`, `standby`, `silent`, `stalled`, `backing off` or `failed`.
     pub(crate) state: String,
     pub(crate) failures: u64,
     pub(crate) last_failure: Option<String>,
+    /// The streamid that the last call sent, passwords masked.
+    #[serde(default)]
+    pub(crate) streamid: Option<String>,
 }
 
 /// A connection.
@@ -254,6 +257,7 @@ impl From<&EndpointStatus> for Endpoint {
             EndpointState::Listening => "listening",
             EndpointState::Live => "live",
             EndpointState::Standby => "standby",
+            EndpointState::Silent => "silent",
             EndpointState::Stalled => "stalled",
             EndpointState::BackingOff => "backing off",
             EndpointState::Failed => "failed",
@@ -269,6 +273,7 @@ impl From<&EndpointStatus> for Endpoint {
             state: state.to_owned(),
             failures: endpoint.failures,
             last_failure: endpoint.last_failure.clone(),
+            streamid: endpoint.streamid.clone(),
         }
     }
 }

@@ -288,6 +288,7 @@ const ENDPOINT_HEALTH: Record<string, Health> = {
   connecting: "warning",
   listening: "idle",
   standby: "standby",
+  silent: "bad",
   stalled: "bad",
   backing_off: "bad",
   failed: "bad",
