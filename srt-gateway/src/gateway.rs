@@ -134,7 +134,7 @@ impl Gateway {
             if let Some(fault) = line.encryption_fault()
                 && faults.try_send(fault).is_err()
             {
-                tracing::debug!("more handshakes fail over encryption than can be told of");
+                tracing::debug!("too many handshakes fail over encryption: some are not reported");
             }
         })?;
 
@@ -323,7 +323,7 @@ impl Gateway {
                 .send_timeout(Command::Shutdown(deadline), SHUTDOWN),
         );
         if join_until([control], deadline + CLOSING) > 0 {
-            tracing::error!("control has not ended in time: left alone");
+            tracing::error!("the control thread did not end in time");
         }
         self.poller.stop();
         self.view.poster.flush(LAST_POSTS);
@@ -344,7 +344,7 @@ fn watchdog(threads: &Arc<Threads>, loads: Loads, resources: Arc<Resources>) -> 
         if release.is_due(loads.total(), Instant::now()) {
             let begun = Instant::now();
             srt_safe::release_free_memory();
-            tracing::debug!(took = ?begun.elapsed(), "free memory went back to the system");
+            tracing::debug!(took = ?begun.elapsed(), "returned free memory to the system");
         }
     })
 }

@@ -138,7 +138,7 @@ fn file_that_changes_is_put_in_force_and_its_sessions_stay() {
 
     gateway.replace("[srt]\nport = \"127.0.0.1:0\"\n[streams.\"b\"]\n");
     gateway.line("configuration: stream a removed");
-    gateway.line("its port or stream is not in the configuration any more");
+    gateway.line("its port or stream was removed from the configuration");
     assert_eq!(knock(port, "a").unwrap_err(), Some(NOT_FOUND));
     drop(viewer);
 }

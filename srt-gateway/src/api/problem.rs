@@ -151,10 +151,7 @@ impl Problem {
 
     /// The faults of a file of somebody else's: with their places in it.
     pub(crate) fn faults_in_file(path: &FilePath, errors: &ConfigErrors) -> Self {
-        let told = format!(
-            "{} is not valid: the configuration stays as it is",
-            path.display()
-        );
+        let told = format!("{} is not valid: the configuration is unchanged", path.display());
         let mut problem = Self::invalid(told);
         let field = |fault: &Fault| FieldProblem {
             line: Some(fault.location().line()),

@@ -13,10 +13,10 @@ const EVERY: Duration = Duration::from_millis(500);
 /// Where the running gateway is.
 #[derive(Debug, clap::Args)]
 pub(super) struct Where {
-    /// The gateway's control socket; without it, that of the configuration, or the default one.
+    /// Control socket of the gateway. Default: the one in the configuration, or the built-in default.
     #[arg(long, value_name = "PATH", conflicts_with = "config")]
     socket: Option<PathBuf>,
-    /// The gateway's TOML file.
+    /// TOML file of the gateway.
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -26,7 +26,7 @@ pub(super) struct Where {
 pub(super) struct StatusArgs {
     #[command(flatten)]
     gateway: Where,
-    /// One JSON object.
+    /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }
@@ -36,10 +36,10 @@ pub(super) struct StatusArgs {
 pub(super) struct RejectionsArgs {
     #[command(flatten)]
     gateway: Where,
-    /// One JSON object a line.
+    /// Print one JSON object per line.
     #[arg(long)]
     json: bool,
-    /// Go on with those that come, until interrupted.
+    /// Keep printing new refusals until interrupted.
     #[arg(short, long)]
     follow: bool,
 }

@@ -17,7 +17,7 @@ pub(super) struct BenchArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Compare {
-    /// Start the servers of a scenario file in turn, put each load on each of them, and compare.
+    /// Start the servers of a scenario file one after the other, apply each load to each of them, and compare.
     Compare(CompareArgs),
 }
 
@@ -25,16 +25,16 @@ enum Compare {
 struct CompareArgs {
     /// The TOML file: see docs/performance.md.
     scenario: PathBuf,
-    /// Rounds, in place of those of the file.
+    /// Number of rounds; overrides the file.
     #[arg(long)]
     rounds: Option<u32>,
-    /// Only loads whose name contains this.
+    /// Run only the loads whose name contains this text.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// End with 1 if a server takes more than this times the first server's CPU per gigabit.
+    /// Exit with 1 if a server uses more than this multiple of the first server's CPU per gigabit.
     #[arg(long, value_name = "RATIO")]
     fail_above: Option<f64>,
-    /// One JSON object.
+    /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }
@@ -49,43 +49,43 @@ struct RunArgs {
     /// Streamid of a viewer.
     #[arg(long, default_value = crate::bench::PLAY)]
     play: String,
-    /// The server's process on this machine, for its CPU time, memory, threads and context switches.
+    /// Process id of the server on this machine, to measure its CPU time, memory, threads and context switches.
     #[arg(long)]
     pid: Option<u32>,
-    /// Publishers, each of a stream of its own.
+    /// Number of publishers, each with its own stream.
     #[arg(long, default_value_t = 1)]
     publishers: u32,
-    /// Viewers in all, dealt out over the streams.
+    /// Total number of viewers, distributed over the streams.
     #[arg(long, default_value_t = 100)]
     viewers: u32,
-    /// Bits of payload a second of each publisher; 0: connected and silent.
+    /// Payload bit rate of each publisher in bits per second; 0 connects without sending.
     #[arg(long, default_value_t = 5_000_000)]
     bitrate: u64,
-    /// Milliseconds between two bursts.
+    /// Interval between bursts in milliseconds.
     #[arg(long, default_value_t = 10.0)]
     burst: f64,
-    /// Milliseconds of latency that all ask for.
+    /// SRT latency of all sessions in milliseconds.
     #[arg(long, default_value_t = 120)]
     latency: u64,
-    /// Seconds before the measurement.
+    /// Time before the measurement in seconds.
     #[arg(long, default_value_t = 2.0)]
     warmup: f64,
-    /// Seconds of the measurement.
+    /// Length of the measurement in seconds.
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
-    /// Local ports that viewers share, and as many for publishers.
+    /// Number of local ports that viewers share; publishers share as many.
     #[arg(long, default_value_t = 4)]
     local_ports: u16,
-    /// Viewers hold packets for the latency, as players do, in place of taking them on arrival.
+    /// Viewers hold packets for the latency (TSBPD), as players do, instead of taking them on arrival.
     #[arg(long)]
     timed: bool,
-    /// Viewers run when nothing else wants to, but for those whose delays count: for a server on the same cores.
+    /// Run viewers at idle priority, except those whose delay is measured. Use it when the server shares the cores.
     #[arg(long)]
     aside: bool,
-    /// Encrypt with it.
+    /// Passphrase that encrypts all sessions.
     #[arg(long)]
     passphrase: Option<String>,
-    /// One JSON object.
+    /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }

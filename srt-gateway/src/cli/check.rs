@@ -1,4 +1,4 @@
-//! `check`: reads a configuration file and says all that is wrong with it, and what of it looks unwise on this machine.
+//! `check`: reads a configuration file and says every error, and what looks unwise on this machine.
 
 use std::{
     collections::HashSet,
@@ -80,8 +80,9 @@ fn output_warning(file: &FileTarget) -> Option<String> {
         Ok(metadata) => special_warning(file, &metadata),
         Err(_) => {
             let folder = file.path.parent()?;
-            (!folder.is_dir() && !folder.to_string_lossy().contains(['%', '$']))
-                .then(|| "its folder is not there: it will be made when the output begins".to_owned())
+            (!folder.is_dir() && !folder.to_string_lossy().contains(['%', '$'])).then(|| {
+                "its folder does not exist: the gateway creates it when the output starts".to_owned()
+            })
         }
     }
 }

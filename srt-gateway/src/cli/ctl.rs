@@ -35,19 +35,19 @@ const KEPT: &AsciiSet = &NON_ALPHANUMERIC
 /// What `ctl` takes.
 #[derive(clap::Args)]
 pub(super) struct Ctl {
-    /// Address of the API; else SRT_GATEWAY_API, else that of the configuration, else http://127.0.0.1:9980.
+    /// Address of the API. Default: SRT_GATEWAY_API, then the configuration, then http://127.0.0.1:9980.
     #[arg(long, value_name = "URL", global = true)]
     api: Option<String>,
-    /// Bearer token; else SRT_GATEWAY_TOKEN (which other users of this machine do not see), else that of the configuration.
+    /// Bearer token. Default: SRT_GATEWAY_TOKEN (which other users of this machine cannot see), then the configuration.
     #[arg(long, value_name = "TOKEN", global = true)]
     token: Option<String>,
-    /// The gateway's TOML file, for the address and the token.
+    /// TOML file of the gateway, to read the address and the token from.
     #[arg(short, long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
-    /// Trust this certificate (PEM) too: for one that signs itself.
+    /// Also trust this certificate (PEM), for example a self-signed one.
     #[arg(long, value_name = "FILE", global = true)]
     cacert: Option<PathBuf>,
-    /// What the API answers, as JSON.
+    /// Print the answer of the API as JSON.
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
@@ -64,145 +64,145 @@ impl std::fmt::Debug for Ctl {
 
 #[derive(Debug, Subcommand)]
 enum Ask {
-    /// The gateway as a whole.
+    /// Show the gateway.
     Gateway,
-    /// The streams.
+    /// List the streams.
     Streams {
-        /// Only those with this text in their names.
+        /// List only streams whose name contains this text.
         text: Option<String>,
     },
-    /// One stream with its sessions, inputs and outputs.
+    /// Show one stream with its sessions, inputs and outputs.
     Stream {
-        /// Its name.
+        /// Name of the stream.
         name: String,
     },
-    /// The open SRT connections.
+    /// List the open SRT sessions.
     Sessions {
-        /// Only those of this stream.
+        /// List only those of this stream.
         stream: Option<String>,
     },
-    /// The inputs of all streams, or of one.
+    /// List the inputs.
     Inputs {
-        /// Only those of this stream.
+        /// List only those of this stream.
         stream: Option<String>,
     },
-    /// The outputs of all streams, or of one.
+    /// List the outputs.
     Outputs {
-        /// Only those of this stream.
+        /// List only those of this stream.
         stream: Option<String>,
     },
-    /// The ports that are listened on.
+    /// List the ports that the gateway listens on.
     Listeners,
-    /// The last refused attempts to connect.
+    /// List the callers that were refused most recently.
     Rejections,
-    /// What has happened: streams, sessions, failures, refusals.
+    /// List events: streams, sessions, failures, refusals.
     Events {
-        /// Only what came after the event of this number.
+        /// List only events after the one with this number.
         #[arg(long, default_value_t = 0)]
         after: u64,
     },
-    /// The configuration in force, secrets masked.
+    /// Show the current configuration with secrets masked.
     Config,
-    /// The banned addresses.
+    /// List the bans.
     Bans,
-    /// Make a stream, or replace one that was made so.
+    /// Add a stream, or replace one that was added this way.
     AddStream {
-        /// Its name.
+        /// Name of the stream.
         name: String,
-        /// The keys of its table as JSON, such as '{"max_viewers": 10}'; - reads it from standard input.
+        /// Keys of the stream as JSON, such as '{"max_viewers": 10}'; - reads them from standard input.
         #[arg(default_value = "{}")]
         table: String,
     },
-    /// Remove a stream that was made with add-stream.
+    /// Remove a stream that was added with add-stream.
     RemoveStream {
-        /// Its name.
+        /// Name of the stream.
         name: String,
     },
     /// Add an input to a stream.
     AddInput {
-        /// The stream.
+        /// Name of the stream.
         stream: String,
-        /// srt://, udp://, rtp:// or file://.
+        /// URL: srt://, udp://, rtp:// or file://.
         url: String,
     },
     /// Add an output to a stream.
     AddOutput {
-        /// The stream.
+        /// Name of the stream.
         stream: String,
-        /// srt://, udp://, rtp:// or file://.
+        /// URL: srt://, udp://, rtp:// or file://.
         url: String,
     },
-    /// Replace the definition of an input or output that was added.
+    /// Replace the definition of an input or output that was added with add-input or add-output.
     Change {
-        /// As `inputs` and `outputs` show it.
+        /// Id, as shown by `inputs` and `outputs`.
         id: String,
         /// The keys of its entry as JSON, such as '{"url": "srt://host:9000", "latency": 300}'; *** in it stays what it is; - reads it from
         /// standard input.
         table: String,
     },
-    /// Remove an input or output that was added.
+    /// Remove an input or output that was added with add-input or add-output.
     Remove {
-        /// As `inputs` and `outputs` show it.
+        /// Id, as shown by `inputs` and `outputs`.
         id: String,
     },
-    /// Start an input or output that is stopped.
+    /// Start a stopped input or output.
     Start {
-        /// As `inputs` and `outputs` show it.
+        /// Id, as shown by `inputs` and `outputs`.
         id: String,
     },
     /// Stop an input or output.
     Stop {
-        /// As `inputs` and `outputs` show it.
+        /// Id, as shown by `inputs` and `outputs`.
         id: String,
     },
-    /// Let an input feed its stream.
+    /// Switch a stream to this input.
     Switch {
-        /// As `inputs` shows it.
+        /// Id, as shown by `inputs`.
         id: String,
     },
     /// End a session.
     Kick {
-        /// Its number.
+        /// Number of the session.
         session: u64,
-        /// Refuse its address for a while: 60s, 1h.
+        /// Also ban the address for this time: 60s, 1h.
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
         ban: Option<Duration>,
-        /// Why it is banned.
+        /// Reason for the ban.
         #[arg(long, requires = "ban")]
         reason: Option<String>,
     },
-    /// Refuse an address or a network for a while.
+    /// Ban an address or a network for some time.
     Ban {
-        /// IPv4 or IPv6, or a network as in 203.0.113.0/24.
+        /// IPv4 or IPv6 address, or a network such as 203.0.113.0/24.
         address: String,
-        /// For so long.
+        /// Duration of the ban.
         #[arg(long = "for", value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration)]
         time: Duration,
-        /// Why: shown with the ban and with each attempt that it refuses.
+        /// Reason, shown with the ban and with each attempt that it refuses.
         #[arg(long, default_value = "")]
         reason: String,
-        /// End the open sessions from there too.
+        /// Also end open sessions from there.
         #[arg(long)]
         end_sessions: bool,
     },
-    /// End a ban.
+    /// Lift a ban.
     Unban {
-        /// As `bans` shows it.
+        /// Address or network, as shown by `bans`.
         address: String,
     },
-    /// Change the log's level: error, warn, info, debug, trace.
+    /// Change the log level.
     Log {
-        /// The level.
+        /// Level: error, warn, info, debug or trace.
         level: String,
     },
-    /// Read the configuration file again.
+    /// Reload the configuration file.
     Reload,
-    /// Take in no new sessions, wait for those that are open, and end the gateway.
+    /// Accept no new sessions, wait for open ones to end, and stop the gateway.
     Drain {
-        /// End after this time at the latest.
+        /// Stop after this time even if sessions are open.
         #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
         wait: Duration,
-        /// Return when it has ended, not at once: for what stops or replaces it next.
+        /// Return only when the gateway has exited.
         #[arg(long)]
         block: bool,
     },

@@ -42,7 +42,7 @@ const CLOCK_DRIFT: Duration = Duration::from_millis(5);
 pub(super) struct DoctorArgs {
     #[command(flatten)]
     of: ConfigFile,
-    /// One JSON object.
+    /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }
@@ -389,10 +389,11 @@ fn port_advice(error: &io::Error, of: Type) -> String {
             )
         }
         io::ErrorKind::PermissionDenied => {
-            "needs a right: choose a port from 1024, or give the gateway CAP_NET_BIND_SERVICE".to_owned()
+            "needs a privilege: choose a port from 1024 on, or give the gateway CAP_NET_BIND_SERVICE"
+                .to_owned()
         }
         io::ErrorKind::AddrNotAvailable => {
-            "is no address of this machine: correct it, or bring its interface up".to_owned()
+            "is not an address of this machine: correct it, or bring its interface up".to_owned()
         }
         _ => format!("cannot be bound: {error}"),
     }
@@ -476,6 +477,9 @@ mod tests {
     fn address_of_another_machine_is_told_from_a_port_in_use() {
         let found = ports(&config("[srt]\nport = \"192.0.2.1:9000\""));
         assert_eq!(found[0].level, Level::Fail);
-        assert!(found[0].text.contains("no address of this machine"), "{found:?}");
+        assert!(
+            found[0].text.contains("not an address of this machine"),
+            "{found:?}"
+        );
     }
 }

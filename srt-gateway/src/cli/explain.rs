@@ -28,19 +28,19 @@ use crate::{
 /// What to explain, and against which configuration.
 #[derive(Debug, clap::Args)]
 pub(super) struct Explain {
-    /// The streamid, as the caller sends it; quote it for the shell.
+    /// Streamid as the caller sends it. Quote it for the shell.
     #[arg(value_name = "STRING", allow_hyphen_values = true)]
     streamid: OsString,
-    /// TOML file; without it, the configuration of a gateway that is started without one.
+    /// TOML file. Default: the built-in configuration.
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Only the ports of this number.
+    /// Explain only ports with this number.
     #[arg(short, long, value_name = "NUMBER")]
     port: Option<u16>,
-    /// The caller's address, for `allow` and `deny`.
+    /// Address of the caller, for `allow` and `deny`.
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     from: IpAddr,
-    /// One JSON object.
+    /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }

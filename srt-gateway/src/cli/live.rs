@@ -55,7 +55,7 @@ impl Reloader {
     pub(super) fn ask(&self, ask: Ask) {
         // With as many before it, a signal says nothing new; a caller finds its answer dropped.
         if self.0.try_send(ask).is_err() {
-            warn!("the configuration file is read already: asked too often");
+            warn!("the configuration file is being read already");
         }
     }
 }
@@ -226,7 +226,7 @@ impl Live {
         let (text, config) = match read_text(&self.path) {
             Ok(read) => read,
             Err(wrong) => {
-                error!("the configuration stays as it is, because the file is not valid");
+                error!("the configuration is unchanged, because the file is not valid");
                 // A line of the log each: a line break within one is escaped, like any control character.
                 for line in wrong.render().lines().filter(|line| !line.trim().is_empty()) {
                     error!("{line}");

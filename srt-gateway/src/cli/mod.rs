@@ -58,7 +58,7 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// SRT gateway: relays MPEG-TS, byte for byte, between SRT callers and listeners.
+/// SRT gateway: relays MPEG-TS byte for byte between SRT callers and listeners.
 #[derive(Debug, Parser)]
 #[command(name = "srt-gateway", version = VERSION.as_str(), args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -70,46 +70,46 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve until SIGTERM or SIGINT (what happens without a command, too).
+    /// Run the gateway until SIGTERM or SIGINT. This is the default command.
     Run(ConfigFile),
-    /// Read a configuration file and say all that is wrong with it.
+    /// Check a configuration file and report every error.
     Check {
         /// The TOML file.
         file: PathBuf,
     },
-    /// Say how a streamid is read, and what would happen to a caller with it on each port.
+    /// Explain how the gateway parses a streamid and what each port would answer to a caller that sends it.
     ExplainStreamid(explain::Explain),
-    /// Call an SRT listener and report handshake, link and stream.
+    /// Call an SRT listener and report the handshake, the link and the stream.
     Probe(probe::Probe),
-    /// Carry one input to any number of outputs without a gateway, as srt-live-transmit does.
+    /// Relay one input to any number of outputs without a gateway, as srt-live-transmit does.
     Relay(relay::RelayArgs),
     /// Show the ports, streams and sessions of the running gateway.
     Status(ask::StatusArgs),
-    /// Show the last attempts that the running gateway has refused, and why.
+    /// Show the callers that the running gateway refused most recently, and why.
     Rejections(ask::RejectionsArgs),
-    /// Ask and steer the running gateway over its HTTP API.
+    /// Query and control the running gateway over its HTTP API.
     Ctl(ctl::Ctl),
-    /// Put publishers and viewers on any SRT server and measure loss, delay and what it costs the server.
+    /// Load an SRT server with publishers and viewers, and measure loss, delay and the cost to the server.
     Bench(bench::BenchArgs),
-    /// Look whether this machine is fit for the gateway and say what to change. Exits with 1 if anything fails.
+    /// Check whether this machine is ready for the gateway and suggest changes. Exits with 1 if a check fails.
     Doctor(doctor::DoctorArgs),
-    /// Write a shell's completions to standard output.
+    /// Write shell completions to standard output.
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Write the reference of the configuration's keys to standard output, as Markdown.
+    /// Write the configuration reference to standard output as Markdown.
     Reference,
-    /// Write the manual page to standard output, or those of all commands into a directory.
+    /// Write the manual page to standard output, or the pages of all commands to a directory.
     Man {
-        /// An existing directory for srt-gateway.1, srt-gateway-check.1 and so on.
+        /// Existing directory for srt-gateway.1, srt-gateway-check.1 and so on.
         directory: Option<PathBuf>,
     },
 }
 
 #[derive(Debug, clap::Args)]
 struct ConfigFile {
-    /// TOML file; without it, publish and play by streamid on 127.0.0.1:9998.
+    /// TOML file. Without one, the gateway accepts publishers and viewers on 127.0.0.1:9998.
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
 }

@@ -28,12 +28,12 @@ const MESSAGE_MAX: usize = 1456;
 /// What `probe` takes.
 #[derive(Debug, clap::Args)]
 pub(super) struct Probe {
-    /// srt://host:port?streamid=...&passphrase=...&latency=...; quote it for the shell.
+    /// URL: srt://host:port?streamid=...&passphrase=...&latency=... Quote it for the shell.
     url: String,
-    /// For how long the stream is looked at.
+    /// Time to observe the stream.
     #[arg(short, long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
-    /// One JSON object.
+    /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }
@@ -287,8 +287,8 @@ fn advice(reason: Option<RejectReason>, timed_out: bool) -> &'static str {
             Some(1403) => "this stream or address is not allowed there",
             Some(1404) => "there is no such stream, or nobody publishes it",
             Some(1405) => "that port does not serve this mode: change m=, or the port",
-            Some(1409) => "somebody publishes that stream already",
-            _ => "ask whoever runs the listener: its log has the reason",
+            Some(1409) => "another publisher publishes that stream already",
+            _ => "ask the operator of the listener: its log has the reason",
         },
         None if timed_out => {
             "nobody answered: check host, port, and that UDP is let through; a listener may also ignore callers it does not know"

@@ -24,58 +24,58 @@ use crate::{
 /// How long the end may take from the signal on: outputs have 5 s to deliver what they have.
 const END: Duration = Duration::from_secs(8);
 
-/// What `relay` takes. The options of srt-live-transmit are understood as it writes them, too: `-chunk:1316`.
+/// Arguments of `relay`. Options in the form of srt-live-transmit, such as `-chunk:1316`, are accepted too.
 #[derive(Debug, clap::Args)]
 pub(super) struct RelayArgs {
-    /// srt://host:port?mode=caller|listener|rendezvous&latency=...&passphrase=...&streamid=..., udp://:port,
+    /// Input: srt://host:port?mode=caller|listener|rendezvous&latency=...&passphrase=...&streamid=..., udp://:port,
     /// udp://group:port?interface=...&source=..., rtp://..., file:///path, file://con or - (standard input).
     input: String,
-    /// The same; file://con or - is standard output.
+    /// Outputs, as for the input; file://con or - is standard output.
     #[arg(required = true)]
     outputs: Vec<String>,
-    /// Whether lost connections are made again; the relay ends with its input, or when interrupted.
+    /// Reconnect lost connections. The relay ends with its input or when interrupted.
     #[arg(short, long, value_name = "yes|no", default_value = "yes", value_parser = reconnect)]
     auto_reconnect: Reconnect,
-    /// Seconds after which the relay ends, however well it goes; 0: never.
+    /// Seconds after which the relay ends in any case; 0: never.
     #[arg(short, long, value_name = "SECONDS", default_value_t = 0)]
     timeout: u64,
-    /// 0: --timeout holds from the start; 1: only until input and outputs are connected.
+    /// 0: --timeout applies from the start; 1: it applies only until input and outputs are connected.
     #[arg(long, value_name = "0|1", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=1))]
     timeout_mode: u8,
-    /// Bytes that are read from a file or pipe for one message.
+    /// Bytes read from a file or pipe per message.
     #[arg(short, long, value_name = "BYTES", default_value_t = 1316, value_parser = clap::value_parser!(u16).range(1..=MESSAGE_MAX as i64))]
     chunk: u16,
-    /// Messages that may wait for an output that is slow or not connected; a live input drops what is more.
+    /// Messages that may wait for an output that is slow or not connected. With a live input, further messages are dropped.
     #[arg(long, value_name = "MESSAGES", default_value_t = QUEUE as u32, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     buffering: u32,
-    /// Play a file by its clock (PCR) in place of as fast as it is taken. So is a file that goes out as datagrams, always.
+    /// Play a file at the pace of its PCR instead of as fast as possible. Always on if an output is UDP or RTP.
     #[arg(long)]
     realtime: bool,
-    /// Whether messages from SRT keep their times when they are sent by SRT.
+    /// Keep the source time of messages from an SRT input on SRT outputs.
     #[arg(long, value_name = "yes|no", default_value = "yes", value_parser = timing)]
     sourcetime: Timing,
-    /// Statistics of the network's ends after so many packets (1000) or so much time (5s). Counters are totals.
+    /// Write statistics of SRT connections every so many packets (1000) or every so often (5s). Counters are totals.
     #[arg(short, long, value_name = "PACKETS|TIME")]
     stats: Option<Every>,
-    /// How they are written.
+    /// Format of the statistics.
     #[arg(long, value_enum, default_value_t)]
     stats_format: StatsFormat,
-    /// Where they are written; without it, standard error.
+    /// File for the statistics. Default: standard error.
     #[arg(long, value_name = "FILE")]
     stats_out: Option<PathBuf>,
-    /// The input's bit rate on standard error after so many packets; 0: never.
+    /// Report the bit rate of the input on standard error every so many packets; 0: never.
     #[arg(short, long, value_name = "PACKETS", default_value_t = 0)]
     report: u64,
     /// Accepted for scripts made for srt-live-transmit: statistics always are totals.
     #[arg(short, long, hide = true)]
     fullstats: bool,
-    /// What is logged: error, warn, info, debug or trace.
+    /// Log level: error, warn, info, debug or trace.
     #[arg(long, value_name = "LEVEL", value_parser = level)]
     log_level: Option<LogLevel>,
     /// Log errors only.
     #[arg(short, long, conflicts_with_all = ["verbose", "log_level"])]
     quiet: bool,
-    /// Log more.
+    /// Log debug messages too.
     #[arg(short, long, conflicts_with = "log_level")]
     verbose: bool,
 }

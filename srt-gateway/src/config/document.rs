@@ -42,8 +42,8 @@ const HEAD: &str = "\
 
 <!-- Made from srt-gateway/src/config/keys.rs: `cargo run -- reference > docs/configuration.md`. Edit there. -->
 
-One TOML file. `srt-gateway check FILE` says all that is wrong with it, with line and column; an unknown key is an error that names
-the nearest known one. [examples/full.toml](../examples/full.toml) shows every key in its place.
+One TOML file. `srt-gateway check FILE` reports every error with line and column; the message for an unknown key names
+the nearest known key. [examples/full.toml](../examples/full.toml) shows every key in its place.
 
 A duration is a number in the unit that the table states, or a string: `\"120ms\"`, `\"5s\"`, `\"2m\"`. A size is a number of bytes or
 a string: `\"8MiB\"`; a bit rate likewise: `\"20M\"`. Defaults and examples are written as TOML. A key of an `srt://`, `udp://`, `rtp://`

@@ -640,7 +640,7 @@ impl Control {
         let sources: Vec<_> = sources.collect();
         let left = join_until(sources, deadline);
         if left > 0 {
-            warn!(threads = left, "inputs have not ended in time: left alone");
+            warn!(threads = left, "inputs did not end in time");
         }
     }
 }

@@ -313,7 +313,7 @@ impl Control {
         match format {
             Format::NotTs => warn!(
                 %session, %stream, %peer,
-                "the payload is not MPEG-TS in packets of 188 bytes: relayed as it comes, but a viewer may start anywhere in it"
+                "the payload is not MPEG-TS in packets of 188 bytes: relayed unchanged, but a viewer may start anywhere in it"
             ),
             _ => debug!(%session, %stream, %peer, ?format, "payload recognised"),
         }

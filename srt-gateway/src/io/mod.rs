@@ -241,13 +241,13 @@ impl fmt::Display for CloseReason {
                 resend::PATIENCE
             ),
             Self::SourceLost => f.write_str("the source did not come back (on_source_lost)"),
-            Self::TakenOver => f.write_str("another publisher has its place (duplicate_publisher)"),
+            Self::TakenOver => f.write_str("another publisher replaced it (duplicate_publisher)"),
             Self::Failed(error) => write!(f, "{error}"),
-            Self::Unconfigured => f.write_str("its port or stream is not in the configuration any more"),
+            Self::Unconfigured => f.write_str("its port or stream was removed from the configuration"),
             Self::System(errno) => io::Error::from_raw_os_error(*errno).fmt(f),
             // What opens a file says it so (`confined`).
             Self::Unreadable(io::ErrorKind::Unsupported) => f.write_str(
-                "it is no regular file, or its path leads out of its folder or through a symbolic link (file_folders of [api])",
+                "it is not a regular file, or its path leads out of its folder or through a symbolic link (file_folders of [api])",
             ),
             Self::Unreadable(io::ErrorKind::InvalidInput) => {
                 f.write_str("it is not a regular file; special=true in the URL allows FIFOs and devices")
@@ -259,7 +259,7 @@ impl fmt::Display for CloseReason {
             Self::NoClock => f.write_str("the file has no clock references (PCR) to play it by"),
             Self::Stuck => f.write_str("its file does not answer"),
             Self::EndOfFile => f.write_str("the end of the file (loop=true begins it again)"),
-            Self::NotNeeded => f.write_str("not needed any more (on_demand)"),
+            Self::NotNeeded => f.write_str("no longer needed (on_demand)"),
             Self::Kicked => f.write_str("an operator ended it (API)"),
             Self::NotRenewed(code) => write!(
                 f,

@@ -51,7 +51,7 @@ impl fmt::Display for AskError {
             Self::Io(error) => write!(f, "the gateway's control socket: {error}"),
             Self::NoAnswer(path) => write!(
                 f,
-                "what answers at {} is no srt-gateway of this version",
+                "what answers at {} is not an srt-gateway of this version",
                 path.display()
             ),
             Self::Refused(why) => f.write_str(why),

@@ -181,7 +181,7 @@ fn of_silence(source: &SourceFigures) -> Option<Verdict> {
         level: Level::Bad,
         fault: Fault::Source,
         sentence: format!(
-            "the source is connected and has sent nothing for {} s: look at the encoder",
+            "the source is connected but has sent nothing for {} s: look at the encoder",
             source.silent_for.as_secs()
         ),
         ..Verdict::default()
@@ -210,15 +210,13 @@ fn of_source(figures: &StreamFigures, source: &SourceFigures) -> Option<Verdict>
     }
     evidence.push(match &figures.publisher {
         Some(link) => format!("its SRT link dropped nothing ({})", link.describe(figures.window)),
-        None => "it does not come by SRT: packets lost on its way cannot be told from those lost before"
-            .to_owned(),
+        None => "it does not arrive over SRT: the gateway cannot tell where its packets were lost".to_owned(),
     });
     evidence.extend(failed(source, |_| true));
     Some(Verdict {
         level: Level::Bad,
         fault: Fault::Source,
-        sentence: "errors arrive with the source: look at the encoder, or at the link that feeds it"
-            .to_owned(),
+        sentence: "errors arrive with the source: check the encoder or the link that feeds it".to_owned(),
         evidence,
         viewers: Vec::new(),
     })
@@ -260,7 +258,7 @@ fn blame_viewers(figures: &StreamFigures, blamed: &[&ViewerFigures], level: Leve
     let is_common = blamed.len() == all && all > 1;
     let sentence = match blamed {
         _ if is_common => {
-            format!("all {all} viewers: look at what they have in common, the gateway's uplink and its load")
+            format!("all {all} viewers: check what they share: the uplink and the load of the gateway")
         }
         [viewer] => format!(
             "only viewer {}: its link; {}",
@@ -282,7 +280,10 @@ fn blame_viewers(figures: &StreamFigures, blamed: &[&ViewerFigures], level: Leve
         evidence.push("the publisher's link dropped nothing".to_owned());
     }
     if blamed.len() < all {
-        evidence.push(format!("the other {} viewers get all of it", all - blamed.len()));
+        evidence.push(format!(
+            "the other {} viewers receive everything",
+            all - blamed.len()
+        ));
     }
     Some(Verdict {
         level,
@@ -305,7 +306,7 @@ fn of_rules(figures: &StreamFigures, source: &SourceFigures) -> Option<Verdict> 
     Some(Verdict {
         level: Level::Warning,
         fault: Fault::Source,
-        sentence: format!("the source does not keep to TR 101 290: {first}"),
+        sentence: format!("the source violates TR 101 290: {first}"),
         evidence: [
             vec![format!("in {}", seconds(figures.window))],
             failed(source, |_| true),
@@ -325,7 +326,7 @@ fn of_nothing(figures: &StreamFigures, source: &SourceFigures) -> Verdict {
         level: Level::Good,
         sentence: match source.is_mpeg_ts {
             true => format!("no errors in {}", seconds(figures.window)),
-            false => "not MPEG-TS: relayed as it comes, nothing can be said of what is in it".to_owned(),
+            false => "not MPEG-TS: relayed unchanged, not analyzed".to_owned(),
         },
         evidence,
         ..Verdict::default()
@@ -390,7 +391,7 @@ impl LinkFigures {
             );
         }
         format!(
-            "latency of {} is enough for its RTT (p95 {}): it is interrupted, or too full (loss {}); lower the bitrate or mend it",
+            "latency of {} is enough for its RTT (p95 {}): it is interrupted, or too full (loss {}); lower the bitrate or fix the link",
             millis(self.latency),
             millis(self.rtt_p95),
             self.loss()

@@ -74,7 +74,9 @@ impl Resources {
         self.shortage.store(number, Relaxed);
         match (before, shortage) {
             (None, Some(shortage)) => tracing::error!("new callers are refused: {shortage}"),
-            (Some(_), None) => tracing::info!("new callers are let in again: descriptors and memory suffice"),
+            (Some(_), None) => {
+                tracing::info!("new callers are accepted again: enough descriptors and memory are free")
+            }
             _ => {}
         }
     }

@@ -138,7 +138,10 @@ fn one_viewer_of_several_is_named() {
         told.sentence,
         "only viewer 17: its link; raise latency from 120 ms to 540 ms (RTT p95 90 ms, loss 7.1 %)"
     );
-    assert_eq!(told.evidence.last().unwrap(), "the other 2 viewers get all of it");
+    assert_eq!(
+        told.evidence.last().unwrap(),
+        "the other 2 viewers receive everything"
+    );
     // It gets all of it in time, but has no reserve.
     figures.viewers[1].link.dropped = 0;
     let told = verdict(&figures);
