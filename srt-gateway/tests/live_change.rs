@@ -149,7 +149,7 @@ fn invalid_file_changes_nothing_and_all_that_is_wrong_is_said() {
     let port = gateway.port();
     gateway.replace("[srt]\nport = \"127.0.0.1:0\"\nlatncy = 1\n[streams.\"b\"]\nmax_viewers = \"many\"\n");
     gateway.hang_up();
-    gateway.line("the configuration stays as it is");
+    gateway.line("the configuration is unchanged");
     gateway.line("did you mean `latency`?");
     gateway.line("max_viewers");
     gateway.line("2 errors");

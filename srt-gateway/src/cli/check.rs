@@ -1,4 +1,4 @@
-//! `check`: reads a configuration file and says every error, and what looks unwise on this machine.
+//! `check`: reads a configuration file and reports every error and what looks unwise on this machine.
 
 use std::{
     collections::HashSet,
