@@ -75,7 +75,7 @@ impl Resources {
         match (before, shortage) {
             (None, Some(shortage)) => tracing::error!("new callers are refused: {shortage}"),
             (Some(_), None) => {
-                tracing::info!("new callers are accepted again")
+                tracing::info!("new callers are accepted again");
             }
             _ => {}
         }
