@@ -161,8 +161,8 @@ pub const EDIT_BONDING_RACES: &str = "bonding-races";
 /// The edit that keeps a group's calls from reading members that another thread has closed meanwhile.
 pub const EDIT_CLOSING_GROUPS: &str = "closing-groups";
 
-/// The edit that keeps the last error of a thread until after the destructors of its variables.
-pub const EDIT_THREAD_ERRORS: &str = "thread-errors";
+/// The edit that leaves datagrams in a bound UDP socket until libsrt listens or connects on it.
+pub const EDIT_LISTEN_FIRST: &str = "listen-first";
 
 /// The edit that keeps the sending thread from asking for ever about a message whose time to live has run out.
 pub const EDIT_EXPIRED_RESEND: &str = "expired-resend";

@@ -21,6 +21,7 @@ mod handshake_time;
 mod handshake_view;
 mod keep_broken;
 mod last_packet;
+mod listen_first;
 mod proven_address;
 mod quiet_accept;
 mod reader_timed;
@@ -29,7 +30,6 @@ mod resend_cap;
 mod secret_verdict;
 mod sparing;
 mod system_random;
-mod thread_errors;
 mod thread_progress;
 
 /// A named change of libsrt's behaviour.
@@ -81,7 +81,6 @@ pub(crate) const ALL: &[Edit] = &[
     system_random::EDIT,
     proven_address::EDIT,
     empty_control::EDIT,
-    thread_errors::EDIT,
     thread_progress::EDIT,
     bounded_losses::EDIT,
     bounded_handshake::EDIT,
@@ -89,4 +88,5 @@ pub(crate) const ALL: &[Edit] = &[
     bounded_waits::EDIT,
     refused_groups::EDIT,
     resend_cap::EDIT,
+    listen_first::EDIT,
 ];
