@@ -193,6 +193,12 @@ fn a_broken_state_file_is_set_aside_and_reported() {
     let text = event["text"].as_str().unwrap();
     assert!(text.contains("gateway.state.toml, line 2: "), "{text}");
     assert!(text.contains("was moved to") && !text.contains("horse"), "{text}");
+    let files = std::fs::read_dir(gateway.folder.path()).unwrap();
+    let mut aside = files
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.to_string_lossy().contains("gateway.state.toml.broken-"));
+    let kept = std::fs::read_to_string(aside.next().expect("it was moved")).unwrap();
+    assert!(kept.contains("correct horse"), "{kept}");
     // It is out of the way of the next change.
     gateway.json("PUT", "/api/v1/streams/made", "{}").is(201);
     let kept = std::fs::read_to_string(&state).unwrap();

@@ -4,7 +4,10 @@ use std::{fs, io::Write as _, process::Stdio};
 
 use serde_json::json;
 
-use crate::http::{Running, wait_until};
+use crate::{
+    backend::{HttpServer, Reply},
+    http::{Running, wait_until},
+};
 
 /// C0, DEL, C1, separators and marks of direction, except the line breaks that the output itself has.
 fn steers(c: char) -> bool {
@@ -245,4 +248,19 @@ fn files_by_the_api_are_kept_to_their_folder() {
         (is_written && outputs.contains("symbolic link")).then_some(())
     });
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+}
+
+#[test]
+fn what_a_backend_says_steers_no_terminal() {
+    let hook = HttpServer::start(|_| {
+        let reason = "no\u{1b}[2J\u{9b}2J\u{202e}\u{7f}\n2026-01-01T00:00:00Z  INFO forged";
+        Reply::Answer(403, json!({ "reason": reason }).to_string())
+    });
+    let gateway = Running::start("", &format!("[auth]\nurl = \"{}\"\n[streams.a]\n", hook.url("/")));
+    gateway.call("#!::r=a,m=publish").unwrap_err();
+    rejections(&gateway, 1);
+    assert_clean(&gateway, |text| text.contains(steers));
+    assert_clean(&gateway, |text| {
+        text.lines().any(|line| line.starts_with("2026-01-01T00:00:00Z"))
+    });
 }

@@ -1,5 +1,13 @@
 //! The HTTP API of a running gateway, over real sockets: who may do what, what errors look like, and what is told.
 
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "the end-to-end tests' own; a part is used here"
+)]
+#[path = "../../../tests/support/http.rs"]
+mod backend;
 mod changes;
 mod hostile;
 #[path = "../http/mod.rs"]
