@@ -7,5 +7,6 @@
 mod support;
 
 pub use support::{
-    client, gateway, http, impair, in_process, namespace, pace, peers, ports, raw, rng, source, wait,
+    client, gateway, http, impair, in_process, innocent, namespace, pace, peers, ports, raw, rng, source,
+    wait,
 };

@@ -2,19 +2,16 @@
 //! others, and harm nobody, whether they guess or know the numbers of a session that is not theirs.
 
 use crate::common::{DEADLINE, DEMO, PLAY, PUBLISH, options};
-use socket2::{Domain, Protocol, Socket, Type};
 use srt_e2e::client::{Publisher, Viewer};
 use srt_e2e::in_process::TestGateway;
 use srt_e2e::namespace::Namespace;
 use srt_e2e::pace::Tail;
-use srt_e2e::raw::{Control, Data, Forger, Handshake, Loss, Packet, RawPeer};
+use srt_e2e::raw::{Control, Data, Forger, Handshake, Loss, Packet, RawPeer, Sniffer};
 use srt_e2e::source::StampedTs;
 use srt_e2e::wait::wait_until;
 use srt_gateway::config::PortKind;
 use srt_safe::{Passphrase, SrtListener};
-use std::io::Read;
 use std::net::{SocketAddr, UdpSocket};
-use std::time::Duration;
 
 const NETWORK: &str = "198.51.100.0/24";
 const RATE: u64 = 5_000_000;
@@ -115,32 +112,16 @@ fn induction(port: u16) -> Vec<u8> {
     Packet::from(Control::handshake(&Handshake::induction(port.into(), 5_000))).encode()
 }
 
-/// Reads what is sent to an address of this network, whoever sends it.
-struct Sniffer(Socket);
-
-impl Sniffer {
-    fn new() -> Self {
-        let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::UDP)).unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-        Self(socket)
-    }
-
-    /// The next data packet to `to` that is not the forger's own.
-    fn next_data(&self, to: SocketAddr) -> Option<Data> {
-        let mut bytes = [0; 2048];
-        let length = (&self.0).read(&mut bytes).ok()?;
-        // IPv4 without options, then UDP.
-        let (headers, payload) = bytes[..length].split_at_checked(28)?;
-        let is_wanted = headers[12..16] != [198, 51, 100, 66] && headers[22..24] == to.port().to_be_bytes();
-        match Packet::parse(payload)? {
-            Packet::Data(data) if is_wanted => Some(data),
-            _ => None,
-        }
+/// The next data packet to `to` that is not the forger's own.
+fn next_data(sniffer: &Sniffer, to: SocketAddr) -> Option<Data> {
+    match sniffer.next(to)? {
+        (from, Packet::Data(data)) if from.ip() != at(66).ip() => Some(data),
+        _ => None,
     }
 }
 
 /// What a forger sends to a session whose numbers it knows.
-fn attacks(id: u32, next: u32) -> Vec<Vec<u8>> {
+pub(crate) fn attacks(id: u32, next: u32) -> Vec<Vec<u8>> {
     let mut packets: Vec<Packet> = vec![
         Control::shutdown().into(),
         Control::drop_request(0, next, next + 500).into(),
@@ -215,7 +196,7 @@ fn packets_of_others_change_nothing_in_an_encrypted_session() {
         let (forger, mut attacked) = (Forger::new(), 0);
         while viewer.len() < source.bytes().len() {
             assert!(viewer.is_connected(), "the viewer lost its connection");
-            let Some(data) = sniffer.next_data(addr) else {
+            let Some(data) = next_data(&sniffer, addr) else {
                 continue;
             };
             assert_ne!(data.message & (0b11 << 27), 0, "not encrypted");

@@ -1,6 +1,7 @@
 //! End to end, over loopback, against separate processes and callers of our own: one module per subject.
 
 mod access;
+mod beside;
 mod bonded;
 mod chain;
 mod common;

@@ -7,7 +7,6 @@
 //!
 //! `SOAK_SECONDS` says how long; 75 without it. No test harness: one run, and its figures on standard output.
 
-mod innocent;
 mod trouble;
 mod usage;
 
@@ -17,10 +16,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use innocent::Innocent;
 use srt_e2e::{
     gateway::GatewayProcess,
     http::{HttpServer, Reply},
+    innocent::Innocent,
     wait::wait_for,
 };
 use srt_gateway::config::PortKind;
@@ -32,6 +31,9 @@ const SHORT: u64 = 75;
 
 /// What the innocent stream does alone before trouble begins, and after it has ended.
 const QUIET: Duration = Duration::from_secs(3);
+
+/// The latency of the innocent stream: so long that a loaded machine makes nothing late.
+const LATENCY: Duration = Duration::from_secs(2);
 
 /// Longest time until the gateway has cleared up: silent peers time out after five seconds, and libsrt keeps closed sockets
 /// for three.
@@ -73,7 +75,7 @@ fn soak(time: Duration) -> Result<(), Vec<String>> {
         api: api_of(&mut gateway),
     };
     let process = gateway.process().id();
-    let innocent = Innocent::start(target.srt);
+    let innocent = Innocent::start(target.srt, LATENCY);
     let quiet = Instant::now();
     wait_for(Duration::from_secs(30), "the innocent stream to flow", || {
         (quiet.elapsed() > QUIET && innocent.received() > 100).then_some(())

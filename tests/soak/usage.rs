@@ -5,7 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{innocent::Outcome, trouble::Work};
+use crate::trouble::Work;
+use srt_e2e::innocent::Outcome;
 
 /// Of the process, at one moment.
 #[derive(Clone, Copy, Debug, Default)]

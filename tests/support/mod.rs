@@ -5,6 +5,7 @@ pub mod gateway;
 pub mod http;
 pub mod impair;
 pub mod in_process;
+pub mod innocent;
 pub mod namespace;
 pub mod pace;
 pub mod peers;

@@ -10,8 +10,10 @@ mod forger;
 mod handshake;
 mod packet;
 mod peer;
+mod sniffer;
 
 pub use forger::Forger;
 pub use handshake::{Extension, Handshake, Request};
 pub use packet::{Control, Data, Kind, Loss, Packet};
 pub use peer::{RawPeer, Refused};
+pub use sniffer::Sniffer;
