@@ -269,7 +269,7 @@ fn an_endpoint_that_listens_asks_for_mode_password_and_rules() {
 fn a_loop_into_an_input_that_listens_is_cut() {
     let input = free();
     let looped = gateway(&plain(&format!(
-        "[streams.\"live/a\"]\noutputs = [\"srt://{input}?streamid=#!::r=live/b,m=publish\"]\n\
+        "[streams.\"live/a\"]\noutputs = [\"srt://{input}?streamid=#!::r=live/b,m=publish&loop_detection=true\"]\n\
          [streams.\"live/b\"]\ninputs = [\"srt://{input}?mode=listener\"]\n"
     )));
     let _source = Source::publish(1, port(&looped), &Call::named(PUBLISH));

@@ -3,7 +3,7 @@
 mod peers;
 
 use std::{
-    sync::atomic::Ordering::Relaxed,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -110,6 +110,36 @@ fn runs(arrivals: &[Arrival]) -> Vec<(u8, u64, Duration)> {
 
 /// Room for a machine with more to do than it has cores. Control and workers need a millisecond.
 const SWITCH: Duration = Duration::from_millis(150);
+
+#[test]
+fn a_publisher_that_has_closed_makes_room_at_once_and_its_last_packets_come_first() {
+    // Long enough that a slow machine reconnects well within it.
+    let latency = Duration::from_secs(4);
+    let gateway = with("latency = 4000", "");
+    let to = port(&gateway);
+    let first = Source::publish(1, to, &Call::named(PUBLISH));
+    let sink = Sink::play(to, &Call::named(PLAY));
+    sink.wait_more(100);
+    let sent = Arc::clone(&first.sent);
+    drop(first);
+    let closed = Instant::now();
+    let sent = sent.load(Relaxed);
+    // Its shutdown may arrive after the next handshake: `publish` tries again for a while.
+    let second = Source::publish(2, to, &Call::named(PUBLISH));
+    let back = closed.elapsed();
+    assert!(back < latency / 2, "{back:?}");
+    wait_until("the second publisher", || sink.last_of(2).is_some());
+    sink.wait_more(100);
+    let arrivals = sink.finish();
+    let runs = runs(&arrivals);
+    let [(1, ..), (2, 0, _)] = runs[..] else {
+        panic!("{runs:?}");
+    };
+    let last = arrivals.iter().rev().find(|arrival| arrival.1 == 1).unwrap();
+    // A latency is some 1,900 messages; the last few may not have left the caller when it closed.
+    assert!(sent - last.2 < 100, "{} of {sent}", last.2);
+    drop(second);
+}
 
 #[test]
 fn takeover_changes_publishers_without_a_gap() {

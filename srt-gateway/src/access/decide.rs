@@ -317,7 +317,10 @@ pub(super) fn ask_hook(
 
 /// Whether the place of the source is free, or a second publisher is let in all the same.
 fn may_publish(policy: &StreamPolicy, entry: Option<&Entry>) -> bool {
-    entry.is_none_or(|entry| !entry.stream.has_source() || policy.admits_second(&entry.stream))
+    entry.is_none_or(|entry| {
+        let stream = &entry.stream;
+        !stream.has_source() || stream.is_source_leaving() || policy.admits_second(stream)
+    })
 }
 
 /// What the session is held to: the port says it, unless the hook does.

@@ -7,6 +7,7 @@
 //!   takeover            Waiting ──has data──▶ the source is told to let go ──it has──▶ Feeding, the one before it is closed
 //!                                               └──the heir has gone meanwhile──▶ the source feeds again
 //!   takeover_if_silent  the same; closed (1409 at the door) when the source is not silent
+//!   any         a source whose peer has gone delivers its last packets first; who comes meanwhile waits with its data
 //!   standby             Queued, what it sends is thrown away ──the source ends, and it is first──▶ Feeding
 //! ```
 
@@ -65,6 +66,8 @@ impl Control {
             return Some(Task::Publish(writer));
         }
         match self.registry.policy(stream.name()).duplicate_publisher {
+            // It feeds when the last packets of the one that has gone have been delivered.
+            _ if stream.is_source_leaving() => Some(Task::Succeed),
             DuplicatePublisher::Reject => None,
             DuplicatePublisher::Takeover | DuplicatePublisher::TakeoverIfSilent => Some(Task::Succeed),
             DuplicatePublisher::Standby => {
@@ -87,6 +90,13 @@ impl Control {
             self.heirs.taking_over.insert(name.clone(), session);
             return self.pass_on(&name, now);
         };
+        if stream.is_source_leaving() {
+            // It ends by itself, and the place is passed on then.
+            if let Some(before) = self.heirs.taking_over.insert(name, session) {
+                self.close_publisher(before);
+            }
+            return;
+        }
         // The source may have come back meanwhile, or another one may have been faster.
         if policy.duplicate_publisher != DuplicatePublisher::Takeover && !policy.admits_second(&stream) {
             return self

@@ -21,6 +21,8 @@ pub struct Stream {
     ring: Arc<Ring>,
     /// Session that feeds the ring; 0: none. A hint for the listen callback: the claim itself is the ring's writer.
     source: AtomicU64,
+    /// The session that feeds the ring when its peer has gone, and only packets that are not due yet remain; 0: none.
+    leaving: AtomicU64,
     /// How long the source had sent nothing when control last looked, in ms.
     quiet_ms: AtomicU64,
     /// Outputs among those whom the places count.
@@ -47,6 +49,7 @@ impl Stream {
             name,
             ring: Ring::with_capacity(ring_bytes),
             source: AtomicU64::new(0),
+            leaving: AtomicU64::new(0),
             quiet_ms: AtomicU64::new(0),
             outputs: AtomicU32::new(0),
             watchers: AtomicU32::new(0),
@@ -78,6 +81,17 @@ impl Stream {
         Some(self.source.load(Relaxed))
             .filter(|id| *id != 0)
             .map(SessionId)
+    }
+
+    /// Whether the source's peer has gone: another publisher may come, and feeds when the last packets have been delivered.
+    pub(crate) fn is_source_leaving(&self) -> bool {
+        let source = self.source.load(Relaxed);
+        source != 0 && self.leaving.load(Relaxed) == source
+    }
+
+    /// The peer of `session` has gone.
+    pub(crate) fn set_source_leaving(&self, session: SessionId) {
+        self.leaving.store(session.0, Relaxed);
     }
 
     /// How long the source has sent nothing, as control saw it a moment ago.

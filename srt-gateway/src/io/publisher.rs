@@ -159,6 +159,13 @@ impl Publisher {
         })
     }
 
+    /// The peer has gone, and the last packets are not due yet: gives back its slots, so that it can come back at once. Whoever
+    /// comes feeds the stream after this session.
+    pub(super) fn leave(&mut self) {
+        self.seat.stream.set_source_leaving(self.seat.session);
+        drop(std::mem::take(&mut self.seat.held));
+    }
+
     /// Gives up the place of the source and goes on taking what comes.
     pub(super) fn stand_by(&mut self) {
         self.intake.stand_by(&self.seat.stream);

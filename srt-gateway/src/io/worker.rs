@@ -345,7 +345,12 @@ impl Worker {
         match turn {
             Turn::Drained => self.await_next(id, None),
             Turn::HasMore => self.peers[self.index].send(Message::Receive(id)),
-            Turn::NotDue => self.await_next(id, Some(DUE_POLL)),
+            Turn::NotDue => {
+                if let Some(publisher) = self.publishers.get_mut(&id) {
+                    publisher.leave();
+                }
+                self.await_next(id, Some(DUE_POLL));
+            }
             Turn::Ended(reason) => self.close(id, reason),
         }
     }
