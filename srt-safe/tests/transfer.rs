@@ -5,6 +5,7 @@ mod support;
 use std::{
     fs,
     io::{self, Read, Write},
+    net::SocketAddr,
     thread,
     time::{Duration, Instant},
 };
@@ -21,6 +22,42 @@ fn file_pair() -> (SrtSocket, SrtSocket) {
         SrtListener::builder().options(options.clone()),
         SrtSocket::builder().options(options),
     )
+}
+
+/// Every message size up to the largest one, whichever family the port and the caller have.
+#[test]
+fn messages_of_full_size_arrive_on_ports_of_both_families() {
+    if !libsrt_sys::has_edit(libsrt_sys::EDIT_RECEIVE_UNITS) {
+        return;
+    }
+    for (bind, host) in [
+        ("127.0.0.1:0", "127.0.0.1"),
+        ("[::]:0", "127.0.0.1"),
+        ("[::]:0", "::1"),
+        ("[::1]:0", "::1"),
+    ] {
+        let options = Options::new().payload_size(1456);
+        let listener = SrtListener::builder()
+            .options(options.clone())
+            .bind(bind)
+            .expect("a port");
+        let to = SocketAddr::new(host.parse().unwrap(), listener.local_addr().unwrap().port());
+        let caller = SrtSocket::builder()
+            .options(options)
+            .connect(to)
+            .expect("a connection");
+        let (accepted, _) = listener.accept().expect("the caller");
+        accepted.set_recv_timeout(Some(support::PATIENCE)).expect("open");
+        let mut buffer = [0; 1500];
+        for size in [1316, 1436, 1437, 1444, 1445, 1452, 1456] {
+            let message = noise(7, size);
+            caller.send(&message).expect("room");
+            let arrived = accepted.recv(&mut buffer);
+            let arrived =
+                arrived.unwrap_or_else(|error| panic!("{size} bytes from {host} to {bind}: {error}"));
+            assert!(buffer[..arrived] == message, "{size} bytes from {host} to {bind}");
+        }
+    }
 }
 
 #[test]

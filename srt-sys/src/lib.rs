@@ -334,6 +334,9 @@ pub unsafe fn srt_edit_cookie(
 /// The edit that takes control packets without a body where none is needed.
 pub const EDIT_EMPTY_CONTROL: &str = "empty-control";
 
+/// The edit that receives messages of full size on IPv6 sockets.
+pub const EDIT_RECEIVE_UNITS: &str = "receive-units";
+
 /// The edit that shows whether libsrt's own threads make progress: [`srt_edit_threads`].
 pub const EDIT_THREAD_PROGRESS: &str = "thread-progress";
 

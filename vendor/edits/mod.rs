@@ -25,6 +25,7 @@ mod listen_first;
 mod proven_address;
 mod quiet_accept;
 mod reader_timed;
+mod receive_units;
 mod refused_groups;
 mod resend_cap;
 mod secret_verdict;
@@ -81,6 +82,7 @@ pub(crate) const ALL: &[Edit] = &[
     system_random::EDIT,
     proven_address::EDIT,
     empty_control::EDIT,
+    receive_units::EDIT,
     thread_progress::EDIT,
     bounded_losses::EDIT,
     bounded_handshake::EDIT,
