@@ -307,7 +307,7 @@ fn threads_that_accept_do_not_ask_a_closed_listener_again_and_again() {
     });
     drop(watch);
     let lines = lines.load(atomic::Ordering::Relaxed);
-    assert!(lines < 60, "{lines} lines of libsrt's log");
+    assert!(lines < 500, "{lines} lines of libsrt's log");
 }
 
 #[test]
