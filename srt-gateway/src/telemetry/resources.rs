@@ -21,8 +21,8 @@ use rustix::{
 /// Descriptors that must be free: a bonded caller takes two, a file or a backend's connection one each.
 const FREE_DESCRIPTORS: u64 = 16;
 
-/// Share of the memory limit, in percent, from which new callers are refused.
-const MEMORY_PERCENT: u64 = 95;
+/// Memory that must be free below a limit: what a burst of callers may take between two looks.
+const FREE_MEMORY: u64 = 32 << 20;
 
 /// Looks until the control groups are listed anew: the process may be moved to another, or a limit set on one.
 const LOOKS_PER_LIST: u32 = 30;
@@ -85,7 +85,7 @@ impl Resources {
         if has_few_descriptors() {
             return Some(Shortage::Descriptors);
         }
-        let is_near = |(used, limit): (u64, u64)| used >= limit / 100 * MEMORY_PERCENT;
+        let is_near = |(used, limit)| is_near(used, limit);
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         (address_space().is_some_and(is_near) || groups.are_near_their_limit()).then_some(Shortage::Memory)
     }
@@ -110,6 +110,13 @@ fn open_descriptors() -> Option<u64> {
         return Some(folder.size());
     }
     Some(fs::read_dir("/proc/self/fd").ok()?.count() as u64)
+}
+
+/// Whether new callers are to be refused: less than a twentieth of the limit is free, or than [`FREE_MEMORY`], of which a
+/// small limit counts a quarter of itself at most.
+fn is_near(used: u64, limit: u64) -> bool {
+    let margin = (limit / 20).max(FREE_MEMORY.min(limit / 4));
+    used >= limit.saturating_sub(margin)
 }
 
 /// Used and allowed, of RLIMIT_AS.
@@ -139,7 +146,7 @@ impl ControlGroups {
         self.limited
             .iter()
             .filter_map(|(folder, version)| usage(folder, *version))
-            .any(|(used, limit)| used >= limit / 100 * MEMORY_PERCENT)
+            .any(|(used, limit)| is_near(used, limit))
     }
 }
 
@@ -189,7 +196,7 @@ fn usage(folder: &Path, version: Version) -> Option<(u64, u64)> {
     };
     let (limit, used) = (number(limit)?, number(used)?);
     // The kernel adds up this file at each reading: only when it matters.
-    if used < limit / 100 * MEMORY_PERCENT {
+    if !is_near(used, limit) {
         return Some((used, limit));
     }
     let stat = fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
@@ -229,6 +236,14 @@ mod tests {
         write("memory.max", "1000\n");
         write("memory.stat", "anon 600\ninactive_file 300\n");
         assert_eq!(usage(folder.path(), Version::Two), Some((690, 1000)));
+    }
+
+    #[test]
+    fn memory_for_a_burst_of_callers_stays_free() {
+        const MIB: u64 = 1 << 20;
+        assert!(!is_near(44 * MIB, 60 * MIB) && is_near(45 * MIB, 60 * MIB));
+        assert!(!is_near(479 * MIB, 512 * MIB) && is_near(480 * MIB, 512 * MIB));
+        assert!(!is_near(3_890 * MIB, 4_096 * MIB) && is_near(3_892 * MIB, 4_096 * MIB));
     }
 
     #[test]
