@@ -48,9 +48,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // What others may look at, and those who look: the commands' socket.
     (
         "view",
+        // `backend` because whoever reloads starts the HTTP client: control must not.
         &[
             "names",
             "access",
+            "backend",
             "config",
             "control",
             "data",
