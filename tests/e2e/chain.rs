@@ -155,7 +155,7 @@ fn a_ring_of_gateways_is_cut_with_a_clear_message() {
     let [first, _second] = [(ring[0], ring[1]), (ring[1], ring[0])].map(|(at, to)| {
         TestGateway::start(&format!(
             "[srt]\nport = \"{at}\"\n[streams.cam]\nduplicate_publisher = \"reject\"\n\
-             outputs = [\"srt://{to}?streamid=#!::r=cam,m=publish\"]\n"
+             outputs = [\"srt://{to}?streamid=#!::r=cam,m=publish&loop_detection=true\"]\n"
         ))
     });
     let stream = StampedTs::generate(92, 20_000, MEGABITS_5);
