@@ -158,7 +158,7 @@ impl Guards {
         if self.drain.0.load(Relaxed) {
             return Err((Why::Draining, Report::Yes));
         }
-        match self.resources.shortage() {
+        match self.resources.admit() {
             Some(short) => Err((Why::Short(short), Report::Yes)),
             None => Ok(()),
         }

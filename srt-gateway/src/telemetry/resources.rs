@@ -4,12 +4,13 @@
 //! goes to the sessions that there are. A caller that comes later is let in: nothing has to be reset.
 
 use std::{
+    collections::VecDeque,
     fmt, fs,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicU8, Ordering::Relaxed},
+        atomic::{AtomicU8, AtomicU32, Ordering::Relaxed},
     },
 };
 
@@ -23,6 +24,13 @@ const FREE_DESCRIPTORS: u64 = 16;
 
 /// Memory that must be free below a limit: what a burst of callers may take between two looks.
 const FREE_MEMORY: u64 = 32 << 20;
+
+/// Memory that a caller may come to take within the seconds after it is let in, which no look shows yet: a viewer that is
+/// behind keeps its bitrate times its latency, and libsrt's own part is about 50 KiB.
+const MEMORY_PER_CALLER: u64 = 1 << 20;
+
+/// Looks after which what a caller takes shows.
+const LOOKS_UNTIL_SEEN: usize = 4;
 
 /// Looks until the control groups are listed anew: the process may be moved to another, or a limit set on one.
 const LOOKS_PER_LIST: u32 = 30;
@@ -45,16 +53,49 @@ impl fmt::Display for Shortage {
     }
 }
 
-/// The last look.
-#[derive(Debug, Default)]
+/// The last look, and the callers since.
+#[derive(Debug)]
 pub(crate) struct Resources {
     shortage: AtomicU8,
-    groups: Mutex<ControlGroups>,
+    /// Callers that may still be let in before the next look.
+    room: AtomicU32,
+    watched: Mutex<Watched>,
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        Self {
+            shortage: AtomicU8::default(),
+            room: AtomicU32::new(u32::MAX),
+            watched: Mutex::default(),
+        }
+    }
+}
+
+/// What only the watchdog uses.
+#[derive(Debug, Default)]
+struct Watched {
+    groups: ControlGroups,
+    /// The room that the last look left.
+    given: Option<u32>,
+    /// Callers between the last looks, the latest last.
+    recent: VecDeque<u32>,
 }
 
 impl Resources {
-    /// What is short; None: there is enough of everything.
-    pub(crate) fn shortage(&self) -> Option<Shortage> {
+    /// What is too short for one more caller; None: there is enough of everything, and the caller is counted.
+    pub(crate) fn admit(&self) -> Option<Shortage> {
+        let take = |room: u32| match room {
+            u32::MAX => Some(room),
+            room => room.checked_sub(1),
+        };
+        self.shortage().or_else(|| {
+            let taken = self.room.fetch_update(Relaxed, Relaxed, take);
+            taken.is_err().then_some(Shortage::Memory)
+        })
+    }
+
+    fn shortage(&self) -> Option<Shortage> {
         match self.shortage.load(Relaxed) {
             1 => Some(Shortage::Descriptors),
             2 => Some(Shortage::Memory),
@@ -82,12 +123,35 @@ impl Resources {
     }
 
     fn find(&self) -> Option<Shortage> {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let limits = [address_space(), watched.groups.usage()];
+        let free = limits
+            .iter()
+            .flatten()
+            .map(|(used, limit)| free(*used, *limit))
+            .min();
+        self.room
+            .store(watched.room(free, self.room.load(Relaxed)), Relaxed);
         if has_few_descriptors() {
             return Some(Shortage::Descriptors);
         }
-        let is_near = |(used, limit)| is_near(used, limit);
-        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        (address_space().is_some_and(is_near) || groups.are_near_their_limit()).then_some(Shortage::Memory)
+        (free == Some(0)).then_some(Shortage::Memory)
+    }
+}
+
+impl Watched {
+    /// The callers that may be let in until the next look, with so much memory free and so many left of the last look's.
+    fn room(&mut self, free: Option<u64>, left: u32) -> u32 {
+        self.recent
+            .push_back(self.given.map_or(0, |given| given.saturating_sub(left)));
+        if self.recent.len() > LOOKS_UNTIL_SEEN {
+            self.recent.pop_front();
+        }
+        self.given = free.map(|free| {
+            let room = u32::try_from(free / MEMORY_PER_CALLER).unwrap_or(u32::MAX - 1);
+            room.saturating_sub(self.recent.iter().sum())
+        });
+        self.given.unwrap_or(u32::MAX)
     }
 }
 
@@ -112,11 +176,11 @@ fn open_descriptors() -> Option<u64> {
     Some(fs::read_dir("/proc/self/fd").ok()?.count() as u64)
 }
 
-/// Whether new callers are to be refused: less than a twentieth of the limit is free, or than [`FREE_MEMORY`], of which a
-/// small limit counts a quarter of itself at most.
-fn is_near(used: u64, limit: u64) -> bool {
+/// What may still be used: a twentieth of the limit stays free, or [`FREE_MEMORY`], of which a small limit counts a quarter of
+/// itself at most.
+fn free(used: u64, limit: u64) -> u64 {
     let margin = (limit / 20).max(FREE_MEMORY.min(limit / 4));
-    used >= limit.saturating_sub(margin)
+    limit.saturating_sub(margin).saturating_sub(used)
 }
 
 /// Used and allowed, of RLIMIT_AS.
@@ -135,7 +199,8 @@ struct ControlGroups {
 }
 
 impl ControlGroups {
-    fn are_near_their_limit(&mut self) -> bool {
+    /// Used and allowed, of the group that has the least left.
+    fn usage(&mut self) -> Option<(u64, u64)> {
         if self.looks == 0 {
             let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
             self.limited = folders(&groups);
@@ -146,7 +211,7 @@ impl ControlGroups {
         self.limited
             .iter()
             .filter_map(|(folder, version)| usage(folder, *version))
-            .any(|(used, limit)| is_near(used, limit))
+            .min_by_key(|(used, limit)| free(*used, *limit))
     }
 }
 
@@ -196,7 +261,7 @@ fn usage(folder: &Path, version: Version) -> Option<(u64, u64)> {
     };
     let (limit, used) = (number(limit)?, number(used)?);
     // The kernel adds up this file at each reading: only when it matters.
-    if !is_near(used, limit) {
+    if free(used, limit) > limit / 4 {
         return Some((used, limit));
     }
     let stat = fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
@@ -241,9 +306,33 @@ mod tests {
     #[test]
     fn memory_for_a_burst_of_callers_stays_free() {
         const MIB: u64 = 1 << 20;
-        assert!(!is_near(44 * MIB, 60 * MIB) && is_near(45 * MIB, 60 * MIB));
-        assert!(!is_near(479 * MIB, 512 * MIB) && is_near(480 * MIB, 512 * MIB));
-        assert!(!is_near(3_890 * MIB, 4_096 * MIB) && is_near(3_892 * MIB, 4_096 * MIB));
+        assert_eq!((free(44 * MIB, 60 * MIB), free(45 * MIB, 60 * MIB)), (MIB, 0));
+        assert_eq!((free(479 * MIB, 512 * MIB), free(480 * MIB, 512 * MIB)), (MIB, 0));
+        assert_eq!(free(3_800 * MIB, 4_000 * MIB), 0);
+    }
+
+    #[test]
+    fn callers_between_looks_are_counted_until_their_memory_shows() {
+        const MIB: u64 = 1 << 20;
+        let mut watched = Watched::default();
+        assert_eq!(watched.room(None, u32::MAX), u32::MAX);
+        assert_eq!(watched.room(Some(100 * MIB), u32::MAX), 100);
+        // Sixty came, and their memory does not show yet.
+        assert_eq!(watched.room(Some(100 * MIB), 40), 40);
+        assert_eq!(watched.room(Some(100 * MIB), 0), 0);
+        // It does.
+        for _ in 0..LOOKS_UNTIL_SEEN {
+            watched.room(Some(10 * MIB), 0);
+        }
+        assert_eq!(watched.room(Some(10 * MIB), 10), 10);
+
+        let resources = Resources::default();
+        assert_eq!(resources.admit(), None);
+        resources.room.store(1, Relaxed);
+        assert_eq!(
+            (resources.admit(), resources.admit()),
+            (None, Some(Shortage::Memory))
+        );
     }
 
     #[test]
