@@ -158,7 +158,7 @@ impl Guards {
         if self.drain.0.load(Relaxed) {
             return Err((Why::Draining, Report::Yes));
         }
-        match self.resources.admit() {
+        match self.resources.shortage() {
             Some(short) => Err((Why::Short(short), Report::Yes)),
             None => Ok(()),
         }
@@ -359,6 +359,9 @@ impl Gate {
     }
 
     fn admit(&self, socket: SocketId, caller: Caller<'_>, mut grant: Grant, now: Instant) -> Verdict {
+        if let Err(short) = self.guards.resources.reserve() {
+            return self.refuse(caller, Why::Short(short), Report::Yes);
+        }
         if let Some(group) = caller.handshake.and_then(|handshake| handshake.group) {
             let bond = BondOf {
                 stream: grant.stream.clone(),

@@ -83,24 +83,26 @@ struct Watched {
 }
 
 impl Resources {
-    /// What is too short for one more caller; None: there is enough of everything, and the caller is counted.
-    pub(crate) fn admit(&self) -> Option<Shortage> {
-        let take = |room: u32| match room {
-            u32::MAX => Some(room),
-            room => room.checked_sub(1),
-        };
-        self.shortage().or_else(|| {
-            let taken = self.room.fetch_update(Relaxed, Relaxed, take);
-            taken.is_err().then_some(Shortage::Memory)
-        })
-    }
-
-    fn shortage(&self) -> Option<Shortage> {
+    /// What is short; None: there is enough of everything. Reserves nothing: refused callers must not use up the room of others.
+    pub(crate) fn shortage(&self) -> Option<Shortage> {
         match self.shortage.load(Relaxed) {
             1 => Some(Shortage::Descriptors),
             2 => Some(Shortage::Memory),
             _ => None,
         }
+    }
+
+    /// Reserves memory for a caller that is admitted. The reservation ends by itself when the memory shows.
+    ///
+    /// # Errors
+    /// There is not enough.
+    pub(crate) fn reserve(&self) -> Result<(), Shortage> {
+        let take = |room: u32| match room {
+            u32::MAX => Some(room),
+            room => room.checked_sub(1),
+        };
+        let taken = self.room.fetch_update(Relaxed, Relaxed, take);
+        taken.map(drop).map_err(|_| Shortage::Memory)
     }
 
     /// Looks again, and logs what has changed.
@@ -327,11 +329,13 @@ mod tests {
         assert_eq!(watched.room(Some(10 * MIB), 10), 10);
 
         let resources = Resources::default();
-        assert_eq!(resources.admit(), None);
+        assert_eq!(resources.reserve(), Ok(()));
         resources.room.store(1, Relaxed);
+        // Attempts that are refused, or repeated while a hook decides.
+        assert_eq!((resources.shortage(), resources.shortage()), (None, None));
         assert_eq!(
-            (resources.admit(), resources.admit()),
-            (None, Some(Shortage::Memory))
+            (resources.reserve(), resources.reserve()),
+            (Ok(()), Err(Shortage::Memory))
         );
     }
 
