@@ -2,13 +2,13 @@
 
 mod peers;
 
-use std::{collections::HashSet, net::SocketAddr, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{collections::HashSet, net::SocketAddr, sync::atomic::Ordering::Relaxed, thread, time::Duration};
 
 use peers::{
     Call, Sink, Source, assert_contiguous, endpoint, gateway, port, wait_for, wait_state, wait_until,
 };
 use srt_gateway::{EndpointState, Role};
-use srt_safe::{ErrorKind, RejectCode, SrtListener, SrtSocket};
+use srt_safe::{ErrorKind, RejectCode, SocketState, SrtListener, SrtSocket};
 
 const PUBLISH: &str = "#!::r=live/a,m=publish";
 const PLAY: &str = "#!::r=live/a,m=request";
@@ -280,16 +280,25 @@ fn a_loop_into_an_input_that_listens_is_cut() {
 #[test]
 fn meets_a_peer_by_rendezvous() {
     let port_number = free().port();
-    let _relay = gateway(&format!(
+    let relay = gateway(&format!(
         "[srt]\nport = \"127.0.0.1:0\"\n[streams.\"live/a\"]\ninputs = [\"srt://127.0.0.3:{port_number}?mode=rendezvous&adapter=127.0.0.2\"]\n"
     ));
-    let sink = Sink::play(port(&_relay), &Call::named(PLAY));
+    let sink = Sink::play(port(&relay), &Call::named(PLAY));
     let (local, remote) = (
         SocketAddr::from(([127, 0, 0, 3], port_number)),
         SocketAddr::from(([127, 0, 0, 2], port_number)),
     );
+    // On a busy machine, one side can give up just as the other connects. Then both call again.
     let socket = wait_for("the meeting", || {
-        SrtSocket::builder().rendezvous(local, remote).ok()
+        let socket = SrtSocket::builder().rendezvous(local, remote).ok()?;
+        while socket.state() == SocketState::Connected {
+            let state = endpoint(&relay, Role::Publisher, 0)?.state;
+            if matches!(state, EndpointState::Live | EndpointState::Silent) {
+                return Some(socket);
+            }
+            thread::yield_now();
+        }
+        None
     });
     let _source = Source::start(1, move |message| socket.send(message).is_ok());
     sink.wait_more(300);

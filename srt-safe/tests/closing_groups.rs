@@ -77,7 +77,11 @@ fn shutdown_ends_a_blocked_recv_on_either_side() {
         let (caller, accepted) = group_of_two(kind, &listener, options());
         for group in [accepted, caller] {
             let error = interrupted(&group, |group| group.recv(&mut [0; 1500])).expect_err("closed");
-            assert_eq!(error.kind(), ErrorKind::ConnectionLost, "{error}");
+            // The second one: the call began after the group was closed.
+            assert!(
+                matches!(error.kind(), ErrorKind::ConnectionLost | ErrorKind::NotConnected),
+                "{error}"
+            );
         }
     }
 }
@@ -85,6 +89,13 @@ fn shutdown_ends_a_blocked_recv_on_either_side() {
 /// A call that had to wait for a link wrote the state of all links into a table with room for fewer.
 #[test]
 fn a_small_table_stays_small_when_sending_has_to_wait() {
+    // On a busy machine, a link that does not get ahead can be given up before a call had to wait.
+    let waited = (0..10).any(|_| send_until_it_waits());
+    assert!(waited, "no call had to wait");
+}
+
+/// Sends into a group whose buffers are full. Whether a call had to wait.
+fn send_until_it_waits() -> bool {
     let narrow = options()
         .set(opt::FlowWindow, 32)
         .set(opt::ReceiveBuffer, 32 * 1472)
@@ -101,16 +112,7 @@ fn a_small_table_stays_small_when_sending_has_to_wait() {
     }
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
-        scope.spawn(|| {
-            receiver
-                .as_socket()
-                .set_recv_timeout(Some(Duration::from_millis(100)))
-                .expect("open");
-            let mut buffer = [0; 1500];
-            while !done.load(Ordering::Relaxed) {
-                receiver.recv(&mut buffer).ok();
-            }
-        });
+        scope.spawn(|| read_until(&receiver, &done));
         let _end = SetOnDrop(&done);
         // libsrt may wait for a link that is never reported as ready.
         let socket = sender.as_socket();
@@ -118,16 +120,32 @@ fn a_small_table_stays_small_when_sending_has_to_wait() {
             .set_send_timeout(Some(Duration::from_millis(30)))
             .expect("open");
         let mut table = MemberTable::with_capacity(1);
+        let mut waited = false;
         for number in 0..200 {
+            let began = Instant::now();
             match sender.send_with_members(&[7; 1316], MessageOptions::new(), &mut table) {
                 Ok(_) => assert_eq!((table.needed(), table.iter().len()), (2, 0), "message {number}"),
-                Err(error) => assert!(
-                    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
-                    "message {number}: {error}"
-                ),
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut => {}
+                    ErrorKind::ConnectionLost => break,
+                    _ => panic!("message {number}: {error}"),
+                },
             }
+            waited |= began.elapsed() >= Duration::from_millis(10);
         }
-    });
+        waited
+    })
+}
+
+fn read_until(receiver: &SrtGroup, done: &AtomicBool) {
+    receiver
+        .as_socket()
+        .set_recv_timeout(Some(Duration::from_millis(100)))
+        .expect("open");
+    let mut buffer = [0; 1500];
+    while !done.load(Ordering::Relaxed) {
+        receiver.recv(&mut buffer).ok();
+    }
 }
 
 /// Ends the other thread also when this one panics.
@@ -204,9 +222,18 @@ fn groups_close_while_everything_is_in_use() {
 #[test]
 fn both_sides_close_at_once() {
     for kind in [GroupType::Broadcast, GroupType::Backup] {
-        for _ in 0..20 {
+        let mut connected = 0;
+        for round in 0..20 {
             let listener = bonded_listener(options());
-            let (caller, accepted) = group_of_two(kind, &listener, options());
+            let (caller, accepted) = match try_group_of_two(kind, &listener, options()) {
+                Ok(both) => both,
+                // The machine was too busy for the group to connect in time.
+                Err(error) => {
+                    eprintln!("{kind:?}, round {round}: {error}");
+                    continue;
+                }
+            };
+            connected += 1;
             let barrier = std::sync::Barrier::new(2);
             thread::scope(|scope| {
                 for group in [caller, accepted] {
@@ -218,5 +245,6 @@ fn both_sides_close_at_once() {
                 }
             });
         }
+        assert!(connected >= 15, "groups of the 20 that connected");
     }
 }
