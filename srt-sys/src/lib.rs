@@ -256,6 +256,12 @@ pub unsafe fn srt_edit_next_delivery(_socket: SRTSOCKET) -> i64 {
 /// The edit that bounds loops over the packets that a peer names.
 pub const EDIT_BOUNDED_LOSSES: &str = "bounded-losses";
 
+/// The edit that keeps data packets that are not authentic out of the receive buffer.
+pub const EDIT_FORGED_DATA: &str = "forged-data";
+
+/// The edit that makes what follows a dropped message readable at once.
+pub const EDIT_DROPPED_ENTRIES: &str = "dropped-entries";
+
 /// The edit that bounds what a handshake may size, and takes one for each connection.
 pub const EDIT_BOUNDED_HANDSHAKE: &str = "bounded-handshake";
 

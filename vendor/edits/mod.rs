@@ -11,12 +11,14 @@ mod bounded_waits;
 mod closing_groups;
 mod collected_sends;
 mod deferred_verdict;
+mod dropped_entries;
 mod empty_control;
 mod epoll_asked;
 mod epoll_wakeups;
 mod exit_at_once;
 mod expired_resend;
 mod filter_cap;
+mod forged_data;
 mod handshake_time;
 mod handshake_view;
 mod keep_broken;
@@ -91,4 +93,6 @@ pub(crate) const ALL: &[Edit] = &[
     refused_groups::EDIT,
     resend_cap::EDIT,
     listen_first::EDIT,
+    forged_data::EDIT,
+    dropped_entries::EDIT,
 ];

@@ -126,7 +126,12 @@ int64_t srt::CUDT::untilDelivery(const time_point& now)
     // What was sent in one go is due within some 10 us from packet to packet, and is better passed on in one go.
     static const duration as_good_as_due = sync::microseconds_from(100);
     if (now + as_good_as_due >= first.tsbpd_time || m_ReaderTimed.load() == TAKEN_IN_ORDER)
-        return m_pRcvBuffer->hasAvailablePackets() ? 0 : -1;
+    {
+        if (m_pRcvBuffer->hasAvailablePackets())
+            return 0;
+        m_ReaderWaits = WAITS_FOR_PACKET;
+        return -1;
+    }
     return std::max<int64_t>(1, count_microseconds(first.tsbpd_time - now));
 }
 

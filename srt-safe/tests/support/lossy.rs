@@ -27,10 +27,14 @@ pub(crate) enum Way {
 }
 
 /// What becomes of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     Pass,
     Lose,
+    /// These packets arrive before it, from the same address.
+    Precede(Vec<Vec<u8>>),
+    /// These packets arrive in its place.
+    Replace(Vec<Vec<u8>>),
 }
 
 /// An SRT packet on the wire, as far as tests look at it.
@@ -41,6 +45,10 @@ impl<'a> Wire<'a> {
     /// Whether it carries data (or a filter's packet) rather than control.
     pub(crate) fn is_data(self) -> bool {
         self.0.len() > 16 && self.0[0] & 0x80 == 0
+    }
+
+    pub(crate) fn sequence(self) -> u32 {
+        u32::from_be_bytes([self.0[0], self.0[1], self.0[2], self.0[3]])
     }
 
     /// 0: not encrypted, 1: with the even key, 2: with the odd key.
@@ -142,8 +150,13 @@ fn forward(
             continue;
         };
         let packet = &buffer[..len];
-        let fate = lock(judge)(way, Wire(packet));
-        if fate == Fate::Pass {
+        let (added, passes) = match lock(judge)(way, Wire(packet)) {
+            Fate::Pass => (Vec::new(), true),
+            Fate::Lose => (Vec::new(), false),
+            Fate::Precede(added) => (added, true),
+            Fate::Replace(added) => (added, false),
+        };
+        for packet in added.iter().map(Vec::as_slice).chain(passes.then_some(packet)) {
             // A full buffer or a closed port is a loss, as on any network.
             drop(send(packet, sender));
         }
