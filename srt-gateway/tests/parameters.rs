@@ -156,6 +156,42 @@ fn of_a_port_each_decides_about_callers() {
     }
 }
 
+/// Each direction has its latency: a publisher's is what the gateway receives with, a viewer's what the viewer receives with.
+#[test]
+fn latency_counts_in_the_direction_of_the_stream() {
+    let gateway = gateway("[srt]\nport = \"127.0.0.1:0\"\nmax_latency = 2000\n[streams.a]\n");
+    let call = |streamid, receive, send| {
+        let options = Options::new()
+            .set(opt::ReceiveLatency, Duration::from_millis(receive))
+            .set(opt::PeerLatency, Duration::from_millis(send));
+        SrtSocket::builder()
+            .options(options)
+            .stream_id(StreamId::new(streamid).unwrap())
+            .connect_timeout(PATIENCE)
+            .connect(port(&gateway))
+    };
+    for (role, streamid, receive, send) in [
+        (Role::Publisher, "#!::r=a,m=publish", 9000, 700),
+        (Role::Viewer, "#!::r=a,m=request", 700, 9000),
+    ] {
+        let refused = call(streamid, send, receive).expect_err("above max_latency");
+        assert_eq!(
+            refused.reject_reason().map(|reason| reason.value()),
+            Some(1400),
+            "{streamid}"
+        );
+        let _connected = call(streamid, receive, send).expect(streamid);
+        wait_until("the session", || {
+            let sessions = gateway.sessions();
+            sessions
+                .iter()
+                .any(|session| session.role == role && session.facts.latency == Duration::from_millis(700))
+        });
+    }
+    // Counted with the latency that counts: both are there.
+    assert_eq!(gateway.rejections().len(), 2);
+}
+
 #[test]
 fn the_version_that_is_demanded_is_let_in() {
     let version = srt_safe::library_version().to_string();

@@ -494,6 +494,7 @@ fn stream_for(
         }),
         (Scope::Global | Scope::Template(_), None) => Err(Why::NameMissing {
             port: port.to_string(),
+            is_empty: ask.dialect.is_none(),
         }),
         (Scope::Stream(served), None) => Ok(Reading {
             stream: served.clone(),

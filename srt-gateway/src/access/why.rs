@@ -24,6 +24,8 @@ pub(crate) enum Why {
     AddressNotAllowed,
     NameMissing {
         port: String,
+        /// The caller sent no streamid at all.
+        is_empty: bool,
     },
     ModeMissing {
         port: String,
@@ -366,7 +368,12 @@ impl fmt::Display for Why {
             Self::AddressNotAllowed => {
                 f.write_str("the address is not let in by allow and deny of this port")
             }
-            Self::NameMissing { port } => write!(
+            Self::NameMissing { port, is_empty: true } => write!(
+                f,
+                "{port} serves many streams, and the caller sent no streamid: some programs cut a URL at #; write %23!::r=NAME,m=publish \
+                 or publish/NAME there"
+            ),
+            Self::NameMissing { port, .. } => write!(
                 f,
                 "{port} serves many streams, so the streamid must name one: r=NAME in \"#!::r=NAME,m=publish\""
             ),

@@ -18,6 +18,8 @@ pub enum Dialect {
     Sls,
     /// `h=host/app/stream` and `r=app/stream?query` in the standard form, as SRS has it.
     Srs,
+    /// `name,mode:publish,token:password`, as the datarhei Restreamer has it, and `name,m=publish`.
+    Comma,
     /// A whole `srt://host/app/stream` URL.
     Url,
     /// Any of these percent-encoded, or with the `#` in front lost.
@@ -26,13 +28,14 @@ pub enum Dialect {
 
 impl Dialect {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Standard,
         Self::Plain,
         Self::Slash,
         Self::Colon,
         Self::Sls,
         Self::Srs,
+        Self::Comma,
         Self::Url,
         Self::Encoded,
     ];
@@ -46,13 +49,14 @@ impl Dialect {
             Self::Colon => "colon",
             Self::Sls => "sls",
             Self::Srs => "srs",
+            Self::Comma => "comma",
             Self::Url => "url",
             Self::Encoded => "encoded",
         }
     }
 
-    const fn bit(self) -> u8 {
-        1 << self as u8
+    const fn bit(self) -> u16 {
+        1 << self as u16
     }
 }
 
@@ -64,12 +68,12 @@ impl fmt::Display for Dialect {
 
 /// A set of them.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Dialects(u8);
+pub struct Dialects(u16);
 
 impl Dialects {
     /// All of them: the default.
     pub const fn all() -> Self {
-        Self(u8::MAX)
+        Self(u16::MAX)
     }
 
     /// Whether `dialect` is among them.

@@ -57,6 +57,16 @@ pub(super) fn parameter<'p>(section: Section, name: &'p str, value: String) -> P
 
 fn srt(name: &str, value: String) -> Parameter<'_> {
     let key = match name {
+        "mode" => {
+            let mode = match value.as_str() {
+                "server" => "listener".to_owned(),
+                "client" => "caller".to_owned(),
+                _ => value,
+            };
+            return Parameter::Key("mode", mode);
+        }
+        // The length that the other side or the passphrase brings.
+        "pbkeylen" if value == "0" => return Parameter::Implied,
         "pbkeylen" => "key_length",
         "srt_streamid" => "streamid",
         "payload_size" | "payloadsize" => "pkt_size",
@@ -127,6 +137,11 @@ mod tests {
             ("maxbw", "0", Parameter::Option("maxbw")),
             ("ffs", "1", Parameter::Option("fc")),
             ("blocking", "0", Parameter::Implied),
+            ("mode", "server", key("mode", "listener")),
+            ("mode", "client", key("mode", "caller")),
+            ("mode", "rendezvous", key("mode", "rendezvous")),
+            ("pbkeylen", "0", Parameter::Implied),
+            ("pbkeylen", "32", key("key_length", "32")),
         ] {
             assert_eq!(of(Section::SrtEndpoint, name, value), wanted, "{name}");
         }

@@ -240,7 +240,7 @@ static KEYS: &[KeyDoc] = {
     key(Gateway, "control_socket", STR, "", "\"/run/srt-gateway.sock\"", "Unix socket for `srt-gateway status` and `rejections`; if empty, srt-gateway.sock in $XDG_RUNTIME_DIR or /run"),
     key(Gateway, "workers", INT, "0", "4", "number of relay threads; 0: one per core"),
     key(Gateway, "strict", BOOL, "true", "false", "refuse to start on an unpatched libsrt older than 1.5.6"),
-    key(Gateway, "streamid_dialects", "list of \"standard\", \"plain\", \"slash\", \"colon\", \"sls\", \"srs\", \"url\", \"encoded\"", "all of them", "[\"standard\", \"plain\"]", "streamid formats to accept"),
+    key(Gateway, "streamid_dialects", "list of \"standard\", \"plain\", \"slash\", \"colon\", \"sls\", \"srs\", \"comma\", \"url\", \"encoded\"", "all of them", "[\"standard\", \"plain\"]", "streamid formats to accept"),
 
     key(Srt, "latency", DURATION, "120", "200", "latency in both directions; the connection uses the larger of both peers' values").unit("ms"),
     key(Srt, "min_latency", DURATION, "0", "80", "raise a caller's latency to at least this value").unit("ms"),

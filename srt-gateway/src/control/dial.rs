@@ -406,7 +406,7 @@ impl Control {
         let Target::Srt(srt) = &state.endpoint.target else {
             return;
         };
-        let connection = match Connection::of(&socket) {
+        let connection = match Connection::of(&socket, state.role) {
             Ok(connection) => connection,
             Err(error) => return self.failed(id, &error.to_string(), now),
         };

@@ -365,7 +365,7 @@ impl Control {
         let handshake = granted.handshake();
         let (mut grant, streamid) = (granted.grant, granted.streamid);
         let grant_has_key = grant.passphrase.is_some();
-        let connection = match Connection::of(&socket) {
+        let connection = match Connection::of(&socket, grant.role) {
             Ok(connection) => connection,
             Err(error) => {
                 info!(%peer, port = %port, %error, "closed before it was served");
@@ -609,11 +609,12 @@ impl Connection {
         self.key_bits > 0
     }
 
-    fn of(socket: &SrtSocket) -> srt_safe::Result<Self> {
-        // The larger of the two directions: which one counts depends on who sends.
-        let latency = socket
-            .option::<opt::ReceiveLatency>()?
-            .max(socket.option::<opt::PeerLatency>()?);
+    /// `role`: of the peer.
+    fn of(socket: &SrtSocket, role: Role) -> srt_safe::Result<Self> {
+        let latency = match role {
+            Role::Publisher => socket.option::<opt::ReceiveLatency>()?,
+            Role::Viewer => socket.option::<opt::PeerLatency>()?,
+        };
         let version = socket.option::<opt::PeerVersion>()?;
         let key_bits = if socket.key_state()?.is_secured() {
             key_bits(socket.option::<opt::KeyLength>()?)
@@ -691,7 +692,7 @@ pub struct SessionFacts {
     pub version: SrtVersion,
     /// `AES-128`, `AES-192`, `AES-256` or `none`.
     pub encryption: &'static str,
-    /// The larger of both directions' latencies.
+    /// In the direction of the stream.
     pub latency: Duration,
     /// The caller's streamid for people: passwords masked. None: it sent none, or we called.
     pub streamid: Option<Arc<str>>,
