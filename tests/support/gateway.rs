@@ -55,10 +55,22 @@ impl GatewayProcess {
     #[must_use]
     #[track_caller]
     pub fn addr(&self, kind: PortKind) -> SocketAddr {
-        let (kind, scope) = (
-            format!("kind={:?}", kind.key()),
-            format!("scope={}", Scope::Global),
-        );
+        self.addr_in(kind, &Scope::Global.to_string())
+    }
+
+    /// Where it listens on a port of the stream `name`, as its log says.
+    ///
+    /// # Panics
+    /// When it has no such port.
+    #[must_use]
+    #[track_caller]
+    pub fn addr_of(&self, kind: PortKind, name: &str) -> SocketAddr {
+        self.addr_in(kind, name)
+    }
+
+    #[track_caller]
+    fn addr_in(&self, kind: PortKind, scope: &str) -> SocketAddr {
+        let (kind, scope) = (format!("kind={:?}", kind.key()), format!("scope={scope}"));
         let what = format!("listening {kind} {scope}");
         let line = self.process.wait_for_line(PATIENCE, &what, |line| {
             line.contains("listening") && line.contains(&kind) && line.contains(&scope)

@@ -15,6 +15,19 @@ pub fn wait_until(deadline: Duration, what: &str, mut condition: impl FnMut() ->
     wait_for(deadline, what, || condition().then_some(()));
 }
 
+/// Waits as [`wait_until`] does, for what can only be described when it did not come.
+///
+/// # Panics
+/// As [`wait_until`].
+#[track_caller]
+pub fn wait_until_or(deadline: Duration, what: impl Fn() -> String, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + deadline;
+    while !condition() {
+        assert!(Instant::now() < end, "waited {deadline:?} in vain: {}", what());
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
 /// Waits until `look` gives a value, and gives it on.
 ///
 /// # Panics

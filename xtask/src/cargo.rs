@@ -70,13 +70,13 @@ pub(crate) fn json_lines(command: &mut Command) -> Result<Vec<Value>> {
         .collect()
 }
 
-/// The names of the workspace's integration tests but the end-to-end ones, which run last, and the soak, which has a step of
-/// its own.
+/// The names of the workspace's integration tests but the end-to-end ones, which run last, and those that have a step of
+/// their own.
 pub(crate) fn integration_tests() -> Result<Vec<String>> {
     let metadata = json_lines(cargo("metadata").args(["--no-deps", "--format-version", "1"]))?;
     Ok(test_targets(&metadata)
         .into_iter()
-        .filter(|name| name != "e2e" && name != "soak")
+        .filter(|name| !["e2e", "soak", "interop"].contains(&name.as_str()))
         .collect())
 }
 

@@ -1,5 +1,6 @@
 //! Installs what the tasks need beside cargo, from the distribution's packages, and says plainly when it cannot.
 
+use crate::cargo::root;
 use crate::steps::run;
 use anyhow::{Result, bail};
 use std::env;
@@ -42,6 +43,36 @@ pub(crate) const FFMPEG: Need = Need {
     what: "ffmpeg and ffprobe",
     package: "ffmpeg",
     is_there: || in_path("ffmpeg").is_some() && in_path("ffprobe").is_some(),
+};
+
+/// Peers of the interoperability tests.
+pub(crate) const GSTREAMER: Need = Need {
+    what: "gst-launch-1.0 with the SRT plugin",
+    package: "gstreamer1.0-tools gstreamer1.0-plugins-bad",
+    is_there: || works("gst-inspect-1.0", &["--exists", "srtsrc"]),
+};
+pub(crate) const VLC: Need = Need {
+    what: "VLC with the SRT plugins",
+    package: "vlc-bin vlc-plugin-base vlc-plugin-access-extra",
+    is_there: || {
+        in_path("vlc").is_some()
+            && works(
+                "sh",
+                &["-c", "ls /usr/lib/*/vlc/plugins/access/libaccess_srt_plugin.so"],
+            )
+    },
+};
+pub(crate) const MPV: Need = Need {
+    what: "mpv",
+    package: "mpv",
+    is_there: || in_path("mpv").is_some(),
+};
+
+/// Installs packages from PyPI for [`from_pypi`].
+pub(crate) const PIP: Need = Need {
+    what: "Python 3 with pip",
+    package: "python3-pip",
+    is_there: || works("python3", &["-m", "pip", "--version"]),
 };
 
 /// Bundles the console, and runs its tests.
@@ -93,7 +124,7 @@ pub(crate) fn ensure(needs: &[Need], install: Install) -> Result<()> {
         .map(|need| need.what)
         .collect::<Vec<_>>()
         .join(", ");
-    let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
+    let packages: Vec<&str> = missing.iter().flat_map(|need| need.package.split(' ')).collect();
     let by_hand = format!(
         "missing: {names}; install (Debian and Ubuntu: apt-get install {})",
         packages.join(" ")
@@ -123,6 +154,46 @@ pub(crate) fn ensure(needs: &[Need], install: Install) -> Result<()> {
         ),
         None => Ok(()),
     }
+}
+
+/// Peers of the interoperability tests that come from PyPI, and the folder of each.
+const PYTHON: [(&str, &str); 2] = [
+    ("imageio-ffmpeg==0.8.1", "imageio_ffmpeg-0.8.1.dist-info"),
+    ("tstrans==0.8.0", "tstrans-0.8.0.dist-info"),
+];
+
+/// Sees to it that the peers that come from PyPI are in `target/interop/python`, where the tests look for them.
+///
+/// # Errors
+/// When one is missing and may not or cannot be installed here; the message says how.
+pub(crate) fn from_pypi(install: Install) -> Result<()> {
+    let folder = root().join("target/interop/python");
+    let missing: Vec<&str> = PYTHON
+        .into_iter()
+        .filter(|(_, mark)| !folder.join(mark).is_dir())
+        .map(|(package, _)| package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut command = Command::new("python3");
+    command
+        .args(["-m", "pip", "install", "--no-deps", "--upgrade", "--target"])
+        .arg(&folder)
+        .args(&missing);
+    if install == Install::Forbidden {
+        bail!(
+            "missing: {}; run {command:?}, or leave out --no-install",
+            missing.join(", ")
+        );
+    }
+    run(&mut command)
+}
+
+/// Whether a program is there and content.
+fn works(program: &str, arguments: &[&str]) -> bool {
+    let output = Command::new(program).args(arguments).output();
+    output.is_ok_and(|output| output.status.success())
 }
 
 /// `env` as root, through sudo if need be; `None` when neither can be.

@@ -9,6 +9,7 @@ mod cargo;
 mod checked;
 mod deny;
 mod install;
+mod interop;
 mod lint;
 mod package;
 mod soak;
@@ -85,6 +86,14 @@ enum Task {
         #[arg(long, default_value_t = 0.0, conflicts_with = "hours")]
         minutes: f64,
     },
+    /// Try every client with every port, encryption, streamid and address family: `cargo xtask test` tries a choice
+    Interop {
+        /// Only rows whose names contain this, such as "Vlc Play"
+        #[arg(long)]
+        only: Option<String>,
+        #[command(flatten)]
+        may: MayInstall,
+    },
     /// Model-check the ring with loom
     Loom {
         /// Given to the test
@@ -152,6 +161,7 @@ fn perform(task: Task) -> Result<()> {
             let seconds = if seconds > 0.0 { seconds } else { 120.0 };
             soak::run_for(std::time::Duration::try_from_secs_f64(seconds)?.as_secs())
         }
+        Task::Interop { only, may } => interop::all(only.as_deref(), may.install()),
         Task::Loom { args } => checked::loom(&args),
     }
 }

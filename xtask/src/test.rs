@@ -3,7 +3,8 @@
 use crate::bench;
 use crate::cargo::{integration_tests, workspace};
 use crate::checked::{asan_edits, tsan_edits};
-use crate::install::{CHROMIUM, CXX, FFMPEG, Install, NODE, NPM, PROMETHEUS, SRT_TOOLS, ensure};
+use crate::install::{CHROMIUM, Install, NODE, NPM, PROMETHEUS, ensure, from_pypi};
+use crate::interop;
 use crate::package;
 use crate::soak;
 use crate::steps::{Steps, run};
@@ -12,10 +13,9 @@ use anyhow::Result;
 
 /// Runs all tests. On success the last line printed is cargo's summary of the end-to-end tests.
 pub(crate) fn all(install: Install) -> Result<()> {
-    ensure(
-        &[CXX, SRT_TOOLS, FFMPEG, NODE, NPM, CHROMIUM, PROMETHEUS],
-        install,
-    )?;
+    let needs = [&interop::NEEDS[..], &[NODE, NPM, CHROMIUM, PROMETHEUS]].concat();
+    ensure(&needs, install)?;
+    from_pypi(install)?;
     let mut steps = Steps::new();
     // First, so that the gateway that is built next has the console.
     steps.run("the console's types, unit tests and bundle", web::build);
@@ -33,6 +33,7 @@ pub(crate) fn all(install: Install) -> Result<()> {
         }
         run(&mut command)
     });
+    steps.run("clients of other projects", interop::short);
     steps.run("documentation tests", || {
         run(workspace("test").args(["--no-fail-fast", "--doc"]))
     });

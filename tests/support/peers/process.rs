@@ -56,9 +56,12 @@ impl Process {
     }
 
     /// Starts `command` with its standard output going to `file`.
+    ///
+    /// # Panics
+    /// When it cannot be started.
     #[must_use]
     #[track_caller]
-    pub(super) fn spawn_into(name: &str, mut command: Command, file: File) -> Self {
+    pub fn spawn_into(name: &str, mut command: Command, file: File) -> Self {
         command.stdin(Stdio::null()).stdout(file);
         Self::start(name, command)
     }

@@ -1,0 +1,289 @@
+//! Runs what README.md, docs/ and the gateway itself tell people to paste, with the real clients, in a network of its own in
+//! which the documented ports are free.
+
+use crate::clients::python_folder;
+use crate::rows::{Client, Role};
+use crate::url::PASSPHRASE;
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::Value;
+use srt_e2e::client::{Publisher, Viewer};
+use srt_e2e::namespace::Namespace;
+use srt_e2e::pace::Tail;
+use srt_e2e::peers::Process;
+use srt_e2e::source::{Sample, sample_ts};
+use srt_e2e::wait::wait_until_or;
+use srt_safe::Options;
+use std::env;
+use std::fmt;
+use std::fs::{self, Permissions};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// What has to arrive: half a second of the sample.
+const ENOUGH: usize = 200_000;
+
+/// Where each documented line finds a gateway.
+const PORT: u16 = 9998;
+const API: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9980);
+
+/// What a line that a test runs begins with, or has behind a `|`.
+const CLIENTS: [&str; 8] = [
+    "ffmpeg ",
+    "ffplay ",
+    "srt-live-transmit ",
+    "gst-launch-1.0 ",
+    "vlc ",
+    "mpv ",
+    "python3 tests/",
+    "srt-gateway relay ",
+];
+
+/// Lines that cannot be pasted as they are: they have placeholders. `srt-gateway/tests/relay.rs` runs their like.
+const PLACEHOLDERS: [&str; 4] = [
+    "srt-gateway relay IN OUT...",
+    "srt-gateway relay 'srt://:9000?mode=listener' 'srt://host:9001?",
+    "ffmpeg ... -f mpegts - | srt-gateway relay - 'srt://host:9000",
+    "srt-gateway relay 'udp://@239.9.9.9:5009?interface=eth1",
+];
+
+/// A line to paste, and where it stands.
+#[derive(Debug)]
+pub(crate) struct Pasted {
+    place: String,
+    line: String,
+}
+
+impl fmt::Display for Pasted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.line)
+    }
+}
+
+impl Pasted {
+    fn is_of_a_client(&self) -> bool {
+        let line = self.line.as_str();
+        CLIENTS.iter().any(|client| line.starts_with(client))
+            && !PLACEHOLDERS.iter().any(|start| line.starts_with(start))
+    }
+
+    /// What it does, by its streamid.
+    fn role(&self) -> Role {
+        let line = self.line.replace("%3D", "=");
+        match (line.contains("m=publish"), line.contains("m=request")) {
+            (true, false) => Role::Publish,
+            (false, true) => Role::Play,
+            _ => {
+                panic!("{self}: neither publishes nor plays; if it cannot be pasted, list it in PLACEHOLDERS")
+            }
+        }
+    }
+}
+
+/// Lines of fenced blocks of the file `path` that name no language.
+fn fenced(path: &Path) -> Vec<Pasted> {
+    let name = path.strip_prefix(ROOT).unwrap_or(path).display();
+    let text = fs::read_to_string(path).unwrap();
+    let mut inside = None;
+    let mut found = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        match (line.trim_start().strip_prefix("```"), &inside) {
+            (Some(language), None) => inside = Some(language.to_owned()),
+            (Some(_), Some(_)) => inside = None,
+            (None, Some(language)) if language.is_empty() => found.push(Pasted {
+                place: format!("{name}:{}", number + 1),
+                line: line.trim().to_owned(),
+            }),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// All lines to paste that are about a client.
+pub(crate) fn documented() -> Vec<Pasted> {
+    let root = Path::new(ROOT);
+    let mut pages: Vec<_> = fs::read_dir(root.join("docs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    pages.retain(|page| page.extension().is_some_and(|end| end == "md"));
+    pages.push(root.join("README.md"));
+    pages.sort();
+    let lines = pages.iter().flat_map(|page| fenced(page));
+    let printed = printed_at_start().into_iter().map(|line| Pasted {
+        place: "printed at the start".to_owned(),
+        line: line.trim().to_owned(),
+    });
+    lines.chain(printed).filter(Pasted::is_of_a_client).collect()
+}
+
+/// What the gateway prints when it is started for the first time.
+fn printed_at_start() -> Vec<String> {
+    Namespace::new(&[]).run(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let gateway = gateway(folder.path(), "");
+        gateway.wait_for_line(DEADLINE, "the end of the instructions", |line| {
+            line.contains("With your own")
+        });
+        gateway.lines()
+    })
+}
+
+fn gateway(folder: &Path, config: &str) -> Process {
+    let mut command = Client::Relay.program();
+    command.current_dir(folder);
+    if !config.is_empty() {
+        fs::write(folder.join("gateway.toml"), config).unwrap();
+        command.args(["--config", "gateway.toml"]);
+    }
+    let process = Process::spawn("srt-gateway", command);
+    process.wait_for_line(DEADLINE, "API", |line| {
+        line.contains("API, metrics and console at")
+    });
+    process
+}
+
+/// A folder to paste lines in: a file to send, and the programs as a person without root and with a screen has them.
+fn desk(folder: &Path) {
+    fs::set_permissions(folder, Permissions::from_mode(0o777)).unwrap();
+    fs::write(folder.join("FILE.ts"), sample_ts().bytes()).unwrap();
+    symlink(Path::new(ROOT).join("tests"), folder.join("tests")).unwrap();
+    let programs = folder.join("bin");
+    fs::create_dir(&programs).unwrap();
+    symlink(srt_e2e::gateway::binary(), programs.join("srt-gateway")).unwrap();
+    let vlc = Client::Vlc.program();
+    let vlc: Vec<_> = std::iter::once(vlc.get_program()).chain(vlc.get_args()).collect();
+    let vlc = vlc.join(" ".as_ref());
+    let path = env::var("PATH").unwrap();
+    let stubs = [
+        (
+            "vlc",
+            format!(
+                "HOME={} PATH='{path}' exec {} -I dummy \"$@\"",
+                folder.display(),
+                vlc.display()
+            ),
+        ),
+        (
+            "mpv",
+            format!("PATH='{path}' exec mpv --no-config --vo=null --ao=null \"$@\""),
+        ),
+    ];
+    for (name, script) in stubs {
+        let stub = programs.join(name);
+        fs::write(&stub, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&stub, Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+/// A shell and all that it starts. Dropping it ends them.
+struct Shell(Process);
+
+impl Shell {
+    fn start(line: &str, folder: &Path) -> Self {
+        let path = format!("{}:{}", folder.join("bin").display(), env::var("PATH").unwrap());
+        let mut command = Command::new("bash");
+        command
+            .args(["-c", line])
+            .current_dir(folder)
+            .env("PATH", path)
+            .env("PYTHONPATH", python_folder())
+            .env("SDL_VIDEODRIVER", "dummy")
+            .env("SDL_AUDIODRIVER", "dummy")
+            .process_group(0);
+        Self(Process::spawn(line, command))
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        if let Some(pid) = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw) {
+            // It fails only when all of them have ended.
+            kill_process_group(pid, Signal::KILL).ok();
+        }
+    }
+}
+
+/// The bytes that viewers were sent, as the API says.
+fn sent_to_viewers() -> u64 {
+    let fetch = || {
+        let mut stream = TcpStream::connect(API)?;
+        stream.write_all(
+            b"GET /api/v1/sessions HTTP/1.1\r\nHost: 127.0.0.1:9980\r\nConnection: close\r\n\r\n",
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        std::io::Result::Ok(answer)
+    };
+    let answer = fetch().unwrap();
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    let sessions: Value = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"));
+    let viewers = sessions["items"].as_array().unwrap().iter();
+    let viewers = viewers.filter(|session| session["role"] == "viewer");
+    viewers.filter_map(|session| session["bytes"].as_u64()).sum()
+}
+
+/// Runs a line as it stands.
+///
+/// # Panics
+/// When the stream does not arrive.
+pub(crate) fn run(pasted: &Pasted) {
+    let role = pasted.role();
+    Namespace::new(&[]).run(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        desk(folder);
+        let secret = if pasted.line.contains("passphrase") {
+            format!("passphrase = \"{PASSPHRASE}\"\n")
+        } else {
+            String::new()
+        };
+        // What needs no configuration finds none, as with a newcomer.
+        let config = if secret.is_empty() && !pasted.line.contains("[::1]") {
+            String::new()
+        } else {
+            let ours = "[srt_publish]\nport = 9997\n[srt_play]\nport = 9996\n";
+            format!("[srt]\nport = {PORT}\n{secret}{ours}[streams_default]\naccept_unknown = true\n")
+        };
+        let gateway = gateway(folder, &config);
+        let ours = |port: u16, mode: &str| {
+            let port = if config.is_empty() { PORT } else { port };
+            (
+                SocketAddr::from(([127, 0, 0, 1], port)),
+                format!("#!::r=live/demo,m={mode}"),
+            )
+        };
+        let options = Options::new()
+            .latency(Duration::from_millis(500))
+            .payload_size(1456);
+        let told = |shell: &Shell| format!("{pasted}\n{}\n{}", shell.0.tail(), gateway.tail());
+        match role {
+            Role::Publish => {
+                let (addr, id) = ours(9996, "request");
+                let viewer = Viewer::connect(addr, &id, options);
+                let shell = Shell::start(&pasted.line, folder);
+                wait_until_or(DEADLINE, || told(&shell), || viewer.len() >= ENOUGH);
+            }
+            Role::Play => {
+                let (addr, id) = ours(9997, "publish");
+                let feed = (sample_ts().bytes(), Sample::RATE, Tail::Repeat);
+                let _publisher = Publisher::connect(addr, &id, options, feed);
+                let shell = Shell::start(&pasted.line, folder);
+                let file = folder.join("OUT.ts");
+                let has_enough = || match pasted.line.contains("OUT.ts") {
+                    true => fs::metadata(&file).is_ok_and(|file| file.len() >= ENOUGH as u64),
+                    false => sent_to_viewers() >= ENOUGH as u64,
+                };
+                wait_until_or(DEADLINE, || told(&shell), has_enough);
+            }
+        }
+    });
+}
