@@ -189,6 +189,14 @@ impl SrtListener {
                 }
                 // libsrt has one error for a listener that was closed and a caller that left before it was accepted.
                 Err(error) if error.code().value() == SRT_ERRNO::SRT_ESCLOSED.0 && self.is_listening() => {}
+                // An installed libsrt may keep a closed listener for three seconds, in which it finds no caller.
+                Err(error) if error.is_would_block() && !self.is_listening() => {
+                    return Err(Error::new(
+                        SRT_ERRNO::SRT_ESCLOSED,
+                        "srt_accept",
+                        "the listener is shut down",
+                    ));
+                }
                 Err(error) => return Err(error),
             }
         }
