@@ -1,10 +1,14 @@
 use super::{Change, Edit, Put};
 
-// Two races of groups.
+// Three races of groups.
 //
 // A link can be connected before srt_connect_group, which has begun it, comes to writing down that it is pending. The link
 // then stays pending for good: it is counted, and never used. It was marked as pending when it was made, so nothing needs to
 // be written at all.
+//
+// A group becomes writable when its first link has connected, a moment before the socket of that link counts as connected.
+// Who sends in that moment is told to wait (SRT_EASYNCSND), and the group is not writable any more, for good if nothing else
+// happens. With this edit the socket counts as connected first.
 //
 // The thread that delivers a link's packets by their time tells the group of one, for which it lets its lock go, and then
 // waits to be told that the reader has taken it. A reader that is faster tells before it waits. Then the packets that have
@@ -31,6 +35,13 @@ pub(crate) const EDIT: Edit = Edit {
             anchor: "f->rcvstate  = SRT_GST_PENDING;",
             put: Put::Replace,
             text: "",
+        },
+        Change {
+            file: "srtcore/core.cpp",
+            anchor: "g->setGroupConnected();",
+            put: Put::BeforeLine,
+            text: "            s->m_Status = SRTS_CONNECTED;
+",
         },
         Change {
             file: "srtcore/core.cpp",
