@@ -1,4 +1,5 @@
-//! A sender that gives up a message says so. Whatever it sends besides is delivered, whether more follows or not.
+//! A sender that gives up a message says so. Whatever it sends besides is delivered, whether more follows or not, and others
+//! that send from the same port are not held up.
 
 // An installed library lacks the edits.
 #![cfg(not(feature = "system"))]
@@ -14,11 +15,11 @@
 mod raw;
 mod support;
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
-use raw::{Control, Data, RawPeer};
-use srt_safe::{Epoll, Events, Interest, Options, ReaderTiming, SrtSocket, Trigger};
-use support::{PATIENCE, accept, addr_of, listener};
+use raw::{Control, Data, Kind, Loss, Packet, RawPeer};
+use srt_safe::{Epoll, Events, Interest, MessageOptions, Options, ReaderTiming, SrtSocket, Trigger};
+use support::{PATIENCE, accept, addr_of, exchange, listener};
 
 const LATENCY: Duration = Duration::from_millis(100);
 
@@ -69,4 +70,29 @@ fn messages_behind_a_dropped_one_are_delivered_when_nothing_follows() {
         peer.send(Control::drop_request(3, first + 2, first + 2));
         assert_eq!(receive(&ours, timing, 4), [b"1", b"2", b"4", b"5"], "{timing:?}");
     }
+}
+
+#[test]
+fn lost_message_that_has_expired_holds_up_no_sender() {
+    let listener = listener(&Options::new().latency(Duration::from_secs(2)));
+    let caller = SrtSocket::connect(addr_of(&listener)).expect("a connection");
+    let accepted = accept(&listener);
+    let peer = RawPeer::connect(addr_of(&listener), "").expect("a connection");
+    let ours = accept(&listener);
+
+    let lifetime = Duration::from_millis(20);
+    let options = MessageOptions::new().time_to_live(lifetime);
+    ours.send_message(b"expires", options).expect("room to send");
+    let Some(Packet::Data(data)) = peer.receive_where(PATIENCE, |packet| matches!(packet, Packet::Data(_)))
+    else {
+        panic!("the message does not come");
+    };
+    thread::sleep(2 * lifetime);
+    peer.send(Control::nak(&[Loss::One(data.sequence)]));
+    peer.wait_control(Kind::DROP_REQUEST);
+    exchange(&accepted, &caller, 1);
+    let is_request =
+        |packet: &Packet| matches!(packet, Packet::Control(control) if control.kind == Kind::DROP_REQUEST);
+    let repeated = peer.drain().iter().filter(|packet| is_request(packet)).count();
+    assert_eq!(repeated, 0, "DROPREQs for one message, after the first");
 }

@@ -8,7 +8,7 @@ use std::{
     num::NonZeroU16,
     sync::{Arc, mpsc},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use srt_safe::{ErrorKind, Options, Result, SocketId, SocketState, SrtListener, SrtSocket, TransmissionType};
@@ -311,6 +311,26 @@ fn threads_that_accept_do_not_ask_a_closed_listener_again_and_again() {
 }
 
 #[test]
+fn accept_reports_at_once_that_the_listener_was_shut_down() {
+    for nonblocking in [false, true] {
+        let listener = listener(&Options::new());
+        if nonblocking {
+            listener.set_nonblocking();
+        }
+        let began = Instant::now();
+        listener.shutdown().expect("open until now");
+        for error in [
+            refused(listener.accept()),
+            refused(listener.accept_timeout(PATIENCE)),
+        ] {
+            assert_eq!(error.kind(), ErrorKind::InvalidState, "{error}");
+        }
+        // An installed libsrt forgets the listener after three seconds.
+        assert!(began.elapsed() < Duration::from_secs(2));
+    }
+}
+
+#[test]
 fn shutdown_ends_accept_with_a_time_limit() {
     let listener = Arc::new(listener(&Options::new()));
     let acceptor = Arc::clone(&listener);
@@ -332,6 +352,30 @@ fn raw_socket_goes_out_and_comes_back() {
     exchange(&caller, &accepted, 2);
     caller.close().expect("open until now");
     assert_ne!(id.state(), SocketState::Connected);
+}
+
+// An installed library lacks the edit.
+#[cfg(not(feature = "system"))]
+#[test]
+fn packet_that_a_blocked_receiver_takes_at_the_end_is_delivered() {
+    // Nothing is due before the end.
+    let options = Options::new().latency(PATIENCE);
+    let (caller, accepted) = pair(
+        SrtListener::builder().options(options.clone()),
+        SrtSocket::builder().options(options),
+    );
+    caller.send(b"the last one").expect("room");
+    wait_until("it to arrive", || accepted.unread() == Ok(1));
+    let received = interrupted(
+        move || {
+            let mut buffer = [0; 1500];
+            let first = accepted.recv(&mut buffer).map(|len| buffer[..len].to_vec());
+            (first, refused(accepted.recv(&mut buffer)))
+        },
+        || caller.close().expect("open until now"),
+    );
+    assert_eq!(received.0.as_deref(), Ok(&b"the last one"[..]));
+    assert_eq!(received.1.kind(), ErrorKind::ConnectionLost, "{}", received.1);
 }
 
 /// Options under which a socket takes little memory, so that many fit.

@@ -80,3 +80,22 @@ fn faults_of_encryption_name_the_socket_that_access_control_saw() {
     assert_eq!(log::dropped_lines(), 0);
     drop(watch);
 }
+
+#[test]
+fn accept_logs_nothing_when_it_finds_no_caller() {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&lines);
+    let watch = log::subscribe(LogLevel::Error, move |line| {
+        if line.message().contains("accept") {
+            seen.lock().expect("not poisoned").push(line.message().to_owned());
+        }
+    })
+    .expect("subscribes");
+    let listener = SrtListener::bind("127.0.0.1:0").expect("a listener");
+    listener.set_nonblocking();
+    let error = listener.accept().expect_err("nobody has called");
+    assert!(error.is_would_block(), "{error}");
+    assert!(log::flush(PATIENCE));
+    drop(watch);
+    assert_eq!(*lines.lock().expect("not poisoned"), Vec::<String>::new());
+}

@@ -321,25 +321,3 @@ fn empty_control_packets_are_understood() {
     // Without the SHUTDOWN it ends as well, five seconds after the last packet.
     assert!(sent.elapsed() < Duration::from_secs(4));
 }
-
-#[test]
-fn control_packets_that_need_a_body_and_have_none_change_nothing() {
-    let _turn = turn();
-    let (listener, _) = counting();
-    let mut peer = RawPeer::connect(addr_of(&listener), "").unwrap();
-    let receiver = accept(&listener);
-    for kind in [
-        Kind::HANDSHAKE,
-        Kind::ACK,
-        Kind::NAK,
-        Kind::DROP_REQUEST,
-        Kind::EXTENSION,
-    ] {
-        peer.send(Control::new(kind, 0, Vec::new()));
-        peer.send(Control::new(kind, u32::MAX, Vec::new()));
-    }
-    peer.publish(b"still there");
-    let mut message = [0; 1500];
-    let length = receiver.recv(&mut message).unwrap();
-    assert_eq!(&message[..length], b"still there");
-}
