@@ -16,7 +16,7 @@ use crossbeam_channel::Sender;
 use srt_safe::log::{self, LogLevel};
 
 use crate::{
-    access::{AccessPolicy, Ban, Checks, Guards, Hook, Identity, RateLimiter},
+    access::{AccessPolicy, Ban, Checks, Guards, Hook, Identity, Quotas, RateLimiter},
     backend::Backend,
     config::Config,
     control::{
@@ -407,7 +407,7 @@ pub(crate) fn registry(config: &Config, identity: Identity, workers: usize) -> R
         .map(|(name, stream)| (StreamName::new(name.as_str()), StreamPlan::of(stream)));
     let access = Arc::new(AccessPolicy::of(config));
     let templates = control::template_plans(config);
-    Registry::new(
+    let registry = Registry::new(
         configured,
         templates,
         default_plan,
@@ -415,5 +415,7 @@ pub(crate) fn registry(config: &Config, identity: Identity, workers: usize) -> R
         identity,
         access,
         workers,
-    )
+    );
+    registry.set_quotas(Quotas::of(&config.limits));
+    registry
 }

@@ -142,3 +142,27 @@ accept_unknown = true
     assert!(publisher("#!::r=other/a,m=publish").connect().is_ok());
     gateway.shut_down();
 }
+
+#[test]
+fn streams_that_callers_create_are_limited_and_come_free_with_their_last_session() {
+    let gateway = gateway(
+        "[srt]\nport = \"127.0.0.1:0\"\n[limits]\nmax_created_streams = 2\n\
+         [streams.listed]\n[streams_default]\naccept_unknown = true\n",
+    );
+    let port = gateway.listening()[0].addr;
+    let call = |streamid: &str| Caller::to(port).streamid(streamid);
+    let first = call("#!::r=a,m=publish").connect().unwrap();
+    let second = call("#!::r=b,m=request").connect().unwrap();
+    assert_eq!(call("#!::r=c,m=publish").refused(), 1402);
+    let kept = wait_until("the refusal is kept", || gateway.rejections().pop());
+    assert_eq!(kept.decision, RejectedBy::Limits);
+    assert!(
+        kept.reason.contains("max_created_streams of [limits]"),
+        "{kept:?}"
+    );
+    let others = ["#!::r=a,m=request", "#!::r=listed,m=publish"].map(|id| call(id).connect().unwrap());
+    drop(second);
+    let third = wait_until("the viewer has gone", || call("#!::r=c,m=publish").connect().ok());
+    drop((first, third, others));
+    gateway.shut_down();
+}

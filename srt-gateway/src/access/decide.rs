@@ -1,7 +1,10 @@
 //! The decision on a caller: a function of the port, the streamid, the address and the streams as they are. It changes nothing
 //! but the slots that a grant holds.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use srt_safe::{CallerHandshake, CallerMode, KeyLength, Passphrase};
 
@@ -12,13 +15,14 @@ use super::{
     filter::check_filter,
     hook::{HookQuestion, HookVerdict, KeyTerm, Terms},
     peer::grant_peer,
-    policy::HookUse,
+    policy::{HookUse, Quotas},
+    rate_limiter::limited,
     rules::{Applicant, Standing, ask_for_password, judge, password_fits},
     why::Why,
 };
 use crate::{
     config::{Dialects, DuplicatePublisher, PortKind},
-    data::HeldSlots,
+    data::{CreatedFull, CreatedSlot, HeldSlots, Slot},
     names::{Role, SessionLimits, StreamName},
 };
 
@@ -151,14 +155,19 @@ fn grant_caller(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) ->
     if is_first {
         check_source(role, &stream, entry.as_ref(), &policy)?;
         check_slots(directory, role, &stream, &policy)?;
+        check_quotas(directory, entry.as_ref(), &stream, caller.peer.ip())?;
     }
     let valid = passphrases(port, role, &policy);
     let passphrase = key_used(hook.as_ref(), valid, role, &stream, caller.known)?;
-    let held = if is_first {
-        take_slots(port, directory, role, &stream, &policy)?
-    } else {
-        HeldSlots::default()
-    };
+    let mut held = HeldSlots::default();
+    if is_first {
+        let (_address, _created) = take_quotas(directory, entry.as_ref(), &stream, caller.peer.ip())?;
+        held = HeldSlots {
+            _address,
+            _created,
+            ..take_slots(port, directory, role, &stream, &policy)?
+        };
+    }
     Ok(Grant {
         role,
         stream,
@@ -225,7 +234,7 @@ fn check_slots(
     policy: &StreamPolicy,
 ) -> Result<(), Why> {
     let (limit, full) = stream_limit(role, stream, policy);
-    if directory.slots.of(stream, role).is_full(limit) {
+    if directory.slots.streams.is_full(&(stream.clone(), role), limit) {
         return Err(full);
     }
     Ok(())
@@ -241,14 +250,67 @@ fn take_slots(
     policy: &StreamPolicy,
 ) -> Result<HeldSlots, Why> {
     let of_port = port.connections.take(port.max_connections);
-    let of_stream = directory.slots.of(stream, role);
+    let of_stream = directory.slots.streams.of((stream.clone(), role));
     let (limit, full) = stream_limit(role, stream, policy);
     Ok(HeldSlots {
         _port: Some(of_port.ok_or(Why::PortFull {
             max: port.max_connections,
         })?),
         _stream: Some(of_stream.take(limit).ok_or(full)?),
+        ..HeldSlots::default()
     })
+}
+
+fn too_many_streams(full: CreatedFull, quotas: Quotas) -> Why {
+    match full {
+        CreatedFull::All => Why::TooManyStreams {
+            max: quotas.created.all,
+        },
+        CreatedFull::OfAddress => Why::TooManyStreamsOfAddress {
+            max: quotas.created.per_address,
+        },
+    }
+}
+
+/// Refuses early whom `[limits]` has no room for.
+fn check_quotas(
+    directory: &Directory,
+    entry: Option<&Entry>,
+    stream: &StreamName,
+    peer: IpAddr,
+) -> Result<(), Why> {
+    let (quotas, slots, address) = (directory.quotas, &directory.slots, limited(peer));
+    let max = quotas.sessions_per_address;
+    if address.is_some_and(|address| slots.addresses.is_full(&address, max)) {
+        return Err(Why::TooManySessions { max });
+    }
+    if entry.is_some_and(|entry| !entry.is_created) {
+        return Ok(());
+    }
+    let room = slots.created.check(stream, address, quotas.created);
+    room.map_err(|full| too_many_streams(full, quotas))
+}
+
+/// Takes the caller's places under the limits that hold for all ports together.
+fn take_quotas(
+    directory: &Directory,
+    entry: Option<&Entry>,
+    stream: &StreamName,
+    peer: IpAddr,
+) -> Result<(Option<Slot>, Option<CreatedSlot>), Why> {
+    let (quotas, slots, address) = (directory.quotas, &directory.slots, limited(peer));
+    let mut of_address = None;
+    if let Some(address) = address {
+        let max = quotas.sessions_per_address;
+        let slot = slots.addresses.of(address).take(max);
+        of_address = Some(slot.ok_or(Why::TooManySessions { max })?);
+    }
+    let mut of_created = None;
+    if entry.is_none_or(|entry| entry.is_created) {
+        let slot = slots.created.take(stream, address, quotas.created);
+        of_created = Some(slot.map_err(|full| too_many_streams(full, quotas))?);
+    }
+    Ok((of_address, of_created))
 }
 
 /// The passphrases of which a caller must have one; none: it must have none. A stream's own port has been given its

@@ -33,7 +33,9 @@ pub(crate) use gate::{Gate, Granted, Guards, Refused};
 pub(crate) use hook::{Asked, Hook, HookQuestion, HookVerdict, Terms};
 pub(crate) use identity::{Identity, Trail};
 pub use policy::Scope;
-pub(crate) use policy::{AccessPolicy, Directory, Entry, PortPolicy, Serves, StreamPolicy, TemplateEntry};
+pub(crate) use policy::{
+    AccessPolicy, Directory, Entry, PortPolicy, Quotas, Serves, StreamPolicy, TemplateEntry,
+};
 pub(crate) use rate_limiter::{RateLimiter, Report, Tried};
 pub(crate) use recheck::Recheck;
 pub(crate) use streamid::{Ask, AskMode, Form, Reading, Unreadable, shown};

@@ -88,7 +88,7 @@ pub(super) fn grant_peer(
         hook,
         held: HeldSlots {
             _port: Some(slot.ok_or(Why::HasPeer)?),
-            _stream: None,
+            ..HeldSlots::default()
         },
     })
 }

@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     fmt,
     net::{IpAddr, SocketAddr},
+    num::NonZeroU32,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
@@ -13,8 +14,8 @@ use srt_safe::{Options, Passphrase, SrtVersion};
 
 use super::{Grant, Identity, Recheck, filter::FilterPolicy, hook::KeyTerm};
 use crate::{
-    config::{Config, Dialects, DuplicatePublisher, PortKind, Rule, Secret, Template},
-    data::{Slots, Stream, StreamSlots},
+    config::{Config, Dialects, DuplicatePublisher, Limits, PortKind, Rule, Secret, Template},
+    data::{CreatedLimits, SharedSlots, Slots, Stream},
     names::{SessionLimits, StreamName},
 };
 
@@ -172,6 +173,8 @@ impl StreamPolicy {
 pub(crate) struct Entry {
     pub(crate) stream: Arc<Stream>,
     pub(crate) policy: Arc<StreamPolicy>,
+    /// No table names it: it exists because a caller named it.
+    pub(crate) is_created: bool,
 }
 
 /// The streams as they are now. Never changed: control puts a new one in its place.
@@ -185,8 +188,29 @@ pub(crate) struct Directory {
     /// This gateway: its own calls are not let in.
     pub(crate) identity: Identity,
     pub(crate) access: Arc<AccessPolicy>,
-    /// Who is let in to each stream: shared by all directories of a gateway.
-    pub(crate) slots: Arc<StreamSlots>,
+    pub(crate) quotas: Quotas,
+    /// Who is let in where: shared by all directories of a gateway.
+    pub(crate) slots: Arc<SharedSlots>,
+}
+
+/// What `[limits]` allows to have at a time; 0: no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Quotas {
+    pub(crate) sessions_per_address: u32,
+    pub(crate) created: CreatedLimits,
+}
+
+impl Quotas {
+    pub(crate) fn of(limits: &Limits) -> Self {
+        let number = |limit: Option<NonZeroU32>| limit.map_or(0, NonZeroU32::get);
+        Self {
+            sessions_per_address: number(limits.max_sessions_per_ip),
+            created: CreatedLimits {
+                all: number(limits.max_created_streams),
+                per_address: number(limits.max_created_streams_per_ip),
+            },
+        }
+    }
 }
 
 impl Directory {

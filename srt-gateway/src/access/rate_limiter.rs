@@ -321,7 +321,7 @@ impl RateLimiter {
 }
 
 /// The client that limits hold for; None: none do.
-fn limited(peer: IpAddr) -> Option<IpAddr> {
+pub(super) fn limited(peer: IpAddr) -> Option<IpAddr> {
     (!peer.to_canonical().is_loopback()).then(|| client_of(peer))
 }
 
@@ -384,6 +384,7 @@ mod tests {
             handshakes_per_second_per_ip: NonZeroU32::new(rate),
             ban_after_rejections: NonZeroU32::new(ban_after),
             ban_for: Duration::from_secs(60),
+            ..Limits::default()
         })
     }
 

@@ -21,6 +21,8 @@ use crate::{
     names::{Role, SessionId, SessionLimits, StreamName},
 };
 
+mod quotas;
+
 fn port(scope: Option<&str>, kind: PortKind) -> PortPolicy {
     PortPolicy {
         serves: Serves::Callers,
@@ -67,6 +69,7 @@ fn directory(streams: &[(&str, StreamPolicy)]) -> Directory {
             Entry {
                 stream,
                 policy: Arc::new(policy.clone()),
+                is_created: false,
             },
         )
     };
@@ -580,6 +583,7 @@ proptest! {
             let entry = Entry {
                 stream: Stream::new(stream.clone(), 1 << 16, 1),
                 policy: Arc::new(stream_policy()),
+                is_created: true,
             };
             directory.streams.insert(stream, entry);
         }

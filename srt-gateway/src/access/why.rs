@@ -67,6 +67,17 @@ pub(crate) enum Why {
     PortFull {
         max: u32,
     },
+    /// From this address.
+    TooManySessions {
+        max: u32,
+    },
+    /// That callers have created.
+    TooManyStreams {
+        max: u32,
+    },
+    TooManyStreamsOfAddress {
+        max: u32,
+    },
     /// An input or output that listens has its one peer.
     HasPeer,
     Draining,
@@ -182,7 +193,12 @@ impl Why {
     pub(crate) fn is_full(&self) -> bool {
         matches!(
             self,
-            Self::PortFull { .. } | Self::StreamFull { .. } | Self::HasPublisher(_)
+            Self::PortFull { .. }
+                | Self::StreamFull { .. }
+                | Self::HasPublisher(_)
+                | Self::TooManySessions { .. }
+                | Self::TooManyStreams { .. }
+                | Self::TooManyStreamsOfAddress { .. }
         )
     }
 
@@ -235,6 +251,9 @@ impl Why {
             Self::WrongPassword(_) | Self::NotByRules { .. } | Self::Undecided => RejectedBy::Rules,
             Self::Hook(_) | Self::HookUndecided | Self::HookBusy => RejectedBy::Hook,
             Self::TooManyHandshakes
+            | Self::TooManySessions { .. }
+            | Self::TooManyStreams { .. }
+            | Self::TooManyStreamsOfAddress { .. }
             | Self::Banned(_)
             | Self::TooFast { .. }
             | Self::ResendLimit { .. }
@@ -311,9 +330,13 @@ impl Why {
                 RejectCode::UNAVAILABLE
             }
             Self::Incomplete => RejectCode::FALLBACK,
-            Self::TooManyHandshakes | Self::TooFast { .. } | Self::ResendLimit { .. } | Self::Short(_) => {
-                RejectCode::OVERLOAD
-            }
+            Self::TooManyHandshakes
+            | Self::TooManySessions { .. }
+            | Self::TooManyStreams { .. }
+            | Self::TooManyStreamsOfAddress { .. }
+            | Self::TooFast { .. }
+            | Self::ResendLimit { .. }
+            | Self::Short(_) => RejectCode::OVERLOAD,
             Self::Banned(_) => RejectCode::FORBIDDEN,
             Self::WrongPassphrase { .. } => return RejectReason::BAD_SECRET,
             Self::NoPassphrase { .. } | Self::UnexpectedPassphrase { .. } => return RejectReason::UNSECURE,
@@ -347,6 +370,18 @@ impl fmt::Display for Why {
             Self::TooManyHandshakes => {
                 f.write_str("its address began more handshakes than handshakes_per_second_per_ip of [limits] allows")
             }
+            Self::TooManySessions { max } => write!(
+                f,
+                "its address has {max} sessions, as many as max_sessions_per_ip of [limits] allows"
+            ),
+            Self::TooManyStreams { max } => write!(
+                f,
+                "the stream has no table, and callers have created {max} streams, as many as max_created_streams of [limits] allows"
+            ),
+            Self::TooManyStreamsOfAddress { max } => write!(
+                f,
+                "the stream has no table, and its address has created {max} streams, as many as max_created_streams_per_ip of [limits] allows"
+            ),
             Self::Short(shortage) => shortage.fmt(f),
             Self::Banned(ban) => write!(f, "its address was {ban}"),
             Self::TooFast { stream, sent, max } => write!(

@@ -352,6 +352,9 @@ static KEYS: &[KeyDoc] = {
     key(Limits, "handshakes_per_second_per_ip", INT, "50", "20", "before any work is done for them; 0: no limit"),
     key(Limits, "ban_after_rejections", INT, "20", "10", "within a minute; 0: never"),
     key(Limits, "ban_for", DURATION, "\"60s\"", "\"5m\"", "duration of a ban").unit("s"),
+    key(Limits, "max_sessions_per_ip", INT, "0", "200", "sessions that an address may have at a time; 0: no limit"),
+    key(Limits, "max_created_streams", INT, "1000", "200", "streams without a table (accept_unknown, templates) that callers may have created at a time; 0: no limit"),
+    key(Limits, "max_created_streams_per_ip", INT, "100", "10", "the same, created by one address; 0: no limit"),
 
     key(Api, "listen", "port or address", "\"127.0.0.1:9980\"", "\"127.0.0.1:9980\"", "TCP address and port to listen on; empty: the API is off"),
     key(Api, "token", STR, "\"\"", "\"0123456789abcdef\"", "bearer token; required if listen is not a loopback address").secret(),

@@ -390,6 +390,12 @@ pub struct Limits {
     pub ban_after_rejections: Option<NonZeroU32>,
     /// Length of a ban.
     pub ban_for: Duration,
+    /// Sessions from one address at a time. `None`: no limit.
+    pub max_sessions_per_ip: Option<NonZeroU32>,
+    /// Streams at a time that exist because a caller named them. `None`: no limit.
+    pub max_created_streams: Option<NonZeroU32>,
+    /// The same, created by one address. `None`: no limit.
+    pub max_created_streams_per_ip: Option<NonZeroU32>,
 }
 
 /// `[api]`.
@@ -645,6 +651,9 @@ impl Default for Limits {
             handshakes_per_second_per_ip: NonZeroU32::new(50),
             ban_after_rejections: NonZeroU32::new(20),
             ban_for: Duration::from_secs(60),
+            max_sessions_per_ip: None,
+            max_created_streams: NonZeroU32::new(1000),
+            max_created_streams_per_ip: NonZeroU32::new(100),
         }
     }
 }

@@ -334,6 +334,9 @@ fn limits(root: &Table<'_>) -> Limits {
         ),
         ban_after_rejections: limit("ban_after_rejections", standard.ban_after_rejections),
         ban_for: duration_of(&table, "ban_for", Duration::from_secs(1), standard.ban_for),
+        max_sessions_per_ip: limit("max_sessions_per_ip", standard.max_sessions_per_ip),
+        max_created_streams: limit("max_created_streams", standard.max_created_streams),
+        max_created_streams_per_ip: limit("max_created_streams_per_ip", standard.max_created_streams_per_ip),
     }
 }
 

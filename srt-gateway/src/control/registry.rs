@@ -16,7 +16,9 @@ use super::{
     templates::{KEPT, KEPT_AT_MOST},
 };
 use crate::{
-    access::{AccessPolicy, Directory, Entry, Identity, PortPolicy, StreamPolicy, TemplateEntry, Trail},
+    access::{
+        AccessPolicy, Directory, Entry, Identity, PortPolicy, Quotas, StreamPolicy, TemplateEntry, Trail,
+    },
     config,
     data::{StartAt, Stream},
     io::OUTLETS,
@@ -114,6 +116,7 @@ impl Registry {
             unknown: accept_unknown,
             identity,
             access,
+            quotas: Quotas::default(),
             slots: Arc::default(),
         };
         let mut registry = Self {
@@ -315,6 +318,13 @@ impl Registry {
         self.directory.store(Arc::new(directory));
     }
 
+    /// Changes what `[limits]` allows to have at a time.
+    pub(crate) fn set_quotas(&self, quotas: Quotas) {
+        let mut directory = Directory::clone(&self.directory.load());
+        directory.quotas = quotas;
+        self.directory.store(Arc::new(directory));
+    }
+
     /// Whether a stream may be there that no table names.
     pub(super) fn accepts_unknown(&self) -> bool {
         self.directory.load().unknown.is_some()
@@ -384,6 +394,8 @@ impl Registry {
             entry: Entry {
                 stream: Arc::clone(&stream),
                 policy: Arc::clone(&plan.policy),
+                // The directory says.
+                is_created: false,
             },
             start_at: plan.start_at,
             ingest: plan.ingest,
@@ -536,7 +548,11 @@ impl Registry {
             .streams
             .iter()
             .filter(|(_, state)| allowed(state))
-            .map(|(name, state)| (name.clone(), state.entry.clone()))
+            .map(|(name, state)| {
+                let is_created = state.origin != Origin::Configuration;
+                let entry = state.entry.clone();
+                (name.clone(), Entry { is_created, ..entry })
+            })
             .collect();
         let last = self.directory.load();
         self.directory.store(Arc::new(Directory {
@@ -545,6 +561,7 @@ impl Registry {
             unknown,
             identity: last.identity.clone(),
             access: Arc::clone(&last.access),
+            quotas: last.quotas,
             slots: Arc::clone(&last.slots),
         }));
     }

@@ -25,7 +25,7 @@ use super::{
     registry::{Configured, Session, Via},
 };
 use crate::{
-    access::AccessPolicy,
+    access::{AccessPolicy, Quotas},
     config::{Config, LogLevel, SrtPort, Stream, Template},
     data::Slots,
     io::{CloseReason, Message},
@@ -309,7 +309,10 @@ impl Control {
                     self.end_sessions_of_unknown();
                 }
             }
-            Change::Limits => self.opener.guards.limiter.set_limits(config.limits.clone()),
+            Change::Limits => {
+                self.opener.guards.limiter.set_limits(config.limits.clone());
+                self.registry.set_quotas(Quotas::of(&config.limits));
+            }
             Change::Auth => {
                 let hook = &self.opener.guards.hook;
                 if let Err(error) = hook.configure(config.auth.as_ref()) {

@@ -22,6 +22,6 @@ pub use ring::{
     Batch, Counters, Cursor, MessageOutcome, MessageSizeError, ReadOutcome, Ring, Seq, StartAt, Writer,
 };
 pub use shim::MESSAGE_MAX;
-pub(crate) use slots::{HeldSlots, Slots, StreamSlots};
+pub(crate) use slots::{CreatedFull, CreatedLimits, CreatedSlot, HeldSlots, SharedSlots, Slot, Slots};
 pub use stream::Stream;
 pub use wake::WakeFlag;

@@ -6,6 +6,9 @@
 
 use std::{
     collections::HashMap,
+    convert::Infallible,
+    hash::Hash,
+    net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU32, Ordering::Relaxed},
@@ -57,40 +60,176 @@ impl Drop for Slot {
 pub(crate) struct HeldSlots {
     pub(crate) _port: Option<Slot>,
     pub(crate) _stream: Option<Slot>,
+    pub(crate) _address: Option<Slot>,
+    pub(crate) _created: Option<CreatedSlot>,
 }
 
-/// The slots of streams, by name and role: callers are let in to streams that are not there yet, and a stream that is made
-/// anew by a reload still has the sessions of before.
+/// The slots that all ports share.
 #[derive(Debug, Default)]
-pub(crate) struct StreamSlots {
-    known: Mutex<Known>,
+pub(crate) struct SharedSlots {
+    /// By name and role: callers are let in to streams that are not there yet, and a stream that is made anew by a reload
+    /// still has the sessions of before.
+    pub(crate) streams: Keyed<(StreamName, Role), Slots>,
+    /// Sessions by address.
+    pub(crate) addresses: Keyed<IpAddr, Slots>,
+    pub(crate) created: CreatedStreams,
 }
 
-#[derive(Debug, Default)]
-struct Known {
-    of: HashMap<(StreamName, Role), Weak<Slots>>,
-    /// When names that nobody holds a slot of are forgotten.
+/// Values by key for as long as somebody holds them.
+#[derive(Debug)]
+pub(crate) struct Keyed<K, V> {
+    known: Mutex<Known<K, V>>,
+}
+
+#[derive(Debug)]
+struct Known<K, V> {
+    of: HashMap<K, Weak<V>>,
+    /// When keys whose value nobody holds are forgotten.
     sweep_at: usize,
 }
 
-/// Names are swept out only beyond this many.
+/// Keys are swept out only beyond this many.
 const FEW: usize = 64;
 
-impl StreamSlots {
-    /// The slots of those who have this role in the stream.
-    pub(crate) fn of(&self, stream: &StreamName, role: Role) -> Arc<Slots> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (stream.clone(), role);
-        if let Some(slots) = known.of.get(&key).and_then(Weak::upgrade) {
-            return slots;
+impl<K, V> Default for Keyed<K, V> {
+    fn default() -> Self {
+        Self {
+            known: Mutex::new(Known {
+                of: HashMap::new(),
+                sweep_at: 0,
+            }),
         }
+    }
+}
+
+impl<K: Eq + Hash, V> Keyed<K, V> {
+    /// The value of `key`, while somebody holds it.
+    pub(crate) fn get(&self, key: &K) -> Option<Arc<V>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.of.get(key).and_then(Weak::upgrade)
+    }
+
+    /// The value of `key`; if nobody holds one, the one that `make` gives.
+    fn get_or<E>(&self, key: K, make: impl FnOnce() -> Result<V, E>) -> Result<Arc<V>, E> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = known.of.get(&key).and_then(Weak::upgrade) {
+            return Ok(value);
+        }
+        let value = Arc::new(make()?);
         if known.of.len() >= known.sweep_at {
-            known.of.retain(|_, slots| slots.strong_count() > 0);
+            known.of.retain(|_, value| value.strong_count() > 0);
             known.sweep_at = FEW.max(known.of.len() * 2);
         }
-        let slots = Arc::new(Slots::default());
-        known.of.insert(key, Arc::downgrade(&slots));
-        slots
+        known.of.insert(key, Arc::downgrade(&value));
+        Ok(value)
+    }
+}
+
+impl<K: Eq + Hash> Keyed<K, Slots> {
+    /// The slots of this key.
+    pub(crate) fn of(&self, key: K) -> Arc<Slots> {
+        let made: Result<_, Infallible> = self.get_or(key, || Ok(Slots::default()));
+        match made {
+            Ok(slots) => slots,
+        }
+    }
+
+    /// As [`Slots::is_full`].
+    pub(crate) fn is_full(&self, key: &K, limit: u32) -> bool {
+        self.get(key).is_some_and(|slots| slots.is_full(limit))
+    }
+}
+
+/// Limits on streams that exist because a caller named them; 0: no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CreatedLimits {
+    pub(crate) all: u32,
+    pub(crate) per_address: u32,
+}
+
+/// Which of the [`CreatedLimits`] is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CreatedFull {
+    All,
+    OfAddress,
+}
+
+/// Streams that exist because a caller named them. Such a stream counts as one while any session is in it, and for the
+/// address that created it while one of that address's sessions is: whoever joins a stream cannot keep it on its creator's
+/// account.
+#[derive(Debug, Default)]
+pub(crate) struct CreatedStreams {
+    all: Arc<Slots>,
+    of_addresses: Keyed<IpAddr, Slots>,
+    streams: Keyed<StreamName, Created>,
+}
+
+#[derive(Debug)]
+struct Created {
+    _slot: Slot,
+    creator: Option<IpAddr>,
+    of_creator: Weak<Slot>,
+}
+
+/// What a session in such a stream holds.
+#[derive(Debug)]
+pub(crate) struct CreatedSlot {
+    _stream: Arc<Created>,
+    _of_creator: Option<Arc<Slot>>,
+}
+
+impl CreatedStreams {
+    /// Takes part in a stream, and creates it if nobody does yet. An `address` of None is exempt from the limit per address.
+    pub(crate) fn take(
+        &self,
+        stream: &StreamName,
+        address: Option<IpAddr>,
+        limits: CreatedLimits,
+    ) -> Result<CreatedSlot, CreatedFull> {
+        let mut own = None;
+        let created = self.streams.get_or(stream.clone(), || {
+            let slot = self.all.take(limits.all).ok_or(CreatedFull::All)?;
+            if let Some(address) = address {
+                let of_address = self.of_addresses.of(address).take(limits.per_address);
+                own = Some(Arc::new(of_address.ok_or(CreatedFull::OfAddress)?));
+            }
+            Ok(Created {
+                _slot: slot,
+                creator: address,
+                of_creator: own.as_ref().map(Arc::downgrade).unwrap_or_default(),
+            })
+        })?;
+        let joined = || {
+            (created.creator == address)
+                .then(|| created.of_creator.upgrade())
+                .flatten()
+        };
+        let of_creator = own.or_else(joined);
+        Ok(CreatedSlot {
+            _stream: created,
+            _of_creator: of_creator,
+        })
+    }
+
+    /// Whether [`take`](Self::take) would fail now: to refuse early, not to let in.
+    pub(crate) fn check(
+        &self,
+        stream: &StreamName,
+        address: Option<IpAddr>,
+        limits: CreatedLimits,
+    ) -> Result<(), CreatedFull> {
+        if self.streams.get(stream).is_some() {
+            return Ok(());
+        }
+        if self.all.is_full(limits.all) {
+            return Err(CreatedFull::All);
+        }
+        match address {
+            Some(address) if self.of_addresses.is_full(&address, limits.per_address) => {
+                Err(CreatedFull::OfAddress)
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -129,22 +268,84 @@ mod tests {
 
     #[test]
     fn a_streams_slots_are_the_same_while_anybody_holds_one_and_are_forgotten_afterwards() {
-        let streams = StreamSlots::default();
+        let keyed = Keyed::<(StreamName, Role), Slots>::default();
+        let of = |name: &StreamName, role| keyed.of((name.clone(), role));
         let (name, role) = (StreamName::new("live/a"), Role::Viewer);
-        let held = streams.of(&name, role).take(1).unwrap();
-        assert!(streams.of(&name, role).take(1).is_none());
-        assert!(streams.of(&name, Role::Publisher).take(1).is_some());
-        assert!(streams.of(&StreamName::new("live/b"), role).take(1).is_some());
+        let held = of(&name, role).take(1).unwrap();
+        assert!(of(&name, role).take(1).is_none());
+        assert!(of(&name, Role::Publisher).take(1).is_some());
+        assert!(of(&StreamName::new("live/b"), role).take(1).is_some());
         for other in 0..1000 {
-            drop(streams.of(&StreamName::new(format!("live/{other}")), role));
+            drop(of(&StreamName::new(format!("live/{other}")), role));
         }
-        assert!(streams.known.lock().unwrap().of.len() <= FEW);
-        assert!(
-            streams.of(&name, role).take(1).is_none(),
-            "a sweep must not lose it"
-        );
+        assert!(keyed.known.lock().unwrap().of.len() <= FEW);
+        assert!(of(&name, role).take(1).is_none(), "a sweep must not lose it");
         drop(held);
-        assert!(streams.of(&name, role).take(1).is_some());
+        assert!(of(&name, role).take(1).is_some());
+    }
+
+    #[test]
+    fn created_streams_count_while_they_are_used_and_for_whoever_created_them() {
+        let created = CreatedStreams::default();
+        let limits = CreatedLimits {
+            all: 3,
+            per_address: 2,
+        };
+        let address = |last: u8| Some(IpAddr::from([192, 0, 2, last]));
+        let take = |name: &str, of| {
+            let name = StreamName::new(name);
+            let told = created.check(&name, of, limits);
+            let taken = created.take(&name, of, limits);
+            assert_eq!(told.err(), taken.as_ref().err().copied());
+            taken
+        };
+        let a = take("a", address(1)).unwrap();
+        let b = take("b", address(1)).unwrap();
+        assert_eq!(take("c", address(1)).unwrap_err(), CreatedFull::OfAddress);
+        let viewers = [take("a", address(1)).unwrap(), take("b", address(2)).unwrap()];
+        let c = take("c", address(2)).unwrap();
+        assert_eq!(take("d", address(3)).unwrap_err(), CreatedFull::All);
+        assert_eq!(take("d", None).unwrap_err(), CreatedFull::All);
+        drop((a, c));
+        assert_eq!(
+            take("d", address(1)).unwrap_err(),
+            CreatedFull::OfAddress,
+            "its viewer is in a"
+        );
+        // Its creator has left b, which another keeps.
+        drop(b);
+        let d = take("d", address(1)).unwrap();
+        assert_eq!(take("e", None).unwrap_err(), CreatedFull::All);
+        drop((viewers, d));
+        assert_eq!(created.all.taken(), 0);
+        assert_eq!(created.of_addresses.of(address(1).unwrap()).taken(), 0);
+    }
+
+    #[test]
+    fn of_many_at_once_no_more_streams_are_created_than_may_be() {
+        let created = CreatedStreams::default();
+        let limits = CreatedLimits {
+            all: 0,
+            per_address: 7,
+        };
+        let start = Barrier::new(40);
+        let taken: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..40)
+                .map(|number| {
+                    let (created, start) = (&created, &start);
+                    scope.spawn(move || {
+                        let stream = StreamName::new(format!("live/{}", number / 2));
+                        start.wait();
+                        created.take(&stream, Some(IpAddr::from([192, 0, 2, 1])), limits)
+                    })
+                })
+                .collect();
+            threads
+                .into_iter()
+                .filter_map(|thread| thread.join().unwrap().ok())
+                .collect()
+        });
+        assert_eq!((created.all.taken(), taken.len()), (7, 14));
     }
 
     proptest! {
