@@ -14,6 +14,7 @@ pub mod data;
 mod events;
 mod gateway;
 mod io;
+mod json;
 mod local;
 mod log_control;
 mod log_writer;

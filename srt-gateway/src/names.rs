@@ -22,10 +22,14 @@ impl StreamName {
         Self(name.into())
     }
 
-    /// Whether a stream may have this name. Blanks and letters of any script are legal, control characters are not: the name
-    /// is shown on terminals, in logs and in labels.
+    /// Whether a stream may have this name. Blanks and letters of any script are legal. Control characters are not: the name
+    /// is shown on terminals, in logs and in labels. Neither are the components `.` and `..`: browsers and proxies resolve
+    /// them in the paths of the API, so a request would reach something else.
     pub(crate) fn is_legal(name: &str) -> bool {
-        !name.is_empty() && name.len() <= NAME_LIMIT && !name.contains(is_control)
+        !name.is_empty()
+            && name.len() <= NAME_LIMIT
+            && !name.contains(is_control)
+            && !name.split(['/', '\\']).any(|part| matches!(part, "." | ".."))
     }
 
     /// The name as text.
@@ -170,6 +174,7 @@ mod tests {
             "קול",
             "a\"b\\c",
             "\u{200d}",
+            "a.b/..c/...",
         ] {
             assert!(StreamName::is_legal(name), "{name}");
             assert_eq!(escaped(name, Notation::Text), name);
@@ -183,6 +188,10 @@ mod tests {
             "a\u{202e}b",
             "a\u{2028}b",
             "a\0",
+            "..",
+            "a/./b",
+            "../../etc",
+            "a\\..\\b",
         ] {
             assert!(!StreamName::is_legal(name), "{name:?}");
         }

@@ -12,6 +12,7 @@ use std::{
 /// What each module may import of ours. A module that is not named here fails the test: it is to be given its place.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("names", &[]),
+    ("json", &[]),
     ("rate_limit", &[]),
     ("config", &["names"]),
     ("log_control", &["config"]),
@@ -22,7 +23,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("telemetry", &["names", "rate_limit", "ts"]),
     ("io", &["names", "data", "ts", "telemetry"]),
     // `config` for URLs and secrets.
-    ("backend", &["names", "config", "telemetry"]),
+    ("backend", &["names", "json", "config", "telemetry"]),
     ("events", &["config", "telemetry", "backend"]),
     // `config` for the kinds of ports, `data` for the streams that it is given, `telemetry` for the words of refusals.
     // `backend` to ask the hook.
@@ -69,6 +70,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "api",
         &[
             "names",
+            "json",
             "rate_limit",
             "config",
             "data",

@@ -95,7 +95,7 @@ impl fmt::Display for Unreadable {
             ),
             Self::Url => f.write_str("the streamid is a URL without a path, so it names no stream"),
             Self::Name => f.write_str(
-                "the name of the stream has a control character, a line separator or a mark of direction: no stream may be called so",
+                "the name of the stream has a control character, a line separator, a mark of direction, or a component `.` or `..`: no stream may be called so",
             ),
         }
     }

@@ -13,6 +13,7 @@ mod ban_file;
 mod bans;
 mod connections;
 mod console;
+mod counts;
 mod definition;
 mod events;
 mod figures;

@@ -6,14 +6,18 @@ use std::path::Path as FilePath;
 
 use axum::{
     Json,
-    extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::JsonRejection},
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Path, Query, Request},
     http::{HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use utoipa::ToSchema;
 
-use crate::config::{ConfigErrors, Fault};
+use crate::{
+    config::{ConfigErrors, Fault},
+    json::check_keys,
+};
 
 /// An error (RFC 9457).
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -205,11 +209,20 @@ where
         if empty && !headers.contains_key(header::CONTENT_TYPE) {
             return Ok(Self(T::default()));
         }
-        match tokio::time::timeout(super::server::BODY_TIME, Json::from_request(request, state)).await {
-            Ok(Ok(Json(body))) => Ok(Self(body)),
-            Ok(Err(rejection)) => Err(of_json(&rejection)),
-            Err(_) => Err(Problem::timeout("the body did not come in time")),
+        let content_type = headers.get(header::CONTENT_TYPE).cloned();
+        let body = tokio::time::timeout(super::server::BODY_TIME, Bytes::from_request(request, state)).await;
+        let body = body
+            .map_err(|_| Problem::timeout("the body did not come in time"))?
+            .map_err(|rejection| of_body(rejection.status(), &rejection.body_text()))?;
+        let mut whole = Request::new(body.clone().into());
+        if let Some(content_type) = content_type {
+            whole.headers_mut().insert(header::CONTENT_TYPE, content_type);
         }
+        let Json(read) = Json::from_request(whole, state)
+            .await
+            .map_err(|rejection| of_body(rejection.status(), &rejection.body_text()))?;
+        check_keys(&body).map_err(|error| Problem::bad_request(format!("in the body: {error}")))?;
+        Ok(Self(read))
     }
 }
 
@@ -219,9 +232,9 @@ fn in_part(part: &str, rejection: &str) -> String {
     format!("in {part}: {why}")
 }
 
-fn of_json(rejection: &JsonRejection) -> Problem {
-    let detail = in_part("the body", &rejection.body_text());
-    match rejection.status() {
+fn of_body(status: StatusCode, why: &str) -> Problem {
+    let detail = in_part("the body", why);
+    match status {
         StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::media_type("send Content-Type: application/json"),
         StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(format!(
             "a body may have {} bytes at most",

@@ -25,6 +25,7 @@ use tracing::warn;
 
 use super::{
     ban_file::BanFile,
+    counts,
     masks::{shown_table, unmask_table},
     model::Origin,
     problem::{Answer, Problem},
@@ -77,6 +78,13 @@ pub(crate) fn key_of(role: Role) -> &'static str {
 }
 
 impl Added {
+    pub(super) fn of(&self, role: Role) -> &[Value] {
+        match role {
+            Role::Publisher => &self.inputs,
+            Role::Viewer => &self.outputs,
+        }
+    }
+
     pub(crate) fn list(&mut self, role: Role) -> &mut Vec<Value> {
         match role {
             Role::Publisher => &mut self.inputs,
@@ -247,6 +255,7 @@ impl Desk {
             desk: self,
         };
         let made = change(&mut state, &edit)?;
+        counts::check(&inner.state, &state)?;
         let whole = combined(&inner.file, &state).map_err(|errors| Problem::faults(&errors))?;
         let staged = match &self.path {
             Some(path) if state != inner.state => {

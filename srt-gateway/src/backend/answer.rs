@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use serde_json::{Map, Value};
 
 use super::CallError;
-use crate::names::is_control;
+use crate::{json::check_keys, names::is_control};
 
 /// What a backend answered, whatever the status.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,6 +37,8 @@ impl Answer {
         if self.body.trim_ascii().is_empty() {
             return Ok(Fields(Map::new()));
         }
+        // Which of two values of a key says yes or no?
+        check_keys(&self.body).map_err(|error| CallError::NotJson(error.to_string()))?;
         match serde_json::from_slice(&self.body) {
             Ok(Value::Object(fields)) => Ok(Fields(fields)),
             Ok(other) => Err(CallError::NotJson(format!("it is {}", kind(&other)))),
@@ -219,7 +221,15 @@ mod tests {
     #[test]
     fn no_body_is_an_empty_object_and_anything_else_is_no_json() {
         assert!(answer(" \n").fields().unwrap().all().is_empty());
-        for body in ["[]", "7", "\"passphrase\"", "{", "{} x", "<html>"] {
+        for body in [
+            r#"{"allowed":true,"allowed":false}"#,
+            "[]",
+            "7",
+            "\"passphrase\"",
+            "{",
+            "{} x",
+            "<html>",
+        ] {
             let error = answer(body).fields().unwrap_err();
             assert!(matches!(error, CallError::NotJson(_)), "{body}");
             assert!(!error.to_string().contains("passphrase"), "{error}");

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::{
     checks::Claims,
-    confine::{Entries, confine_entries},
+    confine::{Entries, confine_entries, confine_sizes},
     endpoint::Target,
     fault::Fault,
     keys::{self, Section},
@@ -134,6 +134,9 @@ fn read(session: &Session<'_>, entries: &[Entry], config: &Config) -> Option<Por
     };
     let keys = table(of_stream, Section::Stream);
     let mut own = streams::stream(&keys, &base, &mut Claims::default(), name.or(Some("")));
+    for fault in confine_sizes(&own, &settings, config) {
+        session.fault(fault);
+    }
     for entries in [Entries::Inputs(0), Entries::Outputs(0)] {
         for fault in confine_entries(&mut own, entries, &config.api.file_folders, "") {
             session.fault(fault);
@@ -155,7 +158,7 @@ fn name<'n>(session: &Session<'_>, node: Option<&'n Node>) -> Option<&'n str> {
     let name = node.as_str().filter(|text| StreamName::is_legal(text));
     if name.is_none() {
         fault(format!(
-            "must be a name of 1 to {} bytes without control characters, is {}",
+            "must be a name of 1 to {} bytes without control characters and components `.` and `..`, is {}",
             NAME_LIMIT,
             node.shown()
         ));

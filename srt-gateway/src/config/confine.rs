@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use super::{
     endpoint::{Endpoint, SrtMode, Target},
     fault::Fault,
-    model::{Config, Stream},
+    model::{Config, FilterSize, OptionValue, SrtSettings, Stream, StreamSettings},
     reader::{Session, join},
 };
 
@@ -32,6 +32,7 @@ impl Config {
         };
         let path = join("streams", name);
         let mut faults = confine_ports(stream, &path);
+        faults.extend(confine_ring(stream, &self.streams_default.settings, &path));
         faults.extend(confine_entries(stream, Entries::Inputs(0), folders, &path));
         faults.extend(confine_entries(stream, Entries::Outputs(0), folders, &path));
         faults
@@ -54,10 +55,91 @@ fn fault(key: String, message: &str) -> Fault {
 
 fn confine_ports(stream: &Stream, path: &str) -> Vec<Fault> {
     let ports = stream.ports.iter();
-    let privileged = ports.filter(|port| is_privileged(port.listen.port()));
-    privileged
-        .map(|port| fault(join(path, port.kind.key()), PRIVILEGED))
-        .collect()
+    let mut faults = Vec::new();
+    for port in ports {
+        let path = join(path, port.kind.key());
+        if is_privileged(port.listen.port()) {
+            faults.push(fault(path.clone(), PRIVILEGED));
+        }
+        faults.extend(confine_settings(&port.settings, &path));
+    }
+    faults
+}
+
+/// Largest history of a stream in bytes; a 64th of it is allocated with the first message.
+const RING_MAX: usize = 256 << 20;
+
+/// Most sockets that share a port: each has two threads.
+const SHARDS_MAX: u32 = 16;
+
+/// Options of libsrt that size memory, and the most that they may be. libsrt allocates tables of these sizes for each
+/// connection, and keeps packets up to them if a peer reads slowly.
+const SIZES: [(&str, i64); 3] = [("fc", 262_144), ("rcvbuf", 256 << 20), ("sndbuf", 256 << 20)];
+
+fn confine_ring(stream: &Stream, defaults: &StreamSettings, path: &str) -> Option<Fault> {
+    let most = RING_MAX.max(defaults.ring);
+    (stream.settings.ring > most).then(|| too_large(join(path, "ring"), &format!("{most} bytes")))
+}
+
+fn too_large(key: String, most: &str) -> Fault {
+    let message = format!("must be at most {most}: only the configuration file may set more");
+    fault(key, &message)
+}
+
+/// What of SRT settings would take too much memory or too many threads. What `[srt_defaults]` say is the operator's.
+fn confine_settings(settings: &SrtSettings, path: &str) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for (name, most) in SIZES {
+        let Some(option) = settings.options.get(name) else {
+            continue;
+        };
+        let number = match &option.value {
+            OptionValue::Int(number) => Some(*number),
+            OptionValue::Str(text) => text.trim().parse().ok(),
+            OptionValue::Bool(_) => None,
+        };
+        let is_own = !option.path.starts_with("srt_defaults.");
+        if is_own && number.is_some_and(|number| number > most) {
+            faults.push(too_large(join(&join(path, "options"), name), &most.to_string()));
+        }
+    }
+    if settings.shards.is_some_and(|shards| shards.get() > SHARDS_MAX) {
+        faults.push(too_large(join(path, "shards"), &SHARDS_MAX.to_string()));
+    }
+    let filter = settings.packet_filter.as_deref().unwrap_or_default();
+    let numbers = filter.split(',').filter_map(|part| {
+        let (_, number) = part.split_once(':')?;
+        number.parse::<i64>().ok()
+    });
+    if numbers.map(i64::unsigned_abs).max() > Some(FilterSize::MAX.into()) {
+        let most = format!("{} columns and rows", FilterSize::MAX);
+        faults.push(too_large(join(path, "packetfilter"), &most));
+    }
+    faults
+}
+
+/// Confines what an answer of a backend sizes, but for its inputs and outputs.
+pub(super) fn confine_sizes(stream: &Stream, port: &SrtSettings, config: &Config) -> Vec<Fault> {
+    let mut faults = confine_settings(port, "");
+    faults.extend(confine_ring(stream, &config.streams_default.settings, ""));
+    faults
+}
+
+impl Endpoint {
+    /// Confines an output that a hook has named.
+    ///
+    /// # Errors
+    /// What it must not do.
+    pub(crate) fn confine_output(&self) -> Result<(), String> {
+        let mut stream = Stream {
+            outputs: vec![self.clone()],
+            ..Stream::default()
+        };
+        let faults = confine_entries(&mut stream, Entries::Outputs(0), &[], "");
+        faults.first().map_or(Ok(()), |fault| {
+            Err(format!("{}: {}", fault.key(), fault.message()))
+        })
+    }
 }
 
 const PRIVILEGED: &str = "must not open a port below 1024: only the configuration file may";
@@ -84,6 +166,9 @@ pub(super) fn confine_entries(
             && is_privileged(port)
         {
             faults.push(fault(key.clone(), PRIVILEGED));
+        }
+        if let Target::Srt(srt) = &endpoint.target {
+            faults.extend(confine_settings(&srt.settings, &key));
         }
         if let Target::File(file) = &mut endpoint.target {
             match folder_of(&file.path, folders) {
@@ -175,6 +260,38 @@ mod tests {
             told.len() == 1 && told[0].contains("outputs[1]: is a file, and file_folders"),
             "{told:?}"
         );
+    }
+
+    #[test]
+    fn nothing_sizes_memory_or_threads_without_bound() {
+        for entry in [
+            "srt = { port = 9001, options = { fc = 262145 } }",
+            "srt = { port = 9001, shards = 17 }",
+            "srt = { port = 9001, packetfilter = \"fec,cols:20,rows:-257\" }",
+            "ring = \"300MB\"",
+            "outputs = [\"srt://h:9000?fc=2147483647\"]",
+            "outputs = [{ url = \"srt://h:9000\", options = { sndbuf = \"2147483647\" } }]",
+            "inputs = [\"srt://h:9000?rcvbuf=2147483647\"]",
+            "inputs = [\"srt://h:9000?packetfilter=fec,cols:65535\"]",
+        ] {
+            let told = faults("[]", entry);
+            assert!(
+                told.len() == 1 && told[0].contains("must be at most"),
+                "{entry}: {told:?}"
+            );
+        }
+        for entry in [
+            "srt = { port = 9001, shards = 16, packetfilter = \"fec,cols:256,rows:256\", options = { fc = 262144, rcvbuf = 100000000 } }",
+            "ring = \"256MB\"",
+            "outputs = [\"srt://h:9000?fc=100000&sndbuf=200000000\"]",
+        ] {
+            assert_eq!(faults("[]", entry), [""; 0], "{entry}");
+        }
+        // The operator's own defaults.
+        let text = "[srt_defaults]\noptions = { fc = 1000000 }\n[streams_default]\nring = \"1GB\"\n\
+                    [streams.a]\nsrt = { port = 9001 }\noutputs = [\"srt://h:9000\"]";
+        let mut config = Config::parse(text).unwrap_or_else(|errors| panic!("{errors}"));
+        assert!(config.confine_stream("a").is_empty());
     }
 
     #[test]

@@ -72,7 +72,7 @@ fn check_name(item: &Item<'_>, entry: &Entry) {
         0 => "the name of a stream must not be empty".to_owned(),
         _ if StreamName::is_legal(&entry.key) => return,
         1..=NAME_LIMIT => {
-            "the name of a stream must not have control characters, line separators or marks of direction"
+            "the name of a stream must not have control characters, line separators, marks of direction, or a component `.` or `..`"
                 .to_owned()
         }
         length => format!("the name of a stream must be at most {NAME_LIMIT} bytes, is {length}"),

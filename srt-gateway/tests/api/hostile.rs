@@ -264,3 +264,52 @@ fn what_a_backend_says_steers_no_terminal() {
         text.lines().any(|line| line.starts_with("2026-01-01T00:00:00Z"))
     });
 }
+
+#[test]
+fn definitions_that_say_two_things_or_ask_for_too_much_are_refused() {
+    let gateway = Running::start("", "[streams.a]");
+    let put = |name: &str, body: &str| gateway.json("PUT", &format!("/api/v1/streams/{name}"), body);
+    for body in [
+        r#"{"max_viewers": 1, "max_viewers": 0}"#,
+        r#"{"outputs": [{"url": "udp://127.0.0.1:9", "url": "udp://192.0.2.1:9"}]}"#,
+    ] {
+        let refused = put("b", body);
+        refused.is_problem(400);
+        assert!(refused.text().contains("is given twice"), "{}", refused.text());
+    }
+    for (body, field) in [
+        (
+            r#"{"srt": {"port": 9001, "options": {"fc": 2000000000}}}"#,
+            "srt.options.fc",
+        ),
+        (
+            r#"{"outputs": ["srt://127.0.0.1:9?sndbuf=2000000000"]}"#,
+            "outputs[0].options.sndbuf",
+        ),
+        (r#"{"ring": "2GB"}"#, "ring"),
+    ] {
+        let refused = put("b", body);
+        refused.is_problem(422);
+        let error = &refused.value()["errors"][0];
+        assert_eq!(error["key"], format!("streams.b.{field}"), "{error}");
+        assert!(
+            error["message"].as_str().unwrap().contains("must be at most"),
+            "{error}"
+        );
+    }
+    let refused = put("..%2F..%2Fetc", "{}");
+    refused.is_problem(422);
+    assert!(refused.text().contains("component"), "{}", refused.text());
+    let output =
+        |number: usize| json!({ "url": format!("udp://127.0.0.1:{}", 20_000 + number), "enabled": false });
+    let outputs: Vec<_> = (0..101).map(output).collect();
+    let refused = put("b", &json!({ "outputs": outputs }).to_string());
+    refused.is_problem(422);
+    let error = &refused.value()["errors"][0];
+    assert_eq!(error["key"], "streams.\"b\".outputs");
+    assert!(
+        error["message"].as_str().unwrap().contains("at most 100"),
+        "{error}"
+    );
+    put("b", &json!({ "outputs": &outputs[1..] }).to_string()).is(201);
+}

@@ -154,8 +154,8 @@ fn hostile_names_stay_names() {
     ] {
         let path = format!("/api/v1/streams/{name}");
         let reply = gateway.json("PUT", &path, r#"{"max_viewers": 1}"#);
-        // Control characters are no part of a name.
-        if name.contains("%0A") {
+        // Control characters are no part of a name, and neither is what leads elsewhere.
+        if name.contains("%0A") || name.contains("..") {
             reply.is_problem(422);
             continue;
         }

@@ -139,7 +139,10 @@ fn outputs(urls: &[&str]) -> Result<Vec<Endpoint>, CallError> {
         match endpoint.target {
             // A hook says who may do what; it is not to write files of its choice.
             Target::File(_) => Err(wrong(field(), "an srt://, udp:// or rtp:// URL")),
-            _ => Ok(endpoint),
+            _ => match endpoint.confine_output() {
+                Ok(()) => Ok(endpoint),
+                Err(why) => Err(wrong(field(), format!("an output that {why}"))),
+            },
         }
     };
     urls.iter().enumerate().map(read).collect()
@@ -457,6 +460,8 @@ mod tests {
                 "outputs[1]",
             ),
             (r#"{"outputs":["file:///etc/hunter2"]}"#, "outputs[0]"),
+            (r#"{"outputs":["srt://:443?mode=listener"]}"#, "outputs[0]"),
+            (r#"{"outputs":["srt://h:1?fc=2000000000"]}"#, "outputs[0]"),
         ] {
             let error = answer(200, body).unwrap_err();
             assert!(
