@@ -5,9 +5,10 @@ mod http;
 use std::{
     collections::{BTreeSet, HashMap},
     fs,
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader, ErrorKind, Write as _},
     net::TcpStream,
     os::unix::net::UnixStream,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -326,6 +327,139 @@ fn near_the_memory_limit_streams_go_on_and_new_callers_are_refused() {
     flows(&publisher, &second);
     let rejections = gateway.ask("GET", "/api/v1/rejections").is(200).text();
     assert!(rejections.contains("memory limit"), "{rejections}");
+}
+
+/// A memory control group of the test's own. Removed on drop, when its processes have ended.
+struct MemoryGroup(PathBuf);
+
+impl MemoryGroup {
+    /// Fails where none can be made: without root, or where the control groups are read-only.
+    fn new(limit: u64) -> Self {
+        let (root, key) = match Path::new("/sys/fs/cgroup/memory") {
+            one if one.is_dir() => (one, "memory.limit_in_bytes"),
+            _ => (Path::new("/sys/fs/cgroup"), "memory.max"),
+        };
+        let group = root.join(format!("srt-gateway-test-{}", std::process::id()));
+        let needs = "this test needs root and control groups that it can write to";
+        fs::create_dir(&group).unwrap_or_else(|error| panic!("{group:?}: {error}: {needs}"));
+        let group = Self(group);
+        // Where this fails, the limit is not there, and the next line fails.
+        drop(fs::write(root.join("cgroup.subtree_control"), "+memory"));
+        let limited = fs::write(group.0.join(key), limit.to_string());
+        limited.unwrap_or_else(|error| panic!("{key} of {:?}: {error}: {needs}", group.0));
+        group
+    }
+}
+
+impl Drop for MemoryGroup {
+    fn drop(&mut self) {
+        // The kernel takes its time after the last process.
+        let end = Instant::now() + PATIENCE;
+        while fs::remove_dir(&self.0).is_err() && Instant::now() < end {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// Viewers that read nothing, so that the gateway keeps seconds of the stream for each, called by several threads at a time.
+/// Gives those that were let in, and how many were refused for lack of memory.
+fn burst_of_viewers(gateway: &Running, count: usize) -> (Vec<SrtSocket>, usize) {
+    let srt = gateway.srt;
+    let call = || {
+        let options = Options::new()
+            .latency(Duration::from_secs(5))
+            .connect_timeout(PATIENCE)
+            .flow_window(64)
+            .receive_buffer(64 * 1472)
+            .stream_id(StreamId::new("#!::r=a,m=request").unwrap());
+        SrtSocket::builder().options(options).connect(srt)
+    };
+    let called: Vec<_> = thread::scope(|scope| {
+        let callers: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| (0..count / 8).map(|_| call()).collect::<Vec<_>>()))
+            .collect();
+        callers
+            .into_iter()
+            .flat_map(|caller| caller.join().unwrap())
+            .collect()
+    });
+    let (mut viewers, mut refused) = (Vec::new(), 0);
+    for outcome in called {
+        match outcome {
+            Ok(viewer) => viewers.push(viewer),
+            Err(error) => {
+                let code = error.reject_reason().and_then(|reason| reason.code());
+                assert_eq!(code, Some(RejectCode::OVERLOAD), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    (viewers, refused)
+}
+
+#[test]
+fn in_a_small_control_group_a_burst_of_callers_ends_no_stream() {
+    // What the kernel has read of the binary is not the group's.
+    fs::read(http::BINARY).unwrap();
+    let group = MemoryGroup::new(96 << 20);
+    let mut gateway = Running::start_in(&group.0, "", "[streams.a]");
+    let flow = Flow::start(&gateway);
+    let (viewers, refused) = burst_of_viewers(&gateway, 200);
+    assert!(!viewers.is_empty() && refused > 0, "{} {refused}", viewers.len());
+    // Until the buffers of those that were let in are full.
+    thread::sleep(Duration::from_secs(6));
+    assert_eq!(gateway.status(), None, "it has run out of memory");
+    let (sent, arrived) = flow.end();
+    assert_eq!(arrived, sent);
+    let rejections = gateway.ask("GET", "/api/v1/rejections").is(200).text();
+    assert!(rejections.contains("memory limit"), "{rejections}");
+    drop(viewers);
+    wait_until("a new viewer", || gateway.call("#!::r=a,m=request").ok());
+    drop(gateway);
+}
+
+#[test]
+fn clients_that_read_no_answer_take_little_memory_and_delay_no_probe() {
+    // Names of 200 bytes, so that the metrics have megabytes.
+    let name = |number: usize| format!("s{number}{}", "x".repeat(200));
+    let stream = |number| {
+        format!(
+            "[streams.{:?}]\noutputs = [\"udp://127.0.0.1:9\"]\n",
+            name(number)
+        )
+    };
+    let gateway = Running::start("", &(0..150).map(stream).collect::<String>());
+    let length = wait_until("the figures", || {
+        let length = gateway.ask("GET", "/metrics").is(200).body.len();
+        (length > 2 << 20).then_some(length)
+    });
+    let before = resident_kib(&gateway);
+    let mut clients: Vec<_> = (0..200).map(|_| gateway.raw("")).collect();
+    for mut client in &clients {
+        client
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .unwrap();
+        client.set_nonblocking(true).unwrap();
+    }
+    let waits = |client: &mut TcpStream| {
+        let peeked = client.peek(&mut [0]);
+        peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    };
+    // Were they served in turn, each probe would wait behind many others.
+    let (mut probes, mut peak) = (0, before);
+    wait_until("all answers", || {
+        gateway.ask("GET", "/healthz").is(200);
+        peak = peak.max(resident_kib(&gateway));
+        clients.retain_mut(waits);
+        probes += 1;
+        clients.is_empty().then_some(())
+    });
+    assert!(probes > 10, "{probes} probes were answered beside 200 others");
+    // Of 700 MB that were asked for.
+    assert!(
+        peak < before + (256 << 10),
+        "{before} KiB before, {peak} at the peak, answers of {length} bytes"
+    );
 }
 
 fn resident_kib(gateway: &Running) -> u64 {

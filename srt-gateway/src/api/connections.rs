@@ -12,7 +12,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use axum::body::{Body, Bytes};
@@ -27,6 +27,15 @@ pub(super) const MOST_OF_ADDRESS: usize = 256;
 
 /// Connections beyond these limits at a time, for probes.
 pub(super) const RESERVE: usize = 32;
+
+/// The longest part of an answer that is handed on at once. What is behind it stays in [`AnswerBody`], and is counted.
+const PART: usize = 64 << 10;
+
+/// Bytes of answers that clients of one address have not read yet. Who asks for more loses the oldest of these answers.
+const UNREAD_OF_ADDRESS: usize = 32 << 20;
+
+/// The same of all clients.
+const UNREAD: usize = 128 << 20;
 
 /// What a new connection may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +64,10 @@ struct Entry {
     requests: AtomicUsize,
     /// The table's clock when it was last busy.
     idle_since: AtomicU64,
+    /// Bytes of an answer that wait to be read; 0: none worth counting.
+    unread: AtomicUsize,
+    /// The table's clock when these began to wait.
+    unread_since: AtomicU64,
     evicted: Notify,
 }
 
@@ -86,6 +99,8 @@ impl Connections {
             service,
             requests: AtomicUsize::new(0),
             idle_since: AtomicU64::new(id),
+            unread: AtomicUsize::new(0),
+            unread_since: AtomicU64::new(id),
             evicted: Notify::new(),
         });
         table.open.insert(id, Arc::clone(&entry));
@@ -141,32 +156,69 @@ impl Table {
     }
 
     fn busiest_address(&self) -> Option<IpAddr> {
-        let mut counts = HashMap::<IpAddr, usize>::new();
+        self.address_with_most(|_| 1)
+    }
+
+    /// The address whose connections have most of something together.
+    fn address_with_most(&self, amount: impl Fn(&Entry) -> usize) -> Option<IpAddr> {
+        let mut amounts = HashMap::<IpAddr, usize>::new();
         for entry in self.open.values() {
-            *counts.entry(entry.address).or_default() += 1;
+            *amounts.entry(entry.address).or_default() += amount(entry);
         }
-        counts
+        amounts
             .into_iter()
-            .max_by_key(|(_, count)| *count)
+            .max_by_key(|(_, amount)| *amount)
             .map(|(address, _)| address)
     }
 
     /// Ends the connection among these that has been idle for the longest time.
     fn evict(&mut self, is_meant: impl Fn(&Entry) -> bool) -> bool {
-        let idle = self
-            .open
-            .iter()
-            .filter(|(_, entry)| entry.is_idle() && is_meant(entry));
-        let Some(id) = idle
-            .min_by_key(|(_, entry)| entry.idle_since.load(Relaxed))
-            .map(|(id, _)| *id)
-        else {
+        let is_meant = |entry: &Entry| entry.is_idle() && is_meant(entry);
+        self.evict_oldest(is_meant, |entry| &entry.idle_since)
+    }
+
+    fn evict_oldest(
+        &mut self,
+        is_meant: impl Fn(&Entry) -> bool,
+        since: impl Fn(&Entry) -> &AtomicU64,
+    ) -> bool {
+        let meant = self.open.iter().filter(|(_, entry)| is_meant(entry));
+        let oldest = meant.min_by_key(|(_, entry)| since(entry).load(Relaxed));
+        let Some(id) = oldest.map(|(id, _)| *id) else {
             return false;
         };
         if let Some(entry) = self.open.remove(&id) {
             entry.evicted.notify_one();
         }
         true
+    }
+
+    fn unread(&self, is_counted: impl Fn(&Entry) -> bool) -> usize {
+        let counted = self.open.values().filter(|entry| is_counted(entry));
+        counted.map(|entry| entry.unread.load(Relaxed)).sum()
+    }
+
+    /// Ends the connections with the oldest unread answers until there is room for that of this connection.
+    fn make_room_for_answer(&mut self, address: IpAddr) {
+        let is_own = |entry: &Entry| entry.address == address;
+        let newest = self.clock;
+        let evictable =
+            |entry: &Entry| entry.unread.load(Relaxed) > 0 && entry.unread_since.load(Relaxed) < newest;
+        while self.unread(is_own) > UNREAD_OF_ADDRESS
+            && self.evict_oldest(
+                |entry| is_own(entry) && evictable(entry),
+                |entry| &entry.unread_since,
+            )
+        {}
+        while self.unread(|_| true) > UNREAD {
+            let Some(worst) = self.address_with_most(|entry| entry.unread.load(Relaxed)) else {
+                return;
+            };
+            let is_meant = |entry: &Entry| entry.address == worst && evictable(entry);
+            if !self.evict_oldest(is_meant, |entry| &entry.unread_since) {
+                return;
+            }
+        }
     }
 }
 
@@ -214,11 +266,47 @@ impl Drop for InRequest {
     }
 }
 
-/// The body of an answer, and the request that it ends.
+/// Counts the bytes of an answer until it is dropped.
+#[derive(Debug)]
+struct Unread(Arc<Place>);
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        self.0.entry.unread.store(0, Relaxed);
+    }
+}
+
+/// The body of an answer, and the request that it ends. A long one is handed on in parts: it is here until the client has
+/// read it, and not in a buffer where nobody counts it.
 #[derive(Debug)]
 pub(super) struct AnswerBody {
-    pub(super) body: Body,
-    pub(super) _request: InRequest,
+    body: Body,
+    /// Of the last frame, what is not handed on yet.
+    rest: Bytes,
+    _unread: Option<Unread>,
+    _request: InRequest,
+}
+
+impl AnswerBody {
+    pub(super) fn new(body: Body, request: InRequest) -> Self {
+        let place = &request.0;
+        let length = HttpBody::size_hint(&body).exact().unwrap_or(0);
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let unread = (length > PART).then(|| {
+            let mut table = place.connections.table();
+            table.clock += 1;
+            place.entry.unread_since.store(table.clock, Relaxed);
+            place.entry.unread.store(length, Relaxed);
+            table.make_room_for_answer(place.entry.address);
+            Unread(Arc::clone(place))
+        });
+        Self {
+            body,
+            rest: Bytes::new(),
+            _unread: unread,
+            _request: request,
+        }
+    }
 }
 
 impl HttpBody for AnswerBody {
@@ -229,15 +317,31 @@ impl HttpBody for AnswerBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        if self.rest.is_empty() {
+            let frame = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                Some(Ok(frame)) => frame,
+                other => return Poll::Ready(other),
+            };
+            match frame.into_data() {
+                Ok(data) => self.rest = data,
+                Err(other) => return Poll::Ready(Some(Ok(other))),
+            }
+        }
+        let length = self.rest.len().min(PART);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let body = HttpBody::size_hint(&self.body);
+        let rest = self.rest.len() as u64;
+        match body.exact() {
+            Some(length) => SizeHint::with_exact(length + rest),
+            None => SizeHint::default(),
+        }
     }
 }
 
@@ -321,6 +425,58 @@ mod tests {
         assert!(!connections.evict_idle(Service::Everything) && !connections.evict_idle(Service::ProbesOnly));
         drop((requests, busy, probes));
         assert!(connections.is_empty());
+    }
+
+    fn answer(place: &Arc<Place>, length: usize) -> AnswerBody {
+        AnswerBody::new(vec![0; length].into(), place.begin_request())
+    }
+
+    #[test]
+    fn answers_that_are_not_read_take_so_much_memory_and_no_more() {
+        let connections = Arc::<Connections>::default();
+        let slow = admit(&connections, 5, 1);
+        let other = admit(&connections, 1, 2);
+        let of_other = answer(&other[0], 10 << 20);
+        let mut answers: Vec<_> = slow.iter().map(|place| answer(place, 8 << 20)).collect();
+        assert_eq!(
+            slow.iter().map(|place| is_open(place)).collect::<Vec<_>>(),
+            [false, true, true, true, true],
+            "the oldest of its address gives way"
+        );
+        // One has been read.
+        drop(answers.remove(2));
+        answers.push(answer(&slow[2], 8 << 20));
+        assert!(slow[1..].iter().all(|place| is_open(place)) && is_open(&other[0]));
+        // However long an answer is, it is not refused.
+        answers.push(answer(&slow[2], 100 << 20));
+        assert!(is_open(&slow[2]) && !is_open(&slow[1]) && !is_open(&slow[3]));
+        // Of all addresses, the one with most.
+        let many: Vec<_> = (3..6).flat_map(|from| admit(&connections, 1, from)).collect();
+        let _more: Vec<_> = many.iter().map(|place| answer(place, 20 << 20)).collect();
+        assert!(!is_open(&slow[2]) && is_open(&other[0]) && many.iter().all(|place| is_open(place)));
+        drop((answers, of_other));
+    }
+
+    #[test]
+    fn a_long_answer_is_handed_on_in_parts() {
+        let connections = Arc::<Connections>::default();
+        let place = admit(&connections, 1, 1).remove(0);
+        let text: Vec<_> = (0..3 * PART + 5).map(|at| at.to_le_bytes()[0]).collect();
+        let mut body = AnswerBody::new(text.clone().into(), place.begin_request());
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let mut read = Vec::new();
+        while !body.is_end_stream() {
+            assert_eq!(body.size_hint().exact(), Some((text.len() - read.len()) as u64));
+            let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut body).poll_frame(&mut context) else {
+                panic!("it ends early");
+            };
+            let data = frame.into_data().unwrap();
+            assert!(data.len() <= PART);
+            read.extend_from_slice(&data);
+        }
+        assert!(read == text && place.entry.unread.load(Relaxed) == text.len());
+        drop(body);
+        assert_eq!(place.entry.unread.load(Relaxed), 0);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The HTTP API: what there is to see and to steer, figures, metrics, and a page for people.
 //!
 //! ```text
-//!   api (a tokio runtime)  sockets, TLS, requests ──Commands──▶ control
+//!   api (a tokio runtime)  sockets, TLS, probes
+//!   api-work (another)     all other requests ──Commands──▶ control
 //!   api-blocking           what waits for control's answer
-//!   telemetry              a sample a second ──snapshot──▶ api
+//!   telemetry              a sample a second ──snapshot──▶ api-work
 //! ```
 //!
 //! Reads snapshots and sends commands; touches neither sockets of SRT nor a ring. Every error is a [`problem`].

@@ -1,6 +1,7 @@
 //! The listening socket and its connections: limits in number, size and time, and TLS.
 //!
-//! Runs on the thread `api` (a tokio runtime of one thread). Knows no route.
+//! Runs on the thread `api` (a tokio runtime of one thread), which answers probes and nothing else: whatever takes longer is
+//! made on the thread `api-work`, so that probes are answered at once. Knows no route.
 
 use std::{
     convert::Infallible,
@@ -30,7 +31,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    sync::watch,
+    runtime::{Handle, Runtime},
+    sync::{oneshot, watch},
+    task::JoinSet,
     time::timeout,
 };
 use tracing::debug;
@@ -139,17 +142,31 @@ impl Running {
         tls: Option<Acceptor>,
     ) -> Result<Self, ApiError> {
         let (stop, stopped) = watch::channel(false);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .max_blocking_threads(16)
-            .thread_name("api-blocking")
-            .build()
+        let (ended, end) = oneshot::channel::<()>();
+        let work = runtime()?;
+        let server = Server {
+            router,
+            tls,
+            connections: Arc::default(),
+            work: work.handle().clone(),
+            stopped,
+        };
+        let working = thread::Builder::new()
+            .name("api-work".to_owned())
+            .spawn(move || {
+                // It is dropped, never sent.
+                drop(work.block_on(end));
+                work.shutdown_timeout(END_TIME);
+            })
             .map_err(ApiError::Thread)?;
+        let runtime = runtime()?;
         let thread = thread::Builder::new()
             .name("api".to_owned())
             .spawn(move || {
-                runtime.block_on(serve(listeners, router, tls, stopped));
+                runtime.block_on(serve(listeners, server));
+                drop(ended);
                 runtime.shutdown_timeout(END_TIME);
+                drop(working.join());
             })
             .map_err(ApiError::Thread)?;
         Ok(Self {
@@ -157,6 +174,15 @@ impl Running {
             thread: Some(thread),
         })
     }
+}
+
+fn runtime() -> Result<Runtime, ApiError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(16)
+        .thread_name("api-blocking")
+        .build()
+        .map_err(ApiError::Thread)
 }
 
 impl Drop for Running {
@@ -168,25 +194,14 @@ impl Drop for Running {
     }
 }
 
-async fn serve(
-    listeners: Vec<TcpListener>,
-    router: Router,
-    tls: Option<Acceptor>,
-    stopped: watch::Receiver<bool>,
-) {
-    let connections = Arc::<Connections>::default();
+async fn serve(listeners: Vec<TcpListener>, server: Server) {
+    let connections = Arc::clone(&server.connections);
     let mut accepting = tokio::task::JoinSet::new();
     for listener in listeners {
         let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
             continue;
         };
-        let server = Server {
-            router: router.clone(),
-            tls: tls.clone(),
-            connections: Arc::clone(&connections),
-            stopped: stopped.clone(),
-        };
-        accepting.spawn(server.accept(listener));
+        accepting.spawn(server.clone().accept(listener));
     }
     while accepting.join_next().await.is_some() {}
     // Those who are served get what they asked for; the live ones are told by their own watch.
@@ -204,6 +219,8 @@ struct Server {
     router: Router,
     tls: Option<Acceptor>,
     connections: Arc<Connections>,
+    /// Where requests are served, probes apart.
+    work: Handle,
     stopped: watch::Receiver<bool>,
 }
 
@@ -294,16 +311,28 @@ impl Server {
         let routed = TowerToHyperService::new(self.router.clone().layer(Extension(Peer(peer.ip()))));
         let service = service_fn(|request| {
             let in_request = place.begin_request();
+            let is_probe = is_probe(request.uri());
             let answer = is_served(&request, place.service()).then(|| routed.call(request));
+            let work = self.work.clone();
             async move {
-                let answer = match answer {
-                    Some(answer) => answer.await?,
-                    None => refusal(),
+                let served = async move {
+                    let answer = match answer {
+                        Some(answer) => answer.await.unwrap_or_else(|never: Infallible| match never {}),
+                        None => refusal(),
+                    };
+                    Ok::<_, io::Error>(answer.map(|body| AnswerBody::new(body, in_request)))
                 };
-                Ok::<_, Infallible>(answer.map(|body| AnswerBody {
-                    body,
-                    _request: in_request,
-                }))
+                if is_probe {
+                    return served.await;
+                }
+                // Aborted with the connection.
+                let mut tasks = JoinSet::new();
+                tasks.spawn_on(served, &work);
+                match tasks.join_next().await {
+                    Some(Ok(served)) => served,
+                    Some(Err(error)) => Err(io::Error::other(error)),
+                    None => Err(io::Error::other("no answer")),
+                }
             }
         });
         let connection = hyper::server::conn::http1::Builder::new()

@@ -21,6 +21,13 @@ use super::store::State;
 const HEADER: &str = "# What was added and changed by the API of srt-gateway. It is written anew with each change: edit the\n\
                       # configuration file instead, or this one while the gateway is stopped. It may hold secrets.\n\n";
 
+/// The longest state file in bytes.
+const MOST: u64 = 16 << 20;
+
+fn too_long() -> io::Error {
+    io::Error::other(format!("it is longer than {MOST} bytes"))
+}
+
 /// A new state file that is on the disk under another name. Dropping it removes it.
 #[derive(Debug)]
 pub(super) struct Staged {
@@ -35,6 +42,9 @@ impl Staged {
     /// Those of the system; nothing is left behind.
     pub(super) fn write(path: &Path, state: &State) -> io::Result<Self> {
         let text = toml::to_string(state).map_err(io::Error::other)?;
+        if (HEADER.len() + text.len()) as u64 > MOST {
+            return Err(too_long());
+        }
         let staged = Self {
             new: beside(path, ".new"),
             path: path.to_owned(),
@@ -144,7 +154,7 @@ fn read(path: &Path) -> Result<State, String> {
 fn read_regular(path: &Path) -> io::Result<String> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
-    let mut file = fs::OpenOptions::new()
+    let file = fs::OpenOptions::new()
         .read(true)
         .custom_flags(i32::try_from(flags.bits()).unwrap_or_default())
         .open(path)?;
@@ -152,7 +162,10 @@ fn read_regular(path: &Path) -> io::Result<String> {
         return Err(io::Error::other("it is not a regular file"));
     }
     let mut text = String::new();
-    file.read_to_string(&mut text)?;
+    file.take(MOST + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MOST {
+        return Err(too_long());
+    }
     Ok(text)
 }
 
@@ -215,10 +228,11 @@ mod tests {
 
     #[test]
     fn what_cannot_be_used_is_set_aside() {
-        for kind in ["broken", "unknown key", "not text", "folder", "fifo"] {
+        for kind in ["endless", "broken", "unknown key", "not text", "folder", "fifo"] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("state.toml");
             match kind {
+                "endless" => fs::File::create(&path).unwrap().set_len(MOST + 1).unwrap(),
                 "broken" => fs::write(&path, "[streams.a]\nplay_passphrase = \"correct horse\n").unwrap(),
                 "unknown key" => fs::write(&path, "x = \"correct horse\"").unwrap(),
                 "not text" => fs::write(&path, b"\xff\xfe").unwrap(),

@@ -34,7 +34,7 @@ use super::{
     state_file::{self, Staged},
 };
 use crate::{
-    config::{Config, ConfigErrors, Endpoint, Entries},
+    config::{Config, ConfigErrors, Endpoint, Entries, Fault, join},
     control::{self, Reloaded},
     names::Role,
 };
@@ -465,6 +465,89 @@ fn parse(table: &Table) -> Result<Config, ConfigErrors> {
     Ok(config)
 }
 
+/// A part of the state that is left out as a whole.
+#[derive(Clone, Copy)]
+enum Part<'s> {
+    Stream(&'s str),
+    Added(&'s str),
+}
+
+impl Part<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Self::Stream(name) | Self::Added(name) => name,
+        }
+    }
+
+    fn put(&self, from: &State, into: &mut State) {
+        match *self {
+            Self::Stream(name) => {
+                if let Some(table) = from.streams.get(name) {
+                    into.streams.insert(name.to_owned(), table.clone());
+                }
+            }
+            Self::Added(name) => {
+                if let Some(added) = from.added.get(name) {
+                    into.added.insert(name.to_owned(), added.clone());
+                }
+            }
+        }
+    }
+
+    fn left_out(&self, fault: Option<&Fault>) -> String {
+        let what = match self {
+            Self::Stream(_) => "a stream made",
+            Self::Added(_) => "what was added to a stream",
+        };
+        let why = fault.map(|fault| format!("{}: {}", fault.key(), fault.message()));
+        format!(
+            "{what} by the API, {:?}, is left out, because it is not valid with the configuration file: {}",
+            self.name(),
+            why.unwrap_or_default()
+        )
+    }
+}
+
+/// Adds the parts that are valid to `good`, and says what is left out. Each try reads the whole configuration, so it takes
+/// out everything that the faults name at once, and halves the rest where they name nothing.
+fn take_good(file: &Table, state: &State, good: &mut State, parts: &[Part<'_>]) -> Vec<String> {
+    let mut left_out = Vec::new();
+    let mut parts = parts.to_vec();
+    while !parts.is_empty() {
+        let mut tried = good.clone();
+        for part in &parts {
+            part.put(state, &mut tried);
+        }
+        let Err(errors) = combined(file, &tried) else {
+            *good = tried;
+            break;
+        };
+        let faults = errors.faults();
+        if let [part] = parts[..] {
+            left_out.push(part.left_out(faults.first()));
+            break;
+        }
+        let before = parts.len();
+        parts.retain(|part| {
+            let path = join("streams", part.name());
+            let is_of = |fault: &&Fault| {
+                let rest = fault.key().strip_prefix(&path);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+            };
+            let fault = faults.iter().find(is_of);
+            left_out.extend(fault.map(|fault| part.left_out(Some(fault))));
+            fault.is_none()
+        });
+        if parts.len() == before {
+            let (first, second) = parts.split_at(before / 2);
+            left_out.extend(take_good(file, state, good, first));
+            left_out.extend(take_good(file, state, good, second));
+            break;
+        }
+    }
+    left_out
+}
+
 /// As [`combined`]; what does not go with the file is left out, and said.
 fn lay_over(file: &Table, state: &State) -> (Whole, Vec<String>) {
     let mut left_out = Vec::new();
@@ -482,32 +565,10 @@ fn lay_over(file: &Table, state: &State) -> (Whole, Vec<String>) {
         enabled: state.enabled.clone(),
         ..State::default()
     };
-    let mut take = |what: &str, name: &str, with: &dyn Fn(&mut State)| {
-        let mut tried = good.clone();
-        with(&mut tried);
-        match combined(file, &tried) {
-            Ok(_) => good = tried,
-            Err(errors) => {
-                let why = errors
-                    .faults()
-                    .first()
-                    .map(|fault| format!("{}: {}", fault.key(), fault.message()));
-                left_out.push(format!(
-                    "{what} by the API, {name:?}, is left out, because it is not valid with the configuration file: {}",
-                    why.unwrap_or_default()
-                ));
-            }
-        }
-    };
-    for (name, stream) in &state.streams {
-        take("a stream made", name, &|state| {
-            state.streams.insert(name.clone(), stream.clone());
-        });
-    }
-    for (name, added) in &state.added {
-        take("what was added to a stream", name, &|state| {
-            state.added.insert(name.clone(), added.clone());
-        });
+    let streams: Vec<_> = state.streams.keys().map(|name| Part::Stream(name)).collect();
+    let added: Vec<_> = state.added.keys().map(|name| Part::Added(name)).collect();
+    for parts in [streams, added] {
+        left_out.extend(take_good(file, state, &mut good, &parts));
     }
     let whole = combined(file, &good)
         .or_else(|_| combined(file, &State::default()))
@@ -521,6 +582,8 @@ fn lay_over(file: &Table, state: &State) -> (Whole, Vec<String>) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -648,6 +711,39 @@ mod tests {
         let text = "[srt]\nport = 9007";
         let (_, config) = Desk::open(text, &Config::parse(text).unwrap(), Some(&file));
         assert_eq!(config.streams.keys().collect::<Vec<_>>(), ["good"]);
+    }
+
+    #[test]
+    fn a_long_state_with_many_faults_is_laid_over_in_few_tries() {
+        let file: Table = "[srt]\nport = 9007".parse().unwrap();
+        let mut state = State::default();
+        for number in 0..400 {
+            let table = match number % 4 {
+                0 => "srt = { port = 80 }".to_owned(),
+                1 if number < 20 => "srt_play = { port = 9007 }".to_owned(),
+                _ => format!("outputs = [\"udp://127.0.0.1:{}\"]", 20_000 + number),
+            };
+            state
+                .streams
+                .insert(format!("s/{number}"), table.parse().unwrap());
+        }
+        for name in ["s/2", "nowhere"] {
+            let added = state.added.entry(name.to_owned()).or_default();
+            added.inputs.push(Value::String("udp://:53".to_owned()));
+        }
+        let mut good = state.clone();
+        good.streams
+            .retain(|_, table| !table.contains_key("srt") && !table.contains_key("srt_play"));
+        good.added.remove("s/2");
+        let begun = Instant::now();
+        combined(&file, &good).unwrap();
+        let one_try = begun.elapsed();
+        let (whole, left_out) = lay_over(&file, &state);
+        assert_eq!(whole.config.streams.len(), good.streams.len());
+        assert_eq!(left_out.len(), 100 + 5 + 1, "{left_out:#?}");
+        assert!(left_out.iter().all(|told| told.contains("is left out, because")));
+        let tries = begun.elapsed().as_secs_f64() / one_try.as_secs_f64();
+        assert!(tries < 100.0, "as long as {tries} tries");
     }
 
     #[test]

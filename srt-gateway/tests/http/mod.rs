@@ -45,8 +45,22 @@ pub(crate) fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> 
     }
 }
 
-fn spawned(config: &Path, log: Option<&str>) -> (Child, Receiver<String>) {
-    let mut process = Command::new(env!("CARGO_BIN_EXE_srt-gateway"))
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_srt-gateway");
+
+fn spawned(config: &Path, log: Option<&str>, group: Option<&Path>) -> (Child, Receiver<String>) {
+    let mut command = Command::new(BINARY);
+    if let Some(group) = group {
+        // In the group before it takes any memory.
+        command = Command::new("sh");
+        let processes = group.join("cgroup.procs");
+        command.args([
+            "-c",
+            "echo $$ >\"$0\" && exec \"$@\"",
+            processes.to_str().unwrap(),
+            BINARY,
+        ]);
+    }
+    let mut process = command
         .args(["--config", config.to_str().unwrap()])
         .env_remove("RUST_LOG")
         .env_remove("STATE_DIRECTORY")
@@ -73,6 +87,15 @@ impl Running {
 
     /// As [`start`](Self::start), with this RUST_LOG.
     pub(crate) fn start_logging(log: Option<&str>, api: &str, rest: &str) -> Self {
+        Self::begin(Self::configured(api, rest), log, None)
+    }
+
+    /// As [`start`](Self::start), in this control group.
+    pub(crate) fn start_in(group: &Path, api: &str, rest: &str) -> Self {
+        Self::begin(Self::configured(api, rest), None, Some(group))
+    }
+
+    fn configured(api: &str, rest: &str) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("control.sock");
         let text = format!(
@@ -80,11 +103,11 @@ impl Running {
              [streams_default]\naccept_unknown = true\n[api]\nlisten = \"127.0.0.1:0\"\n{api}\n{rest}"
         );
         fs::write(folder.path().join("gateway.toml"), text).unwrap();
-        Self::begin(folder, log)
+        folder
     }
 
-    fn begin(folder: tempfile::TempDir, log: Option<&str>) -> Self {
-        let (process, lines) = spawned(&folder.path().join("gateway.toml"), log);
+    fn begin(folder: tempfile::TempDir, log: Option<&str>, group: Option<&Path>) -> Self {
+        let (process, lines) = spawned(&folder.path().join("gateway.toml"), log, group);
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let mut running = Self {
             process,
@@ -119,7 +142,7 @@ impl Running {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
-        Self::begin(folder, None)
+        Self::begin(folder, None, None)
     }
 
     /// The lines of the log since the last call, beside those up to the API's.
@@ -133,6 +156,11 @@ impl Running {
 
     pub(crate) fn config(&self) -> PathBuf {
         self.folder.path().join("gateway.toml")
+    }
+
+    /// What it has ended with; None: it runs.
+    pub(crate) fn status(&mut self) -> Option<ExitStatus> {
+        self.process.try_wait().unwrap()
     }
 
     pub(crate) fn ended(&mut self) -> ExitStatus {

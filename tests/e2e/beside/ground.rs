@@ -95,11 +95,15 @@ impl Ground {
         };
         let (healthz, work) = thread::scope(|scope| {
             let attacker = scope.spawn(|| attack(self, &until));
-            until.goes_on(time / 2);
-            let healthz = self.healthz();
-            while until.goes_on(Duration::from_millis(50)) {}
+            let mut probes = Vec::new();
+            while until.goes_on(Duration::from_millis(100)) {
+                probes.push(self.healthz());
+            }
             until.stop.store(true, Relaxed);
-            (healthz, attacker.join().expect("an attacker does not panic"))
+            (
+                median(probes),
+                attacker.join().expect("an attacker does not panic"),
+            )
         });
         // What was under way when the attack ended was attacked as well.
         thread::sleep(3 * LATENCY);
@@ -117,6 +121,13 @@ impl Ground {
         stream.read_to_string(&mut answer).ok()?;
         answer.starts_with("HTTP/1.1 200 ").then(|| begun.elapsed())
     }
+}
+
+/// The median of all; None: one of them is.
+fn median(probes: Vec<Option<Duration>>) -> Option<Duration> {
+    let mut times = probes.into_iter().collect::<Option<Vec<_>>>()?;
+    times.sort_unstable();
+    times.get(times.len() / 2).copied()
 }
 
 fn configuration(hook: Option<&HttpServer>) -> String {
