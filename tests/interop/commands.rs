@@ -46,12 +46,19 @@ const CLIENTS: [&str; 8] = [
     "srt-gateway relay ",
 ];
 
-/// Lines that cannot be pasted as they are: they have placeholders. `srt-gateway/tests/relay.rs` runs their like.
-const PLACEHOLDERS: [&str; 4] = [
+/// Lines that cannot be run here: a synopsis, and an interface that the test has not.
+const NOT_RUN: [&str; 2] = [
     "srt-gateway relay IN OUT...",
-    "srt-gateway relay 'srt://:9000?mode=listener' 'srt://host:9001?",
-    "ffmpeg ... -f mpegts - | srt-gateway relay - 'srt://host:9000",
     "srt-gateway relay 'udp://@239.9.9.9:5009?interface=eth1",
+];
+
+/// Placeholders of documented lines, and what people put there.
+const PLACEHOLDERS: [(&str, &str); 5] = [
+    ("ffmpeg ... -f", "ffmpeg -re -i FILE.ts -c copy -f"),
+    ("srt://host:", "srt://127.0.0.1:"),
+    ("streamid=...&", ""),
+    ("passphrase=...", "passphrase=correct-horse-battery"),
+    ("file:///var/lib/copy.ts", "file://$PWD/copy.ts"),
 ];
 
 /// A line to paste, and where it stands.
@@ -71,17 +78,33 @@ impl Pasted {
     fn is_of_a_client(&self) -> bool {
         let line = self.line.as_str();
         CLIENTS.iter().any(|client| line.starts_with(client))
-            && !PLACEHOLDERS.iter().any(|start| line.starts_with(start))
+            && !NOT_RUN.iter().any(|start| line.starts_with(start))
+    }
+
+    /// The line with its placeholders filled in.
+    fn filled_in(&self) -> String {
+        let fill = |line: String, (from, to): &(&str, &str)| line.replace(from, to);
+        PLACEHOLDERS.iter().fold(self.line.clone(), fill)
+    }
+
+    /// The port of the stream that the line calls, if not the one for all streams.
+    fn own_port(&self) -> Option<u16> {
+        [9000, 9001]
+            .into_iter()
+            .find(|port| self.line.contains(&format!("host:{port}")))
     }
 
     /// What it does, by its streamid.
     fn role(&self) -> Role {
+        if self.own_port().is_some() {
+            return Role::Publish;
+        }
         let line = self.line.replace("%3D", "=");
         match (line.contains("m=publish"), line.contains("m=request")) {
             (true, false) => Role::Publish,
             (false, true) => Role::Play,
             _ => {
-                panic!("{self}: neither publishes nor plays; if it cannot be pasted, list it in PLACEHOLDERS")
+                panic!("{self}: neither publishes nor plays; if it cannot be run here, list it in NOT_RUN")
             }
         }
     }
@@ -231,6 +254,28 @@ fn sent_to_viewers() -> u64 {
     viewers.filter_map(|session| session["bytes"].as_u64()).sum()
 }
 
+/// The configuration that a line is about; what needs none finds none, as with a newcomer.
+fn config(pasted: &Pasted) -> String {
+    let has_secret = pasted.line.contains("passphrase");
+    if !has_secret && pasted.own_port().is_none() && !pasted.line.contains("[::1]") {
+        return String::new();
+    }
+    let secret = |prefix: &str| match has_secret {
+        true => format!("{prefix}passphrase = \"{PASSPHRASE}\""),
+        false => String::new(),
+    };
+    let own = pasted.own_port().map(|port| {
+        let secret = secret(", ");
+        format!("[streams.\"live/demo\"]\nsrt_publish = {{ port = {port}{secret} }}\n")
+    });
+    format!(
+        "[srt]\nport = {PORT}\n{}\n[srt_publish]\nport = 9997\n[srt_play]\nport = 9996\n\
+         [streams_default]\naccept_unknown = true\n{}",
+        secret(""),
+        own.unwrap_or_default()
+    )
+}
+
 /// Runs a line as it stands.
 ///
 /// # Panics
@@ -241,18 +286,7 @@ pub(crate) fn run(pasted: &Pasted) {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         desk(folder);
-        let secret = if pasted.line.contains("passphrase") {
-            format!("passphrase = \"{PASSPHRASE}\"\n")
-        } else {
-            String::new()
-        };
-        // What needs no configuration finds none, as with a newcomer.
-        let config = if secret.is_empty() && !pasted.line.contains("[::1]") {
-            String::new()
-        } else {
-            let ours = "[srt_publish]\nport = 9997\n[srt_play]\nport = 9996\n";
-            format!("[srt]\nport = {PORT}\n{secret}{ours}[streams_default]\naccept_unknown = true\n")
-        };
+        let config = config(pasted);
         let gateway = gateway(folder, &config);
         let ours = |port: u16, mode: &str| {
             let port = if config.is_empty() { PORT } else { port };
@@ -268,15 +302,20 @@ pub(crate) fn run(pasted: &Pasted) {
         match role {
             Role::Publish => {
                 let (addr, id) = ours(9996, "request");
-                let viewer = Viewer::connect(addr, &id, options);
-                let shell = Shell::start(&pasted.line, folder);
+                let viewer = Viewer::connect(addr, &id, options.clone());
+                let shell = Shell::start(&pasted.filled_in(), folder);
+                // What listens wants to be called.
+                let _caller = pasted.line.contains("mode=listener").then(|| {
+                    let feed = (sample_ts().bytes(), Sample::RATE, Tail::Repeat);
+                    Publisher::connect(([127, 0, 0, 1], 9000).into(), "", options.clone(), feed)
+                });
                 wait_until_or(DEADLINE, || told(&shell), || viewer.len() >= ENOUGH);
             }
             Role::Play => {
                 let (addr, id) = ours(9997, "publish");
                 let feed = (sample_ts().bytes(), Sample::RATE, Tail::Repeat);
                 let _publisher = Publisher::connect(addr, &id, options, feed);
-                let shell = Shell::start(&pasted.line, folder);
+                let shell = Shell::start(&pasted.filled_in(), folder);
                 let file = folder.join("OUT.ts");
                 let has_enough = || match pasted.line.contains("OUT.ts") {
                     true => fs::metadata(&file).is_ok_and(|file| file.len() >= ENOUGH as u64),

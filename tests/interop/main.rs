@@ -8,6 +8,7 @@ mod clients;
 mod commands;
 mod cover;
 mod docs;
+mod gosrt;
 mod judge;
 mod rows;
 mod run;
