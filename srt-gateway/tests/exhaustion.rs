@@ -367,7 +367,7 @@ fn burst_of_viewers(gateway: &Running, count: usize) -> (Vec<SrtSocket>, usize) 
     let srt = gateway.srt;
     let call = || {
         let options = Options::new()
-            .latency(Duration::from_secs(5))
+            .latency(Duration::from_secs(4))
             .connect_timeout(PATIENCE)
             .flow_window(64)
             .receive_buffer(64 * 1472)
@@ -404,10 +404,10 @@ fn in_a_small_control_group_a_burst_of_callers_ends_no_stream() {
     let group = MemoryGroup::new(96 << 20);
     let mut gateway = Running::start_in(&group.0, "", "[streams.a]");
     let flow = Flow::start(&gateway);
-    let (viewers, refused) = burst_of_viewers(&gateway, 200);
+    let (viewers, refused) = burst_of_viewers(&gateway, 120);
     assert!(!viewers.is_empty() && refused > 0, "{} {refused}", viewers.len());
     // Until the buffers of those that were let in are full.
-    thread::sleep(Duration::from_secs(6));
+    thread::sleep(Duration::from_millis(4500));
     assert_eq!(gateway.status(), None, "it has run out of memory");
     let (sent, arrived) = flow.end();
     assert_eq!(arrived, sent);

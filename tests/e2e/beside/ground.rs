@@ -123,11 +123,10 @@ impl Ground {
     }
 }
 
-/// The median of all; None: one of them is.
-fn median(probes: Vec<Option<Duration>>) -> Option<Duration> {
-    let mut times = probes.into_iter().collect::<Option<Vec<_>>>()?;
-    times.sort_unstable();
-    times.get(times.len() / 2).copied()
+/// The median; None: half of them or more are.
+fn median(mut probes: Vec<Option<Duration>>) -> Option<Duration> {
+    probes.sort_unstable_by_key(|took| took.unwrap_or(Duration::MAX));
+    probes.get(probes.len() / 2).copied().flatten()
 }
 
 fn configuration(hook: Option<&HttpServer>) -> String {

@@ -35,7 +35,7 @@ struct Harm {
     lost: u64,
     damaged: u64,
     broken: Option<String>,
-    /// How long `/healthz` took, of many times the median; None: it did not answer 200 each time.
+    /// How long `/healthz` took, of many times the median; None: it mostly did not answer 200.
     healthz: Option<Duration>,
 }
 
