@@ -7,7 +7,7 @@ use std::{
     net::{SocketAddr, UdpSocket},
     ops::Range,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex,
         atomic::{
             AtomicBool, AtomicU64,
             Ordering::{Relaxed, SeqCst},
@@ -344,21 +344,23 @@ impl Wire {
             last: AtomicU64::new(0),
             stop: AtomicBool::new(false),
         });
-        let caller = Arc::new(OnceLock::<SocketAddr>::new());
+        // The last one that sent something: an earlier call may have given up, or this port may have been another wire's.
+        let caller = Arc::new(Mutex::new(None::<SocketAddr>));
         let (there, back) = (Arc::clone(&shared), Arc::clone(&shared));
         let (known, to) = (Arc::clone(&caller), caller);
         let (outer_out, inner_out) = (outer.try_clone().unwrap(), inner.try_clone().unwrap());
         let threads = vec![
             thread::spawn(move || {
                 there.carry(Side::Caller, &outer, |packet, from| {
-                    known.get_or_init(|| from);
+                    *known.lock().unwrap() = Some(from);
                     // A closed target answers with an ICMP error: as lost as any other packet.
                     inner_out.send(packet).ok();
                 });
             }),
             thread::spawn(move || {
                 back.carry(Side::Target, &inner, |packet, _| {
-                    if let Some(to) = to.get() {
+                    let to = *to.lock().unwrap();
+                    if let Some(to) = to {
                         outer_out.send_to(packet, to).ok();
                     }
                 });
