@@ -150,7 +150,11 @@ fn refused(gateway: &TestGateway, to: SocketAddr, streamid: &str, code: i32) {
     let told = refusal(to, streamid, options());
     assert_eq!(told.value(), code, "{streamid:?} at {to}");
     let says: &[&str] = match code {
-        1400 => &["so the streamid must name one", "so the streamid must say which"],
+        1400 => &[
+            "so the streamid must name one",
+            "so the streamid must say which",
+            "the caller sent no streamid",
+        ],
         1403 => &["serves"],
         1404 => &["no stream is named", "serves"],
         _ => &["only publishes", "only plays"],
