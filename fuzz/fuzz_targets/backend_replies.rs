@@ -10,6 +10,9 @@ use libfuzzer_sys::fuzz_target;
 #[allow(dead_code, unused_imports, unreachable_pub, reason = "a part of the gateway, of which this target uses a part")]
 mod config;
 
+#[path = "../../srt-gateway/src/json.rs"]
+mod json;
+
 #[path = "../../srt-gateway/src/names.rs"]
 #[allow(dead_code, reason = "a part of the gateway, of which this target uses a part")]
 mod names;

@@ -43,24 +43,29 @@ impl RejectCode {
 #[allow(dead_code, unused_imports, unreachable_pub, reason = "a part of the gateway, of which this target uses a part")]
 mod config;
 
+#[path = "../../srt-gateway/src/json.rs"]
+mod json;
+
 #[path = "../../srt-gateway/src/names.rs"]
 #[allow(dead_code, reason = "a part of the gateway, of which this target uses a part")]
 mod names;
 
+#[path = "."]
 mod backend {
-    #[path = "../../../srt-gateway/src/backend/fault.rs"]
+    #[path = "../../srt-gateway/src/backend/fault.rs"]
     #[allow(dead_code, reason = "a part of the gateway, of which this target uses a part")]
     mod fault;
     pub(crate) use fault::CallError;
 
-    #[path = "../../../srt-gateway/src/backend/answer.rs"]
+    #[path = "../../srt-gateway/src/backend/answer.rs"]
     #[allow(dead_code, reason = "a part of the gateway, of which this target uses a part")]
     mod answer;
     pub(crate) use answer::{Answer, Fields, wrong};
 }
 
+#[path = "."]
 mod hook {
-    #[path = "../../../srt-gateway/src/access/hook/terms.rs"]
+    #[path = "../../srt-gateway/src/access/hook/terms.rs"]
     #[allow(dead_code, reason = "a part of the gateway, of which this target uses a part")]
     pub(crate) mod terms;
 

@@ -24,20 +24,27 @@ mod dialect;
 mod secret;
 
 mod config {
-    pub use super::{
+    pub(crate) use super::{
         dialect::{Dialect, Dialects},
         secret::{Secret, is_secret_parameter, login_in},
     };
 }
 
-#[path = "../../srt-gateway/src/access/streamid.rs"]
-#[allow(dead_code, reason = "a part of the gateway, of which this target uses a part")]
-mod streamid;
+#[path = "../../srt-gateway/src/access"]
+mod access {
+    #[allow(dead_code, reason = "a part of the gateway, of which this target uses a part")]
+    mod identity;
+
+    #[allow(dead_code, reason = "a part of the gateway, of which this target uses a part")]
+    pub(crate) mod streamid;
+}
+use access::streamid;
 
 fuzz_target!(|input: &[u8]| {
-    let Some((&choice, bytes)) = input.split_first() else {
+    let Some((choice, bytes)) = input.split_first_chunk() else {
         return;
     };
+    let choice = u32::from(u16::from_le_bytes(*choice));
     let dialects = config::Dialect::ALL
         .into_iter()
         .enumerate()

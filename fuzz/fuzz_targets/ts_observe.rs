@@ -6,6 +6,10 @@
 
 use libfuzzer_sys::fuzz_target;
 
+#[path = "../../srt-gateway/src/names.rs"]
+#[allow(dead_code, reason = "a part of the gateway, of which this target uses a part")]
+mod names;
+
 #[path = "../../srt-gateway/src/ts/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "a part of the gateway, of which this target uses a part")]
 mod ts;

@@ -133,7 +133,13 @@ fn a_group_that_is_writable_takes_a_message() {
                 assert!(Instant::now() < deadline, "never writable");
                 epoll.wait(&mut events, Some(PATIENCE)).expect("waits");
             }
-            group.send(b"a message").expect("writable");
+            if let Err(error) = group.send(b"a message") {
+                panic!(
+                    "{error:?}, although writable: {:?}, {:?}",
+                    events.iter().collect::<Vec<_>>(),
+                    group.members()
+                );
+            }
             listener.accept_timeout(PATIENCE).expect("a caller");
         }
     });

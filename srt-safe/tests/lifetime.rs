@@ -382,6 +382,8 @@ fn packet_that_a_blocked_receiver_takes_at_the_end_is_delivered() {
 fn small() -> Options {
     Options::new()
         .latency(Duration::from_millis(20))
+        .too_late_drop(false)
+        .peer_idle_timeout(PATIENCE)
         .flow_window(256)
         .receive_buffer(256 * 1456)
         .send_buffer(256 * 1456)

@@ -27,7 +27,7 @@ fn quick() -> Options {
 
 /// For tests that count messages: however busy the machine is, none is dropped as too late.
 fn complete() -> Options {
-    quick().too_late_drop(false)
+    quick().too_late_drop(false).peer_idle_timeout(SOON)
 }
 
 fn listener_with(reactor: &Reactor, options: Options) -> (AsyncSrtListener, SocketAddr) {
@@ -465,7 +465,12 @@ async fn shutting_down_wakes_tasks_that_wait() {
             listener.get_ref().shutdown().unwrap();
         }
         let received = timeout(SOON, receiving).await.expect("woken").unwrap();
-        assert_eq!(received.unwrap_err().kind(), ErrorKind::ConnectionLost);
+        let ended = received.unwrap_err().kind();
+        // Which one depends on how far libsrt has closed the socket.
+        assert!(
+            matches!(ended, ErrorKind::ConnectionLost | ErrorKind::NotConnected),
+            "{ended:?}"
+        );
         let accepted = timeout(SOON, accepting).await.expect("woken").unwrap();
         assert_eq!(accepted.unwrap_err().kind(), ErrorKind::InvalidState);
         caller.close().unwrap();
