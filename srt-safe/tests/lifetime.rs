@@ -383,6 +383,7 @@ fn small() -> Options {
     Options::new()
         .latency(Duration::from_millis(20))
         .too_late_drop(false)
+        .connect_timeout(PATIENCE)
         .peer_idle_timeout(PATIENCE)
         .flow_window(256)
         .receive_buffer(256 * 1456)

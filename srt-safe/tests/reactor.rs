@@ -19,7 +19,7 @@ use srt_safe::{
 };
 use tokio::time::timeout;
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 fn quick() -> Options {
     Options::new().latency(Duration::from_millis(20))
