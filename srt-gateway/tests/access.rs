@@ -2,8 +2,11 @@
 
 mod support;
 
-use srt_gateway::telemetry::{CallerEncryption, RejectedBy};
-use srt_safe::{KeyLength, RejectReason};
+use srt_gateway::{
+    config::Config,
+    telemetry::{CallerEncryption, RejectedBy},
+};
+use srt_safe::{KeyLength, RejectReason, SocketState};
 use support::{Caller, gateway, wait_until};
 
 #[test]
@@ -140,6 +143,32 @@ accept_unknown = true
     assert_eq!(kept.decision, RejectedBy::Rules);
     assert!(!kept.streamid_shown.contains("letmeout"), "{kept:?}");
     assert!(publisher("#!::r=other/a,m=publish").connect().is_ok());
+    gateway.shut_down();
+}
+
+#[test]
+fn a_reload_changes_how_many_streams_callers_may_create() {
+    let toml = |limits: &str| {
+        format!(
+            "[srt]\nport = \"127.0.0.1:0\"\n[limits]\n{limits}\n[streams_default]\naccept_unknown = true\n"
+        )
+    };
+    let gateway = gateway(&toml("max_created_streams = 1"));
+    let port = gateway.listening()[0].addr;
+    let call = |name: &str| Caller::to(port).streamid(&format!("#!::r={name},m=publish"));
+    let _first = call("a").connect().unwrap();
+    assert_eq!(call("b").refused(), 1402);
+    let reload = |limits: &str| gateway.reload(Config::parse(&toml(limits)).unwrap()).unwrap();
+    assert_eq!(reload("max_created_streams = 2").warnings, [""; 0]);
+    let second = call("b").connect().unwrap();
+    assert_eq!(call("c").refused(), 1402);
+    // Streams above the new limit go on, and count.
+    assert_eq!(reload("max_created_streams = 1").warnings, [""; 0]);
+    assert_eq!(call("c").refused(), 1402);
+    assert_eq!(second.state(), SocketState::Connected);
+    drop(second);
+    assert_eq!(reload("max_created_streams = 0").warnings, [""; 0]);
+    assert!(call("c").connect().is_ok());
     gateway.shut_down();
 }
 
