@@ -27,8 +27,8 @@ use crate::{
     io::{IoEvent, Loads, Poller, Pool, StartPoolError, join_until},
     names::StreamName,
     telemetry::{
-        Duty, EventLog, EventsStatus, HookStatus, MemoryRelease, Rejection, Resources, StreamDetail, Threads,
-        Watchdog,
+        Duty, EventLog, EventsStatus, HookStatus, MemoryRelease, Rejection, RejectionLog, Resources,
+        StreamDetail, Threads, Watchdog,
     },
     view::View,
 };
@@ -200,7 +200,8 @@ impl Gateway {
             ranges: range_receiver,
             faults: fault_receiver,
         };
-        let watchdog = watchdog(&threads, loads, resources).map_err(StartError::Thread)?;
+        let watchdog =
+            watchdog(&threads, loads, Arc::clone(&rejections), resources).map_err(StartError::Thread)?;
         let pulse = threads.register("control", Duty::Vital);
         let control = thread::Builder::new()
             .name("control".to_owned())
@@ -337,11 +338,16 @@ impl Drop for Gateway {
 }
 
 /// Watches the threads, and sees to it that memory is given back.
-fn watchdog(threads: &Arc<Threads>, loads: Loads, resources: Arc<Resources>) -> io::Result<Watchdog> {
+fn watchdog(
+    threads: &Arc<Threads>,
+    loads: Loads,
+    rejections: Arc<RejectionLog>,
+    resources: Arc<Resources>,
+) -> io::Result<Watchdog> {
     let mut release = MemoryRelease::default();
     Watchdog::start(Arc::clone(threads), move || {
         resources.look();
-        if release.is_due(loads.total(), Instant::now()) {
+        if release.is_due(loads.total(), rejections.last(), Instant::now()) {
             let begun = Instant::now();
             srt_safe::release_free_memory();
             tracing::debug!(took = ?begun.elapsed(), "returned free memory to the system");

@@ -21,6 +21,7 @@ mod log_writer;
 mod names;
 mod peer;
 mod rate_limit;
+mod recent;
 mod relay;
 pub mod telemetry;
 pub mod ts;

@@ -9,7 +9,7 @@
 //! its neighbours behind the same NAT their access.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     hash::{BuildHasher as _, RandomState},
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -23,6 +23,7 @@ use super::bans::{self, Ban, BannedBy, Bans};
 use crate::{
     config::Limits,
     rate_limit::{Rate, TokenBucket, client_of},
+    recent::Recent,
 };
 
 /// Failures that count towards a ban are those of this time.
@@ -43,7 +44,8 @@ const REPEATS_AFTER: Duration = Duration::from_millis(100);
 /// Deferred callers of a client that are told apart.
 const WAITING_HELD: usize = 64;
 
-/// Clients held at once. Beyond them strangers are not limited, which is better than to refuse everybody during a flood.
+/// Clients held at once. Beyond them those that were not seen lately are forgotten, except banned ones and those with open
+/// sessions. If these are too many, strangers share one rate.
 const HELD: usize = 65_536;
 
 /// The key of the limit that bans.
@@ -96,7 +98,6 @@ struct Waiting {
 #[derive(Debug)]
 struct Client {
     attempts: TokenBucket,
-    seen: Instant,
     waiting: Vec<Waiting>,
     /// Open sessions.
     sessions: u32,
@@ -139,18 +140,52 @@ impl Client {
         false
     }
 
-    fn is_idle(&self, now: Instant) -> bool {
-        self.sessions == 0
-            && now.duration_since(self.seen.max(self.failures_since)) >= MINUTE
-            && self.ban.as_ref().is_none_or(|(_, until)| now >= *until)
+    /// Whether it must not be forgotten.
+    fn is_kept(&self, now: Instant) -> bool {
+        self.sessions > 0 || self.ban.as_ref().is_some_and(|(_, until)| now < *until)
     }
+
+    fn new(limits: &Limits, now: Instant) -> Self {
+        let nothing = Rate {
+            per_second: 0.0,
+            burst: 0.0,
+        };
+        Self {
+            attempts: TokenBucket::full(rate_of(limits).unwrap_or(nothing), now),
+            waiting: Vec::new(),
+            sessions: 0,
+            failures: 0,
+            failures_since: now,
+            counted: VecDeque::new(),
+            ban: None,
+            reported: None,
+        }
+    }
+}
+
+/// Those that limits hold for.
+#[derive(Debug)]
+struct Clients {
+    known: Recent<Client>,
+    strangers: Client,
+}
+
+/// The client with this address; None: too many others are kept.
+fn client<'c>(
+    known: &'c mut Recent<Client>,
+    key: IpAddr,
+    limits: &Limits,
+    now: Instant,
+) -> Option<&'c mut Client> {
+    let is_kept = |client: &Client| client.is_kept(now);
+    known.get_or(key, now, is_kept, || Client::new(limits, now))
 }
 
 /// Limits and bans for the callers of all ports.
 #[derive(Debug)]
 pub(crate) struct RateLimiter {
     limits: ArcSwap<Limits>,
-    clients: Mutex<HashMap<IpAddr, Client>>,
+    clients: Mutex<Clients>,
     /// By operators.
     bans: Mutex<Bans>,
     hasher: RandomState,
@@ -158,9 +193,13 @@ pub(crate) struct RateLimiter {
 
 impl RateLimiter {
     pub(crate) fn new(limits: Limits) -> Self {
+        let clients = Clients {
+            known: Recent::new(HELD),
+            strangers: Client::new(&limits, Instant::now()),
+        };
         Self {
             limits: ArcSwap::from_pointee(limits),
-            clients: Mutex::default(),
+            clients: Mutex::new(clients),
             bans: Mutex::default(),
             hasher: RandomState::new(),
         }
@@ -181,15 +220,13 @@ impl RateLimiter {
         };
         let mut clients = self.clients();
         let limits = self.limits.load();
-        let Some(client) = client(&mut clients, key, now, &limits) else {
-            return Check::Pass;
-        };
+        let Clients { known, strangers } = &mut *clients;
+        let client = client(known, key, &limits, now).unwrap_or(strangers);
         if let Some((ban, _)) = client.ban.as_ref().filter(|(_, until)| now < *until) {
             let ban = Arc::clone(ban);
             return Check::Banned(ban, Report::once_a_second(&mut client.reported, now));
         }
         client.ban = None;
-        client.seen = now;
         let Some(rate) = rate_of(&limits) else {
             return Check::Pass;
         };
@@ -205,7 +242,7 @@ impl RateLimiter {
             return;
         };
         let mut clients = self.clients();
-        let Some(client) = clients.get_mut(&key) else {
+        let Some(client) = clients.known.get_mut(&key) else {
             return;
         };
         let is_same = |waiting: &Waiting| waiting.port == peer.port() && waiting.caller == caller;
@@ -223,7 +260,7 @@ impl RateLimiter {
         self.bans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn clients(&self) -> MutexGuard<'_, HashMap<IpAddr, Client>> {
+    fn clients(&self) -> MutexGuard<'_, Clients> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -239,7 +276,7 @@ impl RateLimiter {
         let by_operator = self.operator_bans().remove(network);
         let network = bans::canonical(network);
         let mut by_limits = false;
-        for (peer, client) in self.clients().iter_mut() {
+        for (peer, client) in self.clients().known.iter_mut() {
             if network_of(*peer) == network {
                 let ban = client.ban.take();
                 by_limits |= ban.is_some_and(|(_, until)| Instant::now() < until);
@@ -256,7 +293,7 @@ impl RateLimiter {
     /// The bans that `[limits]` have made and that are in force.
     pub(crate) fn bans_by_limits(&self, now: Instant) -> Vec<Arc<Ban>> {
         let clients = self.clients();
-        let bans = clients.values().filter_map(|client| client.ban.as_ref());
+        let bans = clients.known.iter().filter_map(|(_, client)| client.ban.as_ref());
         let in_force = bans.filter(|(_, until)| now < *until);
         let mut all: Vec<_> = in_force.map(|(ban, _)| Arc::clone(ban)).collect();
         drop(clients);
@@ -272,7 +309,7 @@ impl RateLimiter {
             return;
         };
         let mut clients = self.clients();
-        let Some(client) = client(&mut clients, key, now, &limits) else {
+        let Some(client) = client(&mut clients.known, key, &limits, now) else {
             return;
         };
         if let Tried::Streamid(port, streamid) = tried
@@ -304,7 +341,7 @@ impl RateLimiter {
     pub(crate) fn session_opened(&self, peer: IpAddr) {
         let limits = self.limits.load();
         if let Some(key) = limited(peer)
-            && let Some(client) = client(&mut self.clients(), key, Instant::now(), &limits)
+            && let Some(client) = client(&mut self.clients().known, key, &limits, Instant::now())
         {
             client.sessions += 1;
         }
@@ -313,7 +350,7 @@ impl RateLimiter {
     /// Notes that a session from this address has ended.
     pub(crate) fn session_closed(&self, peer: IpAddr) {
         if let Some(key) = limited(peer)
-            && let Some(client) = self.clients().get_mut(&key)
+            && let Some(client) = self.clients().known.get_mut(&key)
         {
             client.sessions = client.sessions.saturating_sub(1);
         }
@@ -338,35 +375,6 @@ fn rate_of(limits: &Limits) -> Option<Rate> {
         per_second,
         burst: per_second,
     })
-}
-
-fn client<'c>(
-    clients: &'c mut HashMap<IpAddr, Client>,
-    key: IpAddr,
-    now: Instant,
-    limits: &Limits,
-) -> Option<&'c mut Client> {
-    if clients.len() >= HELD && !clients.contains_key(&key) {
-        clients.retain(|_, client| !client.is_idle(now));
-        if clients.len() >= HELD {
-            return None;
-        }
-    }
-    let nothing = Rate {
-        per_second: 0.0,
-        burst: 0.0,
-    };
-    Some(clients.entry(key).or_insert_with(|| Client {
-        attempts: TokenBucket::full(rate_of(limits).unwrap_or(nothing), now),
-        seen: now,
-        waiting: Vec::new(),
-        sessions: 0,
-        failures: 0,
-        failures_since: now,
-        counted: VecDeque::new(),
-        ban: None,
-        reported: None,
-    }))
 }
 
 #[cfg(test)]
@@ -561,6 +569,40 @@ mod tests {
         assert!(!limiter.lift(PEER.into()), "it is not banned");
         assert!(limiter.lift("192.0.2.7/32".parse().unwrap()));
         assert_eq!(limiter.bans_by_operators(now).len(), 1);
+    }
+
+    #[test]
+    fn a_flood_from_more_addresses_than_are_held_lifts_no_limit_and_no_ban() {
+        let limiter = limiter(1, 1);
+        let now = Instant::now();
+        let banned: IpAddr = "198.51.100.1".parse().unwrap();
+        fail(&limiter, banned, now);
+        let in_session: IpAddr = "198.51.100.2".parse().unwrap();
+        limiter.session_opened(in_session);
+        for number in 0..u32::try_from(2 * HELD).unwrap() {
+            let stranger = std::net::Ipv4Addr::from_bits(0x0A00_0000 + number).into();
+            assert_eq!(attempt(&limiter, stranger, now), Check::Pass);
+            assert!(matches!(attempt(&limiter, stranger, now), Check::RateLimited(_)));
+        }
+        assert!(is_banned(&limiter, banned, now));
+        fail(&limiter, in_session, now);
+        assert!(!is_banned(&limiter, in_session, now), "its session is still open");
+    }
+
+    #[test]
+    fn where_too_many_are_banned_strangers_share_one_rate() {
+        let limiter = limiter(5, 1);
+        let now = Instant::now();
+        let address = |number: usize| {
+            std::net::Ipv4Addr::from_bits(0x0A00_0000 + u32::try_from(number).unwrap()).into()
+        };
+        for number in 0..2 * HELD {
+            fail(&limiter, address(number), now);
+        }
+        assert!(is_banned(&limiter, address(0), now));
+        let passed =
+            (0..100).filter(|number| attempt(&limiter, address(3 * HELD + number), now) == Check::Pass);
+        assert_eq!(passed.count(), 5);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Which TCP connections the API keeps: so many in all, so many of one address, and always room for probes.
 //!
 //! A connection that is at its limit is not left in the system's queue, where a probe would wait behind it. The newcomer gets
-//! the place of a connection that has no request under way; where there is none, it is served if it asks for `/healthz` or
-//! `/readyz`. Used on the API's thread; a lock is held for a look at the table.
+//! the place of a connection that has no request under way, or whose client does not read its answer; where there is none,
+//! it is served if it asks for `/healthz` or `/readyz`. Used on the API's thread; a lock is held for a look at the table.
 
 use std::{
     collections::HashMap,
@@ -13,6 +13,7 @@ use std::{
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
+    time::{Duration, Instant},
 };
 
 use axum::body::{Body, Bytes};
@@ -36,6 +37,9 @@ const UNREAD_OF_ADDRESS: usize = 32 << 20;
 
 /// The same of all clients.
 const UNREAD: usize = 128 << 20;
+
+/// An answer that has not been read for this long does not keep its connection's place.
+const STUCK_AFTER: Duration = Duration::from_secs(2);
 
 /// What a new connection may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,12 +72,27 @@ struct Entry {
     unread: AtomicUsize,
     /// The table's clock when these began to wait.
     unread_since: AtomicU64,
+    opened: Instant,
+    /// When these began to wait or were last read, in milliseconds after `opened`.
+    read_at: AtomicU64,
     evicted: Notify,
 }
 
 impl Entry {
     fn is_idle(&self) -> bool {
         self.requests.load(Relaxed) == 0
+    }
+
+    /// Notes that a part of the answer has been asked for.
+    fn note_reading(&self) {
+        let at = self.opened.elapsed().as_millis();
+        self.read_at.store(u64::try_from(at).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// Whether the client has not read its answer for a while.
+    fn is_stuck(&self, now: Instant) -> bool {
+        let read_at = self.opened + Duration::from_millis(self.read_at.load(Relaxed));
+        self.unread.load(Relaxed) > 0 && now.saturating_duration_since(read_at) >= STUCK_AFTER
     }
 }
 
@@ -91,7 +110,7 @@ impl Connections {
     fn admit_for(self: &Arc<Self>, peer: IpAddr, wanted: Service) -> Option<Place> {
         let address = network(peer);
         let mut table = self.table();
-        let service = table.make_room(address, wanted)?;
+        let service = table.make_room(address, wanted, Instant::now())?;
         table.clock += 1;
         let id = table.clock;
         let entry = Arc::new(Entry {
@@ -101,6 +120,8 @@ impl Connections {
             idle_since: AtomicU64::new(id),
             unread: AtomicUsize::new(0),
             unread_since: AtomicU64::new(id),
+            opened: Instant::now(),
+            read_at: AtomicU64::new(0),
             evicted: Notify::new(),
         });
         table.open.insert(id, Arc::clone(&entry));
@@ -112,9 +133,11 @@ impl Connections {
         })
     }
 
-    /// Ends the connection with this service that has been idle for the longest time; false: none is idle.
+    /// Ends the connection with this service that has been idle for the longest time, or else one whose client does not read
+    /// its answer; false: there is none.
     pub(super) fn evict_idle(&self, service: Service) -> bool {
-        self.table().evict(|entry| entry.service == service)
+        self.table()
+            .evict(|entry| entry.service == service, Instant::now())
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -132,17 +155,17 @@ impl Table {
     }
 
     /// What a new connection of this address may ask for, once there is room for it; None: there is none.
-    fn make_room(&mut self, address: IpAddr, wanted: Service) -> Option<Service> {
+    fn make_room(&mut self, address: IpAddr, wanted: Service, now: Instant) -> Option<Service> {
         let is_regular = |entry: &Entry| entry.service == Service::Everything;
         if wanted == Service::Everything {
             let is_own = |entry: &Entry| is_regular(entry) && entry.address == address;
             let has_room = if self.count(is_own) >= MOST_OF_ADDRESS {
-                self.evict(is_own)
+                self.evict(is_own, now)
             } else if self.count(is_regular) >= MOST {
                 // Whoever has most gives way.
-                self.busiest_address()
-                    .is_some_and(|busiest| self.evict(|entry| is_regular(entry) && entry.address == busiest))
-                    || self.evict(is_regular)
+                self.busiest_address().is_some_and(|busiest| {
+                    self.evict(|entry| is_regular(entry) && entry.address == busiest, now)
+                }) || self.evict(is_regular, now)
             } else {
                 true
             };
@@ -151,7 +174,7 @@ impl Table {
             }
         }
         let is_probe = |entry: &Entry| !is_regular(entry);
-        let has_room = self.count(is_probe) < RESERVE || self.evict(is_probe);
+        let has_room = self.count(is_probe) < RESERVE || self.evict(is_probe, now);
         has_room.then_some(Service::ProbesOnly)
     }
 
@@ -171,10 +194,13 @@ impl Table {
             .map(|(address, _)| address)
     }
 
-    /// Ends the connection among these that has been idle for the longest time.
-    fn evict(&mut self, is_meant: impl Fn(&Entry) -> bool) -> bool {
-        let is_meant = |entry: &Entry| entry.is_idle() && is_meant(entry);
-        self.evict_oldest(is_meant, |entry| &entry.idle_since)
+    /// Ends the connection among these that has been idle for the longest time; if all have requests, the one with the oldest
+    /// answer that its client does not read.
+    fn evict(&mut self, is_meant: impl Fn(&Entry) -> bool, now: Instant) -> bool {
+        let is_idle = |entry: &Entry| entry.is_idle() && is_meant(entry);
+        let is_stuck = |entry: &Entry| entry.is_stuck(now) && is_meant(entry);
+        self.evict_oldest(is_idle, |entry| &entry.idle_since)
+            || self.evict_oldest(is_stuck, |entry| &entry.unread_since)
     }
 
     fn evict_oldest(
@@ -284,7 +310,7 @@ pub(super) struct AnswerBody {
     /// Of the last frame, what is not handed on yet.
     rest: Bytes,
     _unread: Option<Unread>,
-    _request: InRequest,
+    request: InRequest,
 }
 
 impl AnswerBody {
@@ -296,6 +322,7 @@ impl AnswerBody {
             let mut table = place.connections.table();
             table.clock += 1;
             place.entry.unread_since.store(table.clock, Relaxed);
+            place.entry.note_reading();
             place.entry.unread.store(length, Relaxed);
             table.make_room_for_answer(place.entry.address);
             Unread(Arc::clone(place))
@@ -304,7 +331,7 @@ impl AnswerBody {
             body,
             rest: Bytes::new(),
             _unread: unread,
-            _request: request,
+            request,
         }
     }
 }
@@ -328,6 +355,7 @@ impl HttpBody for AnswerBody {
             }
         }
         let length = self.rest.len().min(PART);
+        self.request.0.entry.note_reading();
         Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
     }
 
@@ -425,6 +453,23 @@ mod tests {
         assert!(!connections.evict_idle(Service::Everything) && !connections.evict_idle(Service::ProbesOnly));
         drop((requests, busy, probes));
         assert!(connections.is_empty());
+    }
+
+    #[test]
+    fn answers_that_nobody_reads_keep_no_place() {
+        let connections = Arc::<Connections>::default();
+        let busy = admit(&connections, MOST_OF_ADDRESS, 1);
+        let answers: Vec<_> = busy.iter().map(|place| answer(place, PART + 1)).collect();
+        let make_room = |now| {
+            connections
+                .table()
+                .make_room(address(1), Service::Everything, now)
+        };
+        assert_eq!(make_room(Instant::now()), Some(Service::ProbesOnly));
+        let later = Instant::now() + STUCK_AFTER;
+        assert_eq!(make_room(later), Some(Service::Everything));
+        assert!(!is_open(&busy[0]) && busy[1..].iter().all(|place| is_open(place)));
+        drop(answers);
     }
 
     fn answer(place: &Arc<Place>, length: usize) -> AnswerBody {

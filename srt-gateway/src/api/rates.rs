@@ -1,16 +1,17 @@
 //! How often an address may ask: a bucket of tokens for requests, and a smaller one for wrong tokens.
 //!
-//! Under a lock for one look-up. Bounded: beyond [`HELD`] addresses the idle ones are forgotten, and then strangers share
-//! one bucket.
+//! Under a lock for one look-up. Bounded: beyond [`HELD`] addresses those that did not ask lately are forgotten.
 
 use std::{
-    collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use crate::rate_limit::{Rate, TokenBucket, client_of};
+use crate::{
+    rate_limit::{Rate, TokenBucket, client_of},
+    recent::Recent,
+};
 
 /// Requests a second, and at once.
 const REQUESTS: Rate = Rate {
@@ -28,10 +29,19 @@ const LOGINS: Rate = Rate {
 const HELD: usize = 10_000;
 
 /// Buckets by address.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Rates {
-    requests: Mutex<HashMap<IpAddr, TokenBucket>>,
-    logins: Mutex<HashMap<IpAddr, TokenBucket>>,
+    requests: Mutex<Recent<TokenBucket>>,
+    logins: Mutex<Recent<TokenBucket>>,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self {
+            requests: buckets(),
+            logins: buckets(),
+        }
+    }
 }
 
 impl Rates {
@@ -46,23 +56,14 @@ impl Rates {
     }
 }
 
-fn take(
-    buckets: &Mutex<HashMap<IpAddr, TokenBucket>>,
-    rate: Rate,
-    peer: IpAddr,
-    now: Instant,
-) -> Result<(), u64> {
+fn buckets() -> Mutex<Recent<TokenBucket>> {
+    Mutex::new(Recent::new(HELD))
+}
+
+fn take(buckets: &Mutex<Recent<TokenBucket>>, rate: Rate, peer: IpAddr, now: Instant) -> Result<(), u64> {
     let mut buckets = buckets.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut client = client_of(peer);
-    if buckets.len() >= HELD && !buckets.contains_key(&client) {
-        buckets.retain(|_, bucket| !bucket.is_full(rate, now));
-        if buckets.len() >= HELD {
-            client = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-        }
-    }
-    let bucket = buckets
-        .entry(client)
-        .or_insert_with(|| TokenBucket::full(rate, now));
+    let full = || TokenBucket::full(rate, now);
+    let bucket = buckets.get_or(client_of(peer), now, |_| false, full);
     // Whole seconds, rounded up, for Retry-After.
     let wait = |wait: Duration| {
         wait.as_millis()
@@ -71,7 +72,7 @@ fn take(
             .try_into()
             .unwrap_or(u64::MAX)
     };
-    bucket.take(rate, now).map_err(wait)
+    bucket.map_or(Err(1), |bucket| bucket.take(rate, now).map_err(wait))
 }
 
 #[cfg(test)]
@@ -80,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_bucket_empties_and_fills_again() {
-        let buckets = Mutex::default();
+        let buckets = buckets();
         let rate = Rate {
             per_second: 2.0,
             burst: 3.0,
@@ -99,12 +100,12 @@ mod tests {
 
     #[test]
     fn addresses_are_bounded() {
-        let buckets = Mutex::default();
+        let buckets = buckets();
         let now = Instant::now();
         for n in 0..u32::try_from(HELD).unwrap() + 100 {
             let peer = std::net::Ipv4Addr::from_bits(n).into();
             take(&buckets, REQUESTS, peer, now).unwrap_or_default();
         }
-        assert!(buckets.lock().unwrap().len() <= HELD + 1);
+        assert!(buckets.lock().unwrap().iter().count() <= HELD);
     }
 }

@@ -1,4 +1,4 @@
-//! When memory that sessions have left behind goes back to the system.
+//! When memory that sessions and refused callers have left behind goes back to the system.
 //!
 //! Pure: asked once a second, on the watchdog's thread, with what the workers have to do.
 
@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 /// So much less to do than before is worth it: about as many viewers have gone.
 const DROP: u32 = 16;
+
+/// So many refused callers are worth it.
+const REFUSED: u64 = 1000;
 
 /// libsrt frees what a closed connection had after up to so long.
 const SOON: Duration = Duration::from_secs(6);
@@ -17,13 +20,19 @@ const LATER: Duration = Duration::from_secs(36);
 #[derive(Debug, Default)]
 pub(crate) struct MemoryRelease {
     peak: u32,
+    refused: u64,
     soon: Option<Instant>,
     later: Option<Instant>,
 }
 
 impl MemoryRelease {
-    /// Whether free memory is to be released now. Under a constant load with sessions that come and go: never.
-    pub(crate) fn is_due(&mut self, load: u32, now: Instant) -> bool {
+    /// Whether free memory is to be released now, given how many callers were refused since the start. Under a constant load
+    /// with sessions that come and go, and while a flood of refused callers lasts: never.
+    pub(crate) fn is_due(&mut self, load: u32, refused: u64, now: Instant) -> bool {
+        if refused.saturating_sub(self.refused) >= REFUSED {
+            self.refused = refused;
+            self.later = Some(now + LATER);
+        }
         self.peak = self.peak.max(load);
         if self.peak - load >= DROP {
             self.peak = load;
@@ -46,7 +55,7 @@ mod tests {
         let mut release = MemoryRelease::default();
         let begin = Instant::now();
         let mut is_due =
-            |second: &u32| release.is_due(load(*second), begin + Duration::from_secs((*second).into()));
+            |second: &u32| release.is_due(load(*second), 0, begin + Duration::from_secs((*second).into()));
         (0..100).filter(|second| is_due(second)).collect()
     }
 
@@ -61,5 +70,21 @@ mod tests {
     fn memory_is_released_while_sessions_go_on_leaving() {
         let all = releases(|second| 5000 - second * 20);
         assert!(all.len() > 5, "{all:?}");
+    }
+
+    #[test]
+    fn memory_is_released_once_after_a_flood_of_refused_callers() {
+        let mut release = MemoryRelease::default();
+        let begin = Instant::now();
+        let refused = |second: u64| 300 * second.min(100);
+        let mut is_due =
+            |second: &u64| release.is_due(8, refused(*second), begin + Duration::from_secs(*second));
+        assert_eq!(
+            (0..300).filter(|second| is_due(second)).collect::<Vec<_>>(),
+            [136]
+        );
+        let mut few = MemoryRelease::default();
+        let mut is_due = |second: &u64| few.is_due(8, 3 * second, begin + Duration::from_secs(*second));
+        assert!(!(0..300).any(|second| is_due(&second)));
     }
 }
