@@ -79,6 +79,11 @@ fn options(target: &SrtTarget) -> Result<Options, ConnectError> {
     Ok(options)
 }
 
+/// Whether [`connect`] can be tried: what is wrong with the URL does not change by trying.
+pub(crate) fn check(target: &SrtTarget) -> Result<(), ConnectError> {
+    options(target).map(drop)
+}
+
 fn call(target: &SrtTarget) -> Result<SrtSocket, ConnectError> {
     let host = target.host.as_deref().unwrap_or_default();
     let addresses = (host, target.port).to_socket_addrs();

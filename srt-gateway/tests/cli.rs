@@ -90,6 +90,23 @@ impl Drop for Running {
 }
 
 #[test]
+fn file_in_place_of_a_command_is_told_how_to_run_it() {
+    let (_folder, path) = file("[srt]\nport = \"127.0.0.1:0\"\n");
+    for path in [path.as_str(), "missing.toml"] {
+        let output = run(&[path]);
+        assert_eq!(output.status.code(), Some(2));
+        let told = text(&output.stderr);
+        let hint = format!(
+            "{path} is not a command; to run the gateway with this file: srt-gateway run --config {path}"
+        );
+        assert!(told.contains(&hint), "{told}");
+    }
+    // What is no file is a wrong command.
+    let told = text(&run(&["chekc"]).stderr);
+    assert!(told.contains("unrecognized subcommand"), "{told}");
+}
+
+#[test]
 fn version_tells_ours_libsrts_its_edits_and_its_crypto() {
     let output = run(&["--version"]);
     assert!(output.status.success());

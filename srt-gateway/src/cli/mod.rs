@@ -21,6 +21,7 @@ mod shell;
 mod signals;
 
 use std::{
+    ffi::OsString,
     io::{IsTerminal, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -117,7 +118,23 @@ struct ConfigFile {
 /// Runs the command of the process's arguments.
 #[must_use]
 pub fn run() -> ExitCode {
-    let cli = Cli::parse_from(relay_words::translated(std::env::args_os().collect()));
+    let arguments = match relay_words::translated(std::env::args_os().collect()) {
+        Ok(arguments) => arguments,
+        Err(why) => {
+            say_error(format_args!("srt-gateway: {why}"));
+            return ExitCode::from(USAGE);
+        }
+    };
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            if let Some(hint) = file_for_command(&error, arguments.get(1)) {
+                say_error(format_args!("srt-gateway: {hint}"));
+                return ExitCode::from(USAGE);
+            }
+            error.exit();
+        }
+    };
     let outcome = match cli.command {
         None => serve::serve(cli.run.config.as_deref()),
         Some(Command::Run(run)) => serve::serve(run.config.as_deref()),
@@ -143,6 +160,20 @@ pub fn run() -> ExitCode {
     });
     log_writer::flush(LAST_LINES);
     code
+}
+
+/// What to say to `srt-gateway FILE.toml`.
+fn file_for_command(error: &clap::Error, first: Option<&OsString>) -> Option<String> {
+    let is_unknown = matches!(
+        error.kind(),
+        clap::error::ErrorKind::InvalidSubcommand | clap::error::ErrorKind::UnknownArgument
+    );
+    let path = Path::new(first?);
+    let is_file = path.extension().is_some_and(|extension| extension == "toml") || path.is_file();
+    let name = path.display();
+    (is_unknown && is_file).then(|| {
+        format!("{name} is not a command; to run the gateway with this file: srt-gateway run --config {name}")
+    })
 }
 
 /// `1 port`, `2 ports`.

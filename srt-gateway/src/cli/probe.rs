@@ -104,7 +104,7 @@ struct Program {
 
 pub(super) fn probe(args: &Probe) -> ExitCode {
     // Else libsrt writes its own lines between those of the report.
-    if let Err(error) = super::serve::start_plain_log(LogLevel::Error) {
+    if let Err(error) = super::serve::start_plain_log(LogLevel::Error, None) {
         return usage(&format!("{error:#}"));
     }
     let endpoint = match Endpoint::input(&args.url) {

@@ -45,7 +45,7 @@ pub(super) struct RelayArgs {
     /// Bytes read from a file or pipe per message.
     #[arg(short, long, value_name = "BYTES", default_value_t = 1316, value_parser = clap::value_parser!(u16).range(1..=MESSAGE_MAX as i64))]
     chunk: u16,
-    /// Messages that may wait for an output that is slow or not connected. With a live input, further messages are dropped.
+    /// Messages that may wait for an output that is slow or not connected, at least 1024. With a live input, further messages are dropped.
     #[arg(long, value_name = "MESSAGES", default_value_t = QUEUE as u32, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     buffering: u32,
     /// Play a file at the pace of its PCR instead of as fast as possible. Always on if an output is UDP or RTP.
@@ -54,7 +54,7 @@ pub(super) struct RelayArgs {
     /// Keep the source time of messages from an SRT input on SRT outputs.
     #[arg(long, value_name = "yes|no", default_value = "yes", value_parser = timing)]
     sourcetime: Timing,
-    /// Write statistics of SRT connections every so many packets (1000) or every so often (5s). Counters are totals.
+    /// Write statistics of SRT connections every so many packets (1000) or every so often (5s); 0: never. Counters are totals.
     #[arg(short, long, value_name = "PACKETS|TIME")]
     stats: Option<Every>,
     /// Format of the statistics.
@@ -69,14 +69,20 @@ pub(super) struct RelayArgs {
     /// Accepted for scripts made for srt-live-transmit: statistics always are totals.
     #[arg(short, long, hide = true)]
     fullstats: bool,
-    /// Log level: error, warn, info, debug or trace.
+    /// Log level: error, warn, info, debug or trace. Overrides --quiet and --verbose.
     #[arg(long, value_name = "LEVEL", value_parser = level)]
     log_level: Option<LogLevel>,
-    /// Log errors only.
-    #[arg(short, long, conflicts_with_all = ["verbose", "log_level"])]
+    /// File for the log. Default: standard error.
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
+    /// Accepted for scripts made for srt-live-transmit, which name parts of libsrt here: the log has all of them.
+    #[arg(long, hide = true, value_name = "AREAS", value_delimiter = ',', value_parser = log_area)]
+    log_areas: Vec<String>,
+    /// Log errors only. Overrides --verbose.
+    #[arg(short, long)]
     quiet: bool,
     /// Log debug messages too.
-    #[arg(short, long, conflicts_with = "log_level")]
+    #[arg(short, long)]
     verbose: bool,
 }
 
@@ -96,15 +102,56 @@ fn timing(text: &str) -> Result<Timing, &'static str> {
     yes_or_no(text).map(|yes| if yes { Timing::OfSource } else { Timing::OfSending })
 }
 
-/// srt-live-transmit's levels besides ours.
+/// The levels of srt-live-transmit, those of syslog that it takes too, and ours.
 fn level(text: &str) -> Result<LogLevel, &'static str> {
     match text {
-        "fatal" | "error" => Ok(LogLevel::Error),
+        "fatal" | "panic" | "emerg" | "alert" | "crit" | "error" | "err" => Ok(LogLevel::Error),
         "warn" | "warning" => Ok(LogLevel::Warn),
-        "note" | "info" => Ok(LogLevel::Info),
+        "note" | "notice" | "info" => Ok(LogLevel::Info),
         "debug" => Ok(LogLevel::Debug),
         "trace" => Ok(LogLevel::Trace),
         _ => Err("error, warn, info, debug or trace"),
+    }
+}
+
+/// A functional area of libsrt's log.
+fn log_area(text: &str) -> Result<String, String> {
+    const AREAS: [&str; 30] = [
+        "all",
+        "general",
+        "sockmgmt",
+        "conn",
+        "xtimer",
+        "tsbpd",
+        "rsrc",
+        "haicrypt",
+        "congest",
+        "pfilter",
+        "applog",
+        "api-ctrl",
+        "que-ctrl",
+        "epoll-upd",
+        "api-recv",
+        "buf-recv",
+        "que-recv",
+        "chn-recv",
+        "grp-recv",
+        "api-send",
+        "buf-send",
+        "que-send",
+        "chn-send",
+        "grp-send",
+        "internal",
+        "que-mgmt",
+        "chn-mgmt",
+        "grp-mgmt",
+        "epoll-api",
+        "hvu",
+    ];
+    if AREAS.contains(&text) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("libsrt has these areas: {}", AREAS.join(", ")))
     }
 }
 
@@ -122,11 +169,17 @@ impl RelayArgs {
             true => Pace::Realtime,
             false => Pace::Any,
         };
+        let input = Place::input(&self.input, pace)?;
+        // A wrong option stays wrong however often the peer is called.
+        for place in outputs.iter().chain([&input]) {
+            place.check()?;
+        }
         Ok(Plan {
-            input: Place::input(&self.input, pace)?,
+            input,
             outputs,
             chunk: usize::from(self.chunk),
-            queue: usize::try_from(self.buffering).unwrap_or(QUEUE),
+            // srt-live-transmit's -buffering is how many packets it reads at once: few, and no reason to drop any here.
+            queue: usize::try_from(self.buffering).unwrap_or(QUEUE).max(QUEUE),
             reconnect: self.auto_reconnect,
             timing: self.sourcetime,
         })
@@ -157,7 +210,9 @@ pub(super) fn relay(args: &RelayArgs) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(USAGE));
         }
     };
-    super::serve::start_plain_log(args.log_level())?;
+    super::serve::start_plain_log(args.log_level(), args.log_file.as_deref())?;
+    let outputs: Vec<_> = plan.outputs.iter().map(ToString::to_string).collect();
+    tracing::info!(from = %plan.input, to = outputs.join(" "), "relaying");
     let interrupted = std::sync::Arc::<AtomicBool>::default();
     let flag = std::sync::Arc::clone(&interrupted);
     signals::watch(&[SIGINT, SIGTERM], END, move |_| {
@@ -220,7 +275,7 @@ impl Statistics {
             .messages
             .load(std::sync::atomic::Ordering::Relaxed);
         let due = match self.every {
-            None => false,
+            None | Some(Every::Messages(0)) => false,
             Some(Every::Messages(count)) => messages - self.last_messages >= count,
             Some(Every::Time(time)) => now.saturating_sub(self.last) >= time,
         };

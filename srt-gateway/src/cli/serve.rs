@@ -3,7 +3,8 @@
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
     ffi::c_int,
-    io::IsTerminal,
+    fs::File,
+    io::{IsTerminal, Write},
     panic,
     path::Path,
     process::ExitCode,
@@ -50,7 +51,7 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
         Ok(config) => config,
         Err(code) => return Ok(code),
     };
-    let log = Arc::new(start_log(&config)?);
+    let log = Arc::new(start_log(&config, None)?);
     for warning in config.warnings() {
         warn!("configuration, {warning}");
     }
@@ -199,12 +200,18 @@ fn api(
     }
 }
 
-fn start_log(config: &Config) -> anyhow::Result<LogControl> {
+/// `file`: None is standard error.
+fn start_log(config: &Config, file: Option<File>) -> anyhow::Result<LogControl> {
     let filter = EnvFilter::try_from_default_env();
     let fixed = filter.is_ok();
     let filter = filter.unwrap_or_else(|_| filter_of(config.log.level));
     let (filter, handle) = reload::Layer::new(filter);
-    let writer = LogWriter::start(std::io::stderr(), config.log.format).context("cannot start a thread")?;
+    let has_colours = file.is_none() && std::io::stderr().is_terminal();
+    let out: Box<dyn Write + Send> = match file {
+        Some(file) => Box::new(file),
+        None => Box::new(std::io::stderr()),
+    };
+    let writer = LogWriter::start(out, config.log.format).context("cannot start a thread")?;
     writer.install();
     let log = tracing_subscriber::registry().with(filter);
     match config.log.format {
@@ -214,7 +221,7 @@ fn start_log(config: &Config) -> anyhow::Result<LogControl> {
                     .fmt_fields(log_format::fields())
                     .with_writer(move || writer.clone())
                     .with_target(false)
-                    .with_ansi(std::io::stderr().is_terminal()),
+                    .with_ansi(has_colours),
             )
             .init(),
         LogFormat::Json => log
@@ -247,11 +254,15 @@ fn log_panics() {
     }));
 }
 
-/// The log of a command that has no configuration.
-pub(super) fn start_plain_log(level: LogLevel) -> anyhow::Result<()> {
+/// The log of a command that has no configuration. `file`: None is standard error.
+pub(super) fn start_plain_log(level: LogLevel, file: Option<&Path>) -> anyhow::Result<()> {
     let mut config = Config::default();
     config.log.level = level;
-    start_log(&config).map(drop)
+    let file = file.map(|path| {
+        let file = File::options().create(true).append(true).open(path);
+        file.with_context(|| format!("cannot write to {}", path.display()))
+    });
+    start_log(&config, file.transpose()?).map(drop)
 }
 
 /// Lines to paste, for whoever starts the gateway for the first time.

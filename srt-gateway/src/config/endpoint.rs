@@ -244,11 +244,18 @@ impl Endpoint {
 /// Reads a configuration that was made around a URL; what is wrong with that URL in one line.
 fn read_around(text: &str) -> Result<Config, String> {
     validate::parse(text).map_err(|errors| {
-        let told = errors.faults().iter().map(|fault| match fault.hint() {
-            Some(hint) => format!("{}; {hint}", fault.message()),
-            None => fault.message().to_owned(),
+        let told = errors.faults().iter().map(|fault| {
+            // The path of an entry, and then that of what is wrong in it, which is a parameter here.
+            let what = match fault.key().rsplit_once("].") {
+                Some((_, parameter)) => format!("parameter {parameter} of the URL:"),
+                None => "the URL".to_owned(),
+            };
+            match fault.hint() {
+                Some(hint) => format!("{what} {}; {hint}", fault.message()),
+                None => format!("{what} {}", fault.message()),
+            }
         });
-        format!("the URL {}", told.collect::<Vec<_>>().join(", and "))
+        told.collect::<Vec<_>>().join(", and ")
     })
 }
 

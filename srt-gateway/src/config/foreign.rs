@@ -14,10 +14,12 @@ pub(super) enum Parameter<'p> {
     Option(&'static str),
     /// Read over: it says what is so anyway.
     Implied,
+    /// Not possible here, and why.
+    Refused(&'static str),
 }
 
 /// Options of libsrt that srt-live-transmit takes as parameters and that are no keys of ours.
-const OPTIONS: [&str; 26] = [
+const OPTIONS: [&str; 28] = [
     "bindtodevice",
     "drifttracer",
     "fc",
@@ -36,7 +38,9 @@ const OPTIONS: [&str; 26] = [
     "mss",
     "nakreport",
     "oheadbw",
+    "peerlatency",
     "rcvbuf",
+    "rcvlatency",
     "retransmitalgo",
     "sndbuf",
     "snddropdelay",
@@ -83,6 +87,11 @@ fn srt(name: &str, value: String) -> Parameter<'_> {
             };
             return Parameter::Key("crypto_mode", mode);
         }
+        // What ffmpeg calls smoother is libsrt's congestion.
+        "congestion" | "smoother" if value == "live" => return Parameter::Implied,
+        "congestion" | "smoother" => {
+            return Parameter::Refused("must be live: there is no file transmission");
+        }
         "ffs" => return Parameter::Option("fc"),
         "send_buffer_size" => return Parameter::Option("sndbuf"),
         "recv_buffer_size" => return Parameter::Option("rcvbuf"),
@@ -102,6 +111,12 @@ fn udp(name: &str, value: String) -> Parameter<'_> {
         "source" => "sources",
         "rcvbuf" | "sndbuf" => "buffer_size",
         "payload_size" => "pkt_size",
+        "iptos" => {
+            return Parameter::Key(
+                "iptos",
+                decimal(&value).map_or(value, |number| number.to_string()),
+            );
+        }
         // The header says how long it is.
         "rtpheadersize" => return Parameter::Implied,
         other => other,
@@ -114,10 +129,17 @@ pub(super) fn option_value(text: &str) -> Value {
     match text {
         "yes" | "on" | "true" => Value::Bool(true),
         "no" | "off" | "false" => Value::Bool(false),
-        _ => text
-            .parse()
-            .map_or_else(|_| Value::Str(text.to_owned()), |number| Value::Int(Some(number))),
+        _ => match decimal(text).or_else(|| text.parse().ok()) {
+            Some(number) => Value::Int(Some(number)),
+            None => Value::Str(text.to_owned()),
+        },
     }
+}
+
+/// The number of `0xb8`, as srt-live-transmit takes it.
+fn decimal(text: &str) -> Option<i64> {
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))?;
+    i64::from_str_radix(digits, 16).ok()
 }
 
 #[cfg(test)]
@@ -142,17 +164,28 @@ mod tests {
             ("mode", "rendezvous", key("mode", "rendezvous")),
             ("pbkeylen", "0", Parameter::Implied),
             ("pbkeylen", "32", key("key_length", "32")),
+            ("rcvlatency", "200", Parameter::Option("rcvlatency")),
+            ("peerlatency", "200", Parameter::Option("peerlatency")),
+            ("congestion", "live", Parameter::Implied),
+            (
+                "congestion",
+                "file",
+                Parameter::Refused("must be live: there is no file transmission"),
+            ),
         ] {
             assert_eq!(of(Section::SrtEndpoint, name, value), wanted, "{name}");
         }
         assert_eq!(of(Section::UdpEndpoint, "adapter", "lo"), key("interface", "lo"));
+        assert_eq!(of(Section::UdpEndpoint, "iptos", "0xb8"), key("iptos", "184"));
+        assert_eq!(of(Section::UdpEndpoint, "iptos", "184"), key("iptos", "184"));
         assert_eq!(of(Section::FileEndpoint, "source", "x"), key("source", "x"));
     }
 
     #[test]
     fn options_have_the_type_that_they_look_like() {
         assert!(matches!(option_value("yes"), Value::Bool(true)));
-        assert!(matches!(option_value("0x10"), Value::Str(_)));
+        assert!(matches!(option_value("0x10"), Value::Int(Some(16))));
+        assert!(matches!(option_value("0xyz"), Value::Str(_)));
         assert!(matches!(option_value("-1"), Value::Int(Some(-1))));
     }
 }

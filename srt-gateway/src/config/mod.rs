@@ -53,6 +53,7 @@ pub use model::{
     Rule, SrtOption, SrtPort, SrtSettings, StartAt, Stream, StreamSettings, StreamsDefault, Template, Tls,
     TokenScope,
 };
+pub(crate) use nearest::nearest;
 pub(crate) use reader::join;
 pub use secret::{HttpUrl, Secret};
 pub(crate) use secret::{is_secret_parameter, login_in};

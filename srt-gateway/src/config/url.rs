@@ -12,7 +12,7 @@ use super::{
     foreign::{self, Parameter},
     keys::Section,
     raw::{Entry, Node, Value},
-    reader::{Item, Table},
+    reader::{Item, Table, join},
     secret::Secret,
     srt::SrtLayer,
     units::Unit,
@@ -183,6 +183,11 @@ fn parameters(item: &Item<'_>, url: &Node, parts: &Parts<'_>, section: Section) 
         let text = percent_decoded(value);
         let (key, node, into) = match foreign::parameter(section, name, text.clone()) {
             Parameter::Implied => continue,
+            Parameter::Refused(why) => {
+                let path = join(item.path(), name);
+                session.fault(Fault::new(path, session.location(key_span), why));
+                continue;
+            }
             Parameter::Key(key, text) => {
                 let node = Node::text(text, url.part(value_at.clone()));
                 (key, node, &mut entries)

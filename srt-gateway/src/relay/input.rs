@@ -80,7 +80,7 @@ fn receive(shared: &Shared, end: &End, target: &SrtTarget, ways: &[Way]) {
     let mut buffer = [0; crate::data::MESSAGE_MAX];
     while let Some(socket) = shared.connect(end, target) {
         let mut last = Instant::now();
-        let error: Box<dyn std::fmt::Display> = loop {
+        loop {
             match socket.recv_message(&mut buffer) {
                 Ok((length, info)) => {
                     last = Instant::now();
@@ -91,13 +91,16 @@ fn receive(shared: &Shared, end: &End, target: &SrtTarget, ways: &[Way]) {
                         return end.set_socket(None);
                     }
                     if let Some(limit) = silent_for(last, target) {
-                        break Box::new(CloseReason::NoData(limit));
+                        shared.lost(end, &CloseReason::NoData(limit));
+                        break;
                     }
                 }
-                Err(error) => break Box::new(error),
+                Err(error) => {
+                    shared.closed(end, &error);
+                    break;
+                }
             }
-        };
-        shared.lost(end, &*error);
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use srt_safe::{SourceTime, SrtSocket};
+use srt_safe::{ErrorKind, SourceTime, SrtSocket};
 
 pub(crate) use place::{Pace, Place};
 pub(crate) use stats::{CSV_HEADING, Every, Record, StatsFormat};
@@ -154,6 +154,8 @@ struct Shared {
     stop: AtomicBool,
     reconnect: Reconnect,
     timing: Timing,
+    /// Whether the input is a file or a pipe, which has an end of its own.
+    is_patient: bool,
     /// Why it ended, if not in order: the first failure.
     failure: Mutex<Option<String>>,
 }
@@ -219,6 +221,19 @@ impl Shared {
             Reconnect::Never => self.fail(format!("{}: {error}", end.place)),
         }
     }
+
+    /// To be called when the peer has closed a connection. Without reconnecting that is how a relay ends, as with
+    /// srt-live-transmit; but an output that leaves before the end of a file has not got all of it.
+    fn closed(&self, end: &End, error: &srt_safe::Error) {
+        let is_end = matches!(error.kind(), ErrorKind::ConnectionLost | ErrorKind::NotConnected);
+        if self.reconnect == Reconnect::Always || self.is_patient || !is_end {
+            return self.lost(end, error);
+        }
+        end.set_socket(None);
+        if !self.stop.swap(true, Relaxed) {
+            tracing::info!(url = %end.place, "connection closed: the relay ends (--auto-reconnect no)");
+        }
+    }
 }
 
 /// The first address of a host; None for none.
@@ -247,6 +262,7 @@ impl Relay {
             stop: AtomicBool::new(false),
             reconnect: plan.reconnect,
             timing: plan.timing,
+            is_patient: plan.input.is_patient() || matches!(plan.input, Place::Clocked(_)),
             failure: Mutex::default(),
         });
         let from = End::new(plan.input);
@@ -292,8 +308,11 @@ impl Relay {
     /// Ends it, and says why it failed, if it did. Outputs get a moment to deliver what they have.
     pub(crate) fn end(self) -> Result<(), String> {
         self.shared.stop.store(true, Relaxed);
-        for output in self.outputs {
-            drop(output.join());
+        for (output, end) in self.outputs.into_iter().zip(&self.ends[1..]) {
+            // One that is still calling its peer has nothing to deliver, and may call for seconds.
+            if end.is_open() || output.is_finished() {
+                drop(output.join());
+            }
         }
         // The input may sit in a read of a terminal for ever: it ends with the process.
         if self.input.is_finished() {

@@ -139,7 +139,7 @@ fn send(shared: &Shared, end: &End, target: &SrtTarget, parcels: &Parcels) {
                 deliver(&socket);
                 return end.set_socket(None);
             }
-            Err(error) => shared.lost(end, &error),
+            Err(error) => shared.closed(end, &error),
         }
     }
 }

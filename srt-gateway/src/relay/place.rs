@@ -79,6 +79,16 @@ impl Place {
         })
     }
 
+    /// Whether libsrt takes the options of the URL.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        match self {
+            Self::Srt(target, shown) => {
+                crate::peer::check(target).map_err(|error| format!("{shown}: {error}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether it may be kept waiting.
     pub(super) fn is_patient(&self) -> bool {
         matches!(self, Self::Console | Self::File(_))

@@ -9,7 +9,7 @@ use super::End;
 /// When statistics are due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Every {
-    /// After so many messages of the input.
+    /// After so many messages of the input; 0: never.
     Messages(u64),
     /// After so much time.
     Time(Duration),
@@ -21,6 +21,9 @@ impl FromStr for Every {
     /// `1000` messages, as srt-live-transmit has it; `5s` or `500ms`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         const WANTED: &str = "a number of packets such as 1000, or a time such as 5s or 500ms";
+        if text == "0" {
+            return Ok(Self::Messages(0));
+        }
         let number = |text: &str| text.parse::<u64>().ok().filter(|n| *n > 0).ok_or(WANTED);
         if let Some(text) = text.strip_suffix("ms") {
             return number(text).map(|ms| Self::Time(Duration::from_millis(ms)));
@@ -163,7 +166,8 @@ mod tests {
         assert_eq!("1000".parse(), Ok(Every::Messages(1000)));
         assert_eq!("5s".parse(), Ok(Every::Time(Duration::from_secs(5))));
         assert_eq!("250ms".parse(), Ok(Every::Time(Duration::from_millis(250))));
-        for bad in ["0", "", "s", "-1", "5m", "1.5s", "0s"] {
+        assert_eq!("0".parse(), Ok(Every::Messages(0)));
+        for bad in ["", "s", "-1", "5m", "1.5s", "0s"] {
             assert!(bad.parse::<Every>().is_err(), "{bad}");
         }
     }
