@@ -14,6 +14,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("names", &[]),
     ("json", &[]),
     ("rate_limit", &[]),
+    ("recent", &[]),
     ("config", &["names"]),
     ("log_control", &["config"]),
     ("log_writer", &["config"]),
@@ -29,7 +30,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // `backend` to ask the hook.
     (
         "access",
-        &["names", "rate_limit", "config", "data", "telemetry", "backend"],
+        &[
+            "names",
+            "rate_limit",
+            "recent",
+            "config",
+            "data",
+            "telemetry",
+            "backend",
+        ],
     ),
     (
         "control",
@@ -72,6 +81,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "names",
             "json",
             "rate_limit",
+            "recent",
             "config",
             "data",
             "access",

@@ -19,7 +19,7 @@ use std::{
 
 use libsrt_sys::{SRT_EPOLL_EVENT, SRT_EPOLL_FLAGS, SRT_EPOLL_OPT, SRT_SOCKSTATUS, SRTSOCKET};
 
-use crate::{AsSrtSocket, Result, SocketId, connect::is_truly_broken, ffi, init};
+use crate::{AsSrtSocket, MemberState, Result, SocketId, SrtGroup, connect::is_truly_broken, ffi, init};
 
 const IN: u32 = SRT_EPOLL_OPT::SRT_EPOLL_IN.0;
 const OUT: u32 = SRT_EPOLL_OPT::SRT_EPOLL_OUT.0;
@@ -579,13 +579,23 @@ fn missed_events(id: SRTSOCKET, interest: Interest) -> u32 {
     // SAFETY: a plain number; libsrt answers SRTS_NONEXIST for one it does not know.
     match unsafe { libsrt_sys::srt_getsockstate(id) } {
         SRT_SOCKSTATUS::SRTS_LISTENING => interest.raw() & IN,
-        SRT_SOCKSTATUS::SRTS_BROKEN if !is_truly_broken(id) => 0,
+        SRT_SOCKSTATUS::SRTS_BROKEN if !is_broken(SocketId(id)) => 0,
         SRT_SOCKSTATUS::SRTS_BROKEN
         | SRT_SOCKSTATUS::SRTS_CLOSING
         | SRT_SOCKSTATUS::SRTS_CLOSED
         | SRT_SOCKSTATUS::SRTS_NONEXIST => IN | OUT | ERR,
         _ => 0,
     }
+}
+
+/// Whether what libsrt calls broken is: it says so, too, of a socket on its way from connecting to connected, and of a group
+/// whose only link is.
+fn is_broken(id: SocketId) -> bool {
+    if !id.is_group() {
+        return is_truly_broken(id.0);
+    }
+    let members = SrtGroup::members_of(id).unwrap_or_default();
+    members.iter().all(|link| link.state == MemberState::Broken)
 }
 
 /// Microseconds, rounded up, so that a short wait is no busy loop.

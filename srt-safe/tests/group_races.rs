@@ -110,7 +110,8 @@ fn unused(group: &SrtGroup) -> Option<Member> {
         .find(|member| member.state == MemberState::Pending)
 }
 
-/// A group that had just become writable could refuse a message, and was not writable any more.
+/// A group that had just become writable could refuse a message, and was not writable any more. And one that was added to an
+/// epoll while its link was on its way from connecting to connected was reported as broken, and so as writable.
 #[test]
 fn a_group_that_is_writable_takes_a_message() {
     crowd(|_| {
