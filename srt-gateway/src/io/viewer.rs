@@ -6,11 +6,10 @@ use srt_safe::{ErrorKind, RetransmitBandwidth, opt};
 
 use super::{
     CloseReason, Seat,
-    backlog::{Backlog, Queue, Step},
     packetiser::{Boundaries, Packetiser},
     resend::{self, ResendLimit},
 };
-use crate::data::{Batch, Cursor, MESSAGE_MAX, ReadOutcome, StartAt};
+use crate::data::{Batch, Cursor, MESSAGE_MAX, ReadOutcome};
 
 /// Messages sent to one lagging viewer in one turn before other sessions get theirs.
 const TURN: usize = 256;
@@ -20,8 +19,6 @@ const TURN: usize = 256;
 ///   InStep ────────────────▶ Behind ──────────▶ Queued ──────────▶ InStep
 ///      │  socket full (WouldBlock)    settled            writable
 ///      ├────────────────────▶ Full ────────────▶ Blocked ────────▶ InStep
-///      │  path too slow                     next keyframe
-///      ├────────────────────▶ Held ──────────────────────────────▶ InStep
 ///      │  error
 ///      └────────────────────▶ Ended ───settled──▶ removed
 /// ```
@@ -37,8 +34,6 @@ pub(super) struct Viewer {
     resend_limit: Option<ResendLimit>,
     /// What libsrt was told last, in bytes a second.
     told_limit: u64,
-    /// None: the viewer is bonded, and libsrt does not say what waits.
-    backlog: Option<Backlog>,
 }
 
 /// How much of what a viewer sent has been taken.
@@ -61,8 +56,6 @@ pub(super) enum Flow {
     Full,
     /// The event that its socket is writable again.
     Blocked,
-    /// That libsrt's send buffer drains, and then the next keyframe ([`Backlog`]).
-    Held,
     /// To be removed: the session is over.
     Ended(CloseReason),
 }
@@ -73,9 +66,7 @@ impl Viewer {
         let peer = seat.socket.max_message_size().unwrap_or(MESSAGE_MAX);
         let limit = seat.payload_size.map_or(peer, |size| size.min(peer));
         let resend_limit = seat.limits.resend_percent.map(ResendLimit::new);
-        let backlog = (!seat.socket.is_group()).then(Backlog::new);
         let mut viewer = Self {
-            backlog,
             seat,
             cursor,
             packetiser: Packetiser::new(limit, Boundaries::Keep),
@@ -101,49 +92,6 @@ impl Viewer {
             self.limit_resends_to(verdict.limit);
         }
         verdict.is_exhausted.then_some(CloseReason::ResendLimit(percent))
-    }
-
-    /// Takes libsrt's counters, and holds a viewer whose path is too slow. To be called once a second.
-    pub(super) fn sample(&mut self, now: Instant) {
-        self.seat.sample();
-        self.observe_backlog(now);
-    }
-
-    /// Holds a viewer that has fallen behind, or lets it go on, before the second is over. To be called several times a second.
-    pub(super) fn watch_backlog(&mut self, now: Instant) {
-        if self.flow == Flow::Held {
-            // Nothing is sent on purpose: that is no silence of the stream.
-            self.last_data = now;
-        }
-        if self.backlog.is_some_and(|backlog| backlog.is_urgent()) {
-            self.observe_backlog(now);
-        }
-    }
-
-    fn observe_backlog(&mut self, now: Instant) {
-        // In the other states the viewer is on its way back to `InStep`, or out.
-        if !matches!(self.flow, Flow::InStep | Flow::Held) {
-            return;
-        }
-        let Some(backlog) = &mut self.backlog else {
-            return;
-        };
-        // Averages, which `Seat::sample` takes, tell of a queue that is not there any more.
-        let Ok(stats) = self.seat.socket.instantaneous_stats() else {
-            return;
-        };
-        let ring = self.seat.stream.ring();
-        let start = ring.start_position(StartAt::Keyframe);
-        match backlog.observe(Queue::of(&stats), start, ring.head(), now) {
-            Step::Keep => {}
-            Step::Hold => self.flow = Flow::Held,
-            Step::Resume(position) => {
-                let skipped = self.cursor.skip_to(position);
-                self.packetiser.clear();
-                self.seat.counters.add_skipped(skipped);
-                self.flow = Flow::InStep;
-            }
-        }
     }
 
     fn limit_resends_to(&mut self, bytes_per_second: u64) {
