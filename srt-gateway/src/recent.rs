@@ -10,8 +10,8 @@ use std::{
 /// Where everything is kept, whether that has changed is looked up at most this often: it takes a look at each value.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// Holds some `capacity` values, whatever the number of addresses, at a constant cost for each new one: there are two
-/// generations, and when the young one is full, the old one is forgotten and the young one is the old one.
+/// Holds at most one and a half times `capacity` values, whatever the number of addresses, at a constant amortised cost for each
+/// new one: there are two generations, and when the young one is full, it takes the place of the old one, which is forgotten.
 #[derive(Debug)]
 pub(crate) struct Recent<V> {
     generation: usize,

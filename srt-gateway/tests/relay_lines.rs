@@ -1,9 +1,12 @@
 //! Command lines of srt-live-transmit, given to `relay`: each is accepted, or refused at once with the name of what is wrong.
 
+#[path = "../../tests/support/ports.rs"]
+#[allow(unreachable_pub, reason = "a part of the test support")]
+mod ports;
+
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::UdpSocket,
     path::Path,
     process::{Child, Command, Stdio},
     sync::mpsc,
@@ -25,11 +28,7 @@ impl Drop for Peer {
 }
 
 fn free() -> u16 {
-    UdpSocket::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    ports::free_udp().port()
 }
 
 fn relay() -> Command {

@@ -49,9 +49,13 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 /// Metrics in the OpenMetrics form, for Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Answer<impl IntoResponse> {
+    let turn = Arc::clone(&app.metrics_turn).acquire_owned().await;
+    let turn = turn.map_err(|error| Problem::internal(error.to_string()))?;
     let look = app.look().await?;
     let scraped = Arc::clone(&app);
     let text = tokio::task::spawn_blocking(move || {
+        // Until the text is written, also when the client has gone meanwhile.
+        let _turn = turn;
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Scrape { app: scraped, look }));
         let mut text = String::new();

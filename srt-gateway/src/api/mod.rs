@@ -93,6 +93,8 @@ struct App {
     draining: AtomicBool,
     live_places: Arc<Semaphore>,
     video_places: Arc<Semaphore>,
+    /// Metrics are written for one request at a time: side by side they would keep all cores from the probes.
+    metrics_turn: Arc<Semaphore>,
     /// True when the gateway ends: what is open for long is to close.
     stopped: watch::Receiver<bool>,
     openapi: Bytes,
@@ -189,6 +191,7 @@ impl Api {
             log,
             orders,
             video_places: Arc::new(Semaphore::new(media::VIEWERS)),
+            metrics_turn: Arc::new(Semaphore::new(1)),
             draining: AtomicBool::new(false),
             live_places: Arc::new(Semaphore::new(live::READERS)),
             stopped,
