@@ -7,7 +7,7 @@ use std::{
     fs,
     io::{PipeReader, Write as _, pipe},
     net::{SocketAddr, TcpListener, UdpSocket},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -16,6 +16,7 @@ use peers::{Call, Sink, Source, assert_contiguous, wait_until};
 use process::{Mount, PATIENCE, Process};
 use rustix::{
     fs::{OFlags, fcntl_setfl},
+    pipe::fcntl_setpipe_size,
     process::{Pid, Signal, kill_process},
 };
 use srt_safe::{Options, SrtSocket, StreamId};
@@ -161,27 +162,9 @@ fn nothing_is_opened_again_at_the_end() {
     assert_eq!(closed.count(), 5, "{after:#?}");
 }
 
-#[test]
-fn what_does_not_end_is_ended_by_force() {
-    let folder = tempfile::tempdir().unwrap();
-    let script = "exec 9<>/dev/fuse && mount -i -t fuse -o fd=9,rootmode=40000,user_id=0,group_id=0 hung \"$1\" && exec \"$2\" relay \
-                  \"$3\" \"$1/out.ts\"";
-    let mut relay = Command::new("unshare")
-        .args(["-m", "sh", "-c", script, "sh"])
-        .arg(folder.path())
-        .arg(env!("CARGO_BIN_EXE_srt-gateway"))
-        .arg(format!("udp://{}", free()))
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let tasks = format!("/proc/{}/task", relay.id());
-    let has_output = || {
-        let tasks = fs::read_dir(&tasks).into_iter().flatten();
-        tasks
-            .filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok())
-            .any(|name| name.trim() == "relay-out")
-    };
-    wait_until("the relay's output", has_output);
+/// Runs until it ends, after SIGTERM.
+#[track_caller]
+fn terminated(mut relay: Child) -> (Option<i32>, String) {
     let asked = Instant::now();
     kill_process(Pid::from_child(&relay), Signal::TERM).unwrap();
     let status = loop {
@@ -194,7 +177,60 @@ fn what_does_not_end_is_ended_by_force() {
         }
         thread::sleep(Duration::from_millis(5));
     };
-    assert_eq!(status.code(), Some(1));
     let said = std::io::read_to_string(relay.stderr.take().unwrap()).unwrap();
+    (status.code(), said)
+}
+
+/// Waits until the relay's output sleeps in a function of the kernel that has this in its name.
+fn wait_for_output_in(relay: &Child, place: &str, mut feed: impl FnMut()) {
+    let tasks = format!("/proc/{}/task", relay.id());
+    wait_until(place, || {
+        feed();
+        let tasks = fs::read_dir(&tasks).into_iter().flatten().flatten();
+        let read = |task: &fs::DirEntry, file| fs::read_to_string(task.path().join(file)).unwrap_or_default();
+        let mut outputs = tasks.filter(|task| read(task, "comm").trim() == "relay-out");
+        outputs.any(|task| read(&task, "wchan").contains(place))
+    });
+}
+
+#[test]
+fn a_file_system_that_hangs_before_a_relay_has_opened_its_output_holds_up_no_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "exec 9<>/dev/fuse && mount -i -t fuse -o fd=9,rootmode=40000,user_id=0,group_id=0 hung \"$1\" && exec \"$2\" relay \
+                  \"$3\" \"$1/out.ts\"";
+    let relay = Command::new("unshare")
+        .args(["-m", "sh", "-c", script, "sh"])
+        .arg(folder.path())
+        .arg(env!("CARGO_BIN_EXE_srt-gateway"))
+        .arg(format!("udp://{}", free()))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for_output_in(&relay, "fuse", || {});
+    let (code, said) = terminated(relay);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn what_does_not_end_is_ended_by_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    // It is open for reading, and nobody reads.
+    let fifo = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    fcntl_setpipe_size(&fifo, 4096).unwrap();
+    let input = free();
+    let relay = Command::new(env!("CARGO_BIN_EXE_srt-gateway"))
+        .args(["relay", &format!("udp://{input}")])
+        .arg(&path)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let feeder = UdpSocket::bind("127.0.0.1:0").unwrap();
+    wait_for_output_in(&relay, "pipe_write", || {
+        feeder.send_to(&[0x47; 1316], input).ok();
+    });
+    let (code, said) = terminated(relay);
+    assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("exiting now"), "{said}");
 }
