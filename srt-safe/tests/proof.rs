@@ -160,6 +160,21 @@ fn cookie_outlives_one_rotation_and_not_two() {
 }
 
 #[test]
+fn keys_of_cookies_are_replaced() {
+    let _turn = turn();
+    let (listener, _) = counting();
+    let peer = RawPeer::new(addr_of(&listener));
+    let cookie = peer.induce().cookie;
+    // Two minutes pass, and the clock is put back: with the key of the first minute the cookie would be valid again.
+    libsrt_sys::srt_edit_age_cookies(2);
+    peer.induce();
+    libsrt_sys::srt_edit_age_cookies(-2);
+    let answer = peer.exchange(&peer.conclusion(cookie, ""), SILENCE);
+    libsrt_sys::srt_edit_age_cookies(2);
+    assert_eq!(answer, None);
+}
+
+#[test]
 fn cookies_of_a_socket_without_a_listener_are_those_of_the_listener() {
     let _turn = turn();
     let (listener, asked) = counting();

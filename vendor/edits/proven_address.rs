@@ -6,7 +6,7 @@ use super::{Change, Edit, Put};
 // sent to it, and had it banned.
 //
 // With this edit the cookie is a SipHash-2-4 of the caller's address and port, the address and port of the listener, and
-// the minute, with a key that the process draws when it starts. The cookie of the minute before is valid as well. A
+// the minute, with a key that the process draws anew each minute. The cookie of the minute before is valid as well. A
 // conclusion without a valid one is dropped before anything of it is looked at: nothing is logged, counted or answered.
 //
 // The answer to an induction goes to the socket that the induction names. If that is 0, the answer is an induction itself to
@@ -147,15 +147,46 @@ void addAddress(SipHash& hash, const sockaddr_any& addr)
 
 srt::sync::atomic<int> s_cookies_aged(0);
 
-// What the listener at `self` gave `peer` in this minute, or so many minutes ago.
+// The keys of the last two minutes in which one was needed. A key that no cookie can be valid for any more is overwritten.
+class CookieKeys
+{
+    Mutex m_Lock;
+    int64_t m_iMinute;
+    CookieKey m_Keys[2]; // of even and odd minutes
+
+public:
+    CookieKeys()
+        : m_iMinute(0)
+    {
+    }
+
+    // That of `minute`, which is put right: a thread that was held up does not bring an old minute back.
+    CookieKey get(int64_t& minute, int minutes_ago)
+    {
+        ScopedLock guard(m_Lock);
+        minute = std::max(minute, m_iMinute);
+        if (minute != m_iMinute)
+        {
+            if (minute != m_iMinute + 1)
+                m_Keys[(minute + 1) & 1] = CookieKey();
+            m_Keys[minute & 1] = CookieKey();
+            m_iMinute = minute;
+        }
+        minute -= minutes_ago;
+        return m_Keys[minute & 1];
+    }
+};
+
+// What the listener at `self` gave `peer` in this minute, or in the minute before (1).
 int32_t cookieOf(const sockaddr_any& peer, const sockaddr_any& self, int minutes_ago)
 {
-    static const CookieKey key;
-    const int64_t minute = count_microseconds(steady_clock::now().time_since_epoch()) / 60000000;
+    static CookieKeys keys;
+    int64_t minute = count_microseconds(steady_clock::now().time_since_epoch()) / 60000000 + s_cookies_aged;
+    const CookieKey key = keys.get(minute, minutes_ago);
     SipHash hash(key.words);
     addAddress(hash, peer);
     addAddress(hash, self);
-    hash.add(uint64_t(minute + s_cookies_aged - minutes_ago));
+    hash.add(uint64_t(minute));
     hash.add(uint64_t(7 * 8) << 56);
     const uint64_t mac = hash.finish();
     return int32_t(uint32_t(mac ^ (mac >> 32)));
@@ -164,7 +195,7 @@ int32_t cookieOf(const sockaddr_any& peer, const sockaddr_any& self, int minutes
 } // namespace
 
 // For ports that somebody else reads until a listener opens on them: the cookie that this listener would give now, or would
-// have given so many minutes ago.
+// have given in the minute before (1).
 extern "C" int32_t srt_edit_cookie(const sockaddr* peer, int peer_len, const sockaddr* self, int self_len, int minutes_ago)
 {
     return cookieOf(sockaddr_any(peer, peer_len), sockaddr_any(self, self_len), minutes_ago);
