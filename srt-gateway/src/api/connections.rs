@@ -5,7 +5,7 @@
 //! it is served if it asks for `/healthz` or `/readyz`. Used on the API's thread; a lock is held for a look at the table.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map},
     net::{IpAddr, Ipv6Addr},
     pin::Pin,
     sync::{
@@ -58,6 +58,10 @@ struct Table {
     /// Counts on with each connection and each end of a request.
     clock: u64,
     open: HashMap<u64, Arc<Entry>>,
+    /// Connections of each address; those of the reserve are not counted.
+    regular: HashMap<IpAddr, usize>,
+    /// Connections of the reserve.
+    probes: usize,
 }
 
 #[derive(Debug)]
@@ -124,7 +128,7 @@ impl Connections {
             read_at: AtomicU64::new(0),
             evicted: Notify::new(),
         });
-        table.open.insert(id, Arc::clone(&entry));
+        table.insert(id, Arc::clone(&entry));
         drop(table);
         Some(Place {
             id,
@@ -150,8 +154,28 @@ impl Connections {
 }
 
 impl Table {
-    fn count(&self, is_counted: impl Fn(&Entry) -> bool) -> usize {
-        self.open.values().filter(|entry| is_counted(entry)).count()
+    fn insert(&mut self, id: u64, entry: Arc<Entry>) {
+        match entry.service {
+            Service::Everything => *self.regular.entry(entry.address).or_default() += 1,
+            Service::ProbesOnly => self.probes += 1,
+        }
+        self.open.insert(id, entry);
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Arc<Entry>> {
+        let entry = self.open.remove(&id)?;
+        match entry.service {
+            Service::Everything => {
+                if let hash_map::Entry::Occupied(mut count) = self.regular.entry(entry.address) {
+                    *count.get_mut() -= 1;
+                    if *count.get() == 0 {
+                        count.remove();
+                    }
+                }
+            }
+            Service::ProbesOnly => self.probes -= 1,
+        }
+        Some(entry)
     }
 
     /// What a new connection of this address may ask for, once there is room for it; None: there is none.
@@ -159,9 +183,10 @@ impl Table {
         let is_regular = |entry: &Entry| entry.service == Service::Everything;
         if wanted == Service::Everything {
             let is_own = |entry: &Entry| is_regular(entry) && entry.address == address;
-            let has_room = if self.count(is_own) >= MOST_OF_ADDRESS {
+            let own = self.regular.get(&address).copied().unwrap_or(0);
+            let has_room = if own >= MOST_OF_ADDRESS {
                 self.evict(is_own, now)
-            } else if self.count(is_regular) >= MOST {
+            } else if self.open.len() - self.probes >= MOST {
                 // Whoever has most gives way.
                 self.busiest_address().is_some_and(|busiest| {
                     self.evict(|entry| is_regular(entry) && entry.address == busiest, now)
@@ -174,24 +199,23 @@ impl Table {
             }
         }
         let is_probe = |entry: &Entry| !is_regular(entry);
-        let has_room = self.count(is_probe) < RESERVE || self.evict(is_probe, now);
+        let has_room = self.probes < RESERVE || self.evict(is_probe, now);
         has_room.then_some(Service::ProbesOnly)
     }
 
     fn busiest_address(&self) -> Option<IpAddr> {
-        self.address_with_most(|_| 1)
+        let most = self.regular.iter().max_by_key(|(_, count)| **count);
+        most.map(|(address, _)| *address)
     }
 
-    /// The address whose connections have most of something together.
-    fn address_with_most(&self, amount: impl Fn(&Entry) -> usize) -> Option<IpAddr> {
+    /// The address with most bytes of answers that wait to be read.
+    fn address_with_most_unread(&self) -> Option<IpAddr> {
         let mut amounts = HashMap::<IpAddr, usize>::new();
         for entry in self.open.values() {
-            *amounts.entry(entry.address).or_default() += amount(entry);
+            *amounts.entry(entry.address).or_default() += entry.unread.load(Relaxed);
         }
-        amounts
-            .into_iter()
-            .max_by_key(|(_, amount)| *amount)
-            .map(|(address, _)| address)
+        let most = amounts.into_iter().max_by_key(|(_, amount)| *amount);
+        most.map(|(address, _)| address)
     }
 
     /// Ends the connection among these that has been idle for the longest time; if all have requests, the one with the oldest
@@ -213,7 +237,7 @@ impl Table {
         let Some(id) = oldest.map(|(id, _)| *id) else {
             return false;
         };
-        if let Some(entry) = self.open.remove(&id) {
+        if let Some(entry) = self.remove(id) {
             entry.evicted.notify_one();
         }
         true
@@ -237,7 +261,7 @@ impl Table {
             )
         {}
         while self.unread(|_| true) > UNREAD {
-            let Some(worst) = self.address_with_most(|entry| entry.unread.load(Relaxed)) else {
+            let Some(worst) = self.address_with_most_unread() else {
                 return;
             };
             let is_meant = |entry: &Entry| entry.address == worst && evictable(entry);
@@ -275,7 +299,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.connections.table().open.remove(&self.id);
+        self.connections.table().remove(self.id);
     }
 }
 
@@ -453,6 +477,8 @@ mod tests {
         assert!(!connections.evict_idle(Service::Everything) && !connections.evict_idle(Service::ProbesOnly));
         drop((requests, busy, probes));
         assert!(connections.is_empty());
+        let table = connections.table();
+        assert!(table.regular.is_empty() && table.probes == 0);
     }
 
     #[test]

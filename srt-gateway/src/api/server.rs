@@ -56,6 +56,10 @@ const PROBE_HEADER_TIME: Duration = Duration::from_secs(2);
 /// Descriptors that are kept for probes.
 const SPARE_DESCRIPTORS: usize = 4;
 
+/// Connections that are accepted before those that are open get a turn. One at a time, a burst of connections fills the
+/// system's queue while others are served, and who finds it full waits a second until the system repeats its SYN.
+const ACCEPT_TURN: u32 = 32;
+
 /// Pause after an accept that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -229,6 +233,7 @@ impl Server {
         let mut stopped = self.stopped.clone();
         let mut spare = Vec::new();
         let mut may_refill = true;
+        let mut turn = 0_u32;
         loop {
             // Those that were given to a probe come back when it has gone.
             while may_refill
@@ -249,9 +254,15 @@ impl Server {
                     } else {
                         self.connections.admit(peer.ip())
                     };
+                    let is_probe = place
+                        .as_ref()
+                        .is_none_or(|place| place.service() == Service::ProbesOnly);
                     self.begin(stream, peer, place);
-                    // It may ask before the next one comes, and is not idle then.
-                    tokio::task::yield_now().await;
+                    turn = turn.wrapping_add(1);
+                    if is_probe || turn.is_multiple_of(ACCEPT_TURN) {
+                        // It may ask before the next one comes, and is not idle then.
+                        tokio::task::yield_now().await;
+                    }
                 }
                 Err(error) => {
                     // Out of descriptors, mostly.
