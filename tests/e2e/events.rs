@@ -10,6 +10,8 @@ use srt_e2e::ports::free_udp;
 use srt_e2e::source::{StampedTs, Verifier};
 use srt_e2e::wait::{wait_for, wait_until};
 use srt_gateway::config::PortKind;
+use srt_safe::SrtListener;
+use std::collections::HashSet;
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -41,6 +43,15 @@ fn wait_event(receiver: &HttpServer, wanted: &[(&str, &str)]) -> Value {
         let all = events(receiver);
         all.into_iter()
             .find(|event| wanted.iter().all(|(key, value)| event[key] == *value))
+    })
+}
+
+/// The first event with this field, while something is done again and again.
+#[track_caller]
+fn wait_event_while(receiver: &HttpServer, (key, value): (&str, &str), mut act: impl FnMut()) -> Value {
+    wait_for(DEADLINE, value, || {
+        act();
+        events(receiver).into_iter().find(|event| event[key] == value)
     })
 }
 
@@ -186,6 +197,34 @@ fn a_switch_of_inputs_and_an_output_that_fails_are_told() {
     for request in receiver.requests() {
         assert!(!request.text().contains("hunter"), "{}", request.text());
     }
+}
+
+#[test]
+fn an_input_whose_peer_accepts_and_closes_is_reported_once_and_again_when_data_flow() {
+    let receiver = HttpServer::start(|_| Reply::ok(""));
+    let origin = free_udp();
+    let listener = SrtListener::builder().nonblocking().bind(origin).unwrap();
+    let stream = format!("[streams.cam1]\ninputs = [\"srt://{origin}\"]");
+    let gateway = TestGateway::start(&config(&receiver.url("/"), &stream));
+    let input = || gateway.endpoints().into_iter().next();
+    wait_until(DEADLINE, "three failures", || {
+        // Closed as soon as it is accepted.
+        drop(listener.accept());
+        input().is_some_and(|input| input.failures >= 3)
+    });
+    let peer = wait_for(DEADLINE, "the next call", || listener.accept().ok());
+    wait_event_while(&receiver, ("event", "stream_up"), || {
+        peer.0.send(&[0x47; 1316]).unwrap();
+    });
+    let all = events(&receiver);
+    let of = |event: &str| all.iter().filter(|told| told["event"] == event).count();
+    let failed = all.iter().filter(|told| told["event"] == "input_failed");
+    let reasons: HashSet<_> = failed.map(|told| told["reason"].as_str()).collect();
+    assert_eq!(of("input_failed"), reasons.len(), "one event per reason: {all:?}");
+    // The first connection, and the one that carries data.
+    assert!((1..=2).contains(&of("session_open")), "{all:?}");
+    assert!(of("session_close") <= 1 && of("stream_up") == 1, "{all:?}");
+    assert_eq!(input().unwrap().last_failure, None);
 }
 
 #[test]

@@ -11,13 +11,14 @@ use std::{
 };
 
 use srt_safe::{AccessRequest, Interest, Ipv6Only, Progress, SocketId, SrtListener, SrtSocket, SrtVersion};
-use tracing::{debug, info, warn};
+use tracing::warn;
 
 use super::{
     Connection, Control, Session, SessionFacts, Via,
     endpoints::{Attempt, Hands, Live, PeerListener, Place, State},
     link::{LinkState, Step, Wanted},
     ports::{limits, peer_policy, srt_options},
+    reports::log_connected,
     streamid::call_options,
 };
 use crate::{
@@ -61,6 +62,13 @@ impl Control {
             self.watch_opening(id, now);
             self.finish_call(id, now);
             self.keep_links(id, now);
+            // `settle_inputs` looks at inputs.
+            if let Some(state) = self.endpoints.all.get_mut(&id)
+                && state.role == Role::Viewer
+                && state.live.as_mut().is_some_and(|live| live.look(now))
+            {
+                self.note_flow(id);
+            }
             self.step(id, now);
         }
         self.settle_all_inputs(now);
@@ -181,12 +189,9 @@ impl Control {
             Err(Hitch::Later(why)) => self.failed(id, &why, now),
             Err(Hitch::Never(why)) => {
                 if let Some(state) = self.endpoints.all.get_mut(&id) {
-                    warn!(stream = %state.stream, endpoint = %state.endpoint, "given up: {why}");
                     state.link.give_up();
-                    state.failures += 1;
-                    state.last_failure = Some(why.clone());
                 }
-                self.tell_failed(id, &why);
+                self.report_failure(id, "given up", &why, None, now);
             }
         }
     }
@@ -221,7 +226,7 @@ impl Control {
         let Target::Srt(srt) = &state.endpoint.target else {
             return Err(Hitch::Never("not SRT".to_owned()));
         };
-        let turn = usize::try_from(state.failures).unwrap_or(0);
+        let turn = usize::try_from(state.failures.count()).unwrap_or(0);
         let Some(to) = addrs.get(turn % addrs.len().max(1)).copied() else {
             return Err(Hitch::Later("the host's name has no address".to_owned()));
         };
@@ -378,16 +383,7 @@ impl Control {
             state.attempt = None;
             state.link.failed(now)
         };
-        state.failures += 1;
-        let (stream, endpoint, wait_ms) = (&state.stream, &state.endpoint, wait.as_millis());
-        // The same again each few seconds says nothing new.
-        if state.last_failure.as_deref() == Some(why) {
-            debug!(%stream, %endpoint, wait_ms, "still not connected: {why}");
-        } else {
-            warn!(%stream, %endpoint, wait_ms, "not connected: {why}");
-            state.last_failure = Some(why.to_owned());
-            self.tell_failed(id, why);
-        }
+        self.report_failure(id, "not connected", why, Some(wait), now);
     }
 
     /// Opens a session for a connection of an endpoint. `caller` is what the gate granted, if the peer called.
@@ -431,11 +427,8 @@ impl Control {
             (SrtMode::Listener, Ok(Some(id))) => Trail::of(id.as_bytes()),
             _ => Trail::default(),
         };
-        info!(
-            %session, %role, stream = %name, %peer, endpoint = %state.endpoint,
-            latency_ms = connection.latency.as_millis(), version = %connection.version,
-            encryption = connection.encryption, "connected"
-        );
+        let is_quiet = state.failures.is_failing();
+        log_connected(session, state, peer, &connection);
         let stream = self.registry.stream(&name);
         let task = match role {
             Role::Publisher => Task::StandBy,
@@ -493,8 +486,7 @@ impl Control {
         };
         self.pool.send(worker, Message::Start(Box::new(seat), task));
         if let Some(state) = self.endpoints.all.get_mut(&id) {
-            state.link.connected(now);
-            state.last_failure = None;
+            state.link.connected();
             if let (Some(Attempt::Listening(waiting)), Some(grant)) = (&mut state.attempt, &mut grant) {
                 waiting.held = std::mem::take(&mut grant.held);
             }
@@ -508,12 +500,16 @@ impl Control {
                 counters,
                 seen: 0,
                 last_data: Some(now),
+                first_data: None,
                 opened: now,
                 is_silent: false,
+                is_quiet,
             });
         }
         self.endpoints.sessions.insert(session, id);
-        self.tell_opened(session, &name);
+        if !is_quiet {
+            self.tell_opened(session, &name);
+        }
         self.hold_lease(session, grant.and_then(|grant| grant.hook), now);
         self.settle_inputs(&name, now);
     }
@@ -523,9 +519,13 @@ impl Control {
         let Some(id) = self.endpoints.sessions.get(&closed.session).copied() else {
             return;
         };
-        let live = self.endpoints.all.get(&id).and_then(|state| state.live.as_ref());
-        if live.is_some_and(|live| !matches!(live.hands, Hands::Worker { .. })) {
+        let state = self.endpoints.all.get(&id);
+        let live = state.and_then(|state| Some((state.stream.clone(), state.live.as_ref()?)));
+        if let Some((name, live)) = live
+            && !matches!(live.hands, Hands::Worker { .. })
+        {
             self.tell_closed(closed, None, now);
+            self.log_closed(closed, &name, None, now);
         }
         self.endpoints.sessions.remove(&closed.session);
         let Some(state) = self.endpoints.all.get_mut(&id) else {
@@ -534,13 +534,10 @@ impl Control {
         let name = state.stream.clone();
         state.is_stalled = false;
         state.links = None;
-        if let Some(live) = state.live.take() {
-            if !matches!(live.hands, Hands::Worker { .. }) {
-                info!(
-                    session = %closed.session, role = %closed.role, stream = %name, endpoint = %state.endpoint,
-                    totals = %closed.totals, "closed: {}", closed.reason
-                );
-            }
+        let mut flowed = Duration::ZERO;
+        if let Some(mut live) = state.live.take() {
+            live.look(now);
+            flowed = live.flowed().unwrap_or_default();
             if state.role == Role::Viewer {
                 live.stream.remove_output();
             } else {
@@ -549,14 +546,15 @@ impl Control {
             }
         }
         let never = matches!(closed.reason, CloseReason::EndOfFile | CloseReason::NoClock);
-        let mut broke = false;
-        if let Some(wait) = state.link.ended(now)
+        let mut broke = None;
+        if let Some(wait) = state.link.ended(flowed, now)
             && closed.reason != CloseReason::SourceLost
         {
-            state.failures += 1;
-            state.last_failure = Some(closed.reason.to_string());
-            debug!(stream = %name, endpoint = %state.endpoint, wait_ms = wait.as_millis(), "to be connected again");
-            broke = closed.reason != CloseReason::EndOfFile;
+            if closed.reason == CloseReason::EndOfFile {
+                state.failures.add_unreported(closed.reason.to_string());
+            } else {
+                broke = Some(wait);
+            }
         }
         if let Some(Attempt::Listening(waiting)) = &mut state.attempt {
             // In this order: who is let in from here on finds the endpoint waiting.
@@ -571,8 +569,8 @@ impl Control {
         {
             inputs.failover.lost(rank);
         }
-        if broke {
-            self.tell_failed(id, &closed.reason.to_string());
+        if broke.is_some() {
+            self.report_failure(id, "lost", &closed.reason.to_string(), broke, now);
         }
         self.free_place(&name, closed.session);
         // Without waiting for the tick: a good connection is made again at once.

@@ -16,6 +16,7 @@ use srt_safe::{Connecting, SocketId, SrtGroup, SrtListener};
 use super::{
     bonding::Links,
     failover::Failover,
+    failures::Failures,
     link::{Link, LinkState},
 };
 use crate::{
@@ -67,8 +68,7 @@ pub(super) struct State {
     pub(super) live: Option<Live>,
     /// Of a bonded connection that is there or in the making.
     pub(super) links: Option<Links>,
-    pub(super) failures: u64,
-    pub(super) last_failure: Option<String>,
+    pub(super) failures: Failures,
     /// The streamid of the last call, passwords masked.
     pub(super) streamid: Option<String>,
     /// Its file does not answer.
@@ -126,8 +126,12 @@ pub(super) struct Live {
     pub(super) seen: u64,
     /// When that number last changed. None: nothing has come by a socket that needs no peer to be open.
     pub(super) last_data: Option<Instant>,
+    /// When the first message came or went.
+    pub(super) first_data: Option<Instant>,
     pub(super) opened: Instant,
     pub(super) is_silent: bool,
+    /// The endpoint keeps failing: neither the begin nor the end of this connection is reported unless data flow.
+    pub(super) is_quiet: bool,
 }
 
 /// Who serves a connection.
@@ -143,6 +147,24 @@ impl Live {
     pub(super) fn is_overdue(&self, now: Instant) -> bool {
         let since = self.last_data.unwrap_or(self.opened);
         now.saturating_duration_since(since) >= SILENT
+    }
+
+    /// Takes note of what came or went since the last look. True: there were data.
+    pub(super) fn look(&mut self, now: Instant) -> bool {
+        let messages = self.counters.messages();
+        let is_new = messages != self.seen;
+        if is_new {
+            self.seen = messages;
+            self.last_data = Some(now);
+            self.first_data.get_or_insert(now);
+        }
+        is_new
+    }
+
+    /// From the first data to the last.
+    pub(super) fn flowed(&self) -> Option<Duration> {
+        let last = self.last_data?;
+        Some(last.saturating_duration_since(self.first_data?))
     }
 
     /// Gives the right to write to the ring.
@@ -420,8 +442,7 @@ impl Endpoints {
             attempt: None,
             live: None,
             links: None,
-            failures: 0,
-            last_failure: None,
+            failures: Failures::default(),
             streamid: None,
             is_stalled: false,
             place: Place::Configured,
@@ -452,8 +473,8 @@ impl Endpoints {
                 role: state.role,
                 url: state.endpoint.to_string(),
                 state: self.state_of(*id, state),
-                failures: state.failures,
-                last_failure: state.last_failure.clone(),
+                failures: state.failures.count(),
+                last_failure: state.failures.last().map(str::to_owned),
                 session: state.live.as_ref().map(|live| live.session),
                 streamid: state.streamid.clone(),
             })
@@ -482,15 +503,15 @@ impl Endpoints {
         let has_nothing = |live: &Live| live.is_silent || live.last_data.is_none();
         let is_silent = state.live.as_ref().is_some_and(has_nothing);
         match state.link.state() {
-            LinkState::Connecting | LinkState::Live { .. } if state.is_stalled => EndpointState::Stalled,
+            LinkState::Connecting | LinkState::Live if state.is_stalled => EndpointState::Stalled,
             LinkState::Idle => EndpointState::Idle,
             LinkState::Connecting if matches!(state.attempt, Some(Attempt::Listening(_))) => {
                 EndpointState::Listening
             }
             LinkState::Connecting => EndpointState::Connecting,
-            LinkState::Live { .. } if state.role == Role::Publisher && is_silent => EndpointState::Silent,
-            LinkState::Live { .. } if state.role == Role::Viewer || feeds() => EndpointState::Live,
-            LinkState::Live { .. } => EndpointState::Standby,
+            LinkState::Live if state.role == Role::Publisher && is_silent => EndpointState::Silent,
+            LinkState::Live if state.role == Role::Viewer || feeds() => EndpointState::Live,
+            LinkState::Live => EndpointState::Standby,
             LinkState::BackingOff { .. } => EndpointState::BackingOff,
             LinkState::Failed => EndpointState::Failed,
         }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Control, SessionFacts, registry::Session};
+use super::{Control, SessionFacts, endpoints::SILENT, registry::Session};
 use crate::{
     access::shown as streamid_shown,
     events::Poster,
@@ -18,7 +18,8 @@ use crate::{
     telemetry::{EventKind, EventLog, Happening, RejectionLog},
 };
 
-/// A stream is down when it has had no source for this long: from one source to the next there are moments without.
+/// A stream is down when it has had no source for this long: from one source to the next there are moments without. A source that
+/// has connected and sent nothing counts from [`SILENT`] on.
 const SETTLED: Duration = Duration::from_millis(100);
 
 /// Where control writes down what happens.
@@ -153,7 +154,9 @@ impl Control {
             dropped: open.map(|_| closed.totals.dropped),
             ..end.happening(EventKind::SessionClose, &stream, closed.session, text)
         };
-        self.journal.events.add(told);
+        if !self.is_quiet(closed.session) {
+            self.journal.events.add(told);
+        }
         if let Some(source) = self.sources.0.get_mut(&stream)
             && source.session == closed.session
         {
@@ -161,8 +164,8 @@ impl Control {
         }
     }
 
-    /// An attempt of an input or output has failed, or its connection broke.
-    pub(super) fn tell_failed(&self, id: EndpointId, why: &str) {
+    /// An attempt of an input or output has failed, or its connection broke, so many times since this was last reported.
+    pub(super) fn tell_failed(&self, id: EndpointId, why: &str, times: u64) {
         let Some(state) = self.endpoints.all.get(&id) else {
             return;
         };
@@ -171,13 +174,18 @@ impl Control {
             Role::Viewer => EventKind::OutputFailed,
         };
         let url = state.endpoint.to_string();
+        let text = match times {
+            1 => format!("{url}: {why}"),
+            _ => format!("{url}, {times} times more: {why}"),
+        };
         self.journal.events.add(Happening {
             stream: Some(state.stream.to_string()),
             role: Some(state.role.as_str()),
             reason: Some(why.to_owned()),
-            failures: Some(state.failures),
+            failures: Some(state.failures.count()),
+            times: Some(times),
             url: Some(url.clone()),
-            ..Happening::new(event, format!("{url}: {why}"))
+            ..Happening::new(event, text)
         });
     }
 
@@ -185,7 +193,7 @@ impl Control {
     pub(super) fn note_sources(&mut self, now: Instant) {
         let known = &self.sources.0;
         let differs = |(name, source): &(&StreamName, &Source)| {
-            source.lost.is_some() || self.registry.source(name) != Some(source.session)
+            source.lost.is_some() || self.feeding(name) != Some(source.session)
         };
         let gone = known.iter().filter(differs).map(|(name, _)| name.clone());
         let new = self.registry.fed().filter(|name| !known.contains_key(*name));
@@ -195,10 +203,20 @@ impl Control {
         }
     }
 
+    /// Whose data the stream carries. An input has a place before it has brought anything, and may never do so.
+    fn feeding(&self, name: &StreamName) -> Option<SessionId> {
+        let session = self.registry.source(name)?;
+        let id = self.endpoints.sessions.get(&session);
+        let live = id.and_then(|id| self.endpoints.all.get(id)?.live.as_ref());
+        let is_empty = live.is_some_and(|live| live.session == session && live.first_data.is_none());
+        (!is_empty).then_some(session)
+    }
+
     /// Looks who feeds a stream, and tells if that is new. To be called when somebody has been given the right to, so that
     /// one who feeds for a moment is not missed.
     pub(super) fn note_source(&mut self, name: &StreamName, now: Instant) {
-        let feeds = self.registry.source(name);
+        let feeds = self.feeding(name);
+        let is_claimed = self.registry.source(name).is_some();
         let told = match (self.sources.0.get_mut(name), feeds) {
             (None, None) => return,
             (Some(known), Some(session)) if known.session == session => {
@@ -207,7 +225,9 @@ impl Control {
             }
             (Some(known), None) => {
                 let since = *known.lost.get_or_insert(now);
-                if now.duration_since(since) < SETTLED {
+                // An input that has just connected again is about to send.
+                let settled = if is_claimed { SILENT } else { SETTLED };
+                if now.duration_since(since) < settled {
                     return;
                 }
                 let Some(known) = self.sources.0.remove(name) else {

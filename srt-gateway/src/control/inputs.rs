@@ -6,12 +6,13 @@
 
 use std::time::Instant;
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     Control,
     endpoints::{Feeding, SILENT},
     link::LinkState,
+    reports::note,
 };
 use crate::{
     io::EndpointId,
@@ -34,7 +35,7 @@ impl Control {
             return;
         };
         let mut any = false;
-        let mut changed = Vec::new();
+        let (mut changed, mut flowing) = (Vec::new(), Vec::new());
         for (rank, id) in inputs.order.iter().enumerate() {
             let Some(state) = endpoints.all.get_mut(id) else {
                 continue;
@@ -43,11 +44,9 @@ impl Control {
             let Some(live) = &mut state.live else {
                 continue;
             };
-            let messages = live.counters.messages();
-            if messages != live.seen {
-                live.seen = messages;
-                live.last_data = Some(now);
+            if live.look(now) {
                 inputs.failover.data(rank, now);
+                flowing.push(*id);
             }
             let is_silent = live.is_overdue(now) && !state.is_stalled;
             if is_silent != live.is_silent {
@@ -67,28 +66,27 @@ impl Control {
             );
         }
         let chosen = inputs.order[inputs.failover.chosen()];
+        for id in flowing {
+            self.note_flow(id);
+        }
         self.hand_over(name, chosen);
         self.note_source(name, now);
         for id in changed {
-            self.note_silence(id);
+            self.note_silence(id, now);
         }
     }
 
     /// Reports an input that has begun or ceased to be silent.
-    fn note_silence(&mut self, id: EndpointId) {
-        let Some(state) = self.endpoints.all.get_mut(&id) else {
+    fn note_silence(&mut self, id: EndpointId, now: Instant) {
+        let Some(state) = self.endpoints.all.get(&id) else {
             return;
         };
         if state.live.as_ref().is_none_or(|live| !live.is_silent) {
             info!(stream = %state.stream, endpoint = %state.endpoint, "the input receives data");
-            state.last_failure = None;
             return;
         }
         let why = format!("it is open and has received nothing for {} s", SILENT.as_secs());
-        warn!(stream = %state.stream, endpoint = %state.endpoint, "silent: {why}");
-        state.failures += 1;
-        state.last_failure = Some(why.clone());
-        self.tell_failed(id, &why);
+        self.report_failure(id, "silent", &why, None, now);
     }
 
     /// Makes `chosen` the input that feeds the stream, as far as that is possible now.
@@ -105,13 +103,13 @@ impl Control {
                 Feeding::Leaving(session)
             }
             (Feeding::Nobody, Some(wanted)) => {
-                let session = wanted.session;
+                let (session, is_quiet) = (wanted.session, wanted.is_quiet);
                 // A publisher may have the place: the input stands by until it is free.
                 let Some(writer) = wanted.stream.claim_source(session) else {
                     return;
                 };
                 wanted.feed(&self.pool, writer);
-                info!(%session, stream = %name, "input feeds the stream");
+                note!(is_quiet, %session, stream = %name, "input feeds the stream");
                 Feeding::By(chosen, session)
             }
             (unchanged, _) => unchanged,

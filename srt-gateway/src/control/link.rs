@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::backoff::Backoff;
 
-/// A connection that lasted this long was a good one: when it ends, the next attempt is made at once. A peer that takes
-/// calls and drops them at once is backed off from instead.
+/// A connection that carried data for this long was a good one: when it ends, the next attempt is made at once. A peer that
+/// takes calls and drops them, or sends nothing, is backed off from instead.
 const STABLE: Duration = Duration::from_secs(1);
 
 /// The connection of one input or output.
@@ -14,7 +14,7 @@ const STABLE: Duration = Duration::from_secs(1);
 ///           wanted                    connected
 ///   Idle ───────────▶ Connecting ─────────────────▶ Live
 ///    ▲                  ▲  │ failed                   │ ended
-///    │        time over │  ▼                          │   lasted 1 s: no wait
+///    │        time over │  ▼                          │   1 s of data: no wait
 ///    ├──────────────  BackingOff ◀────────────────────┘   less: like a failure
 ///    │ not wanted any more (from any state but Failed)
 ///                                     impossible
@@ -31,7 +31,7 @@ pub(crate) struct Link {
 pub(crate) enum LinkState {
     Idle,
     Connecting,
-    Live { since: Instant },
+    Live,
     BackingOff { until: Instant },
     Failed,
 }
@@ -71,7 +71,7 @@ impl Link {
         match (wanted, self.state) {
             (_, LinkState::Failed)
             | (Wanted::No, LinkState::Idle)
-            | (Wanted::Yes, LinkState::Connecting | LinkState::Live { .. }) => Step::Nothing,
+            | (Wanted::Yes, LinkState::Connecting | LinkState::Live) => Step::Nothing,
             (Wanted::Yes, LinkState::BackingOff { until }) if now < until => Step::Nothing,
             (Wanted::Yes, LinkState::Idle | LinkState::BackingOff { .. }) => {
                 self.state = LinkState::Connecting;
@@ -81,7 +81,7 @@ impl Link {
                 self.rest();
                 Step::Nothing
             }
-            (Wanted::No, LinkState::Connecting | LinkState::Live { .. }) => {
+            (Wanted::No, LinkState::Connecting | LinkState::Live) => {
                 self.rest();
                 Step::HangUp
             }
@@ -93,8 +93,8 @@ impl Link {
         self.backoff.reset();
     }
 
-    pub(crate) fn connected(&mut self, now: Instant) {
-        self.state = LinkState::Live { since: now };
+    pub(crate) fn connected(&mut self) {
+        self.state = LinkState::Live;
     }
 
     /// The attempt failed; gives the time until the next one.
@@ -104,13 +104,13 @@ impl Link {
         wait
     }
 
-    /// The connection ended by itself; gives the time until the next attempt. What ends after it was hung up changes
-    /// nothing.
-    pub(crate) fn ended(&mut self, now: Instant) -> Option<Duration> {
-        let LinkState::Live { since } = self.state else {
+    /// The connection ended by itself, after data had flowed for so long; gives the time until the next attempt. What ends
+    /// after it was hung up changes nothing.
+    pub(crate) fn ended(&mut self, flowed: Duration, now: Instant) -> Option<Duration> {
+        if self.state != LinkState::Live {
             return None;
-        };
-        if now.duration_since(since) < STABLE {
+        }
+        if flowed < STABLE {
             return Some(self.failed(now));
         }
         self.backoff.reset();
@@ -142,7 +142,7 @@ mod tests {
     fn live(now: Instant) -> Link {
         let mut link = Link::new(1);
         assert_eq!(link.step(Wanted::Yes, now), Step::Connect);
-        link.connected(now);
+        link.connected();
         link
     }
 
@@ -181,25 +181,28 @@ mod tests {
         let now = Instant::now();
         let mut link = live(now);
         let later = now + seconds(60);
-        assert_eq!(link.ended(later), Some(Duration::ZERO));
+        assert_eq!(link.ended(seconds(60), later), Some(Duration::ZERO));
         assert_eq!(link.step(Wanted::Yes, later), Step::Connect);
         // And only once: a peer that is gone is backed off from, from the start of the scale.
         assert!(link.failed(later) < seconds(1));
     }
 
     #[test]
-    fn a_peer_that_drops_calls_is_backed_off_from() {
-        let mut now = Instant::now();
-        let mut link = live(now);
-        let mut last = Duration::ZERO;
-        for _ in 0..4 {
-            now += Duration::from_millis(100);
-            let wait = link.ended(now).expect("it was live");
-            assert!(wait > last);
-            now += wait;
-            assert_eq!(link.step(Wanted::Yes, now), Step::Connect);
-            link.connected(now);
-            last = wait;
+    fn a_peer_that_takes_calls_and_brings_nothing_is_backed_off_from() {
+        // It drops the connection at once, or after its own timeout.
+        for lasts in [Duration::from_millis(100), seconds(10)] {
+            let mut now = Instant::now();
+            let mut link = live(now);
+            let mut last = Duration::ZERO;
+            for _ in 0..4 {
+                now += lasts;
+                let wait = link.ended(Duration::ZERO, now).expect("it was live");
+                assert!(wait > last);
+                now += wait;
+                assert_eq!(link.step(Wanted::Yes, now), Step::Connect);
+                link.connected();
+                last = wait;
+            }
         }
     }
 
@@ -208,7 +211,7 @@ mod tests {
         let now = Instant::now();
         let mut link = live(now);
         assert_eq!(link.step(Wanted::No, now), Step::HangUp);
-        assert_eq!(link.ended(now + seconds(5)), None);
+        assert_eq!(link.ended(seconds(5), now + seconds(5)), None);
         assert_eq!(link.state(), LinkState::Idle);
     }
 

@@ -10,6 +10,7 @@ mod dial;
 mod endpoints;
 mod events;
 mod failover;
+mod failures;
 mod inputs;
 mod leases;
 mod link;
@@ -20,6 +21,7 @@ mod ranges;
 mod refusals;
 mod registry;
 mod reload;
+mod reports;
 mod shards;
 mod streamid;
 mod succession;
@@ -296,7 +298,7 @@ impl Control {
             IoEvent::StoodBy(session) => self.stood_by(session, Instant::now()),
             IoEvent::Resolved(endpoint, found) => self.resolved(endpoint, found, Instant::now()),
             IoEvent::Opened(endpoint, outcome) => self.opened(endpoint, outcome, Instant::now()),
-            IoEvent::Stalled(session, is_stalled) => self.stalled(session, is_stalled),
+            IoEvent::Stalled(session, is_stalled) => self.stalled(session, is_stalled, Instant::now()),
             IoEvent::Format(session, format) => self.log_format(session, format),
             IoEvent::PollFailed(error) => {
                 error!(%error, "libsrt's epoll failed: the gateway ends, since it would relay nothing any more");
@@ -489,11 +491,7 @@ impl Control {
         }
         self.end_lease(closed.session, now);
         self.tell_closed(closed, Some(&session), now);
-        info!(
-            session = %closed.session, role = %closed.role, stream = %session.stream, peer = %session.peer,
-            seconds = now.duration_since(session.opened).as_secs(), totals = %closed.totals,
-            "closed: {}", closed.reason
-        );
+        self.log_closed(closed, &session.stream, Some(&session), now);
         let why = match closed.reason {
             CloseReason::TooFast { sent, max } => Some(Why::TooFast {
                 stream: session.stream,

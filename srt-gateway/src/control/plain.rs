@@ -8,12 +8,13 @@ use std::{
     time::Instant,
 };
 
-use tracing::{info, warn};
+use tracing::{debug, info};
 
 use super::{
     Control,
     dial::Hitch,
     endpoints::{Attempt, Hands, Live, State},
+    reports::note,
 };
 use crate::{
     config::{FileTarget, Target, UdpTarget},
@@ -75,11 +76,11 @@ impl Control {
         self.last_session = session.0;
         let name = stream.name().clone();
         if let Some(state) = self.endpoints.all.get_mut(&id) {
-            info!(%session, role = %state.role, stream = %name, endpoint = %state.endpoint, "open");
+            let is_quiet = state.failures.is_failing();
+            note!(is_quiet, %session, role = %state.role, stream = %name, endpoint = %state.endpoint, "open");
             state.attempt = None;
             state.is_stalled = false;
-            state.link.connected(now);
-            state.last_failure = None;
+            state.link.connected();
             state.live = Some(Live {
                 session,
                 stream,
@@ -87,8 +88,10 @@ impl Control {
                 counters,
                 seen: 0,
                 last_data: None,
+                first_data: None,
                 opened: now,
                 is_silent: false,
+                is_quiet,
             });
         }
         self.endpoints.sessions.insert(session, id);
@@ -145,18 +148,18 @@ impl Control {
             && now.saturating_duration_since(since) >= STALLED_AFTER
             && !state.is_stalled
         {
-            self.set_stalled(id, true);
+            self.set_stalled(id, true, now);
         }
     }
 
     /// The file of a session does not answer, or does so again.
-    pub(super) fn stalled(&mut self, session: SessionId, is_stalled: bool) {
+    pub(super) fn stalled(&mut self, session: SessionId, is_stalled: bool, now: Instant) {
         if let Some(id) = self.endpoints.sessions.get(&session).copied() {
-            self.set_stalled(id, is_stalled);
+            self.set_stalled(id, is_stalled, now);
         }
     }
 
-    fn set_stalled(&mut self, id: EndpointId, is_stalled: bool) {
+    fn set_stalled(&mut self, id: EndpointId, is_stalled: bool, now: Instant) {
         let Some(state) = self.endpoints.all.get_mut(&id) else {
             return;
         };
@@ -166,10 +169,7 @@ impl Control {
             return;
         }
         let why = format!("its file has not answered for {} s", STALLED_AFTER.as_secs());
-        warn!(stream = %state.stream, endpoint = %state.endpoint, "stalled: {why}");
-        state.failures += 1;
-        state.last_failure = Some(why.clone());
-        self.tell_failed(id, &why);
+        self.report_failure(id, "stalled", &why, None, now);
     }
 
     fn source_seat(
