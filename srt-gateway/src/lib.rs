@@ -12,6 +12,7 @@ pub mod config;
 mod control;
 pub mod data;
 mod events;
+mod file_check;
 mod gateway;
 mod io;
 mod json;

@@ -1,9 +1,9 @@
 //! The commands that look without serving: explain-streamid, doctor, completions, man.
 
 use std::{
-    io::Write as _,
+    io::{BufRead as _, BufReader, Write as _},
     net::UdpSocket,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use serde_json::{Value, json};
@@ -146,6 +146,42 @@ fn what_is_valid_and_unwise_is_told_by_check_and_refuses_nothing() {
         text.contains("warning: line 3: srt_publish.options.tlpktdrop = false"),
         "{text}"
     );
+}
+
+#[test]
+fn files_that_are_missing_or_empty_are_reported_by_check_and_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let (empty, nowhere) = (folder.path().join("empty.ts"), folder.path().join("no/where.ts"));
+    std::fs::write(&empty, "").unwrap();
+    let socket = folder.path().join("control.sock");
+    let file = config(&format!(
+        "gateway.control_socket = {socket:?}\napi.listen = \"\"\n[streams.a]\ninputs = [\"file://{}\"]\noutputs = [\"file://{}\"]\n",
+        empty.display(),
+        nowhere.display()
+    ));
+    let wanted = [
+        format!("streams.a.inputs[0]: {}: the file is empty", empty.display()),
+        format!(
+            "streams.a.outputs[0]: {}: its folder does not exist",
+            nowhere.display()
+        ),
+    ];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_srt-gateway"));
+    let output = command.arg("check").arg(file.path()).output().unwrap();
+    for wanted in &wanted {
+        assert!(stdout(&output).contains(wanted), "{output:?}");
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_srt-gateway"));
+    command.arg("--config").arg(file.path()).stderr(Stdio::piped());
+    let mut gateway = command.spawn().unwrap();
+    let mut lines = BufReader::new(gateway.stderr.take().unwrap()).lines();
+    let reported = wanted.iter().all(|wanted| {
+        let mut lines = lines.by_ref().map(Result::unwrap);
+        lines.any(|line| line.contains(wanted))
+    });
+    gateway.kill().unwrap();
+    gateway.wait().unwrap();
+    assert!(reported);
 }
 
 #[test]

@@ -140,6 +140,7 @@ async fn replace(
     let direction = super::shape::direction(role);
     let mut all = app.look().await?.all_endpoints();
     all.retain(|endpoint| endpoint.stream == stream && endpoint.direction == direction);
+    app.warn_of_files(&mut all).await?;
     let changed = all.into_iter().nth(place);
     let changed = changed.ok_or_else(|| Problem::internal("it is gone again"))?;
     info!(%stream, url = %changed.url, "{direction} changed by the API");

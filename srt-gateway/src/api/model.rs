@@ -418,6 +418,9 @@ pub(crate) struct Endpoint {
     /// The streamid that its last call sent, passwords masked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) streamid: Option<String>,
+    /// What is probably a mistake in it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) warnings: Vec<String>,
     /// The session of its connection: look it up among the sessions if it is SRT.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) session: Option<u64>,

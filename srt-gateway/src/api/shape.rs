@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     access::{Directory, Scope},
-    config::{self, Config, PortOwner},
+    config::{self, Config, EndpointWarning, PortOwner},
     control::{EndpointState, EndpointView, Listening, SessionStatus},
     names::{Role, StreamName},
     telemetry::{self, SrtFigures},
@@ -134,15 +134,28 @@ impl Look {
             running.entry(view.status.stream.as_str()).or_default().push(view);
         }
         let mut found = Vec::new();
+        let mut warnings: HashMap<_, Vec<String>> = HashMap::new();
+        for EndpointWarning {
+            stream,
+            role,
+            at,
+            text,
+        } in self.config.endpoint_warnings()
+        {
+            warnings.entry((stream, role, at)).or_default().push(text);
+        }
         for (name, stream) in &self.config.streams {
             let mut views = running.remove(name.as_str()).unwrap_or_default();
             for (role, list) in [(Role::Publisher, &stream.inputs), (Role::Viewer, &stream.outputs)] {
                 let ids = ids_of(name, role, list);
-                for (endpoint, id) in list.iter().zip(ids) {
+                for (at, (endpoint, id)) in list.iter().zip(ids).enumerate() {
                     let same = |view: &&EndpointView| view.status.role == role && view.endpoint == *endpoint;
                     let view = views.iter().position(same).map(|at| views.remove(at));
                     let origin = self.origins.of_endpoint(name, &id, &self.config);
-                    found.push(self.endpoint(id, name, role, endpoint, origin, view));
+                    let mut endpoint = self.endpoint(id, name, role, endpoint, origin, view);
+                    let its = warnings.remove(&(name.clone(), role, at));
+                    endpoint.warnings = its.unwrap_or_default();
+                    found.push(endpoint);
                 }
             }
             found.extend(views.into_iter().map(|view| self.stray(view)));
@@ -187,6 +200,7 @@ impl Look {
             failures: status.map_or(0, |status| status.failures),
             last_failure: status.and_then(|status| status.last_failure.clone()),
             streamid: status.and_then(|status| status.streamid.clone()),
+            warnings: Vec::new(),
             session: status.and_then(|status| status.session).map(|session| session.0),
             bytes: counters.map_or(0, |counters| counters.bytes()),
             messages: counters.map_or(0, |counters| counters.messages()),

@@ -27,6 +27,7 @@ use super::{
 use crate::{
     config::{Config, LogLevel},
     control::{Command, Reloaded},
+    file_check::file_warnings_within,
     names::Role,
 };
 
@@ -71,6 +72,9 @@ impl From<Reloaded> for Changed {
     }
 }
 
+/// How long an answer waits for the file system.
+const FILES: Duration = Duration::from_secs(1);
+
 impl App {
     /// Edits the configuration on a thread for blocking, and puts the outcome in force.
     pub(super) async fn edit<T: Send + 'static>(
@@ -90,6 +94,25 @@ impl App {
         edited
             .await
             .map_err(|error| Problem::internal(error.to_string()))?
+    }
+
+    /// Adds what is probably wrong with the files of these endpoints: all of one stream and direction, in their order.
+    pub(super) async fn warn_of_files(self: &Arc<Self>, list: &mut [Endpoint]) -> Answer<()> {
+        let Some(first) = list.first() else {
+            return Ok(());
+        };
+        let mut config = Config::clone(&self.view.config.load());
+        config.streams.retain(|name, _| *name == first.stream);
+        let look = tokio::task::spawn_blocking(move || file_warnings_within(&config, FILES));
+        let found = look.await.map_err(|error| Problem::internal(error.to_string()))?;
+        for warning in found {
+            let direction = super::shape::direction(warning.role);
+            let mut same = list.iter_mut().filter(|endpoint| endpoint.direction == direction);
+            if let Some(endpoint) = same.nth(warning.at) {
+                endpoint.warnings.push(warning.text);
+            }
+        }
+        Ok(())
     }
 
     /// The endpoint of this id, and its place in its stream's list.
@@ -170,7 +193,9 @@ pub(super) async fn put_stream(
     };
     let (new, _) = app.edit(change).await?;
     info!(stream = %name, "stream configured by the API");
-    let detail = app.look().await?.detail(&app, &name)?;
+    let mut detail = app.look().await?.detail(&app, &name)?;
+    app.warn_of_files(&mut detail.input_list).await?;
+    app.warn_of_files(&mut detail.output_list).await?;
     let status = if new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, read::etag(&detail.version), Json(detail)))
 }
@@ -255,6 +280,7 @@ async fn add(
     all.retain(|endpoint| {
         endpoint.stream == name && endpoint.direction == direction && !endpoint.id.contains("-r")
     });
+    app.warn_of_files(&mut all).await?;
     // A list's last entry is the newest.
     let added = all.pop().ok_or_else(|| Problem::internal("it is gone again"))?;
     info!(stream = %name, url = %added.url, "{direction} added by the API");

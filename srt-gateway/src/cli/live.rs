@@ -23,14 +23,18 @@ use tracing::{error, info, warn};
 use super::{read, service::Service};
 use crate::{
     api::{Desk, NotReloaded},
-    config::{Config, LoadError},
+    config::{Config, EndpointWarning, LoadError},
     control::Reloaded,
+    file_check::file_warnings_within,
     log_control::LogControl,
     view::View,
 };
 
 /// A file is read when nothing has happened around it for this long (an editor writes in several steps) ...
 const QUIET: Duration = Duration::from_millis(300);
+
+/// How long a reload waits for the file system to say what is wrong with files of inputs and outputs.
+const FILES: Duration = Duration::from_secs(1);
 /// ... or at the latest so long after the first sign.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -234,9 +238,12 @@ impl Live {
                 return Err(NotReloaded::Wrong(wrong));
             }
         };
+        let files = file_warnings_within(&config, FILES);
+        let files = files.iter().map(EndpointWarning::placed);
         let mut warnings: Vec<_> = config
             .warnings()
-            .iter()
+            .into_iter()
+            .chain(files)
             .map(|warning| format!("configuration, {warning}"))
             .collect();
         for warning in &warnings {

@@ -30,8 +30,9 @@ use super::{
 use crate::{
     access::Scope,
     api::{Api, ApiError, Desk, NotReloaded, Order},
-    config::{Config, DEFAULT_TOML, LogFormat, LogLevel, PortKind},
+    config::{Config, DEFAULT_TOML, EndpointWarning, LogFormat, LogLevel, PortKind},
     control::Listening,
+    file_check::file_warnings_within,
     gateway::Gateway,
     local::{self, Server},
     log_control::{LogControl, filter_of},
@@ -45,6 +46,9 @@ const LOOK: Duration = Duration::from_millis(500);
 /// How long the end may take from the signal on: what does not end by then ends with the process.
 const END: Duration = Duration::from_millis(2800);
 
+/// How long the start waits for the file system to say what is wrong with files of inputs and outputs.
+const FILES: Duration = Duration::from_secs(1);
+
 pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let live = file.map(Live::new);
     let config = match load(file) {
@@ -52,7 +56,9 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
         Err(code) => return Ok(code),
     };
     let log = Arc::new(start_log(&config, None)?);
-    for warning in config.warnings() {
+    let files = file_warnings_within(&config, FILES);
+    let files = files.iter().map(EndpointWarning::placed);
+    for warning in config.warnings().into_iter().chain(files) {
         warn!("configuration, {warning}");
     }
     let text = match file {

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use super::{
     endpoint::Target,
-    model::{Action, Config, OptionValue, SrtOption, SrtPort, SrtSettings},
+    endpoint_advice::EndpointWarning,
+    model::{
+        Action, Config, DuplicatePublisher, OptionValue, SrtOption, SrtPort, SrtSettings, StreamSettings,
+    },
     reader::join,
     types::PortKind,
 };
@@ -41,7 +44,28 @@ impl Config {
                     option.path
                 )
             });
-        late.chain(self.open_doors()).collect()
+        let endpoints = self.endpoint_warnings();
+        let endpoints = endpoints.iter().map(EndpointWarning::placed);
+        late.chain(self.open_doors()).chain(endpoints).collect()
+    }
+
+    /// What an operator may want to decide otherwise: one sentence each. For `check` alone: it is no warning.
+    pub fn hints(&self) -> Vec<String> {
+        let ports = self.srt_ports().map(|(_, port)| port);
+        let mut publish = ports.filter(|port| port.kind != PortKind::Play);
+        let is_endless = publish.any(|port| port.settings.timeout.is_none());
+        let rejects = |settings: &StreamSettings| settings.duplicate_publisher == DuplicatePublisher::Reject;
+        let streams = self.streams.values();
+        let streams = streams.chain(self.templates.values().map(|template| &template.stream));
+        let mut all = streams.map(|stream| &stream.settings);
+        let unknown = Some(&self.streams_default.settings).filter(|_| self.streams_default.accept_unknown);
+        let is_rejected = all.any(rejects) || unknown.is_some_and(rejects);
+        let hint = "an encoder that hangs and stays connected keeps its stream, and the next publisher is refused (1409): \
+                    duplicate_publisher = \"takeover_if_silent\" lets the next one in, timeout of a port closes the silent one";
+        (is_endless && is_rejected)
+            .then(|| hint.to_owned())
+            .into_iter()
+            .collect()
     }
 
     /// A stream's own port has a passphrase, and the same can be done with the stream by another port without one.
@@ -169,6 +193,25 @@ mod tests {
         ] {
             assert_eq!(warnings(&closed), [""; 0], "{closed}");
         }
+    }
+
+    #[test]
+    fn encoders_that_may_hang_are_hinted_at() {
+        let hints = |text: &str| Config::parse(text).unwrap().hints().len();
+        let ports = "[srt]\nport = 9998\n";
+        assert_eq!(hints(&format!("{ports}[streams.a]")), 1);
+        assert_eq!(
+            hints(&format!("{ports}[streams_default]\naccept_unknown = true")),
+            1
+        );
+        for decided in [
+            "[streams.a]\nduplicate_publisher = \"takeover_if_silent\"",
+            "timeout = 30\n[streams.a]",
+            "",
+        ] {
+            assert_eq!(hints(&format!("{ports}{decided}")), 0, "{decided}");
+        }
+        assert_eq!(hints("[srt_play]\nport = 9998\n[streams.a]"), 0);
     }
 
     #[test]

@@ -373,3 +373,40 @@ fn what_the_file_has_is_shown_and_not_replaced() {
     let keys = keys[0]["keys"].as_array().unwrap();
     assert!(keys.iter().any(|key| key["name"] == "max_viewers"));
 }
+
+#[test]
+fn an_answer_has_what_is_probably_a_mistake() {
+    let folder = tempfile::tempdir().unwrap();
+    let api = format!("file_folders = [{:?}]", folder.path());
+    let gateway = Running::start(&api, "[streams.a]\noutputs = [\"udp://127.0.0.1:9\"]");
+    let add = |url: &str| {
+        let body = json!({ "url": url }).to_string();
+        let added = gateway.json("POST", "/api/v1/streams/a/outputs", &body).is(201);
+        added.value()["warnings"].clone()
+    };
+    assert_eq!(add("udp://127.0.0.1:10"), serde_json::Value::Null);
+    let twice = add("rtp://127.0.0.1:9");
+    assert!(
+        twice[0]
+            .as_str()
+            .unwrap()
+            .contains("the same place as streams.a.outputs[0]"),
+        "{twice}"
+    );
+    let nowhere = add(&format!("file://{}/no/where.ts", folder.path().display()));
+    assert!(
+        nowhere[0].as_str().unwrap().contains("its folder does not exist"),
+        "{nowhere}"
+    );
+    let outputs = gateway.ask("GET", "/api/v1/outputs").value();
+    assert_eq!(outputs["items"][2]["warnings"], twice);
+    let put = gateway
+        .json(
+            "PUT",
+            "/api/v1/streams/b",
+            r#"{"outputs": ["udp://127.0.0.1:9"]}"#,
+        )
+        .is(201)
+        .value();
+    assert!(put["output_list"][0]["warnings"][0].is_string(), "{put}");
+}
