@@ -314,6 +314,14 @@ fn a_file_is_played_at_its_pace_and_again() {
         (0.8..1.7).contains(&pace),
         "{pace:.2} times as long as the clock says"
     );
+    let detail = relay.stream_detail(&StreamName::new("a")).unwrap();
+    let ts = detail.ts().unwrap();
+    let failed = ts
+        .checks
+        .iter()
+        .filter(|check| ["1.4", "2.3.b"].contains(&check.number.as_str()) && check.count > 0);
+    let failed: Vec<_> = failed.cloned().collect();
+    assert!(failed.is_empty(), "the end of a round is no fault: {failed:?}");
     relay.shut_down();
     let played = fs::read(&to).unwrap();
     let at = (0..file.len())

@@ -93,6 +93,7 @@ pub(crate) struct FileIn {
     /// What follows the last reference.
     block: Vec<u8>,
     round_had_packets: bool,
+    is_restart: bool,
 }
 
 /// What comes next from the reader.
@@ -164,6 +165,7 @@ impl FileIn {
             ready: VecDeque::new(),
             block: Vec::new(),
             round_had_packets: false,
+            is_restart: false,
         }
     }
 
@@ -279,6 +281,7 @@ impl FileIn {
         }
         self.round_had_packets = false;
         self.last_clock = None;
+        self.is_restart = true;
         Ok(())
     }
 }
@@ -303,6 +306,11 @@ impl Transport for FileIn {
             self.ready.pop_front();
         }
         Ok(())
+    }
+
+    fn take_restart(&mut self) -> bool {
+        // What is ready is still of the round before.
+        self.ready.is_empty() && std::mem::take(&mut self.is_restart)
     }
 
     fn is_stalled(&self, now: Instant) -> bool {

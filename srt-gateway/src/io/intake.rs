@@ -50,6 +50,13 @@ impl Intake {
         }
     }
 
+    /// The next message begins the same content again.
+    pub(super) fn restart(&mut self) {
+        if let Some(observer) = &mut self.observer {
+            observer.restart();
+        }
+    }
+
     /// What has just been found out about the payload, once.
     pub(super) fn take_format_change(&mut self) -> Option<Format> {
         self.format_to_tell.take()

@@ -56,6 +56,11 @@ pub(crate) trait Transport: Send + 'static {
     /// Why there will be no more.
     fn receive(&mut self, now: Instant, take: &mut dyn FnMut(&[u8])) -> Result<(), CloseReason>;
 
+    /// Whether the next message begins the content again, once.
+    fn take_restart(&mut self) -> bool {
+        false
+    }
+
     /// Whether it waits for something that ought to have answered long ago.
     fn is_stalled(&self, _now: Instant) -> bool {
         false
@@ -106,6 +111,9 @@ fn run(seat: &SourceSeat, mut transport: Box<dyn Transport>, orders: &Receiver<S
         let mut take = |message: &[u8]| intake.take(message, counters, Instant::now());
         if let Err(reason) = transport.receive(Instant::now(), &mut take) {
             break reason;
+        }
+        if transport.take_restart() {
+            intake.restart();
         }
         let stalled = transport.is_stalled(Instant::now());
         if stalled != is_stalled {

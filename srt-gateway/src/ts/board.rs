@@ -243,7 +243,12 @@ impl Shared {
 
 /// Bits in a second of so many packets in so many microseconds.
 pub(super) fn rate(packets: u64, micros: u64) -> u64 {
-    let bits = packets.saturating_mul(PACKET_LEN as u64 * 8);
+    rate_of_bytes(packets.saturating_mul(PACKET_LEN as u64), micros)
+}
+
+/// So many bytes in this time, in bits a second.
+pub(super) fn rate_of_bytes(bytes: u64, micros: u64) -> u64 {
+    let bits = bytes.saturating_mul(8);
     bits.saturating_mul(1_000_000).checked_div(micros).unwrap_or(0)
 }
 

@@ -166,6 +166,12 @@ impl Clock {
         self.base = None;
     }
 
+    /// The next PCR follows none: the stream begins again.
+    fn restart(&mut self) {
+        self.disturb();
+        self.last = None;
+    }
+
     fn end_second(&mut self) {
         self.shown = std::mem::take(&mut self.running);
         self.base = self.last;
@@ -266,6 +272,10 @@ impl Clocks {
 
     pub(super) fn disturb(&mut self) {
         self.clocks[..self.used].iter_mut().for_each(Clock::disturb);
+    }
+
+    pub(super) fn restart(&mut self) {
+        self.clocks[..self.used].iter_mut().for_each(Clock::restart);
     }
 
     pub(super) fn end_second(&mut self) {

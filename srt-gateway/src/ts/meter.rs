@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::board::{Published, TsCounters, rate};
+use super::board::{Published, TsCounters, rate, rate_of_bytes};
 use super::checks::{Check, Checks};
 use super::observer::Format;
 use super::pids::wanted;
@@ -35,6 +35,9 @@ pub(super) struct Meter {
     before: TsCounters,
     scrambled_before: u64,
     is_scrambled: bool,
+    /// Of all messages, and as of the last second.
+    bytes: u64,
+    bytes_before: u64,
     bits_per_second: u64,
     packets: u64,
     nulls: u64,
@@ -54,9 +57,10 @@ impl Meter {
         }
     }
 
-    /// Tells the tracker the time of the next message.
+    /// Counts the next message, and tells the tracker its time.
     #[inline]
-    pub(super) fn begin(&mut self, tracker: &mut Tracker, now: Instant) {
+    pub(super) fn begin(&mut self, tracker: &mut Tracker, message: &[u8], now: Instant) {
+        self.bytes += message.len() as u64;
         let epoch = *self.epoch.get_or_insert(now);
         // Callers' clocks do not run backwards, but a test's may.
         let since = now.saturating_duration_since(epoch);
@@ -77,7 +81,7 @@ impl Meter {
             tracker.look();
         }
         if now - self.second_from >= SECOND {
-            self.end_second(tracker, now - self.second_from);
+            self.end_second(tracker, format, now - self.second_from);
             self.second_from = now;
         }
         if now - self.bucket_from >= BUCKET {
@@ -88,11 +92,16 @@ impl Meter {
         self.publish(tracker, format, has_parity, Some(at));
     }
 
-    fn end_second(&mut self, tracker: &mut Tracker, micros: u64) {
+    fn end_second(&mut self, tracker: &mut Tracker, format: Format, micros: u64) {
         let counters = tracker.counters;
         self.packets = counters.packets - self.before.packets;
         self.nulls = counters.null_packets - self.before.null_packets;
-        self.bits_per_second = rate(self.packets, micros);
+        self.bits_per_second = match format {
+            // There are no packets to be counted.
+            Format::NotTs => rate_of_bytes(self.bytes - self.bytes_before, micros),
+            _ => rate(self.packets, micros),
+        };
+        self.bytes_before = self.bytes;
         self.before = counters;
         tracker.clocks.end_second();
         self.seconds += 1;

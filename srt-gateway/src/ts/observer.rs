@@ -103,7 +103,7 @@ impl Observer {
     /// Looks at the input's next message, which came at `now`. Every message must be shown, in order, since start points
     /// are counted in messages back from the one at hand. Never panics, whatever the bytes; allocates nothing.
     pub fn observe_at(&mut self, message: &[u8], now: Instant) -> Observation {
-        self.meter.begin(&mut self.tracker, now);
+        self.meter.begin(&mut self.tracker, message, now);
         let observation = self.observe(message);
         if self.meter.is_due(self.tracker.now) {
             self.meter
@@ -143,6 +143,11 @@ impl Observer {
             start_point,
             format_change,
         }
+    }
+
+    /// The next message begins the stream again, as a file that loops does: what does not continue there is no fault. Counts go on.
+    pub fn restart(&mut self) {
+        self.tracker.restart();
     }
 
     /// Tells all that is known, as of the last message.

@@ -126,6 +126,17 @@ impl Pids {
         }
     }
 
+    /// The next packet of each PID follows none: the stream begins again.
+    #[cold]
+    pub(super) fn restart(&mut self) {
+        for state in self.index.iter_mut() {
+            *state &= 0xFF00;
+        }
+        for figures in self.all_mut() {
+            figures.decode_time = None;
+        }
+    }
+
     /// Gives a PID a place.
     #[cold]
     fn settle(&mut self, pid: Pid) -> usize {

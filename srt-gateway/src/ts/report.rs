@@ -44,7 +44,7 @@ impl Payload {
 pub struct TsReport {
     /// What it is.
     pub payload: Payload,
-    /// Rate of transport packets in the last second, null packets included.
+    /// Rate of transport packets in the last second, null packets included; of all bytes, if it is not MPEG-TS.
     pub bits_per_second: u64,
     /// Transport packets.
     pub packets: u64,

@@ -217,6 +217,21 @@ impl Tables {
         }
     }
 
+    /// Forgets sections in progress: the stream begins again.
+    pub(super) fn restart(&mut self) {
+        self.eit.reset();
+        for section in [
+            &mut self.pat,
+            &mut self.pmt,
+            &mut self.cat,
+            &mut self.nit,
+            &mut self.sdt,
+            &mut self.tot,
+        ] {
+            section.reset();
+        }
+    }
+
     /// Wants the PIDs of another PAT; true when the video whose keyframes count is another one.
     fn begin_anew(&mut self, pids: &mut Pids) -> bool {
         self.pmt.reset();

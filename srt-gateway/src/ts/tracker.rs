@@ -154,6 +154,17 @@ impl Tracker {
         }
     }
 
+    /// The stream begins again, as a file that loops does: nothing that follows continues what was before.
+    #[cold]
+    pub(super) fn restart(&mut self) {
+        self.pids.restart();
+        self.clocks.restart();
+        self.gop.disturb();
+        self.tables.restart();
+        self.sampler.end(None);
+        self.scan = None;
+    }
+
     #[cold]
     fn broken(&mut self, place: usize) {
         self.counters.checks.count(Check::ContinuityCountError);

@@ -336,3 +336,16 @@ proptest! {
         prop_assert_eq!(told.programs[0].streams.len(), 2);
     }
 }
+
+#[test]
+fn the_rate_of_what_is_no_transport_stream_is_that_of_its_bytes() {
+    let mut observer = Observer::new();
+    let begun = Instant::now();
+    for at in 0..2_500_u64 {
+        observer.observe_at(&[0x42; 1_000], begun + Duration::from_millis(at));
+    }
+    let report = observer.report();
+    assert_eq!(report.payload, Payload::Other);
+    let rate = report.bits_per_second;
+    assert!((7_900_000..=8_100_000).contains(&rate), "{rate}");
+}
