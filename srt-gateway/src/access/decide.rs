@@ -4,6 +4,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use srt_safe::{CallerHandshake, CallerMode, KeyLength, Passphrase};
@@ -25,6 +26,9 @@ use crate::{
     data::{CreatedFull, CreatedSlot, HeldSlots, Slot},
     names::{Role, SessionLimits, StreamName},
 };
+
+/// A publisher that has sent nothing for this long hangs, for the reason that the next one is told.
+const HANGS: Duration = Duration::from_secs(2);
 
 /// Who knocks.
 #[derive(Clone, Copy, Debug)]
@@ -198,14 +202,16 @@ fn check_source(
 ) -> Result<(), Why> {
     let has_source = entry.is_some_and(|entry| entry.stream.has_source());
     match role {
-        Role::Publisher if !may_publish(policy, entry) => Err(has_publisher(stream, policy)),
+        Role::Publisher if !may_publish(policy, entry) => Err(has_publisher(stream, policy, entry)),
         Role::Viewer if !has_source && policy.on_source_lost.is_zero() => Err(Why::NoSource(stream.clone())),
         Role::Publisher | Role::Viewer => Ok(()),
     }
 }
 
-fn has_publisher(stream: &StreamName, policy: &StreamPolicy) -> Why {
+fn has_publisher(stream: &StreamName, policy: &StreamPolicy, entry: Option<&Entry>) -> Why {
+    let hangs = |entry: &Entry| entry.stream.has_source() && entry.stream.quiet_for() >= HANGS;
     match policy.duplicate_publisher {
+        DuplicatePublisher::Reject if entry.is_some_and(hangs) => Why::HasSilentPublisher(stream.clone()),
         DuplicatePublisher::Reject => Why::HasPublisher(stream.clone()),
         _ => Why::HasActivePublisher {
             stream: stream.clone(),
@@ -215,14 +221,15 @@ fn has_publisher(stream: &StreamName, policy: &StreamPolicy) -> Why {
 }
 
 /// How many may have this role in a stream, 0 for any number; and why the next one is refused.
-fn stream_limit(role: Role, stream: &StreamName, policy: &StreamPolicy) -> (u32, Why) {
+fn stream_limit(role: Role, stream: &StreamName, policy: &StreamPolicy, directory: &Directory) -> (u32, Why) {
+    let entry = directory.streams.get(stream);
     match (role, policy.duplicate_publisher) {
         (Role::Viewer, _) => {
             let (stream, max) = (stream.clone(), policy.max_viewers);
             (max, Why::StreamFull { stream, max })
         }
-        (Role::Publisher, DuplicatePublisher::Reject) => (1, has_publisher(stream, policy)),
-        (Role::Publisher, _) => (0, has_publisher(stream, policy)),
+        (Role::Publisher, DuplicatePublisher::Reject) => (1, has_publisher(stream, policy, entry)),
+        (Role::Publisher, _) => (0, has_publisher(stream, policy, entry)),
     }
 }
 
@@ -233,7 +240,7 @@ fn check_slots(
     stream: &StreamName,
     policy: &StreamPolicy,
 ) -> Result<(), Why> {
-    let (limit, full) = stream_limit(role, stream, policy);
+    let (limit, full) = stream_limit(role, stream, policy, directory);
     if directory.slots.streams.is_full(&(stream.clone(), role), limit) {
         return Err(full);
     }
@@ -251,7 +258,7 @@ fn take_slots(
 ) -> Result<HeldSlots, Why> {
     let of_port = port.connections.take(port.max_connections);
     let of_stream = directory.slots.streams.of((stream.clone(), role));
-    let (limit, full) = stream_limit(role, stream, policy);
+    let (limit, full) = stream_limit(role, stream, policy, directory);
     Ok(HeldSlots {
         _port: Some(of_port.ok_or(Why::PortFull {
             max: port.max_connections,

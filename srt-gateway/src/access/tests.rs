@@ -230,6 +230,14 @@ fn a_second_publisher_conflicts_and_a_viewer_needs_a_source_or_patience() {
     let writer = strict.claim_source(SessionId(1)).unwrap();
     assert_eq!(refused(&publish, &streams, "strict").0, 1409);
     assert_eq!(admitted(&play, &streams, "strict").role, Role::Viewer);
+    // One that hangs keeps its place, and the next one is told what lets it in.
+    strict.set_quiet_for(Duration::from_mins(20));
+    let (code, why) = refused(&publish, &streams, "strict");
+    assert_eq!(
+        (code, &why),
+        (1409, &Why::HasSilentPublisher(StreamName::new("strict")))
+    );
+    assert!(why.to_string().contains("takeover_if_silent"), "{why}");
     strict.release_source(writer);
     assert_eq!(admitted(&publish, &streams, "strict").role, Role::Publisher);
 }

@@ -55,6 +55,8 @@ pub(crate) enum Why {
     NoPasswordThere(StreamName),
     NoSource(StreamName),
     HasPublisher(StreamName),
+    /// That is connected and sends nothing.
+    HasSilentPublisher(StreamName),
     /// That is not silent, so it is not taken over from.
     HasActivePublisher {
         stream: StreamName,
@@ -196,6 +198,7 @@ impl Why {
             Self::PortFull { .. }
                 | Self::StreamFull { .. }
                 | Self::HasPublisher(_)
+                | Self::HasSilentPublisher(_)
                 | Self::TooManySessions { .. }
                 | Self::TooManyStreams { .. }
                 | Self::TooManyStreamsOfAddress { .. }
@@ -264,6 +267,7 @@ impl Why {
             | Self::NoPasswordThere(_)
             | Self::NoSource(_)
             | Self::HasPublisher(_)
+            | Self::HasSilentPublisher(_)
             | Self::HasActivePublisher { .. }
             | Self::OtherStream { .. }
             | Self::OtherBond { .. }
@@ -321,7 +325,10 @@ impl Why {
             | Self::NoSource(_) => RejectCode::NOT_FOUND,
             Self::BackendFailed(_) => RejectCode::UNAVAILABLE,
             Self::BackendNonsense(_) => RejectCode::BAD_GATEWAY,
-            Self::HasPublisher(_) | Self::HasActivePublisher { .. } | Self::HasPeer => RejectCode::CONFLICT,
+            Self::HasPublisher(_)
+            | Self::HasSilentPublisher(_)
+            | Self::HasActivePublisher { .. }
+            | Self::HasPeer => RejectCode::CONFLICT,
             Self::StreamFull { .. } | Self::PortFull { .. } | Self::BondFull => RejectCode::OVERLOAD,
             Self::OldVersion { .. } | Self::OtherVersion { .. } => RejectCode::VERSION,
             Self::WrongPassword(_) | Self::NotByRules { .. } => RejectCode::UNAUTHORIZED,
@@ -460,6 +467,11 @@ impl fmt::Display for Why {
             Self::HasPublisher(name) => write!(
                 f,
                 "{name:?} has a publisher already (duplicate_publisher = \"reject\")"
+            ),
+            Self::HasSilentPublisher(name) => write!(
+                f,
+                "{name:?} has a publisher already, which is connected and sends nothing (duplicate_publisher = \"reject\"); \
+                 duplicate_publisher = \"takeover_if_silent\" lets the next one in, and a timeout of the port closes a silent one"
             ),
             Self::HasActivePublisher {
                 stream,
