@@ -111,8 +111,7 @@ impl Config {
             path: path.into(),
             offset: error.utf8_error().valid_up_to(),
         })?;
-        let checked = Self::parse(&text).and_then(|config| config.validate_options(check).map(|()| config));
-        checked.map_err(|errors| LoadError::Invalid {
+        validate::parse_checked(&text, check).map_err(|errors| LoadError::Invalid {
             path: path.into(),
             text: SourceText::new(text),
             errors,

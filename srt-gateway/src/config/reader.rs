@@ -8,6 +8,7 @@ use std::{cell::RefCell, fmt::Display, net::IpAddr, ops::Range, ops::RangeInclus
 use super::{
     fault::Fault,
     keys::{self, KeyDoc, Section},
+    model::{OptionValue, SrtOption},
     nearest::nearest,
     raw::{Entry, Node, Value},
     secret::Secret,
@@ -21,6 +22,7 @@ pub(crate) struct Session<'t> {
     lines: LineStarts,
     faults: RefCell<Vec<Fault>>,
     masks: RefCell<Vec<Range<usize>>>,
+    options: RefCell<Vec<(String, SrtOption)>>,
     #[cfg(test)]
     met: RefCell<std::collections::BTreeSet<(Section, &'static str)>>,
 }
@@ -32,6 +34,7 @@ impl<'t> Session<'t> {
             lines: LineStarts::of(text),
             faults: RefCell::default(),
             masks: RefCell::default(),
+            options: RefCell::default(),
             #[cfg(test)]
             met: RefCell::default(),
         }
@@ -54,6 +57,20 @@ impl<'t> Session<'t> {
     #[cfg(test)]
     pub(crate) fn met(&self) -> std::collections::BTreeSet<(Section, &'static str)> {
         self.met.borrow().clone()
+    }
+
+    /// Keeps an option of libsrt, to be checked with all others.
+    pub(crate) fn option(&self, name: &str, option: &SrtOption) {
+        self.options.borrow_mut().push((name.to_owned(), option.clone()));
+    }
+
+    /// Asks `check` about each option that was read.
+    pub(crate) fn check_options(&self, mut check: impl FnMut(&str, &OptionValue) -> Result<(), String>) {
+        for (name, option) in self.options.take() {
+            if let Err(message) = check(&name, &option.value) {
+                self.fault(Fault::new(&option.path, option.at, message));
+            }
+        }
     }
 
     /// The faults, and what to hide.

@@ -487,5 +487,7 @@ fn option(item: &Item<'_>, entry: &Entry) -> Option<(String, SrtOption)> {
             return None;
         }
     };
-    Some((name.to_owned(), SrtOption { value, at, path }))
+    let option = SrtOption { value, at, path };
+    session.option(name, &option);
+    Some((name.to_owned(), option))
 }

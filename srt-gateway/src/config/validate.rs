@@ -15,7 +15,7 @@ use super::{
     keys::Section,
     model::{
         Action, Api, ApiToken, Auth, Config, ConfigExternal, Events, FailMode, Gateway, Limits,
-        ListenerRange, Log, LogFormat, LogLevel, Rule, Tls, TokenScope,
+        ListenerRange, Log, LogFormat, LogLevel, OptionValue, Rule, Tls, TokenScope,
     },
     raw::{Node, Value},
     reader::{Item, Session, Table},
@@ -30,6 +30,14 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// Reads `text`.
 pub(crate) fn parse(text: &str) -> Result<Config, ConfigErrors> {
+    parse_checked(text, |_, _| Ok(()))
+}
+
+/// Reads `text`, and asks `check` about each option of libsrt in it.
+pub(crate) fn parse_checked(
+    text: &str,
+    check: impl FnMut(&str, &OptionValue) -> Result<(), String>,
+) -> Result<Config, ConfigErrors> {
     let session = Session::new(text);
     let config = match Node::document(text) {
         Ok(root) => read(&session, &root),
@@ -40,6 +48,7 @@ pub(crate) fn parse(text: &str) -> Result<Config, ConfigErrors> {
             None
         }
     };
+    session.check_options(check);
     match (ConfigErrors::of(session.into_parts().0), config) {
         (None, Some(config)) => Ok(config),
         (Some(errors), _) => Err(errors),
