@@ -68,6 +68,14 @@ describe("addresses", () => {
     expect(JSON.stringify(recipes(target()))).not.toContain("passphrase");
   });
 
+  it("writes for VLC what it reads, to play only", () => {
+    const play = target({ action: "play", passphrase: "correct horse", keyLength: 32 });
+    expect(value(play, "vlc", "Command")).toBe(
+      "vlc 'srt://gw.example:9998?streamid=%23%21%3A%3Ar%3Dlive%2Fcam1%2Cm%3Drequest&passphrase=correct%20horse' --key-length=32",
+    );
+    expect(recipes(target()).some((one) => one.id === "vlc")).toBe(false);
+  });
+
   it("says when a program cannot be told", () => {
     const note = (of: Target) => recipes(of).find((one) => one.id === "srt-live-transmit")?.note;
     expect(note(target())).toBeUndefined();

@@ -202,6 +202,30 @@ function liveTransmit(target: Target): Written {
   };
 }
 
+/** It plays only: its SRT output sends nothing. The parameters are those of docs/interop.md, which were tried. */
+function vlc(target: Target): Written {
+  const id = streamId(target);
+  const parameters = id ? [`streamid=${percentEncoded(id)}`] : [];
+  if (target.passphrase) parameters.push(`passphrase=${percentEncoded(target.passphrase)}`);
+  const query = parameters.length > 0 ? `?${parameters.join("&")}` : "";
+  const url = `srt://${authority(target.port.host, target.port.port)}${query}`;
+  const keyLength = target.passphrase ? ` --key-length=${target.keyLength}` : "";
+  return {
+    id: "vlc",
+    name: "VLC",
+    where: "Media → Open Network Stream, or in a terminal",
+    fields: [
+      { label: "URL", value: url },
+      { label: "Command", value: `vlc ${shellQuoted(url)}${keyLength}` },
+      { label: "Stream ID", value: id || "(none needed)" },
+    ],
+    qr: url,
+    ...(target.passphrase
+      ? { note: `In its window the key length (${target.keyLength} bytes) is set in the preferences of the SRT input.` }
+      : {}),
+  };
+}
+
 function larix(target: Target): Written {
   const publish = target.action === "publish";
   const fields: Field[] = [
@@ -238,6 +262,7 @@ export function recipes(target: Target): Recipe[] {
       fields: boxes(target, { key: "Key Length" }),
     },
     ffmpeg(target),
+    ...(publish ? [] : [vlc(target)]),
     liveTransmit(target),
     {
       id: "haivision",
