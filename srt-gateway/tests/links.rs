@@ -393,6 +393,18 @@ fn a_reload_changes_the_outputs_that_differ_and_no_others() {
         sender.endpoints().len() == 1 && receiver.streams().iter().filter(|s| s.has_source).count() == 1
     });
     sink.wait_more(100);
+    // A name is no reason to connect anew.
+    let before = endpoint(&sender, Role::Viewer, 0).unwrap();
+    reload(format!(
+        "{{ url = \"srt://{to}?streamid=#!::r=one,m=publish\", name = \"first\" }}"
+    ));
+    let named = wait_for("the name", || {
+        endpoint(&sender, Role::Viewer, 0).filter(|output| output.name.is_some())
+    });
+    assert_eq!(
+        (named.name.as_deref(), named.session),
+        (Some("first"), before.session)
+    );
     assert_contiguous(&sink.finish(), 300);
     assert_contiguous(&second.finish(), 100);
 }

@@ -79,7 +79,11 @@ export interface Session {
 export interface Endpoint {
   id: string;
   direction: "input" | "output";
+  /** The configured one, or the address. */
+  name: string;
   url: string;
+  /** What is probably a mistake. */
+  warnings: string[];
   health: Health;
   state: string;
   enabled: boolean;

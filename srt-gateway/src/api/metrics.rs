@@ -274,6 +274,7 @@ impl Scrape {
             vec![
                 ("stream", endpoint.stream.clone()),
                 ("direction", endpoint.direction.to_owned()),
+                ("name", endpoint.name.clone()),
                 ("url", endpoint.url.clone()),
                 ("id", endpoint.id.clone()),
             ]

@@ -399,11 +399,13 @@ pub(crate) struct LinkTotals {
 /// An input or output.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Endpoint {
-    /// The same as long as stream, direction and address are, also after a restart.
+    /// The same as long as stream, direction and the configured name are, or the address where it has none; also after a restart.
     pub(crate) id: String,
     pub(crate) stream: String,
     /// `input` or `output`.
     pub(crate) direction: &'static str,
+    /// The configured name; without one the address, with the streamid where others have the same address.
+    pub(crate) name: String,
     /// Without parameters and secrets.
     pub(crate) url: String,
     pub(crate) origin: Origin,

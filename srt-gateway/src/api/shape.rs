@@ -13,8 +13,8 @@ use super::{
     store::Origins,
 };
 use crate::{
-    access::{Directory, Scope},
-    config::{self, Config, EndpointWarning, PortOwner},
+    access::{self, Directory, Scope},
+    config::{self, Config, EndpointWarning, PortOwner, Target},
     control::{EndpointState, EndpointView, Listening, SessionStatus},
     names::{Role, StreamName},
     telemetry::{self, SrtFigures},
@@ -147,12 +147,13 @@ impl Look {
         for (name, stream) in &self.config.streams {
             let mut views = running.remove(name.as_str()).unwrap_or_default();
             for (role, list) in [(Role::Publisher, &stream.inputs), (Role::Viewer, &stream.outputs)] {
-                let ids = ids_of(name, role, list);
-                for (at, (endpoint, id)) in list.iter().zip(ids).enumerate() {
+                let ids = ids_of(name, role, list).into_iter().zip(names_of(list));
+                for (at, (endpoint, (id, called))) in list.iter().zip(ids).enumerate() {
                     let same = |view: &&EndpointView| view.status.role == role && view.endpoint == *endpoint;
                     let view = views.iter().position(same).map(|at| views.remove(at));
                     let origin = self.origins.of_endpoint(name, &id, &self.config);
                     let mut endpoint = self.endpoint(id, name, role, endpoint, origin, view);
+                    endpoint.name = called;
                     let its = warnings.remove(&(name.clone(), role, at));
                     endpoint.warnings = its.unwrap_or_default();
                     found.push(endpoint);
@@ -189,6 +190,7 @@ impl Look {
             id,
             stream: stream.to_owned(),
             direction: direction(role),
+            name: endpoint.name.clone().unwrap_or_else(|| endpoint.to_string()),
             url: endpoint.to_string(),
             origin,
             enabled: endpoint.enabled,
@@ -240,13 +242,42 @@ pub(crate) fn state_word(state: EndpointState) -> &'static str {
     }
 }
 
-/// The ids of a list of endpoints: the same for the same stream, direction and address, whatever else changes and however
-/// often the gateway starts. Of equal addresses the second has another id than the first.
+/// What the endpoints of a list are called: no two the same.
+fn names_of(list: &[config::Endpoint]) -> Vec<String> {
+    let mut addresses: HashMap<String, u32> = HashMap::new();
+    for endpoint in list {
+        *addresses.entry(endpoint.to_string()).or_default() += 1;
+    }
+    let mut seen: HashMap<String, u32> = HashMap::new();
+    let name = |endpoint: &config::Endpoint| {
+        let address = endpoint.to_string();
+        let streamid = match &endpoint.target {
+            Target::Srt(srt) if addresses.get(&address) > Some(&1) => srt.stream_id.as_ref(),
+            _ => None,
+        };
+        let name = match (&endpoint.name, streamid) {
+            (Some(name), _) => name.clone(),
+            (None, Some(id)) => format!("{address} {}", access::shown(id.expose().as_bytes())),
+            (None, None) => address,
+        };
+        let nth = seen.entry(name.clone()).or_default();
+        *nth += 1;
+        if *nth == 1 {
+            name
+        } else {
+            format!("{name} ({nth})")
+        }
+    };
+    list.iter().map(name).collect()
+}
+
+/// The ids of a list of endpoints: the same for the same stream, direction and name, or address without one, whatever else
+/// changes and however often the gateway starts. Of equal addresses the second has another id than the first.
 pub(crate) fn ids_of(stream: &str, role: Role, list: &[config::Endpoint]) -> Vec<String> {
     let mut seen: HashMap<String, u32> = HashMap::new();
     list.iter()
         .map(|endpoint| {
-            let address = endpoint.to_string();
+            let address = endpoint.name.clone().unwrap_or_else(|| endpoint.to_string());
             let nth = seen.entry(address.clone()).or_default();
             let text = format!("{stream}\n{}\n{address}\n{nth}", direction(role));
             *nth += 1;
@@ -395,5 +426,45 @@ pub(crate) fn rejection(rejection: &telemetry::Rejection) -> Rejection {
         by: rejection.decision.as_str(),
         code: rejection.code,
         reason: rejection.reason.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outputs(list: &str) -> Vec<config::Endpoint> {
+        let config = Config::parse(&format!("[streams.a]\noutputs = {list}")).unwrap();
+        config.streams["a"].outputs.clone()
+    }
+
+    #[test]
+    fn outputs_to_one_host_are_told_apart() {
+        let list = outputs(
+            r##"["srt://h:1?streamid=#!::r=x,m=publish,s=secret", "srt://h:1?streamid=#!::r=y,m=publish", "srt://h:2",
+                 { url = "srt://h:1", name = "third" }, "udp://h:1", "udp://h:1"]"##,
+        );
+        let wanted = [
+            "srt://h:1 #!::r=x,m=publish,s=***",
+            "srt://h:1 #!::r=y,m=publish",
+            "srt://h:2",
+            "third",
+            "udp://h:1",
+            "udp://h:1 (2)",
+        ];
+        assert_eq!(names_of(&list), wanted);
+    }
+
+    #[test]
+    fn an_id_stays_with_its_name() {
+        let ids = |list: &str| ids_of("a", Role::Viewer, &outputs(list));
+        let (x, y) = (
+            r#"{ url = "srt://h:1?streamid=x", name = "x" }"#,
+            r#"{ url = "srt://h:1?streamid=y", name = "y" }"#,
+        );
+        let (there, back) = (ids(&format!("[{x}, {y}]")), ids(&format!("[{y}, {x}]")));
+        assert_eq!((&there[0], &there[1]), (&back[1], &back[0]));
+        assert_ne!(there[0], there[1]);
+        assert_eq!(ids(r#"[{ url = "udp://h:9", name = "x" }]"#)[0], there[0]);
     }
 }

@@ -206,7 +206,8 @@ impl fmt::Display for Shown<'_, Stream> {
             verdict,
         } = self.0;
         let source = if *has_source { "on air" } else { "no source" };
-        write!(f, "{name:<24} {source:<10} {viewers} viewers, {bytes} bytes in")?;
+        let viewers = counted(*viewers as usize, "viewer");
+        write!(f, "{name:<24} {source:<10} {viewers}, {bytes} bytes in")?;
         if !has_source {
             return Ok(());
         }
@@ -229,16 +230,19 @@ impl fmt::Display for Shown<'_, Endpoint> {
         let Endpoint {
             stream,
             direction,
+            name,
             url,
             state,
             failures,
             last_failure,
             streamid,
         } = self.0;
-        write!(
-            f,
-            "{stream:<24} {direction:<6} {url}, {state}, {failures} failures"
-        )?;
+        let failures = counted(usize::try_from(*failures).unwrap_or(usize::MAX), "failure");
+        write!(f, "{stream:<24} {direction:<6} ")?;
+        match name {
+            Some(name) => write!(f, "{name} ({url}), {state}, {failures}")?,
+            None => write!(f, "{url}, {state}, {failures}")?,
+        }
         if let Some(why) = last_failure {
             write!(f, ", the last: {why}")?;
         }

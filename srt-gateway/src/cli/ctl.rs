@@ -245,6 +245,7 @@ const SESSIONS: &[Column] = &[
 const ENDPOINTS: &[Column] = &[
     ("ID", "/id"),
     ("STREAM", "/stream"),
+    ("NAME", "/name"),
     ("URL", "/url"),
     ("ORIGIN", "/origin"),
     ("STATE", "/state"),

@@ -18,6 +18,8 @@ use super::{
 pub struct Endpoint {
     /// Whether it is used.
     pub enabled: bool,
+    /// What people call it. `None`: its address.
+    pub name: Option<String>,
     /// Where it is, by transport.
     pub target: Target,
     pub(crate) url: Secret,
@@ -191,6 +193,19 @@ impl Endpoint {
         let text = format!("[streams.x]\n{key} = [{}]", toml::Value::from(url));
         let config = read_around(&text)?;
         Ok(config.streams.into_values().next().unwrap_or_default())
+    }
+
+    /// Whether it connects as `other` does, whatever the two are called.
+    pub(crate) fn connects_as(&self, other: &Self) -> bool {
+        self.enabled == other.enabled && self.target == other.target && self.url == other.url
+    }
+
+    /// For people: its name, if it has one, and its address.
+    pub(crate) fn label(&self) -> String {
+        match &self.name {
+            Some(name) => format!("{name} ({self})"),
+            None => self.to_string(),
+        }
     }
 
     /// The URL as it was written, secrets included.

@@ -297,6 +297,7 @@ static KEYS: &[KeyDoc] = {
     key(Failover, "back", DURATION, "\"10s\"", "\"30s\"", "return to a preferred input after it has been healthy for this long").unit("s"),
 
     key(Endpoint, "url", "URL", "", "\"srt://backup.example:9000\"", "srt://, udp://, rtp:// or file:// URL").secret(),
+    key(Endpoint, "name", STR, "its address", "\"CDN A\"", "what it is called in the console, status, metrics, alerts and events; another one for each input, and for each output, of a stream"),
     key(Endpoint, "enabled", BOOL, "true", "false", "whether the gateway uses it"),
 
     key(SrtEndpoint, "mode", "\"caller\", \"listener\" or \"rendezvous\"", "\"caller\"; without a host \"listener\"", "\"caller\"", "which side calls"),
@@ -318,7 +319,7 @@ static KEYS: &[KeyDoc] = {
     key(UdpEndpoint, "iptos", INT, "0", "184", "type of service (IPv4) or traffic class (IPv6) of outgoing datagrams"),
     key(UdpEndpoint, "mcloop", BOOL, "true", "false", "whether this host receives the multicast datagrams that it sends"),
 
-    key(FileEndpoint, "loop", BOOL, "false", "true", "start again at the end of an input file"),
+    key(FileEndpoint, "loop", BOOL, "false", "true", "start again at the end of an input file; the packets stay as they are, so that decoders see a jump of clock and counters at each start"),
     key(FileEndpoint, "segment", DURATION, "0", "\"10m\"", "duration of each file of an output; 0: a single file").unit("s"),
     key(FileEndpoint, "special", BOOL, "false", "true", "the path may be a FIFO or a device; otherwise only a regular file is opened"),
 

@@ -259,12 +259,19 @@ fn endpoints(
     let Some(item) = table.get(key) else {
         return Vec::new();
     };
-    let mut found = Vec::new();
+    let mut found: Vec<Endpoint> = Vec::new();
     for element in item.list() {
         let Some(endpoint) = url::endpoint(&element, direction, base.srt) else {
             continue;
         };
         claims.endpoint(&element, &endpoint, direction);
+        let is_same = |other: &Endpoint| other.name.is_some() && other.name == endpoint.name;
+        if found.iter().any(is_same) {
+            element
+                .session()
+                .fault(element.wrong("has the name of another one in this list"));
+            continue;
+        }
         match name.map_or_else(|| Ok(endpoint.clone()), |name| endpoint.for_stream(name)) {
             Ok(endpoint) => found.push(endpoint),
             Err(error) => element.session().fault(element.wrong(error.to_string())),

@@ -131,6 +131,7 @@ pub(crate) fn endpoint(item: &Item<'_>, direction: Direction, defaults: &SrtLaye
         item.path().to_owned(),
         url.span.clone(),
     );
+    let name = table.get("name").and_then(|item| name(&item));
     let enabled = table.get("enabled").map_or(Some(true), |item| item.boolean());
     let target = match section {
         Section::SrtEndpoint => srt(&table, &parts, url, defaults).map(|srt| Target::Srt(Box::new(srt))),
@@ -142,9 +143,22 @@ pub(crate) fn endpoint(item: &Item<'_>, direction: Direction, defaults: &SrtLaye
     };
     Some(Endpoint {
         enabled: enabled?,
+        name,
         target: target?,
         url: Secret::new(url.as_str()?),
     })
+}
+
+/// The longest name of an input or output, in bytes.
+const ENDPOINT_NAME_MAX: usize = 100;
+
+fn name(item: &Item<'_>) -> Option<String> {
+    let name = item.line()?;
+    if name.len() > ENDPOINT_NAME_MAX {
+        item.must_be(format!("a name of at most {ENDPOINT_NAME_MAX} bytes"));
+        return None;
+    }
+    Some(name.to_owned())
 }
 
 const UNKNOWN_SCHEME: &str = "must be a URL that begins with srt://, udp://, rtp:// or file://";
@@ -199,7 +213,7 @@ fn parameters(item: &Item<'_>, url: &Node, parts: &Parts<'_>, section: Section) 
         };
         let is_there = |entry: &Entry| entry.key == key;
         let twice = beside.iter().any(is_there) || into.iter().any(is_there);
-        if twice || matches!(key, "url" | "enabled" | "options") {
+        if twice || matches!(key, "url" | "name" | "enabled" | "options") {
             session.hide(url.part(value_at.clone()));
             let message = if twice {
                 "is given twice"

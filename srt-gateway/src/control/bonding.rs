@@ -200,7 +200,7 @@ impl Control {
         let Some(state) = self.endpoints.all.get_mut(&id) else {
             return;
         };
-        let (stream, endpoint) = (&state.stream, &state.endpoint);
+        let (stream, endpoint) = (&state.stream, state.endpoint.label());
         let Some(links) = state.links.as_mut().filter(|_| state.live.is_some()) else {
             return;
         };

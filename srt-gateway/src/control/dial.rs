@@ -328,7 +328,7 @@ impl Control {
             let granted = waiting.gate.take_granted(socket.id());
             let is_free = state.live.is_none() && state.link.state() == LinkState::Connecting;
             let Some(granted) = granted.filter(|_| is_free) else {
-                warn!(%peer, endpoint = %state.endpoint, "accepted a connection that was never granted: closed");
+                warn!(%peer, endpoint = %state.endpoint.label(), "accepted a connection that was never granted: closed");
                 continue;
             };
             let caller = AdmittedPeer {

@@ -264,6 +264,8 @@ pub struct EndpointStatus {
     pub stream: StreamName,
     /// [`Role::Publisher`] for an input, [`Role::Viewer`] for an output.
     pub role: Role,
+    /// Its name, if it is configured.
+    pub name: Option<String>,
     /// Its address, without parameters and secrets.
     pub url: String,
     /// What it is doing.
@@ -421,10 +423,17 @@ impl Endpoints {
             let same = |id: &EndpointId| {
                 self.all
                     .get(id)
-                    .is_some_and(|state| state.role == role && state.endpoint == *endpoint)
+                    .is_some_and(|state| state.role == role && state.endpoint.connects_as(endpoint))
             };
             ids.push(match old.iter().position(same) {
-                Some(at) => old.remove(at),
+                Some(at) => {
+                    let id = old.remove(at);
+                    // It may have another name.
+                    if let Some(state) = self.all.get_mut(&id) {
+                        state.endpoint.clone_from(endpoint);
+                    }
+                    id
+                }
                 None => self.add(name, role, endpoint),
             });
         }
@@ -471,6 +480,7 @@ impl Endpoints {
             .map(|(id, state)| EndpointStatus {
                 stream: state.stream.clone(),
                 role: state.role,
+                name: state.endpoint.name.clone(),
                 url: state.endpoint.to_string(),
                 state: self.state_of(*id, state),
                 failures: state.failures.count(),

@@ -56,13 +56,19 @@ struct End {
     peer: Option<SocketAddr>,
     port: Option<u16>,
     url: Option<String>,
+    /// The configured one of an input or output.
+    name: Option<String>,
     streamid: Option<String>,
 }
 
 impl End {
     fn who(&self) -> String {
         let peer = || self.peer.map(|peer| peer.to_string());
-        self.url.clone().or_else(peer).unwrap_or_default()
+        let url = match (&self.name, &self.url) {
+            (Some(name), Some(url)) => Some(format!("{name} ({url})")),
+            (_, url) => url.clone(),
+        };
+        url.or_else(peer).unwrap_or_default()
     }
 
     /// `publisher 192.0.2.1:5000`, `output srt://next.example:9000`.
@@ -84,6 +90,7 @@ impl End {
             peer: self.peer,
             port: self.port,
             url: self.url,
+            name: self.name,
             streamid: self.streamid,
             ..Happening::new(event, text)
         }
@@ -97,6 +104,7 @@ impl Control {
         let mut end = End {
             role: endpoint.map(|state| state.role),
             url: endpoint.map(|state| state.endpoint.to_string()),
+            name: endpoint.and_then(|state| state.endpoint.name.clone()),
             ..End::default()
         };
         if let Some(open) = self.registry.session(session) {
@@ -173,10 +181,10 @@ impl Control {
             Role::Publisher => EventKind::InputFailed,
             Role::Viewer => EventKind::OutputFailed,
         };
-        let url = state.endpoint.to_string();
+        let label = state.endpoint.label();
         let text = match times {
-            1 => format!("{url}: {why}"),
-            _ => format!("{url}, {times} times more: {why}"),
+            1 => format!("{label}: {why}"),
+            _ => format!("{label}, {times} times more: {why}"),
         };
         self.journal.events.add(Happening {
             stream: Some(state.stream.to_string()),
@@ -184,7 +192,8 @@ impl Control {
             reason: Some(why.to_owned()),
             failures: Some(state.failures.count()),
             times: Some(times),
-            url: Some(url.clone()),
+            url: Some(state.endpoint.to_string()),
+            name: state.endpoint.name.clone(),
             ..Happening::new(event, text)
         });
     }

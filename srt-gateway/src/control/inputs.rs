@@ -59,7 +59,7 @@ impl Control {
         }
         let before = inputs.order[inputs.failover.chosen()];
         if let Some(rank) = inputs.failover.choose(now) {
-            let url = |id: &EndpointId| endpoints.all.get(id).map(|state| state.endpoint.to_string());
+            let url = |id: &EndpointId| endpoints.all.get(id).map(|state| state.endpoint.label());
             warn!(
                 stream = %name, from = url(&before).unwrap_or_default(),
                 to = url(&inputs.order[rank]).unwrap_or_default(), "input switched"
@@ -82,7 +82,7 @@ impl Control {
             return;
         };
         if state.live.as_ref().is_none_or(|live| !live.is_silent) {
-            info!(stream = %state.stream, endpoint = %state.endpoint, "the input receives data");
+            info!(stream = %state.stream, endpoint = %state.endpoint.label(), "the input receives data");
             return;
         }
         let why = format!("it is open and has received nothing for {} s", SILENT.as_secs());

@@ -77,7 +77,7 @@ impl Control {
         let name = stream.name().clone();
         if let Some(state) = self.endpoints.all.get_mut(&id) {
             let is_quiet = state.failures.is_failing();
-            note!(is_quiet, %session, role = %state.role, stream = %name, endpoint = %state.endpoint, "open");
+            note!(is_quiet, %session, role = %state.role, stream = %name, endpoint = %state.endpoint.label(), "open");
             state.attempt = None;
             state.is_stalled = false;
             state.link.connected();
@@ -165,7 +165,7 @@ impl Control {
         };
         state.is_stalled = is_stalled;
         if !is_stalled {
-            info!(stream = %state.stream, endpoint = %state.endpoint, "the file answers again");
+            info!(stream = %state.stream, endpoint = %state.endpoint.label(), "the file answers again");
             return;
         }
         let why = format!("its file has not answered for {} s", STALLED_AFTER.as_secs());

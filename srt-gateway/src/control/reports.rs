@@ -30,12 +30,8 @@ pub(super) use note;
 
 /// Logs that an endpoint is connected.
 pub(super) fn log_connected(session: SessionId, state: &State, peer: SocketAddr, connection: &Connection) {
-    let State {
-        role,
-        stream,
-        endpoint,
-        ..
-    } = state;
+    let State { role, stream, .. } = state;
+    let endpoint = state.endpoint.label();
     note!(
         state.failures.is_failing(),
         %session, %role, %stream, %peer, %endpoint,
@@ -58,7 +54,7 @@ impl Control {
             return;
         };
         let report = state.failures.add(why, now);
-        let (stream, endpoint, failures) = (&state.stream, &state.endpoint, state.failures.count());
+        let (stream, endpoint, failures) = (&state.stream, state.endpoint.label(), state.failures.count());
         let wait_ms = wait.map(|wait| wait.as_millis());
         match report {
             None => debug!(%stream, %endpoint, failures, wait_ms, "{what}: {why}"),
@@ -83,7 +79,7 @@ impl Control {
         state.failures.flowed(live.flowed().unwrap_or_default());
         if std::mem::take(&mut live.is_quiet) {
             let (session, stream, failures) = (live.session, state.stream.clone(), state.failures.count());
-            info!(%session, %stream, endpoint = %state.endpoint, failures, "connected again: data flow");
+            info!(%session, %stream, endpoint = %state.endpoint.label(), failures, "connected again: data flow");
             self.tell_opened(session, &stream);
         }
     }
@@ -105,7 +101,7 @@ impl Control {
     ) {
         let id = self.endpoints.sessions.get(&closed.session);
         let state = id.and_then(|id| self.endpoints.all.get(id));
-        let endpoint = state.map(|state| display(&state.endpoint));
+        let endpoint = state.map(|state| display(state.endpoint.label()));
         note!(
             self.is_quiet(closed.session),
             session = %closed.session, role = %closed.role, %stream, endpoint,

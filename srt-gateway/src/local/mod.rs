@@ -139,6 +139,9 @@ pub(crate) struct Endpoint {
     pub(crate) stream: String,
     /// `input` or `output`.
     pub(crate) direction: String,
+    /// The configured one.
+    #[serde(default)]
+    pub(crate) name: Option<String>,
     /// Without parameters and secrets.
     pub(crate) url: String,
     /// `idle`, `connecting`, `listening`, `live`, `standby`, `silent`, `stalled`, `backing off` or `failed`.
@@ -271,6 +274,7 @@ impl From<&EndpointStatus> for Endpoint {
             direction: direction.to_owned(),
             url: endpoint.url.clone(),
             state: state.to_owned(),
+            name: endpoint.name.clone(),
             failures: endpoint.failures,
             last_failure: endpoint.last_failure.clone(),
             streamid: endpoint.streamid.clone(),

@@ -75,6 +75,9 @@ pub(crate) struct Happening {
     /// Of an input or output, without parameters and secrets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) url: Option<String>,
+    /// The configured name of an input or output.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
     /// The caller's, passwords masked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) streamid: Option<String>,
@@ -160,6 +163,7 @@ impl Happening {
             peer: None,
             port: None,
             url: None,
+            name: None,
             streamid: None,
             labels: BTreeMap::new(),
             srt_version: None,

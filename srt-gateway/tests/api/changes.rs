@@ -410,3 +410,26 @@ fn an_answer_has_what_is_probably_a_mistake() {
         .value();
     assert!(put["output_list"][0]["warnings"][0].is_string(), "{put}");
 }
+
+#[test]
+fn an_output_is_named_wherever_it_is_shown() {
+    let outputs = r##"outputs = [{ url = "srt://127.0.0.1:9?streamid=x", name = "CDN A" }, "srt://127.0.0.1:9?streamid=y"]"##;
+    let gateway = Running::start("", &format!("[streams.a]\n{outputs}"));
+    let all = gateway.ask("GET", "/api/v1/outputs").value();
+    assert_eq!(all["items"][0]["name"], "CDN A");
+    let other = all["items"][1]["name"].as_str().unwrap();
+    assert!(
+        other.starts_with("srt://127.0.0.1:9 ") && other.ends_with('y'),
+        "{other}"
+    );
+    let metrics = gateway.ask("GET", "/metrics").text();
+    assert!(
+        metrics.contains("srt_gateway_endpoint_up{stream=\"a\",direction=\"output\",name=\"CDN A\","),
+        "{metrics}"
+    );
+    let listed = gateway.ctl(&["outputs"]);
+    assert!(
+        String::from_utf8_lossy(&listed.stdout).contains("CDN A"),
+        "{listed:?}"
+    );
+}

@@ -93,8 +93,10 @@ export interface WireEndpoint {
   id: string;
   stream: string;
   direction: "input" | "output";
+  name: string;
   url: string;
   origin: Origin;
+  warnings?: string[];
   enabled: boolean;
   state: string;
   failures: number;
@@ -300,7 +302,9 @@ export function endpoint(wire: WireEndpoint): Endpoint {
   return {
     id: wire.id,
     direction: wire.direction,
+    name: wire.name,
     url: wire.url,
+    warnings: wire.warnings ?? [],
     health: ENDPOINT_HEALTH[wire.state] ?? "idle",
     state: wire.state.replaceAll("_", " "),
     enabled: wire.enabled,

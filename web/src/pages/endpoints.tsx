@@ -68,9 +68,11 @@ function EndpointRow({ endpoint, ...shared }: { endpoint: Endpoint } & Shared) {
         {endpoint.active ? <small>feeds the stream</small> : null}
       </td>
       <td data-label="Address">
+        {endpoint.name === endpoint.url ? null : <strong>{endpoint.name}</strong>}
         <code>{endpoint.url}</code>
         <small>{ORIGINS[endpoint.origin]}</small>
         {endpoint.detail ? <small class="bad">{endpoint.detail}</small> : null}
+        {endpoint.warnings.map((text) => <small class="warning">{text}</small>)}
       </td>
       <td class="num" data-label="RTT">{milliseconds(endpoint.rttMs)}</td>
       <td class={`num ${lossHealth(endpoint.loss)}`} data-label="Loss">{percent(endpoint.loss)}</td>

@@ -131,7 +131,7 @@ function Verdict({ stream, endpoints }: { stream: Stream; endpoints: Endpoint[] 
   const health = stream.verdict && stream.verdict.health !== "idle" ? stream.verdict.health : stream.health;
   // Without a source the gateway has nothing to judge: then it is the inputs that fail.
   const failing = stream.source ? [] : endpoints.filter((one) => one.direction === "input" && one.detail);
-  const verdict = failing.length === 0 ? stream.verdict : { text: "No input gets through", evidence: failing.map((one) => `${one.url}: ${one.detail}`) };
+  const verdict = failing.length === 0 ? stream.verdict : { text: "No input gets through", evidence: failing.map((one) => `${one.name}: ${one.detail}`) };
   return (
     <div class={`verdict ${health}`} role="status">
       <Mark health={health} label={`Verdict: ${health}`} />

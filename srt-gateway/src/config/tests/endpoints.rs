@@ -256,3 +256,30 @@ fn hooks_rules_and_ranges_are_typed() {
         "{debug}"
     );
 }
+
+#[test]
+fn an_endpoint_has_a_name_of_its_own() {
+    let stream = stream("[streams.a]\noutputs = [{ url = \"udp://h:1\", name = \"CDN A\" }, \"udp://h:2\"]");
+    let names = stream.outputs.iter().map(|output| output.name.as_deref());
+    assert_eq!(names.collect::<Vec<_>>(), [Some("CDN A"), None]);
+    assert_eq!(stream.outputs[0].label(), "CDN A (udp://h:1)");
+    // An input may be called as an output is.
+    let both = "[streams.a]\ninputs = [{ url = \"udp://:1\", name = \"x\" }]\noutputs = [{ url = \"udp://h:1\", name = \"x\" }]";
+    Config::parse(both).unwrap();
+    for (outputs, wanted) in [
+        (
+            "[{ url = \"udp://h:1\", name = \"x\" }, { url = \"udp://h:2\", name = \"x\" }]",
+            "has the name of another one",
+        ),
+        ("[{ url = \"udp://h:1\", name = \"\" }]", "at least one character"),
+        ("[\"udp://h:1?name=x\"]", "write it beside `url`"),
+    ] {
+        let errors = Config::parse(&format!("[streams.a]\noutputs = {outputs}")).unwrap_err();
+        assert!(errors.to_string().contains(wanted), "{errors}");
+    }
+    let long = format!(
+        "[streams.a]\noutputs = [{{ url = \"udp://h:1\", name = \"{}\" }}]",
+        "x".repeat(101)
+    );
+    assert!(Config::parse(&long).is_err());
+}
