@@ -18,10 +18,40 @@ pub enum ReaderTiming {
     InOrder,
 }
 
-fn held(socket: SRTSOCKET) -> u64 {
-    // SAFETY: a plain number; our edit answers -1 for a socket that it does not know, and keeps one that it knows for the
-    // length of the call.
-    u64::try_from(unsafe { libsrt_sys::srt_edit_resends_held(socket) }).unwrap_or(0)
+/// What a socket's send buffer holds, and what has happened there since the connection began: [`SrtSocket::send_state`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SendState {
+    /// How often [`MaxRetransmitBandwidth`](crate::opt::MaxRetransmitBandwidth) has held back a packet that was due to be sent
+    /// again.
+    pub resends_held: u64,
+    /// Packets that were dropped because they were too late for the peer (`SRTO_TLPKTDROP`).
+    pub dropped: u64,
+    /// Packets in the buffer, sent and not yet acknowledged or not yet sent.
+    pub packets: u32,
+    /// Those of them that have not been sent yet.
+    pub unsent: u32,
+    /// How long ago the oldest packet in the buffer, sent or not, was given to libsrt.
+    pub oldest: Duration,
+    /// The latency that the peer receives with. Packets that are older than this, and older than a second, are dropped.
+    pub latency: Duration,
+}
+
+fn send_state(socket: SRTSOCKET) -> Option<SendState> {
+    let mut numbers = [0_i64; 6];
+    // SAFETY: six numbers to write to; our edit answers -1 for a socket that it does not know, and keeps one that it knows for
+    // the length of the call.
+    let status = unsafe { libsrt_sys::srt_edit_send_state(socket, numbers.as_mut_ptr()) };
+    let [held, dropped, packets, unsent, oldest, latency] =
+        numbers.map(|number| u64::try_from(number).unwrap_or_default());
+    (status == 0).then(|| SendState {
+        resends_held: held,
+        dropped,
+        packets: u32::try_from(packets).unwrap_or(u32::MAX),
+        unsent: u32::try_from(unsent).unwrap_or(u32::MAX),
+        oldest: Duration::from_micros(oldest),
+        latency: Duration::from_micros(latency),
+    })
 }
 
 impl SrtSocket {
@@ -46,15 +76,25 @@ impl SrtSocket {
         unsafe { libsrt_sys::srt_edit_time_by_reader(self.raw.id(), how) == 0 }
     }
 
-    /// How often [`MaxRetransmitBandwidth`](crate::opt::MaxRetransmitBandwidth) has held back a packet that was due to be sent
-    /// again, on all links of a group (an edit of ours, `resend-cap`). 0 with a library without the edit. Does not block.
+    /// What waits to be sent, and what was dropped or held back (an edit of ours, `resend-cap`). Takes less time than
+    /// [`stats`](Self::stats) and no lock that the sending of packets holds for long; does not block otherwise. `None`: the
+    /// socket is not connected, or the library lacks the edit. Of a group, the sums of all links, with the largest age and
+    /// latency.
     #[must_use]
-    pub fn resends_held(&self) -> u64 {
-        if self.is_group() {
-            let members = SrtGroup::members_of(self.id()).unwrap_or_default();
-            return members.iter().map(|member| held(member.id.value())).sum();
+    pub fn send_state(&self) -> Option<SendState> {
+        if !self.is_group() {
+            return send_state(self.raw.id());
         }
-        held(self.raw.id())
+        let members = SrtGroup::members_of(self.id()).unwrap_or_default();
+        let states = members.iter().filter_map(|member| send_state(member.id.value()));
+        states.reduce(|sum, state| SendState {
+            resends_held: sum.resends_held + state.resends_held,
+            dropped: sum.dropped + state.dropped,
+            packets: sum.packets.saturating_add(state.packets),
+            unsent: sum.unsent.saturating_add(state.unsent),
+            oldest: sum.oldest.max(state.oldest),
+            latency: sum.latency.max(state.latency),
+        })
     }
 
     /// The time from now until a packet can be received from a socket that its [reader times](Self::time_by_reader); zero:

@@ -1,5 +1,5 @@
 //! A receiver whose link has failed for most of a second needs all of that again at once, and gets it in spite of a limit of
-//! retransmission.
+//! retransmission. A sender sees what its path has no room for.
 
 // An installed library lacks the edit.
 #![cfg(not(feature = "system"))]
@@ -15,8 +15,10 @@
 mod raw;
 mod support;
 
+use std::num::NonZero;
+
 use raw::{Control, Loss, Packet, RawPeer};
-use srt_safe::{Options, RetransmitBandwidth};
+use srt_safe::{MaxBandwidth, Options, RetransmitBandwidth};
 use support::{PATIENCE, accept, addr_of, listener, noise, wait_until};
 
 /// Bytes that may be sent again in a second.
@@ -49,8 +51,36 @@ fn losses_of_half_a_second_are_repaired_at_once() {
         ours.stats().expect("connected").total.retransmitted.packets >= u64::from(LOST)
     });
     assert_eq!(
-        ours.resends_held(),
+        ours.send_state().expect("connected").resends_held,
         0,
         "times that a packet had to wait for the limit"
     );
+}
+
+#[test]
+fn what_waits_and_what_is_dropped_is_told() {
+    let narrow = Options::new().max_bandwidth(MaxBandwidth::BytesPerSecond(NonZero::new(50_000).unwrap()));
+    let listener = listener(&narrow);
+    let peer = RawPeer::connect(addr_of(&listener), "").expect("a connection");
+    let ours = accept(&listener);
+    assert_eq!(ours.send_state().expect("connected").unsent, 0);
+    for number in 0..400 {
+        ours.send(&noise(number, 1316)).expect("room to send");
+    }
+    let state = ours.send_state().expect("connected");
+    // Ten seconds' worth.
+    assert!(state.packets == 400 && state.unsent > 300, "{state:?}");
+    assert_eq!(state.dropped, 0);
+    wait_until("packets to be too late", || {
+        // libsrt looks for late ones when something is sent.
+        ours.send(&noise(0, 1316)).expect("room to send");
+        ours.send_state().expect("connected").dropped > 0
+    });
+    let state = ours.send_state().expect("connected");
+    let stats = ours.stats().expect("connected");
+    assert!(state.dropped <= stats.total.send_dropped.packets, "{state:?}");
+    assert_eq!(state.latency, stats.link.send_latency);
+    drop(listener);
+    drop(peer);
+    wait_until("the connection to end", || ours.send_state().is_none());
 }

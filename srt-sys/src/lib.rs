@@ -274,13 +274,19 @@ pub const EDIT_BOUNDED_WAITS: &str = "bounded-waits";
 /// The edit that closes the groups of bonded callers that were refused.
 pub const EDIT_REFUSED_GROUPS: &str = "refused-groups";
 
-/// The edit that counts held retransmissions: [`srt_edit_resends_held`].
+/// The edit that tells what waits in a send buffer and what was held back: [`srt_edit_send_state`].
 pub const EDIT_RESEND_CAP: &str = "resend-cap";
 
 #[cfg(resend_cap)]
 unsafe extern "C" {
-    /// How often `SRTO_MAXREXMITBW` has held back a packet that was due to be sent again; -1 for a socket that does not exist.
-    pub fn srt_edit_resends_held(socket: SRTSOCKET) -> i64;
+    /// Writes six numbers: how often `SRTO_MAXREXMITBW` has held back a packet that was due to be sent again; packets that were
+    /// dropped because they were too late; packets in the send buffer; those of them that have not been sent yet; the age of the
+    /// oldest packet in the buffer, and the peer's latency, both in microseconds. Returns 0, or -1 for a socket that is not
+    /// connected. Takes the lock of the send buffer, and no other for longer than the socket is looked up.
+    ///
+    /// # Safety
+    /// `out` must point to six numbers.
+    pub fn srt_edit_send_state(socket: SRTSOCKET, out: *mut i64) -> std::ffi::c_int;
 }
 
 /// In a library without [`EDIT_RESEND_CAP`]: not known.
@@ -288,7 +294,7 @@ unsafe extern "C" {
 /// # Safety
 /// None is needed; it is unsafe as its counterpart is.
 #[cfg(not(resend_cap))]
-pub unsafe fn srt_edit_resends_held(_socket: SRTSOCKET) -> i64 {
+pub unsafe fn srt_edit_send_state(_socket: SRTSOCKET, _out: *mut i64) -> std::ffi::c_int {
     -1
 }
 

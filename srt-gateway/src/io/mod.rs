@@ -12,6 +12,7 @@
 //! The channels are unbounded and yet bounded by what feeds them: at most one `Ready` per change of a socket's state
 //! (edge-triggered), one `Fanout` per stream and worker (its wake flag), and one command per session.
 
+mod backlog;
 mod confined;
 mod due;
 mod file;

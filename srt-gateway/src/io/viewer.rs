@@ -2,14 +2,15 @@
 
 use std::time::Instant;
 
-use srt_safe::{ErrorKind, RetransmitBandwidth, opt};
+use srt_safe::{ErrorKind, RetransmitBandwidth, SendState, opt};
 
 use super::{
     CloseReason, Seat,
+    backlog::{Backlog, Queue, Step},
     packetiser::{Boundaries, Packetiser},
     resend::{self, ResendLimit},
 };
-use crate::data::{Batch, Cursor, MESSAGE_MAX, ReadOutcome};
+use crate::data::{Batch, Cursor, MESSAGE_MAX, ReadOutcome, StartAt};
 
 /// Messages sent to one lagging viewer in one turn before other sessions get theirs.
 const TURN: usize = 256;
@@ -19,6 +20,8 @@ const TURN: usize = 256;
 ///   InStep ────────────────▶ Behind ──────────▶ Queued ──────────▶ InStep
 ///      │  socket full (WouldBlock)    settled            writable
 ///      ├────────────────────▶ Full ────────────▶ Blocked ────────▶ InStep
+///      │  path too slow                     next keyframe
+///      ├────────────────────▶ Held ──────────────────────────────▶ InStep
 ///      │  error
 ///      └────────────────────▶ Ended ───settled──▶ removed
 /// ```
@@ -34,6 +37,8 @@ pub(super) struct Viewer {
     resend_limit: Option<ResendLimit>,
     /// What libsrt was told last, in bytes a second.
     told_limit: u64,
+    /// None: the viewer is bonded, and what waits for one link may be on its way by another.
+    backlog: Option<Backlog>,
 }
 
 /// How much of what a viewer sent has been taken.
@@ -56,6 +61,8 @@ pub(super) enum Flow {
     Full,
     /// The event that its socket is writable again.
     Blocked,
+    /// That libsrt's send buffer drains, and then the next keyframe ([`Backlog`]).
+    Held,
     /// To be removed: the session is over.
     Ended(CloseReason),
 }
@@ -66,7 +73,9 @@ impl Viewer {
         let peer = seat.socket.max_message_size().unwrap_or(MESSAGE_MAX);
         let limit = seat.payload_size.map_or(peer, |size| size.min(peer));
         let resend_limit = seat.limits.resend_percent.map(ResendLimit::new);
+        let backlog = (!seat.socket.is_group()).then(Backlog::new);
         let mut viewer = Self {
+            backlog,
             seat,
             cursor,
             packetiser: Packetiser::new(limit, Boundaries::Keep),
@@ -81,9 +90,18 @@ impl Viewer {
         viewer
     }
 
-    /// Fits the limit of what is sent again to the last second. To be called once a second.
-    pub(super) fn limit_resends(&mut self) -> Option<CloseReason> {
-        let held = self.seat.socket.resends_held();
+    /// Takes libsrt's counters, fits the limit of what is sent again to the last second, and holds a viewer whose path is too
+    /// slow. To be called once a second.
+    pub(super) fn second(&mut self, now: Instant) -> Option<CloseReason> {
+        self.seat.sample();
+        let state = self.seat.socket.send_state();
+        if let Some(state) = state {
+            self.observe_backlog(state, now);
+        }
+        self.limit_resends(state.map_or(0, |state| state.resends_held))
+    }
+
+    fn limit_resends(&mut self, held: u64) -> Option<CloseReason> {
         self.seat.counters.set_resends_held(held);
         let limit = self.resend_limit.as_mut()?;
         let percent = limit.percent();
@@ -92,6 +110,41 @@ impl Viewer {
             self.limit_resends_to(verdict.limit);
         }
         verdict.is_exhausted.then_some(CloseReason::ResendLimit(percent))
+    }
+
+    /// Holds a viewer that has fallen behind, or lets it go on, before the second is over. To be called several times a second.
+    pub(super) fn watch_backlog(&mut self, now: Instant) {
+        if self.flow == Flow::Held {
+            // Nothing is sent on purpose: that is no silence of the stream.
+            self.last_data = now;
+        }
+        if self.backlog.is_some_and(|backlog| backlog.is_urgent())
+            && let Some(state) = self.seat.socket.send_state()
+        {
+            self.observe_backlog(state, now);
+        }
+    }
+
+    fn observe_backlog(&mut self, state: SendState, now: Instant) {
+        // In the other states the viewer is on its way back to `InStep`, or out.
+        if !matches!(self.flow, Flow::InStep | Flow::Held) {
+            return;
+        }
+        let Some(backlog) = &mut self.backlog else {
+            return;
+        };
+        let ring = self.seat.stream.ring();
+        let start = ring.start_position(StartAt::Keyframe);
+        match backlog.observe(Queue::of(state), start, ring.head(), now) {
+            Step::Keep => {}
+            Step::Hold => self.flow = Flow::Held,
+            Step::Resume(position) => {
+                let skipped = self.cursor.skip_to(position);
+                self.packetiser.clear();
+                self.seat.counters.add_skipped(skipped);
+                self.flow = Flow::InStep;
+            }
+        }
     }
 
     fn limit_resends_to(&mut self, bytes_per_second: u64) {

@@ -475,7 +475,7 @@ impl Worker {
         for viewer in &mut group.viewers {
             let socket = &viewer.seat.socket;
             match viewer.flow {
-                Flow::InStep | Flow::Queued | Flow::Blocked => {}
+                Flow::InStep | Flow::Queued | Flow::Blocked | Flow::Held => {}
                 Flow::Behind => {
                     viewer.flow = Flow::Queued;
                     self.peers[self.index].send(Message::CatchUp(socket.id()));
@@ -530,9 +530,12 @@ impl Worker {
         Some(viewer)
     }
 
-    /// Closes sessions that have broken a limit.
+    /// Closes sessions that have broken a limit, and holds or releases viewers that fall behind.
     fn enforce_limits(&mut self) {
         let now = self.now;
+        for viewer in self.groups.values_mut().flat_map(|group| &mut group.viewers) {
+            viewer.watch_backlog(now);
+        }
         let publishers = self
             .publishers
             .iter_mut()
@@ -556,8 +559,7 @@ impl Worker {
         }
         let mut over = Vec::new();
         for viewer in self.groups.values_mut().flat_map(|group| &mut group.viewers) {
-            viewer.seat.sample();
-            if let Some(reason) = viewer.limit_resends() {
+            if let Some(reason) = viewer.second(self.now) {
                 over.push((viewer.seat.socket.id(), reason));
             }
         }
