@@ -37,6 +37,8 @@ impl Client {
             Self::Vlc => ("VLC", "3.0"),
             Self::Mpv => ("mpv", "0.35"),
             Self::Tstrans => ("tstrans", "0.8.0"),
+            Self::SrtTokio => ("srt-tokio", "0.4.4"),
+            Self::Rsrt => ("rsrt", "0.4.0"),
             Self::Relay => ("srt-gateway relay", "same release"),
         }
     }
@@ -51,6 +53,9 @@ impl Client {
             Self::Vlc => "apt-get install vlc-bin vlc-plugin-base vlc-plugin-access-extra",
             Self::Mpv => "apt-get install mpv",
             Self::Tstrans => "pip install --target target/interop/python tstrans",
+            Self::SrtTokio | Self::Rsrt => {
+                "cargo build --manifest-path tests/interop/rust_peers/Cargo.toml --target-dir target/interop/rust"
+            }
             Self::Relay => "cargo build -p srt-gateway",
         }
     }
@@ -66,7 +71,9 @@ impl Client {
 
     pub(crate) fn carrier(self, role: Role) -> Carrier {
         match (self, role) {
-            (Self::LiveTransmit | Self::Tstrans | Self::Relay, _) => Carrier::Pipe,
+            (Self::LiveTransmit | Self::Tstrans | Self::SrtTokio | Self::Rsrt | Self::Relay, _) => {
+                Carrier::Pipe
+            }
             _ => Carrier::File,
         }
     }
@@ -77,6 +84,7 @@ impl Client {
         match self {
             Self::LiveTransmit | Self::Ffmpeg | Self::NewFfmpeg => command.arg("-version"),
             Self::Tstrans => command.args(["-m", "pip", "list", "--path"]).arg(python_folder()),
+            Self::SrtTokio | Self::Rsrt => command.arg("versions"),
             _ => command.arg("--version"),
         };
         command
@@ -96,6 +104,7 @@ impl Client {
                 command.env("PYTHONPATH", python_folder());
                 command
             }
+            Self::SrtTokio | Self::Rsrt => Command::new(rust_peers()),
             Self::Relay => Command::new(gateway::binary()),
         }
     }
@@ -151,6 +160,11 @@ pub(crate) fn require(rows: &[Row]) {
 /// Where `cargo xtask` puts packages from PyPI.
 pub(crate) fn python_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop/python")
+}
+
+/// Where `cargo xtask` builds the stacks that are crates.
+fn rust_peers() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop/rust/debug/rust-peers")
 }
 
 fn new_ffmpeg() -> Option<PathBuf> {
@@ -217,6 +231,15 @@ pub(crate) fn words(row: &Row, place: &Place, usage: Use) -> Vec<String> {
                 "call"
             };
             vec!["python3", script, what, how, &url]
+        }
+        (Client::SrtTokio | Client::Rsrt, role) => {
+            let what = if role == Role::Publish { "send" } else { "receive" };
+            let how = if row.mode == Mode::Listener {
+                "listen"
+            } else {
+                "call"
+            };
+            vec!["rust-peers", row.client.name_and_version().0, what, how, &url]
         }
         (Client::Relay, Role::Publish) => vec!["srt-gateway", "relay", "-", &url],
         (Client::Relay, Role::Play) => vec!["srt-gateway", "relay", &url, "-"],

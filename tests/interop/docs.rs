@@ -112,6 +112,9 @@ fn notes(client: Client) -> Vec<&'static str> {
         ],
         Client::Mpv => vec!["Its `latency` is in microseconds."],
         Client::Tstrans => vec!["A library: `tests/interop/tstrans_client.py` is a program that uses it."],
+        Client::SrtTokio | Client::Rsrt => {
+            vec!["An SRT stack of its own in Rust: `tests/interop/rust_peers` is a program that uses it."]
+        }
         Client::NewFfmpeg | Client::Relay => vec![],
     };
     for row in all().into_iter().filter(|row| row.client == client) {
@@ -150,7 +153,8 @@ fn page() -> String {
             writeln!(page, "- {note}").expect("a String takes everything");
         }
         for role in [Role::Publish, Role::Play] {
-            if !works(client, role) {
+            // A crate has no line to paste.
+            if !works(client, role) || matches!(client, Client::SrtTokio | Client::Rsrt) {
                 continue;
             }
             let verb = match role {

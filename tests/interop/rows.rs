@@ -12,6 +12,8 @@ pub(crate) enum Client {
     Vlc,
     Mpv,
     Tstrans,
+    SrtTokio,
+    Rsrt,
     Relay,
 }
 
@@ -99,7 +101,7 @@ impl fmt::Display for Row {
 }
 
 impl Client {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::LiveTransmit,
         Self::Ffmpeg,
         Self::NewFfmpeg,
@@ -107,6 +109,8 @@ impl Client {
         Self::Vlc,
         Self::Mpv,
         Self::Tstrans,
+        Self::SrtTokio,
+        Self::Rsrt,
         Self::Relay,
     ];
 
@@ -125,6 +129,15 @@ impl Client {
             // VLC's SRT output only calls.
             (Self::Vlc, Role::Publish) => &[Mode::Shared, Mode::Own],
             _ => &[Mode::Shared, Mode::Own, Mode::Listener],
+        }
+    }
+}
+
+impl Client {
+    pub(crate) fn families(self) -> &'static [Family] {
+        match self {
+            Self::Rsrt => &[Family::V4],
+            _ => &[Family::V4, Family::V6],
         }
     }
 }
@@ -176,7 +189,7 @@ pub(crate) fn all() -> Vec<Row> {
             for mode in client.modes(role).iter().copied() {
                 for key in Key::ALL {
                     for id in Id::of(mode).iter().copied() {
-                        for family in [Family::V4, Family::V6] {
+                        for family in client.families().iter().copied() {
                             // Both sides of a rendezvous need an address of their own, and ::1 is the only one of IPv6 here.
                             if mode == Mode::Rendezvous && family == Family::V6 {
                                 continue;

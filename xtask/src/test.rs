@@ -16,6 +16,7 @@ pub(crate) fn all(install: Install) -> Result<()> {
     let needs = [&interop::NEEDS[..], &[NODE, NPM, CHROMIUM, PROMETHEUS]].concat();
     ensure(&needs, install)?;
     from_pypi(install)?;
+    interop::rust_peers()?;
     let mut steps = Steps::new();
     // First, so that the gateway that is built next has the console.
     steps.run("the console's types, unit tests and bundle", web::build);
