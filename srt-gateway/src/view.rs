@@ -12,14 +12,20 @@ use crate::{
     access::{Directory, Hook, RateLimiter},
     backend::Backend,
     config::Config,
-    control::{Command, EndpointStatus, EndpointView, Listening, Reloaded, SessionStatus, StreamStatus},
+    control::{
+        Command, EndpointState, EndpointStatus, EndpointView, Listening, Reloaded, SessionStatus,
+        StreamStatus,
+    },
     data::Stream,
     events::Poster,
     names::{Role, SessionId, StreamName},
     telemetry::{
         EventLog, EventsStatus, HookStatus, InputDetail, LoopLag, Rejection, RejectionLog, SessionCounters,
         SrtFigures, StreamDetail, Threads,
-        health::{self, Failed, LinkFigures, SourceFigures, StreamFigures, Verdict, ViewerFigures},
+        health::{
+            self, EndpointFigures, Failed, LinkFigures, LossFigures, SourceFigures, StallFigures,
+            StreamFigures, Verdict, ViewerFigures,
+        },
     },
     ts::{Check, Payload, TsReport},
 };
@@ -28,7 +34,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How far back the figures reach that verdicts are made of, at most.
-const HEALTH_WINDOW: Duration = Duration::from_secs(60);
+pub(crate) const HEALTH_WINDOW: Duration = Duration::from_secs(60);
 
 /// A look at a running gateway.
 #[derive(Clone, Debug)]
@@ -141,7 +147,10 @@ impl View {
         };
         let of_stream = |session: &&SessionStatus| session.stream == *name;
         let sessions: Vec<_> = sessions.iter().filter(of_stream).collect();
-        detail.verdict = verdict(stream, detail.ts(), &sessions);
+        let endpoints = self.endpoints.load();
+        let of_stream = endpoints.iter().filter(|view| view.status.stream == *name);
+        let broken = of_stream.filter_map(|view| broken(&view.status)).collect();
+        detail.verdict = verdict(stream, detail.ts(), &sessions, broken, None);
         detail
     }
 
@@ -215,8 +224,14 @@ impl View {
     }
 }
 
-/// Whose fault it is, given what the source carries and the stream's sessions.
-pub(crate) fn verdict(stream: &Stream, ts: Option<&TsReport>, sessions: &[&SessionStatus]) -> Verdict {
+/// Whose fault it is, given what the source carries, the stream's sessions, and its inputs and outputs that do not work.
+pub(crate) fn verdict(
+    stream: &Stream,
+    ts: Option<&TsReport>,
+    sessions: &[&SessionStatus],
+    endpoints: Vec<EndpointFigures>,
+    stall: Option<StallFigures>,
+) -> Verdict {
     let source = stream.source();
     let publisher = sessions
         .iter()
@@ -227,11 +242,38 @@ pub(crate) fn verdict(stream: &Stream, ts: Option<&TsReport>, sessions: &[&Sessi
     health::verdict(&StreamFigures {
         window: window.clamp(Duration::from_secs(1), HEALTH_WINDOW),
         source: source.map(|_| source_figures(ts, stream.quiet_for())),
+        loss: stream.loss().map(|loss| LossFigures {
+            ago: loss.since.elapsed(),
+            who: loss.who.clone(),
+            reason: loss.reason.clone(),
+            waiting: stream.viewers() + stream.watchers(),
+        }),
+        endpoints,
+        stall,
         publisher: publisher.map(|figures| link_figures(figures, figures.stats.link.receive_latency)),
         viewers: sessions
             .iter()
             .filter_map(|session| viewer_figures(session))
             .collect(),
+    })
+}
+
+/// An input or output that does not work; None: it does, or is not needed now.
+pub(crate) fn broken(status: &EndpointStatus) -> Option<EndpointFigures> {
+    let is_broken = match status.state {
+        EndpointState::BackingOff | EndpointState::Failed | EndpointState::Stalled => true,
+        // Between two attempts it calls.
+        EndpointState::Connecting => status.last_failure.is_some(),
+        _ => false,
+    };
+    is_broken.then(|| EndpointFigures {
+        is_input: status.role == Role::Publisher,
+        url: status.url.clone(),
+        failures: status.failures,
+        reason: match status.state {
+            EndpointState::Stalled => Some("its file does not answer".to_owned()),
+            _ => status.last_failure.clone(),
+        },
     })
 }
 

@@ -26,9 +26,12 @@ use super::{
 use crate::{
     control::{EndpointView, SessionStatus},
     names::{Role, SessionId, StreamName},
-    telemetry::{Duty, health::Verdict},
+    telemetry::{
+        Duty,
+        health::{EndpointFigures, StallFigures, Verdict},
+    },
     ts::Check,
-    view::{View, verdict},
+    view::{self, HEALTH_WINDOW, View, verdict},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -38,6 +41,9 @@ const KEPT_AFTER: u64 = 600;
 
 /// A source without data for this long is silent.
 const SILENT: Duration = Duration::from_secs(2);
+
+/// A gateway that does its work so late has stood still: peers have lost packets by then.
+const STALL: Duration = Duration::from_millis(500);
 
 /// The figures of a second.
 #[derive(Debug)]
@@ -203,6 +209,8 @@ struct State {
     sampled: Instant,
     /// An instant and its Unix time: steps of the clock do not disturb the history.
     clock: (Instant, u64),
+    /// The last time that the gateway stood still, and when that was noticed.
+    stall: Option<(StallFigures, Instant)>,
 }
 
 impl State {
@@ -219,6 +227,7 @@ impl State {
             carried: HashMap::new(),
             sampled: Instant::now(),
             clock: (Instant::now(), unix_seconds()),
+            stall: None,
         }
     }
 
@@ -227,6 +236,8 @@ impl State {
     fn sample(&mut self, now: Instant) -> Option<Snapshot> {
         let sessions = self.view.sessions_if_told()?;
         let elapsed = now.duration_since(self.sampled).max(Duration::from_millis(1));
+        let lag = self.view.lag.take();
+        self.note_stall(elapsed.saturating_sub(SECOND).max(lag), now);
         self.sampled = now;
         let endpoints = self.view.endpoints.load_full();
         let mut streams = self.incoming(elapsed, now);
@@ -243,11 +254,25 @@ impl State {
             taken: Instant::now(),
             streams,
             sessions,
-            lag: self.view.lag.take(),
+            lag,
             opened: self.opened,
         };
         self.note_events(&snapshot);
         Some(snapshot)
+    }
+
+    /// This thread, or a worker, got to its work so much after it was due.
+    fn note_stall(&mut self, late: Duration, now: Instant) {
+        if late >= STALL {
+            let stall = StallFigures {
+                until: SystemTime::now(),
+                length: late,
+            };
+            self.stall = Some((stall, now));
+        }
+        self.stall = self
+            .stall
+            .filter(|(_, noted)| now.duration_since(*noted) < HEALTH_WINDOW);
     }
 
     fn note_events(&mut self, snapshot: &Snapshot) {
@@ -373,8 +398,20 @@ impl State {
         for session in sessions {
             of_streams.entry(&session.stream).or_default().push(session);
         }
+        let mut broken: HashMap<&StreamName, Vec<EndpointFigures>> = HashMap::new();
+        for view in endpoints {
+            if let Some(figures) = view::broken(&view.status) {
+                broken.entry(&view.status.stream).or_default().push(figures);
+            }
+        }
+        let stall = self.stall.map(|(stall, _)| stall);
         for (name, entry) in &directory.streams {
+            let broken = broken.remove(name).unwrap_or_default();
             let Some(source) = entry.stream.source() else {
+                let is_missed = entry.stream.loss().is_some() || !broken.is_empty();
+                if is_missed && let Some(sample) = streams.get_mut(name) {
+                    sample.verdict = verdict(&entry.stream, None, &[], broken, stall);
+                }
                 continue;
             };
             let at = sessions.binary_search_by_key(&source, |session| session.id);
@@ -388,7 +425,7 @@ impl State {
             if let Some(sample) = streams.get_mut(name) {
                 let report = board.as_ref().map(|board| board.report());
                 let of_stream = of_streams.get(name).map_or(&[][..], Vec::as_slice);
-                sample.verdict = verdict(&entry.stream, report.as_ref(), of_stream);
+                sample.verdict = verdict(&entry.stream, report.as_ref(), of_stream, broken, stall);
             }
             let Some(board) = board else {
                 continue;

@@ -305,6 +305,12 @@ pub enum EndpointState {
 }
 
 impl Endpoints {
+    /// Whether the inputs of a stream are connected only while somebody watches.
+    pub(super) fn is_on_demand(&self, name: &StreamName) -> bool {
+        let inputs = self.inputs.get(name);
+        inputs.is_some_and(|inputs| !matches!(inputs.demand, Demand::Always))
+    }
+
     /// `events` are those that control itself receives: names that were looked up come back by them.
     pub(crate) fn new(identity: Identity, events: Sender<IoEvent>) -> Self {
         Self {

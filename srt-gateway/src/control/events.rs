@@ -12,6 +12,7 @@ use std::{
 use super::{Control, SessionFacts, endpoints::SILENT, registry::Session};
 use crate::{
     access::shown as streamid_shown,
+    data::SourceLoss,
     events::Poster,
     io::{ClosedSession, EndpointId},
     names::{Role, SessionId, StreamName},
@@ -242,6 +243,15 @@ impl Control {
                 let Some(known) = self.sources.0.remove(name) else {
                     return;
                 };
+                let loss = SourceLoss {
+                    since,
+                    who: known.who.clone(),
+                    reason: known.reason.clone(),
+                };
+                // Inputs on demand are closed when nobody watches any more.
+                if !self.endpoints.is_on_demand(name) || self.registry.has_viewers(name) {
+                    self.registry.note_loss(name, Some(loss));
+                }
                 let text = match &known.reason {
                     Some(reason) => format!("the source is gone: {reason}"),
                     None => "the source is gone".to_owned(),
@@ -254,6 +264,7 @@ impl Control {
                 }
             }
             (_, Some(session)) => {
+                self.registry.note_loss(name, None);
                 let end = self.end_of(session);
                 let who = end.who();
                 let before = self.sources.0.insert(

@@ -20,7 +20,7 @@ use crate::{
         AccessPolicy, Directory, Entry, Identity, PortPolicy, Quotas, StreamPolicy, TemplateEntry, Trail,
     },
     config,
-    data::{StartAt, Stream},
+    data::{SourceLoss, StartAt, Stream},
     io::OUTLETS,
     names::{Role, SessionId, StreamName},
     telemetry::SessionCounters,
@@ -478,6 +478,19 @@ impl Registry {
     /// The session that feeds a stream.
     pub(super) fn source(&self, name: &StreamName) -> Option<SessionId> {
         self.streams.get(name)?.entry.stream.source()
+    }
+
+    /// Notes how a stream lost its source; None: it has one again.
+    pub(super) fn note_loss(&self, name: &StreamName, loss: Option<SourceLoss>) {
+        if let Some(state) = self.streams.get(name) {
+            state.entry.stream.set_loss(loss);
+        }
+    }
+
+    /// Whether anybody watches a stream, over SRT or HTTP.
+    pub(super) fn has_viewers(&self, name: &StreamName) -> bool {
+        let state = self.streams.get(name);
+        state.is_some_and(|state| state.entry.stream.viewers() + state.entry.stream.watchers() > 0)
     }
 
     /// The streams that are fed.

@@ -23,5 +23,6 @@ pub use ring::{
 };
 pub use shim::MESSAGE_MAX;
 pub(crate) use slots::{CreatedFull, CreatedLimits, CreatedSlot, HeldSlots, SharedSlots, Slot, Slots};
+pub(crate) use stream::SourceLoss;
 pub use stream::Stream;
 pub use wake::WakeFlag;

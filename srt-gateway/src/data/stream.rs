@@ -8,11 +8,23 @@ use std::{
         Arc,
         atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+use arc_swap::ArcSwapOption;
 
 use super::{Ring, WakeFlag, Writer};
 use crate::names::{SessionId, StreamName};
+
+/// How a stream came to have no source any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SourceLoss {
+    pub(crate) since: Instant,
+    /// The URL of the input, or the address of the publisher.
+    pub(crate) who: String,
+    /// Why its session ended.
+    pub(crate) reason: Option<String>,
+}
 
 /// One stream: a ring with a place for each worker.
 #[derive(Debug)]
@@ -25,6 +37,8 @@ pub struct Stream {
     leaving: AtomicU64,
     /// How long the source had sent nothing when control last looked, in ms.
     quiet_ms: AtomicU64,
+    /// Set by control while the stream has lost its source; None before its first one too.
+    loss: ArcSwapOption<SourceLoss>,
     /// Outputs among those whom the places count.
     outputs: AtomicU32,
     /// Those who read over HTTP, and have no place.
@@ -51,6 +65,7 @@ impl Stream {
             source: AtomicU64::new(0),
             leaving: AtomicU64::new(0),
             quiet_ms: AtomicU64::new(0),
+            loss: ArcSwapOption::empty(),
             outputs: AtomicU32::new(0),
             watchers: AtomicU32::new(0),
             home: AtomicUsize::new(0),
@@ -92,6 +107,16 @@ impl Stream {
     /// The peer of `session` has gone.
     pub(crate) fn set_source_leaving(&self, session: SessionId) {
         self.leaving.store(session.0, Relaxed);
+    }
+
+    /// How the stream lost its source; None: it has one, or never had one.
+    pub(crate) fn loss(&self) -> Option<Arc<SourceLoss>> {
+        self.loss.load_full()
+    }
+
+    /// None: the stream has a source again, or needs none.
+    pub(crate) fn set_loss(&self, loss: Option<SourceLoss>) {
+        self.loss.store(loss.map(Arc::new));
     }
 
     /// How long the source has sent nothing, as control saw it a moment ago.

@@ -1,10 +1,11 @@
-//! Whose fault it is when a stream stutters: joins what is wrong in the transport stream with what SRT says of each link.
+//! Whose fault it is when a stream is lost or stutters: joins what is wrong in the transport stream with what SRT says of each
+//! link, what has become of the source, the inputs and the outputs, and whether the gateway itself stood still.
 //!
 //! A pure function of figures that others have taken ([`verdict`]); runs on the thread of whoever asks. Decides nothing and
 //! changes nothing. What it advises of latencies is the table of the SRT deployment guide: a multiple of the round-trip
 //! time that grows with the loss.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,10 +16,51 @@ pub struct StreamFigures {
     pub window: Duration,
     /// What came in; None: nobody feeds the stream.
     pub source: Option<SourceFigures>,
+    /// How the stream lost its source, if it had one.
+    pub loss: Option<LossFigures>,
+    /// The stream's inputs and outputs that do not work.
+    pub endpoints: Vec<EndpointFigures>,
+    /// The gateway itself stood still within the window.
+    pub stall: Option<StallFigures>,
     /// The SRT link that it came by; None: by something else.
     pub publisher: Option<LinkFigures>,
     /// Those who get it by SRT.
     pub viewers: Vec<ViewerFigures>,
+}
+
+/// How a stream came to have no source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LossFigures {
+    /// How long ago.
+    pub ago: Duration,
+    /// The URL of the input, or the address of the publisher.
+    pub who: String,
+    /// Why its session ended.
+    pub reason: Option<String>,
+    /// Viewers and outputs that wait for it to come back.
+    pub waiting: u32,
+}
+
+/// An input or output that does not work.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndpointFigures {
+    /// An input; otherwise an output.
+    pub is_input: bool,
+    /// Its address, without secrets.
+    pub url: String,
+    /// Attempts that failed and connections that broke, so far.
+    pub failures: u64,
+    /// Why the last one did.
+    pub reason: Option<String>,
+}
+
+/// A time in which the gateway's process did nothing: it was stopped, or the machine was too busy to run it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StallFigures {
+    /// When it was over.
+    pub until: SystemTime,
+    /// How long it lasted.
+    pub length: Duration,
 }
 
 /// What was wrong in the transport stream as it came out of the publisher's link.
@@ -77,7 +119,7 @@ pub struct ViewerFigures {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
-    /// Nobody feeds the stream.
+    /// Nobody feeds the stream, and nobody has yet.
     #[default]
     Idle,
     /// Nothing is wrong.
@@ -104,6 +146,12 @@ pub enum Fault {
     ViewerLink,
     /// What all viewers have in common: the gateway's own uplink, or its load.
     Uplink,
+    /// An input that is to stand by.
+    Input,
+    /// An output.
+    Output,
+    /// The gateway itself.
+    Gateway,
 }
 
 /// Who is at fault, in a sentence, with what that is concluded from.
@@ -138,18 +186,115 @@ const RTT_MIN: Duration = Duration::from_millis(20);
 #[must_use]
 pub fn verdict(figures: &StreamFigures) -> Verdict {
     let Some(source) = &figures.source else {
-        return Verdict {
-            sentence: "nobody feeds the stream".to_owned(),
-            ..Verdict::default()
-        };
+        return of_absence(figures);
     };
+    of_stall(figures, source)
+        .or_else(|| of_harm(figures, source))
+        .or_else(|| of_outputs(figures))
+        .or_else(|| of_strain(figures))
+        .or_else(|| of_inputs(figures))
+        .or_else(|| of_rules(figures, source))
+        .unwrap_or_else(|| of_nothing(figures, source))
+}
+
+/// Nobody feeds the stream.
+fn of_absence(figures: &StreamFigures) -> Verdict {
+    let inputs: Vec<_> = figures
+        .endpoints
+        .iter()
+        .filter(|endpoint| endpoint.is_input)
+        .collect();
+    let mut evidence: Vec<_> = inputs.iter().map(|input| input.describe()).collect();
+    let sentence = match (&figures.loss, inputs.first()) {
+        (Some(loss), _) => {
+            if loss.waiting > 0 {
+                evidence.push(format!("viewers and outputs that wait: {}", loss.waiting));
+            }
+            let why = loss
+                .reason
+                .as_ref()
+                .map_or_else(String::new, |why| format!(": {why}"));
+            format!("lost {} ago: {}{why}", rough(loss.ago), loss.who)
+        }
+        (None, Some(input)) => format!("never came up: {}", input.describe()),
+        (None, None) => {
+            return Verdict {
+                sentence: "nobody feeds the stream".to_owned(),
+                ..Verdict::default()
+            };
+        }
+    };
+    Verdict {
+        level: Level::Bad,
+        fault: Fault::Source,
+        sentence,
+        evidence,
+        viewers: Vec::new(),
+    }
+}
+
+/// What somebody sees or hears at this moment.
+fn of_harm(figures: &StreamFigures, source: &SourceFigures) -> Option<Verdict> {
     of_publisher(figures)
         .or_else(|| of_silence(source))
         .or_else(|| of_source(figures, source))
         .or_else(|| of_viewers(figures))
-        .or_else(|| of_strain(figures))
-        .or_else(|| of_rules(figures, source))
-        .unwrap_or_else(|| of_nothing(figures, source))
+}
+
+/// The gateway stood still, and something went wrong then: a stop of a second makes every link lose packets.
+fn of_stall(figures: &StreamFigures, source: &SourceFigures) -> Option<Verdict> {
+    let stall = figures.stall?;
+    let harm = of_harm(figures, source)?;
+    let at = humantime::format_rfc3339_seconds(stall.until).to_string();
+    let clock = at.get(11..19).unwrap_or(&at);
+    let mut evidence = vec![format!("without that: {}", harm.sentence)];
+    evidence.extend(harm.evidence);
+    Some(Verdict {
+        level: harm.level,
+        fault: Fault::Gateway,
+        sentence: format!(
+            "this gateway stood still for {:.1} s until {clock} UTC: look at the load of its machine",
+            stall.length.as_secs_f64()
+        ),
+        evidence,
+        viewers: harm.viewers,
+    })
+}
+
+/// Outputs that do not work: those who are to receive the stream there do not.
+fn of_outputs(figures: &StreamFigures) -> Option<Verdict> {
+    let is_output = |endpoint: &&EndpointFigures| !endpoint.is_input;
+    let outputs: Vec<_> = figures.endpoints.iter().filter(is_output).collect();
+    blame_endpoints(&outputs, Level::Bad, Fault::Output)
+}
+
+/// Inputs that are to stand by and cannot.
+fn of_inputs(figures: &StreamFigures) -> Option<Verdict> {
+    let inputs: Vec<_> = figures
+        .endpoints
+        .iter()
+        .filter(|endpoint| endpoint.is_input)
+        .collect();
+    blame_endpoints(&inputs, Level::Warning, Fault::Input)
+}
+
+fn blame_endpoints(blamed: &[&EndpointFigures], level: Level, fault: Fault) -> Option<Verdict> {
+    let first = blamed.first()?;
+    let sentence = match blamed.len() {
+        1 => first.describe(),
+        many => format!("{many} do not work; {}", first.describe()),
+    };
+    Some(Verdict {
+        level,
+        fault,
+        sentence,
+        evidence: blamed[1..]
+            .iter()
+            .take(10)
+            .map(|endpoint| endpoint.describe())
+            .collect(),
+        viewers: Vec::new(),
+    })
 }
 
 /// The publisher's link has gaps.
@@ -427,6 +572,27 @@ impl ViewerFigures {
             ));
         }
         text
+    }
+}
+
+impl EndpointFigures {
+    fn describe(&self) -> String {
+        let kind = if self.is_input { "input" } else { "output" };
+        let why = self.reason.as_deref().unwrap_or("it does not work");
+        match self.failures {
+            0 | 1 => format!("{kind} {}: {why}", self.url),
+            many => format!("{kind} {}: {why} ({many} failures)", self.url),
+        }
+    }
+}
+
+/// A time as people say it: `12 s`, `3 min`, `5 h`, `2 days`.
+fn rough(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds @ 7200..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} days", seconds / 86_400),
     }
 }
 
