@@ -6,6 +6,11 @@ use std::{
     fs,
     net::{SocketAddr, UdpSocket},
     path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -93,6 +98,67 @@ fn an_input_that_receives_nothing_is_silent_and_counted_as_a_failure() {
     wait_until("the second report", || {
         endpoint(&relay, Role::Publisher, 0).unwrap().failures == 2
     });
+}
+
+/// Keeps all processors busy until it is dropped.
+struct Busy(Arc<AtomicBool>);
+
+impl Busy {
+    fn begin() -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        for _ in 0..2 * processors {
+            let is_over = Arc::clone(&is_over);
+            thread::spawn(move || while !is_over.load(Relaxed) {});
+        }
+        Self(is_over)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+#[test]
+fn a_udp_input_on_a_busy_machine_receives_what_a_plain_socket_receives() {
+    let input = free();
+    let relay = with(&format!("[streams.a]\ninputs = [\"udp://{input}\"]\n"));
+    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let bytes = || relay.streams()[0].bytes;
+    wait_until("the input to be open", || {
+        sender.send_to(&[0x47; 188], input).ok();
+        bytes() > 0
+    });
+    let (control, before) = (UdpSocket::bind("127.0.0.1:0").unwrap(), bytes());
+    let yardstick = control.local_addr().unwrap();
+    control
+        .set_read_timeout(Some(Duration::from_millis(500)))
+        .unwrap();
+    let counting = thread::spawn(move || {
+        let mut buffer = [0; 2000];
+        let mut count = 0;
+        while control.recv(&mut buffer).is_ok() {
+            count += 1;
+        }
+        count
+    });
+    let busy = Busy::begin();
+    for _ in 0..3000 {
+        for to in [input, yardstick] {
+            sender.send_to(&[0x47; 188], to).unwrap();
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    let wanted: u64 = counting.join().unwrap();
+    drop(busy);
+    let received = (bytes() - before) / 188;
+    assert!(
+        wanted > 1500,
+        "the machine is too busy for the yardstick: {wanted}"
+    );
+    assert!(received * 10 >= wanted * 9, "{received} of {wanted}");
 }
 
 #[test]

@@ -93,7 +93,7 @@ pub(super) struct Bans {
 }
 
 /// The address as callers have it, whichever way it was written, without host bits.
-pub(super) fn canonical(network: IpNet) -> IpNet {
+pub(crate) fn canonical(network: IpNet) -> IpNet {
     let mapped = match network {
         IpNet::V6(v6) if v6.prefix_len() >= 96 => {
             v6.addr().to_ipv4_mapped().map(|v4| (v4, v6.prefix_len() - 96))

@@ -24,7 +24,7 @@ mod streamid;
 mod tests;
 mod why;
 
-pub(crate) use bans::{Ban, BannedBy};
+pub(crate) use bans::{Ban, BannedBy, canonical};
 pub(crate) use bonds::Bonds;
 pub(crate) use checks::{Checks, Nothing, Question};
 pub(crate) use decide::{Caller, Decision, Grant, HookGrant, decide, key_bits};

@@ -9,13 +9,14 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
+use super::bans::BAN_MAX;
 use crate::access::{Ban, BannedBy, RateLimiter};
 
 /// What stands above the text.
@@ -127,12 +128,14 @@ fn parse(text: &str, now: SystemTime) -> Result<Vec<Ban>, String> {
     let kept: Kept = toml::from_str(text).map_err(|error| error.message().to_owned())?;
     let ban = |kept: KeptBan| {
         let time = |text: &str| humantime::parse_rfc3339(text).map_err(|error| format!("{text:?}: {error}"));
+        // The clock may have been wrong when the ban was made.
+        let latest = now + Duration::from_secs(BAN_MAX);
         Ok(Ban {
             network: kept.address,
             by: BannedBy::Operator(kept.by.into()),
             reason: kept.reason.into(),
             since: time(&kept.since)?,
-            until: time(&kept.until)?,
+            until: time(&kept.until)?.min(latest),
         })
     };
     let bans: Result<Vec<_>, String> = kept.bans.into_iter().map(ban).collect();
@@ -155,8 +158,6 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::config::Limits;
 
@@ -190,6 +191,15 @@ mod tests {
         let text = fs::read_to_string(folder.path().join("gateway.state.bans.toml")).unwrap();
         let later = SystemTime::now() + Duration::from_secs(120);
         assert_eq!(parse(&text, later).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_ban_made_by_a_clock_that_was_ahead_ends_within_the_longest_time() {
+        let now = SystemTime::now();
+        let text = "bans = [{ address = \"192.0.2.0/24\", since = \"2399-01-01T00:00:00Z\", until = \"2399-01-01T01:00:00Z\", \
+                    by = \"alice\" }]";
+        let bans = parse(text, now).unwrap();
+        assert_eq!(bans[0].until, now + Duration::from_secs(BAN_MAX));
     }
 
     #[test]

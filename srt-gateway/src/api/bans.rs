@@ -28,7 +28,7 @@ use crate::{
 type Ctx = State<Arc<App>>;
 
 /// The longest ban: beyond it, the network's firewall is the place.
-const BAN_MAX: u64 = 30 * 86_400;
+pub(super) const BAN_MAX: u64 = 30 * 86_400;
 
 /// The longest reason, in bytes.
 const REASON_MAX: usize = 200;
@@ -199,12 +199,13 @@ fn network(text: &str) -> Answer<IpNet> {
     let network = network.map_err(|_| {
         Problem::invalid("address must be an IP address or a network such as 203.0.113.0/24 or 2001:db8::/32")
     })?;
+    let network = access::canonical(network);
     if network.prefix_len() == 0 {
         return Err(Problem::invalid(
             "this would ban everybody: POST /drain takes in nobody any more",
         ));
     }
-    Ok(network.trunc())
+    Ok(network)
 }
 
 fn new_ban(network: IpNet, actor: &Actor, reason: &str, seconds: u64) -> Answer<access::Ban> {
@@ -285,6 +286,7 @@ mod tests {
             "192.0.2.0/33",
             "0.0.0.0/0",
             "::/0",
+            "::ffff:0:0/96",
         ] {
             assert_eq!(network(wrong).unwrap_err().status, 422, "{wrong}");
         }

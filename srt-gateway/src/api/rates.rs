@@ -25,6 +25,12 @@ const LOGINS: Rate = Rate {
     burst: 20.0,
 };
 
+/// TLS handshakes a second, and at once. One takes a millisecond of the thread that answers probes.
+const HANDSHAKES: Rate = Rate {
+    per_second: 20.0,
+    burst: 60.0,
+};
+
 /// Addresses held at once.
 const HELD: usize = 10_000;
 
@@ -53,6 +59,23 @@ impl Rates {
     /// Counts a wrong token; else the seconds to wait.
     pub(crate) fn failed_login(&self, peer: IpAddr) -> Result<(), u64> {
         take(&self.logins, LOGINS, peer, Instant::now())
+    }
+}
+
+/// TLS handshakes by address.
+#[derive(Debug)]
+pub(super) struct Handshakes(Mutex<Recent<TokenBucket>>);
+
+impl Default for Handshakes {
+    fn default() -> Self {
+        Self(buckets())
+    }
+}
+
+impl Handshakes {
+    /// Counts a handshake. False: the address has begun too many.
+    pub(super) fn admit(&self, peer: IpAddr) -> bool {
+        take(&self.0, HANDSHAKES, peer, Instant::now()).is_ok()
     }
 }
 

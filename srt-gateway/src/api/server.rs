@@ -43,6 +43,7 @@ use super::{
     auth::is_probe,
     connections::{AnswerBody, Connections, Place, Service},
     problem::Problem,
+    rates::Handshakes,
     tls::Acceptor,
 };
 use crate::config::ListenAddr;
@@ -152,6 +153,7 @@ impl Running {
             router,
             tls,
             connections: Arc::default(),
+            handshakes: Arc::default(),
             work: work.handle().clone(),
             stopped,
         };
@@ -223,6 +225,7 @@ struct Server {
     router: Router,
     tls: Option<Acceptor>,
     connections: Arc<Connections>,
+    handshakes: Arc<Handshakes>,
     /// Where requests are served, probes apart.
     work: Handle,
     stopped: watch::Receiver<bool>,
@@ -308,6 +311,9 @@ impl Server {
         socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
         match &self.tls {
             None => self.http(stream, peer, place).await,
+            Some(_) if !self.handshakes.admit(peer.ip()) => {
+                Err(io::Error::other("its address begins too many TLS handshakes"))
+            }
             Some(tls) => {
                 let stream = timeout(header_time(place), tls.accept(stream)).await??;
                 self.http(stream, peer, place).await

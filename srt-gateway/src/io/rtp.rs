@@ -18,6 +18,9 @@ const HOLD: Duration = Duration::from_millis(100);
 /// A jump of sequence numbers that is no reordering: the sender has begun anew.
 const RESTART: u16 = 3_000;
 
+/// A sender that was silent for so long has begun anew, whatever its numbers are.
+const SILENCE: Duration = Duration::from_secs(2);
+
 /// The headers of an outgoing stream.
 #[derive(Debug)]
 pub(super) struct Framing {
@@ -58,8 +61,17 @@ impl Framing {
     }
 }
 
-/// Sequence number and payload of a packet that carries MPEG-TS; None for any other bytes.
-fn parse(packet: &[u8]) -> Option<(u16, &[u8])> {
+/// A packet that carries MPEG-TS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Packet<'p> {
+    number: u16,
+    /// SSRC: a sender that begins anew draws another one.
+    source: u32,
+    payload: &'p [u8],
+}
+
+/// None for bytes that are no packet of MPEG-TS.
+fn parse(packet: &[u8]) -> Option<Packet<'_>> {
     let [flags, kind, high, low, ..] = *packet else {
         return None;
     };
@@ -78,7 +90,12 @@ fn parse(packet: &[u8]) -> Option<(u16, &[u8])> {
     };
     let end = packet.len().checked_sub(padding)?;
     let payload = packet.get(start..end)?;
-    (!payload.is_empty()).then_some((u16::from_be_bytes([high, low]), payload))
+    let source = packet.get(8..12)?;
+    (!payload.is_empty()).then_some(Packet {
+        number: u16::from_be_bytes([high, low]),
+        source: u32::from_be_bytes(source.try_into().ok()?),
+        payload,
+    })
 }
 
 /// Puts packets into the order of their numbers.
@@ -88,10 +105,13 @@ fn parse(packet: &[u8]) -> Option<(u16, &[u8])> {
 ///   a later one       ──▶ held; WINDOW of them, or HOLD later, and what is missing is given up
 ///   an earlier one    ──▶ too late, or twice: thrown away
 ///   far from the next ──▶ the sender has begun anew
+///   another source, or the first packet after SILENCE ──▶ the same
 /// ```
 #[derive(Debug, Default)]
 pub(super) struct Reorder {
     next: Option<u16>,
+    source: u32,
+    last: Option<Instant>,
     /// By distance from `next`.
     held: VecDeque<(u16, Instant, Box<[u8]>)>,
 }
@@ -99,9 +119,23 @@ pub(super) struct Reorder {
 impl Reorder {
     /// Takes a datagram; gives payloads to `out` in order. What is no RTP packet of MPEG-TS is thrown away.
     pub(super) fn packet(&mut self, packet: &[u8], now: Instant, out: &mut dyn FnMut(&[u8])) {
-        let Some((number, payload)) = parse(packet) else {
+        let Some(Packet {
+            number,
+            source,
+            payload,
+        }) = parse(packet)
+        else {
             return;
         };
+        let is_late = self
+            .last
+            .is_some_and(|last| now.saturating_duration_since(last) >= SILENCE);
+        if is_late || (self.next.is_some() && self.source != source) {
+            self.give_up(self.held.len(), out);
+            self.next = None;
+        }
+        self.last = Some(now);
+        self.source = source;
         let next = *self.next.get_or_insert(number);
         let ahead = number.wrapping_sub(next);
         let behind = next.wrapping_sub(number);
@@ -170,9 +204,14 @@ mod tests {
     use super::*;
 
     fn packet(number: u16, payload: &[u8]) -> Vec<u8> {
+        packet_of(0, number, payload)
+    }
+
+    fn packet_of(source: u32, number: u16, payload: &[u8]) -> Vec<u8> {
         let mut packet = vec![0x80, MP2T];
         packet.extend(number.to_be_bytes());
-        packet.extend([0; 8]);
+        packet.extend([0; 4]);
+        packet.extend(source.to_be_bytes());
         packet.extend(payload);
         packet
     }
@@ -213,6 +252,24 @@ mod tests {
     }
 
     #[test]
+    fn a_sender_that_begins_anew_near_its_last_number_is_followed() {
+        let begin = Instant::now();
+        for (source, later) in [(8, HOLD / 10), (7, SILENCE)] {
+            let mut reorder = Reorder::default();
+            let mut out = Vec::new();
+            let mut take = |payload: &[u8]| out.push(payload[0]);
+            // The second is missing, and the third is held.
+            reorder.packet(&packet_of(7, 100, &[1]), begin, &mut take);
+            reorder.packet(&packet_of(7, 102, &[2]), begin, &mut take);
+            for number in 50..53 {
+                let payload = [u8::try_from(number).unwrap()];
+                reorder.packet(&packet_of(source, number, &payload), begin + later, &mut take);
+            }
+            assert_eq!(out, [1, 2, 50, 51, 52]);
+        }
+    }
+
+    #[test]
     fn headers_are_read_over() {
         let mut reorder = Reorder::default();
         let mut out: Vec<Vec<u8>> = Vec::new();
@@ -240,7 +297,7 @@ mod tests {
         let first = [&framing.header(now)[..], b"x"].concat();
         let later = now + Duration::from_secs(1);
         let second = [&framing.header(later)[..], b"x"].concat();
-        let (one, two) = (parse(&first).unwrap().0, parse(&second).unwrap().0);
+        let (one, two) = (parse(&first).unwrap().number, parse(&second).unwrap().number);
         assert_eq!(two, one.wrapping_add(1));
         let time = |packet: &[u8]| u32::from_be_bytes(packet[4..8].try_into().unwrap());
         assert_eq!(time(&second).wrapping_sub(time(&first)), 90_000);

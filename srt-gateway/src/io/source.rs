@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 
 use super::{CloseReason, ClosedSession, IoEvent, Mailbox, Message, intake::Intake};
 use crate::{
@@ -94,10 +94,17 @@ impl Source {
 fn run(seat: &SourceSeat, mut transport: Box<dyn Transport>, orders: &Receiver<SourceOrder>) {
     let mut intake = Intake::new(None);
     // The order to feed comes right behind the start: what comes first, such as the begin of a file, is to be fed as well.
-    let mut patience = PATIENCE;
+    let mut first = Some(orders.recv_timeout(PATIENCE));
     let mut is_stalled = false;
     let reason = loop {
-        match orders.recv_timeout(std::mem::take(&mut patience)) {
+        // recv_timeout gives the processor away before it looks at the time, and whoever has it keeps it for milliseconds.
+        let order = first.take().unwrap_or_else(|| {
+            orders.try_recv().map_err(|error| match error {
+                TryRecvError::Empty => RecvTimeoutError::Timeout,
+                TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
+            })
+        });
+        match order {
             Ok(SourceOrder::Feed(writer)) => intake.feed(writer),
             Ok(SourceOrder::StandBy) => {
                 intake.stand_by(&seat.stream);

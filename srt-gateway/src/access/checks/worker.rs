@@ -9,6 +9,8 @@ use std::{
     time::Instant,
 };
 
+use rustix::process::setpriority_process;
+
 use super::{Digest, Work, results::Results};
 
 /// Checks that wait, of clients that did not fail lately and of those that did, each.
@@ -19,6 +21,9 @@ const QUEUE_OF_CLIENT: u32 = 8;
 
 /// Each so many checks, one of a client that failed lately comes first, so that these too get their turn.
 const TURN: u32 = 4;
+
+/// The priority of the thread, as of nice(1).
+const NICE: i32 = 10;
 
 /// Ends its thread when dropped.
 #[derive(Debug)]
@@ -101,9 +106,14 @@ impl Worker {
     pub(super) fn start(name: &str) -> io::Result<Self> {
         let shared = Arc::<Shared>::default();
         let worker = Self(Arc::clone(&shared));
-        thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || run(&shared))?;
+        thread::Builder::new().name(name.to_owned()).spawn(move || {
+            // Wrong keys and passwords can keep it busy: whoever carries streams comes first. On Linux the priority is that of
+            // the calling thread alone.
+            if let Err(error) = setpriority_process(None, NICE) {
+                tracing::debug!(%error, "the priority of a thread that checks secrets was not lowered");
+            }
+            run(&shared);
+        })?;
         Ok(worker)
     }
 

@@ -36,6 +36,9 @@ fn healthy() -> StreamFigures {
             ..SourceFigures::default()
         }),
         publisher: Some(good()),
+        loss: None,
+        endpoints: Vec::new(),
+        stall: None,
         viewers: (16..19).map(|session| viewer(session, good())).collect(),
     }
 }
@@ -49,6 +52,90 @@ fn nothing_is_wrong() {
     let told = verdict(&healthy());
     assert_eq!((told.level, told.fault), (Level::Good, Fault::None));
     assert_eq!(told.sentence, "no errors in 60 s");
+}
+
+fn broken(is_input: bool) -> EndpointFigures {
+    EndpointFigures {
+        is_input,
+        url: "srt://192.0.2.9:9000".to_owned(),
+        failures: 9,
+        reason: Some("timed out".to_owned()),
+    }
+}
+
+#[test]
+fn a_lost_stream_is_bad_and_says_since_when_and_why() {
+    let loss = LossFigures {
+        ago: Duration::from_secs(200),
+        who: "192.0.2.1:5000".to_owned(),
+        reason: Some("the peer is gone".to_owned()),
+        waiting: 3,
+    };
+    let figures = StreamFigures {
+        source: None,
+        loss: Some(loss),
+        // Outranked.
+        endpoints: vec![broken(false)],
+        ..healthy()
+    };
+    let told = verdict(&figures);
+    assert_eq!((told.level, told.fault), (Level::Bad, Fault::Source));
+    assert_eq!(told.sentence, "lost 3 min ago: 192.0.2.1:5000: the peer is gone");
+    assert_eq!(told.evidence, ["viewers and outputs that wait: 3"]);
+}
+
+#[test]
+fn a_stream_whose_inputs_fail_never_came_up() {
+    let figures = StreamFigures {
+        source: None,
+        endpoints: vec![broken(true)],
+        ..healthy()
+    };
+    let told = verdict(&figures);
+    assert_eq!((told.level, told.fault), (Level::Bad, Fault::Source));
+    assert_eq!(
+        told.sentence,
+        "never came up: input srt://192.0.2.9:9000: timed out (9 failures)"
+    );
+}
+
+#[test]
+fn a_broken_output_is_bad_and_a_broken_standby_input_a_warning() {
+    let with = |endpoints| {
+        verdict(&StreamFigures {
+            endpoints,
+            ..healthy()
+        })
+    };
+    let told = with(vec![broken(true), broken(false)]);
+    assert_eq!((told.level, told.fault), (Level::Bad, Fault::Output));
+    assert_eq!(
+        told.sentence,
+        "output srt://192.0.2.9:9000: timed out (9 failures)"
+    );
+    let told = with(vec![broken(true)]);
+    assert_eq!((told.level, told.fault), (Level::Warning, Fault::Input));
+}
+
+#[test]
+fn a_gateway_that_stood_still_blames_nobody_else() {
+    let stall = StallFigures {
+        until: std::time::UNIX_EPOCH + Duration::from_secs(43_384),
+        length: Duration::from_millis(1500),
+    };
+    let mut figures = StreamFigures {
+        stall: Some(stall),
+        ..healthy()
+    };
+    assert_eq!(verdict(&figures).level, Level::Good);
+    figures.viewers[0].link.dropped = 7;
+    let told = verdict(&figures);
+    assert_eq!((told.level, told.fault), (Level::Bad, Fault::Gateway));
+    assert_eq!(
+        told.sentence,
+        "this gateway stood still for 1.5 s until 12:03:04 UTC: look at the load of its machine"
+    );
+    assert!(told.evidence[0].starts_with("without that: only viewer 16"));
 }
 
 #[test]
