@@ -183,6 +183,19 @@ fn a_multicast_group_is_sent_to_and_received_from() {
     assert_eq!(of_another_sender.bytes, 0);
 }
 
+/// No other socket may be in the group: the system gives a datagram to all that are bound to it, once one has joined.
+#[test]
+fn one_sender_of_a_group_is_received_on_the_loopback_interface() {
+    let group = format!("udp://239.255.77.2:{}?interface", free().port());
+    let relay = with(&format!(
+        "[streams.a]\noutputs = [\"{group}=127.0.0.1&ttl=0\"]\n[streams.b]\ninputs = [\"{group}=lo&sources=127.0.0.1\"]\n"
+    ));
+    let _source = Source::publish(1, port(&relay), &Call::named(PUBLISH));
+    let sink = Sink::play(port(&relay), &Call::named(PLAY_B));
+    sink.wait_more(300);
+    assert_contiguous(&sink.finish(), 300);
+}
+
 #[test]
 fn rtp_goes_out_and_comes_in() {
     let way = free();

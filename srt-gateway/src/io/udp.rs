@@ -148,14 +148,25 @@ fn join(socket: &Socket, target: &UdpPlace, group: IpAddr) -> io::Result<()> {
 /// The IPv4 address that the interface `target` names has for sending to `group`: what the system gives a socket that is
 /// bound to the interface. Nothing is sent.
 fn address_of(target: &UdpPlace, group: Ipv4Addr) -> io::Result<Ipv4Addr> {
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-    socket.bind_device(target.interface.as_deref().map(str::as_bytes))?;
-    socket.connect(&SockAddr::from(SocketAddr::from((group, target.port))))?;
-    let address = socket.local_addr()?.as_socket_ipv4();
-    address
-        .map(|address| *address.ip())
-        .filter(|ip| !ip.is_unspecified())
-        .ok_or_else(|| unsupported("the interface has no IPv4 address"))
+    let address_for = |to: Ipv4Addr| {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+        socket.bind_device(target.interface.as_deref().map(str::as_bytes))?;
+        socket.connect(&SockAddr::from(SocketAddr::from((to, target.port))))?;
+        let address = socket.local_addr()?.as_socket_ipv4();
+        Ok::<_, io::Error>(address.map_or(Ipv4Addr::UNSPECIFIED, |address| *address.ip()))
+    };
+    // For a group, the system takes the address of another interface before one of the loopback interface, and only that one
+    // reaches a loopback address from there.
+    if let Ok(ip) = address_for(Ipv4Addr::LOCALHOST)
+        && ip.is_loopback()
+    {
+        return Ok(ip);
+    }
+    let ip = address_for(group)?;
+    match ip.is_unspecified() {
+        true => Err(unsupported("the interface has no IPv4 address")),
+        false => Ok(ip),
+    }
 }
 
 /// An input of datagrams.
