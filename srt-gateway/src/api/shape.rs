@@ -113,7 +113,7 @@ impl Look {
             of_endpoint: session.of_endpoint,
             feeds: entry.is_some_and(|entry| entry.stream.source() == Some(session.id)),
             age_seconds: session.age.as_secs(),
-            srt_version: session.facts.version.to_string(),
+            srt_version: session.facts.version_shown(),
             encryption: session.facts.encryption,
             latency_ms: session.facts.latency.as_millis().try_into().unwrap_or(u64::MAX),
             streamid: session.facts.streamid.as_deref().map(str::to_owned),

@@ -126,12 +126,9 @@ impl Control {
         let mut told = end.happening(EventKind::SessionOpen, stream, session, text);
         if let Some(open) = self.registry.session(session) {
             let SessionFacts {
-                version,
-                encryption,
-                latency,
-                ..
+                encryption, latency, ..
             } = &open.facts;
-            told.srt_version = Some(version.to_string());
+            told.srt_version = Some(open.facts.version_shown());
             told.encryption = Some(encryption);
             told.labels = open.facts.labels_shown();
             told.latency_ms = u64::try_from(latency.as_millis()).ok();

@@ -686,7 +686,7 @@ pub struct SessionStatus {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionFacts {
-    /// The peer's SRT version.
+    /// The peer's SRT version; 0.0.0 of peers before 1.3, whose handshakes do not have it.
     pub version: SrtVersion,
     /// `AES-128`, `AES-192`, `AES-256` or `none`.
     pub encryption: &'static str,
@@ -706,6 +706,14 @@ impl SessionFacts {
             latency: connection.latency,
             streamid: (!streamid.is_empty()).then(|| streamid_shown(streamid).into()),
             labels: Vec::new(),
+        }
+    }
+
+    /// The peer's version for people.
+    pub(crate) fn version_shown(&self) -> String {
+        match self.version.number() {
+            0 => "before 1.3".to_owned(),
+            _ => self.version.to_string(),
         }
     }
 
