@@ -310,3 +310,27 @@ fn group_has_sixteen_links_at_most() {
     assert_eq!(raw_link(&gateway).err(), Some(Refused(1402)));
     assert_eq!(gateway.sessions().len(), 1);
 }
+
+#[test]
+fn a_bonded_caller_of_a_port_for_single_links_is_told_what_to_change() {
+    let input = std::net::UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let gateway = gateway(&format!(
+        "[srt]\nport = \"127.0.0.1:0\"\n[streams.a]\n[streams.b]\ninputs = [\"srt://{input}?mode=listener\"]\n"
+    ));
+    wait_state(&gateway, Role::Publisher, 0, EndpointState::Listening);
+    for to in [port(&gateway), input] {
+        let before = gateway.rejections().len();
+        let group = SrtGroup::builder(GroupType::Broadcast).options(options(PUBLISH));
+        group.link(GroupLink::new(to)).connect().unwrap_err();
+        wait_until("the record", || gateway.rejections().len() > before);
+        let rejected = gateway.rejections().pop().unwrap();
+        assert!(
+            rejected.code == 1400 && rejected.reason.contains("groupconnect"),
+            "{rejected:?}"
+        );
+    }
+    assert!(gateway.sessions().is_empty());
+}

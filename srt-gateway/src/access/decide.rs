@@ -498,6 +498,9 @@ pub(super) fn check_handshake(port: &PortPolicy, role: Role, caller: CallerHands
     if port.is_live && caller.mode == CallerMode::File {
         return Err(Why::FileMode);
     }
+    if caller.group.is_some() && !port.takes_groups {
+        return Err(Why::Bonded);
+    }
     check_filter(port.filter, caller.filter)?;
     if caller.version < port.min_version {
         return Err(Why::OldVersion {

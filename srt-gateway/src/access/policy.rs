@@ -92,6 +92,8 @@ pub(crate) struct PortPolicy {
     pub(crate) filter: FilterPolicy,
     /// Whether its own `options` leave it in live mode: callers must be in the same.
     pub(crate) is_live: bool,
+    /// Whether bonded callers may come (`groupconnect`).
+    pub(crate) takes_groups: bool,
     /// For a port that a backend has configured.
     pub(crate) recheck: Option<Arc<Recheck>>,
 }

@@ -43,6 +43,7 @@ fn port(scope: Option<&str>, kind: PortKind) -> PortPolicy {
         connections: Arc::default(),
         filter: FilterPolicy::default(),
         is_live: true,
+        takes_groups: false,
         recheck: None,
     }
 }

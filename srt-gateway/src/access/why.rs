@@ -87,6 +87,8 @@ pub(crate) enum Why {
     Filter(FilterFault),
     /// `transtype=file`, or what amounts to it.
     FileMode,
+    /// A caller of several links, at a port for single ones.
+    Bonded,
     /// libsrt has ended the handshake after the verdict, for a reason that it does not tell; or the caller has left.
     Incomplete,
     LatencyTooLong {
@@ -288,6 +290,7 @@ impl Why {
             | Self::HasPeer
             | Self::Filter(_)
             | Self::FileMode
+            | Self::Bonded
             | Self::Incomplete
             | Self::LatencyTooLong { .. }
             | Self::ShortKey { .. }
@@ -309,6 +312,7 @@ impl Why {
             | Self::UnfitName { .. }
             | Self::Filter(_)
             | Self::FileMode
+            | Self::Bonded
             | Self::LatencyTooLong { .. }
             | Self::ShortKey { .. } => RejectCode::BAD_REQUEST,
             Self::AddressNotAllowed
@@ -528,6 +532,10 @@ impl fmt::Display for Why {
             ),
             Self::Draining => f.write_str("the gateway is being drained and takes no new sessions: call another one"),
             Self::Filter(fault) => fault.fmt(f),
+            Self::Bonded => f.write_str(
+                "the caller is bonded, and this port takes no groups of links: set groupconnect = true for a port, or connect \
+                 by a single link",
+            ),
             Self::FileMode => f.write_str(
                 "the caller is in file mode (transtype=file, messageapi=0 or congestion=file), and this port carries live \
                  streams: set transtype=live",

@@ -17,7 +17,7 @@ use super::{
     Connection, Control, Session, SessionFacts, Via,
     endpoints::{Attempt, Hands, Live, PeerListener, Place, State},
     link::{LinkState, Step, Wanted},
-    ports::{limits, peer_policy, srt_options},
+    ports::{gate_sees_groups, limits, peer_policy, srt_options},
     reports::log_connected,
     streamid::call_options,
 };
@@ -254,6 +254,7 @@ impl Control {
     fn listen(&mut self, id: EndpointId, srt: &SrtTarget) -> Result<Attempt, Hitch> {
         let ip = srt.host.as_deref().and_then(|host| host.parse().ok());
         let options = srt_options(&srt.settings).map_err(Hitch::Never)?;
+        let options = options.group_connect(gate_sees_groups());
         let open = |ip: IpAddr| {
             let options = match ip {
                 IpAddr::V6(v6) if !v6.is_unspecified() => options.clone().ipv6_only(Ipv6Only::Yes),

@@ -323,7 +323,8 @@ fn open(
     let decide = move |request: &AccessRequest<'_>| gate.authorize(request);
     let options = match place {
         Place::Addr(addr) => options(settings, addr),
-        Place::Bound(_) => srt_options(settings).map(|options| options.group_connect(settings.group_connect)),
+        Place::Bound(_) => srt_options(settings)
+            .map(|options| options.group_connect(settings.group_connect || gate_sees_groups())),
     };
     let builder = SrtListener::builder()
         .options(options.map_err(Cause::Options)?)
@@ -372,6 +373,8 @@ fn policy_of(
     settings: &SrtSettings,
     addr: SocketAddr,
 ) -> PortPolicy {
+    // A listening input or output has one peer.
+    let takes_groups = settings.group_connect && matches!(serves, Serves::Callers);
     // libsrt takes these from the options of the port, and asks callers for the same.
     let sets_mode = |name: &String| matches!(name.as_str(), "transtype" | "messageapi" | "congestion");
     PortPolicy {
@@ -395,6 +398,7 @@ fn policy_of(
         connections: Arc::default(),
         filter: filter_policy(settings),
         is_live: !settings.options.keys().any(sets_mode),
+        takes_groups,
         recheck: None,
     }
 }
@@ -429,13 +433,20 @@ pub(crate) fn passphrase(secret: &config::Secret) -> Passphrase {
 
 /// What libsrt is told for a port. Its connections inherit it.
 fn options(settings: &SrtSettings, addr: SocketAddr) -> Result<Options, String> {
-    let options = srt_options(settings)?.group_connect(settings.group_connect);
+    let options = srt_options(settings)?.group_connect(settings.group_connect || gate_sees_groups());
     // Another listener has the IPv4 addresses; libsrt wants this said for a wildcard.
     Ok(if addr.is_ipv6() {
         options.ipv6_only(Ipv6Only::Yes)
     } else {
         options
     })
+}
+
+/// Whether the gate sees that a caller is bonded. Then libsrt may let all of them through to it: those that libsrt refuses by itself
+/// leave no record.
+pub(super) fn gate_sees_groups() -> bool {
+    let mut edits = srt_safe::library_edits().split(',');
+    edits.any(|edit| edit.trim() == "handshake-view")
 }
 
 /// What libsrt is told for a port, an input or an output of these settings.
