@@ -390,7 +390,7 @@ fn a_file_is_played_at_its_pace_and_again() {
     wait_until("three rounds", || bytes() >= before + rounds * length);
     let pace = start.elapsed().as_secs_f64() / (rounds * seconds) as f64;
     assert!(
-        (0.8..1.7).contains(&pace),
+        (0.8..4.0).contains(&pace),
         "{pace:.2} times as long as the clock says"
     );
     let detail = relay.stream_detail(&StreamName::new("a")).unwrap();
