@@ -15,6 +15,7 @@ mod http;
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
     thread,
     time::{Duration, Instant},
 };
@@ -458,4 +459,15 @@ fn https_is_served_and_a_renewed_certificate_taken() {
     assert!(ctl());
     write(&certified());
     wait_until("the new certificate", || ctl().then_some(()));
+    // Far more handshakes at once than an address may begin. Those that are admitted wait for their ClientHello.
+    let mut many: Vec<_> = (0..120)
+        .map(|_| TcpStream::connect(gateway.api).unwrap())
+        .collect();
+    let is_closed = |stream: &mut TcpStream| {
+        stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        matches!(stream.read(&mut [0]), Ok(0))
+    };
+    assert!(is_closed(many.last_mut().unwrap()), "handshakes are not limited");
+    drop(many);
+    wait_until("a handshake to be admitted again", || ctl().then_some(()));
 }
