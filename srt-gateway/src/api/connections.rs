@@ -5,7 +5,7 @@
 //! it is served if it asks for `/healthz` or `/readyz`. Used on the API's thread; a lock is held for a look at the table.
 
 use std::{
-    collections::{HashMap, hash_map},
+    collections::{HashMap, HashSet, hash_map},
     net::{IpAddr, Ipv6Addr},
     pin::Pin,
     sync::{
@@ -187,10 +187,10 @@ impl Table {
             let has_room = if own >= MOST_OF_ADDRESS {
                 self.evict(is_own, now)
             } else if self.open.len() - self.probes >= MOST {
-                // Whoever has most gives way.
-                self.busiest_address().is_some_and(|busiest| {
-                    self.evict(|entry| is_regular(entry) && entry.address == busiest, now)
-                }) || self.evict(is_regular, now)
+                // Whoever has most gives way; of several the one that has been idle for longest.
+                let busiest = self.busiest_addresses();
+                self.evict(|entry| is_regular(entry) && busiest.contains(&entry.address), now)
+                    || self.evict(is_regular, now)
             } else {
                 true
             };
@@ -203,9 +203,11 @@ impl Table {
         has_room.then_some(Service::ProbesOnly)
     }
 
-    fn busiest_address(&self) -> Option<IpAddr> {
-        let most = self.regular.iter().max_by_key(|(_, count)| **count);
-        most.map(|(address, _)| *address)
+    /// The addresses that have most connections.
+    fn busiest_addresses(&self) -> HashSet<IpAddr> {
+        let most = self.regular.values().copied().max();
+        let busiest = self.regular.iter().filter(|(_, count)| Some(**count) == most);
+        busiest.map(|(address, _)| *address).collect()
     }
 
     /// The address with most bytes of answers that wait to be read.
@@ -449,6 +451,16 @@ mod tests {
         assert_eq!(newest[0].service(), Service::Everything);
         assert!(few.iter().all(|place| is_open(place)));
         assert!(!is_open(&many[0]));
+    }
+
+    #[test]
+    fn of_many_addresses_with_one_connection_the_idlest_gives_way() {
+        let connections = Arc::<Connections>::default();
+        let addresses = (0..=u32::try_from(MOST).unwrap()).map(|n| IpAddr::V4(n.into()));
+        let all: Vec<_> = addresses.filter_map(|from| connections.admit(from)).collect();
+        assert_eq!(all.len(), MOST + 1);
+        let open: Vec<_> = all.iter().map(is_open).collect();
+        assert!(!open[0] && open[1..].iter().all(|is_open| *is_open));
     }
 
     #[test]
