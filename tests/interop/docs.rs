@@ -19,7 +19,7 @@ the client remuxes it.
 
 const KEY: &str = "
 `calls`: the client calls the gateway (`[srt]`, or a port of the stream). `listens`: an input or output of the gateway calls the client.
-`rendezvous`: both call each other. All clients work over IPv4 and IPv6, without encryption and with AES-128, AES-192 and AES-256; the key length is that
+`rendezvous`: both call each other. All clients work over IPv4 and IPv6 (rsrt over IPv4 only), without encryption and with AES-128, AES-192 and AES-256; the key length is that
 of the client unless you configure `key_length`. All streamids of docs/access-control.md work.
 ";
 
@@ -113,10 +113,13 @@ fn notes(client: Client) -> Vec<&'static str> {
         Client::Mpv => vec!["Its `latency` is in microseconds."],
         Client::Tstrans => vec!["A library: `tests/interop/tstrans_client.py` is a program that uses it."],
         Client::SrtTokio | Client::Rsrt => {
-            vec!["An SRT stack of its own in Rust: `tests/interop/rust_peers` is a program that uses it."]
+            vec!["An SRT stack of its own in Rust; `tests/interop/rust_peers` is a program that uses it."]
         }
         Client::NewFfmpeg | Client::Relay => vec![],
     };
+    if !client.families().contains(&Family::V6) {
+        notes.push("It has no IPv6.");
+    }
     for row in all().into_iter().filter(|row| row.client == client) {
         if let Expected::Refused { because, .. } | Expected::Silent { because } = row.expected()
             && !notes.contains(&because)
