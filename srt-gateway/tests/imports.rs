@@ -23,6 +23,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // `ts` for what is on the board of an input.
     ("telemetry", &["names", "rate_limit", "ts"]),
     ("io", &["names", "data", "ts", "telemetry"]),
+    ("file_check", &["names", "config", "io"]),
     // `config` for URLs and secrets.
     ("backend", &["names", "json", "config", "telemetry"]),
     ("events", &["config", "telemetry", "backend"]),
@@ -86,6 +87,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "data",
             "access",
             "control",
+            "file_check",
             "log_control",
             "telemetry",
             "ts",
@@ -125,6 +127,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "bench",
             "api",
             "control",
+            "file_check",
             "gateway",
             "io",
             "log_control",
