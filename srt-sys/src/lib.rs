@@ -259,6 +259,9 @@ pub const EDIT_BOUNDED_LOSSES: &str = "bounded-losses";
 /// The edit that keeps data packets that are not authentic out of the receive buffer.
 pub const EDIT_FORGED_DATA: &str = "forged-data";
 
+/// The edit that has threads that look sockets up wait for one at most that frees sockets.
+pub const EDIT_FAIR_LOCK: &str = "fair-lock";
+
 /// The edit that makes what follows a dropped message readable at once.
 pub const EDIT_DROPPED_ENTRIES: &str = "dropped-entries";
 

@@ -17,6 +17,7 @@ mod epoll_asked;
 mod epoll_wakeups;
 mod exit_at_once;
 mod expired_resend;
+mod fair_lock;
 mod filter_cap;
 mod forged_data;
 mod handshake_time;
@@ -95,4 +96,5 @@ pub(crate) const ALL: &[Edit] = &[
     listen_first::EDIT,
     forged_data::EDIT,
     dropped_entries::EDIT,
+    fair_lock::EDIT,
 ];
