@@ -98,11 +98,17 @@ impl App {
 
     /// Adds what is probably wrong with the files of these endpoints: all of one stream and direction, in their order.
     pub(super) async fn warn_of_files(self: &Arc<Self>, list: &mut [Endpoint]) -> Answer<()> {
-        let Some(first) = list.first() else {
+        let Some(file) = list.iter().find(|endpoint| endpoint.url.starts_with("file:")) else {
             return Ok(());
         };
-        let mut config = Config::clone(&self.view.config.load());
-        config.streams.retain(|name, _| *name == first.stream);
+        let in_force = self.view.config.load();
+        let Some((name, stream)) = in_force.streams.get_key_value(&file.stream) else {
+            return Ok(());
+        };
+        // That stream alone: a page is not to cost what is configured beside it.
+        let mut config = Config::default();
+        config.streams.insert(name.clone(), stream.clone());
+        drop(in_force);
         let look = tokio::task::spawn_blocking(move || file_warnings_within(&config, FILES));
         let found = look.await.map_err(|error| Problem::internal(error.to_string()))?;
         for warning in found {
