@@ -1,7 +1,11 @@
-//! Races of libsrt's bonding that the edit `bonding-races` closes. Without it the first test here fails most of the time and the
-//! third always. The second fails about once in 200 runs of a busy machine, or always with a sleep in front of where libsrt
-//! sets the state of the link's socket.
+//! Faults of libsrt's bonding that the edit `bonding-races` closes. Without it the first test here fails most of the time and the
+//! third and those after it always. The second fails about once in 200 runs of a busy machine, or always with a sleep in front
+//! of where libsrt sets the state of the link's socket.
 #![cfg(not(feature = "system"))]
+
+#[path = "support/forwarder.rs"]
+#[allow(dead_code, reason = "each test program uses a part")]
+mod forwarder;
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -9,9 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use forwarder::Forwarder;
 use srt_safe::{
-    Epoll, Events, GroupLink, GroupType, Interest, Member, MemberState, Options, SrtGroup, SrtListener,
-    Trigger,
+    Epoll, ErrorKind, Events, GroupLink, GroupType, Interest, Member, MemberState, Options, SocketState,
+    SrtGroup, SrtListener, SrtSocket, Trigger,
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -173,4 +178,82 @@ fn the_last_messages_before_a_pause_arrive() {
             });
         }
     });
+}
+
+/// A link whose delay is larger than the latency only has packets that the other link has delivered. When the other link stopped,
+/// the group never became readable again.
+#[test]
+fn a_link_that_is_behind_carries_on_alone() {
+    let listener = listener();
+    let target = listener.local_addr().expect("bound");
+    let (prompt, late) = (
+        Forwarder::to(target),
+        Forwarder::delayed(target, Duration::from_millis(400)),
+    );
+    let sender = SrtGroup::builder(GroupType::Broadcast)
+        .options(options())
+        .link(GroupLink::new(prompt.entry()))
+        .link(GroupLink::new(late.entry()))
+        .connect()
+        .expect("connects");
+    let (accepted, _) = listener.accept_timeout(PATIENCE).expect("a caller");
+    let receiver = SrtGroup::try_from(accepted).expect("a group");
+    receiver.set_nonblocking().expect("open");
+    let mut epoll = Epoll::new().expect("an epoll");
+    epoll
+        .registry()
+        .add(&receiver, Interest::READABLE, Trigger::Level)
+        .expect("added");
+    let mut events = Events::with_capacity(4);
+    let mut buffer = [0; 1316];
+    let deadline = Instant::now() + PATIENCE;
+    let (mut sent, mut last, mut cut_at) = (0_u32, 0, None);
+    while cut_at.is_none_or(|cut| last < cut + 500) {
+        assert!(
+            Instant::now() < deadline,
+            "sent {sent}, received {last}, cut at {cut_at:?}"
+        );
+        sent += 1;
+        sender.send(&sent.to_be_bytes()).expect("one link is left");
+        epoll
+            .wait(&mut events, Some(Duration::from_millis(2)))
+            .expect("waits");
+        while !events.is_empty() && receiver.recv(&mut buffer).is_ok() {
+            last = u32::from_be_bytes(buffer[..4].try_into().expect("four bytes"));
+        }
+        let both = receiver.members().is_ok_and(|members| {
+            members.len() == 2
+                && members
+                    .iter()
+                    .all(|member| member.socket_state == SocketState::Connected)
+        });
+        // By then the late link has brought hundreds of packets, all of which were there before.
+        if both && last > 800 && cut_at.is_none() {
+            prompt.cut();
+            cut_at = Some(sent);
+        }
+    }
+}
+
+/// A reader that blocked did not return before the caller was accepted.
+#[test]
+fn a_caller_in_the_queue_does_not_keep_a_reader_from_its_time_out() {
+    let (listener, _sender, receiver) = pair();
+    let _waiting = SrtSocket::connect(listener.local_addr().expect("bound")).expect("connects");
+    receiver
+        .as_socket()
+        .set_recv_timeout(Some(Duration::from_millis(200)))
+        .expect("a time-out");
+    let (done, is_done) = std::sync::mpsc::channel();
+    let reader = thread::spawn(move || done.send(receiver.recv(&mut [0; 1316])));
+    let result = is_done
+        .recv_timeout(PATIENCE)
+        .expect("the reader returns")
+        .expect_err("nobody sends");
+    // libsrt has the same code here for a time-out and for a socket that does not block.
+    assert!(
+        matches!(result.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock),
+        "{result}"
+    );
+    reader.join().expect("no panic").expect("the test waits");
 }

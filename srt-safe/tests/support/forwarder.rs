@@ -1,8 +1,10 @@
 //! A UDP forwarder that can be cut: the wire of one link.
 //!
-//! One thread; it remembers the last caller and relays between it and the target. While cut it drops what comes, both ways.
+//! One thread for each way; it remembers the last caller and relays between it and the target. While cut it drops what comes,
+//! both ways. A delay applies to what the caller sends.
 
 use std::{
+    collections::VecDeque,
     io::ErrorKind,
     net::{SocketAddr, UdpSocket},
     sync::{
@@ -10,7 +12,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How long the thread sleeps in a receive at most, which bounds how long dropping takes.
@@ -33,11 +35,13 @@ struct Shared {
 impl Forwarder {
     /// Relays from a port of its own to `target`, on 127.0.0.1.
     pub(crate) fn to(target: SocketAddr) -> Self {
+        Self::delayed(target, Duration::ZERO)
+    }
+
+    /// As [`Forwarder::to`], and holds what the caller sends for `delay`.
+    pub(crate) fn delayed(target: SocketAddr, delay: Duration) -> Self {
         let bind = || UdpSocket::bind("127.0.0.1:0").expect("a UDP socket");
         let (outer, inner) = (bind(), bind());
-        for socket in [&outer, &inner] {
-            socket.set_read_timeout(Some(TICK)).expect("a time-out");
-        }
         inner.connect(target).expect("a target");
         let entry = outer.local_addr().expect("bound");
         let shared = Arc::<Shared>::default();
@@ -50,14 +54,14 @@ impl Forwarder {
         );
         let threads = vec![
             std::thread::spawn(move || {
-                relay(&there, &outer, |packet, from| {
+                relay(&there, &outer, delay, |packet, from| {
                     *remember.lock().expect("not poisoned") = Some(from);
                     // A closed target answers with ICMP errors: as lost as any other packet.
                     drop(inner_out.send(packet));
                 });
             }),
             std::thread::spawn(move || {
-                relay(&back, &inner, |packet, _| {
+                relay(&back, &inner, Duration::ZERO, |packet, _| {
                     let to = *recall.lock().expect("not poisoned");
                     if let Some(to) = to {
                         drop(outer_out.send_to(packet, to));
@@ -98,12 +102,21 @@ impl Drop for Forwarder {
     }
 }
 
-fn relay(shared: &Shared, from: &UdpSocket, mut pass: impl FnMut(&[u8], SocketAddr)) {
+fn relay(shared: &Shared, from: &UdpSocket, delay: Duration, mut pass: impl FnMut(&[u8], SocketAddr)) {
     let mut packet = [0; 2048];
+    let mut held = VecDeque::<(Instant, Vec<u8>, SocketAddr)>::new();
     while !shared.stop.load(Ordering::SeqCst) {
+        let now = Instant::now();
+        while held.front().is_some_and(|(due, ..)| *due <= now) {
+            let (_, packet, peer) = held.pop_front().expect("there is a front");
+            pass(&packet, peer);
+        }
+        let wait = held.front().map_or(TICK, |(due, ..)| TICK.min(*due - now));
+        from.set_read_timeout(Some(wait.max(Duration::from_millis(1))))
+            .expect("a time-out");
         match from.recv_from(&mut packet) {
             Ok(_) if shared.cut.load(Ordering::SeqCst) => {}
-            Ok((len, peer)) => pass(&packet[..len], peer),
+            Ok((len, peer)) => held.push_back((Instant::now() + delay, packet[..len].to_vec(), peer)),
             Err(error)
                 if matches!(
                     error.kind(),
