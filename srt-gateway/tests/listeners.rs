@@ -33,7 +33,7 @@ mod ports;
 mod raw;
 
 use std::{
-    net::{SocketAddr, UdpSocket},
+    net::{IpAddr, SocketAddr, UdpSocket},
     time::{Duration, Instant},
 };
 
@@ -459,6 +459,46 @@ fn forged_callers_ask_nobody_and_ban_nobody() {
             kept.iter().all(|kept| kept.peer.port() != at(9).port()),
             "{kept:?}"
         );
+    });
+}
+
+#[test]
+fn an_address_has_few_ports_opened_before_it_connects() {
+    if !proves_addresses() {
+        return;
+    }
+    const LIMIT: usize = 32;
+    Namespace::new(&["198.51.100.0/24"]).run(|| {
+        let at = |host| IpAddr::from([198, 51, 100, host]);
+        let ports: Vec<_> = (0..LIMIT + 2).map(|_| free_udp_on(at(1))).collect();
+        let server =
+            HttpServer::start(|request| Reply::ok(&format!("{{\"stream\": \"x{}\"}}", asked_port(request))));
+        let numbers: Vec<_> = ports.iter().map(SocketAddr::port).collect();
+        let gateway = gateway(&format!(
+            "[[listeners]]\nports = {numbers:?}\naddress = \"{}\"\nmode = \"publish\"\n\
+             [config_external]\nurl = \"{}\"\n[limits]\nhandshakes_per_second_per_ip = 0\n",
+            at(1),
+            server.url("/")
+        ));
+        // Such a caller has the port opened, and is refused there.
+        let call_from = |host: u8, to: SocketAddr, streamid: &str| {
+            let mut peer = RawPeer::from_ip(at(host), to);
+            let answer = peer.conclude(&peer.conclusion(peer.induce().cookie, streamid));
+            (peer, answer)
+        };
+        for port in &ports[..LIMIT] {
+            assert_eq!(call_from(9, *port, "#!::m=request").1, Err(Refused(1405)));
+        }
+        let (last, spare) = (ports[LIMIT], ports[LIMIT + 1]);
+        assert_eq!(call_from(9, last, "").1, Err(Refused(1402)));
+        assert_eq!(server.requests().len(), LIMIT);
+        let reason = last_reason(&gateway);
+        assert!(reason.contains("32 ports of [[listeners]]"), "{reason}");
+        let (_other, answer) = call_from(8, last, "");
+        answer.expect("another address has its own places");
+        let (_used, answer) = call_from(9, ports[0], "");
+        answer.expect("the port is open");
+        wait_until("the place of the used port", || call_from(9, spare, "").1.is_ok());
     });
 }
 

@@ -36,7 +36,7 @@ pub use policy::Scope;
 pub(crate) use policy::{
     AccessPolicy, Directory, Entry, PortPolicy, Quotas, Serves, StreamPolicy, TemplateEntry,
 };
-pub(crate) use rate_limiter::{RateLimiter, Report, Tried};
+pub(crate) use rate_limiter::{RateLimiter, Report, Tried, limited};
 pub(crate) use recheck::Recheck;
 pub(crate) use streamid::{Ask, AskMode, Form, Reading, Unreadable, shown};
 pub(crate) use why::Why;

@@ -358,7 +358,7 @@ impl RateLimiter {
 }
 
 /// The client that limits hold for; None: none do.
-pub(super) fn limited(peer: IpAddr) -> Option<IpAddr> {
+pub(crate) fn limited(peer: IpAddr) -> Option<IpAddr> {
     (!peer.to_canonical().is_loopback()).then(|| client_of(peer))
 }
 

@@ -73,6 +73,10 @@ pub(crate) enum Why {
     TooManySessions {
         max: u32,
     },
+    /// Of `[[listeners]]`, opened for this address.
+    TooManyUnusedPorts {
+        max: u32,
+    },
     /// That callers have created.
     TooManyStreams {
         max: u32,
@@ -257,6 +261,7 @@ impl Why {
             Self::Hook(_) | Self::HookUndecided | Self::HookBusy => RejectedBy::Hook,
             Self::TooManyHandshakes
             | Self::TooManySessions { .. }
+            | Self::TooManyUnusedPorts { .. }
             | Self::TooManyStreams { .. }
             | Self::TooManyStreamsOfAddress { .. }
             | Self::Banned(_)
@@ -343,6 +348,7 @@ impl Why {
             Self::Incomplete => RejectCode::FALLBACK,
             Self::TooManyHandshakes
             | Self::TooManySessions { .. }
+            | Self::TooManyUnusedPorts { .. }
             | Self::TooManyStreams { .. }
             | Self::TooManyStreamsOfAddress { .. }
             | Self::TooFast { .. }
@@ -384,6 +390,10 @@ impl fmt::Display for Why {
             Self::TooManySessions { max } => write!(
                 f,
                 "its address has {max} sessions, as many as max_sessions_per_ip of [limits] allows"
+            ),
+            Self::TooManyUnusedPorts { max } => write!(
+                f,
+                "{max} ports of [[listeners]] have been opened for its address and are not used yet: connect to them first; an unused one closes after 30 s"
             ),
             Self::TooManyStreams { max } => write!(
                 f,

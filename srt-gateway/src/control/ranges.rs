@@ -40,6 +40,7 @@ use crate::{
     access::{PortPolicy, Recheck, Scope, Why},
     backend::{Answer, Backend, CallError},
     config::{Action, AnswerFaults, Config, ListenAddr, PortAnswer, PortKind, SrtPort, Stream},
+    data::Slot,
     io::{IdleId, IdlePorts},
     names::StreamName,
 };
@@ -50,14 +51,18 @@ const FAILURE_HOLDS: Duration = Duration::from_secs(2);
 /// A port that was opened is idle again when nobody has been there for this long, or for `cache` if that is longer.
 const LONG: Duration = Duration::from_secs(300);
 
+/// As [`LONG`], of a port that nobody has connected to since it was opened.
+const UNUSED: Duration = Duration::from_secs(30);
+
 /// How often ports are tried that could not be bound.
 const RETRY: Duration = Duration::from_millis(500);
 
 /// What control is told about ports of `[[listeners]]`.
 #[derive(Debug)]
 pub(crate) enum RangeEvent {
-    /// Somebody calls a port that is idle, or whose answer holds no longer.
-    Contact(IdleId, SocketAddr),
+    /// Somebody calls a port that is idle, or whose answer holds no longer. An idle port comes with the caller's place among those
+    /// whom ports are opened for.
+    Contact(IdleId, SocketAddr, Option<Slot>),
     /// The backend's answer to a question.
     Answered(IdleId, u64, Result<Answer, CallError>),
 }
@@ -92,8 +97,8 @@ struct Ranged {
 #[derive(Debug)]
 enum State {
     Idle,
-    /// The question's number, and who calls.
-    Asking(u64, SocketAddr),
+    /// The question's number, who calls, and the place that the port takes until it is used.
+    Asking(u64, SocketAddr, Option<Slot>),
     Open(Box<Open>),
 }
 
@@ -108,6 +113,14 @@ struct Open {
     asked: Option<u64>,
     /// When somebody was there last.
     used: Instant,
+    /// Nobody has been there yet: the port counts for whom it was opened for.
+    unused: Option<Unused>,
+}
+
+/// Of a port that nobody has connected to yet.
+#[derive(Debug)]
+struct Unused {
+    _slot: Option<Slot>,
 }
 
 fn kind(mode: Action) -> PortKind {
@@ -282,12 +295,12 @@ fn nonsense(faults: &AnswerFaults) -> Why {
 impl Control {
     pub(super) fn range_event(&mut self, event: RangeEvent, now: Instant) {
         match event {
-            RangeEvent::Contact(id, peer) => self.ask_about(id, peer, now),
+            RangeEvent::Contact(id, peer, slot) => self.ask_about(id, peer, slot, now),
             RangeEvent::Answered(id, number, answer) => self.answered(id, number, answer, now),
         }
     }
 
-    fn ask_about(&mut self, id: IdleId, peer: SocketAddr, now: Instant) {
+    fn ask_about(&mut self, id: IdleId, peer: SocketAddr, slot: Option<Slot>, now: Instant) {
         let Some(place) = self.ranges.places.get(&id) else {
             return;
         };
@@ -297,7 +310,7 @@ impl Control {
         let asked = self.ranges.asker.ask(id, port, peer);
         match (&mut port.state, asked) {
             (State::Open(open), Ok(number)) => open.asked = Some(number),
-            (state, Ok(number)) => *state = State::Asking(number, peer),
+            (state, Ok(number)) => *state = State::Asking(number, peer, slot),
             (_, Err(why)) => self.ask_failed(id, Why::BackendFailed(why), now),
         }
     }
@@ -307,7 +320,7 @@ impl Control {
             return;
         };
         let is_asked = match &port.state {
-            State::Asking(asked, _) => *asked == number,
+            State::Asking(asked, ..) => *asked == number,
             State::Open(open) => open.asked == Some(number),
             State::Idle => false,
         };
@@ -375,9 +388,9 @@ impl Control {
         let Some(port) = self.ranges.by_id(id) else {
             return Ok(());
         };
-        let peer = match port.state {
-            State::Asking(_, peer) => Some(peer),
-            _ => None,
+        let (peer, slot) = match std::mem::replace(&mut port.state, State::Idle) {
+            State::Asking(_, peer, slot) => (Some(peer), slot),
+            _ => (None, None),
         };
         let name = StreamName::new(answer.stream.as_str());
         let srt = SrtPort {
@@ -400,7 +413,7 @@ impl Control {
         let Some(port) = self.ranges.by_id(id) else {
             return Ok(());
         };
-        let contact = move |peer| drop(events.send(RangeEvent::Contact(id, peer)));
+        let contact = move |peer| drop(events.send(RangeEvent::Contact(id, peer, None)));
         let recheck = Arc::new(Recheck::new(until, contact));
         let opened = port
             .socket
@@ -427,6 +440,7 @@ impl Control {
             recheck,
             asked: None,
             used: now,
+            unused: Some(Unused { _slot: slot }),
         }));
         Ok(())
     }
@@ -486,9 +500,13 @@ impl Control {
         let mut unused = Vec::new();
         for port in self.ranges.ports.values_mut() {
             if let State::Open(open) = &mut port.state {
-                if open.policy.connections.taken() > 0 || open.asked.is_some() {
+                if open.policy.connections.taken() > 0 {
+                    open.unused = None;
+                    open.used = now;
+                } else if open.asked.is_some() {
                     open.used = now;
                 }
+                let long = if open.unused.is_some() { UNUSED } else { long };
                 if now.duration_since(open.used) >= long {
                     unused.push(port.id);
                 }

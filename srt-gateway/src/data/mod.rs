@@ -22,7 +22,7 @@ pub use ring::{
     Batch, Counters, Cursor, MessageOutcome, MessageSizeError, ReadOutcome, Ring, Seq, StartAt, Writer,
 };
 pub use shim::MESSAGE_MAX;
-pub(crate) use slots::{CreatedFull, CreatedLimits, CreatedSlot, HeldSlots, SharedSlots, Slot, Slots};
+pub(crate) use slots::{CreatedFull, CreatedLimits, CreatedSlot, HeldSlots, Keyed, SharedSlots, Slot, Slots};
 pub(crate) use stream::SourceLoss;
 pub use stream::Stream;
 pub use wake::WakeFlag;

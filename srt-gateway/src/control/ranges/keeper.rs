@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
@@ -12,10 +12,14 @@ use crossbeam_channel::Sender;
 
 use super::RangeEvent;
 use crate::{
-    access::{Guards, PortPolicy, Refused, Report, Why},
+    access::{Guards, PortPolicy, Refused, Report, Why, limited},
     config::KeyLength,
+    data::{Keyed, Slot, Slots},
     io::{Attempt, IdleGuard, IdleId, Reaction},
 };
+
+/// Ports that may be open for an address before it has connected to them: each has threads of its own.
+const UNUSED_PER_ADDRESS: u32 = 32;
 
 /// Decides about callers of idle ports.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ pub(super) struct Keeper {
     refused: Sender<Refused>,
     events: Sender<RangeEvent>,
     verdicts: Mutex<HashMap<IdleId, Verdict>>,
+    /// Ports that are open for an address and not used yet.
+    unused: Keyed<IpAddr, Slots>,
 }
 
 /// What holds at an idle port: a refusal, for a while.
@@ -42,6 +48,7 @@ impl Keeper {
             refused,
             events,
             verdicts: Mutex::default(),
+            unused: Keyed::default(),
         })
     }
 
@@ -65,6 +72,17 @@ impl Keeper {
         if let Some(verdict) = verdicts.get_mut(&port) {
             verdict.key_length = key_length;
         }
+    }
+
+    /// The place of a port that is to be opened for `peer`; None: of an address that no limit holds for.
+    fn reserve(&self, peer: SocketAddr) -> Result<Option<Slot>, Why> {
+        let Some(address) = limited(peer.ip()) else {
+            return Ok(None);
+        };
+        let slot = self.unused.of(address).take(UNUSED_PER_ADDRESS);
+        slot.map(Some).ok_or(Why::TooManyUnusedPorts {
+            max: UNUSED_PER_ADDRESS,
+        })
     }
 
     fn refuse(&self, peer: SocketAddr, policy: &Arc<PortPolicy>, why: Why) -> Reaction {
@@ -106,14 +124,20 @@ impl IdleGuard for Arc<Keeper> {
             }
             (Ok(()), Some((why, until)), _) if now < until => self.refuse(peer, &policy, why),
             (Ok(()), _, Attempt::Late) => Reaction::Drop,
-            (Ok(()), ..) => match self.events.send(RangeEvent::Contact(port, peer)) {
-                Ok(()) => {
-                    self.guards.limiter.deferred(peer, caller, now);
-                    Reaction::Leave
+            (Ok(()), ..) => {
+                let unused = match self.reserve(peer) {
+                    Ok(unused) => unused,
+                    Err(why) => return self.refuse(peer, &policy, why),
+                };
+                match self.events.send(RangeEvent::Contact(port, peer, unused)) {
+                    Ok(()) => {
+                        self.guards.limiter.deferred(peer, caller, now);
+                        Reaction::Leave
+                    }
+                    // The gateway ends.
+                    Err(_) => Reaction::Drop,
                 }
-                // The gateway ends.
-                Err(_) => Reaction::Drop,
-            },
+            }
         }
     }
 
