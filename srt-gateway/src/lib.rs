@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod address;
 mod api;
 mod backend;
 mod bench;
@@ -14,6 +15,7 @@ pub mod data;
 mod events;
 mod file_check;
 mod gateway;
+mod interface_check;
 mod io;
 mod json;
 mod local;
@@ -31,6 +33,7 @@ mod view;
 pub mod yardstick;
 
 pub use access::Scope;
+pub use address::{NoAddress, ZonedIp};
 pub use control::{
     EndpointState, EndpointStatus, Listening, PortError, Reloaded, SessionFacts, SessionStatus, StreamStatus,
 };

@@ -1,8 +1,8 @@
 //! One SRT peer by its URL, for commands that talk to it without a gateway: blocking, on the thread that asks.
 
 use std::{
-    fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _},
+    fmt, io,
+    net::{SocketAddr, ToSocketAddrs as _},
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
 };
@@ -10,6 +10,7 @@ use std::{
 use srt_safe::{ErrorKind, KeyLength, Options, SrtListener, SrtSocket, SrtVersion, StreamId, opt};
 
 use crate::{
+    address::ZonedIp,
     config::{SrtMode, SrtTarget},
     control,
 };
@@ -24,6 +25,8 @@ pub(crate) enum ConnectError {
     Options(String),
     /// The name has no address, or the connection was refused or timed out.
     Srt(srt_safe::Error),
+    /// A socket cannot be opened: there is no such network interface, for one.
+    Socket(io::Error),
     /// The name server knows no such host.
     Unresolved(String),
     /// The wait was ended from outside.
@@ -35,6 +38,7 @@ impl fmt::Display for ConnectError {
         match self {
             Self::Options(why) => f.write_str(why),
             Self::Srt(error) => error.fmt(f),
+            Self::Socket(error) => error.fmt(f),
             Self::Unresolved(host) => {
                 write!(
                     f,
@@ -79,6 +83,17 @@ fn options(target: &SrtTarget) -> Result<Options, ConnectError> {
     Ok(options)
 }
 
+/// The addresses of a host.
+pub(crate) fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
+    if let Ok(ip) = host.parse::<ZonedIp>() {
+        return Ok(vec![ip.socket_addr(port).map_err(ConnectError::Socket)?]);
+    }
+    let found = (host, port).to_socket_addrs();
+    found
+        .map(Iterator::collect)
+        .map_err(|_| ConnectError::Unresolved(host.to_owned()))
+}
+
 /// Whether [`connect`] can be tried: what is wrong with the URL does not change by trying.
 pub(crate) fn check(target: &SrtTarget) -> Result<(), ConnectError> {
     options(target).map(drop)
@@ -86,23 +101,17 @@ pub(crate) fn check(target: &SrtTarget) -> Result<(), ConnectError> {
 
 fn call(target: &SrtTarget) -> Result<SrtSocket, ConnectError> {
     let host = target.host.as_deref().unwrap_or_default();
-    let addresses = (host, target.port).to_socket_addrs();
-    let addresses: Vec<_> = addresses
-        .map_err(|_| ConnectError::Unresolved(host.to_owned()))?
-        .collect();
+    let addresses = resolve(host, target.port)?;
     let options = options(target)?;
     let mut failed = ConnectError::Unresolved(host.to_owned());
     for to in addresses {
         let caller = SrtSocket::builder().options(options.clone());
-        let any = match to {
-            SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
-            SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
-        };
-        let local = |port| SocketAddr::new(target.adapter.unwrap_or(any), port);
+        let from = target.adapter.unwrap_or_else(|| ZonedIp::any_like(&to));
+        let local = |port| from.socket_addr(port).map_err(ConnectError::Socket);
         let called = match (target.mode, target.local_port) {
-            (SrtMode::Rendezvous, port) => caller.rendezvous(local(port.unwrap_or(target.port)), to),
+            (SrtMode::Rendezvous, port) => caller.rendezvous(local(port.unwrap_or(target.port))?, to),
             (_, None) if target.adapter.is_none() => caller.connect(to),
-            (_, port) => caller.bind(local(port.unwrap_or(0))).connect(to),
+            (_, port) => caller.bind(local(port.unwrap_or(0))?).connect(to),
         };
         match called {
             Ok(socket) => return Ok(socket),
@@ -114,14 +123,15 @@ fn call(target: &SrtTarget) -> Result<SrtSocket, ConnectError> {
 
 fn accept(target: &SrtTarget, stop: &AtomicBool) -> Result<SrtSocket, ConnectError> {
     let options = options(target)?;
-    let bind = |ip: IpAddr| {
+    let bind = |ip: ZonedIp| {
         let listener = SrtListener::builder().options(options.clone());
-        listener.bind(SocketAddr::new(ip, target.port))
+        let addr = ip.socket_addr(target.port).map_err(ConnectError::Socket)?;
+        Ok::<_, ConnectError>(listener.bind(addr)?)
     };
     let listener = match target.host.as_deref().and_then(|host| host.parse().ok()) {
         Some(ip) => bind(ip)?,
         // A host without IPv6 has IPv4 alone.
-        None => bind(Ipv6Addr::UNSPECIFIED.into()).or_else(|_| bind(Ipv4Addr::UNSPECIFIED.into()))?,
+        None => bind(ZonedIp::ANY_V6).or_else(|_| bind(ZonedIp::ANY_V4))?,
     };
     while !stop.load(Relaxed) {
         match listener.accept_timeout(LOOK) {

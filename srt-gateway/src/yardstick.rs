@@ -24,7 +24,7 @@ impl Gate {
     #[must_use]
     pub fn of(config: &Config) -> Option<Self> {
         let (owner, port) = config.srt_ports().next()?;
-        let addr = port.listen.socket_addrs().first().copied()?;
+        let addr = port.listen.socket_addrs().ok()?.first().copied()?;
         let registry = gateway::registry(config, Identity::default(), 1);
         Some(Self {
             port: control::policy(control::scope(owner), port, addr),

@@ -15,15 +15,17 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("json", &[]),
     ("rate_limit", &[]),
     ("recent", &[]),
-    ("config", &["names"]),
+    ("address", &[]),
+    ("config", &["names", "address"]),
     ("log_control", &["config"]),
     ("log_writer", &["config"]),
     ("data", &["names"]),
     ("ts", &["names"]),
     // `ts` for what is on the board of an input.
     ("telemetry", &["names", "rate_limit", "ts"]),
-    ("io", &["names", "data", "ts", "telemetry"]),
+    ("io", &["names", "address", "data", "ts", "telemetry"]),
     ("file_check", &["names", "config", "io"]),
+    ("interface_check", &["address", "config"]),
     // `config` for URLs and secrets.
     ("backend", &["names", "json", "config", "telemetry"]),
     ("events", &["config", "telemetry", "backend"]),
@@ -45,6 +47,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "control",
         &[
             "names",
+            "address",
             "rate_limit",
             "config",
             "data",
@@ -80,6 +83,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "api",
         &[
             "names",
+            "address",
             "json",
             "rate_limit",
             "recent",
@@ -95,7 +99,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     // For commands that talk to peers without a gateway; `control` makes libsrt's options of settings.
-    ("peer", &["config", "control"]),
+    ("peer", &["address", "config", "control"]),
     // A client of any server; its own test has the observer look at what it sends.
     ("bench", &["ts"]),
     // `control` for what a URL says of a socket for datagrams.
@@ -122,6 +126,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "cli",
         &[
             "names",
+            "address",
+            "interface_check",
             "config",
             "access",
             "bench",

@@ -4,7 +4,7 @@
 //! Tokens are kept and compared as digests, in constant time. Without any token everybody who reaches the address may do
 //! everything: the configuration allows that on loopback only.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use aws_lc_rs::{
     constant_time::verify_slices_are_equal,
@@ -20,7 +20,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{App, Peer, problem::Problem};
-use crate::config;
+use crate::{address::ZonedIp, config};
 
 /// What a token allows. Each includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
@@ -125,7 +125,7 @@ impl Tokens {
         let name = name_of(host).to_ascii_lowercase();
         name == "localhost"
             || name.ends_with(".localhost")
-            || name.parse::<IpAddr>().is_ok()
+            || name.parse::<ZonedIp>().is_ok()
             || self.hosts.contains(&name)
     }
 }

@@ -109,7 +109,10 @@ impl std::error::Error for ApiError {}
 /// Sockets bound to the address: two where it means all of them.
 pub(super) fn bind(listen: ListenAddr) -> Result<Vec<TcpListener>, ApiError> {
     let mut bound = Vec::new();
-    for addr in listen.socket_addrs() {
+    let addrs = listen
+        .socket_addrs()
+        .map_err(|error| ApiError::Listen(listen, error))?;
+    for addr in addrs {
         match bind_one(addr) {
             Ok(listener) => bound.push(listener),
             // A machine without IPv6 serves IPv4.

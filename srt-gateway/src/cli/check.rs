@@ -3,7 +3,7 @@
 use std::{path::Path, process::ExitCode};
 
 use super::{counted, load, say};
-use crate::{config::EndpointWarning, file_check::file_warnings};
+use crate::{config::EndpointWarning, file_check::file_warnings, interface_check::interface_warnings};
 
 pub(super) fn check(file: &Path) -> ExitCode {
     match load(Some(file)) {
@@ -18,7 +18,8 @@ pub(super) fn check(file: &Path) -> ExitCode {
             // It may take as long as the file system does: nothing waits for this command.
             let files = file_warnings(&config);
             let files = files.iter().map(EndpointWarning::placed);
-            for warning in config.warnings().into_iter().chain(files) {
+            let interfaces = interface_warnings(&config);
+            for warning in config.warnings().into_iter().chain(files).chain(interfaces) {
                 say(format_args!("{}: warning: {warning}", file.display()));
             }
             for hint in config.hints() {

@@ -4,6 +4,7 @@
 //! thread.
 
 use std::{
+    borrow::Cow,
     fmt::Write as _,
     path::PathBuf,
     process::ExitCode,
@@ -17,7 +18,10 @@ use reqwest::{Client, Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::{load, say, say_error, say_json_text};
-use crate::names::{Notation, escaped};
+use crate::{
+    address::{ZonedIp, interface_name},
+    names::{Notation, escaped},
+};
 
 /// Where the API is when nothing says otherwise.
 const DEFAULT: &str = "http://127.0.0.1:9980";
@@ -408,20 +412,23 @@ pub(super) fn ctl(args: &Ctl) -> anyhow::Result<ExitCode> {
     };
     let env = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let configured = config.as_ref().and_then(|config| {
-        let addr = config.api.listen?.socket_addrs().first().copied()?;
+        let listen = config.api.listen?;
         let scheme = if config.api.tls.is_some() { "https" } else { "http" };
-        let host = match addr.ip() {
-            ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
-            std::net::IpAddr::V6(ip) => format!("[{ip}]"),
-            ip => ip.to_string(),
+        let place = match listen.ip() {
+            Some(ip) if !ip.is_unspecified() => listen.to_string(),
+            _ => format!("127.0.0.1:{}", listen.port()),
         };
-        Some(format!("{scheme}://{host}:{}", addr.port()))
+        Some(format!("{scheme}://{place}"))
     });
     let api = args.api.clone().or_else(|| env("SRT_GATEWAY_API")).or(configured);
     let api = api.unwrap_or_else(|| DEFAULT.to_owned());
     let token = args.token.clone().or_else(|| env("SRT_GATEWAY_TOKEN"));
     let token = token.or_else(|| Some(config?.api.token?.expose().to_owned()));
     let mut client = Client::builder().timeout(PATIENCE).no_proxy();
+    let (api, zone) = without_zone(&api);
+    if let Some(zone) = zone {
+        client = client.interface(&interface_name(&zone)?);
+    }
     if let Some(file) = &args.cacert {
         let pem = std::fs::read(file).with_context(|| file.display().to_string())?;
         for certificate in reqwest::Certificate::from_pem_bundle(&pem)? {
@@ -433,7 +440,7 @@ pub(super) fn ctl(args: &Ctl) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()?;
     let (status, text) = runtime
-        .block_on(send(&client, &api, token.as_deref(), &call))
+        .block_on(send(&client, api.as_ref(), token.as_deref(), &call))
         .with_context(|| format!("no answer from {api} (--api or --config names another address)"))?;
     if status.is_success() {
         if let Ask::Drain { block: true, wait } = &args.command {
@@ -444,6 +451,22 @@ pub(super) fn ctl(args: &Ctl) -> anyhow::Result<ExitCode> {
     }
     say_error(format_args!("srt-gateway: {}", refusal(status, &text)));
     Ok(ExitCode::FAILURE)
+}
+
+/// Takes the zone out of a URL such as `http://[fe80::1%eth0]:9980`: no URL parser accepts it.
+fn without_zone(url: &str) -> (Cow<'_, str>, Option<String>) {
+    let parts = url.split_once("://[").and_then(|(scheme, rest)| {
+        let (host, rest) = rest.split_once(']')?;
+        let address = host.parse::<ZonedIp>().ok()?;
+        Some((
+            format!("{scheme}://[{}]{rest}", address.ip()),
+            address.zone()?.to_owned(),
+        ))
+    });
+    match parts {
+        Some((url, zone)) => (url.into(), Some(zone)),
+        None => (url.into(), None),
+    }
 }
 
 /// Waits until nobody answers any more; a moment longer than the gateway may take, in case that it hangs.

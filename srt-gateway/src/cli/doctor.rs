@@ -16,7 +16,8 @@ use socket2::{Domain, Socket, Type};
 
 use super::{ConfigFile, ask::say_json, load, say};
 use crate::{
-    config::{Config, OptionValue, SrtSettings},
+    config::{Config, ListenAddr, OptionValue, SrtSettings},
+    interface_check::interface_warnings,
     local::{self, Answer, Client, Request},
 };
 
@@ -106,7 +107,7 @@ pub(super) fn doctor(args: &DoctorArgs) -> ExitCode {
         clock_source(),
         ipv6(),
     ];
-    let warnings = config.warnings().into_iter();
+    let warnings = config.warnings().into_iter().chain(interface_warnings(&config));
     findings.extend(warnings.map(|warning| Finding::new(Level::Warn, "config", warning)));
     findings.extend(ports(&config));
     findings.extend(api_ports(&config));
@@ -231,7 +232,7 @@ fn kernel_buffer(config: &Config, buffer: &KernelBuffer) -> Finding {
 fn descriptors(config: &Config) -> Finding {
     let ports: usize = config
         .srt_ports()
-        .map(|(_, port)| port.listen.socket_addrs().len())
+        .map(|(_, port)| if port.listen.ip().is_none() { 2 } else { 1 })
         .sum();
     let wanted = DESCRIPTORS + 2 * ports as u64;
     match getrlimit(Resource::Nofile).current {
@@ -328,29 +329,38 @@ fn ipv6() -> Finding {
 }
 
 fn ports(config: &Config) -> Vec<Finding> {
-    let addresses = config.srt_ports().flat_map(|(owner, port)| {
-        let name = crate::control::scope(owner);
-        let all = port.listen.ip().is_none();
-        port.listen
-            .socket_addrs()
-            .into_iter()
-            .map(move |addr| (name.clone(), port.kind, addr, all))
-    });
     let mut findings = Vec::new();
-    for (scope, kind, addr, all) in addresses {
-        let what = format!("{addr} ({} of {scope})", kind.key());
-        match bind(addr, Type::DGRAM) {
-            Ok(()) => findings.push(Finding::new(Level::Ok, "port", format!("{what} is free"))),
-            // A host without IPv6, which has a line of its own; the gateway does without, too.
-            Err(error) if all && addr.is_ipv6() && matches!(error.raw_os_error(), Some(97 | 99)) => {}
-            Err(error) => findings.push(Finding::new(
-                Level::Fail,
-                "port",
-                format!("{what} {}", port_advice(&error, Type::DGRAM)),
-            )),
+    for (owner, port) in config.srt_ports() {
+        let of = format!("({} of {})", port.kind.key(), crate::control::scope(owner));
+        for (addr, bound) in try_all(port.listen, Type::DGRAM) {
+            findings.push(match bound {
+                Ok(()) => Finding::new(Level::Ok, "port", format!("{addr} {of} is free")),
+                Err(error) => {
+                    let advice = port_advice(&error, Type::DGRAM);
+                    Finding::new(Level::Fail, "port", format!("{addr} {of} {advice}"))
+                }
+            });
         }
     }
     findings
+}
+
+/// Each address of a port, and whether it can be bound. Leaves IPv6 out of all addresses on a host without IPv6, as the gateway
+/// does.
+fn try_all(listen: ListenAddr, of: Type) -> Vec<(String, io::Result<()>)> {
+    let addrs = match listen.socket_addrs() {
+        Ok(addrs) => addrs,
+        Err(error) => return vec![(listen.to_string(), Err(error))],
+    };
+    let has_none = |addr: &SocketAddr, bound: &io::Result<()>| {
+        let error = bound.as_ref().err().and_then(io::Error::raw_os_error);
+        listen.ip().is_none() && addr.is_ipv6() && matches!(error, Some(97 | 99))
+    };
+    let tried = addrs.into_iter().map(|addr| (addr, bind(addr, of)));
+    tried
+        .filter(|(addr, bound)| !has_none(addr, bound))
+        .map(|(addr, bound)| (addr.to_string(), bound))
+        .collect()
 }
 
 /// The HTTP API's port. Without `[api]` the gateway starts all the same when another program has the default one.
@@ -364,13 +374,9 @@ fn api_ports(config: &Config) -> Vec<Finding> {
         Level::Warn
     };
     let mut findings = Vec::new();
-    for addr in listen.socket_addrs() {
-        match bind(addr, Type::STREAM) {
+    for (addr, bound) in try_all(listen, Type::STREAM) {
+        match bound {
             Ok(()) => findings.push(Finding::new(Level::Ok, "api", format!("{addr} (TCP) is free"))),
-            Err(error)
-                if listen.ip().is_none()
-                    && addr.is_ipv6()
-                    && matches!(error.raw_os_error(), Some(97 | 99)) => {}
             Err(error) => {
                 let advice = port_advice(&error, Type::STREAM);
                 findings.push(Finding::new(level, "api", format!("{addr} (TCP) {advice}")));

@@ -99,7 +99,7 @@ fn ports(config: &Config, number: Option<u16>) -> Vec<PortPolicy> {
         .filter(|(_, port)| number.is_none_or(|number| port.listen.port() == number));
     ports
         .filter_map(|(owner, port)| {
-            let addr = port.listen.socket_addrs().first().copied()?;
+            let addr = port.listen.socket_addrs().ok()?.first().copied()?;
             Some(control::policy(control::scope(owner), port, addr))
         })
         .collect()

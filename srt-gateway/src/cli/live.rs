@@ -26,6 +26,7 @@ use crate::{
     config::{Config, EndpointWarning, LoadError},
     control::Reloaded,
     file_check::file_warnings_within,
+    interface_check::interface_warnings,
     log_control::LogControl,
     view::View,
 };
@@ -244,6 +245,7 @@ impl Live {
             .warnings()
             .into_iter()
             .chain(files)
+            .chain(interface_warnings(&config))
             .map(|warning| format!("configuration, {warning}"))
             .collect();
         for warning in &warnings {

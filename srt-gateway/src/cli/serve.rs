@@ -34,6 +34,7 @@ use crate::{
     control::Listening,
     file_check::file_warnings_within,
     gateway::Gateway,
+    interface_check::interface_warnings,
     local::{self, Server},
     log_control::{LogControl, filter_of},
     log_writer::{self, LogWriter},
@@ -58,7 +59,8 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let log = Arc::new(start_log(&config, None)?);
     let files = file_warnings_within(&config, FILES);
     let files = files.iter().map(EndpointWarning::placed);
-    for warning in config.warnings().into_iter().chain(files) {
+    let interfaces = interface_warnings(&config);
+    for warning in config.warnings().into_iter().chain(files).chain(interfaces) {
         warn!("configuration, {warning}");
     }
     let text = match file {

@@ -1,11 +1,12 @@
 //! Bonded inputs and outputs: `srt://*` with `type` and `nodes`, as libsrt's own programs write groups. Pure.
 
-use std::{fmt, net::IpAddr};
+use std::fmt;
 
 use super::{
     raw::Value,
     reader::{Item, Table},
 };
+use crate::address::{self, ZonedIp};
 
 /// The host of a URL that stands for a group.
 pub(crate) const ANY_HOST: &str = "*";
@@ -38,7 +39,7 @@ pub struct BondLink {
     /// How much a backup connection prefers it: 0 to 32767.
     pub weight: u16,
     /// Local address to send from, which decides over which network the link goes.
-    pub adapter: Option<IpAddr>,
+    pub adapter: Option<ZonedIp>,
 }
 
 impl fmt::Display for BondLink {
@@ -52,7 +53,7 @@ impl fmt::Display for BondLink {
 }
 
 /// Reads `type` and `nodes` of an entry whose host is `*`. `adapter` is that of links which name none.
-pub(crate) fn bond(table: &Table<'_>, adapter: Option<IpAddr>) -> Option<Bond> {
+pub(crate) fn bond(table: &Table<'_>, adapter: Option<ZonedIp>) -> Option<Bond> {
     let kinds = [("broadcast", BondKind::Broadcast), ("backup", BondKind::Backup)];
     let kind = table.need("type").and_then(|item| item.choice(&kinds));
     let nodes = table.need("nodes")?;
@@ -80,18 +81,18 @@ fn complain<T>(item: &Item<'_>) -> Option<T> {
 }
 
 /// `host:port`, and behind it `?weight=N`, `?adapter=IP` or both with an `&`.
-fn link(text: &str, adapter: Option<IpAddr>) -> Option<BondLink> {
+fn link(text: &str, adapter: Option<ZonedIp>) -> Option<BondLink> {
     let (place, query) = text.split_once('?').unwrap_or((text, ""));
     let (host, port) = match place.strip_prefix('[') {
         Some(rest) => rest
             .split_once("]:")
-            .filter(|(ip, _)| ip.parse::<std::net::Ipv6Addr>().is_ok())?,
+            .filter(|(ip, _)| ip.contains(':') && ip.parse::<ZonedIp>().is_ok())?,
         None => place
             .split_once(':')
             .filter(|(host, _)| !host.contains(|c: char| c.is_whitespace() || "$[]*/@".contains(c)))?,
     };
     let mut link = BondLink {
-        host: (!host.is_empty()).then(|| host.to_owned())?,
+        host: (!host.is_empty()).then(|| address::in_one_form(host))?,
         port: port.parse().ok().filter(|port| *port != 0)?,
         weight: 0,
         adapter,

@@ -1,6 +1,6 @@
 //! Checks between tables: no address may be listened on twice. Pure.
 
-use std::{collections::BTreeMap, net::IpAddr, ops::RangeInclusive};
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use super::{
     endpoint::{Endpoint, SrtMode, Target},
@@ -10,6 +10,7 @@ use super::{
     types::{ListenAddr, Location, PortKind},
     url::Direction,
 };
+use crate::address::ZonedIp;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Transport {
@@ -34,23 +35,13 @@ impl Claim {
         let port = *self.ports.start().max(other.ports.start());
         let meet = port <= *self.ports.end().min(other.ports.end());
         meet && self.transport == other.transport
-            && with_port(self.addr, port).overlaps(&with_port(other.addr, port))
+            && self.addr.with_port(port).overlaps(&other.addr.with_port(port))
     }
 
     /// The table or stream that it belongs to.
     fn owner(&self) -> &str {
         let table = self.path.strip_suffix(".port").unwrap_or(&self.path);
         table.rsplit_once('.').map_or("", |(owner, _)| owner)
-    }
-}
-
-fn with_port(addr: ListenAddr, port: u16) -> ListenAddr {
-    match addr {
-        ListenAddr::All(_) => ListenAddr::All(port),
-        ListenAddr::One(mut one) => {
-            one.set_port(port);
-            ListenAddr::One(one)
-        }
     }
 }
 
@@ -74,9 +65,9 @@ impl Claims {
     }
 
     /// Ports of a backend.
-    pub(crate) fn range(&mut self, ports: RangeInclusive<u16>, address: Option<IpAddr>, item: &Item<'_>) {
+    pub(crate) fn range(&mut self, ports: RangeInclusive<u16>, address: Option<ZonedIp>, item: &Item<'_>) {
         let first = *ports.start();
-        let addr = address.map_or(ListenAddr::All(first), |ip| ListenAddr::One((ip, first).into()));
+        let addr = address.map_or(ListenAddr::All(first), |ip| ListenAddr::One(ip, first));
         let (at, path) = (item.location(), item.path().to_owned());
         self.claims.push(Claim {
             transport: Transport::Udp,
@@ -106,9 +97,9 @@ impl Claims {
             Target::Udp(udp) | Target::Rtp(udp) if direction == Direction::Input => (&udp.host, udp.port),
             _ => return,
         };
-        let addr = match host.as_ref().map(|host| host.parse::<std::net::IpAddr>()) {
+        let addr = match host.as_ref().map(|host| host.parse::<ZonedIp>()) {
             None => ListenAddr::All(port),
-            Some(Ok(ip)) if !ip.is_multicast() => ListenAddr::One((ip, port).into()),
+            Some(Ok(ip)) if !ip.ip().is_multicast() => ListenAddr::One(ip, port),
             _ => return,
         };
         if endpoint.enabled {

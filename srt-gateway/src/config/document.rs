@@ -65,6 +65,10 @@ fn about(section: Section) -> &'static str {
         Section::Template => {
             "Besides these, all keys of a stream; `${name}` in a streamid or path is the stream's name."
         }
+        Section::Endpoint => {
+            "A link-local IPv6 address needs its network interface, here and wherever an address may stand: \
+             `srt://[fe80::1%eth0]:9000`. `%25eth0`, as RFC 6874 writes it, means the same. The interface may come later."
+        }
         Section::SrtEndpoint => {
             "Besides these and `enabled`, the keys of `[srt_defaults]` that are not about callers. libsrt's other options (`maxbw`, \
              `lossmaxttl`, ...) are parameters of the URL under their own names, or stand in `options` beside `url`."

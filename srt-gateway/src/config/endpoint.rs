@@ -2,7 +2,7 @@
 //!
 //! The URLs are those of ffmpeg and srt-live-transmit, not RFC 3986's: a streamid may hold `#`, `!` and `:` as they are.
 
-use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -12,6 +12,7 @@ use super::{
     secret::Secret,
     validate,
 };
+use crate::address::ZonedIp;
 
 /// One entry of `inputs` or `outputs`. `Debug` and `Display` show scheme, host, port and path only.
 #[derive(Clone, PartialEq)]
@@ -49,7 +50,7 @@ pub struct SrtTarget {
     /// The peer's port, or the one to listen on.
     pub port: u16,
     /// Local address to send from.
-    pub adapter: Option<IpAddr>,
+    pub adapter: Option<ZonedIp>,
     /// Local port to send from. `None`: any; for rendezvous the same as `port`.
     pub local_port: Option<u16>,
     /// Sent to the listener. Secret: it may carry a password.
@@ -89,11 +90,11 @@ pub struct UdpTarget {
     /// Payload of a datagram, in bytes.
     pub payload_size: u16,
     /// Only from this sender.
-    pub source: Option<IpAddr>,
+    pub source: Option<ZonedIp>,
     /// Size of the socket's buffer, in bytes.
     pub buffer_size: usize,
     /// Local address to send from.
-    pub local_address: Option<IpAddr>,
+    pub local_address: Option<ZonedIp>,
     /// Type of service (IPv4) or traffic class (IPv6) of what is sent.
     pub tos: u8,
     /// Whether this host gets the multicast datagrams that it sends.

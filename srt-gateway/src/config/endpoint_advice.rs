@@ -1,6 +1,6 @@
 //! What is valid and probably a mistake in inputs and outputs: two of the same, and streams that come back. Pure.
 
-use std::{collections::HashMap, net::IpAddr, path::Path};
+use std::{collections::HashMap, path::Path};
 
 use super::{
     endpoint::{Endpoint, SrtMode, Target, UdpTarget},
@@ -8,7 +8,7 @@ use super::{
     reader::join,
     types::ListenAddr,
 };
-use crate::names::Role;
+use crate::{address::ZonedIp, names::Role};
 
 /// What is probably wrong with one input or output.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ fn place(stream: &str, role: Role, at: usize) -> String {
 /// Where an endpoint connects to.
 #[derive(PartialEq, Eq, Hash)]
 enum Remote<'c> {
-    Srt(Option<&'c str>, u16, Option<&'c str>, Option<IpAddr>),
+    Srt(Option<&'c str>, u16, Option<&'c str>, Option<ZonedIp>),
     Datagrams(Option<&'c str>, u16, Option<&'c str>),
     File(&'c Path),
 }
@@ -164,7 +164,7 @@ fn receives(input: &UdpTarget, output: &UdpTarget) -> bool {
 
 /// Whether this is a loopback address. Which other addresses this machine has is not known here.
 fn is_local(host: &str) -> bool {
-    let ip = host.parse::<IpAddr>();
+    let ip = host.parse::<ZonedIp>().map(|ip| ip.ip());
     host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified())
 }
 
@@ -172,9 +172,9 @@ fn is_local(host: &str) -> bool {
 fn is_at(host: &str, port: u16, listen: ListenAddr) -> bool {
     let is_here = match listen {
         ListenAddr::All(_) => is_local(host),
-        ListenAddr::One(addr) if addr.ip().is_unspecified() => is_local(host),
-        ListenAddr::One(addr) => {
-            host.parse() == Ok(addr.ip()) || (host == "localhost" && addr.ip().is_loopback())
+        ListenAddr::One(addr, _) if addr.ip().is_unspecified() => is_local(host),
+        ListenAddr::One(addr, _) => {
+            host.parse() == Ok(addr) || (host == "localhost" && addr.ip().is_loopback())
         }
     };
     is_here && port != 0 && listen.port() == port

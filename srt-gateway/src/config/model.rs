@@ -5,7 +5,6 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    net::IpAddr,
     num::{NonZeroU32, NonZeroU64, NonZeroUsize},
     ops::RangeInclusive,
     path::PathBuf,
@@ -20,6 +19,7 @@ use super::{
     secret::{HttpUrl, Secret},
     types::{CryptoMode, KeyLength, ListenAddr, Location, PortKind, SrtVersion},
 };
+use crate::address::ZonedIp;
 
 /// A whole configuration. Two are equal if they say the same, wherever their lines stand.
 #[derive(Clone, Debug, PartialEq)]
@@ -296,7 +296,7 @@ pub struct ListenerRange {
     /// The ports. Ranges do not overlap.
     pub ports: Vec<RangeInclusive<u16>>,
     /// The one address to listen on. `None`: all, IPv4 and IPv6.
-    pub address: Option<IpAddr>,
+    pub address: Option<ZonedIp>,
     /// What they are for.
     pub mode: Action,
     /// Where it stands in the file.
@@ -663,7 +663,7 @@ impl Default for Api {
         let loopback = (std::net::Ipv4Addr::LOCALHOST, 9980);
         Self {
             configured: false,
-            listen: Some(ListenAddr::One(loopback.into())),
+            listen: Some(std::net::SocketAddr::from(loopback).into()),
             token: None,
             tokens: Vec::new(),
             hosts: Vec::new(),

@@ -3,7 +3,7 @@
 //!
 //! Knows types and the table of keys, not what keys mean together: that is `validate`'s.
 
-use std::{cell::RefCell, fmt::Display, net::IpAddr, ops::Range, ops::RangeInclusive, time::Duration};
+use std::{cell::RefCell, fmt::Display, ops::Range, ops::RangeInclusive, time::Duration};
 
 use super::{
     fault::Fault,
@@ -15,6 +15,7 @@ use super::{
     types::{LineStarts, ListenAddr, Location, SrtVersion},
     units::{self, Unit},
 };
+use crate::address::ZonedIp;
 
 /// One pass over one text: collects faults, and the places of secrets.
 pub(crate) struct Session<'t> {
@@ -482,7 +483,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    pub(crate) fn ip(&self) -> Option<IpAddr> {
+    pub(crate) fn ip(&self) -> Option<ZonedIp> {
         let ip = self.text()?.parse().ok();
         if ip.is_none() {
             self.must_be("an IP address");

@@ -16,7 +16,7 @@ fn the_embedded_default_serves_unknown_streams_on_loopback() {
     assert_eq!(config.ports[0].kind, PortKind::Both);
     assert_eq!(
         config.ports[0].listen,
-        ListenAddr::One("127.0.0.1:9998".parse().unwrap())
+        ListenAddr::One("127.0.0.1".parse().unwrap(), 9998)
     );
     assert_eq!(
         config.stream_settings("any/name"),

@@ -3,11 +3,13 @@
 //! Each parses from the text that a user writes; none knows TOML, and none opens anything.
 
 use std::{
-    fmt,
+    fmt, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     ops::Range,
     str::FromStr,
 };
+
+use crate::address::ZonedIp;
 
 /// An SRT version, ordered as versions are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -128,7 +130,7 @@ pub enum ListenAddr {
     /// This port of all IPv4 and all IPv6 addresses.
     All(u16),
     /// This address only. `0.0.0.0` is every IPv4 address, `::` every IPv6 address. Port 0 lets the system choose.
-    One(SocketAddr),
+    One(ZonedIp, u16),
 }
 
 impl ListenAddr {
@@ -136,26 +138,37 @@ impl ListenAddr {
     pub const fn port(&self) -> u16 {
         match self {
             Self::All(port) => *port,
-            Self::One(addr) => addr.port(),
+            Self::One(_, port) => *port,
         }
     }
 
-    /// The sockets to bind: two for [`ListenAddr::All`] (IPv4, then IPv6, which is to be IPv6 only), else one.
-    pub fn socket_addrs(&self) -> Vec<SocketAddr> {
-        match *self {
-            Self::All(port) => {
-                vec![
-                    (Ipv4Addr::UNSPECIFIED, port).into(),
-                    (Ipv6Addr::UNSPECIFIED, port).into(),
-                ]
-            }
-            Self::One(addr) => vec![addr],
+    /// The sockets to bind: two for [`ListenAddr::All`] (IPv4, then IPv6, which is to be IPv6 only), else one. Looks the network
+    /// interface of a link-local address up.
+    ///
+    /// # Errors
+    /// There is no such interface.
+    pub fn socket_addrs(&self) -> io::Result<Vec<SocketAddr>> {
+        match self {
+            Self::All(port) => Ok(vec![
+                (Ipv4Addr::UNSPECIFIED, *port).into(),
+                (Ipv6Addr::UNSPECIFIED, *port).into(),
+            ]),
+            Self::One(ip, port) => ip.socket_addr(*port).map(|addr| vec![addr]),
+        }
+    }
+
+    /// The same address with another port.
+    #[must_use]
+    pub(crate) const fn with_port(self, port: u16) -> Self {
+        match self {
+            Self::All(_) => Self::All(port),
+            Self::One(ip, _) => Self::One(ip, port),
         }
     }
 
     /// Whether only this machine can reach it.
     pub fn is_loopback(&self) -> bool {
-        matches!(self, Self::One(addr) if addr.ip().is_loopback())
+        matches!(self, Self::One(addr, _) if addr.ip().is_loopback())
     }
 
     /// Whether both cannot be bound at the same time. A wildcard overlaps each address of its family.
@@ -164,9 +177,9 @@ impl ListenAddr {
             return false;
         }
         match (self, other) {
-            (Self::One(a), Self::One(b)) => {
-                a.is_ipv4() == b.is_ipv4()
-                    && (a.ip().is_unspecified() || b.ip().is_unspecified() || a.ip() == b.ip())
+            (Self::One(a, _), Self::One(b, _)) => {
+                a.ip().is_ipv4() == b.ip().is_ipv4()
+                    && (a.ip().is_unspecified() || b.ip().is_unspecified() || a == b)
             }
             _ => true,
         }
@@ -177,10 +190,9 @@ impl ListenAddr {
     /// # Errors
     /// Words that say what is allowed.
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
-        const WANTED: &str =
-            "a port such as 9998, or an IP address with one: \"127.0.0.1:9998\", \"[::1]:9998\"";
-        if let Ok(addr) = text.parse::<SocketAddr>() {
-            return Ok(Self::One(addr));
+        const WANTED: &str = "a port such as 9998, or an IP address with one: \"127.0.0.1:9998\", \"[::1]:9998\", \"[fe80::1%eth0]:9998\"";
+        if let Some((ip, port)) = address_and_port(text) {
+            return Ok(Self::One(ip, port));
         }
         match text.parse::<u16>() {
             Ok(0) => Err("a port from 1 to 65535 (0 needs an address: \"127.0.0.1:0\")"),
@@ -193,14 +205,14 @@ impl ListenAddr {
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
             Self::All(_) => None,
-            Self::One(addr) => Some(addr.ip()),
+            Self::One(addr, _) => Some(addr.ip()),
         }
     }
 }
 
 impl From<SocketAddr> for ListenAddr {
     fn from(addr: SocketAddr) -> Self {
-        Self::One(addr)
+        Self::One(addr.into(), addr.port())
     }
 }
 
@@ -208,9 +220,20 @@ impl fmt::Display for ListenAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::All(port) => write!(f, "{port} (all addresses)"),
-            Self::One(addr) => addr.fmt(f),
+            Self::One(addr, port) if addr.ip().is_ipv6() => write!(f, "[{addr}]:{port}"),
+            Self::One(addr, port) => write!(f, "{addr}:{port}"),
         }
     }
+}
+
+/// Splits `192.0.2.1:9000` or `[2001:db8::1]:9000`.
+fn address_and_port(text: &str) -> Option<(ZonedIp, u16)> {
+    let (ip, port) = match text.strip_prefix('[') {
+        Some(rest) => rest.split_once("]:").filter(|(ip, _)| ip.contains(':'))?,
+        None => text.split_once(':')?,
+    };
+    let is_number = port.bytes().all(|b| b.is_ascii_digit());
+    Some((ip.parse().ok()?, port.parse().ok().filter(|_| is_number)?))
 }
 
 /// Where in the configuration text something stands.

@@ -3,7 +3,7 @@
 //!
 //! Never quotes a URL in a fault: it may hold a passphrase anywhere.
 
-use std::{net::IpAddr, ops::Range, path::PathBuf, time::Duration};
+use std::{ops::Range, path::PathBuf, time::Duration};
 
 use super::{
     bond::{self, Bond},
@@ -17,7 +17,10 @@ use super::{
     srt::SrtLayer,
     units::Unit,
 };
-use crate::names::is_control;
+use crate::{
+    address::{self, ZonedIp},
+    names::is_control,
+};
 
 /// Which list an entry stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -290,7 +293,7 @@ fn srt(table: &Table<'_>, parts: &Parts<'_>, url: &Node, defaults: &SrtLayer) ->
         (_, host, adapter) => (host, adapter),
     };
     let complaint = match (mode, &host) {
-        (SrtMode::Listener, Some(host)) if host.parse::<IpAddr>().is_err() => {
+        (SrtMode::Listener, Some(host)) if host.parse::<ZonedIp>().is_err() => {
             Some("must have an IP address to listen on, or none: srt://:9000")
         }
         (SrtMode::Caller | SrtMode::Rendezvous, None) => Some("must have the peer's host: srt://host:port"),
@@ -326,7 +329,7 @@ fn group(
     parts: &Parts<'_>,
     mode: Option<Option<SrtMode>>,
     local_port: Option<Option<i64>>,
-    adapter: Option<Option<IpAddr>>,
+    adapter: Option<Option<ZonedIp>>,
 ) -> Option<Bond> {
     let complaint = if !matches!(parts.path, "" | "/") {
         "must not have a path; the stream is named by the streamid"
@@ -393,10 +396,11 @@ fn udp(table: &Table<'_>, parts: &Parts<'_>, url: &Node, direction: Direction) -
         ));
         return None;
     }
+    let interface = interface.map_or(Some(None), |name| name.map(Some))?;
     Some(UdpTarget {
+        interface: interface.or_else(|| zone_of_group(host.as_deref())),
         host,
         port,
-        interface: interface.map_or(Some(None), |name| name.map(Some))?,
         ttl: ttl.unwrap_or(Some(1))?.try_into().ok()?,
         payload_size: payload.unwrap_or(Some(1_316))?.try_into().ok()?,
         source: source.map_or(Some(None), |ip| ip.map(Some))?,
@@ -405,6 +409,12 @@ fn udp(table: &Table<'_>, parts: &Parts<'_>, url: &Node, direction: Direction) -
         tos: tos.unwrap_or(Some(0))?.try_into().ok()?,
         echo: echo.unwrap_or(Some(true))?,
     })
+}
+
+/// The interface that `ff02::1%eth0` names.
+fn zone_of_group(host: Option<&str>) -> Option<String> {
+    let ip = host?.parse::<ZonedIp>().ok()?;
+    ip.zone().filter(|_| ip.ip().is_multicast()).map(str::to_owned)
 }
 
 fn file(table: &Table<'_>, parts: &Parts<'_>, url: &Node, direction: Direction) -> Option<FileTarget> {
@@ -485,16 +495,18 @@ fn authority(
     let host_and_port = match text.strip_prefix('[') {
         Some(rest) => rest
             .split_once("]:")
-            .filter(|(ip, _)| ip.parse::<std::net::Ipv6Addr>().is_ok()),
+            .filter(|(ip, _)| ip.contains(':') && ip.parse::<ZonedIp>().is_ok()),
         None => text
             .split_once(':')
             .filter(|(host, _)| !host.contains(|c: char| c.is_whitespace() || "$[]".contains(c))),
     };
     let Some((host, port)) = host_and_port else {
-        return complain("must have a host and a port: host:port, 192.0.2.1:port or [2001:db8::1]:port");
+        return complain(
+            "must have a host and a port: host:port, 192.0.2.1:port, [2001:db8::1]:port or [fe80::1%eth0]:port",
+        );
     };
     match port.parse::<u16>() {
-        Ok(port) if port != 0 => Some(((!host.is_empty()).then(|| host.to_owned()), port)),
+        Ok(port) if port != 0 => Some(((!host.is_empty()).then(|| address::in_one_form(host)), port)),
         _ => complain("must have a port from 1 to 65535 after the host"),
     }
 }

@@ -6,10 +6,7 @@
 //!
 //! Part of control's thread.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::Instant,
-};
+use std::{net::SocketAddr, time::Instant};
 
 use srt_safe::{
     GroupLink, GroupType, Interest, Member, MemberState, SocketId, SocketState, SrtGroup, SrtSocket,
@@ -25,6 +22,7 @@ use super::{
 };
 use crate::{
     access::{Gate, Granted},
+    address::ZonedIp,
     config::{Bond, BondKind, SrtTarget, Target},
     io::{EndpointId, Hosts},
     names::SessionId,
@@ -112,11 +110,12 @@ impl Control {
 
     /// Begins to connect a bonded endpoint: looks its hosts up, if any is a name.
     pub(super) fn begin_bond(&mut self, id: EndpointId, bond: &Bond) -> Result<Attempt, Hitch> {
-        let ip = |host: &str| host.parse::<IpAddr>().ok();
+        // A link whose interface is missing is left out, as one whose name has no address.
+        let addr = |host: &str, port| host.parse::<ZonedIp>().ok()?.socket_addr(port).ok();
         let addrs: Vec<_> = bond
             .links
             .iter()
-            .map(|link| ip(&link.host).map(|ip| SocketAddr::new(ip, link.port)))
+            .map(|link| addr(&link.host, link.port))
             .collect();
         if addrs.iter().all(Option::is_some) {
             return self.call_links(id, &addrs);
@@ -235,8 +234,13 @@ fn links(state: &State, bond: &Bond, addrs: &[Option<SocketAddr>], seed: u64) ->
             continue;
         };
         let mut to = GroupLink::new(addr).weight(link.weight).token(token);
-        if let Some(adapter) = link.adapter {
-            to = to.source(SocketAddr::new(adapter, 0));
+        match link.adapter.map(|adapter| adapter.socket_addr(0)) {
+            None => {}
+            Some(Ok(source)) => to = to.source(source),
+            Some(Err(error)) => {
+                warn!(stream = %state.stream, %link, %error, "the link's adapter is missing: left out");
+                continue;
+            }
         }
         let mut backoff = Backoff::new(seed ^ u64::from(token.unsigned_abs()));
         let next = now + backoff.failed();

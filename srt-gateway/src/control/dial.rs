@@ -4,7 +4,7 @@
 //! Part of control's thread; nothing here waits. Calls that are under way are watched by the epoll thread.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     num::NonZeroU16,
     sync::Arc,
     time::{Duration, Instant},
@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     access::{Gate, Granted, PortPolicy, Trail},
+    address::ZonedIp,
     config::{self, PortKind, SrtMode, SrtSettings, SrtTarget, Target},
     data::HeldSlots,
     io::{CloseReason, ClosedSession, EndpointId, Found, Hosts, Message, Resolved, Seat, Task, join_until},
@@ -138,9 +139,9 @@ impl Control {
             Target::Srt(srt) => srt,
             Target::Udp(udp) | Target::Rtp(udp) => {
                 let host = udp.host.clone();
-                return match host.as_deref().map(str::parse::<IpAddr>) {
+                return match host.as_deref().map(str::parse::<ZonedIp>) {
                     None => self.open_plain(id, None, now),
-                    Some(Ok(ip)) => self.open_plain(id, Some(ip), now),
+                    Some(Ok(ip)) => self.open_plain(id, Some(ip.socket_addr(udp.port)?), now),
                     Some(Err(_)) => {
                         let port = udp.port;
                         self.ask(id, Hosts::One(host.unwrap_or_default(), port)).map(Some)
@@ -164,8 +165,8 @@ impl Control {
             return self.begin_bond(id, &bond).map(Some);
         }
         let host = srt.host.clone().unwrap_or_default();
-        if let Ok(ip) = host.parse::<IpAddr>() {
-            let to = SocketAddr::new(ip, srt.port);
+        if let Ok(ip) = host.parse::<ZonedIp>() {
+            let to = ip.socket_addr(srt.port)?;
             return self.call(id, &[to]).map(Some);
         }
         let port = srt.port;
@@ -208,7 +209,7 @@ impl Control {
             Ok(Found::Each(addrs)) => self.call_links(id, &addrs).map(Some),
             Ok(Found::All(addrs)) if is_srt => self.call(id, &addrs).map(Some),
             Ok(Found::All(addrs)) => match addrs.first() {
-                Some(addr) => self.open_plain(id, Some(addr.ip()), now),
+                Some(addr) => self.open_plain(id, Some(*addr), now),
                 None => Err(Hitch::Later("the host's name has no address".to_owned())),
             },
             Err(why) => Err(Hitch::Later(format!(
@@ -233,15 +234,12 @@ impl Control {
         let session = SessionId(self.last_session + 1);
         let streamid = self.streamid_for(state, srt, session, &[to]);
         let caller = SrtSocket::builder().options(call_options(srt, streamid.as_deref())?);
-        let any = || match to {
-            SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
-            SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
-        };
-        let local = |port| SocketAddr::new(srt.adapter.unwrap_or_else(any), port);
+        let from = srt.adapter.unwrap_or_else(|| ZonedIp::any_like(&to));
+        let local = |port| from.socket_addr(port);
         let call = match (srt.mode, srt.local_port) {
-            (SrtMode::Rendezvous, port) => caller.start_rendezvous(local(port.unwrap_or(srt.port)), to)?,
+            (SrtMode::Rendezvous, port) => caller.start_rendezvous(local(port.unwrap_or(srt.port))?, to)?,
             (_, None) if srt.adapter.is_none() => self.endpoints.ports.call(&caller, to)?,
-            (_, port) => caller.bind(local(port.unwrap_or(0))).start_connect(to)?,
+            (_, port) => caller.bind(local(port.unwrap_or(0))?).start_connect(to)?,
         };
         self.opener.watch.add(&call, Interest::WRITABLE)?;
         self.last_session += 1;
@@ -255,25 +253,26 @@ impl Control {
         let ip = srt.host.as_deref().and_then(|host| host.parse().ok());
         let options = srt_options(&srt.settings).map_err(Hitch::Never)?;
         let options = options.group_connect(gate_sees_groups());
-        let open = |ip: IpAddr| {
-            let options = match ip {
+        let open = |ip: ZonedIp| {
+            let addr = ip.socket_addr(srt.port)?;
+            let options = match ip.ip() {
                 IpAddr::V6(v6) if !v6.is_unspecified() => options.clone().ipv6_only(Ipv6Only::Yes),
                 _ => options.clone(),
             };
-            let gate = self.peer_gate(id, SocketAddr::new(ip, srt.port), &srt.settings);
+            let gate = self.peer_gate(id, addr, &srt.settings);
             let door = Arc::clone(&gate);
             let listener = SrtListener::builder()
                 .options(options)
                 .backlog(BACKLOG)
                 .access_control(move |request: &AccessRequest<'_>| door.authorize(request))
                 .nonblocking()
-                .bind(SocketAddr::new(ip, srt.port))?;
-            Ok::<_, srt_safe::Error>((listener, gate))
+                .bind(addr)?;
+            Ok::<_, Hitch>((listener, gate))
         };
         let (listener, gate) = match ip {
             Some(ip) => open(ip)?,
             // A host without IPv6 has IPv4 alone.
-            None => open(Ipv6Addr::UNSPECIFIED.into()).or_else(|_| open(Ipv4Addr::UNSPECIFIED.into()))?,
+            None => open(ZonedIp::ANY_V6).or_else(|_| open(ZonedIp::ANY_V4))?,
         };
         self.opener.watch.add(&listener, Interest::READABLE)?;
         self.endpoints.sockets.insert(listener.id(), id);

@@ -3,7 +3,7 @@
 
 use std::{
     io::{self, ErrorKind},
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::Arc,
     time::Instant,
 };
@@ -37,11 +37,11 @@ impl From<io::Error> for Hitch {
 }
 
 impl Control {
-    /// Opens an endpoint that is no SRT socket; `ip` is what its host is called, if it has one.
+    /// Opens an endpoint that is no SRT socket; `addr` is that of its host, if it has one.
     pub(super) fn open_plain(
         &mut self,
         id: EndpointId,
-        ip: Option<IpAddr>,
+        addr: Option<SocketAddr>,
         now: Instant,
     ) -> Result<Option<Attempt>, Hitch> {
         let Some(state) = self.endpoints.all.get(&id) else {
@@ -53,11 +53,11 @@ impl Control {
         let counters = Arc::new(SessionCounters::default());
         let hands = match role {
             Role::Publisher => {
-                let (name, transport) = open_socket(&state.endpoint.target, ip)?;
+                let (name, transport) = open_socket(&state.endpoint.target, addr)?;
                 let seat = self.source_seat(session, &stream, &counters);
                 Hands::Source(Source::start(name, seat, transport)?)
             }
-            Role::Viewer => Hands::Outlet(self.open_outlet(state, ip, session, &stream, &counters)?),
+            Role::Viewer => Hands::Outlet(self.open_outlet(state, addr, session, &stream, &counters)?),
         };
         self.live(id, session, stream, hands, counters, now);
         Ok(None)
@@ -190,7 +190,7 @@ impl Control {
     fn open_outlet(
         &self,
         state: &State,
-        ip: Option<IpAddr>,
+        addr: Option<SocketAddr>,
         session: SessionId,
         stream: &Arc<Stream>,
         counters: &Arc<SessionCounters>,
@@ -207,9 +207,8 @@ impl Control {
                     Target::Rtp(_) => Wrapping::Rtp,
                     _ => Wrapping::Plain,
                 };
-                let ip = ip.ok_or_else(missing)?;
-                let socket = open_output(&udp_place(udp), ip)?;
-                let to = SocketAddr::new(ip, udp.port);
+                let to = addr.ok_or_else(missing)?;
+                let socket = open_output(&udp_place(udp), to)?;
                 let out = UdpOut::new(socket, to, udp.payload_size, wrapping);
                 // What came before now would go out in one burst, which few receivers of datagrams take.
                 (OutletKind::Datagrams, StartAt::Live, Box::new(out))
@@ -230,7 +229,10 @@ impl Control {
 }
 
 /// Opens the socket of an input.
-fn open_socket(target: &Target, ip: Option<IpAddr>) -> Result<(&'static str, Box<dyn Transport>), Hitch> {
+fn open_socket(
+    target: &Target,
+    addr: Option<SocketAddr>,
+) -> Result<(&'static str, Box<dyn Transport>), Hitch> {
     let (name, udp, wrapping) = match target {
         Target::Rtp(udp) => ("in-rtp", udp, Wrapping::Rtp),
         Target::Udp(udp) => ("in-udp", udp, Wrapping::Plain),
@@ -238,8 +240,8 @@ fn open_socket(target: &Target, ip: Option<IpAddr>) -> Result<(&'static str, Box
             return Err(Hitch::Never("it is no socket of datagrams".to_owned()));
         }
     };
-    let socket = open_input(&udp_place(udp), ip)?;
-    Ok((name, Box::new(UdpIn::new(socket, udp.source, wrapping))))
+    let (socket, sender) = open_input(&udp_place(udp), addr)?;
+    Ok((name, Box::new(UdpIn::new(socket, sender, wrapping))))
 }
 
 fn kinds(file: &FileTarget) -> FileKinds {

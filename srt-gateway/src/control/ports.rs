@@ -42,7 +42,7 @@ pub(crate) struct Port {
 #[derive(Debug)]
 pub struct PortError {
     port: String,
-    addr: SocketAddr,
+    addr: String,
     cause: Cause,
 }
 
@@ -107,7 +107,7 @@ impl Opener {
         connections: &Arc<Slots>,
     ) -> Result<Vec<Port>, PortError> {
         let mut ports = Vec::new();
-        for addr in port.listen.socket_addrs() {
+        for addr in socket_addrs(key, port)? {
             let mut policy = policy(key.owner.scope(), port, addr);
             policy.connections = Arc::clone(connections);
             let policy = Arc::new(policy);
@@ -131,7 +131,7 @@ impl Opener {
                     ports.into_iter().for_each(|port| self.close(port));
                     return Err(PortError {
                         port: policy.to_string(),
-                        addr,
+                        addr: addr.to_string(),
                         cause,
                     });
                 }
@@ -178,7 +178,7 @@ impl Opener {
         port: &SrtPort,
         recheck: Arc<Recheck>,
     ) -> Result<Port, PortError> {
-        let addr = port.listen.socket_addrs()[0];
+        let addr = socket_addrs(key, port)?[0];
         let mut policy = policy(key.owner.scope(), port, addr);
         policy.recheck = Some(recheck);
         let policy = Arc::new(policy);
@@ -197,7 +197,7 @@ impl Opener {
             }),
             Err(cause) => Err(PortError {
                 port: policy.to_string(),
-                addr,
+                addr: addr.to_string(),
                 cause,
             }),
         }
@@ -298,6 +298,14 @@ impl Listening {
             addr: port.addr,
         }
     }
+}
+
+fn socket_addrs(key: &PortKey, port: &SrtPort) -> Result<Vec<SocketAddr>, PortError> {
+    port.listen.socket_addrs().map_err(|error| PortError {
+        port: key.to_string(),
+        addr: port.listen.to_string(),
+        cause: Cause::Socket(error),
+    })
 }
 
 fn no_ipv6(error: &srt_safe::Error) -> bool {

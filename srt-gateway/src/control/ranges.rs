@@ -20,7 +20,7 @@ mod sockets;
 use std::{
     collections::{BTreeMap, HashMap},
     io,
-    net::{IpAddr, SocketAddr, UdpSocket},
+    net::{SocketAddr, UdpSocket},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -38,8 +38,9 @@ use super::{
 };
 use crate::{
     access::{PortPolicy, Recheck, Scope, Why},
+    address::ZonedIp,
     backend::{Answer, Backend, CallError},
-    config::{Action, AnswerFaults, Config, ListenAddr, PortAnswer, PortKind, SrtPort, Stream},
+    config::{Action, AnswerFaults, Config, PortAnswer, PortKind, SrtPort, Stream},
     data::Slot,
     io::{IdleId, IdlePorts},
     names::StreamName,
@@ -68,7 +69,7 @@ pub(crate) enum RangeEvent {
 }
 
 /// One port: its address and number.
-type Place = (Option<IpAddr>, u16);
+type Place = (Option<ZonedIp>, u16);
 
 /// All ports of `[[listeners]]`.
 #[derive(Debug)]
@@ -199,7 +200,7 @@ impl Ranges {
         };
         let standard = SrtPort {
             kind: kind(mode),
-            listen: ListenAddr::One(addr),
+            listen: addr.into(),
             settings: crate::config::SrtSettings::default(),
             at: crate::config::Location::default(),
         };
@@ -395,7 +396,7 @@ impl Control {
         let name = StreamName::new(answer.stream.as_str());
         let srt = SrtPort {
             kind: kind(port.mode),
-            listen: ListenAddr::One(port.addr),
+            listen: port.addr.into(),
             settings: answer.settings.clone(),
             at: crate::config::Location::default(),
         };

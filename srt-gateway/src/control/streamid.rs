@@ -46,8 +46,11 @@ impl Control {
     fn is_own_port(&self, to: SocketAddr) -> bool {
         self.gates().any(|gate| {
             let ip = gate.port().addr.ip();
-            let is_here = |ip| UdpSocket::bind(SocketAddr::new(ip, 0)).is_ok();
-            gate.port().number() == to.port() && (ip == to.ip() || (ip.is_unspecified() && is_here(to.ip())))
+            let is_here = |mut addr: SocketAddr| {
+                addr.set_port(0);
+                UdpSocket::bind(addr).is_ok()
+            };
+            gate.port().number() == to.port() && (ip == to.ip() || (ip.is_unspecified() && is_here(to)))
         })
     }
 

@@ -4,7 +4,7 @@
 
 use std::{
     io::{self, ErrorKind},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
     time::Instant,
 };
 
@@ -17,6 +17,7 @@ use super::{
     rtp::{Framing, Reorder},
     source::{PATIENCE, Transport},
 };
+use crate::address::{ZonedIp, interface_index};
 
 /// Whether datagrams have an RTP header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +35,11 @@ pub(crate) struct UdpPlace {
     /// Of multicast datagrams.
     pub(crate) ttl: u8,
     /// Only from this sender.
-    pub(crate) source: Option<IpAddr>,
+    pub(crate) source: Option<ZonedIp>,
     /// Of the socket, in bytes.
     pub(crate) buffer_size: usize,
     /// To send from.
-    pub(crate) local_address: Option<IpAddr>,
+    pub(crate) local_address: Option<ZonedIp>,
     /// Type of service, or traffic class, of what is sent.
     pub(crate) tos: u8,
     /// Whether this host gets the multicast datagrams that it sends.
@@ -71,31 +72,36 @@ fn interface(target: &UdpPlace) -> io::Result<Interface> {
     let Some(name) = &target.interface else {
         return Ok(Interface::Any);
     };
-    if let Ok(ip) = name.parse::<IpAddr>() {
-        return Ok(Interface::Address(ip));
+    match name.parse::<ZonedIp>() {
+        Ok(address) if address.zone().is_none() => return Ok(Interface::Address(address.ip())),
+        Ok(address) => return interface_index(address.zone().unwrap_or_default()).map(Interface::Index),
+        Err(_) => {}
     }
-    let any = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-    rustix::net::netdevice::name_to_index(&any, name)
-        .map(Interface::Index)
-        .map_err(|_| {
-            io::Error::new(
-                ErrorKind::NotFound,
-                format!("there is no network interface {name:?}"),
-            )
-        })
+    interface_index(name).map(Interface::Index)
 }
 
 fn unsupported(what: &str) -> io::Error {
     io::Error::new(ErrorKind::Unsupported, what.to_owned())
 }
 
-/// Opens the socket of an input. `host` is the group, the local address, or (None) all addresses.
+/// Opens the socket of an input. `at` is the group, the local address, or (None) all addresses. Beside the socket: the only
+/// sender that counts, if there is one.
 ///
 /// # Errors
 /// Those of the system, an interface that is not there.
-pub(crate) fn open_input(target: &UdpPlace, host: Option<IpAddr>) -> io::Result<UdpSocket> {
-    let ip = host.unwrap_or_else(|| Ipv4Addr::UNSPECIFIED.into());
-    let addr = SocketAddr::new(ip, target.port);
+pub(crate) fn open_input(
+    target: &UdpPlace,
+    at: Option<SocketAddr>,
+) -> io::Result<(UdpSocket, Option<SocketAddr>)> {
+    let mut addr = at.unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, target.port).into());
+    let ip = addr.ip();
+    if let (true, SocketAddr::V6(group), Interface::Index(index)) =
+        (ip.is_multicast(), &mut addr, interface(target)?)
+    {
+        // The system binds no socket to a link-local group without its interface.
+        group.set_scope_id(index);
+    }
+    let sender = target.source.map(|source| source.socket_addr(0)).transpose()?;
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_recv_buffer_size(target.buffer_size)?;
     if ip.is_multicast() {
@@ -107,11 +113,11 @@ pub(crate) fn open_input(target: &UdpPlace, host: Option<IpAddr>) -> io::Result<
         join(&socket, target, ip)?;
     }
     socket.set_read_timeout(Some(PATIENCE))?;
-    Ok(socket.into())
+    Ok((socket.into(), sender))
 }
 
 fn join(socket: &Socket, target: &UdpPlace, group: IpAddr) -> io::Result<()> {
-    match (group, target.source, interface(target)?) {
+    match (group, target.source.map(|source| source.ip()), interface(target)?) {
         (IpAddr::V4(group), None, interface) => {
             let interface = match interface {
                 Interface::Any => InterfaceIndexOrAddress::Address(Ipv4Addr::UNSPECIFIED),
@@ -173,14 +179,14 @@ fn address_of(target: &UdpPlace, group: Ipv4Addr) -> io::Result<Ipv4Addr> {
 #[derive(Debug)]
 pub(crate) struct UdpIn {
     socket: UdpSocket,
-    /// Only from this sender.
-    sender: Option<IpAddr>,
+    /// Only from this sender, whatever its port.
+    sender: Option<SocketAddr>,
     reorder: Option<Reorder>,
     buffer: Box<[u8]>,
 }
 
 impl UdpIn {
-    pub(crate) fn new(socket: UdpSocket, sender: Option<IpAddr>, wrapping: Wrapping) -> Self {
+    pub(crate) fn new(socket: UdpSocket, sender: Option<SocketAddr>, wrapping: Wrapping) -> Self {
         Self {
             socket,
             sender,
@@ -194,7 +200,7 @@ impl Transport for UdpIn {
     fn receive(&mut self, now: Instant, take: &mut dyn FnMut(&[u8])) -> Result<(), CloseReason> {
         let mut take = |payload: &[u8]| cut(payload, take);
         match self.socket.recv_from(&mut self.buffer) {
-            Ok((len, from)) if len > 0 && self.sender.is_none_or(|ip| ip == from.ip().to_canonical()) => {
+            Ok((len, from)) if len > 0 && self.sender.is_none_or(|sender| is_of(sender, from)) => {
                 match &mut self.reorder {
                     None => take(&self.buffer[..len]),
                     Some(reorder) => reorder.packet(&self.buffer[..len], Instant::now(), &mut take),
@@ -217,25 +223,31 @@ impl Transport for UdpIn {
     }
 }
 
+/// Whether a datagram is of this sender. A sender without a zone may be on any interface.
+fn is_of(sender: SocketAddr, from: SocketAddr) -> bool {
+    let zone = |addr| match addr {
+        SocketAddr::V6(v6) => v6.scope_id(),
+        SocketAddr::V4(_) => 0,
+    };
+    sender.ip() == from.ip().to_canonical() && (zone(sender) == 0 || zone(sender) == zone(from))
+}
+
 /// Opens an output's socket.
 ///
 /// # Errors
 /// Those of the system, an interface that is not there.
-pub(crate) fn open_output(target: &UdpPlace, to: IpAddr) -> io::Result<UdpSocket> {
-    let domain = if to.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
-    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+pub(crate) fn open_output(target: &UdpPlace, to: SocketAddr) -> io::Result<UdpSocket> {
+    let any = ZonedIp::any_like(&to);
+    let socket = Socket::new(Domain::for_address(to), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_send_buffer_size(target.buffer_size)?;
-    let any: IpAddr = match to {
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
+    let to = to.ip();
     // srt-live-transmit's `adapter` is the address to send from, where there is no group.
     let named = || target.interface.as_ref().and_then(|name| name.parse().ok());
     let local = match target.local_address {
         None if !to.is_multicast() => named(),
         local => local,
     };
-    socket.bind(&SockAddr::from(SocketAddr::new(local.unwrap_or(any), 0)))?;
+    socket.bind(&SockAddr::from(local.unwrap_or(any).socket_addr(0)?))?;
     if target.tos != 0 && to.is_ipv4() {
         socket.set_tos_v4(target.tos.into())?;
     } else if target.tos != 0 {

@@ -113,9 +113,8 @@ fn datagrams(shared: &Shared, end: &End, (target, wrapping): (&UdpTarget, Wrappi
     loop {
         let opened = shared.again(end, || {
             let place = control::udp_place(target);
-            let ip = resolve(target.host.as_deref())?;
-            let socket = open_input(&place, ip).map_err(|error| ConnectError::Options(error.to_string()))?;
-            Ok::<_, ConnectError>(UdpIn::new(socket, target.source, wrapping))
+            let (socket, sender) = open_input(&place, resolve(target)?).map_err(ConnectError::Socket)?;
+            Ok::<_, ConnectError>(UdpIn::new(socket, sender, wrapping))
         });
         let Some(mut transport) = opened else { return };
         end.set_open(true);

@@ -14,7 +14,7 @@ mod stats;
 
 use std::{
     fmt,
-    net::{IpAddr, ToSocketAddrs as _},
+    net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -28,7 +28,10 @@ use srt_safe::{ErrorKind, SourceTime, SrtSocket};
 pub(crate) use place::{Pace, Place};
 pub(crate) use stats::{CSV_HEADING, Every, Record, StatsFormat};
 
-use crate::{config::SrtTarget, peer::ConnectError};
+use crate::{
+    config::{SrtTarget, UdpTarget},
+    peer::ConnectError,
+};
 
 /// How often whoever waits looks whether all is over.
 pub(crate) const LOOK: Duration = Duration::from_millis(100);
@@ -237,12 +240,12 @@ impl Shared {
 }
 
 /// The first address of a host; None for none.
-fn resolve(host: Option<&str>) -> Result<Option<IpAddr>, ConnectError> {
-    let Some(host) = host else { return Ok(None) };
-    let found = (host, 0).to_socket_addrs().ok().and_then(|mut all| all.next());
+fn resolve(target: &UdpTarget) -> Result<Option<SocketAddr>, ConnectError> {
+    let Some(host) = &target.host else { return Ok(None) };
+    let found = crate::peer::resolve(host, target.port)?.first().copied();
     found
-        .map(|address| Some(address.ip()))
-        .ok_or_else(|| ConnectError::Unresolved(host.to_owned()))
+        .map(Some)
+        .ok_or_else(|| ConnectError::Unresolved(host.clone()))
 }
 
 /// A relay at work.

@@ -3,7 +3,6 @@
 use std::{
     fs::File,
     io::{self, Write},
-    net::SocketAddr,
     thread,
     time::{Duration, Instant},
 };
@@ -82,10 +81,8 @@ fn datagrams(shared: &Shared, end: &End, (target, wrapping): (&UdpTarget, Wrappi
     loop {
         let opened = shared.again(end, || {
             let missing = || ConnectError::Options("there is no host to send to".to_owned());
-            let ip = resolve(target.host.as_deref())?.ok_or_else(missing)?;
-            let socket = open_output(&control::udp_place(target), ip)
-                .map_err(|error| ConnectError::Options(error.to_string()))?;
-            let to = SocketAddr::new(ip, target.port);
+            let to = resolve(target)?.ok_or_else(missing)?;
+            let socket = open_output(&control::udp_place(target), to).map_err(ConnectError::Socket)?;
             Ok::<_, ConnectError>(UdpOut::new(socket, to, target.payload_size, wrapping))
         });
         let Some(mut sink) = opened else { return };

@@ -1,30 +1,29 @@
 //! The UDP sockets of ports of `[[listeners]]`, and the descriptors that they need.
 
-use std::{
-    io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
-};
+use std::{io, net::UdpSocket};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Place;
+use crate::address::ZonedIp;
 
 /// A UDP socket for callers of one port: for all addresses one socket of both families, where the machine has both.
 pub(super) fn bind((address, port): Place) -> io::Result<UdpSocket> {
-    let open = |ip: IpAddr| {
+    let open = |address: ZonedIp| {
+        let ip = address.ip();
         let domain = if ip.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
         let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
         if ip.is_ipv6() {
             socket.set_only_v6(!ip.is_unspecified())?;
         }
-        socket.bind(&SocketAddr::new(ip, port).into())?;
+        socket.bind(&address.socket_addr(port)?.into())?;
         Ok(socket.into())
     };
     match address {
         Some(ip) => open(ip),
-        None => open(Ipv6Addr::UNSPECIFIED.into()).or_else(|error: io::Error| match error.raw_os_error() {
+        None => open(ZonedIp::ANY_V6).or_else(|error: io::Error| match error.raw_os_error() {
             // EAFNOSUPPORT, EADDRNOTAVAIL: no IPv6 here.
-            Some(97 | 99) => open(Ipv4Addr::UNSPECIFIED.into()),
+            Some(97 | 99) => open(ZonedIp::ANY_V4),
             _ => Err(error),
         }),
     }
