@@ -11,7 +11,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -254,6 +254,14 @@ impl Server {
                 () = ended(&mut stopped) => return,
             };
             match accepted {
+                Ok((stream, peer)) if !self.may_begin(peer) => {
+                    debug!(%peer, "closed: too many TLS handshakes with the API begin");
+                    drop(stream);
+                    turn = turn.wrapping_add(1);
+                    if turn.is_multiple_of(ACCEPT_TURN) {
+                        tokio::task::yield_now().await;
+                    }
+                }
                 Ok((stream, peer)) => {
                     let place = if spare.len() < SPARE_DESCRIPTORS {
                         self.connections.admit_probe(peer.ip())
@@ -285,6 +293,11 @@ impl Server {
         }
     }
 
+    /// Whether this address may begin a TLS handshake now, where there is TLS.
+    fn may_begin(&self, peer: SocketAddr) -> bool {
+        self.tls.is_none() || self.handshakes.admit(peer.ip(), Instant::now())
+    }
+
     /// Closes something so that a client can be accepted. Probes give way last: they have not asked yet.
     fn free_descriptor(&self, spare: &mut Vec<File>) -> bool {
         self.connections.evict_idle(Service::Everything)
@@ -314,9 +327,6 @@ impl Server {
         socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
         match &self.tls {
             None => self.http(stream, peer, place).await,
-            Some(_) if !self.handshakes.admit(peer.ip()) => {
-                Err(io::Error::other("its address begins too many TLS handshakes"))
-            }
             Some(tls) => {
                 let stream = timeout(header_time(place), tls.accept(stream)).await??;
                 self.http(stream, peer, place).await
@@ -331,6 +341,9 @@ impl Server {
         let routed = TowerToHyperService::new(self.router.clone().layer(Extension(Peer(peer.ip()))));
         let service = service_fn(|request| {
             let in_request = place.begin_request();
+            if self.tls.is_some() {
+                self.handshakes.note_request(peer.ip(), Instant::now());
+            }
             let is_probe = is_probe(request.uri());
             let answer = is_served(&request, place.service()).then(|| routed.call(request));
             let work = self.work.clone();
