@@ -271,7 +271,7 @@ pub(crate) fn broken(status: &EndpointStatus) -> Option<EndpointFigures> {
         url: status.url.clone(),
         failures: status.failures,
         reason: match status.state {
-            EndpointState::Stalled => Some("its file does not answer".to_owned()),
+            EndpointState::Stalled => Some("the file system does not answer".to_owned()),
             _ => status.last_failure.clone(),
         },
     })

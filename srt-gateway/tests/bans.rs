@@ -103,7 +103,7 @@ fn a_ban_says_who_made_it_and_why_and_survives_a_restart() {
         all[0]["reason"].as_str().map(str::to_owned)
     });
     let since = bans[0]["since"].as_str().unwrap();
-    let told = format!("its address was banned by night shift at {since}: password guessing, until ");
+    let told = format!("the address was banned by night shift at {since}: password guessing, until ");
     assert!(reason.starts_with(&told), "{reason}");
     ask(&gateway, "DELETE", "/api/v1/bans/127.0.0.1", "").is(204);
     let gateway = gateway.restarted();

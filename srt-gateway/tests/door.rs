@@ -398,7 +398,7 @@ fn everything_that_listens_refuses_new_callers_alike_while_draining() {
         (all.len() == doors.len()).then_some(all)
     });
     for one in refused {
-        assert!(one["reason"].as_str().unwrap().contains("being drained"), "{one}");
+        assert!(one["reason"].as_str().unwrap().contains("is draining"), "{one}");
     }
     assert_eq!(server.requests().len(), asked, "nobody is asked about them");
     publisher.send(&[0x47; 1316]).unwrap();

@@ -114,7 +114,7 @@ const HANDSHAKES: &[(Keys, Peer, Outcome)] = &[
     (&[("minversion", "1.4.0")], Peer::Plain, CLEAR),
     // Of any peer that there can be: it is older than this.
     (&[("minversion", "9.0.0")], Peer::Plain, Refused(1505, "version")),
-    (&[("version", "1.3.0"), ("minversion", "1.1.0")], Peer::Plain, Refused(1505, "version = 1.3.0 demands exactly that")),
+    (&[("version", "1.3.0"), ("minversion", "1.1.0")], Peer::Plain, Refused(1505, "requires exactly version = 1.3.0")),
     (&[("passphrase", SECRET)], Peer::Secret(SECRET), Connected { latency: 120, encrypted: true }),
     (&[("passphrase", SECRET)], Peer::Secret("another secret"), Refused(10, "passphrase")),
     (&[("passphrase", SECRET)], Peer::Plain, Refused(11, "Password required or unexpected")),

@@ -171,7 +171,7 @@ fn a_ring_of_gateways_is_cut_with_a_clear_message() {
     assert!(
         refused
             .reason
-            .contains("a loop: the stream has come through this gateway before"),
+            .contains("a loop: the stream has already passed through this gateway"),
         "{refused:?}"
     );
 }

@@ -368,61 +368,61 @@ impl fmt::Display for Why {
         match self {
             Self::WrongPassword(stream) => write!(
                 f,
-                "the publisher of {stream:?} has not the password that is configured for it: password=... in the streamid"
+                "wrong or missing password for publishing {stream:?}: send password=... in the streamid, as configured for the stream"
             ),
             Self::NotByRules { role, stream } => write!(
                 f,
-                "of the [[rules]] about a {role} of {stream:?} none lets this caller in: user (u=), password or address fit none"
+                "no entry of [[rules]] for a {role} of {stream:?} matches this caller's user (u=), password and address"
             ),
             Self::Undecided => f.write_str(
-                "its password is being checked against a hash, which takes longer than a handshake may: it is answered when it calls again",
+                "the gateway is still checking the password against its hash: the caller gets the answer when it tries again",
             ),
             Self::Hook(refusal) => f.write_str(&refusal.why),
             Self::HookUndecided => f.write_str(
-                "the hook of [auth] is being asked, and this libsrt cannot keep a caller waiting: it is answered when it calls again",
+                "the hook of [auth] has not answered yet, and an installed libsrt cannot keep a caller waiting: the caller gets the answer when it tries again",
             ),
             Self::HookBusy => f.write_str(
-                "as many questions to the hook of [auth] as are allowed are open: it is to call again; is the hook too slow?",
+                "too many requests to the hook of [auth] are in progress: check whether the hook is slow; the caller can try again",
             ),
             Self::TooManyHandshakes => {
-                f.write_str("its address began more handshakes than handshakes_per_second_per_ip of [limits] allows")
+                f.write_str("too many handshakes from this address: handshakes_per_second_per_ip of [limits]")
             }
             Self::TooManySessions { max } => write!(
                 f,
-                "its address has {max} sessions, as many as max_sessions_per_ip of [limits] allows"
+                "this address has {max} sessions already: max_sessions_per_ip of [limits]"
             ),
             Self::TooManyUnusedPorts { max } => write!(
                 f,
-                "{max} ports of [[listeners]] have been opened for its address and are not used yet: connect to them first; an unused one closes after 30 s"
+                "{max} ports of [[listeners]] are open for this address and unused: connect to them first, or wait 30 s until they close"
             ),
             Self::TooManyStreams { max } => write!(
                 f,
-                "the stream has no table, and callers have created {max} streams, as many as max_created_streams of [limits] allows"
+                "the stream is not configured, and callers have created {max} streams already: max_created_streams of [limits]"
             ),
             Self::TooManyStreamsOfAddress { max } => write!(
                 f,
-                "the stream has no table, and its address has created {max} streams, as many as max_created_streams_per_ip of [limits] allows"
+                "the stream is not configured, and this address has created {max} streams already: max_created_streams_per_ip of [limits]"
             ),
             Self::Short(shortage) => shortage.fmt(f),
-            Self::Banned(ban) => write!(f, "its address was {ban}"),
+            Self::Banned(ban) => write!(f, "the address was {ban}"),
             Self::TooFast { stream, sent, max } => write!(
                 f,
-                "closed: the publisher of {stream:?} sent {sent} b/s for 5 s, above max_bitrate = {max}; raise it, or lower the encoder's bit rate"
+                "closed: the publisher of {stream:?} sent {sent} b/s for 5 s, more than max_bitrate = {max}: raise max_bitrate, or lower the encoder's bit rate"
             ),
             Self::ResendLimit { stream, percent } => write!(
                 f,
-                "closed: the viewer of {stream:?} asked for more of it again than resend_limit = {percent} allows; its link loses too much, or it misbehaves"
+                "closed: the viewer of {stream:?} requested more retransmission than resend_limit = {percent} allows: its link loses too much, or the client misbehaves"
             ),
             Self::Unreadable(why) => why.fmt(f),
             Self::PortRefused => f.write_str(
-                "the backend of [config_external] knows no stream for this port (404): configure the port there",
+                "the backend of [config_external] has no stream for this port (404): configure the port there",
             ),
             Self::BackendFailed(why) | Self::BackendNonsense(why) => write!(
                 f,
                 "this port of [[listeners]] is not configured: the backend of [config_external] {why}"
             ),
             Self::AddressNotAllowed => {
-                f.write_str("the address is not let in by allow and deny of this port")
+                f.write_str("allow and deny of this port exclude the address")
             }
             Self::NameMissing { port, is_empty: true } => write!(
                 f,
@@ -463,11 +463,11 @@ impl fmt::Display for Why {
                 why,
             } => write!(
                 f,
-                "{stream:?} cannot be made by template {template}, which has the name in its inputs or outputs: {why}"
+                "template {template} cannot create {stream:?}, because its inputs or outputs contain the name: {why}"
             ),
             Self::NoPasswordThere(name) => write!(
                 f,
-                "no stream has the whole path for its name, and stream {name:?} takes no password: the streamid must end with the name"
+                "no stream has the whole path as its name, and stream {name:?} has no password: end the streamid with the stream's name"
             ),
             Self::UnknownStream(name) => write!(
                 f,
@@ -476,16 +476,16 @@ impl fmt::Display for Why {
             ),
             Self::NoSource(name) => write!(
                 f,
-                "nobody publishes {name:?}, and on_source_lost = 0 lets no viewer wait"
+                "nobody publishes {name:?}, and on_source_lost = 0 does not let viewers wait"
             ),
             Self::HasPublisher(name) => write!(
                 f,
-                "{name:?} has a publisher already (duplicate_publisher = \"reject\")"
+                "{name:?} already has a publisher (duplicate_publisher = \"reject\")"
             ),
             Self::HasSilentPublisher(name) => write!(
                 f,
-                "{name:?} has a publisher already, which is connected and sends nothing (duplicate_publisher = \"reject\"); \
-                 duplicate_publisher = \"takeover_if_silent\" lets the next one in, and a timeout of the port closes a silent one"
+                "{name:?} already has a publisher, which is connected and sends nothing (duplicate_publisher = \"reject\"): set \
+                 duplicate_publisher = \"takeover_if_silent\" to admit the next one, or a timeout of the port to close silent ones"
             ),
             Self::HasActivePublisher {
                 stream,
@@ -499,51 +499,51 @@ impl fmt::Display for Why {
                 f,
                 "a link of a bonded {role} of {stream:?} asks for another stream or mode: give all links of a group the same streamid"
             ),
-            Self::BondFull => write!(f, "its group has {MAX_LINKS} links already, and may have no more"),
-            Self::StreamFull { stream, max } => write!(f, "{stream:?} has max_viewers = {max} already"),
+            Self::BondFull => write!(f, "the group already has {MAX_LINKS} links, the most that a group may have"),
+            Self::StreamFull { stream, max } => write!(f, "{stream:?} already has max_viewers = {max}"),
             Self::OldVersion { required, offered } => {
                 write!(
                     f,
-                    "the caller has SRT {offered}, older than minversion = {required} of this port: have it updated"
+                    "the caller uses SRT {offered}, older than minversion = {required} of this port: update the caller"
                 )
             }
             Self::OtherVersion { required, offered } => {
                 write!(
                     f,
-                    "the caller has SRT {offered}, and version = {required} of this port demands exactly that"
+                    "the caller uses SRT {offered}, but this port requires exactly version = {required}"
                 )
             }
             Self::WrongPassphrase { role, stream } => {
                 write!(
                     f,
-                    "the {role} of {stream:?} has another passphrase than is configured for it"
+                    "wrong passphrase for a {role} of {stream:?}"
                 )
             }
             Self::NoPassphrase { role, stream } => {
                 write!(
                     f,
-                    "the {role} of {stream:?} has no passphrase, and the configuration demands one"
+                    "a {role} of {stream:?} needs a passphrase, and the caller sent none"
                 )
             }
             Self::UnexpectedPassphrase { role, stream } => write!(
                 f,
-                "the {role} of {stream:?} has a passphrase and the configuration has none: set one, or take the caller's away"
+                "the caller has a passphrase, but none is configured for a {role} of {stream:?}: configure one, or remove the caller's"
             ),
             Self::OtherCryptoMode => {
-                f.write_str("the caller wants another crypto mode than crypto_mode of this port")
+                f.write_str("the caller's crypto mode is not the crypto_mode of this port")
             }
             Self::Loop => f.write_str(
-                "a loop: the stream has come through this gateway before, or this gateway calls itself; take away the output \
+                "a loop: the stream has already passed through this gateway, or the gateway calls itself; remove the output \
                  or the input that leads back here",
             ),
-            Self::PortFull { max } => write!(f, "the port has max_connections = {max} already"),
+            Self::PortFull { max } => write!(f, "the port already has max_connections = {max}"),
             Self::HasPeer => f.write_str(
-                "it serves one caller at a time, and has one: close that one, or give callers an srt port of the stream",
+                "the endpoint serves one caller at a time and already has one: close that session, or use an srt port of the stream",
             ),
-            Self::Draining => f.write_str("the gateway is being drained and takes no new sessions: call another one"),
+            Self::Draining => f.write_str("the gateway is draining and admits no new sessions: use another gateway"),
             Self::Filter(fault) => fault.fmt(f),
             Self::Bonded => f.write_str(
-                "the caller is bonded, and this port takes no groups of links: set groupconnect = true for a port, or connect \
+                "the caller is bonded, and this port does not accept groups: set groupconnect = true for the port, or connect \
                  by a single link",
             ),
             Self::FileMode => f.write_str(
@@ -551,7 +551,7 @@ impl fmt::Display for Why {
                  streams: set transtype=live",
             ),
             Self::Incomplete => f.write_str(
-                "the caller was let in and its handshake was not completed: it left, or libsrt refused one of its settings",
+                "the caller was admitted but did not complete its handshake: it left, or libsrt refused one of its settings",
             ),
             Self::ShortKey { offered, required } => write!(
                 f,

@@ -60,8 +60,8 @@ impl Config {
         let mut all = streams.map(|stream| &stream.settings);
         let unknown = Some(&self.streams_default.settings).filter(|_| self.streams_default.accept_unknown);
         let is_rejected = all.any(rejects) || unknown.is_some_and(rejects);
-        let hint = "an encoder that hangs and stays connected keeps its stream, and the next publisher is refused (1409): \
-                    duplicate_publisher = \"takeover_if_silent\" lets the next one in, timeout of a port closes the silent one";
+        let hint = "an encoder that hangs but stays connected keeps its stream, and the next publisher is refused (1409): set \
+                    duplicate_publisher = \"takeover_if_silent\" to admit the next one, or a timeout of the port to close silent ones";
         (is_endless && is_rejected)
             .then(|| hint.to_owned())
             .into_iter()

@@ -412,7 +412,7 @@ impl Control {
             .map(|v| SrtVersion::from_number(v.to_libsrt()));
         if let Some(required) = required.filter(|required| *required != connection.version) {
             let why = format!(
-                "the peer has SRT {}, and version = {required} demands exactly that",
+                "the peer uses SRT {}, but version = {required} is required exactly",
                 connection.version
             );
             return self.failed(id, &why, now);

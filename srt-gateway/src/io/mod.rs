@@ -234,11 +234,11 @@ impl fmt::Display for CloseReason {
                 )
             }
             Self::TooFast { sent, max } => {
-                write!(f, "it sent {sent} b/s for 5 s, above max_bitrate = {max}")
+                write!(f, "it sent {sent} b/s for 5 s, more than max_bitrate = {max}")
             }
             Self::ResendLimit(percent) => write!(
                 f,
-                "it asked for more of the stream again than resend_limit = {percent} allows, for {} s",
+                "it requested more retransmission than resend_limit = {percent} allows, for {} s",
                 resend::PATIENCE
             ),
             Self::SourceLost => f.write_str("the source did not come back (on_source_lost)"),
@@ -258,8 +258,8 @@ impl fmt::Display for CloseReason {
             }
             Self::Unreadable(kind) => kind.fmt(f),
             Self::NoClock => f.write_str("the file has no clock references (PCR) to play it by"),
-            Self::Stuck => f.write_str("its file does not answer"),
-            Self::EndOfFile => f.write_str("the end of the file (loop=true begins it again)"),
+            Self::Stuck => f.write_str("the file system does not answer"),
+            Self::EndOfFile => f.write_str("the file ended (loop=true repeats it)"),
             Self::NotNeeded => f.write_str("no longer needed (on_demand)"),
             Self::Kicked => f.write_str("an operator ended it (API)"),
             Self::NotRenewed(code) => write!(
