@@ -40,12 +40,12 @@ const STRANGERS_HANDSHAKES: Rate = Rate {
 
 /// Handshakes of a client that no flood from other addresses takes away: those of a monitoring system, or of a browser.
 const CLIENT_HANDSHAKES: Rate = Rate {
-    per_second: 2.0,
-    burst: 20.0,
+    per_second: 5.0,
+    burst: 30.0,
 };
 
 /// Clients at a time.
-const CLIENTS: usize = 256;
+const CLIENTS: usize = 128;
 
 /// A client that has not asked for this long gives its place to another one, if there are more.
 const CLIENT_STAYS: Duration = Duration::from_secs(60);
