@@ -45,7 +45,10 @@ fn a_publisher_above_max_bitrate_is_closed_and_one_below_is_not() {
     let kept = &rejections[0];
     assert_eq!((kept.code, kept.decision), (1402, RejectedBy::Limits), "{kept:?}");
     assert_eq!(kept.streamid.as_ref(), PUBLISH.as_bytes());
-    assert!(kept.reason.contains("more than max_bitrate = 2000000"), "{kept:?}");
+    assert!(
+        kept.reason.contains("more than max_bitrate = 2000000"),
+        "{kept:?}"
+    );
     assert!(has_source(&fast, "a") && fast.rejections().is_empty());
     drop((too_fast, fine));
 }

@@ -168,6 +168,47 @@ fn drop_request_of_dropped_packets_leaves_a_stream_readable() {
     assert_eq!(received, b"missing last");
 }
 
+/// Without delivery times, which a peer may switch off as well, messages may be read out of order.
+#[test]
+fn message_that_reaches_into_another_one_crashes_nothing() {
+    let _alone = alone();
+    let port = Port::open(options().tsbpd(false));
+    let mut peer = RawPeer::new(port.addr);
+    let mut conclusion = peer.conclusion(peer.induce().cookie, "");
+    conclusion.extensions.clear();
+    // Periodic NAKs and the retransmission flag.
+    let request = Extension::of_words(Extension::HS_REQUEST, &[0x0001_0507, 0b11_0000, 0]);
+    peer.conclude(&conclusion.with(request)).expect("a connection");
+    let ours = accept(&port.listener);
+    let first = peer.first_sequence();
+    let marked = |message, sequence, payload| Data {
+        message,
+        ..Data::whole(sequence, 0, payload)
+    };
+    // Message 2, whole, in any order; then message 1, which begins and does not end.
+    peer.send(marked(0b110 << 29 | 2, first + 1, b"second"));
+    peer.send(marked(0b101 << 29 | 1, first, b"first, "));
+    let mut buffer = [0; 1500];
+    let mut receive = |expected: &[u8]| {
+        let received = ours.recv(&mut buffer).map(|length| &buffer[..length]);
+        assert_eq!(received, Ok(expected));
+    };
+    receive(b"first, second");
+    // An acknowledgement looks for what can be read, which is nothing now.
+    peer.send(marked(0b101 << 29 | 3, first + 2, b"third, "));
+    let acknowledges = |packet: &Packet| match packet {
+        Packet::Control(control) => {
+            control.kind == Kind::ACK && control.words().first() == Some(&(first + 3))
+        }
+        Packet::Data(_) => false,
+    };
+    let acknowledged = peer.receive_where(PATIENCE, acknowledges);
+    acknowledged.expect("an acknowledgement");
+    peer.send(marked(0b011 << 29 | 3, first + 3, b"fourth"));
+    receive(b"third, fourth");
+    port.assert_alive();
+}
+
 #[test]
 fn nak_of_packets_half_the_range_ahead_stops_no_sender() {
     let _alone = alone();

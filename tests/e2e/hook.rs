@@ -239,7 +239,10 @@ fn max_bitrate_of_the_answer_stands_in_place_of_the_ports() {
     assert!(begin.elapsed() >= Duration::from_secs(5), "{:?}", begin.elapsed());
     assert_eq!((kept.code, kept.decision), (1402, RejectedBy::Limits), "{kept:?}");
     assert_eq!(kept.streamid.as_ref(), PUBLISH.as_bytes());
-    assert!(kept.reason.contains("more than max_bitrate = 2000000"), "{kept:?}");
+    assert!(
+        kept.reason.contains("more than max_bitrate = 2000000"),
+        "{kept:?}"
+    );
     gateway.wait_stream("cam1", DEADLINE, "no source", |stream| !stream.has_source);
     // The port alone would have closed this one by now.
     let before = gateway.stream("cam2").unwrap().bytes;

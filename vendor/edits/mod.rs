@@ -25,6 +25,7 @@ mod handshake_view;
 mod keep_broken;
 mod last_packet;
 mod listen_first;
+mod overlapping_messages;
 mod proven_address;
 mod quiet_accept;
 mod reader_timed;
@@ -94,6 +95,7 @@ pub(crate) const ALL: &[Edit] = &[
     refused_groups::EDIT,
     resend_cap::EDIT,
     listen_first::EDIT,
+    overlapping_messages::EDIT,
     forged_data::EDIT,
     dropped_entries::EDIT,
     fair_lock::EDIT,
