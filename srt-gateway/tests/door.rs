@@ -298,10 +298,10 @@ fn a_packet_filter_is_what_the_port_takes_and_costs_no_memory_before() {
     };
     let before = peak(&gateway);
     for (to, filter, word) in [
-        (shared, "fec,cols:32000,rows:32000", "takes none"),
+        (shared, "fec,cols:32000,rows:32000", "accepts no packet filter"),
         (shared, "fec,cols:2", "accept_packetfilter"),
         (publish, "fec,cols:10,rows:-32000", "larger"),
-        (publish, "fec,cols:32000", "contradicts"),
+        (publish, "fec,cols:32000", "conflicts"),
         (play, "fec,cols:32000", "20x10"),
         (play, "fec,rows:5", "columns"),
     ] {

@@ -170,9 +170,9 @@ fn a_backend_that_is_down_wrong_or_hangs_harms_its_port_alone() {
     let cases = [
         (Reply::status(500), 1503, "answered with status 500"),
         (Reply::Dead, 1503, "did not answer within 1000 ms"),
-        (Reply::Cut, 1503, "broke off"),
-        (Reply::ok("<html>"), 1502, "no JSON object"),
-        (Reply::ok("[1]"), 1502, "no JSON object"),
+        (Reply::Cut, 1503, "sent an incomplete answer"),
+        (Reply::ok("<html>"), 1502, "did not answer with a JSON object"),
+        (Reply::ok("[1]"), 1502, "did not answer with a JSON object"),
         (Reply::ok("{}"), 1502, "stream: is missing"),
         (Reply::ok(r#"{"stream": 5}"#), 1502, "stream: must be a name"),
         (

@@ -105,7 +105,7 @@ fn a_hook_that_fails_refuses_or_admits_as_configured() {
     for (url, told, opens) in [
         (HttpServer::nobody_at(), "cannot be reached", true),
         (dead.url("/"), "did not answer within 300 ms", true),
-        (wrong.url("/"), "no JSON object", false),
+        (wrong.url("/"), "did not answer with a JSON object", false),
         (fields.url("/"), "\"max_bitrate\" must be a whole number", false),
         (broken.url("/"), "status 500", true),
     ] {
@@ -342,7 +342,7 @@ fn a_reload_brings_changes_and_takes_the_hook_away_and_the_log_shows_no_secret()
     assert_eq!(verdict(addr, &format!("{PUBLISH},n=1")).unwrap_err(), 1500);
     gateway
         .process()
-        .wait_for_line(DEADLINE, "the failure", line("broke off its answer"));
+        .wait_for_line(DEADLINE, "the failure", line("sent an incomplete answer"));
     fs::write(gateway.config(), without).unwrap();
     let begin = Instant::now();
     wait_until(DEADLINE, "nobody to be asked", || {

@@ -64,24 +64,25 @@ impl fmt::Display for FilterFault {
         match self {
             Self::NotAllowed(asked) => write!(
                 f,
-                "the caller asks for packetfilter={asked} and this port takes none: remove it from the caller, or set \
-                 packetfilter or accept_packetfilter = \"{}\" for this port",
+                "the caller requests packetfilter={asked}, but this port accepts no packet filter: remove it \
+                 from the caller, or set packetfilter or accept_packetfilter = \"{}\" for this port",
                 FilterSize::STANDARD
             ),
             Self::Unreadable => f.write_str(
-                "the caller's packetfilter is not one that libsrt has: write it like \"fec,cols:10,rows:5\"",
+                "libsrt does not support the caller's packetfilter: write it like \"fec,cols:10,rows:5\"",
             ),
             Self::TooLarge(asked, largest) => write!(
                 f,
-                "the caller's packetfilter={asked} is larger than this port takes ({largest}, columns x rows): make it \
-                 smaller, or raise accept_packetfilter"
+                "the caller's packetfilter={asked} is larger than this port accepts ({largest}, columns x \
+                 rows): make it smaller, or raise accept_packetfilter"
             ),
             Self::Differs(own, asked) => write!(
                 f,
-                "the caller's packetfilter={asked} contradicts packetfilter = \"{own}\" of this port: give both the same"
+                "the caller's packetfilter={asked} conflicts with packetfilter = \"{own}\" of this port: set \
+                 the same on both sides"
             ),
             Self::NoColumns => f.write_str(
-                "neither the caller's packetfilter nor this port's has columns: write cols:10, say",
+                "neither the caller's packetfilter nor this port's sets the columns: add them, for example cols:10",
             ),
         }
     }
@@ -131,10 +132,10 @@ mod tests {
             ("fec,cols:10", both, "fec,rows:32000", "smaller"),
             ("fec,rows:5", both, "fec,cols:32000", "smaller"),
             ("fec,cols:500", both, "fec,rows:11", "smaller"),
-            ("fec,cols:10", both, "fec,cols:11", "contradicts"),
-            ("fec,arq:never", both, "fec,cols:11,arq:always", "contradicts"),
+            ("fec,cols:10", both, "fec,cols:11", "conflicts"),
+            ("fec,arq:never", both, "fec,cols:11,arq:always", "conflicts"),
             ("", both, "fec,rows:2", "columns"),
-            ("", both, "nonsense", "libsrt has"),
+            ("", both, "nonsense", "libsrt does not support"),
         ] {
             let refused = judged(own, largest, asked).expect_err(asked);
             assert!(refused.contains(word), "{own:?} {largest:?} {asked:?}: {refused}");

@@ -98,7 +98,7 @@ fn check_stream(stream: &StreamName, hook: &HookGrant) -> Result<(), Why> {
     match &hook.terms.stream {
         Some(other) if other != stream => Err(Why::Hook(HookRefusal {
             code: RejectCode::FORBIDDEN,
-            why: format!("the hook of [auth] sends it to {other:?}, and this endpoint belongs to {stream:?}")
+            why: format!("the hook of [auth] assigns the caller to {other:?}, but this endpoint belongs to {stream:?}")
                 .into(),
             // The caller guessed nothing.
             by: Verdicter::FailMode,

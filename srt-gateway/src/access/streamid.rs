@@ -86,16 +86,17 @@ impl fmt::Display for Unreadable {
             Self::Syntax(error) => write!(f, "the streamid cannot be read: {error}"),
             Self::NotText => f.write_str("the streamid is not UTF-8 text"),
             Self::Bidirectional => f.write_str(
-                "m=bidirectional is not served: connect once with m=publish and once with m=request",
+                "m=bidirectional is not supported: connect once with m=publish and once with m=request",
             ),
             Self::Dialect(dialect) => write!(
                 f,
-                "the streamid is written in the dialect {:?}, which streamid_dialects of [gateway] does not list",
+                "the streamid uses the dialect {:?}, which streamid_dialects of [gateway] does not list",
                 dialect.as_str()
             ),
             Self::Url => f.write_str("the streamid is a URL without a path, so it names no stream"),
             Self::Name => f.write_str(
-                "the name of the stream has a control character, a line separator, a mark of direction, or a component `.` or `..`: no stream may be called so",
+                "the stream name contains a control character, a line separator, a bidirectional formatting character, or a \
+                 component `.` or `..`: choose a name without them",
             ),
         }
     }

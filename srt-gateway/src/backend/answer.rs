@@ -77,7 +77,7 @@ fn kind(value: &Value) -> &'static str {
         Value::Null => "null",
         Value::Bool(_) => "true or false",
         Value::Number(_) => "a number",
-        Value::String(_) => "a text",
+        Value::String(_) => "a string",
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
     }
@@ -116,7 +116,7 @@ impl Fields {
     /// [`CallError::Field`] when it is there and no text.
     pub(crate) fn text(&self, field: &str) -> Result<Option<&str>, CallError> {
         self.value(field)
-            .map(|value| value.as_str().ok_or_else(|| wrong(field, "a text")))
+            .map(|value| value.as_str().ok_or_else(|| wrong(field, "a string")))
             .transpose()
     }
 
@@ -149,15 +149,15 @@ impl Fields {
     }
 
     /// # Errors
-    /// [`CallError::Field`] when it is there and no list of texts.
+    /// [`CallError::Field`] when it is there and not a list of strings.
     pub(crate) fn texts(&self, field: &str) -> Result<Vec<&str>, CallError> {
         let Some(value) = self.value(field) else {
             return Ok(Vec::new());
         };
-        let list = value.as_array().ok_or_else(|| wrong(field, "a list of texts"))?;
+        let list = value.as_array().ok_or_else(|| wrong(field, "a list of strings"))?;
         let texts = list.iter().enumerate().map(|(at, value)| {
             let text = value.as_str();
-            text.ok_or_else(|| wrong(format!("{field}[{at}]"), "a text"))
+            text.ok_or_else(|| wrong(format!("{field}[{at}]"), "a string"))
         });
         texts.collect()
     }
@@ -170,11 +170,11 @@ impl Fields {
         };
         let object = value
             .as_object()
-            .ok_or_else(|| wrong(field, "an object of texts"))?;
+            .ok_or_else(|| wrong(field, "an object with string values"))?;
         let texts = object.iter().map(|(name, value)| {
             let text = value.as_str();
             text.map(|text| (name.as_str(), text))
-                .ok_or_else(|| wrong(format!("{field}.{name}"), "a text"))
+                .ok_or_else(|| wrong(format!("{field}.{name}"), "a string"))
         });
         texts.collect()
     }
@@ -203,15 +203,15 @@ mod tests {
         assert_eq!(fields.whole("n"), Ok(Some(7)));
         assert_eq!(fields.seconds("s"), Ok(Some(Duration::from_millis(1500))));
         for (error, told) in [
-            (fields.text("n").unwrap_err(), "\"n\" must be a text"),
+            (fields.text("n").unwrap_err(), "\"n\" must be a string"),
             (fields.whole("s").unwrap_err(), "\"s\" must be a whole number"),
             (
                 fields.seconds("a").unwrap_err(),
                 "\"a\" must be a number of seconds",
             ),
-            (fields.texts("l").unwrap_err(), "\"l[1]\" must be a text"),
-            (fields.texts("a").unwrap_err(), "\"a\" must be a list of texts"),
-            (fields.named_texts("o").unwrap_err(), "\"o.w\" must be a text"),
+            (fields.texts("l").unwrap_err(), "\"l[1]\" must be a string"),
+            (fields.texts("a").unwrap_err(), "\"a\" must be a list of strings"),
+            (fields.named_texts("o").unwrap_err(), "\"o.w\" must be a string"),
         ] {
             assert!(error.to_string().contains(told), "{error}");
             assert!(!error.is_outage());

@@ -45,10 +45,10 @@ impl fmt::Display for CallError {
         match self {
             Self::Unreachable(why) => write!(f, "cannot be reached: {why}"),
             Self::TimedOut(after) => write!(f, "did not answer within {} ms", after.as_millis()),
-            Self::Broken(why) => write!(f, "broke off its answer: {why}"),
+            Self::Broken(why) => write!(f, "sent an incomplete answer: {why}"),
             Self::TooLarge(most) => write!(f, "answered with more than {most} bytes"),
             Self::Status(status) => write!(f, "answered with status {status}"),
-            Self::NotJson(why) => write!(f, "answered with what is no JSON object: {why}"),
+            Self::NotJson(why) => write!(f, "did not answer with a JSON object: {why}"),
             Self::Field { field, wanted } => {
                 write!(f, "answered with a wrong field: {field:?} must be {wanted}")
             }
@@ -70,7 +70,7 @@ pub(crate) struct Busy;
 
 impl fmt::Display for Busy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("too many calls of the backend are under way")
+        f.write_str("too many calls to the backend are in progress")
     }
 }
 

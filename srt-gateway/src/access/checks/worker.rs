@@ -110,7 +110,7 @@ impl Worker {
             // Wrong keys and passwords can keep it busy: whoever carries streams comes first. On Linux the priority is that of
             // the calling thread alone.
             if let Err(error) = setpriority_process(None, NICE) {
-                tracing::debug!(%error, "the priority of a thread that checks secrets was not lowered");
+                tracing::debug!(%error, "cannot lower the priority of a thread that checks secrets");
             }
             run(&shared);
         })?;

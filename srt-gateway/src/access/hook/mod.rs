@@ -271,7 +271,7 @@ impl Active {
             self.counters.add(HookOutcome::NotAsked);
             let verdict = terms::failed(
                 self.settings.fail,
-                "has not answered several times in a row, and is left alone for some seconds",
+                "has failed several times in a row and is not called for a few seconds",
             );
             state.keep(digest, verdict.clone(), now, LEAST);
             drop(state);
@@ -399,8 +399,8 @@ impl State {
         }
         let (after, url) = (self.breaker.state(), client.url());
         let mode = match fail {
-            FailMode::Open => "everybody is let in meanwhile (fail = \"open\")",
-            FailMode::Closed => "nobody is let in meanwhile (fail = \"closed\")",
+            FailMode::Open => "all callers are admitted until it answers (fail = \"open\")",
+            FailMode::Closed => "all callers are refused until it answers (fail = \"closed\")",
         };
         match (before, after, error) {
             (BreakerState::Closed, BreakerState::Open, Some(error)) => {

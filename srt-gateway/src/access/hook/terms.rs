@@ -119,7 +119,7 @@ fn labels(labels: &[(&str, &str)]) -> Result<Labels, CallError> {
     if labels.len() > LABELS || !labels.iter().all(|(key, value)| is_fit(key) && is_fit(value)) {
         return Err(wrong(
             "labels",
-            "at most 32 texts of at most 256 bytes without control characters",
+            "at most 32 strings of at most 256 bytes without control characters",
         ));
     }
     let labels = labels.iter();
@@ -247,7 +247,7 @@ pub(super) fn read(result: Result<Answer, CallError>) -> Result<HookVerdict, Cal
             Word::No(reason) => Ok(refused(
                 RejectCode::FORBIDDEN,
                 format!(
-                    "the hook of [auth] refused it (status {}): {reason}",
+                    "the hook of [auth] refused the caller (status {}): {reason}",
                     answer.status
                 ),
                 Verdicter::Hook,
@@ -264,10 +264,10 @@ pub(super) fn read(result: Result<Answer, CallError>) -> Result<HookVerdict, Cal
     };
     let why = match answer.reason() {
         Some(reason) => format!(
-            "the hook of [auth] refused it (status {}): {reason}",
+            "the hook of [auth] refused the caller (status {}): {reason}",
             answer.status
         ),
-        None => format!("the hook of [auth] refused it (status {})", answer.status),
+        None => format!("the hook of [auth] refused the caller (status {})", answer.status),
     };
     Ok(refused(code, why, Verdicter::Hook))
 }
@@ -277,7 +277,8 @@ pub(super) fn unclear(error: &CallError) -> HookVerdict {
     refused(
         RejectCode::INTERNAL,
         format!(
-            "the hook of [auth] {error}; nobody is let in on an answer that is not understood: docs/access-control.md has those that are"
+            "the hook of [auth] {error}; the gateway refuses the caller when it does not understand the answer: \
+             docs/access-control.md lists the valid answers"
         ),
         Verdicter::FailMode,
     )
@@ -290,7 +291,8 @@ pub(super) fn failed(fail: FailMode, why: &str) -> HookVerdict {
         FailMode::Closed => HookVerdict::Refused(HookRefusal {
             code: RejectCode::INTERNAL,
             why: format!(
-                "the hook of [auth] {why}; nobody is let in without it (fail = \"closed\"): see that it runs at its url and answers as docs/access-control.md says"
+                "the hook of [auth] {why}; callers are refused until it works (fail = \"closed\"): check that \
+                 it runs at its url and answers as docs/access-control.md describes"
             )
             .into(),
             by: Verdicter::FailMode,
