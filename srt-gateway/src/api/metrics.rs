@@ -160,7 +160,7 @@ impl Collector for Scrape {
         streams.sort_by_key(|(name, _)| *name);
         let left_out = streams.len().saturating_sub(STREAMS);
         streams.truncate(STREAMS);
-        let help = "Streams that are left out of the metrics, because there are too many";
+        let help = "Streams left out of the metrics because there are too many";
         pen.gauge("streams_left_out", help, None, number(left_out as u64))?;
         streams_of(&streams, &mut pen)?;
         links_of(&streams, &mut pen)?;
@@ -182,25 +182,25 @@ impl Scrape {
             ("crypto", program.crypto.to_owned()),
             ("gateway", self.app.view.name.to_string()),
         ];
-        let help = "1, with the versions of the program and of libsrt";
+        let help = "Always 1; the labels hold the versions of the program and of libsrt";
         pen.family(Kind::Gauge, "build_info", help, None, [(labels, 1.0)])?;
         let snapshot = &self.look.snapshot;
         pen.gauge(
             "uptime",
-            "Time since the gateway began to serve",
+            "Time since the gateway started serving",
             Some(Unit::Seconds),
             self.app.started.elapsed().as_secs_f64(),
         )?;
         let draining = self.app.draining.load(Relaxed);
         pen.gauge(
             "draining",
-            "1 while no new sessions are taken in",
+            "1 while the gateway drains and accepts no new sessions",
             None,
             bit(draining),
         )?;
         pen.gauge(
             "loop_lag",
-            "How late the workers were at most in the last second",
+            "Longest delay of a worker thread in the last second",
             Some(Unit::Seconds),
             snapshot.lag.as_secs_f64(),
         )?;
@@ -212,7 +212,7 @@ impl Scrape {
             number(report.stuck.len() as u64),
         )?;
         let total = snapshot.streams.len() as u64;
-        pen.gauge("streams", "Streams that there are", None, number(total))?;
+        pen.gauge("streams", "Number of streams", None, number(total))?;
         let sessions = ROLES.map(|role| {
             let of = self.look.sessions.iter().filter(|session| session.role == role);
             (
@@ -222,7 +222,7 @@ impl Scrape {
         });
         pen.family(Kind::Gauge, "sessions", "Open SRT sessions", None, sessions)?;
         let opened = snapshot.opened;
-        let help = "Sessions that were opened, inputs and outputs included";
+        let help = "Sessions opened, including inputs and outputs";
         pen.family(
             Kind::Counter,
             "sessions_opened",
@@ -238,7 +238,7 @@ impl Scrape {
             (labels, number(count))
         };
         let counts = self.app.view.rejections.counts();
-        let help = "Attempts to connect that were refused, by who refused and the code that was told";
+        let help = "Refused connection attempts, by what refused them and by reject code";
         pen.family(
             Kind::Counter,
             "rejections",
@@ -263,7 +263,7 @@ impl Scrape {
                     (labels, number(count))
                 })
         });
-        let help = "Errors of the transport stream as it came from its sources, by the checks of TR 101 290";
+        let help = "Transport stream errors in the data from sources, by check of TR 101 290";
         pen.family(Kind::Counter, "ts_errors", help, None, rows)
     }
 
@@ -291,14 +291,14 @@ impl Scrape {
         pen.family(
             Kind::Gauge,
             "endpoint_enabled",
-            "1 unless an input or output is stopped",
+            "0 while an input or output is stopped, otherwise 1",
             None,
             rows(|e| bit(e.enabled)),
         )?;
         pen.family(
             Kind::Counter,
             "endpoint_failures",
-            "Attempts that failed and connections that broke",
+            "Failed connection attempts and lost connections",
             None,
             rows(|e| number(e.failures)),
         )
@@ -361,28 +361,28 @@ type Level = (&'static str, &'static str, Of, fn(&SrtFigures) -> f64);
 #[rustfmt::skip] // One a line: it is read as a table.
 static LEVELS: [Level; 23] = [
     ("session_rtt", "Round-trip time", Of::Seconds, |f| f.stats.link.rtt.as_secs_f64()),
-    ("session_send_latency", "Negotiated latency of what is sent", Of::Seconds, |f| f.stats.link.send_latency.as_secs_f64()),
-    ("session_receive_latency", "Negotiated latency of what is received", Of::Seconds, |f| f.stats.link.receive_latency.as_secs_f64()),
-    ("session_bandwidth", "libsrt's guess of the path's capacity", Of::BitsPerSecond, |f| number(f.stats.link.bandwidth)),
-    ("session_max_bandwidth", "The limit of sending", Of::BitsPerSecond, |f| number(f.stats.link.max_bandwidth)),
-    ("session_send_period", "Time between two packets that the limit leaves", Of::Seconds, |f| f.stats.link.send_period.as_secs_f64()),
-    ("session_flow_window", "Unacknowledged packets that the peer has room for", Of::Packets, |f| f.stats.link.flow_window.into()),
+    ("session_send_latency", "Negotiated latency for sending", Of::Seconds, |f| f.stats.link.send_latency.as_secs_f64()),
+    ("session_receive_latency", "Negotiated latency for receiving", Of::Seconds, |f| f.stats.link.receive_latency.as_secs_f64()),
+    ("session_bandwidth", "libsrt's estimate of the path capacity", Of::BitsPerSecond, |f| number(f.stats.link.bandwidth)),
+    ("session_max_bandwidth", "Limit of the sending rate", Of::BitsPerSecond, |f| number(f.stats.link.max_bandwidth)),
+    ("session_send_period", "Interval between packets that the rate limit allows", Of::Seconds, |f| f.stats.link.send_period.as_secs_f64()),
+    ("session_flow_window", "Unacknowledged packets that the peer's buffer can hold", Of::Packets, |f| f.stats.link.flow_window.into()),
     ("session_congestion_window", "Unacknowledged packets that congestion control allows", Of::Packets, |f| f.stats.link.congestion_window.into()),
     ("session_flight", "Packets sent and not yet acknowledged", Of::Packets, |f| f.stats.link.packets_in_flight.into()),
-    ("session_max_segment", "The largest UDP packet, headers included", Of::Bytes, |f| f.stats.link.max_segment_size.into()),
-    ("session_reorder_distance", "The farthest that a packet was overtaken", Of::Packets, |f| f.stats.link.reorder_distance.into()),
-    ("session_reorder_tolerance", "How far a packet may be overtaken before it counts as lost", Of::Packets, |f| f.stats.link.reorder_tolerance.into()),
+    ("session_max_segment", "Maximum size of a UDP packet, including headers", Of::Bytes, |f| f.stats.link.max_segment_size.into()),
+    ("session_reorder_distance", "Largest reordering distance of a packet", Of::Packets, |f| f.stats.link.reorder_distance.into()),
+    ("session_reorder_tolerance", "Reordering distance up to which a packet does not count as lost", Of::Packets, |f| f.stats.link.reorder_tolerance.into()),
     ("session_age", "Time since the connection began", Of::Seconds, |f| f.stats.elapsed.as_secs_f64()),
-    ("session_send_buffer", "Packets sent and not yet acknowledged, or still to be sent", Of::Packets, |f| f.stats.send_buffer.packets.into()),
-    ("session_send_buffer", "Sent and not yet acknowledged, or still to be sent", Of::Bytes, |f| number(f.stats.send_buffer.bytes)),
-    ("session_send_buffer_available", "Room left in the send buffer", Of::Bytes, |f| number(f.stats.send_buffer.available)),
+    ("session_send_buffer", "Packets in the send buffer: unacknowledged or not yet sent", Of::Packets, |f| f.stats.send_buffer.packets.into()),
+    ("session_send_buffer", "Bytes in the send buffer: unacknowledged or not yet sent", Of::Bytes, |f| number(f.stats.send_buffer.bytes)),
+    ("session_send_buffer_available", "Free space in the send buffer", Of::Bytes, |f| number(f.stats.send_buffer.available)),
     ("session_send_buffer_span", "Time between the first and last packet in the send buffer", Of::Seconds, |f| f.stats.send_buffer.span.as_secs_f64()),
-    ("session_receive_buffer", "Packets received and not yet read", Of::Packets, |f| f.stats.receive_buffer.packets.into()),
-    ("session_receive_buffer", "Received and not yet read", Of::Bytes, |f| number(f.stats.receive_buffer.bytes)),
-    ("session_receive_buffer_available", "Room left in the receive buffer", Of::Bytes, |f| number(f.stats.receive_buffer.available)),
+    ("session_receive_buffer", "Packets in the receive buffer: received but not yet read", Of::Packets, |f| f.stats.receive_buffer.packets.into()),
+    ("session_receive_buffer", "Bytes in the receive buffer: received but not yet read", Of::Bytes, |f| number(f.stats.receive_buffer.bytes)),
+    ("session_receive_buffer_available", "Free space in the receive buffer", Of::Bytes, |f| number(f.stats.receive_buffer.available)),
     ("session_receive_buffer_span", "Time between the first and last packet in the receive buffer", Of::Seconds, |f| f.stats.receive_buffer.span.as_secs_f64()),
-    ("session_belated_by", "How late packets were that came too late", Of::Seconds, |f| f.stats.link.belated_by.unwrap_or_default().as_secs_f64()),
-    ("session_rtt_p95", "95 % of the last minute's round-trip times were not above this", Of::Seconds, |f| f.rtt_p95.as_secs_f64()),
+    ("session_belated_by", "Average delay of packets that arrived too late", Of::Seconds, |f| f.stats.link.belated_by.unwrap_or_default().as_secs_f64()),
+    ("session_rtt_p95", "95th percentile of the round-trip time over the last minute", Of::Seconds, |f| f.rtt_p95.as_secs_f64()),
 ];
 
 /// The name of a family of `prefix` for a figure, and its unit, which the encoder appends.
@@ -407,11 +407,11 @@ fn streams_of(streams: &[(&StreamName, &StreamSample)], pen: &mut Pen<'_>) -> fm
             .map(move |(name, sample)| (vec![("stream", name.to_string())], value(sample)))
     };
     let (gauge, counter) = (Kind::Gauge, Kind::Counter);
-    let help = "1 while data comes from a source";
+    let help = "1 while a source sends data";
     pen.family(gauge, "stream_up", help, None, rows(|s| bit(s.flows)))?;
-    let help = "Viewers now; outputs and pictures of the console are not among them";
+    let help = "Current viewers, excluding outputs and console previews";
     pen.family(gauge, "stream_viewers", help, None, rows(|s| s.viewers.into()))?;
-    let help = "Payload that came from all sources";
+    let help = "Payload received from all sources";
     let bytes = || Some(Unit::Bytes);
     pen.family(
         counter,
@@ -420,7 +420,7 @@ fn streams_of(streams: &[(&StreamName, &StreamSample)], pen: &mut Pen<'_>) -> fm
         bytes(),
         rows(|s| number(s.totals.received)),
     )?;
-    let help = "Messages that came from all sources";
+    let help = "Messages received from all sources";
     pen.family(
         counter,
         "stream_received_messages",
@@ -428,7 +428,7 @@ fn streams_of(streams: &[(&StreamName, &StreamSample)], pen: &mut Pen<'_>) -> fm
         None,
         rows(|s| number(s.totals.messages)),
     )?;
-    let help = "Payload that went to viewers and outputs";
+    let help = "Payload sent to viewers and outputs";
     pen.family(
         counter,
         "stream_sent",
@@ -436,7 +436,7 @@ fn streams_of(streams: &[(&StreamName, &StreamSample)], pen: &mut Pen<'_>) -> fm
         bytes(),
         rows(|s| number(s.totals.sent)),
     )?;
-    let help = "Messages that viewers and outputs were too slow for: they skipped in the ring";
+    let help = "Messages that viewers and outputs skipped because they were too slow";
     pen.family(
         counter,
         "stream_skipped_messages",
@@ -444,7 +444,7 @@ fn streams_of(streams: &[(&StreamName, &StreamSample)], pen: &mut Pen<'_>) -> fm
         None,
         rows(|s| number(s.totals.skipped)),
     )?;
-    let help = "How often resend_limit held back a packet that a viewer had asked for again";
+    let help = "Retransmissions that viewers requested and resend_limit withheld";
     pen.family(
         counter,
         "stream_resends_held",
@@ -474,31 +474,31 @@ fn links_of(streams: &[(&StreamName, &StreamSample)], pen: &mut Pen<'_>) -> fmt:
     let worst: [Worst; 5] = [
         (
             "link_rtt",
-            "Round-trip time; of viewers the longest",
+            "Round-trip time; for viewers, the longest",
             Some(Unit::Seconds),
             |link| link.rtt_ms / 1e3,
         ),
         (
             "link_rtt_p95",
-            "95 % of the last minute's round-trip times; of viewers the longest",
+            "95th percentile of the round-trip time over the last minute; for viewers, the longest",
             Some(Unit::Seconds),
             |link| link.rtt_p95_ms / 1e3,
         ),
         (
             "link_loss",
-            "Packets lost on the wire in the last second, before they were sent again; of viewers the largest",
+            "Share of packets lost on the wire in the last second, before retransmission; for viewers, the largest",
             Some(Unit::Ratios),
             |link| link.loss_ratio,
         ),
         (
             "link_buffer",
-            "Time between the first and last packet in the buffer; of viewers the longest",
+            "Time between the first and last packet in the buffer; for viewers, the longest",
             Some(Unit::Seconds),
             |link| link.buffer_ms / 1e3,
         ),
         (
             "link_latency",
-            "Negotiated latency; of viewers the longest",
+            "Negotiated latency; for viewers, the longest",
             Some(Unit::Seconds),
             |link| link.latency_ms / 1e3,
         ),

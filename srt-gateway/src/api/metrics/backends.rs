@@ -39,12 +39,12 @@ pub(super) fn hook(hook: &HookStatus, pen: &mut Pen<'_>) -> fmt::Result {
     let outcome = |(outcome, count): &(crate::telemetry::HookOutcome, u64)| {
         (labelled("outcome", outcome.as_str()), number(*count))
     };
-    let help = "Questions to the hook of [auth], by what came of them; one may settle many callers";
+    let help = "Questions to the hook of [auth], by outcome; one answer may apply to many callers";
     let rows = hook.outcomes.iter().map(outcome);
     pen.family(Kind::Counter, "hook_questions", help, None, rows)?;
-    let help = "Sessions of which the hook was asked again at the end of their lifetime";
+    let help = "Sessions that the hook re-checked at the end of their lifetime";
     pen.total("hook_rechecks", help, hook.rechecks)?;
-    let help = "HTTP calls of the hook, by how they ended";
+    let help = "HTTP calls to the hook, by outcome";
     let rows = CallOutcome::ALL.map(|outcome| {
         let count = hook.calls.count(outcome);
         (labelled("outcome", outcome.as_str()), number(count))
@@ -52,33 +52,33 @@ pub(super) fn hook(hook: &HookStatus, pen: &mut Pen<'_>) -> fmt::Result {
     pen.family(Kind::Counter, "hook_calls", help, None, rows)?;
     pen.durations(
         "hook_call_duration",
-        "Time that calls of the hook took",
+        "Duration of calls to the hook",
         &hook.calls,
     )?;
-    let help = "Calls of the hook that are under way";
+    let help = "Calls to the hook in progress";
     pen.gauge(
         "hook_calls_under_way",
         help,
         None,
         number(hook.calls.under_way() as u64),
     )?;
-    let help = "1 for the state that the hook's circuit breaker is in; open: it is down and not asked";
+    let help = "1 for the current state of the hook's circuit breaker; open: the hook is down and is not called";
     let rows = STATES.map(|state| (labelled("state", state), bit(hook.breaker == state)));
     pen.family(Kind::Gauge, "hook_breaker", help, None, rows)?;
     let help = "How often the hook's circuit breaker has opened";
     pen.total("hook_breaker_openings", help, hook.breaker_openings)?;
-    let help = "Answers of the hook that are kept, and questions under way";
+    let help = "Cached answers of the hook, and questions in progress";
     pen.gauge("hook_answers_kept", help, None, number(hook.answers_kept as u64))
 }
 
 /// The posting of events.
 pub(super) fn events(events: &EventsStatus, pen: &mut Pen<'_>) -> fmt::Result {
-    let help = "Events that the receiver of [events] took";
+    let help = "Events that the receiver of [events] accepted";
     pen.total("events_posted", help, events.posted)?;
-    let help = "Posts of events that failed; each is repeated";
+    let help = "Failed posts of events; each is retried";
     pen.total("events_posts_failed", help, events.failed)?;
-    let help = "Events that were never posted: too many waited for a receiver that did not answer, or it refused them";
+    let help = "Events dropped because too many waited for a receiver that did not answer, or because it refused them";
     pen.total("events_dropped", help, events.dropped)?;
-    let help = "Events that are still to be posted";
+    let help = "Events waiting to be posted";
     pen.gauge("events_waiting", help, None, number(events.waiting))
 }
