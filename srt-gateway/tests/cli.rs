@@ -196,7 +196,7 @@ fn port_in_use_is_told_clearly() {
     for part in [
         &format!("cannot listen on {addr}"),
         "srt_publish",
-        "another program has this UDP port",
+        "another program uses this UDP port",
     ] {
         assert!(told.contains(part), "no {part:?} in {told}");
     }
@@ -216,7 +216,7 @@ fn without_a_file_it_prints_lines_to_paste_or_says_that_the_port_is_taken() {
     }
     if told.contains("cannot listen") {
         assert!(
-            !is_free && told.contains("another program has this UDP port"),
+            !is_free && told.contains("another program uses this UDP port"),
             "{told}"
         );
         return;

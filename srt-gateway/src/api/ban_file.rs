@@ -20,7 +20,7 @@ use super::bans::BAN_MAX;
 use crate::access::{Ban, BannedBy, RateLimiter};
 
 /// What stands above the text.
-const HEADER: &str = "# Bans made through the API of srt-gateway. The gateway writes this file anew with each change: edit it only\n\
+const HEADER: &str = "# Bans made through the API of srt-gateway. The gateway rewrites this file at every change: edit it only\n\
                       # while the gateway is stopped.\n\n";
 
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -69,7 +69,7 @@ impl BanFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
             Err(error) => {
                 warn!(
-                    "the kept bans are not in force, because {} cannot be read: {error}",
+                    "the saved bans are not in force, because {} cannot be read: {error}",
                     path.display()
                 );
                 return Vec::new();
@@ -81,7 +81,7 @@ impl BanFile {
                 let aside = path.with_extension("toml.bad");
                 let moved = fs::rename(path, &aside);
                 warn!(
-                    "the kept bans are not in force, because {} is not valid: {error}; it is now {}",
+                    "the saved bans are not in force, because {} is not valid: {error}; the file was renamed to {}",
                     path.display(),
                     moved.map_or(path, |()| &aside).display()
                 );

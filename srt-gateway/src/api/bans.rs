@@ -202,7 +202,7 @@ fn network(text: &str) -> Answer<IpNet> {
     let network = access::canonical(network);
     if network.prefix_len() == 0 {
         return Err(Problem::invalid(
-            "this would ban everybody: POST /drain takes in nobody any more",
+            "this would ban everybody: use POST /drain to refuse all new callers",
         ));
     }
     Ok(network)
@@ -242,7 +242,7 @@ async fn keep(app: &Arc<App>) -> Answer<()> {
     let kept = app.ask(move |view| desk.bans.write(&view.limiter)).await?;
     kept.map_err(|error| {
         Problem::not_kept(format!(
-            "the change of the bans is in force, but a restart will forget it: {error}"
+            "the change of the bans is in force, but will be lost at the next restart: {error}"
         ))
     })
 }

@@ -41,7 +41,7 @@ fn lists(state: &State) -> BTreeMap<String, usize> {
 /// The list that is too long.
 pub(super) fn check(before: &State, after: &State) -> Answer<()> {
     let too_many = |key: &str, most: usize, what: &str| {
-        let told = format!("the API may make at most {most} {what}: write more into the configuration file");
+        let told = format!("the API can create at most {most} {what}: define more in the configuration file");
         Err(Problem::invalid(told).at(key))
     };
     let streams = after.streams.len();
@@ -51,7 +51,7 @@ pub(super) fn check(before: &State, after: &State) -> Answer<()> {
     let (lists, lists_before) = (lists(after), lists(before));
     for (key, count) in &lists {
         if *count > ENDPOINTS_OF_STREAM && Some(count) > lists_before.get(key) {
-            return too_many(key, ENDPOINTS_OF_STREAM, "inputs and as many outputs of a stream");
+            return too_many(key, ENDPOINTS_OF_STREAM, "inputs or outputs of one stream");
         }
     }
     let all: usize = lists.values().sum();

@@ -117,12 +117,12 @@ async fn replace(
         Origin::Api => {}
         Origin::Config => {
             return Err(Problem::conflict(
-                "it is in the configuration file: change it there, and reload; here it may be started and stopped",
+                "it is defined in the configuration file: change it there and reload; the API can only start and stop it",
             ));
         }
         Origin::Caller => {
             return Err(Problem::conflict(
-                "it is of a template or a backend: change it there",
+                "it comes from a template or a backend: change it there",
             ));
         }
     }
@@ -142,7 +142,7 @@ async fn replace(
     all.retain(|endpoint| endpoint.stream == stream && endpoint.direction == direction);
     app.warn_of_files(&mut all).await?;
     let changed = all.into_iter().nth(place);
-    let changed = changed.ok_or_else(|| Problem::internal("it is gone again"))?;
+    let changed = changed.ok_or_else(|| Problem::internal("it was removed again at the same time"))?;
     info!(%stream, url = %changed.url, "{direction} changed by the API");
     Ok((StatusCode::OK, detail(&app, changed, place, role)))
 }

@@ -66,13 +66,13 @@ fn changes(
     };
     if has_source && before.flows && !sample.flows {
         now.silent = true;
-        let text = "the source is connected and sends nothing".to_owned();
+        let text = "the source is connected but sends no data".to_owned();
         tell(EventKind::StreamSilent, text, None);
     } else if now.silent && sample.flows {
         now.silent = false;
         tell(
             EventKind::StreamResumed,
-            "the source sends again".to_owned(),
+            "the source sends data again".to_owned(),
             None,
         );
     }

@@ -37,7 +37,7 @@ pub(super) async fn live(
     let place = app.live_places.clone().try_acquire_owned();
     let Ok(place) = place else {
         return Err(Problem::busy(format!(
-            "{READERS} event streams are open: close one"
+            "{READERS} event streams are already open: close one"
         )));
     };
     let mut newest = app.sampler.watch();

@@ -108,14 +108,14 @@ pub(crate) fn toml_of(json: serde_json::Value) -> Answer<Value> {
     Ok(match json {
         Json::Null => {
             return Err(Problem::invalid(
-                "null is no value of the configuration: leave the key out",
+                "null is not a valid value: omit the key",
             ));
         }
         Json::Bool(on) => Value::Boolean(on),
         Json::Number(number) => match (number.as_i64(), number.as_f64()) {
             (Some(integer), _) => Value::Integer(integer),
             (None, Some(float)) => Value::Float(float),
-            (None, None) => return Err(Problem::invalid("a number of more than 64 bits")),
+            (None, None) => return Err(Problem::invalid("a number that does not fit 64 bits")),
         },
         Json::String(text) => Value::String(text),
         Json::Array(items) => Value::Array(items.into_iter().map(toml_of).collect::<Answer<_>>()?),

@@ -82,7 +82,7 @@ pub(super) async fn video(
     let stream = stream_of(&app, &name)?;
     let Ok(place) = Arc::clone(&app.video_places).try_acquire_owned() else {
         return Err(Problem::busy(format!(
-            "{VIEWERS} viewers watch over HTTP: more should use SRT"
+            "{VIEWERS} viewers already watch over HTTP: use SRT instead"
         )));
     };
     let watching = Watching::new(stream);

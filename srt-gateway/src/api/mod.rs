@@ -106,7 +106,7 @@ impl App {
         let sessions = self.ask(View::sessions_if_told).await?;
         // Not an empty list, which would be believed.
         let sessions =
-            sessions.ok_or_else(|| Problem::busy("the gateway is overloaded or ending: try again"))?;
+            sessions.ok_or_else(|| Problem::busy("the gateway is overloaded or shutting down: try again"))?;
         Ok(self.look_at(self.sampler.latest(), sessions))
     }
 
@@ -143,7 +143,7 @@ impl App {
     /// Tells whoever started the gateway to do something.
     fn order(&self, order: Order) -> Answer<()> {
         let sent = self.orders.try_send(order);
-        sent.map_err(|_| Problem::busy("the gateway is busy or ending: try again"))
+        sent.map_err(|_| Problem::busy("the gateway is busy or shutting down: try again"))
     }
 }
 
@@ -293,12 +293,12 @@ fn finished(router: Router<Arc<App>>, app: Arc<App>) -> Router {
 async fn unknown(uri: Uri) -> Problem {
     let path: String = uri.path().chars().take(200).collect();
     Problem::not_found(format!(
-        "there is nothing at {path}; /api/v1/openapi.json has all paths"
+        "no such path: {path}; /api/v1/openapi.json lists all paths"
     ))
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Problem {
-    Problem::method_not_allowed(format!("{method} is not possible at {}", uri.path()))
+    Problem::method_not_allowed(format!("{method} is not allowed for {}", uri.path()))
 }
 
 /// Headers of all answers: nothing is cached unless it says so, nothing may be framed or guessed.

@@ -16,7 +16,10 @@ use super::{
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "srt-gateway", description = "What docs/api.md describes. Stream names are percent-encoded in paths."),
+    info(
+        title = "srt-gateway",
+        description = "The HTTP API of srt-gateway (docs/api.md). Percent-encode stream names in paths."
+    ),
     modifiers(&Bearer),
     security(("bearer" = [])),
     components(schemas(model::LiveEvent, model::Step, Problem))
@@ -53,7 +56,7 @@ fn give_errors(operation: &mut Operation) {
         }
     }
     let any = ResponseBuilder::new()
-        .description("any error (RFC 9457): the status is in it, and what to do")
+        .description("any error (RFC 9457), with its status and what to do")
         .content(PROBLEM_JSON, Content::new(Some(Ref::new(PROBLEM))))
         .build();
     operation

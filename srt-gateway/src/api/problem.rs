@@ -91,22 +91,22 @@ macro_rules! kinds {
 }
 
 kinds! {
-    bad_request: BAD_REQUEST, "bad-request", "The request cannot be read";
-    unauthorized: UNAUTHORIZED, "unauthorized", "A token is needed";
-    forbidden: FORBIDDEN, "forbidden", "This token may not do that";
-    wrong_host: MISDIRECTED_REQUEST, "wrong-host", "Not a name of this gateway";
-    cross_site: FORBIDDEN, "cross-site", "Another site's page may not do that";
-    not_found: NOT_FOUND, "not-found", "There is no such thing";
-    method_not_allowed: METHOD_NOT_ALLOWED, "method-not-allowed", "That cannot be done here";
-    timeout: REQUEST_TIMEOUT, "timeout", "The request took too long";
-    conflict: CONFLICT, "conflict", "That cannot be done as things are";
+    bad_request: BAD_REQUEST, "bad-request", "Malformed request";
+    unauthorized: UNAUTHORIZED, "unauthorized", "Authentication required";
+    forbidden: FORBIDDEN, "forbidden", "Not permitted for this token";
+    wrong_host: MISDIRECTED_REQUEST, "wrong-host", "Unknown host name";
+    cross_site: FORBIDDEN, "cross-site", "Cross-site request refused";
+    not_found: NOT_FOUND, "not-found", "Not found";
+    method_not_allowed: METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed";
+    timeout: REQUEST_TIMEOUT, "timeout", "Request timed out";
+    conflict: CONFLICT, "conflict", "Conflict with the current state";
     too_large: PAYLOAD_TOO_LARGE, "too-large", "The body is too large";
     media_type: UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body must be JSON";
-    changed: PRECONDITION_FAILED, "changed", "It has changed meanwhile";
-    invalid: UNPROCESSABLE_ENTITY, "invalid", "What was sent is not valid";
-    busy: SERVICE_UNAVAILABLE, "busy", "Not now";
-    not_kept: INSUFFICIENT_STORAGE, "not-kept", "The change could not be kept";
-    internal: INTERNAL_SERVER_ERROR, "internal", "The gateway failed at that";
+    changed: PRECONDITION_FAILED, "changed", "Precondition failed";
+    invalid: UNPROCESSABLE_ENTITY, "invalid", "Invalid content";
+    busy: SERVICE_UNAVAILABLE, "busy", "Temporarily unavailable";
+    not_kept: INSUFFICIENT_STORAGE, "not-kept", "The change could not be saved";
+    internal: INTERNAL_SERVER_ERROR, "internal", "Internal error";
 }
 
 impl Problem {
@@ -127,7 +127,7 @@ impl Problem {
         let mut problem = Self::new(
             StatusCode::TOO_MANY_REQUESTS,
             "too-many-requests",
-            "Slow down",
+            "Too many requests",
             detail,
         );
         problem.retry_after = Some(retry_after);
@@ -212,7 +212,7 @@ where
         let content_type = headers.get(header::CONTENT_TYPE).cloned();
         let body = tokio::time::timeout(super::server::BODY_TIME, Bytes::from_request(request, state)).await;
         let body = body
-            .map_err(|_| Problem::timeout("the body did not come in time"))?
+            .map_err(|_| Problem::timeout("the body did not arrive in time"))?
             .map_err(|rejection| of_body(rejection.status(), &rejection.body_text()))?;
         let mut whole = Request::new(body.clone().into());
         if let Some(content_type) = content_type {
@@ -237,7 +237,7 @@ fn of_body(status: StatusCode, why: &str) -> Problem {
     match status {
         StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::media_type("send Content-Type: application/json"),
         StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(format!(
-            "a body may have {} bytes at most",
+            "the body is larger than {} bytes",
             super::server::BODY_MAX
         )),
         StatusCode::UNPROCESSABLE_ENTITY => Problem::invalid(detail),
@@ -260,7 +260,7 @@ where
         match Query::from_request_parts(parts, state).await {
             Ok(Query(params)) => Ok(Self(params)),
             Err(rejection) => Err(Problem::bad_request(in_part(
-                "the parameters behind the ?",
+                "the query parameters",
                 &rejection.body_text(),
             ))),
         }

@@ -137,7 +137,7 @@ impl Look {
 pub(super) fn no_stream(name: &str) -> Problem {
     let name: String = name.chars().take(100).collect();
     Problem::not_found(format!(
-        "there is no stream {name:?} (names with / are sent as %2F)"
+        "there is no stream {name:?} (write / in a name as %2F)"
     ))
 }
 
@@ -175,7 +175,7 @@ pub(super) async fn histories(
         .is_none()
     {
         return Err(Problem::bad_request(
-            "there is no such figure: a stream's history has their names",
+            "unknown figure: a stream's history lists their names",
         ));
     }
     let points = params.points.unwrap_or(60).min(LIMIT);

@@ -39,9 +39,9 @@ impl From<&NotReloaded> for Problem {
             NotReloaded::Wrong(LoadError::Invalid { path, errors, .. }) => Self::faults_in_file(path, errors),
             NotReloaded::Wrong(error) => Self::invalid(error.to_string()),
             NotReloaded::NoFile => Self::conflict(
-                "the gateway was started without a configuration file: there is none to read again",
+                "the gateway was started without a configuration file: there is nothing to reload",
             ),
-            NotReloaded::Ending => Self::busy("the gateway is ending"),
+            NotReloaded::Ending => Self::busy("the gateway is shutting down"),
         }
     }
 }
@@ -95,7 +95,7 @@ pub(super) async fn reload(State(app): Ctx) -> Answer<Json<Changed>> {
     app.order(Order::Reload(reply))?;
     let answered = tokio::time::timeout(PATIENCE, answer).await;
     let outcome = answered
-        .map_err(|_| Problem::busy("the configuration is not in force yet: look at it later, or at the log"))?
+        .map_err(|_| Problem::busy("the configuration is not in force yet: check it later, or read the log"))?
         .unwrap_or(Err(NotReloaded::Ending));
     let reloaded = outcome.map_err(|why| Problem::from(&why))?;
     Ok(Json(reloaded.into()))

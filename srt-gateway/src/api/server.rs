@@ -92,8 +92,8 @@ impl fmt::Display for ApiError {
         match self {
             Self::Listen(addr, error) if error.kind() == io::ErrorKind::AddrInUse => write!(
                 f,
-                "the API cannot listen on {addr}: another program has this TCP port; choose another one with listen in [api] \
-                 (\"\" switches the API off), or stop that program"
+                "the API cannot listen on {addr}: another program uses this TCP port; set another one with \
+                 listen in [api] (\"\" turns the API off), or stop that program"
             ),
             Self::Listen(addr, error) => {
                 write!(f, "the API cannot listen on {addr} (listen in [api]): {error}")
@@ -255,7 +255,7 @@ impl Server {
             };
             match accepted {
                 Ok((stream, peer)) if !self.may_begin(peer) => {
-                    debug!(%peer, "closed: too many TLS handshakes with the API begin");
+                    debug!(%peer, "closed: too many TLS handshakes with the API");
                     drop(stream);
                     turn = turn.wrapping_add(1);
                     if turn.is_multiple_of(ACCEPT_TURN) {
@@ -313,7 +313,7 @@ impl Server {
             let place = Arc::new(place);
             let served = tokio::select! {
                 biased;
-                () = place.evicted() => Err(io::Error::other("another connection needs its place")),
+                () = place.evicted() => Err(io::Error::other("closed to make room for another connection")),
                 served = server.connection(stream, peer, &place) => served,
             };
             if let Err(error) = served {

@@ -18,8 +18,8 @@ use std::{
 use super::store::State;
 
 /// What stands above the state file's text.
-const HEADER: &str = "# What was added and changed by the API of srt-gateway. It is written anew with each change: edit the\n\
-                      # configuration file instead, or this one while the gateway is stopped. It may hold secrets.\n\n";
+const HEADER: &str = "# Additions and changes made through the API of srt-gateway. The gateway rewrites this file at every change: edit the\n\
+                      # configuration file instead, or edit this file while the gateway is stopped. It may contain secrets.\n\n";
 
 /// The longest state file in bytes.
 const MOST: u64 = 16 << 20;
@@ -105,7 +105,7 @@ pub(super) fn recover(path: &Path) -> (State, Vec<String>) {
     let new = beside(path, ".new");
     match fs::remove_file(&new) {
         Ok(()) => told.push(format!(
-            "the last change by the API was undone: the gateway ended before it was in force ({} removed)",
+            "the last change by the API was undone, because the gateway stopped before it was in force ({} removed)",
             new.display()
         )),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -125,13 +125,13 @@ fn set_aside(path: &Path, why: &str) -> String {
         .unwrap_or_default()
         .as_secs();
     let aside = beside(path, &format!(".broken-{seconds}"));
-    let without = "the gateway starts with the configuration file alone";
+    let without = "the gateway starts with the configuration file only";
     match fs::rename(path, &aside) {
         Ok(()) => format!(
-            "state file {why}; {without}. It was moved to {}: mend it and move it back while the gateway is stopped",
+            "state file {why}; {without}. It was moved to {}: repair it and move it back while the gateway is stopped",
             aside.display()
         ),
-        Err(error) => format!("state file {why}; {without}. It cannot be moved away either: {error}"),
+        Err(error) => format!("state file {why}; {without}. It cannot be moved either: {error}"),
     }
 }
 

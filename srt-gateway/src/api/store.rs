@@ -44,7 +44,7 @@ const APPLY: Duration = Duration::from_secs(30);
 
 fn not_kept(path: &Path, error: &std::io::Error) -> Problem {
     Problem::not_kept(format!(
-        "nothing was changed, because {} cannot be written: {error}; set state in [api] to a path that can",
+        "nothing was changed, because {} cannot be written: {error}; set state in [api] to a writable path",
         path.display()
     ))
 }
@@ -496,12 +496,12 @@ impl Part<'_> {
 
     fn left_out(&self, fault: Option<&Fault>) -> String {
         let what = match self {
-            Self::Stream(_) => "a stream made",
-            Self::Added(_) => "what was added to a stream",
+            Self::Stream(_) => "definition of stream",
+            Self::Added(_) => "addition to stream",
         };
         let why = fault.map(|fault| format!("{}: {}", fault.key(), fault.message()));
         format!(
-            "{what} by the API, {:?}, is left out, because it is not valid with the configuration file: {}",
+            "the API's {what} {:?} is ignored, because it is not valid with the configuration file: {}",
             self.name(),
             why.unwrap_or_default()
         )
@@ -557,7 +557,7 @@ fn lay_over(file: &Table, state: &State) -> (Whole, Vec<String>) {
             .keys()
             .filter(|name| !whole.origins.streams.contains(*name));
         left_out.extend(hidden.map(|name| {
-            format!("the configuration file has the stream {name:?} too: what the API made of it is left out")
+            format!("the configuration file also defines the stream {name:?}: the API's definition is ignored")
         }));
         return (whole, left_out);
     }
@@ -741,7 +741,7 @@ mod tests {
         let (whole, left_out) = lay_over(&file, &state);
         assert_eq!(whole.config.streams.len(), good.streams.len());
         assert_eq!(left_out.len(), 100 + 5 + 1, "{left_out:#?}");
-        assert!(left_out.iter().all(|told| told.contains("is left out, because")));
+        assert!(left_out.iter().all(|told| told.contains("is ignored, because")));
         let tries = begun.elapsed().as_secs_f64() / one_try.as_secs_f64();
         assert!(tries < 100.0, "as long as {tries} tries");
     }

@@ -102,7 +102,7 @@ impl Certificate {
                 }
                 Err(why) => {
                     // Logged once for each change: a half-written pair is followed by another change.
-                    warn!("the API keeps its certificate: {why}");
+                    warn!("the API keeps its current certificate: {why}");
                     next.written = written;
                 }
             }
@@ -124,7 +124,7 @@ impl Loaded {
             .and_then(Iterator::collect)
             .map_err(|error| format!("{cert_name}: {error}"))?;
         if chain.is_empty() {
-            return Err(format!("{cert_name}: there is no certificate in it"));
+            return Err(format!("{cert_name}: contains no certificate"));
         }
         let key = PrivateKeyDer::from_pem_file(&files.key)
             .map_err(|error| format!("{}: {error}", files.key.display()))?;

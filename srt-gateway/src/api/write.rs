@@ -86,7 +86,7 @@ impl App {
             let apply = |config: Config, patience: Duration| {
                 let reloaded = app.view.reload_within(config, patience);
                 reloaded.ok_or_else(|| {
-                    Problem::busy("the gateway did not put the change in force, and it was not kept")
+                    Problem::busy("the gateway did not apply the change, and it was not saved")
                 })
             };
             app.desk.edit(change, apply)
@@ -156,21 +156,22 @@ pub(super) fn check_version(headers: &HeaderMap, edit: &Edit<'_>, name: &str) ->
         && !(there && wanted.iter().any(|tag| tag == "*" || *tag == version))
     {
         return Err(Problem::changed(
-            "it is not the version that If-Match names: read it again",
+            "the current version is not the one in If-Match: read it again",
         ));
     }
     if let Some(unwanted) = tags(header::IF_NONE_MATCH)
         && there
         && unwanted.iter().any(|tag| tag == "*" || *tag == version)
     {
-        return Err(Problem::changed("it is there already (If-None-Match)"));
+        return Err(Problem::changed("it already exists (If-None-Match)"));
     }
     Ok(())
 }
 
 fn in_file(name: &str) -> Problem {
     Problem::conflict(format!(
-        "stream {name:?} is in the configuration file: change it there (inputs and outputs may be added here, started and stopped)"
+        "stream {name:?} is defined in the configuration file: change it there (the API can add, start and stop \
+         inputs and outputs)"
     ))
 }
 
@@ -288,7 +289,7 @@ async fn add(
     });
     app.warn_of_files(&mut all).await?;
     // A list's last entry is the newest.
-    let added = all.pop().ok_or_else(|| Problem::internal("it is gone again"))?;
+    let added = all.pop().ok_or_else(|| Problem::internal("it was removed again at the same time"))?;
     info!(stream = %name, url = %added.url, "{direction} added by the API");
     Ok((StatusCode::CREATED, Json(added)))
 }
@@ -298,7 +299,7 @@ fn own_list(stream: &mut Table, role: Role) -> Answer<&mut Vec<Value>> {
         .entry(store::key_of(role))
         .or_insert_with(|| Value::Array(Vec::new()));
     list.as_array_mut()
-        .ok_or_else(|| Problem::conflict("the stream has something else than a list there"))
+        .ok_or_else(|| Problem::conflict("inputs or outputs of the stream is not a list"))
 }
 
 /// Removes an output that was added here.
@@ -324,7 +325,7 @@ async fn remove(
     let (endpoint, place) = app.endpoint(&id, role).await?;
     if endpoint.origin != Origin::Api {
         return Err(Problem::conflict(
-            "it was not added here: remove it from the configuration file, or stop it",
+            "it was not added through the API: remove it from the configuration file, or stop it",
         ));
     }
     let change = move |state: &mut store::State, edit: &Edit<'_>| {
@@ -346,7 +347,7 @@ pub(super) fn entry_of<T>(
     role: Role,
     with: impl FnOnce(&mut Vec<Value>, usize) -> T,
 ) -> Answer<T> {
-    let gone = || Problem::conflict("it has changed meanwhile: read it again");
+    let gone = || Problem::conflict("it has changed in the meantime: read it again");
     let from = edit.in_file(&endpoint.stream, role);
     let (list, at) = match state.streams.get_mut(&endpoint.stream) {
         Some(stream) if !edit.is_in_file(&endpoint.stream) => (own_list(stream, role)?, place),
@@ -415,7 +416,7 @@ async fn turn(
             Origin::Config => drop(state.enabled.insert(endpoint.id, on)),
             Origin::Caller => {
                 return Err(Problem::conflict(
-                    "it is of a template or a backend: it cannot be stopped alone",
+                    "it comes from a template or a backend: the API cannot start or stop it",
                 ));
             }
         }
@@ -444,7 +445,7 @@ pub(super) async fn switch_input(State(app): Ctx, Part(id): Part<String>) -> Ans
         .ask(move |view| view.ask(|reply| Command::Switch(running, reply)))
         .await?;
     if done != Some(true) {
-        return Err(Problem::conflict("the input is not there any more"));
+        return Err(Problem::conflict("the input no longer exists"));
     }
     let (endpoint, _) = app.endpoint(&id, Role::Publisher).await?;
     Ok(Json(endpoint))
@@ -472,9 +473,9 @@ pub(super) async fn put_log(State(app): Ctx, Body(settings): Body<LogSettings>) 
     let level = levels.into_iter().find(|level| level.as_str() == settings.level);
     let level = level.ok_or_else(|| Problem::invalid("level must be error, warn, info, debug or trace"))?;
     app.log.set(level).map_err(|_| {
-        Problem::conflict("the gateway was started with RUST_LOG, which decides alone: start it without")
+        Problem::conflict("RUST_LOG overrides the log level: restart the gateway without it")
     })?;
-    info!(level = level.as_str(), "the log's level was changed by the API");
+    info!(level = level.as_str(), "log level changed by the API");
     Ok(Json(settings))
 }
 
@@ -499,7 +500,7 @@ pub(super) async fn drain(State(app): Ctx, Body(settings): Body<DrainSettings>) 
     let wait = Duration::from_secs(settings.wait_seconds.min(86_400));
     app.draining.store(true, Relaxed);
     let told = app.ask(|view| view.ask(Command::Drain)).await?;
-    told.ok_or_else(|| Problem::busy("the gateway is ending"))?;
+    told.ok_or_else(|| Problem::busy("the gateway is shutting down"))?;
     app.order(Order::Drain(wait))?;
     Ok(StatusCode::ACCEPTED)
 }

@@ -102,7 +102,7 @@ impl Node {
             Value::Str(text) => format!("{:?}", shortened(text)),
             Value::Text(text) => shortened(text),
             Value::Int(Some(number)) => number.to_string(),
-            Value::Int(None) => "a number of more than 64 bits".into(),
+            Value::Int(None) => "a number that does not fit 64 bits".into(),
             Value::Float(number) => shortened(number),
             Value::Bool(on) => on.to_string(),
             Value::Datetime | Value::Array(_) | Value::Table(_) => self.type_words().into(),

@@ -23,7 +23,7 @@ use crate::{
     names::{SessionLimits, StreamName},
 };
 
-const IN_USE: &str = "another program has this UDP port: choose another one, or stop that program";
+const IN_USE: &str = "another program uses this UDP port: choose another one, or stop that program";
 
 /// Connections that libsrt holds for us between two accepts.
 const BACKLOG: NonZeroU16 = NonZeroU16::new(1024).unwrap();

@@ -421,7 +421,7 @@ fn a_port_that_is_taken_is_told() {
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
     let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.contains("another program has this TCP port"), "{told}");
+    assert!(told.contains("another program uses this TCP port"), "{told}");
 }
 
 #[test]

@@ -51,7 +51,7 @@ pub fn gateway(toml: &str) -> Gateway {
         Gateway::start(&config)
             .inspect_err(|error| {
                 let text = error.to_string();
-                assert!(text.contains("another program has this UDP port"), "{text}");
+                assert!(text.contains("another program uses this UDP port"), "{text}");
                 last = text;
             })
             .ok()

@@ -47,7 +47,7 @@ const SRT: &[Case] = &[
     ("[srt_defaults]\nlatency = -1", "srt_defaults.latency", "from 0 ms to 65535 ms"),
     ("[srt_defaults]\nlatency = 200000", "srt_defaults.latency", "if you meant 200 ms, write \"200 ms\""),
     ("[srt_defaults]\nlatency = \"1 hour\"", "srt_defaults.latency", "is \"1 hour\""),
-    ("[srt_defaults]\nlatency = 99999999999999999999", "srt_defaults.latency", "more than 64 bits"),
+    ("[srt_defaults]\nlatency = 99999999999999999999", "srt_defaults.latency", "does not fit 64 bits"),
     ("[srt_defaults]\nmin_latency = 300\nmax_latency = 200", "srt_defaults.min_latency", "max_latency is set here at 3:15"),
     ("[srt_defaults]\nmin_latency = \"11s\"", "srt_defaults.min_latency", "must not be above max_latency (10000 ms), is 11000 ms"),
     ("[srt_defaults]\nmax_latency = 100", "srt_defaults.max_latency", "must not be below latency (120 ms), is 100 ms"),
