@@ -197,7 +197,7 @@ fn a_streamid_that_cannot_be_read_is_explained_and_refused() {
     let output = run(&["explain-streamid", "#!::r"], None);
     let text = stdout(&output);
     assert!(output.status.success(), "{output:?}");
-    assert!(text.contains("read as   nothing: "), "{text}");
+    assert!(text.contains("error     "), "{text}");
     assert!(
         verdict_on(&text, "srt port 9998").starts_with("refused 1400: "),
         "{text}"

@@ -152,14 +152,14 @@ fn refusals_are_told_in_words_with_what_to_do() {
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let url = format!("srt://{}?connect_timeout=1", silent.local_addr().unwrap());
     let text = String::from_utf8(probe(&[&url]).stdout).unwrap();
-    assert!(text.contains("nobody answered"), "{text}");
+    assert!(text.contains("no answer: check the host"), "{text}");
 }
 
 #[test]
 fn urls_that_cannot_be_probed_are_wrong_command_lines() {
     for (url, why) in [
         ("udp://127.0.0.1:5000", "only srt://"),
-        ("srt://:9000", "name the host"),
+        ("srt://:9000", "give the host"),
         ("srt://127.0.0.1:9000?latncy=1", "latncy"),
         ("127.0.0.1:9000", "srt://"),
     ] {

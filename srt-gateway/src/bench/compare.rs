@@ -166,7 +166,7 @@ fn measure(server: &Server, load: &Load) -> Result<Figures> {
     if process.is_running() {
         figures
     } else {
-        Err("the server has ended by itself".to_owned())
+        Err("the server exited".to_owned())
     }
 }
 

@@ -210,7 +210,7 @@ fn wait_until_ready(load: &Load, target: &Target) -> Result<()> {
         match caller.connect(target.addr) {
             Ok(_) => return Ok(()),
             Err(error) if Instant::now() >= end => {
-                return Err(format!("{} does not let a publisher in: {error}", target.addr));
+                return Err(format!("{} refused a publisher: {error}", target.addr));
             }
             Err(_) => thread::sleep(Duration::from_millis(20)),
         }
@@ -262,7 +262,7 @@ fn take_turn(turn: Turn) {
         Turn::Last => 19,
     };
     if let Err(error) = rustix::process::setpriority_process(None, nice) {
-        tracing::debug!(%error, nice, "the priority of a thread stays as it is");
+        tracing::debug!(%error, nice, "cannot change the priority of a thread");
     }
 }
 

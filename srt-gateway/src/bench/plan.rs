@@ -87,7 +87,7 @@ impl Load {
             return wrong("local_ports must be 1 or more");
         }
         if self.publishers + self.viewers == 0 {
-            return wrong("no publishers and no viewers: nothing to measure");
+            return wrong("nothing to measure: set publishers or viewers");
         }
         Ok(())
     }
@@ -158,7 +158,7 @@ impl Scenario {
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let scenario: Self = toml::from_str(text).map_err(|error| error.to_string())?;
         if scenario.rounds == 0 || scenario.server.is_empty() || scenario.load.is_empty() {
-            return Err("a scenario has at least one round, one [[server]] and one [[load]]".to_owned());
+            return Err("a scenario needs at least one round, one [[server]] and one [[load]]".to_owned());
         }
         if let Some(server) = scenario.server.iter().find(|server| server.command.is_empty()) {
             return Err(format!("{}: command is empty", server.name));

@@ -41,7 +41,7 @@ pub(crate) fn figures_table(figures: &Figures) -> String {
     lines.push((
         "trouble",
         format!(
-            "{} not taken, {} connections broken",
+            "{} sends blocked, {} connections lost",
             figures.blocked, figures.broken
         ),
     ));

@@ -73,10 +73,10 @@ struct RunArgs {
     /// Length of the measurement in seconds.
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
-    /// Number of local ports that viewers share; publishers share as many.
+    /// Number of local ports that viewers share, and number of those that publishers share.
     #[arg(long, default_value_t = 4)]
     local_ports: u16,
-    /// Viewers hold packets for the latency (TSBPD), as players do, instead of taking them on arrival.
+    /// Make viewers hold packets for the latency (TSBPD), as players do, instead of receiving them on arrival.
     #[arg(long)]
     timed: bool,
     /// Run viewers at idle priority, except those whose delay is measured. Use it when the server shares the cores.
@@ -96,7 +96,7 @@ pub(super) fn bench(args: BenchArgs) -> anyhow::Result<ExitCode> {
         (None, Some(args)) => run(args),
         (None, None) => {
             say_error(format_args!(
-                "srt-gateway: name a server or a scenario: bench --help"
+                "srt-gateway: give the address of a server, or a scenario: see bench --help"
             ));
             Ok(ExitCode::from(USAGE))
         }
@@ -178,7 +178,7 @@ fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
         }
         (Some(_), None) => {
             say_error(format_args!(
-                "srt-gateway: nothing was delivered, so nothing was compared"
+                "srt-gateway: nothing was delivered, so there is nothing to compare"
             ));
             ExitCode::FAILURE
         }

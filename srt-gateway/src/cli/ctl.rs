@@ -68,7 +68,7 @@ impl std::fmt::Debug for Ctl {
 
 #[derive(Debug, Subcommand)]
 enum Ask {
-    /// Show the gateway.
+    /// Show the state of the gateway.
     Gateway,
     /// List the streams.
     Streams {
@@ -140,7 +140,7 @@ enum Ask {
     Change {
         /// Id, as shown by `inputs` and `outputs`.
         id: String,
-        /// The keys of its entry as JSON, such as '{"url": "srt://host:9000", "latency": 300}'; *** in it stays what it is; - reads it from
+        /// The keys of its entry as JSON, such as '{"url": "srt://host:9000", "latency": 300}'; *** keeps a value as it is; - reads it from
         /// standard input.
         table: String,
     },
@@ -324,7 +324,7 @@ fn endpoint(id: &str) -> anyhow::Result<String> {
         [b'i', b'-', ..] => "inputs",
         [b'o', b'-', ..] => "outputs",
         _ => bail!(
-            "{id} is no id of an input (i-...) or output (o-...): `ctl inputs` and `ctl outputs` show them"
+            "{id} is not the id of an input (i-...) or output (o-...): list them with `ctl inputs` and `ctl outputs`"
         ),
     };
     Ok(format!("{list}/{}", part(id)))
@@ -435,13 +435,13 @@ pub(super) fn ctl(args: &Ctl) -> anyhow::Result<ExitCode> {
             client = client.add_root_certificate(certificate);
         }
     }
-    let client = client.build().context("cannot make an HTTP client")?;
+    let client = client.build().context("cannot create an HTTP client")?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let (status, text) = runtime
         .block_on(send(&client, api.as_ref(), token.as_deref(), &call))
-        .with_context(|| format!("no answer from {api} (--api or --config names another address)"))?;
+        .with_context(|| format!("no answer from {api} (set another address with --api or --config)"))?;
     if status.is_success() {
         if let Ask::Drain { block: true, wait } = &args.command {
             runtime.block_on(ended(&client, &api, *wait));
@@ -500,7 +500,7 @@ async fn send(
 /// What a problem says.
 fn refusal(status: StatusCode, text: &str) -> String {
     let Ok(problem) = serde_json::from_str::<Value>(text) else {
-        return format!("{status}; is that an srt-gateway?");
+        return format!("{status}; check that the address is that of an srt-gateway");
     };
     let word = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
     let mut told = format!("{}: {}", word(&problem, "title"), word(&problem, "detail"));

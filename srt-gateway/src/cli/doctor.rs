@@ -133,20 +133,20 @@ fn running(config: &Config) -> Option<Finding> {
         Ok(Answer::Status(status)) if status.stuck_threads.is_empty() => Finding::new(
             Level::Ok,
             "running",
-            "a gateway runs here, and all its threads make progress",
+            "a gateway is running, and all its threads make progress",
         ),
         Ok(Answer::Status(status)) => Finding::new(
             Level::Fail,
             "running",
             format!(
-                "a gateway runs here, and threads are stuck: {}; restart it, and report this with its log",
+                "a gateway is running, but threads are stuck: {}; restart it, and report this with its log",
                 status.stuck_threads.join("; ")
             ),
         ),
         _ => Finding::new(
             Level::Warn,
             "running",
-            "a gateway runs here and does not answer on its control socket",
+            "a gateway is running, but does not answer on its control socket",
         ),
     })
 }
@@ -165,7 +165,7 @@ fn library(config: &Config) -> Finding {
         return Finding::new(Level::Ok, "libsrt", text);
     }
     let holes = format!(
-        "{text}; known holes (CVE-2026-55868, CVE-2026-55869, fixed in {WITHOUT_HOLES}): link a newer one"
+        "{text}; known vulnerabilities (CVE-2026-55868, CVE-2026-55869, fixed in {WITHOUT_HOLES}): link a newer libsrt"
     );
     // With strict = true the gateway does not start on it.
     let level = if config.gateway.strict {
@@ -211,18 +211,18 @@ fn kernel_buffer(config: &Config, buffer: &KernelBuffer) -> Finding {
         None => Finding::new(
             Level::Warn,
             buffer.setting,
-            format!("{} cannot be read: is this Linux with /proc?", buffer.path),
+            format!("cannot read {}: check that /proc is mounted", buffer.path),
         ),
         Some(max) if max >= wanted => Finding::new(
             Level::Ok,
             buffer.setting,
-            format!("{max} bytes, the ports ask for {wanted}"),
+            format!("{max} bytes, the ports need {wanted}"),
         ),
         Some(max) => Finding::new(
             Level::Warn,
             buffer.setting,
             format!(
-                "{max} bytes, but the ports ask for {wanted} ({}): bursts may be lost. As root: sysctl -w net.core.{}={wanted}",
+                "{max} bytes, but the ports need {wanted} ({}): bursts may be lost. As root: sysctl -w net.core.{}={wanted}",
                 buffer.option, buffer.setting
             ),
         ),
@@ -239,9 +239,9 @@ fn descriptors(config: &Config) -> Finding {
         Some(limit) if limit < wanted => Finding::new(
             Level::Warn,
             "descriptors",
-            format!("{limit}, wanted {wanted}: LimitNOFILE={wanted} in the service, or ulimit -n {wanted}"),
+            format!("{limit}, but {wanted} are needed: set LimitNOFILE={wanted} in the service, or ulimit -n {wanted}"),
         ),
-        Some(limit) => Finding::new(Level::Ok, "descriptors", format!("{limit}, wanted {wanted}")),
+        Some(limit) => Finding::new(Level::Ok, "descriptors", format!("{limit}, needed: {wanted}")),
         None => Finding::new(Level::Ok, "descriptors", "no limit"),
     }
 }
@@ -252,12 +252,12 @@ fn processors(config: &Config) -> Finding {
         (Err(error), _) => Finding::new(
             Level::Warn,
             "processors",
-            format!("cannot be counted ({error}): set workers in [gateway]"),
+            format!("cannot count the processors ({error}): set workers in [gateway]"),
         ),
         (Ok(count), Some(workers)) if workers > count => Finding::new(
             Level::Warn,
             "processors",
-            format!("{count}, but workers = {workers}: more workers than processors only cost"),
+            format!("{count}, but workers = {workers}: lower workers, more than one per processor only cost CPU time"),
         ),
         (Ok(count), workers) => Finding::new(
             Level::Ok,
@@ -279,23 +279,24 @@ fn clock() -> Finding {
             return Finding::new(
                 Level::Fail,
                 "clock",
-                "was never set: start a time service (chrony, systemd-timesyncd)",
+                "the clock was never set: start a time service (chrony, systemd-timesyncd)",
             );
         }
     }
     match drift {
-        Some(drift) if drift <= CLOCK_DRIFT => Finding::new(Level::Ok, "clock", "set, and runs evenly"),
+        Some(drift) if drift <= CLOCK_DRIFT => Finding::new(Level::Ok, "clock", "set, and runs steadily"),
         Some(drift) => Finding::new(
             Level::Warn,
             "clock",
             format!(
-                "the wall clock went {drift:?} off within {CLOCK_LOOK:?}: is something setting it, or the machine overloaded?"
+                "the wall clock drifted by {drift:?} within {CLOCK_LOOK:?}: check whether something sets it, or \
+                 the machine is overloaded"
             ),
         ),
         None => Finding::new(
             Level::Warn,
             "clock",
-            "the wall clock went back just now: is something setting it?",
+            "the wall clock just went back: check whether something sets it",
         ),
     }
 }
@@ -305,7 +306,7 @@ fn clock_source() -> Finding {
     const PATH: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
     let source = fs::read_to_string(PATH).unwrap_or_default();
     match source.trim() {
-        "" => Finding::new(Level::Ok, "clock source", "not shown by this system"),
+        "" => Finding::new(Level::Ok, "clock source", "unknown: this system does not report it"),
         source @ ("hpet" | "acpi_pm" | "jiffies" | "xen") => Finding::new(
             Level::Warn,
             "clock source",
@@ -391,15 +392,15 @@ fn port_advice(error: &io::Error, of: Type) -> String {
         io::ErrorKind::AddrInUse => {
             let letter = if of == Type::STREAM { 't' } else { 'u' };
             format!(
-                "is in use: a gateway that runs already has it, or another program (ss -{letter}lpn shows which)"
+                "is in use by a running gateway or another program (ss -{letter}lpn shows which)"
             )
         }
         io::ErrorKind::PermissionDenied => {
-            "needs a privilege: choose a port from 1024 on, or give the gateway CAP_NET_BIND_SERVICE"
+            "needs privileges: choose a port of 1024 or above, or give the gateway CAP_NET_BIND_SERVICE"
                 .to_owned()
         }
         io::ErrorKind::AddrNotAvailable => {
-            "is not an address of this machine: correct it, or bring its interface up".to_owned()
+            "is not an address of this machine: correct it, or bring up its interface".to_owned()
         }
         _ => format!("cannot be bound: {error}"),
     }

@@ -54,7 +54,7 @@ pub(super) fn explain(command: &Explain) -> ExitCode {
     let ports = ports(&config, command.port);
     if let (Some(number), []) = (command.port, ports.as_slice()) {
         say_error(format_args!(
-            "srt-gateway: the configuration opens no port {number}: leave --port out to see all"
+            "srt-gateway: the configuration opens no port {number}: omit --port to see all ports"
         ));
         return ExitCode::from(USAGE);
     }
@@ -82,7 +82,7 @@ pub(super) fn explain(command: &Explain) -> ExitCode {
     say(format_args!("streamid  \"{}\"", streamid.escape_ascii()));
     say(format_args!("{reading}"));
     say(format_args!(
-        "\nA caller from {} with it, while nobody publishes or plays:",
+        "\nA caller from {} with this streamid, while nobody publishes or plays:",
         command.from
     ));
     for port in &ports {
@@ -112,9 +112,9 @@ impl fmt::Display for Reading<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ask = match Ask::read(self.0, self.1) {
             Ok(ask) => ask,
-            Err(why) => return write!(f, "read as   nothing: {why}"),
+            Err(why) => return write!(f, "error     {why}"),
         };
-        writeln!(f, "read as   {}", ask.dialect.map_or("none", Dialect::as_str))?;
+        writeln!(f, "dialect   {}", ask.dialect.map_or("none", Dialect::as_str))?;
         if ask.names.is_empty() {
             writeln!(f, "  stream  not named")?;
         }
@@ -138,7 +138,7 @@ impl fmt::Display for Reading<'_> {
         f.write_str(match ask.mode {
             Some(AskMode::Publish) => "  mode    publish",
             Some(AskMode::Request) => "  mode    request (play)",
-            None => "  mode    not said",
+            None => "  mode    not given",
         })
     }
 }
@@ -192,13 +192,13 @@ impl Verdict {
                 stream: grant.stream,
             },
             Decision::Wait(Question::Password(_)) => {
-                Self::Waits("waits until its password has been checked against an argon2 hash".to_owned())
+                Self::Waits("waits until the gateway has checked the password against an argon2 hash".to_owned())
             }
             Decision::Wait(Question::Key(_)) => Self::Waits(
-                "waits until its key material has been checked against the passphrases".to_owned(),
+                "waits until the gateway has checked the key material against the passphrases".to_owned(),
             ),
             Decision::Wait(Question::Hook(question)) => Self::Waits(format!(
-                "the hook of [auth] would be asked whether it may {} {}",
+                "waits until the hook of [auth] decides whether the caller may {} {}",
                 match question.role {
                     Role::Publisher => "publish",
                     Role::Viewer => "play",

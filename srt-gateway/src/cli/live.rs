@@ -60,7 +60,7 @@ impl Reloader {
     pub(super) fn ask(&self, ask: Ask) {
         // With as many before it, a signal says nothing new; a caller finds its answer dropped.
         if self.0.try_send(ask).is_err() {
-            warn!("the configuration file is being read already");
+            warn!("the configuration file is already being reloaded");
         }
     }
 }

@@ -112,10 +112,10 @@ pub(super) fn probe(args: &Probe) -> ExitCode {
         Err(why) => return usage(&why),
     };
     let Target::Srt(target) = &endpoint.target else {
-        return usage("only srt:// can be probed");
+        return usage("probe supports only srt:// URLs");
     };
     if target.mode != SrtMode::Caller {
-        return usage("probe calls: leave mode out, and name the host: srt://host:port");
+        return usage("probe always calls: omit mode, and give the host: srt://host:port");
     }
     let report = look(&endpoint, target, Duration::from_secs(args.seconds));
     match (args.json, serde_json::to_string(&report)) {
@@ -275,23 +275,23 @@ fn advice(reason: Option<RejectReason>, timed_out: bool) -> &'static str {
     match reason {
         Some(RejectReason::BAD_SECRET) => "check the passphrase",
         Some(RejectReason::UNSECURE) => {
-            "one side has a passphrase and the other has none: add passphrase=..., or take it away"
+            "only one side has a passphrase: add passphrase=..., or remove it"
         }
-        Some(RejectReason::VERSION) => "the listener wants a newer SRT",
-        Some(RejectReason::CRYPTO) => "set cryptomode to what the listener has",
-        Some(RejectReason::FILTER) => "set packetfilter to what the listener has",
+        Some(RejectReason::VERSION) => "the listener requires a newer version of SRT",
+        Some(RejectReason::CRYPTO) => "set cryptomode to that of the listener",
+        Some(RejectReason::FILTER) => "set packetfilter to that of the listener",
         Some(RejectReason::BACKLOG) => "the listener is overloaded: try again",
         Some(reason) => match reason.code().map(srt_safe::RejectCode::value) {
-            Some(1400) => "the streamid is malformed, or misses the stream (r=) or the mode (m=)",
-            Some(1401) => "the listener wants a user and password, or others",
-            Some(1403) => "this stream or address is not allowed there",
+            Some(1400) => "the streamid is malformed, or lacks the stream (r=) or the mode (m=)",
+            Some(1401) => "the listener requires another user or password",
+            Some(1403) => "the listener does not allow this stream or address",
             Some(1404) => "there is no such stream, or nobody publishes it",
-            Some(1405) => "that port does not serve this mode: change m=, or the port",
-            Some(1409) => "another publisher publishes that stream already",
-            _ => "ask the operator of the listener: its log has the reason",
+            Some(1405) => "the port does not serve this mode: change m= or the port",
+            Some(1409) => "the stream already has a publisher",
+            _ => "ask the operator of the listener: its log contains the reason",
         },
         None if timed_out => {
-            "nobody answered: check host, port, and that UDP is let through; a listener may also ignore callers it does not know"
+            "no answer: check the host, the port, and that firewalls pass UDP; a listener may also ignore unknown callers"
         }
         None => "check the URL and the network",
     }
@@ -343,7 +343,7 @@ impl fmt::Display for Stream {
         if self.messages == 0 {
             write!(
                 f,
-                "  stream      nothing came in {:.1} s: no source, or a streamid that publishes",
+                "  stream      no data in {:.1} s: the stream has no source, or the streamid publishes",
                 self.seconds
             )?;
         } else {
@@ -367,7 +367,7 @@ impl fmt::Display for Stream {
         if let Some(gop) = &self.ts.gop {
             write!(
                 f,
-                "\n  keyframes   each {:.2} s, {} pictures",
+                "\n  keyframes   every {:.2} s, {} pictures",
                 gop.seconds, gop.pictures
             )?;
         }

@@ -54,7 +54,7 @@ pub(super) struct RelayArgs {
     /// Keep the source time of messages from an SRT input on SRT outputs.
     #[arg(long, value_name = "yes|no", default_value = "yes", value_parser = timing)]
     sourcetime: Timing,
-    /// Write statistics of SRT connections every so many packets (1000) or every so often (5s); 0: never. Counters are totals.
+    /// Interval between statistics of SRT connections, in packets (1000) or as a time (5s); 0: never. Counters are totals.
     #[arg(short, long, value_name = "PACKETS|TIME")]
     stats: Option<Every>,
     /// Format of the statistics.
@@ -63,10 +63,10 @@ pub(super) struct RelayArgs {
     /// File for the statistics. Default: standard error.
     #[arg(long, value_name = "FILE")]
     stats_out: Option<PathBuf>,
-    /// Report the bit rate of the input on standard error every so many packets; 0: never.
+    /// Interval in packets at which the bit rate of the input is reported on standard error; 0: never.
     #[arg(short, long, value_name = "PACKETS", default_value_t = 0)]
     report: u64,
-    /// Accepted for scripts made for srt-live-transmit: statistics always are totals.
+    /// Accepted for scripts written for srt-live-transmit, without effect: statistics are always totals.
     #[arg(short, long, hide = true)]
     fullstats: bool,
     /// Log level: error, warn, info, debug or trace. Overrides --quiet and --verbose.
@@ -75,7 +75,7 @@ pub(super) struct RelayArgs {
     /// File for the log. Default: standard error.
     #[arg(long, value_name = "FILE")]
     log_file: Option<PathBuf>,
-    /// Accepted for scripts made for srt-live-transmit, which name parts of libsrt here: the log has all of them.
+    /// Accepted for scripts written for srt-live-transmit, without effect: the log covers all areas of libsrt.
     #[arg(long, hide = true, value_name = "AREAS", value_delimiter = ',', value_parser = log_area)]
     log_areas: Vec<String>,
     /// Log errors only. Overrides --verbose.

@@ -88,7 +88,7 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
         info!(addr = %port.addr, kind = port.kind.key(), scope = %port.scope, "listening");
     }
     if gateway.listening().is_empty() {
-        warn!("the configuration opens no port: add [srt], or srt to a stream");
+        warn!("the configuration opens no port: add [srt], or add srt to a stream");
     }
     if file.is_none() {
         say_how_to_use(&gateway.listening());
@@ -125,7 +125,7 @@ impl Loop {
             crossbeam_channel::select! {
                 recv(signals) -> number => match (number, &self.reloader) {
                     (Ok(SIGHUP), Some(reloader)) => reloader.ask(Ask::Signal),
-                    (Ok(SIGHUP), None) => warn!("SIGHUP: there is no configuration file to read again"),
+                    (Ok(SIGHUP), None) => warn!("SIGHUP: there is no configuration file to reload"),
                     (number, _) => {
                         let name = if number == Ok(SIGINT) { "SIGINT" } else { "SIGTERM" };
                         info!(signal = name, "shutting down");
@@ -143,7 +143,7 @@ impl Loop {
                     Err(_) => orders = crossbeam_channel::never(),
                 },
                 default(LOOK) => if !self.gateway.is_running() {
-                    error!("the gateway has stopped by itself: see the lines above");
+                    error!("the gateway stopped unexpectedly: see the lines above");
                     return ExitCode::FAILURE;
                 }
             }

@@ -113,7 +113,8 @@ fn sign_of_life(view: &View, answered: bool) -> bool {
     } else if answered {
         error!(
             stuck = report.names(),
-            "the gateway does not answer or a thread is stuck: no sign of life to the service manager until that is over"
+            "the gateway does not answer or a thread is stuck: the service manager gets no watchdog \
+             notifications until it recovers"
         );
     }
     answers
@@ -121,6 +122,6 @@ fn sign_of_life(view: &View, answered: bool) -> bool {
 
 fn tell(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
-        warn!(%error, "the service manager cannot be told: NOTIFY_SOCKET does not work");
+        warn!(%error, "cannot notify the service manager over NOTIFY_SOCKET");
     }
 }

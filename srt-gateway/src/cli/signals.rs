@@ -29,7 +29,7 @@ pub(super) fn watch(
             caught(signal);
             if matches!(signal, SIGTERM | SIGINT) {
                 thread::sleep(limit);
-                error!("not ended {limit:?} after the signal: something hangs, see above; exiting now");
+                error!("shutdown did not finish within {limit:?}: something hangs, see above; exiting now");
                 log_writer::flush(LAST_LINES);
                 // Without the handlers of exit, which may hang as well.
                 low_level::exit(NOT_IN_TIME);
