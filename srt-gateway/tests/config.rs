@@ -269,14 +269,14 @@ fn rendering_marks_the_line_and_the_other_place() {
     let text = "[srt]\nport = 9998\n\n[srt_play]\nport = \"127.0.0.1:9998\"\n";
     let rendered = Config::parse(text).unwrap_err().render("gw.toml", text);
     let wanted = [
-        "error: srt_play.port: 127.0.0.1:9998 is in use by srt.port already",
+        "error: srt_play.port: 127.0.0.1:9998 is already in use by srt.port",
         " --> gw.toml:5:8",
         "5 | port = \"127.0.0.1:9998\"",
         "  |        ^^^^^^^^^^^^^^^^",
         " ::: gw.toml:2:8",
         "2 | port = 9998",
         "  |        ---- used here",
-        "  = help: to publish and play on one port, use one table `srt`; else give each its own port",
+        "  = help: to publish and play on one port, use one table `srt`; otherwise give each its own port",
         "gw.toml: 1 error",
     ];
     let lines: Vec<_> = rendered.lines().collect();

@@ -38,8 +38,8 @@ impl Config {
             .values()
             .map(|option| {
                 format!(
-                    "line {}: {} = false on a receiver: while a packet that was lost is overdue the stream stands still, and libsrt \
-                     1.5.7 takes a whole core; leave it out for live streams",
+                    "line {}: {} = false on a receiver: the stream stalls while a lost packet is overdue, and \
+                     libsrt 1.5.7 uses a whole core; omit it for live streams",
                     option.at.line(),
                     option.path
                 )

@@ -117,7 +117,7 @@ fn read(session: &Session<'_>, entries: &[Entry], config: &Config) -> Option<Por
             of_port.push(entry);
         } else if is_port_table {
             let at = session.location(0..0);
-            let message = "an answer configures the port that was asked about, and opens no other";
+            let message = "an answer configures only the requested port and cannot open another one";
             session.fault(Fault::new(&entry.key, at, message));
         } else {
             of_stream.push(entry);
@@ -246,7 +246,7 @@ mod tests {
             ),
             (
                 r#"{"stream": "a", "srt": {"port": 1}}"#,
-                "srt: an answer configures the port",
+                "srt: an answer configures only the requested port",
             ),
             (
                 r#"{"stream": "a", "outputs": "udp://x:1"}"#,
@@ -258,7 +258,7 @@ mod tests {
             ),
             (
                 r#"{"stream": "a", "inputs": ["file:///etc/passwd"]}"#,
-                "inputs[0]: is a file, and file_folders of [api] names no folder",
+                "inputs[0]: is a file, but file_folders of [api] is empty",
             ),
             (
                 r#"{"stream": "a", "inputs": ["udp://:53"]}"#,

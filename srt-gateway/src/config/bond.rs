@@ -75,7 +75,7 @@ pub(crate) fn bond(table: &Table<'_>, adapter: Option<ZonedIp>) -> Option<Bond> 
 
 fn complain<T>(item: &Item<'_>) -> Option<T> {
     item.must_be(
-        "links such as \"192.0.2.1:9000\" or \"host:9000?weight=10&adapter=192.0.2.7\", with commas between them",
+        "a comma-separated list of links such as \"192.0.2.1:9000\" or \"host:9000?weight=10&adapter=192.0.2.7\"",
     );
     None
 }

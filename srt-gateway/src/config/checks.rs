@@ -155,13 +155,13 @@ impl Claims {
             } else {
                 format!("{}-{}", later.ports.start(), later.ports.end())
             };
-            let message = format!("{what} is in use by {} already", earlier.path);
+            let message = format!("{what} is already in use by {}", earlier.path);
             let fault =
                 Fault::new(&later.path, later.at.clone(), message).other(earlier.at.clone(), "used here");
             let both = later.kind.is_some() && earlier.kind.is_some() && later.owner() == earlier.owner();
             session.fault(if both {
                 fault
-                    .help("to publish and play on one port, use one table `srt`; else give each its own port")
+                    .help("to publish and play on one port, use one table `srt`; otherwise give each its own port")
             } else {
                 fault.help("give each its own port or address")
             });

@@ -174,11 +174,11 @@ pub(super) fn confine_entries(
             match folder_of(&file.path, folders) {
                 Some(folder) => file.folder = Some(folder.to_owned()),
                 None if folders.is_empty() => faults.push(
-                    fault(key, "is a file, and file_folders of [api] names no folder for files")
+                    fault(key, "is a file, but file_folders of [api] is empty")
                         .help("set file_folders = [\"/var/lib/srt-gateway/files\"] in [api], or write the entry into the configuration file"),
                 ),
                 None => faults.push(
-                    fault(key, "is not a file in one of the folders that file_folders of [api] names")
+                    fault(key, "is not in one of the folders that file_folders of [api] lists")
                         .help("use a path below one of them, without \"..\", or write the entry into the configuration file"),
                 ),
             }
@@ -257,7 +257,7 @@ mod tests {
         }
         let told = faults("[]", "outputs = [\"udp://127.0.0.1:5000\", \"file:///rec/x.ts\"]");
         assert!(
-            told.len() == 1 && told[0].contains("outputs[1]: is a file, and file_folders"),
+            told.len() == 1 && told[0].contains("outputs[1]: is a file, but file_folders"),
             "{told:?}"
         );
     }

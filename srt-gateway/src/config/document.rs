@@ -54,28 +54,29 @@ or `file://` entry is a parameter of its URL as well (`srt://host:9000?latency=2
 fn about(section: Section) -> &'static str {
     match section {
         Section::Srt => {
-            "What any `srt`, `srt_publish` or `srt_play` table may have, and each `srt://` input or output as far as it is not about \
-             callers. `[srt_defaults]` has the values for all that do not say otherwise."
+            "Keys of every `srt`, `srt_publish` and `srt_play` table and, except those about callers, of every \
+             `srt://` input and output. `[srt_defaults]` sets their defaults."
         }
-        Section::Port => "Besides these, all keys of `[srt_defaults]`.",
-        Section::Stream => "Besides these, those of `[streams_default]` but `accept_unknown`.",
+        Section::Port => "In addition, all keys of `[srt_defaults]`.",
+        Section::Stream => "In addition, all keys of `[streams_default]` except `accept_unknown`.",
         Section::StreamSettings => {
-            "`[streams_default]` has them for all streams, a stream's table for itself."
+            "Set them in `[streams_default]` for all streams, or in the table of one stream."
         }
         Section::Template => {
-            "Besides these, all keys of a stream; `${name}` in a streamid or path is the stream's name."
+            "In addition, all keys of a stream; `${name}` in a streamid or path stands for the stream's name."
         }
         Section::Endpoint => {
             "A link-local IPv6 address needs its network interface, here and wherever an address may stand: \
              `srt://[fe80::1%eth0]:9000`. `%25eth0`, as RFC 6874 writes it, means the same. The interface may come later."
         }
         Section::SrtEndpoint => {
-            "Besides these and `enabled`, the keys of `[srt_defaults]` that are not about callers. libsrt's other options (`maxbw`, \
-             `lossmaxttl`, ...) are parameters of the URL under their own names, or stand in `options` beside `url`."
+            "In addition, `enabled` and the keys of `[srt_defaults]` that are not about callers. Write libsrt's \
+             other options (`maxbw`, `lossmaxttl`, ...) as parameters of the URL under their own names, or in \
+             `options` beside `url`."
         }
         Section::UdpEndpoint => {
-            "A datagram is a message; longer ones than 1456 bytes are cut into messages of seven packets. srt-live-transmit's \
-             `adapter`, `source`, `rcvbuf` and `sndbuf` are understood in URLs."
+            "Each datagram is one message; datagrams longer than 1456 bytes are split into messages of seven \
+             packets. URLs may also use srt-live-transmit's `adapter`, `source`, `rcvbuf` and `sndbuf`."
         }
         _ => "",
     }

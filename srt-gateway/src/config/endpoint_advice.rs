@@ -106,7 +106,7 @@ impl Config {
                             }
                             (Some(other), Role::Publisher) => {
                                 warn(format!(
-                                    "is the same source as {other}, so it cannot stand in for it"
+                                    "is the same source as {other}, so it cannot serve as its standby"
                                 ));
                             }
                         }

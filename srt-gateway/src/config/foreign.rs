@@ -90,7 +90,7 @@ fn srt(name: &str, value: String) -> Parameter<'_> {
         // What ffmpeg calls smoother is libsrt's congestion.
         "congestion" | "smoother" if value == "live" => return Parameter::Implied,
         "congestion" | "smoother" => {
-            return Parameter::Refused("must be live: there is no file transmission");
+            return Parameter::Refused("must be live: file transmission is not supported");
         }
         "ffs" => return Parameter::Option("fc"),
         "send_buffer_size" => return Parameter::Option("sndbuf"),
@@ -170,7 +170,7 @@ mod tests {
             (
                 "congestion",
                 "file",
-                Parameter::Refused("must be live: there is no file transmission"),
+                Parameter::Refused("must be live: file transmission is not supported"),
             ),
         ] {
             assert_eq!(of(Section::SrtEndpoint, name, value), wanted, "{name}");

@@ -161,7 +161,7 @@ impl<'a> Table<'a> {
             fault = fault.help(format!("`{}` is a key of {}", key.name, key.section.title()));
         } else {
             let known: Vec<_> = here().collect();
-            fault = fault.help(format!("known here: {}", known.join(", ")));
+            fault = fault.help(format!("valid keys: {}", known.join(", ")));
         }
         self.session.fault(fault);
     }
@@ -381,7 +381,7 @@ impl<'a> Item<'a> {
             if let (Unit::Millis, Some(micros)) = (unit, micros) {
                 let meant = unit.show(micros);
                 fault = fault.help(format!(
-                    "ffmpeg has microseconds here; if you meant {meant}, write {meant:?}"
+                    "ffmpeg uses microseconds here; if you meant {meant}, write {meant:?}"
                 ));
             }
             self.session.fault(fault);

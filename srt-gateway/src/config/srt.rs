@@ -347,7 +347,7 @@ pub(crate) fn networks(item: &Item<'_>) -> Vec<IpNet> {
     if let Value::Text(text) = &item.node().value {
         let parts: Option<Vec<_>> = text.split(',').map(network).collect();
         return parts.unwrap_or_else(|| {
-            item.must_be("addresses or CIDR networks, with commas between them");
+            item.must_be("a comma-separated list of addresses or CIDR networks");
             Vec::new()
         });
     }
@@ -469,7 +469,7 @@ fn option(item: &Item<'_>, entry: &Entry) -> Option<(String, SrtOption)> {
         session.fault(Fault::new(
             path,
             at_key,
-            "is no name of an option; libsrt's are such as lossmaxttl",
+            "is not the name of an option of libsrt, such as lossmaxttl",
         ));
         return None;
     }

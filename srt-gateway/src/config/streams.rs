@@ -72,7 +72,8 @@ fn check_name(item: &Item<'_>, entry: &Entry) {
         0 => "the name of a stream must not be empty".to_owned(),
         _ if StreamName::is_legal(&entry.key) => return,
         1..=NAME_LIMIT => {
-            "the name of a stream must not have control characters, line separators, marks of direction, or a component `.` or `..`"
+            "the name of a stream must not contain control characters, line separators, bidirectional \
+             formatting characters, or a component `.` or `..`"
                 .to_owned()
         }
         length => format!("the name of a stream must be at most {NAME_LIMIT} bytes, is {length}"),
@@ -103,7 +104,7 @@ pub(crate) fn templates(
             continue;
         };
         if let Some((other, _)) = templates.iter().find(|(_, template)| template.prefix == prefix) {
-            let message = format!("is the prefix of templates.{other} too: {prefix:?}");
+            let message = format!("is also the prefix of templates.{other}: {prefix:?}");
             item.session().fault(prefix_item.wrong(message));
         }
         templates.insert(
@@ -136,7 +137,8 @@ pub(crate) fn stream(table: &Table<'_>, base: &Base<'_>, claims: &mut Claims, na
         .map_or(Some(false), |item| {
             let on = item.boolean();
             if on == Some(true) && settings.on_source_lost.is_zero() {
-                let fault = item.wrong("lets nobody in while on_source_lost is 0: inputs are connected only when somebody waits for them");
+                let fault = item.wrong("admits no viewers while on_source_lost is 0: inputs are connected only \
+                                        while viewers wait");
                 table.fault(fault.help("set on_source_lost to the time that the inputs need, such as \"10s\""));
             }
             on
@@ -203,19 +205,19 @@ fn passphrases(table: &Table<'_>, key: &str) -> Vec<Secret> {
     let several = elements.len() > 1;
     if elements.len() > PASSPHRASES {
         let message = format!(
-            "must be at most {PASSPHRASES} passphrases, are {}",
+            "must list at most {PASSPHRASES} passphrases, lists {}",
             elements.len()
         );
         item.session().fault(
             item.wrong(message)
-                .help("a caller's key material is tried against each"),
+                .help("the gateway tries a caller's key material against each"),
         );
     }
     let mut found = Vec::new();
     for element in elements {
         match element.passphrase() {
             Some(Some(secret)) if found.contains(&secret) => {
-                element.session().fault(element.wrong("is in the list already"));
+                element.session().fault(element.wrong("is already in the list"));
             }
             Some(Some(secret)) => found.push(secret),
             Some(None) if several => {
@@ -269,7 +271,7 @@ fn endpoints(
         if found.iter().any(is_same) {
             element
                 .session()
-                .fault(element.wrong("has the name of another one in this list"));
+                .fault(element.wrong("has the same name as another entry of this list"));
             continue;
         }
         match name.map_or_else(|| Ok(endpoint.clone()), |name| endpoint.for_stream(name)) {

@@ -176,7 +176,7 @@ fn checked(url: &str) -> Result<(Parts<'_>, Section), &'static str> {
         _ => return Err(UNKNOWN_SCHEME),
     };
     if url.contains(is_control) {
-        return Err("must not have control characters");
+        return Err("must not contain control characters");
     }
     if parts.broken {
         return Err("has a parameter without `=`; an & in a passphrase must be written %26");
@@ -221,7 +221,7 @@ fn parameters(item: &Item<'_>, url: &Node, parts: &Parts<'_>, section: Section) 
             let message = if twice {
                 "is given twice"
             } else {
-                "is no parameter of a URL; write it beside `url`"
+                "cannot be a parameter of a URL; write it beside `url`"
             };
             let name: String = key.chars().take(60).collect();
             let message = format!("`{}` {message}", name.escape_debug());
@@ -332,11 +332,11 @@ fn group(
     adapter: Option<Option<ZonedIp>>,
 ) -> Option<Bond> {
     let complaint = if !matches!(parts.path, "" | "/") {
-        "must not have a path; the stream is named by the streamid"
+        "must not have a path; the streamid names the stream"
     } else if mode.is_some_and(|mode| mode != Some(SrtMode::Caller)) {
-        "is bonded, and a bonded connection calls: to accept bonded callers, set groupconnect on a port"
+        "is bonded, and a bonded connection can only call: to accept bonded callers, set groupconnect on a port"
     } else if local_port.is_some() {
-        "is bonded: each link has a local port of its own, so localport must not stand here"
+        "is bonded, and each link has its own local port: remove localport"
     } else {
         return bond::bond(table, adapter.flatten());
     };
@@ -348,7 +348,7 @@ fn group(
 fn no_group(table: &Table<'_>) -> Option<()> {
     for key in ["type", "nodes"] {
         if let Some(item) = table.get(key) {
-            let fault = item.wrong("is of bonded connections, whose host is *");
+            let fault = item.wrong("applies only to bonded connections, whose host is *");
             table.fault(fault.help("write srt://*?type=broadcast&nodes=HOST:PORT,HOST:PORT"));
             return None;
         }
@@ -367,7 +367,7 @@ fn stream_id(item: &Item<'_>) -> Option<Option<Secret>> {
     }
     if has_unknown_variable(secret.as_ref().map_or("", |id| id.expose())) {
         item.session()
-            .fault(item.wrong(format!("has a ${{...}} that is not {NAME}")));
+            .fault(item.wrong(format!("contains a ${{...}} that is not {NAME}")));
         return None;
     }
     Some(secret)
@@ -432,16 +432,16 @@ fn file(table: &Table<'_>, parts: &Parts<'_>, url: &Node, direction: Direction) 
         good = false;
     };
     if let (Direction::Output, Some((_, item))) = (direction, &repeat) {
-        complain(item, "`loop` is for inputs");
+        complain(item, "`loop` applies only to inputs");
     }
     if let (Direction::Input, Some((_, item))) = (direction, &segment) {
-        complain(item, "`segment` is for outputs");
+        complain(item, "`segment` applies only to outputs");
     }
     let path = parts.path;
     let bad = if !path.starts_with('/') || path.ends_with('/') {
         Some("must be an absolute path to a file, with three slashes: file:///var/lib/loop.ts")
     } else if has_unknown_variable(path) {
-        Some("has a ${...} that is not ${name}")
+        Some("contains a ${...} that is not ${name}")
     } else {
         None
     };
@@ -486,11 +486,11 @@ fn authority(
         .unwrap_or(parts.authority);
     if text.contains('@') {
         return complain(
-            "must not have a user or password; SRT has u= and password= in the streamid for that",
+            "must not have a user or password; SRT uses u= and password= in the streamid instead",
         );
     }
     if !matches!(parts.path, "" | "/") {
-        return complain("must not have a path; the stream is named by the streamid");
+        return complain("must not have a path; the streamid names the stream");
     }
     let host_and_port = match text.strip_prefix('[') {
         Some(rest) => rest

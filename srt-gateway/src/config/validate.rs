@@ -154,7 +154,7 @@ fn dialects(item: &Item<'_>) -> Dialects {
     let elements = item.list();
     if elements.is_empty() && matches!(item.node().value, Value::Array(_)) {
         item.session()
-            .fault(item.wrong("must name one at least: without any, no streamid can be read"));
+            .fault(item.wrong("must list at least one dialect: without any, no streamid can be read"));
     }
     elements
         .iter()
@@ -369,7 +369,7 @@ fn api(root: &Table<'_>, claims: &mut Claims) -> Api {
         if let Some(addr) = listen {
             claims.api(addr, &item);
             if token.is_none() && tokens.is_empty() && !addr.is_loopback() {
-                let message = format!("{addr} can be reached by others, and there is no token");
+                let message = format!("{addr} can be reached from other machines, but no token is set");
                 table.fault(item.wrong(message).help("set api.token, or listen on 127.0.0.1"));
             }
         }
@@ -415,7 +415,7 @@ fn api_tokens(item: &Item<'_>) -> Vec<ApiToken> {
         let name = table.get("name").and_then(|item| item.line()).map(Box::from);
         let token = table.need("token")?;
         let Some(secret) = token.secret()? else {
-            token.must_be("a token, not an empty text");
+            token.must_be("a non-empty token");
             return None;
         };
         Some(ApiToken {

@@ -269,7 +269,7 @@ fn an_endpoint_has_a_name_of_its_own() {
     for (outputs, wanted) in [
         (
             "[{ url = \"udp://h:1\", name = \"x\" }, { url = \"udp://h:2\", name = \"x\" }]",
-            "has the name of another one",
+            "has the same name as another entry",
         ),
         ("[{ url = \"udp://h:1\", name = \"\" }]", "at least one character"),
         ("[\"udp://h:1?name=x\"]", "write it beside `url`"),

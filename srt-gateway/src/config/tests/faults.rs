@@ -22,10 +22,10 @@ const UNKNOWN: &[Case] = &[
     ("[srtt]\nport = 1", "srtt", "did you mean `srt`?"),
     ("[srt]\nport = 1\nlatncy = 1", "srt.latncy", "did you mean `latency`?"),
     ("[srt]\nport = 1\npbkeylen = 16", "srt.pbkeylen", "did you mean `key_length`?"),
-    ("[streams.a]\nprot = 1", "streams.a.prot", "known here: "),
+    ("[streams.a]\nprot = 1", "streams.a.prot", "valid keys: "),
     ("[streams.a.srt]\nprot = 1", "streams.a.srt.prot", "did you mean `port`?"),
     ("[streams.\"a b\"]\nrings = 1", "streams.\"a b\".rings", "did you mean `ring`?"),
-    ("[log]\nlvl = 1", "log.lvl", "known here: level, format"),
+    ("[log]\nlvl = 1", "log.lvl", "valid keys: level, format"),
     ("[srt]\nport = 1\n\"\\n\" = 1", "srt.\"\\n\"", "unknown key `\\n`"),
 ];
 
@@ -43,7 +43,7 @@ const SRT: &[Case] = &[
     ("[srt]\nport = \"::1:9998\"", "srt.port", "[::1]:9998"),
     ("[srt]\nport = [1]", "srt.port", "is a list"),
     ("srt = 9998", "srt", "must be a table, is an integer; as in srt = { port = 9998 }"),
-    ("[streams.a]\non_demand = true\non_source_lost = 0", "streams.a.on_demand", "lets nobody in while on_source_lost is 0"),
+    ("[streams.a]\non_demand = true\non_source_lost = 0", "streams.a.on_demand", "admits no viewers while on_source_lost is 0"),
     ("[srt_defaults]\nlatency = -1", "srt_defaults.latency", "from 0 ms to 65535 ms"),
     ("[srt_defaults]\nlatency = 200000", "srt_defaults.latency", "if you meant 200 ms, write \"200 ms\""),
     ("[srt_defaults]\nlatency = \"1 hour\"", "srt_defaults.latency", "is \"1 hour\""),
@@ -70,7 +70,7 @@ const SRT: &[Case] = &[
     ("[srt_defaults]\noptions = { passphrase = \"x\" }", "srt_defaults.options.passphrase", "has a key of its own: `passphrase`"),
     ("[srt_defaults]\noptions = { SRTO_PBKEYLEN = 16 }", "srt_defaults.options.SRTO_PBKEYLEN", "`key_length`"),
     ("[srt_defaults]\noptions = { x = [] }", "srt_defaults.options.x", "must be an integer, a boolean or a string"),
-    ("[srt_defaults]\noptions = { \"\" = 1 }", "srt_defaults.options.\"\"", "is no name of an option"),
+    ("[srt_defaults]\noptions = { \"\" = 1 }", "srt_defaults.options.\"\"", "is not the name of an option"),
 ];
 
 #[test]
@@ -84,7 +84,7 @@ const STREAMS: &[Case] = &[
     ("[gateway]\nworkers = 1.5", "gateway.workers", "an integer from 0 to 1024, is 1.5"),
     ("[gateway]\nstrict = 1", "gateway.strict", "must be true or false, is 1"),
     ("[gateway]\nstreamid_dialects = [\"slas\"]", "gateway.streamid_dialects[0]", "did you mean \"slash\"?"),
-    ("[gateway]\nstreamid_dialects = []", "gateway.streamid_dialects", "must name one at least"),
+    ("[gateway]\nstreamid_dialects = []", "gateway.streamid_dialects", "must list at least one dialect"),
     ("[streams.\"\"]", "streams.\"\"", "must not be empty"),
     ("[streams.\"a\\u0007\"]", "streams.\"a\\u{7}\"", "control characters"),
     ("streams = []", "streams", "must be a table, is a list"),
@@ -133,8 +133,8 @@ fn passphrases_are_counted_as_libsrt_counts_them() {
 
 #[rustfmt::skip] // One case a line: it is read as a table.
 const ADDRESSES: &[Case] = &[
-    ("[srt]\nport = 1\n[srt_play]\nport = 1", "srt_play.port", "1 (all addresses) is in use by srt.port already (used here at 2:8)"),
-    ("[srt]\nport = \"127.0.0.1:1\"\n[streams.a.srt]\nport = 1", "streams.a.srt.port", "is in use by srt.port"),
+    ("[srt]\nport = 1\n[srt_play]\nport = 1", "srt_play.port", "1 (all addresses) is already in use by srt.port (used here at 2:8)"),
+    ("[srt]\nport = \"127.0.0.1:1\"\n[streams.a.srt]\nport = 1", "streams.a.srt.port", "is already in use by srt.port"),
     ("[srt]\nport = \"0.0.0.0:1\"\n[streams.a.srt]\nport = \"10.0.0.1:1\"", "streams.a.srt.port", "10.0.0.1:1 is in use"),
     ("[srt]\nport = \"[::]:1\"\n[streams.a.srt]\nport = \"[::1]:1\"", "streams.a.srt.port", "[::1]:1 is in use"),
     ("[streams.a.srt]\nport = 1\n[streams.b.srt]\nport = 1", "streams.b.srt.port", "streams.a.srt.port already"),
@@ -156,8 +156,8 @@ fn an_address_is_used_once() {
 
 #[rustfmt::skip] // One case a line: it is read as a table.
 const MORE_ADDRESSES: &[Case] = &[
-    ("config_external.url = \"http://a\"\nsrt.port = 9150\nlisteners = [{ ports = \"9100-9199\" }]", "listeners[0].ports", "9100-9199 is in use by srt.port"),
-    ("config_external.url = \"http://a\"\nlisteners = [{ ports = \"9100-9199\" }, { ports = [1, 9150] }]", "listeners[1].ports[1]", "9150 (all addresses) is in use by listeners[0].ports"),
+    ("config_external.url = \"http://a\"\nsrt.port = 9150\nlisteners = [{ ports = \"9100-9199\" }]", "listeners[0].ports", "9100-9199 is already in use by srt.port"),
+    ("config_external.url = \"http://a\"\nlisteners = [{ ports = \"9100-9199\" }, { ports = [1, 9150] }]", "listeners[1].ports[1]", "9150 (all addresses) is already in use by listeners[0].ports"),
     ("srt.port = 1\nstreams.a.inputs = [\"srt://:1\"]", "streams.a.inputs[0]", "in use by srt.port"),
     ("srt.port = 1\nstreams.a.inputs = [\"udp://127.0.0.1:1\"]", "streams.a.inputs[0]", "in use by srt.port"),
 ];
@@ -195,7 +195,7 @@ fn four_passphrases_may_be_valid_at_once() {
     );
     let errors = Config::parse(&text(5)).unwrap_err().to_string();
     assert!(
-        errors.contains("must be at most 4 passphrases, are 5"),
+        errors.contains("must list at most 4 passphrases, lists 5"),
         "{errors}"
     );
 }
@@ -206,9 +206,9 @@ const TABLES: &[Case] = &[
     ("[srt_defaults]\nshards = 257", "srt_defaults.shards", "from 0 to 256"),
     ("[templates.t]", "templates.t", "`prefix` is missing"),
     ("[templates.t]\nprefix = \"\"", "templates.t.prefix", "at least one character"),
-    ("templates.a.prefix = \"x\"\ntemplates.b.prefix = \"x\"", "templates.b.prefix", "is the prefix of templates.a too"),
+    ("templates.a.prefix = \"x\"\ntemplates.b.prefix = \"x\"", "templates.b.prefix", "is also the prefix of templates.a"),
     ("[streams.a]\nplay_passphrase = [\"ten chars 1\", \"\"]", "streams.a.play_passphrase[1]", "must not be empty in a list"),
-    ("[streams.a]\nplay_passphrase = [\"ten chars 1\", \"ten chars 1\"]", "streams.a.play_passphrase[1]", "is in the list already"),
+    ("[streams.a]\nplay_passphrase = [\"ten chars 1\", \"ten chars 1\"]", "streams.a.play_passphrase[1]", "is already in the list"),
     ("[streams.a]\nfailover = { after = 0 }", "streams.a.failover.after", "from 10ms to 86400 s"),
     ("[[listeners]]\nports = 1", "listeners", "add [config_external]"),
     ("[[listeners]]\nports = \"9-1\"", "listeners[0].ports", "a range of ports such as \"9100-9199\", is \"9-1\""),
@@ -244,20 +244,20 @@ const INPUTS: &[Case] = &[
     ("\"srt://:1?mode=caller\"", "streams.a.inputs[0]", "must have the peer's host"),
     ("\"srt://a:1?mode=listener\"", "streams.a.inputs[0]", "must have an IP address to listen on"),
     ("\"srt://a:1?mode=call\"", "streams.a.inputs[0].mode", "did you mean \"caller\"?"),
-    ("\"srt://a:1?latency=200000\"", "streams.a.inputs[0].latency", "ffmpeg has microseconds here"),
+    ("\"srt://a:1?latency=200000\"", "streams.a.inputs[0].latency", "ffmpeg uses microseconds here"),
     ("\"srt://a:1?latncy=2\"", "streams.a.inputs[0].latncy", "did you mean `latency`?"),
     ("\"srt://a:1?passphrase=x&y\"", "streams.a.inputs[0]", "must be written %26"),
     ("\"srt://a:1?passphrase=short\"", "streams.a.inputs[0].passphrase", "is 5"),
     ("\"srt://a:1?latency=1&latency=2\"", "streams.a.inputs[0]", "`latency` is given twice"),
     ("{ url = \"srt://a:1?latency=1\", latency = 2 }", "streams.a.inputs[0]", "`latency` is given twice"),
     ("\"srt://a:1?enabled=true\"", "streams.a.inputs[0]", "write it beside `url`"),
-    ("\"srt://a:1?streamid=${stream}\"", "streams.a.inputs[0].streamid", "has a ${...} that is not ${name}"),
+    ("\"srt://a:1?streamid=${stream}\"", "streams.a.inputs[0].streamid", "contains a ${...} that is not ${name}"),
     ("\"srt://a:1?transtype=file\"", "streams.a.inputs[0].transtype", "must be \"live\""),
     ("\"srt://a:1?pkt_size=1500\"", "streams.a.inputs[0].pkt_size", "from 188 to 1456"),
     ("\"udp://:5000?ttl=256\"", "streams.a.inputs[0].ttl", "from 0 to 255"),
     ("\"udp://:5000?passphrase=x\"", "streams.a.inputs[0].passphrase", "unknown key"),
     ("\"file://x.ts\"", "streams.a.inputs[0]", "must be an absolute path"),
-    ("\"file:///x.ts?segment=1\"", "streams.a.inputs[0].segment", "`segment` is for outputs"),
+    ("\"file:///x.ts?segment=1\"", "streams.a.inputs[0].segment", "`segment` applies only to outputs"),
 ];
 
 #[test]
@@ -275,7 +275,7 @@ fn endpoints_say_what_is_wrong_with_them() {
             (
                 "\"file:///x.ts?loop=1\"",
                 "streams.a.outputs[0].loop",
-                "`loop` is for inputs",
+                "`loop` applies only to inputs",
             ),
         ],
         output,
