@@ -80,7 +80,7 @@ fn output_warning(file: &FileTarget) -> Option<String> {
             let folder = file.path.parent().map(Path::to_string_lossy)?;
             let is_missing = !Path::new(&*folder).is_dir() && !folder.contains(['%', '$']);
             is_missing.then(|| {
-                "its folder does not exist: the gateway creates it when the output starts".to_owned()
+                "the folder does not exist: the gateway creates it when the output starts".to_owned()
             })
         }
     }
@@ -93,7 +93,7 @@ fn special_warning(file: &FileTarget, metadata: &fs::Metadata) -> Option<String>
         true if !never => None,
         _ if never => Some(format!("it is {kind}: it cannot be opened")),
         _ => Some(format!(
-            "it is {kind}: it is not opened without special=true in the URL"
+            "it is {kind}: set special=true in the URL to open it"
         )),
     }
 }

@@ -86,8 +86,9 @@ impl fmt::Display for StartError {
             Self::Backend(table, error) => write!(f, "cannot call the url of {table}: {error}"),
             Self::UnsafeLibrary { version } => write!(
                 f,
-                "libsrt {version} has known holes (CVE-2026-55868, CVE-2026-55869 are fixed in 1.5.6): link a newer one, \
-                 or set strict = false in [gateway] if your distributor has patched it"
+                "libsrt {version} has known vulnerabilities (CVE-2026-55868, CVE-2026-55869 are fixed in \
+                 1.5.6): link a newer one, or set strict = false in [gateway] if your distributor has patched \
+                 it"
             ),
         }
     }
@@ -134,7 +135,7 @@ impl Gateway {
             if let Some(fault) = line.encryption_fault()
                 && faults.try_send(fault).is_err()
             {
-                tracing::debug!("too many handshakes fail over encryption: some are not reported");
+                tracing::debug!("too many handshakes fail because of encryption: some are not reported");
             }
         })?;
 
@@ -324,7 +325,7 @@ impl Gateway {
                 .send_timeout(Command::Shutdown(deadline), SHUTDOWN),
         );
         if join_until([control], deadline + CLOSING) > 0 {
-            tracing::error!("the control thread did not end in time");
+            tracing::error!("the control thread did not stop in time");
         }
         self.poller.stop();
         self.view.poster.flush(LAST_POSTS);

@@ -139,7 +139,7 @@ fn tell_missing(out: &mut impl Write, format: LogFormat, missing: u64) {
         return;
     }
     let time = humantime::format_rfc3339_micros(SystemTime::now());
-    let text = format!("the log is missing {missing} lines here, because standard error was not read");
+    let text = format!("{missing} lines are missing here, because nothing read standard error");
     let line = match format {
         LogFormat::Text => format!("{time}  WARN {text}\n"),
         LogFormat::Json => format!(
@@ -224,7 +224,7 @@ mod tests {
             assert_eq!(lines.len(), LINES + 3);
             assert_eq!(lines[LINES], format!("line {LINES}"));
             assert!(
-                lines[LINES + 1].contains("missing 100 lines"),
+                lines[LINES + 1].contains("100 lines are missing"),
                 "{}",
                 lines[LINES + 1]
             );

@@ -69,7 +69,7 @@ pub(crate) fn connect(target: &SrtTarget, stop: &AtomicBool) -> Result<SrtSocket
 /// What the URL says of the socket.
 fn options(target: &SrtTarget) -> Result<Options, ConnectError> {
     if target.bond.is_some() {
-        let why = "this command does not bond links (srt://*): give one host, or run a gateway";
+        let why = "this command does not support bonding (srt://*): give one host, or run a gateway";
         return Err(ConnectError::Options(why.to_owned()));
     }
     let mut options = control::srt_options(&target.settings).map_err(ConnectError::Options)?;

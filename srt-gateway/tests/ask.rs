@@ -254,7 +254,7 @@ fn second_gateway_does_not_take_the_socket_of_the_first_and_a_dead_ones_file_is_
     let second = serve(&config).output().unwrap();
     assert_eq!(second.status.code(), Some(1));
     let told = String::from_utf8_lossy(&second.stderr).into_owned();
-    assert!(told.contains("another gateway has it"), "{told}");
+    assert!(told.contains("another gateway uses it"), "{told}");
     assert!(gateway.run(&["status"]).status.success());
 
     gateway.process.kill().unwrap();

@@ -162,7 +162,7 @@ fn files_that_are_missing_or_empty_are_reported_by_check_and_at_the_start() {
     let wanted = [
         format!("streams.a.inputs[0]: {}: the file is empty", empty.display()),
         format!(
-            "streams.a.outputs[0]: {}: its folder does not exist",
+            "streams.a.outputs[0]: {}: the folder does not exist",
             nowhere.display()
         ),
     ];

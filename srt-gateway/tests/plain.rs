@@ -84,7 +84,7 @@ fn an_input_that_receives_nothing_is_silent_and_counted_as_a_failure() {
         input.failures == 1
     });
     let told = endpoint(&relay, Role::Publisher, 0).unwrap();
-    assert!(told.last_failure.unwrap().contains("received nothing"));
+    assert!(told.last_failure.unwrap().contains("has received no data"));
     let source = sender(1, input, <[u8]>::to_vec);
     wait_state(&relay, Role::Publisher, 0, EndpointState::Live);
     wait_until("the end of the report", || {

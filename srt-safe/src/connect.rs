@@ -280,7 +280,7 @@ fn failure(id: SRTSOCKET) -> Error {
         Some(RejectReason::TIMEOUT) => Error::new(
             SRT_ERRNO::SRT_ENOSERVER,
             OPERATION,
-            "nobody answered within the connect timeout",
+            "no answer within the connect timeout",
         ),
         Some(reason) => {
             Error::new(SRT_ERRNO::SRT_ECONNREJ, OPERATION, "connection refused").with_reject_reason(reason)

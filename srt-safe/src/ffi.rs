@@ -201,7 +201,7 @@ pub(crate) fn sockaddr_from<R>(
         None => Err(Error::new(
             SRT_ERRNO::SRT_EINVPARAM,
             operation,
-            "libsrt gave an address of an unknown family",
+            "libsrt returned an address of an unknown family",
         )),
     }
 }

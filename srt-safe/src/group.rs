@@ -139,10 +139,10 @@ impl GroupLink {
             .source
             .is_some_and(|source| source.is_ipv4() != self.peer.is_ipv4())
         {
-            return wrong("the local address of a link is of another family than the peer's");
+            return wrong("the local address of a link is not of the peer's address family");
         }
         if self.token.is_some_and(|token| token < 0) {
-            return wrong("the token of a link is not negative");
+            return wrong("the token of a link must not be negative");
         }
         Ok(())
     }
@@ -295,7 +295,7 @@ impl SrtGroup {
     pub fn connect(kind: GroupType, peers: impl ToSocketAddrs) -> Result<Self> {
         let peers = peers
             .to_socket_addrs()
-            .map_err(|_| Error::invalid_input("srt_connect_group", "the addresses do not resolve"))?;
+            .map_err(|_| Error::invalid_input("srt_connect_group", "cannot resolve the addresses"))?;
         peers
             .map(GroupLink::new)
             .fold(Self::builder(kind), SrtGroupBuilder::link)
@@ -499,7 +499,7 @@ impl SrtGroup {
             Error::new(
                 SRT_ERRNO::SRT_ECONNLOST,
                 error.operation(),
-                "the last link of the group is gone",
+                "the group has lost its last link",
             )
         } else {
             error

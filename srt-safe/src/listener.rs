@@ -166,7 +166,7 @@ impl SrtListener {
                 return Err(Error::new(
                     SRT_ERRNO::SRT_ETIMEOUT,
                     "srt_accept",
-                    "no caller came in time",
+                    "no caller connected in time",
                 ));
             }
         }

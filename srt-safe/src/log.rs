@@ -266,7 +266,7 @@ impl Shared {
                 Error::new(
                     libsrt_sys::SRT_ERRNO::SRT_ETHREAD,
                     "log",
-                    "the thread srt-log cannot be started",
+                    "cannot start the thread srt-log",
                 )
             })?;
         Ok(SHARED.get_or_init(|| Self {
@@ -328,7 +328,7 @@ impl Shared {
             let due = last_report.is_none_or(|at| at.elapsed() >= REPORT_EVERY);
             if dropped > reported && due {
                 self.deliver(&LogLine::own(format!(
-                    "{} lines of libsrt's log were dropped: they came faster than they could be logged",
+                    "{} lines of libsrt's log were dropped, because they came faster than they could be logged",
                     dropped - reported
                 )));
                 reported = dropped;

@@ -524,22 +524,22 @@ impl fmt::Display for StreamIdError {
                 StreamId::MAX_LEN
             ),
             Self::NotStandard => {
-                f.write_str("streamid is not of the standard syntax: it does not begin with \"#!:\"")
+                f.write_str("streamid does not use the standard syntax: it does not begin with \"#!:\"")
             }
             Self::NotUtf8 { at } => write!(f, "streamid is not UTF-8 at byte {at}"),
             Self::Syntax { at, expected } => write!(f, "streamid at byte {at}: expected {expected}"),
             Self::InvalidMode { at } => write!(
                 f,
-                "streamid at byte {at}: the mode (m) is one of request, publish and bidirectional"
+                "streamid at byte {at}: the mode (m) must be request, publish or bidirectional"
             ),
-            Self::DuplicateKey { at } => write!(f, "streamid at byte {at}: this key was given before"),
+            Self::DuplicateKey { at } => write!(f, "streamid at byte {at}: this key is a duplicate"),
             Self::InvalidKey { at } => write!(
                 f,
-                "streamid at byte {at}: a key cannot be empty, nor contain ',', '=' or control characters"
+                "streamid at byte {at}: a key must not be empty or contain ',', '=' or control characters"
             ),
             Self::InvalidValue { at } => write!(
                 f,
-                "streamid at byte {at}: a value cannot contain ',' (the syntax has no escape for it) nor control characters"
+                "streamid at byte {at}: a value must not contain ',' (the syntax has no escape for it) or control characters"
             ),
         }
     }

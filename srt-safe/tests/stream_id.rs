@@ -107,7 +107,7 @@ fn the_builder_refuses_what_the_syntax_cannot_carry() {
     assert!(
         StreamIdError::InvalidValue { at: 7 }
             .to_string()
-            .contains("cannot contain ','")
+            .contains("must not contain ','")
     );
 }
 

@@ -62,7 +62,7 @@ impl Source {
         }
         if files.is_empty() {
             return Err(format!(
-                "{} names no sources: this is not a libsrt tree we know",
+                "{} lists no sources: this libsrt tree is not supported",
                 path.display()
             ));
         }
@@ -100,7 +100,7 @@ fn version_of(dir: &Path) -> Result<String> {
         .filter(|version| version.split('.').count() == 3)
         .ok_or_else(|| {
             format!(
-                "{} does not state SRT_VERSION: this is not a libsrt tree we know",
+                "{} does not state SRT_VERSION: this libsrt tree is not supported",
                 path.display()
             )
         })
@@ -138,7 +138,7 @@ fn pinned_tree() -> Result<PathBuf> {
     }
     let metadata = String::from_utf8_lossy(&output.stdout);
     let manifest = manifest_path(&metadata, ARCHIVE.0)
-        .ok_or_else(|| format!("cargo's metadata do not name package {}. {fix}", ARCHIVE.0))?;
+        .ok_or_else(|| format!("cargo metadata does not list package {}. {fix}", ARCHIVE.0))?;
     Ok(Path::new(&manifest)
         .parent()
         .unwrap_or_else(|| Path::new("/"))

@@ -46,7 +46,7 @@ pub(crate) fn build() -> Result<Library> {
     let width = env::var("CARGO_CFG_TARGET_POINTER_WIDTH").unwrap_or_default();
     if os != "linux" || width != "64" {
         return Err(format!(
-            "libsrt is built from source for 64-bit Linux only so far, not for {os} ({width} bits)"
+            "building libsrt from source is supported only on 64-bit Linux, not on {os} ({width} bits)"
         ));
     }
 
@@ -108,7 +108,7 @@ fn compile(source: &Source, tree: &Path, include: &[PathBuf]) -> Result<()> {
 
     let compiler = |language: &str, e: cc::Error| {
         format!(
-            "{e}\nlibsrt needs a {language} compiler: install g++ or clang (Debian: apt-get install g++), or name it by CC and CXX."
+            "{e}\nlibsrt needs a {language} compiler: install g++ or clang (Debian: apt-get install g++), or set CC and CXX."
         )
     };
     let mut c_build = cc::Build::new();
@@ -153,7 +153,7 @@ fn crypto_headers() -> Result<Vec<PathBuf>> {
         .flat_map(|(_, value)| env::split_paths(&value).collect::<Vec<_>>())
         .collect();
     if found.is_empty() {
-        return Err("aws-lc-sys did not tell where its headers are (no DEP_AWS_LC_*_INCLUDE)".to_owned());
+        return Err("aws-lc-sys did not report the location of its headers (no DEP_AWS_LC_*_INCLUDE)".to_owned());
     }
     Ok(found)
 }

@@ -133,14 +133,14 @@ pub(crate) fn ensure(needs: &[Need], install: Install) -> Result<()> {
         bail!("{by_hand}, or leave out --no-install");
     }
     if in_path("apt-get").is_none() {
-        bail!("{by_hand}; there is no apt-get here to do it with");
+        bail!("{by_hand}; apt-get is not available");
     }
     eprintln!("installing with apt-get: {}", packages.join(" "));
     let mut install = vec!["install", "-y", "--no-install-recommends"];
     install.extend(packages);
     for arguments in [vec!["update"], install] {
         let Some(mut command) = as_root() else {
-            bail!("{by_hand}; apt-get needs root, and there is no sudo here");
+            bail!("{by_hand}; apt-get needs root, and sudo is not available");
         };
         run(command
             .args(["DEBIAN_FRONTEND=noninteractive", "apt-get"])

@@ -47,7 +47,7 @@ pub(crate) fn package(install: Install) -> Result<()> {
 fn gnu_target() -> Result<String> {
     let host = crate::checked::host()?;
     if !host.contains("-linux-") {
-        bail!("a static build is made on Linux, not on {host}");
+        bail!("a static build needs Linux, not {host}");
     }
     Ok(host)
 }
@@ -70,10 +70,10 @@ fn check_linkage(binary: &Path) -> Result<()> {
     );
     anyhow::ensure!(
         text.contains("LOAD"),
-        "readelf tells nothing of {}",
+        "readelf reports nothing about {}",
         binary.display()
     );
-    eprintln!("{} asks for no library and no interpreter", binary.display());
+    eprintln!("{} needs no libraries and no interpreter", binary.display());
     Ok(())
 }
 
@@ -125,10 +125,10 @@ fn check_relay(binary: &Path) -> Result<()> {
         String::from_utf8_lossy(&probed.stdout).into_owned() + &String::from_utf8_lossy(&probed.stderr);
     anyhow::ensure!(
         probed.contains("connected in"),
-        "a name is not found in the root: {probed}"
+        "cannot resolve a name in the root: {probed}"
     );
     eprintln!(
-        "in a root without a library it serves HTTP, finds names and has relayed {delivered} messages, none lost"
+        "in a root without libraries it serves HTTP, resolves names and relayed {delivered} messages without loss"
     );
     Ok(())
 }
@@ -179,7 +179,7 @@ impl Running {
     fn address(&self, text: &str, mark: &str) -> Result<SocketAddr> {
         loop {
             let line = self.lines.recv_timeout(PATIENCE);
-            let line = line.with_context(|| format!("the gateway never said {text:?}"))?;
+            let line = line.with_context(|| format!("the gateway did not print {text:?}"))?;
             if let Some((_, rest)) = line.split_once(mark).filter(|_| line.contains(text)) {
                 let address = rest.split([' ', '/']).next().unwrap_or_default();
                 return address.parse().with_context(|| format!("no address in {line:?}"));

@@ -22,7 +22,7 @@ impl Steps {
         let result = step();
         let seconds = start.elapsed().as_secs_f64();
         match result {
-            Ok(()) => eprintln!("=== {name}: good ({seconds:.1} s)"),
+            Ok(()) => eprintln!("=== {name}: passed ({seconds:.1} s)"),
             Err(error) => {
                 eprintln!("=== {name}: FAILED ({seconds:.1} s): {error:#}");
                 self.failures.push(format!("{name}: {error:#}"));

@@ -217,7 +217,7 @@ impl Control {
             if call {
                 link.next = now + link.backoff.failed();
                 if let Err(error) = SrtGroup::add_links_to(links.group, std::slice::from_ref(&link.to)) {
-                    debug!(%stream, %endpoint, link = number, %error, "the link cannot be called");
+                    debug!(%stream, %endpoint, link = number, %error, "cannot connect a link");
                 }
             }
         }
@@ -230,7 +230,7 @@ fn links(state: &State, bond: &Bond, addrs: &[Option<SocketAddr>], seed: u64) ->
     let mut each = Vec::new();
     for (token, (link, addr)) in (0..).zip(bond.links.iter().zip(addrs)) {
         let Some(addr) = *addr else {
-            warn!(stream = %state.stream, %link, "the link's host has no address: left out");
+            warn!(stream = %state.stream, %link, "the host of a link has no address: the link is ignored");
             continue;
         };
         let mut to = GroupLink::new(addr).weight(link.weight).token(token);

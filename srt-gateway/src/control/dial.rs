@@ -175,7 +175,7 @@ impl Control {
 
     pub(super) fn ask(&mut self, id: EndpointId, hosts: Hosts) -> Result<Attempt, Hitch> {
         let asked = self.endpoints.resolver.ask(id, hosts);
-        asked.map_err(|error| Hitch::Later(format!("no thread to look the host up: {error}")))?;
+        asked.map_err(|error| Hitch::Later(format!("cannot start a thread to resolve the host name: {error}")))?;
         Ok(Attempt::Resolving)
     }
 
@@ -210,10 +210,10 @@ impl Control {
             Ok(Found::All(addrs)) if is_srt => self.call(id, &addrs).map(Some),
             Ok(Found::All(addrs)) => match addrs.first() {
                 Some(addr) => self.open_plain(id, Some(*addr), now),
-                None => Err(Hitch::Later("the host's name has no address".to_owned())),
+                None => Err(Hitch::Later("the host name has no address".to_owned())),
             },
             Err(why) => Err(Hitch::Later(format!(
-                "the host's name cannot be looked up: {why}"
+                "cannot resolve the host name: {why}"
             ))),
         };
         self.begun(id, begun, now);
@@ -229,7 +229,7 @@ impl Control {
         };
         let turn = usize::try_from(state.failures.count()).unwrap_or(0);
         let Some(to) = addrs.get(turn % addrs.len().max(1)).copied() else {
-            return Err(Hitch::Later("the host's name has no address".to_owned()));
+            return Err(Hitch::Later("the host name has no address".to_owned()));
         };
         let session = SessionId(self.last_session + 1);
         let streamid = self.streamid_for(state, srt, session, &[to]);
@@ -328,7 +328,7 @@ impl Control {
             let granted = waiting.gate.take_granted(socket.id());
             let is_free = state.live.is_none() && state.link.state() == LinkState::Connecting;
             let Some(granted) = granted.filter(|_| is_free) else {
-                warn!(%peer, endpoint = %state.endpoint.label(), "accepted a connection that was never granted: closed");
+                warn!(%peer, endpoint = %state.endpoint.label(), "closed a connection that was accepted without being admitted");
                 continue;
             };
             let caller = AdmittedPeer {
@@ -638,7 +638,7 @@ impl Control {
         let sources: Vec<_> = sources.collect();
         let left = join_until(sources, deadline);
         if left > 0 {
-            warn!(threads = left, "inputs did not end in time");
+            warn!(threads = left, "inputs did not stop in time");
         }
     }
 }

@@ -182,7 +182,7 @@ impl Control {
         let label = state.endpoint.label();
         let text = match times {
             1 => format!("{label}: {why}"),
-            _ => format!("{label}, {times} times more: {why}"),
+            _ => format!("{label}, {times} more times: {why}"),
         };
         self.journal.events.add(Happening {
             stream: Some(state.stream.to_string()),
@@ -279,7 +279,7 @@ impl Control {
                         end.happening(EventKind::StreamUp, name, session, text)
                     }
                     Some(before) => {
-                        let text = format!("now fed by {}, before by {}", end.named(), before.who);
+                        let text = format!("now fed by {}, instead of {}", end.named(), before.who);
                         Happening {
                             from: Some(before.who),
                             to: Some(who),

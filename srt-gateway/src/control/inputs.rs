@@ -85,7 +85,7 @@ impl Control {
             info!(stream = %state.stream, endpoint = %state.endpoint.label(), "the input receives data");
             return;
         }
-        let why = format!("it is open and has received nothing for {} s", SILENT.as_secs());
+        let why = format!("it is open but has received no data for {} s", SILENT.as_secs());
         self.report_failure(id, "silent", &why, None, now);
     }
 
@@ -131,7 +131,7 @@ impl Control {
             return false;
         };
         inputs.failover.pin(rank);
-        info!(stream = %name, input = rank, "input chosen by an operator");
+        info!(stream = %name, input = rank, "input selected by an operator");
         self.settle_inputs(&name, now);
         true
     }

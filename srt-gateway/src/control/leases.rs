@@ -153,7 +153,7 @@ impl Control {
                 }
                 info!(
                     %session, role = %open.role, stream = %open.stream, peer = %open.peer,
-                    code = refusal.code.value(), "its lifetime is over: {}", refusal.why
+                    code = refusal.code.value(), "the session's lifetime has ended: {}", refusal.why
                 );
                 let reason = CloseReason::NotRenewed(refusal.code);
                 self.pool.send(open.worker, Message::Close(open.socket, reason));
@@ -173,7 +173,7 @@ impl Control {
         let expand = |endpoint: &Endpoint| match endpoint.for_stream(stream.as_str()) {
             Ok(endpoint) => Some(endpoint),
             Err(error) => {
-                warn!(%session, %stream, %endpoint, "an output that the hook gave cannot be: {error}");
+                warn!(%session, %stream, %endpoint, "cannot create an output that the hook requested: {error}");
                 None
             }
         };

@@ -301,7 +301,7 @@ impl Control {
             IoEvent::Stalled(session, is_stalled) => self.stalled(session, is_stalled, Instant::now()),
             IoEvent::Format(session, format) => self.log_format(session, format),
             IoEvent::PollFailed(error) => {
-                error!(%error, "libsrt's epoll failed: the gateway ends, since it would relay nothing any more");
+                error!(%error, "libsrt's epoll failed: the gateway exits, because it can no longer relay");
                 return Next::End;
             }
         }
@@ -315,7 +315,8 @@ impl Control {
         match format {
             Format::NotTs => warn!(
                 %session, %stream, %peer,
-                "the payload is not MPEG-TS in packets of 188 bytes: relayed unchanged, but a viewer may start anywhere in it"
+                "the payload is not MPEG-TS in packets of 188 bytes: the gateway relays it unchanged, and \
+                 viewers may start at any point of it"
             ),
             _ => debug!(%session, %stream, %peer, ?format, "payload recognised"),
         }
@@ -333,7 +334,7 @@ impl Control {
                     match granted {
                         Some(granted) => self.open(socket, peer, policy, granted),
                         None => {
-                            warn!(%peer, port = %policy, "accepted a connection that was never granted: closed");
+                            warn!(%peer, port = %policy, "closed a connection that was accepted without being admitted");
                         }
                     }
                 }
@@ -370,14 +371,14 @@ impl Control {
         let connection = match Connection::of(&socket, grant.role) {
             Ok(connection) => connection,
             Err(error) => {
-                info!(%peer, port = %port, %error, "closed before it was served");
+                info!(%peer, port = %port, %error, "closed: cannot read the properties of the connection");
                 return None;
             }
         };
         if connection.latency > port.max_latency {
             info!(
                 role = %grant.role, stream = %grant.stream, %peer, port = %port, code = 1400,
-                "closed: the caller asks for a latency of {} ms, above max_latency = {} ms",
+                "closed: the caller requests a latency of {} ms, above max_latency = {} ms",
                 connection.latency.as_millis(), port.max_latency.as_millis()
             );
             return None;
@@ -386,7 +387,7 @@ impl Control {
             // libsrt without our edits does not show the key before.
             info!(
                 role = %grant.role, stream = %grant.stream, %peer, port = %port, code = 1400,
-                "closed: the caller encrypts with {}, and min_key_length demands AES-{}", connection.encryption, port.min_key_bits
+                "closed: the caller encrypts with {}, but min_key_length requires AES-{}", connection.encryption, port.min_key_bits
             );
             return None;
         }

@@ -168,7 +168,7 @@ impl Control {
             info!(stream = %state.stream, endpoint = %state.endpoint.label(), "the file answers again");
             return;
         }
-        let why = format!("its file has not answered for {} s", STALLED_AFTER.as_secs());
+        let why = format!("the file has not responded for {} s", STALLED_AFTER.as_secs());
         self.report_failure(id, "stalled", &why, None, now);
     }
 
@@ -195,7 +195,7 @@ impl Control {
         stream: &Arc<Stream>,
         counters: &Arc<SessionCounters>,
     ) -> Result<OutletKind, Hitch> {
-        let missing = || Hitch::Never("there is no host to send to".to_owned());
+        let missing = || Hitch::Never("the URL has no host to send to".to_owned());
         let (kind, start_at, sink): (_, _, Box<dyn Sink>) = match &state.endpoint.target {
             Target::File(file) => (
                 OutletKind::Files,
@@ -237,7 +237,7 @@ fn open_socket(
         Target::Rtp(udp) => ("in-rtp", udp, Wrapping::Rtp),
         Target::Udp(udp) => ("in-udp", udp, Wrapping::Plain),
         Target::Srt(_) | Target::File(_) => {
-            return Err(Hitch::Never("it is no socket of datagrams".to_owned()));
+            return Err(Hitch::Never("it is not a datagram socket".to_owned()));
         }
     };
     let (socket, sender) = open_input(&udp_place(udp), addr)?;

@@ -255,7 +255,7 @@ impl Ranges {
         let Some(idle) = &self.idle else { return };
         idle.forget(id);
         if let Err(error) = idle.add(id, &socket) {
-            warn!(%error, "a port of [[listeners]] cannot be watched");
+            warn!(%error, "cannot watch a port of [[listeners]]");
         }
     }
 }
@@ -290,7 +290,7 @@ fn outcome(answer: Result<Answer, CallError>, config: &Config) -> Outcome {
 }
 
 fn nonsense(faults: &AnswerFaults) -> Why {
-    Why::BackendNonsense(format!("answered with what cannot be: {faults}"))
+    Why::BackendNonsense(format!("answered with an invalid configuration: {faults}"))
 }
 
 impl Control {
@@ -520,7 +520,7 @@ impl Control {
             self.ranges.next_try = now + RETRY;
             for (place, mode) in std::mem::take(&mut self.ranges.missing) {
                 match self.ranges.add(place, mode) {
-                    Ok(()) => info!(port = place.1, "port of [[listeners]] bound after all"),
+                    Ok(()) => info!(port = place.1, "bound a port of [[listeners]] after retries"),
                     Err(_) => drop(self.ranges.missing.insert(place, mode)),
                 }
             }
@@ -552,7 +552,7 @@ impl Control {
         if is_other {
             self.forget_answers(now);
         }
-        opened.map_err(|(what, error)| format!("{what}: {error}; tried again until it works"))
+        opened.map_err(|(what, error)| format!("{what}: {error}; the gateway retries until it succeeds"))
     }
 
     /// Another backend, or the same with other times: refusals hold no longer, and what is open is asked about again.

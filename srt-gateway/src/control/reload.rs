@@ -317,14 +317,14 @@ impl Control {
                 let hook = &self.opener.guards.hook;
                 if let Err(error) = hook.configure(config.auth.as_ref()) {
                     return Err(format!(
-                        "auth: its url cannot be called, the earlier hook stays: {error}"
+                        "auth: cannot call its url, so the previous hook stays in use: {error}"
                     ));
                 }
             }
             Change::Events => {
                 if let Err(error) = self.journal.poster.configure(config.events.as_ref()) {
                     return Err(format!(
-                        "events: its url cannot be called, events are posted as before: {error}"
+                        "events: cannot call its url, so events are posted as before: {error}"
                     ));
                 }
             }
@@ -335,7 +335,8 @@ impl Control {
                 self.configure_endpoints(name, stream, now);
                 if configured == Configured::RingInUse {
                     return Err(format!(
-                        "stream {name} changed, but for its ring, which is in use: reload again when nobody publishes or plays it"
+                        "stream {name} changed, except for its ring, which is in use: reload again when nobody \
+                         publishes or plays the stream"
                     ));
                 }
             }
@@ -383,7 +384,7 @@ impl Control {
                     connections,
                     next: now + RETRY,
                 });
-                Err(format!("{error}; tried again until it works"))
+                Err(format!("{error}; the gateway retries until it succeeds"))
             }
         }
     }

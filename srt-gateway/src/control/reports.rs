@@ -60,7 +60,7 @@ impl Control {
             None => debug!(%stream, %endpoint, failures, wait_ms, "{what}: {why}"),
             Some(1) => warn!(%stream, %endpoint, failures, wait_ms, "{what}: {why}"),
             Some(times) => {
-                warn!(%stream, %endpoint, failures, times, wait_ms, "{what}, {times} times more: {why}");
+                warn!(%stream, %endpoint, failures, times, wait_ms, "{what}, {times} more times: {why}");
             }
         }
         if let Some(times) = report {
@@ -79,7 +79,7 @@ impl Control {
         state.failures.flowed(live.flowed().unwrap_or_default());
         if std::mem::take(&mut live.is_quiet) {
             let (session, stream, failures) = (live.session, state.stream.clone(), state.failures.count());
-            info!(%session, %stream, endpoint = %state.endpoint.label(), failures, "connected again: data flow");
+            info!(%session, %stream, endpoint = %state.endpoint.label(), failures, "connected again and receiving data");
             self.tell_opened(session, &stream);
         }
     }

@@ -155,7 +155,7 @@ impl Control {
         let Some(writer) = stream.claim_source(session) else {
             return false;
         };
-        info!(%session, stream = %name, "the publisher that was to take over has gone: this one feeds the stream again");
+        info!(%session, stream = %name, "the publisher that was to take over has left: this one stays the source of the stream");
         self.pool.send(worker, Message::Feed(socket, stream, writer));
         self.note_source(name, now);
         true

@@ -91,7 +91,7 @@ impl Control {
 /// Callers with names that do not fit are refused before it comes to this; but a template may have changed since.
 fn fit(name: &StreamName, stream: Result<Stream, ExpandError>) -> Stream {
     stream.unwrap_or_else(|why| {
-        warn!(stream = %name, "has no inputs and outputs: {why}");
+        warn!(stream = %name, "cannot create its inputs and outputs: {why}");
         Stream::default()
     })
 }

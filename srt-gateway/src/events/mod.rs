@@ -263,7 +263,7 @@ impl Poster {
                 if is_current && !state.told_useless {
                     state.told_useless = true;
                     let url = url(&state);
-                    warn!(%url, "the receiver of [events] {error}: these events are not posted again");
+                    warn!(%url, "the receiver of [events] {error}: the gateway does not retry these events");
                 }
             }
             Outcome::Failed(error) => {
@@ -293,7 +293,7 @@ impl Poster {
             });
             warn!(
                 url = %url(state),
-                "events cannot be posted: the receiver of [events] {error}; the last 2000 are kept until it answers again"
+                "cannot post events: the receiver of [events] {error}; the gateway keeps the last 2000 until it answers again"
             );
         }
         self.count_dropped(state);

@@ -32,7 +32,7 @@ pub(crate) enum Purpose {
 pub(crate) fn open_below(folder: &Path, path: &Path, purpose: Purpose) -> io::Result<File> {
     let rest = path
         .strip_prefix(folder)
-        .map_err(|_| refused("it is not in the folder that confines it"))?;
+        .map_err(|_| refused("it is not in the folder to which it is restricted"))?;
     let names: Option<Vec<_>> = rest
         .components()
         .map(|component| match component {
@@ -83,7 +83,7 @@ fn enter(at: &OwnedFd, name: &std::ffi::OsStr, purpose: Purpose) -> io::Result<O
     };
     match opened {
         Err(Errno::NOTDIR | Errno::LOOP) => Err(refused(
-            "its path leads through a symbolic link, or through what is no folder",
+            "its path contains a symbolic link, or a component that is not a folder",
         )),
         opened => Ok(opened?),
     }

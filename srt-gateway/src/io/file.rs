@@ -136,7 +136,7 @@ impl Drop for Stuck {
 pub(super) fn may_start() -> io::Result<()> {
     match STUCK.load(Relaxed) {
         stuck if stuck >= STUCK_MAX => Err(io::Error::other(format!(
-            "{stuck} threads already hang in files that do not answer"
+            "{stuck} threads already hang on files that do not respond"
         ))),
         _ => Ok(()),
     }

@@ -176,7 +176,7 @@ impl Shared {
             match epoll::wait(&self.epoll, spare_capacity(&mut events), None) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => {
-                    return tracing::error!(%error, "epoll failed: ports of [[listeners]] that nobody has called stay silent");
+                    return tracing::error!(%error, "epoll failed: idle ports of [[listeners]] no longer answer");
                 }
             }
             for event in events.drain(..) {
@@ -212,7 +212,7 @@ impl Shared {
     fn watch(&self, port: IdleId, socket: &UdpSocket) {
         let data = epoll::EventData::new_u64(port.0.into());
         if let Err(error) = epoll::modify(&self.epoll, socket, data, WATCHED) {
-            tracing::warn!(%error, "a port of [[listeners]] cannot be watched");
+            tracing::warn!(%error, "cannot watch a port of [[listeners]]");
         }
     }
 }

@@ -251,7 +251,7 @@ impl Pool {
         }
         let left = join_until(std::mem::take(&mut self.threads), deadline + MARGIN);
         if left > 0 {
-            warn!(threads = left, "workers did not end in time");
+            warn!(threads = left, "workers did not stop in time");
         }
     }
 }

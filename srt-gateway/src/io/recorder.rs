@@ -141,7 +141,7 @@ impl Recording {
             self.told_skipped = (skipped, now + TELL_EVERY);
             warn!(
                 session = %self.shared.session, stream = %self.shared.stream.name(), messages = skipped - told,
-                "the file of an output is too slow: messages are missing in it"
+                "the file of an output is too slow: messages are missing from it"
             );
         }
     }
@@ -300,7 +300,7 @@ fn leave_alone(recording: &Recording) {
         shared.stuck.set(Stuck::count()).unwrap_or_default();
         warn!(
             session = %shared.session, stream = %shared.stream.name(),
-            "the file of an output does not answer: what it has not written yet is lost"
+            "the file of an output does not respond: data that is not written yet is lost"
         );
     }
 }

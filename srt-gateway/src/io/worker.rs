@@ -118,7 +118,7 @@ impl Worker {
     pub(super) fn run(mut self, pulse: &Pulse) {
         // A wait that ends for a packet that is due ends then, not up to 0.05 ms later, which is what Linux allows itself.
         if let Err(error) = rustix::thread::set_current_timer_slack(NonZeroU64::new(1)) {
-            tracing::debug!(%error, "the worker's timer stays coarse");
+            tracing::debug!(%error, "cannot set a precise timer for the worker");
         }
         let (mut next_tick, mut next_sample) = (self.now + TICK, self.now + SAMPLE);
         let mut events = Events::with_capacity(EVENTS);

@@ -40,18 +40,19 @@ impl fmt::Display for AskError {
         match self {
             Self::NotRunning(path, error) => write!(
                 f,
-                "no gateway answers at {} ({error}): start it, or name its socket with --socket, or its file with --config",
+                "no gateway answers at {} ({error}): start it, or give its socket with --socket or its \
+                 configuration file with --config",
                 path.display()
             ),
             Self::NotAllowed(path) => write!(
                 f,
-                "{} belongs to another user: ask as the one that runs the gateway, or as root",
+                "{} belongs to another user: run the command as the user that runs the gateway, or as root",
                 path.display()
             ),
             Self::Io(error) => write!(f, "the gateway's control socket: {error}"),
             Self::NoAnswer(path) => write!(
                 f,
-                "what answers at {} is not an srt-gateway of this version",
+                "the program that answers at {} is not an srt-gateway of this version",
                 path.display()
             ),
             Self::Refused(why) => f.write_str(why),

@@ -64,11 +64,11 @@ impl fmt::Display for ServerError {
         write!(f, "no control socket at {}: ", self.path.display())?;
         match &self.cause {
             Cause::InUse => f.write_str(
-                "another gateway has it; give each its own: control_socket = \"...\" in [gateway]",
+                "another gateway uses it; give each its own: control_socket = \"...\" in [gateway]",
             ),
             Cause::Io(error) => write!(
                 f,
-                "{error}; set control_socket in [gateway] to a path that can be written"
+                "{error}; set control_socket in [gateway] to a writable path"
             ),
         }
     }

@@ -205,7 +205,7 @@ impl Shared {
                     self.fail(format!("{}: {error}", end.place));
                 }
                 Err(error) => {
-                    tracing::warn!(url = %end.place, %error, "not connected: tried again");
+                    tracing::warn!(url = %end.place, %error, "not connected: trying again");
                     self.pause();
                 }
             }
@@ -220,7 +220,7 @@ impl Shared {
             return;
         }
         match self.reconnect {
-            Reconnect::Always => tracing::warn!(url = %end.place, %error, "connection lost: made again"),
+            Reconnect::Always => tracing::warn!(url = %end.place, %error, "connection lost: reconnecting"),
             Reconnect::Never => self.fail(format!("{}: {error}", end.place)),
         }
     }

@@ -80,7 +80,7 @@ fn next(shared: &Shared, parcels: &Parcels) -> Option<Parcel> {
 fn datagrams(shared: &Shared, end: &End, (target, wrapping): (&UdpTarget, Wrapping), parcels: &Parcels) {
     loop {
         let opened = shared.again(end, || {
-            let missing = || ConnectError::Options("there is no host to send to".to_owned());
+            let missing = || ConnectError::Options("the URL has no host to send to".to_owned());
             let to = resolve(target)?.ok_or_else(missing)?;
             let socket = open_output(&control::udp_place(target), to).map_err(ConnectError::Socket)?;
             Ok::<_, ConnectError>(UdpOut::new(socket, to, target.payload_size, wrapping))

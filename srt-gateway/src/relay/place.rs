@@ -43,7 +43,7 @@ impl Place {
                 special: true,
             })),
             Self::Console if pace == Pace::Realtime => {
-                Err("only a file can be read in real time; a pipe has the pace of who writes it".to_owned())
+                Err("only a file can be played in real time; the writer of a pipe sets its pace".to_owned())
             }
             place => Ok(place),
         }

@@ -395,7 +395,7 @@ fn an_answer_has_what_is_probably_a_mistake() {
     );
     let nowhere = add(&format!("file://{}/no/where.ts", folder.path().display()));
     assert!(
-        nowhere[0].as_str().unwrap().contains("its folder does not exist"),
+        nowhere[0].as_str().unwrap().contains("the folder does not exist"),
         "{nowhere}"
     );
     let outputs = gateway.ask("GET", "/api/v1/outputs").value();

@@ -77,7 +77,7 @@ impl fmt::Display for OptionError {
                     None => Ok(()),
                 }
             }
-            Self::ReadOnly { name } => write!(f, "option \"{name}\" can only be read: remove it"),
+            Self::ReadOnly { name } => write!(f, "option \"{name}\" is read-only: remove it"),
             Self::WrongType { name, given, allowed } => {
                 write!(f, "option \"{name}\" takes {allowed}, not {given}")
             }

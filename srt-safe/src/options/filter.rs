@@ -289,16 +289,16 @@ impl fmt::Display for FilterError {
             }
             Self::UnknownKey(key) => write!(
                 f,
-                "the packet filter has no \"{}\", only cols, rows, layout and arq",
+                "the packet filter has no key \"{}\", only cols, rows, layout and arq",
                 key.escape_debug()
             ),
             Self::Twice(key) => write!(f, "the packet filter has \"{key}\" twice"),
-            Self::Columns => f.write_str("the packet filter's cols is a number of 2 to 65535"),
+            Self::Columns => f.write_str("the packet filter's cols must be a number from 2 to 65535"),
             Self::Rows => f.write_str(
-                "the packet filter's rows is a number of 1 to 65535, or of -2 to -65535 for columns only",
+                "the packet filter's rows must be a number from 1 to 65535, or from -2 to -65535 for columns only",
             ),
-            Self::Layout => f.write_str("the packet filter's layout is even or staircase"),
-            Self::Arq => f.write_str("the packet filter's arq is never, onreq or always"),
+            Self::Layout => f.write_str("the packet filter's layout must be even or staircase"),
+            Self::Arq => f.write_str("the packet filter's arq must be never, onreq or always"),
         }
     }
 }

@@ -258,7 +258,7 @@ impl Options {
         if no_reports && self.int(SRT_SOCKOPT::SRTO_RETRANSMITALGO) == Some(1) {
             return conflict(
                 "retransmitalgo",
-                "\"efficient\" needs \"nakreport\": set one of them otherwise",
+                "\"efficient\" needs \"nakreport\": change one of them",
             );
         }
         Ok(())
@@ -319,7 +319,7 @@ pub(crate) fn read<O: Readable>(id: SRTSOCKET) -> Result<O::Value> {
     O::Value::from_raw(raw, O::INFO.kind).ok_or_else(|| {
         Error::invalid_input(
             O::INFO.operation,
-            "libsrt gave a value that this option cannot have",
+            "libsrt returned a value that is invalid for this option",
         )
     })
 }
@@ -333,7 +333,7 @@ fn not_connected() -> Error {
     Error::new(
         SRT_ERRNO::SRT_ENOCONN,
         "max_message_size",
-        "the connection has no size of messages yet",
+        "the connection has no message size yet",
     )
 }
 

@@ -77,8 +77,8 @@ pub enum InvalidPassphrase {
 impl fmt::Display for InvalidPassphrase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Length(len) => write!(f, "a passphrase has 10 to 79 bytes, not {len}"),
-            Self::ZeroByte => f.write_str("a passphrase has no zero byte in it"),
+            Self::Length(len) => write!(f, "a passphrase must have 10 to 79 bytes, not {len}"),
+            Self::ZeroByte => f.write_str("a passphrase must not contain a zero byte"),
         }
     }
 }

@@ -231,7 +231,7 @@ impl OptionInfo {
             Kind::Secret => {
                 return Err(Error::invalid_input(
                     self.operation,
-                    "libsrt does not give the passphrase out",
+                    "libsrt does not return the passphrase",
                 ));
             }
             _ => read_number(id, self),
@@ -243,7 +243,7 @@ impl OptionInfo {
     fn explain(&self, error: Error) -> Error {
         let error = error.with_operation(self.operation);
         if error.code().value() == SRT_ERRNO::SRT_EINVPARAM.0 {
-            error.with_detail("the linked libsrt does not have this option, or not for this socket")
+            error.with_detail("the linked libsrt does not support this option, or not for this socket")
         } else {
             error
         }
@@ -298,7 +298,7 @@ fn read_number(id: SRTSOCKET, info: &OptionInfo) -> Result<Raw> {
         _ => Err(Error::new(
             SRT_ERRNO::SRT_EINVPARAM,
             info.operation,
-            "libsrt gave a value of an unknown width",
+            "libsrt returned a value of an unknown width",
         )),
     }
 }

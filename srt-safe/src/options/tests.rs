@@ -326,7 +326,7 @@ fn by_name_says_what_is_wrong() {
     assert_eq!(message("", 40.into()), "libsrt has no option \"\"");
     assert_eq!(
         message("isn", 40.into()),
-        "option \"isn\" can only be read: remove it"
+        "option \"isn\" is read-only: remove it"
     );
     assert_eq!(
         message("oheadbw", 4.into()),
@@ -348,7 +348,7 @@ fn by_name_says_what_is_wrong() {
         message("transtype", "vod".into()),
         "option \"transtype\" takes \"live\" or \"file\""
     );
-    assert!(message("packetfilter", "fec,cols:1".into()).contains("takes a text such as \"fec,cols:10"));
+    assert!(message("packetfilter", "fec,cols:1".into()).contains("takes a string such as \"fec,cols:10"));
     assert!(message("bindtodevice", "sixteen-bytes-xy".into()).contains("at most 15 bytes"));
 }
 
@@ -403,7 +403,7 @@ fn secrets_never_show() {
         let error = Options::new().named("passphrase", secret.into()).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "option \"passphrase\" takes a text of 10 to 79 bytes, or an empty one for no encryption"
+            "option \"passphrase\" takes a string of 10 to 79 bytes, or an empty one for no encryption"
         );
     }
     let named = Options::new().named("passphrase", secret.into()).unwrap();
@@ -581,7 +581,7 @@ fn an_option_that_libsrt_lacks_is_said_to_be_lacking() {
     let error = UNKNOWN.write(socket.id(), &Raw::Int(1)).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "option SRTO_UNKNOWN: the linked libsrt does not have this option, or not for this socket"
+        "option SRTO_UNKNOWN: the linked libsrt does not support this option, or not for this socket"
     );
     assert_eq!(UNKNOWN.is_supported(), Ok(false));
 }

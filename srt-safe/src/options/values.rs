@@ -353,7 +353,7 @@ pub struct InvalidVersion;
 
 impl fmt::Display for InvalidVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a version has the form \"1.5.7\", three numbers of 0 to 255")
+        f.write_str("a version has the form \"1.5.7\": three numbers from 0 to 255")
     }
 }
 

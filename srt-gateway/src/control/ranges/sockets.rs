@@ -48,8 +48,8 @@ pub(super) fn raise_descriptors(ports: usize) -> io::Result<()> {
     let least = u64::try_from(ports).unwrap_or(u64::MAX) + 128;
     match maximum {
         Some(maximum) if maximum < least => Err(io::Error::other(format!(
-            "{ports} ports need {needed} descriptors, and the system allows {maximum}: raise the hard limit \
-             (ulimit -Hn, LimitNOFILE= of systemd), or list fewer ports"
+            "{ports} ports need {needed} descriptors, but the system allows only {maximum}: raise the hard \
+             limit (ulimit -Hn, LimitNOFILE= of systemd), or list fewer ports"
         ))),
         _ => Ok(()),
     }

@@ -9,7 +9,7 @@ options! {
     /// The secret that both sides share; none (an empty text by name) is no encryption, also where a listener has a
     /// passphrase for others. Encryption costs some CPU time for each packet on each connection.
     Passphrase: Option<crate::Passphrase> {
-        SRTO_PASSPHRASE "passphrase", Kind::Secret, "a text of 10 to 79 bytes, or an empty one for no encryption",
+        SRTO_PASSPHRASE "passphrase", Kind::Secret, "a string of 10 to 79 bytes, or an empty one for no encryption",
         default "none", secret into passphrase
     }
 

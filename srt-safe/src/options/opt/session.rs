@@ -10,7 +10,7 @@ use crate::options::{
 options! {
     /// What a caller says about itself and the stream that it wants. An accepted socket reads as the caller's.
     StreamId: crate::StreamId {
-        SRTO_STREAMID "streamid", Kind::Bytes { max: crate::StreamId::MAX_LEN }, "a text of at most 512 bytes",
+        SRTO_STREAMID "streamid", Kind::Bytes { max: crate::StreamId::MAX_LEN }, "a string of at most 512 bytes",
         default "empty", dial stream_id
     }
 
@@ -18,7 +18,7 @@ options! {
     /// round trip is longer than the latency allows to ask for. See [`crate::PacketFilter`].
     PacketFilter: Option<crate::PacketFilter> {
         SRTO_PACKETFILTER "packetfilter", Kind::Filter,
-        "a text such as \"fec,cols:10,rows:5,layout:staircase,arq:onreq\"", default "none", connect into packet_filter
+        "a string such as \"fec,cols:10,rows:5,layout:staircase,arq:onreq\"", default "none", connect into packet_filter
     }
 
     /// Whether messages keep their boundaries. Off is a stream of bytes, for file transmission only.

@@ -34,7 +34,7 @@ options! {
     /// lets a stalled peer hold it. Size it by bitrate x (latency + RTT) x 1.25; a receiver needs next to none.
     SendBuffer: u32 {
         SRTO_SNDBUF "sndbuf", Kind::Int { min: 1472, max: INT_MAX, special: None },
-        "1472 to 2147483647 (bytes; libsrt takes less, and then has no room for a packet)",
+        "1472 to 2147483647 (bytes; libsrt accepts less, but then has no room for a packet)",
         default "12058624 (8192 packets)", bind send_buffer
     }
 
@@ -78,14 +78,14 @@ options! {
     /// How many routers a packet may pass (TTL, hop limit). Too low and nothing arrives; the system's default is right but
     /// for multicast-like scopes and tests.
     IpTtl: Option<std::num::NonZeroU8> {
-        SRTO_IPTTL "ipttl", Kind::Int { min: 1, max: 255, special: Some(-1) }, "1 to 255, or -1 for the system's",
+        SRTO_IPTTL "ipttl", Kind::Int { min: 1, max: 255, special: Some(-1) }, "1 to 255, or -1 for the system's default",
         default "-1 (the system's)", port into ip_ttl
     }
 
     /// Type of service (IPv4) or traffic class (IPv6) of all packets of the port. Lets routers that are told so prefer
     /// the stream; others may treat an unknown class worse than none. `0x88` is AF41, `0xb8` EF.
     IpTos: Option<values::IpTos> {
-        SRTO_IPTOS "iptos", Kind::Int { min: 0, max: 255, special: Some(-1) }, "0 to 255, or -1 for the system's",
+        SRTO_IPTOS "iptos", Kind::Int { min: 0, max: 255, special: Some(-1) }, "0 to 255, or -1 for the system's default",
         default "-1 (the system's)", port into ip_tos
     }
 
