@@ -92,8 +92,6 @@ fn special_warning(file: &FileTarget, metadata: &fs::Metadata) -> Option<String>
     match file.special {
         true if !never => None,
         _ if never => Some(format!("it is {kind}: it cannot be opened")),
-        _ => Some(format!(
-            "it is {kind}: set special=true in the URL to open it"
-        )),
+        _ => Some(format!("it is {kind}: set special=true in the URL to open it")),
     }
 }

@@ -158,7 +158,10 @@ fn gcm_is_byte_exact_while_its_keys_change() {
     if !has_modes() {
         let options = Options::new().crypto_mode(CryptoMode::Gcm);
         let error = refused(SrtListener::builder().options(options).bind(support::V4));
-        assert!(error.to_string().contains("does not support this option"), "{error}");
+        assert!(
+            error.to_string().contains("does not support this option"),
+            "{error}"
+        );
         return;
     }
     for length in [KeyLength::Aes128, KeyLength::Aes192, KeyLength::Aes256] {

@@ -153,7 +153,9 @@ fn crypto_headers() -> Result<Vec<PathBuf>> {
         .flat_map(|(_, value)| env::split_paths(&value).collect::<Vec<_>>())
         .collect();
     if found.is_empty() {
-        return Err("aws-lc-sys did not report the location of its headers (no DEP_AWS_LC_*_INCLUDE)".to_owned());
+        return Err(
+            "aws-lc-sys did not report the location of its headers (no DEP_AWS_LC_*_INCLUDE)".to_owned(),
+        );
     }
     Ok(found)
 }

@@ -98,8 +98,10 @@ fn check_stream(stream: &StreamName, hook: &HookGrant) -> Result<(), Why> {
     match &hook.terms.stream {
         Some(other) if other != stream => Err(Why::Hook(HookRefusal {
             code: RejectCode::FORBIDDEN,
-            why: format!("the hook of [auth] assigns the caller to {other:?}, but this endpoint belongs to {stream:?}")
-                .into(),
+            why: format!(
+                "the hook of [auth] assigns the caller to {other:?}, but this endpoint belongs to {stream:?}"
+            )
+            .into(),
             // The caller guessed nothing.
             by: Verdicter::FailMode,
         })),

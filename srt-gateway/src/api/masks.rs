@@ -107,9 +107,7 @@ pub(crate) fn toml_of(json: serde_json::Value) -> Answer<Value> {
     use serde_json::Value as Json;
     Ok(match json {
         Json::Null => {
-            return Err(Problem::invalid(
-                "null is not a valid value: omit the key",
-            ));
+            return Err(Problem::invalid("null is not a valid value: omit the key"));
         }
         Json::Bool(on) => Value::Boolean(on),
         Json::Number(number) => match (number.as_i64(), number.as_f64()) {

@@ -136,9 +136,7 @@ impl Look {
 
 pub(super) fn no_stream(name: &str) -> Problem {
     let name: String = name.chars().take(100).collect();
-    Problem::not_found(format!(
-        "there is no stream {name:?} (write / in a name as %2F)"
-    ))
+    Problem::not_found(format!("there is no stream {name:?} (write / in a name as %2F)"))
 }
 
 /// A stream's past: a point a second for ten minutes, or of ten seconds for a day.

@@ -557,7 +557,9 @@ fn lay_over(file: &Table, state: &State) -> (Whole, Vec<String>) {
             .keys()
             .filter(|name| !whole.origins.streams.contains(*name));
         left_out.extend(hidden.map(|name| {
-            format!("the configuration file also defines the stream {name:?}: the API's definition is ignored")
+            format!(
+                "the configuration file also defines the stream {name:?}: the API's definition is ignored"
+            )
         }));
         return (whole, left_out);
     }

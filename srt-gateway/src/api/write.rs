@@ -289,7 +289,9 @@ async fn add(
     });
     app.warn_of_files(&mut all).await?;
     // A list's last entry is the newest.
-    let added = all.pop().ok_or_else(|| Problem::internal("it was removed again at the same time"))?;
+    let added = all
+        .pop()
+        .ok_or_else(|| Problem::internal("it was removed again at the same time"))?;
     info!(stream = %name, url = %added.url, "{direction} added by the API");
     Ok((StatusCode::CREATED, Json(added)))
 }
@@ -472,9 +474,9 @@ pub(super) async fn put_log(State(app): Ctx, Body(settings): Body<LogSettings>) 
     ];
     let level = levels.into_iter().find(|level| level.as_str() == settings.level);
     let level = level.ok_or_else(|| Problem::invalid("level must be error, warn, info, debug or trace"))?;
-    app.log.set(level).map_err(|_| {
-        Problem::conflict("RUST_LOG overrides the log level: restart the gateway without it")
-    })?;
+    app.log
+        .set(level)
+        .map_err(|_| Problem::conflict("RUST_LOG overrides the log level: restart the gateway without it"))?;
     info!(level = level.as_str(), "log level changed by the API");
     Ok(Json(settings))
 }

@@ -154,7 +154,9 @@ impl Fields {
         let Some(value) = self.value(field) else {
             return Ok(Vec::new());
         };
-        let list = value.as_array().ok_or_else(|| wrong(field, "a list of strings"))?;
+        let list = value
+            .as_array()
+            .ok_or_else(|| wrong(field, "a list of strings"))?;
         let texts = list.iter().enumerate().map(|(at, value)| {
             let text = value.as_str();
             text.ok_or_else(|| wrong(format!("{field}[{at}]"), "a string"))

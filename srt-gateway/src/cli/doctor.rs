@@ -239,7 +239,9 @@ fn descriptors(config: &Config) -> Finding {
         Some(limit) if limit < wanted => Finding::new(
             Level::Warn,
             "descriptors",
-            format!("{limit}, but {wanted} are needed: set LimitNOFILE={wanted} in the service, or ulimit -n {wanted}"),
+            format!(
+                "{limit}, but {wanted} are needed: set LimitNOFILE={wanted} in the service, or ulimit -n {wanted}"
+            ),
         ),
         Some(limit) => Finding::new(Level::Ok, "descriptors", format!("{limit}, needed: {wanted}")),
         None => Finding::new(Level::Ok, "descriptors", "no limit"),
@@ -257,7 +259,9 @@ fn processors(config: &Config) -> Finding {
         (Ok(count), Some(workers)) if workers > count => Finding::new(
             Level::Warn,
             "processors",
-            format!("{count}, but workers = {workers}: lower workers, more than one per processor only cost CPU time"),
+            format!(
+                "{count}, but workers = {workers}: lower workers, more than one per processor only cost CPU time"
+            ),
         ),
         (Ok(count), workers) => Finding::new(
             Level::Ok,
@@ -306,7 +310,11 @@ fn clock_source() -> Finding {
     const PATH: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
     let source = fs::read_to_string(PATH).unwrap_or_default();
     match source.trim() {
-        "" => Finding::new(Level::Ok, "clock source", "unknown: this system does not report it"),
+        "" => Finding::new(
+            Level::Ok,
+            "clock source",
+            "unknown: this system does not report it",
+        ),
         source @ ("hpet" | "acpi_pm" | "jiffies" | "xen") => Finding::new(
             Level::Warn,
             "clock source",
@@ -391,9 +399,7 @@ fn port_advice(error: &io::Error, of: Type) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
             let letter = if of == Type::STREAM { 't' } else { 'u' };
-            format!(
-                "is in use by a running gateway or another program (ss -{letter}lpn shows which)"
-            )
+            format!("is in use by a running gateway or another program (ss -{letter}lpn shows which)")
         }
         io::ErrorKind::PermissionDenied => {
             "needs privileges: choose a port of 1024 or above, or give the gateway CAP_NET_BIND_SERVICE"

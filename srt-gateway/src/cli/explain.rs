@@ -191,9 +191,9 @@ impl Verdict {
                 passphrase: passphrase_source(port, directory, &grant),
                 stream: grant.stream,
             },
-            Decision::Wait(Question::Password(_)) => {
-                Self::Waits("waits until the gateway has checked the password against an argon2 hash".to_owned())
-            }
+            Decision::Wait(Question::Password(_)) => Self::Waits(
+                "waits until the gateway has checked the password against an argon2 hash".to_owned(),
+            ),
             Decision::Wait(Question::Key(_)) => Self::Waits(
                 "waits until the gateway has checked the key material against the passphrases".to_owned(),
             ),

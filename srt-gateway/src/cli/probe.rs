@@ -274,9 +274,7 @@ impl Failure {
 fn advice(reason: Option<RejectReason>, timed_out: bool) -> &'static str {
     match reason {
         Some(RejectReason::BAD_SECRET) => "check the passphrase",
-        Some(RejectReason::UNSECURE) => {
-            "only one side has a passphrase: add passphrase=..., or remove it"
-        }
+        Some(RejectReason::UNSECURE) => "only one side has a passphrase: add passphrase=..., or remove it",
         Some(RejectReason::VERSION) => "the listener requires a newer version of SRT",
         Some(RejectReason::CRYPTO) => "set cryptomode to that of the listener",
         Some(RejectReason::FILTER) => "set packetfilter to that of the listener",

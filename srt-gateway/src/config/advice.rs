@@ -34,16 +34,14 @@ impl Config {
             .filter_map(keeps_late_packets)
             .map(|option| (option.at.span().start, option))
             .collect();
-        let late = keeps
-            .values()
-            .map(|option| {
-                format!(
-                    "line {}: {} = false on a receiver: the stream stalls while a lost packet is overdue, and \
+        let late = keeps.values().map(|option| {
+            format!(
+                "line {}: {} = false on a receiver: the stream stalls while a lost packet is overdue, and \
                      libsrt 1.5.7 uses a whole core; omit it for live streams",
-                    option.at.line(),
-                    option.path
-                )
-            });
+                option.at.line(),
+                option.path
+            )
+        });
         let endpoints = self.endpoint_warnings();
         let endpoints = endpoints.iter().map(EndpointWarning::placed);
         late.chain(self.open_doors()).chain(endpoints).collect()

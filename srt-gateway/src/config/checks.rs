@@ -160,8 +160,9 @@ impl Claims {
                 Fault::new(&later.path, later.at.clone(), message).other(earlier.at.clone(), "used here");
             let both = later.kind.is_some() && earlier.kind.is_some() && later.owner() == earlier.owner();
             session.fault(if both {
-                fault
-                    .help("to publish and play on one port, use one table `srt`; otherwise give each its own port")
+                fault.help(
+                    "to publish and play on one port, use one table `srt`; otherwise give each its own port",
+                )
             } else {
                 fault.help("give each its own port or address")
             });

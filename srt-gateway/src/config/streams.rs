@@ -132,17 +132,17 @@ pub(crate) fn stream(table: &Table<'_>, base: &Base<'_>, claims: &mut Claims, na
         }
     }
     let settings = settings(table, base.settings);
-    let on_demand = table
-        .get("on_demand")
-        .map_or(Some(false), |item| {
-            let on = item.boolean();
-            if on == Some(true) && settings.on_source_lost.is_zero() {
-                let fault = item.wrong("admits no viewers while on_source_lost is 0: inputs are connected only \
-                                        while viewers wait");
-                table.fault(fault.help("set on_source_lost to the time that the inputs need, such as \"10s\""));
-            }
-            on
-        });
+    let on_demand = table.get("on_demand").map_or(Some(false), |item| {
+        let on = item.boolean();
+        if on == Some(true) && settings.on_source_lost.is_zero() {
+            let fault = item.wrong(
+                "admits no viewers while on_source_lost is 0: inputs are connected only \
+                                        while viewers wait",
+            );
+            table.fault(fault.help("set on_source_lost to the time that the inputs need, such as \"10s\""));
+        }
+        on
+    });
     Stream {
         ports,
         publish_passphrases: passphrases(table, "publish_passphrase"),

@@ -175,7 +175,9 @@ impl Control {
 
     pub(super) fn ask(&mut self, id: EndpointId, hosts: Hosts) -> Result<Attempt, Hitch> {
         let asked = self.endpoints.resolver.ask(id, hosts);
-        asked.map_err(|error| Hitch::Later(format!("cannot start a thread to resolve the host name: {error}")))?;
+        asked.map_err(|error| {
+            Hitch::Later(format!("cannot start a thread to resolve the host name: {error}"))
+        })?;
         Ok(Attempt::Resolving)
     }
 
@@ -212,9 +214,7 @@ impl Control {
                 Some(addr) => self.open_plain(id, Some(*addr), now),
                 None => Err(Hitch::Later("the host name has no address".to_owned())),
             },
-            Err(why) => Err(Hitch::Later(format!(
-                "cannot resolve the host name: {why}"
-            ))),
+            Err(why) => Err(Hitch::Later(format!("cannot resolve the host name: {why}"))),
         };
         self.begun(id, begun, now);
     }

@@ -66,10 +66,7 @@ impl fmt::Display for ServerError {
             Cause::InUse => f.write_str(
                 "another gateway uses it; give each its own: control_socket = \"...\" in [gateway]",
             ),
-            Cause::Io(error) => write!(
-                f,
-                "{error}; set control_socket in [gateway] to a writable path"
-            ),
+            Cause::Io(error) => write!(f, "{error}; set control_socket in [gateway] to a writable path"),
         }
     }
 }

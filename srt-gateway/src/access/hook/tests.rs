@@ -233,7 +233,11 @@ fn a_hook_that_does_not_answer_is_left_alone_and_asked_again_later() {
     }
     assert_eq!(hook.status().unwrap().breaker, "open");
     let left_alone = refusal(answer(&hook, &question("another")));
-    assert!(left_alone.why.contains("is not called for a few seconds"), "{}", left_alone.why);
+    assert!(
+        left_alone.why.contains("is not called for a few seconds"),
+        "{}",
+        left_alone.why
+    );
     assert_eq!(server.requests().len(), 5);
     server.follow(|_| Reply::ok("{}"));
     // Its first pause is a second: what is asked then goes through and closes it.

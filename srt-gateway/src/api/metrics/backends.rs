@@ -50,11 +50,7 @@ pub(super) fn hook(hook: &HookStatus, pen: &mut Pen<'_>) -> fmt::Result {
         (labelled("outcome", outcome.as_str()), number(count))
     });
     pen.family(Kind::Counter, "hook_calls", help, None, rows)?;
-    pen.durations(
-        "hook_call_duration",
-        "Duration of calls to the hook",
-        &hook.calls,
-    )?;
+    pen.durations("hook_call_duration", "Duration of calls to the hook", &hook.calls)?;
     let help = "Calls to the hook in progress";
     pen.gauge(
         "hook_calls_under_way",
@@ -62,7 +58,8 @@ pub(super) fn hook(hook: &HookStatus, pen: &mut Pen<'_>) -> fmt::Result {
         None,
         number(hook.calls.under_way() as u64),
     )?;
-    let help = "1 for the current state of the hook's circuit breaker; open: the hook is down and is not called";
+    let help =
+        "1 for the current state of the hook's circuit breaker; open: the hook is down and is not called";
     let rows = STATES.map(|state| (labelled("state", state), bit(hook.breaker == state)));
     pen.family(Kind::Gauge, "hook_breaker", help, None, rows)?;
     let help = "How often the hook's circuit breaker has opened";
