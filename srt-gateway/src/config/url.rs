@@ -219,7 +219,7 @@ fn parameters(item: &Item<'_>, url: &Node, parts: &Parts<'_>, section: Section) 
         if twice || matches!(key, "url" | "name" | "enabled" | "options") {
             session.hide(url.part(value_at.clone()));
             let message = if twice {
-                "is set twice"
+                "is given twice"
             } else {
                 "cannot be a parameter of a URL; write it beside `url`"
             };

@@ -275,7 +275,7 @@ fn definitions_that_say_two_things_or_ask_for_too_much_are_refused() {
     ] {
         let refused = put("b", body);
         refused.is_problem(400);
-        assert!(refused.text().contains("is set twice"), "{}", refused.text());
+        assert!(refused.text().contains("is given twice"), "{}", refused.text());
     }
     for (body, field) in [
         (
