@@ -33,19 +33,19 @@ pub(super) const BAN_MAX: u64 = 30 * 86_400;
 /// The longest reason, in bytes.
 const REASON_MAX: usize = 200;
 
-/// How a session is ended.
+/// How to end a session.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct KickParams {
-    /// Bans its address for so long, at most 30 days; 0: not.
+    /// Also ban the address for this many seconds, at most 30 days; 0: no ban.
     #[serde(default)]
     ban_seconds: u64,
-    /// Why it is banned.
+    /// Reason for the ban.
     #[serde(default)]
     reason: String,
 }
 
-/// Ends a session; with `ban_seconds` its address is refused (1403) for a while.
+/// Ends a session; with `ban_seconds`, also bans its address (1403).
 #[utoipa::path(delete, path = "/api/v1/sessions/{id}", tag = "sessions", params(("id" = u64, Path), KickParams),
     responses((status = 204), (status = 404, body = Problem), (status = 507, body = Problem)))]
 pub(super) async fn kick(
@@ -83,18 +83,18 @@ async fn end(app: &App, id: SessionId) -> Answer<bool> {
 /// A banned address or network.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Ban {
-    /// An address, or a network as in `203.0.113.0/24`.
+    /// An address, or a network such as `203.0.113.0/24`.
     address: String,
     /// RFC 3339, UTC.
     since: String,
     /// RFC 3339, UTC.
     until: String,
-    /// `operator`: by this API; `limits`: automatically, by `[limits]`.
+    /// `operator`: through this API; `limits`: automatically, by `[limits]`.
     by: &'static str,
-    /// Of an operator: the name of the token.
+    /// The name of the operator's token.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
-    /// Of `[limits]`: the key of the limit.
+    /// The key of the limit in `[limits]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<&'static str>,
     /// May be empty.
@@ -105,31 +105,31 @@ pub(crate) struct Ban {
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewBan {
-    /// An address, or a network as in `203.0.113.0/24`.
+    /// An address, or a network such as `203.0.113.0/24`.
     #[schema(example = "192.0.2.7")]
     address: String,
     /// At most 30 days.
     #[schema(minimum = 1, maximum = 2_592_000)]
     seconds: u64,
-    /// Why, in up to 200 bytes: shown with the ban and with each attempt that it refuses.
+    /// Reason, at most 200 bytes; shown with the ban and with each attempt that it refuses.
     #[serde(default)]
     #[schema(max_length = 200)]
     reason: String,
-    /// Ends the open sessions from there too.
+    /// Also end open sessions from there.
     #[serde(default)]
     end_sessions: bool,
 }
 
-/// What came of a ban.
+/// The result of a ban.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Banned {
     #[serde(flatten)]
     ban: Ban,
-    /// Sessions that were ended.
+    /// Number of ended sessions.
     ended: usize,
 }
 
-/// The banned addresses and networks: all that operators have banned, then those of `[limits]` (1000 at most).
+/// Lists the banned addresses and networks: first all bans by operators, then those by `[limits]` (at most 1000).
 #[utoipa::path(get, path = "/api/v1/bans", tag = "sessions", responses((status = 200, body = Vec<Ban>)))]
 pub(super) async fn bans(State(app): Ctx) -> Json<Vec<Ban>> {
     let (limiter, now) = (&app.view.limiter, Instant::now());
@@ -163,8 +163,8 @@ fn text_of(network: IpNet) -> String {
     }
 }
 
-/// Refuses an address or a network for a while (1403). Sessions that are open stay, unless `end_sessions` is true. The ban is
-/// kept beside the state file, and holds after a restart.
+/// Bans an address or a network (1403). Open sessions continue unless `end_sessions` is true. The ban is saved beside the
+/// state file and survives a restart.
 #[utoipa::path(post, path = "/api/v1/bans", tag = "sessions", request_body = NewBan,
     responses((status = 201, body = Banned), (status = 422, body = Problem), (status = 507, body = Problem)))]
 pub(super) async fn add_ban(
@@ -247,7 +247,7 @@ async fn keep(app: &Arc<App>) -> Answer<()> {
     })
 }
 
-/// Ends a ban, whoever made it. A network is percent-encoded: `203.0.113.0%2F24`.
+/// Lifts a ban, whoever made it. Percent-encode a network: `203.0.113.0%2F24`.
 #[utoipa::path(delete, path = "/api/v1/bans/{address}", tag = "sessions", params(("address" = String, Path)),
     responses((status = 204), (status = 404, body = Problem), (status = 507, body = Problem)))]
 pub(super) async fn delete_ban(

@@ -34,9 +34,9 @@ type Object = serde_json::Map<String, serde_json::Value>;
 pub(crate) struct EndpointDetail {
     #[serde(flatten)]
     endpoint: Endpoint,
-    /// Of its stream's table: what `If-Match` is compared with. The same as the `ETag` header.
+    /// Version of the stream's table, for `If-Match`; the same as the `ETag` header.
     version: String,
-    /// Its entry in the configuration as a table, secrets masked; absent for one that no table has.
+    /// Its entry in the configuration as a table, with secrets masked; absent if no table defines it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     definition: Option<serde_json::Value>,
@@ -58,7 +58,7 @@ fn detail(app: &App, endpoint: Endpoint, place: usize, role: Role) -> Shown {
     )
 }
 
-/// One input, with its definition.
+/// Shows one input with its definition.
 #[utoipa::path(get, path = "/api/v1/inputs/{id}", tag = "endpoints", params(("id" = String, Path)),
     responses((status = 200, body = EndpointDetail, headers(("ETag" = String, description = "for If-Match"))),
         (status = 404, body = Problem)))]
@@ -67,7 +67,7 @@ pub(super) async fn input(State(app): Ctx, Part(id): Part<String>) -> Answer<imp
     Ok(detail(&app, endpoint, place, Role::Publisher))
 }
 
-/// One output, with its definition.
+/// Shows one output with its definition.
 #[utoipa::path(get, path = "/api/v1/outputs/{id}", tag = "endpoints", params(("id" = String, Path)),
     responses((status = 200, body = EndpointDetail, headers(("ETag" = String, description = "for If-Match"))),
         (status = 404, body = Problem)))]
@@ -76,7 +76,8 @@ pub(super) async fn output(State(app): Ctx, Part(id): Part<String>) -> Answer<im
     Ok(detail(&app, endpoint, place, Role::Viewer))
 }
 
-/// Replaces an input that was added here; a masked secret (`***`) stays what it is. Its id changes with its address.
+/// Replaces an input that was added through the API; a masked secret (`***`) keeps its value. The id changes with the
+/// address.
 #[utoipa::path(put, path = "/api/v1/inputs/{id}", tag = "endpoints", params(("id" = String, Path), Preconditions),
     request_body = Object,
     responses((status = 200, body = EndpointDetail), (status = 404, body = Problem), (status = 409, body = Problem),
@@ -90,7 +91,8 @@ pub(super) async fn put_input(
     replace(app, id, headers, body, Role::Publisher).await
 }
 
-/// Replaces an output that was added here; a masked secret (`***`) stays what it is. Its id changes with its address.
+/// Replaces an output that was added through the API; a masked secret (`***`) keeps its value. The id changes with the
+/// address.
 #[utoipa::path(put, path = "/api/v1/outputs/{id}", tag = "endpoints", params(("id" = String, Path), Preconditions),
     request_body = Object,
     responses((status = 200, body = EndpointDetail), (status = 404, body = Problem), (status = 409, body = Problem),
@@ -159,21 +161,21 @@ pub(crate) struct KeysOf {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Key {
     name: &'static str,
-    /// Its type, in words.
+    /// The type of the value.
     kind: &'static str,
-    /// Of a bare number; empty without one.
+    /// Unit of a bare number; empty if it has none.
     unit: &'static str,
-    /// What holds without it, as TOML; empty if nothing does.
+    /// The default as TOML; empty if there is none.
     default: &'static str,
-    /// A value, as TOML.
+    /// An example value as TOML.
     example: &'static str,
     /// What it means.
     meaning: &'static str,
-    /// Its value is not shown.
+    /// Whether the value is a secret, which is not shown.
     secret: bool,
 }
 
-/// The keys that definitions of streams, inputs and outputs may have: what docs/configuration.md says of them.
+/// Lists the keys of definitions of streams, inputs and outputs, as described in docs/configuration.md.
 #[utoipa::path(get, path = "/api/v1/keys", tag = "gateway", responses((status = 200, body = Vec<KeysOf>)))]
 pub(super) async fn keys() -> Json<Vec<KeysOf>> {
     let of = |(table, section): (&'static str, Section)| KeysOf {

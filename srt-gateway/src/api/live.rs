@@ -27,7 +27,7 @@ use super::{
 /// Event streams at a time.
 pub(super) const READERS: usize = 64;
 
-/// Figures of each second as server-sent events named `figures`, each a LiveEvent in JSON.
+/// Streams the figures of each second as server-sent events named `figures`, each a LiveEvent in JSON.
 #[utoipa::path(get, path = "/api/v1/live", tag = "gateway", params(LiveParams),
     responses((status = 200, body = LiveEvent, content_type = "text/event-stream"), (status = 503, body = Problem)))]
 pub(super) async fn live(

@@ -72,7 +72,7 @@ impl Drop for Watching {
     }
 }
 
-/// The stream as it comes, from the last keyframe on: MPEG-TS without end. Browsers that are too slow are left.
+/// Plays the stream from the last keyframe on: endless MPEG-TS. The gateway disconnects browsers that are too slow.
 #[utoipa::path(get, path = "/api/v1/streams/{name}/video.ts", tag = "streams", params(("name" = String, Path)),
     responses((status = 200, content_type = "video/mp2t"), (status = 404, body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn video(
@@ -136,8 +136,8 @@ fn next_piece(stream: &Stream, cursor: &mut Cursor, batch: &mut Batch) -> Option
     }
 }
 
-/// From the last PAT, PMT and keyframe up to now, 1 MiB at most: what a browser makes a still picture of. May be kept for
-/// three seconds.
+/// Returns the data from the last PAT, PMT and keyframe until now, at most 1 MiB, from which a browser can make a still
+/// picture. Can be cached for three seconds.
 #[utoipa::path(get, path = "/api/v1/streams/{name}/keyframe.ts", tag = "streams", params(("name" = String, Path)),
     responses((status = 200, content_type = "video/mp2t"), (status = 204, description = "no keyframe is held"),
         (status = 404, body = Problem)))]

@@ -46,7 +46,7 @@ const SESSIONS: usize = 2000;
 /// The form of OpenMetrics 1.0.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Metrics in the OpenMetrics form, for Prometheus.
+/// Returns the metrics in the OpenMetrics format, for Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Answer<impl IntoResponse> {
     let turn = Arc::clone(&app.metrics_turn).acquire_owned().await;

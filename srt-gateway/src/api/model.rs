@@ -8,9 +8,9 @@ use utoipa::{IntoParams, ToSchema};
 /// A part of a list.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Page<T> {
-    /// How many there are, all parts together.
+    /// Total number of items on all pages.
     pub(crate) total: usize,
-    /// The first of `items` has this number, from 0.
+    /// Index of the first of `items`, from 0.
     pub(crate) offset: usize,
     pub(crate) items: Vec<T>,
 }
@@ -19,14 +19,14 @@ pub(crate) struct Page<T> {
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListParams {
-    /// Leaves out so many.
+    /// Number of items to skip.
     #[serde(default)]
     pub(crate) offset: usize,
-    /// Gives so many at most; 1000 if it is left out, and no more than that.
+    /// Maximum number of items; by default and at most 1000.
     pub(crate) limit: Option<usize>,
-    /// Only what has this text in its name (streams), stream, peer or address.
+    /// Only items with this text in the name (streams), stream, peer or address.
     pub(crate) q: Option<String>,
-    /// Only what belongs to this stream.
+    /// Only items of this stream.
     pub(crate) stream: Option<String>,
 }
 
@@ -34,10 +34,10 @@ pub(crate) struct ListParams {
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct RecordParams {
-    /// Only what came after the entry of this number.
+    /// Only entries after the one with this number.
     #[serde(default)]
     pub(crate) after: u64,
-    /// Gives so many at most, the newest; 1000 if it is left out, and no more than that.
+    /// Maximum number of entries, the newest ones; by default and at most 1000.
     pub(crate) limit: Option<usize>,
 }
 
@@ -83,11 +83,11 @@ impl RecordParams {
 /// The program.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Version {
-    /// Of srt-gateway.
+    /// Version of srt-gateway.
     pub(crate) version: &'static str,
-    /// Of libsrt.
+    /// Version of libsrt.
     pub(crate) libsrt: String,
-    /// Our edits that this libsrt has.
+    /// The gateway's edits that this libsrt contains.
     pub(crate) libsrt_edits: Vec<&'static str>,
     /// libsrt's crypto library.
     pub(crate) crypto: &'static str,
@@ -99,35 +99,35 @@ pub(crate) struct GatewayState {
     pub(crate) name: String,
     pub(crate) version: &'static str,
     pub(crate) uptime_seconds: u64,
-    /// No new sessions are taken in.
+    /// Whether the gateway drains and accepts no new sessions.
     pub(crate) draining: bool,
     pub(crate) streams: usize,
     pub(crate) streams_live: usize,
     pub(crate) sessions: usize,
     pub(crate) viewers: u32,
-    /// Bits a second that come in, all streams together.
+    /// Bits per second received by all streams.
     pub(crate) bitrate_in_bps: u64,
-    /// Bits a second that go out, all viewers and outputs together.
+    /// Bits per second sent to all viewers and outputs.
     pub(crate) bitrate_out_bps: u64,
-    /// How late the workers were at most in the last second.
+    /// Longest delay of a worker thread in the last second.
     pub(crate) loop_lag_ms: f64,
-    /// What this request's token may do.
+    /// What the token of this request permits.
     pub(crate) scope: super::auth::Scope,
-    /// `error`, `warn`, `info`, `debug` or `trace`; absent where RUST_LOG decides.
+    /// `error`, `warn`, `info`, `debug` or `trace`; absent if RUST_LOG overrides it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log_level: Option<&'static str>,
-    /// The configuration file; absent where there is none.
+    /// The configuration file; absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) config_file: Option<String>,
-    /// Where is kept what this API adds and changes; absent: nowhere, it is forgotten at the end.
+    /// The file with additions and changes by this API; absent: they are lost when the gateway exits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) state_file: Option<String>,
 }
 
-/// Whether it serves.
+/// The health of the gateway.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Health {
-    /// `ok`, `degraded` (it serves streams, but something beside them stands still), `stuck` or `draining`.
+    /// `ok`, `degraded` (streams work, but a thread that does not serve them is stuck), `stuck` or `draining`.
     pub(crate) status: &'static str,
     /// Threads that have made no progress for 10 s.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -139,7 +139,7 @@ pub(crate) struct Health {
 pub(crate) struct StuckThread {
     /// Such as `relay-0`, `control` or `libsrt receive, port 9000`.
     pub(crate) thread: String,
-    /// The time at which it was last seen to make progress.
+    /// The time of its last progress.
     pub(crate) since: String,
 }
 
@@ -147,25 +147,25 @@ pub(crate) struct StuckThread {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Origin {
-    /// In the configuration file: changed there.
+    /// In the configuration file.
     Config,
-    /// By this API: kept in the state file.
+    /// Through this API: saved in the state file.
     Api,
-    /// Nowhere: it came to be when somebody published or asked for it, and goes with the last session.
+    /// Nowhere: it was created when somebody published or requested it, and is removed with the last session.
     Caller,
 }
 
-/// How a stream does.
+/// The state of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum StreamState {
-    /// It has a source, and data comes.
+    /// It has a source and receives data.
     Live,
-    /// It has a source, and no data has come for 2 s.
+    /// It has a source, but has received no data for 2 s.
     Silent,
-    /// Viewers or outputs wait for a source, or an input is to come.
+    /// Viewers or outputs wait for a source, or an input is not connected yet.
     Waiting,
-    /// Nobody is there.
+    /// Nobody publishes or plays it.
     Idle,
 }
 
@@ -176,19 +176,19 @@ pub(crate) struct StreamSummary {
     pub(crate) origin: Origin,
     pub(crate) state: StreamState,
     pub(crate) viewers: u32,
-    /// Those who watch over HTTP: pictures of the console. They are no viewers, and take no place of `max_viewers`.
+    /// Previews over HTTP: pictures of the console. They are not viewers and do not count towards `max_viewers`.
     pub(crate) previews: u32,
     pub(crate) outputs: usize,
     pub(crate) inputs: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) source: Option<Source>,
     pub(crate) figures: StreamFigures,
-    /// Who is at fault if it stutters: `level`, `fault`, `sentence`, `evidence`, `viewers`.
+    /// What is at fault if it stutters: `level`, `fault`, `sentence`, `evidence`, `viewers`.
     #[schema(value_type = Object)]
     pub(crate) verdict: crate::telemetry::health::Verdict,
 }
 
-/// Who feeds a stream.
+/// The source of a stream.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Source {
     pub(crate) session: u64,
@@ -196,7 +196,7 @@ pub(crate) struct Source {
     pub(crate) kind: &'static str,
     /// The peer's address, or the input's URL.
     pub(crate) peer: String,
-    /// The input, if it is one.
+    /// The id of the input, if the source is an input.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) input: Option<String>,
 }
@@ -204,55 +204,55 @@ pub(crate) struct Source {
 /// A stream's figures of the last second.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub(crate) struct StreamFigures {
-    /// Bits of payload a second from the source.
+    /// Bits of payload per second from the source.
     pub(crate) bitrate_bps: u64,
-    /// Bits of payload a second to all viewers and outputs.
+    /// Bits of payload per second to all viewers and outputs.
     pub(crate) bitrate_out_bps: u64,
     /// Bytes of payload from all sources so far.
     pub(crate) bytes: u64,
     pub(crate) messages: u64,
-    /// The source's link; absent where it is no SRT.
+    /// The source's link; absent if it is not SRT.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) link: Option<LinkSummary>,
-    /// The viewers' links, the worst of each figure; absent without SRT viewers.
+    /// The worst value of each figure among the viewers' links; absent without SRT viewers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) viewers_link: Option<LinkSummary>,
-    /// Messages that viewers and outputs were too slow for, in the last second.
+    /// Messages that viewers and outputs skipped in the last second because they were too slow.
     pub(crate) skipped: u64,
 }
 
-/// A link in short, as of the last second.
+/// Summary of a link for the last second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub(crate) struct LinkSummary {
     pub(crate) rtt_ms: f64,
-    /// 95 % of the last minute's were not above this.
+    /// 95th percentile of the round-trip time over the last minute.
     pub(crate) rtt_p95_ms: f64,
-    /// Share of packets lost on the wire, before they were sent again; 0 to 1.
+    /// Share of packets lost on the wire, before retransmission; 0 to 1.
     pub(crate) loss_ratio: f64,
     /// Packets lost on the wire.
     pub(crate) lost: u64,
-    /// Packets sent again.
+    /// Packets retransmitted.
     pub(crate) retransmitted: u64,
-    /// Packets given up as too late: gaps.
+    /// Packets dropped as too late: gaps.
     pub(crate) dropped: u64,
-    /// Time between the first and last packet in the buffer ...
+    /// Time between the first and last packet in the buffer; limited by the latency.
     pub(crate) buffer_ms: f64,
-    /// ... that the latency bounds.
+    /// The negotiated latency.
     pub(crate) latency_ms: f64,
 }
 
-/// A stream with all that belongs to it.
+/// A stream with its sessions, inputs and outputs.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct StreamDetail {
     #[serde(flatten)]
     pub(crate) summary: StreamSummary,
-    /// Opaque; what `If-Match` is compared with. The same as the `ETag` header.
+    /// Opaque version for `If-Match`; the same as the `ETag` header.
     pub(crate) version: String,
-    /// Its table in the configuration, secrets masked; absent for a stream that no table names.
+    /// Its table in the configuration, with secrets masked; absent for a stream without a table.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub(crate) definition: Option<serde_json::Value>,
-    /// What the source carries: programs, PIDs, checks of TR 101 290; absent without a source.
+    /// Contents of the source's data: programs, PIDs, checks of TR 101 290; absent without a source.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub(crate) ts: Option<crate::ts::TsReport>,
@@ -269,30 +269,30 @@ pub(crate) struct Session {
     pub(crate) role: &'static str,
     pub(crate) stream: String,
     pub(crate) peer: String,
-    /// The port that it came in by, or `input or output`.
+    /// The port that accepted it, or `input or output`.
     pub(crate) via: String,
-    /// Whether it is that of an input or output.
+    /// Whether it belongs to an input or output.
     pub(crate) of_endpoint: bool,
-    /// Whether it feeds the stream now.
+    /// Whether it is the current source of the stream.
     pub(crate) feeds: bool,
     pub(crate) age_seconds: u64,
     /// The peer's SRT version.
     pub(crate) srt_version: String,
     /// `AES-128`, `AES-192`, `AES-256` or `none`.
     pub(crate) encryption: &'static str,
-    /// As negotiated; the larger of both directions.
+    /// The negotiated latency; the larger of both directions.
     pub(crate) latency_ms: u64,
-    /// As the caller sent it, passwords masked.
+    /// The streamid that the caller sent, with passwords masked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) streamid: Option<String>,
-    /// What the hook of `[auth]` has called the caller, secrets masked.
+    /// Labels that the hook of `[auth]` gave the caller, with secrets masked.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) bytes: u64,
     pub(crate) messages: u64,
-    /// Messages that a viewer was too slow for.
+    /// Messages that a viewer skipped because it was too slow.
     pub(crate) skipped: u64,
-    /// How often `resend_limit` held back a packet that the viewer had asked for again.
+    /// Retransmissions that the viewer requested and `resend_limit` withheld.
     pub(crate) resends_held: u64,
     /// Absent in the first second.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -305,34 +305,34 @@ pub(crate) struct Session {
 /// A link of a bonded connection.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct BondedLink {
-    /// Where its other end is.
+    /// Address of the other end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) peer: Option<String>,
-    /// `running` and `idle` links work.
+    /// The state; `running` and `idle` links work.
     pub(crate) state: String,
-    /// How much a backup group prefers it.
+    /// Its weight: a backup group prefers the link with the greatest one.
     pub(crate) weight: u16,
     pub(crate) rtt_ms: f64,
-    /// Packets of the stream, each once.
+    /// Packets of the stream, each counted once.
     pub(crate) packets: u64,
     /// Packets lost on the wire.
     pub(crate) lost: u64,
-    /// Packets sent again.
+    /// Packets retransmitted.
     pub(crate) retransmitted: u64,
 }
 
-/// All that libsrt tells of a connection.
+/// All statistics of libsrt for a connection.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Link {
-    /// As of the last second.
+    /// The last second.
     #[serde(flatten)]
     pub(crate) summary: LinkSummary,
     pub(crate) send_rate_bps: u64,
     pub(crate) receive_rate_bps: u64,
-    /// libsrt's guess of the path's capacity.
+    /// libsrt's estimate of the path capacity.
     pub(crate) bandwidth_bps: u64,
     pub(crate) max_bandwidth_bps: u64,
-    /// Time between two packets that the limit leaves.
+    /// Interval between packets that the rate limit allows.
     pub(crate) send_period_ms: f64,
     pub(crate) flow_window_packets: u32,
     pub(crate) congestion_window_packets: u32,
@@ -344,7 +344,7 @@ pub(crate) struct Link {
     pub(crate) receive_buffer: Buffer,
     pub(crate) reorder_distance_packets: u32,
     pub(crate) reorder_tolerance_packets: u32,
-    /// How late packets were that came too late; absent where none did.
+    /// Average delay of packets that arrived too late; absent if there were none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) belated_by_ms: Option<f64>,
     /// Since the connection began.
@@ -360,7 +360,7 @@ pub(crate) struct Buffer {
     pub(crate) available_bytes: u64,
 }
 
-/// What libsrt counted since the connection began. Bytes are with headers.
+/// Counters of libsrt since the connection began. Bytes include headers.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub(crate) struct LinkTotals {
     pub(crate) sent_packets: u64,
@@ -392,38 +392,39 @@ pub(crate) struct LinkTotals {
     pub(crate) filter_received_packets: u64,
     pub(crate) filter_restored_packets: u64,
     pub(crate) filter_lost_packets: u64,
-    /// Time during which there was something to send.
+    /// Time during which there was data to send.
     pub(crate) send_duration_ms: f64,
 }
 
 /// An input or output.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Endpoint {
-    /// The same as long as stream, direction and the configured name are, or the address where it has none; also after a restart.
+    /// Stable, also after a restart, as long as the stream, the direction and the configured name, or the address if it has
+    /// no name, stay the same.
     pub(crate) id: String,
     pub(crate) stream: String,
     /// `input` or `output`.
     pub(crate) direction: &'static str,
-    /// The configured name; without one the address, with the streamid where others have the same address.
+    /// The configured name; without one, the address, with the streamid if others have the same address.
     pub(crate) name: String,
-    /// Without parameters and secrets.
+    /// The URL without parameters and secrets.
     pub(crate) url: String,
     pub(crate) origin: Origin,
-    /// Not started, as configured or by `stop`.
+    /// False if it is stopped, by the configuration or by `stop`.
     pub(crate) enabled: bool,
     /// `idle`, `connecting`, `listening`, `live`, `standby`, `silent`, `stalled`, `backing_off`, `failed` or `stopped`.
     pub(crate) state: &'static str,
-    /// Attempts that failed and connections that broke, so far.
+    /// Failed connection attempts and lost connections so far.
     pub(crate) failures: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_failure: Option<String>,
-    /// The streamid that its last call sent, passwords masked.
+    /// The streamid that its last call sent, with passwords masked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) streamid: Option<String>,
-    /// What is probably a mistake in it.
+    /// Probable mistakes in its definition.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) warnings: Vec<String>,
-    /// The session of its connection: look it up among the sessions if it is SRT.
+    /// The session of its connection; if it is SRT, the sessions list it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) session: Option<u64>,
     pub(crate) bytes: u64,
@@ -436,45 +437,45 @@ pub(crate) struct Endpoint {
     pub(crate) running: Option<u32>,
 }
 
-/// A port that is listened on.
+/// A port that the gateway listens on.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Listener {
     /// `srt`, `srt_publish` or `srt_play`.
     pub(crate) kind: &'static str,
     pub(crate) address: String,
-    /// Whose port it is; absent: the streamid names the stream.
+    /// The stream of the port; absent: the streamid names the stream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) stream: Option<String>,
-    /// A passphrase is needed.
+    /// Whether a passphrase is required.
     pub(crate) encrypted: bool,
-    /// Of the port.
+    /// The latency of the port.
     pub(crate) latency_ms: u64,
 }
 
-/// Refused attempts of one caller to connect, all for the same reason.
+/// Refused connection attempts of one caller, all for the same reason.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Rejection {
-    /// That of the last attempt. Attempts count up: what was seen before need not be read again.
+    /// Number of the last attempt. Numbers increase, so that a client can request only newer entries.
     pub(crate) number: u64,
-    /// Of the last attempt: RFC 3339, UTC.
+    /// Time of the last attempt: RFC 3339, UTC.
     pub(crate) time: String,
-    /// Of the first attempt: RFC 3339, UTC.
+    /// Time of the first attempt: RFC 3339, UTC.
     pub(crate) first: String,
-    /// How many attempts there were.
+    /// Number of attempts.
     pub(crate) count: u64,
     pub(crate) peer: String,
     pub(crate) port: u16,
-    /// What that port is.
+    /// Description of that port.
     pub(crate) listener: String,
-    /// What is not printable escaped, passwords masked.
+    /// The streamid, with unprintable characters escaped and passwords masked.
     pub(crate) streamid: String,
     pub(crate) dialect: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) srt_version: Option<String>,
     pub(crate) encryption: String,
-    /// Who refused: `port`, `stream`, `passphrase`, `rules`, `hook`, `limits`.
+    /// What refused it: `port`, `stream`, `passphrase`, `rules`, `hook`, `limits`.
     pub(crate) by: &'static str,
-    /// What the caller was told.
+    /// The reject code sent to the caller.
     pub(crate) code: i32,
     /// Why, and what to change.
     pub(crate) reason: String,
@@ -487,38 +488,38 @@ pub(crate) struct HistoryParams {
     /// `1s` (10 minutes) or `10s` (24 hours, mean and maximum).
     #[serde(default)]
     pub(crate) step: Step,
-    /// Only so many of the newest points.
+    /// Only this many of the newest points.
     pub(crate) points: Option<usize>,
 }
 
-/// Which figure of the past of all streams.
+/// Which figure of the history of all streams.
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct HistoriesParams {
     /// `1s` (10 minutes) or `10s` (24 hours, means).
     #[serde(default)]
     pub(crate) step: Step,
-    /// Only so many of the newest points; 60 if it is left out.
+    /// Only this many of the newest points; 60 by default.
     pub(crate) points: Option<usize>,
-    /// As a stream's history names it; `bitrate_bps` if it is left out.
+    /// Name of the figure, as in a stream's history; `bitrate_bps` by default.
     pub(crate) figure: Option<String>,
 }
 
-/// A figure of the past of all streams.
+/// One figure of the history of all streams.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Histories {
     pub(crate) step_seconds: u64,
     pub(crate) figure: String,
-    /// By name; streams without a past are left out.
+    /// By name; streams without a history are omitted.
     pub(crate) streams: std::collections::BTreeMap<String, Past>,
 }
 
-/// A figure of the past of a stream.
+/// One figure of the history of a stream.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Past {
-    /// Unix time of the first point, seconds. Points follow each other without gaps.
+    /// Unix time of the first point in seconds. Points follow each other without gaps.
     pub(crate) start: u64,
-    /// Three digits; null: not known then.
+    /// Values with three digits; null: unknown at that time.
     pub(crate) values: Vec<Option<f32>>,
 }
 
@@ -532,16 +533,16 @@ pub(crate) enum Step {
     TenSeconds,
 }
 
-/// A stream's past, a column each. Values have three digits; null: not known then.
+/// The history of a stream, one column for each figure. Values have three digits; null: unknown at that time.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct History {
     pub(crate) step_seconds: u64,
-    /// Unix time of the first point, seconds. Points follow each other without gaps.
+    /// Unix time of the first point in seconds. Points follow each other without gaps.
     pub(crate) start: u64,
     pub(crate) points: usize,
-    /// By the name of the figure; the mean of each step.
+    /// The mean of each step, by the name of the figure.
     pub(crate) mean: std::collections::BTreeMap<&'static str, Vec<Option<f32>>>,
-    /// The largest within each step; only with `step=10s`.
+    /// The maximum of each step, by the name of the figure; only with `step=10s`.
     #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub(crate) max: std::collections::BTreeMap<&'static str, Vec<Option<f32>>>,
 }
@@ -553,12 +554,12 @@ pub(crate) struct LiveEvent {
     pub(crate) time_ms: u64,
     pub(crate) gateway: LiveGateway,
     pub(crate) streams: Vec<StreamSummary>,
-    /// Of the stream that was asked for.
+    /// Sessions of the requested stream.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) sessions: Vec<Session>,
 }
 
-/// The gateway in a second.
+/// The gateway during one second.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct LiveGateway {
     pub(crate) sessions: usize,
@@ -571,7 +572,7 @@ pub(crate) struct LiveGateway {
     pub(crate) last_rejection: u64,
 }
 
-/// Which figures are sent.
+/// Which figures to send.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct LiveParams {

@@ -22,25 +22,25 @@ use crate::{
 /// An error (RFC 9457).
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Problem {
-    /// What kind of error it is, for programs: `urn:srt-gateway:problem:` and a word.
+    /// The type of error, for programs: `urn:srt-gateway:problem:` and a word.
     #[serde(rename = "type")]
     #[schema(example = "urn:srt-gateway:problem:not-found")]
     pub(crate) kind: String,
-    /// The same for people; always the same for a type.
+    /// The type of error, for people; the same for all errors of a type.
     pub(crate) title: &'static str,
     /// The HTTP status.
     pub(crate) status: u16,
     /// What happened, and what to do.
     pub(crate) detail: String,
-    /// Each fault of a configuration that was sent.
+    /// The errors in the configuration that was sent.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) errors: Vec<FieldProblem>,
-    /// Seconds after which it may be tried again.
+    /// Seconds after which the client can try again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) retry_after: Option<u64>,
 }
 
-/// One fault of what was sent.
+/// One error in the content that was sent.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct FieldProblem {
     /// The key, as in `streams."live/cam1".outputs`.
@@ -50,10 +50,10 @@ pub(crate) struct FieldProblem {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hint: Option<String>,
-    /// Where it is in the configuration file, from 1; absent where the fault is not in a file.
+    /// The line in the configuration file, from 1; absent if the error is not in a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) line: Option<usize>,
-    /// In characters, from 1.
+    /// The column in characters, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) column: Option<usize>,
 }

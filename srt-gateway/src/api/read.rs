@@ -40,13 +40,13 @@ pub(super) fn program() -> Version {
     }
 }
 
-/// The versions of the program and of libsrt.
+/// Returns the versions of the program and of libsrt.
 #[utoipa::path(get, path = "/api/v1/version", tag = "gateway", responses((status = 200, body = Version)))]
 pub(super) async fn version() -> Json<Version> {
     Json(program())
 }
 
-/// The gateway as a whole, and what the token may do.
+/// Returns the state of the gateway and what the token permits.
 #[utoipa::path(get, path = "/api/v1/gateway", tag = "gateway", responses((status = 200, body = GatewayState)))]
 pub(super) async fn gateway(State(app): Ctx, Extension(scope): Extension<Scope>) -> Json<GatewayState> {
     let snapshot = app.sampler.latest();
@@ -75,7 +75,7 @@ pub(super) async fn gateway(State(app): Ctx, Extension(scope): Extension<Scope>)
     })
 }
 
-/// The streams, by name.
+/// Lists the streams by name.
 #[utoipa::path(get, path = "/api/v1/streams", tag = "streams", params(ListParams),
     responses((status = 200, body = Page<StreamSummary>), (status = 400, body = Problem)))]
 pub(super) async fn streams(
@@ -88,7 +88,7 @@ pub(super) async fn streams(
     Ok(Json(params.page(streams)))
 }
 
-/// One stream with its sessions, inputs, outputs and its table in the configuration. The name is percent-encoded:
+/// Shows one stream with its sessions, inputs, outputs and its table in the configuration. Percent-encode the name:
 /// `live%2Fcam1`.
 #[utoipa::path(get, path = "/api/v1/streams/{name}", tag = "streams", params(("name" = String, Path)),
     responses((status = 200, body = StreamDetail, headers(("ETag" = String, description = "for If-Match"))),
@@ -139,7 +139,7 @@ pub(super) fn no_stream(name: &str) -> Problem {
     Problem::not_found(format!("there is no stream {name:?} (write / in a name as %2F)"))
 }
 
-/// A stream's past: a point a second for ten minutes, or of ten seconds for a day.
+/// Returns the history of a stream: one point per second for ten minutes, or one per ten seconds for a day.
 #[utoipa::path(get, path = "/api/v1/streams/{name}/history", tag = "streams",
     params(("name" = String, Path), HistoryParams),
     responses((status = 200, body = History), (status = 404, body = Problem)))]
@@ -160,7 +160,7 @@ pub(super) async fn history(
     }
 }
 
-/// One figure of the past of all streams at once, as sparklines show it.
+/// Returns one figure of the history of all streams at once, for sparklines.
 #[utoipa::path(get, path = "/api/v1/history", tag = "streams", params(HistoriesParams),
     responses((status = 200, body = Histories), (status = 400, body = Problem)))]
 pub(super) async fn histories(
@@ -191,7 +191,7 @@ pub(super) async fn histories(
     }))
 }
 
-/// The open SRT connections, the oldest first.
+/// Lists the open SRT connections, the oldest first.
 #[utoipa::path(get, path = "/api/v1/sessions", tag = "sessions", params(ListParams),
     responses((status = 200, body = Page<Session>)))]
 pub(super) async fn sessions(
@@ -203,7 +203,7 @@ pub(super) async fn sessions(
     Ok(Json(params.page(sessions)))
 }
 
-/// One connection.
+/// Shows one connection.
 #[utoipa::path(get, path = "/api/v1/sessions/{id}", tag = "sessions", params(("id" = u64, Path)),
     responses((status = 200, body = Session), (status = 404, body = Problem)))]
 pub(super) async fn session(State(app): Ctx, Part(id): Part<u64>) -> Answer<Json<Session>> {
@@ -215,7 +215,7 @@ pub(super) fn no_session(id: u64) -> Problem {
     Problem::not_found(format!("there is no open session {id}"))
 }
 
-/// The inputs of all streams.
+/// Lists the inputs of all streams.
 #[utoipa::path(get, path = "/api/v1/inputs", tag = "endpoints", params(ListParams),
     responses((status = 200, body = Page<Endpoint>)))]
 pub(super) async fn inputs(
@@ -225,7 +225,7 @@ pub(super) async fn inputs(
     endpoints(&app, "input", &params).await
 }
 
-/// The outputs of all streams.
+/// Lists the outputs of all streams.
 #[utoipa::path(get, path = "/api/v1/outputs", tag = "endpoints", params(ListParams),
     responses((status = 200, body = Page<Endpoint>)))]
 pub(super) async fn outputs(
@@ -245,7 +245,7 @@ async fn endpoints(app: &Arc<App>, direction: &str, params: &ListParams) -> Answ
     Ok(Json(params.page(all)))
 }
 
-/// The ports that are listened on.
+/// Lists the ports that the gateway listens on.
 #[utoipa::path(get, path = "/api/v1/listeners", tag = "gateway", responses((status = 200, body = Vec<Listener>)))]
 pub(super) async fn listeners(State(app): Ctx) -> Json<Vec<Listener>> {
     let config = app.view.config.load();
@@ -253,8 +253,8 @@ pub(super) async fn listeners(State(app): Ctx) -> Json<Vec<Listener>> {
     Json(app.view.listening.load().iter().map(shape).collect())
 }
 
-/// The last refused attempts to connect, the oldest first. Repeated attempts of one caller are one entry; 1000 entries are
-/// kept, and a caller with many of them loses its own before those of others.
+/// Lists the last refused connection attempts, the oldest first. Repeated attempts of one caller are one entry. The gateway
+/// keeps 1000 entries and first drops those of callers that have many.
 #[utoipa::path(get, path = "/api/v1/rejections", tag = "sessions", params(RecordParams),
     responses((status = 200, body = Vec<Rejection>)))]
 pub(super) async fn rejections(
@@ -266,8 +266,9 @@ pub(super) async fn rejections(
     Ok(Json(part.iter().map(shape::rejection).collect()))
 }
 
-/// What has happened (the last 2000 events are kept), the oldest first: streams that came, went, fell silent or changed
-/// hands, verdicts, sessions, failures of inputs and outputs, refused attempts. What `[events]` posts, and as it posts it.
+/// Lists the last 2000 events, the oldest first: streams that start, stop, fall silent or change their source, verdicts,
+/// sessions, failures of inputs and outputs, and refused attempts. These are the events that `[events]` posts, in the same
+/// form.
 #[utoipa::path(get, path = "/api/v1/events", tag = "gateway", params(RecordParams),
     responses((status = 200, body = Vec<Event>)))]
 pub(super) async fn events(
@@ -279,7 +280,7 @@ pub(super) async fn events(
     Ok(Json(part.into_iter().map(Arc::unwrap_or_clone).collect()))
 }
 
-/// The configuration in force, that of the file and of the API together, secrets masked.
+/// Returns the configuration in force, of the file and of the API together, with secrets masked.
 #[utoipa::path(get, path = "/api/v1/config", tag = "gateway",
     responses((status = 200, body = Object, headers(("ETag" = String)))))]
 pub(super) async fn config(State(app): Ctx) -> impl IntoResponse {
@@ -287,14 +288,14 @@ pub(super) async fn config(State(app): Ctx) -> impl IntoResponse {
     (etag(&version), Json(config))
 }
 
-/// Whether the program runs. Needs no token.
+/// Reports whether the gateway works. Needs no token.
 #[utoipa::path(get, path = "/healthz", tag = "health", security(()),
     responses((status = 200, body = Health), (status = 503, body = Health)))]
 pub(super) async fn healthz(State(app): Ctx) -> (StatusCode, Json<Health>) {
     health(&app, "")
 }
 
-/// Whether new sessions are taken in. Needs no token.
+/// Reports whether the gateway accepts new sessions. Needs no token.
 #[utoipa::path(get, path = "/readyz", tag = "health", security(()),
     responses((status = 200, body = Health), (status = 503, body = Health)))]
 pub(super) async fn readyz(State(app): Ctx) -> (StatusCode, Json<Health>) {
@@ -323,7 +324,7 @@ fn health(app: &App, why_not: &'static str) -> (StatusCode, Json<Health>) {
     (code, Json(Health { status, stuck }))
 }
 
-/// The description of this API.
+/// Returns the OpenAPI description of this API.
 #[utoipa::path(get, path = "/api/v1/openapi.json", tag = "gateway", responses((status = 200, body = Object)))]
 pub(super) async fn openapi(State(app): Ctx) -> impl IntoResponse {
     let mut headers = HeaderMap::new();

@@ -46,15 +46,15 @@ impl From<&NotReloaded> for Problem {
     }
 }
 
-/// What came of it when the configuration file was last read again, whether it was saved, asked for, or by a signal.
+/// The result of the last reload of the configuration file, whether because it was saved, by request, or by a signal.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub(crate) struct LastReload {
-    /// RFC 3339, UTC; absent where it was read at the start only.
+    /// RFC 3339, UTC; absent if the file was read only at the start.
     #[serde(skip_serializing_if = "Option::is_none")]
     time: Option<String>,
     #[serde(flatten)]
     changed: Changed,
-    /// Why it is not in force.
+    /// Why the file is not in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<Problem>,
 }
@@ -85,9 +85,9 @@ impl LastReload {
     }
 }
 
-/// Reads the configuration file again, as SIGHUP does. The answer has all that has changed since it was asked for last (or since the
-/// start), also if the gateway had noticed by itself that the file was saved. A file with faults changes nothing: the answer has each with its line
-/// and column.
+/// Reloads the configuration file, as SIGHUP does. The answer lists all changes since the last such request (or since the
+/// start), including those of a saved file that the gateway reloaded by itself. An invalid file changes nothing: the answer
+/// lists its errors with line and column.
 #[utoipa::path(post, path = "/api/v1/reload", tag = "gateway",
     responses((status = 200, body = Changed), (status = 409, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn reload(State(app): Ctx) -> Answer<Json<Changed>> {
@@ -101,7 +101,7 @@ pub(super) async fn reload(State(app): Ctx) -> Answer<Json<Changed>> {
     Ok(Json(reloaded.into()))
 }
 
-/// What came of it when the file was last read again; a file that is saved is read by itself.
+/// Returns the result of the last reload; the gateway reloads a saved file by itself.
 #[utoipa::path(get, path = "/api/v1/reload", tag = "gateway", responses((status = 200, body = LastReload)))]
 pub(super) async fn last_reload(State(app): Ctx) -> Json<LastReload> {
     Json(LastReload::clone(&app.desk.last_reload.load()))

@@ -34,25 +34,25 @@ use crate::{
 type Ctx = State<Arc<App>>;
 type Object = serde_json::Map<String, serde_json::Value>;
 
-/// What a change depends on.
+/// Preconditions of a change.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "for the description: the headers themselves are read")]
 pub(super) struct Preconditions {
-    /// The change is made only if one of these is the stream's `ETag`, or with `*` if the stream is there; else 412.
+    /// Make the change only if one of these is the stream's `ETag`, or, with `*`, if the stream exists; otherwise 412.
     #[param(rename = "If-Match")]
     if_match: Option<String>,
-    /// With `*` the change is made only if the stream is not there; else 412.
+    /// With `*`, make the change only if the stream does not exist; otherwise 412.
     #[param(rename = "If-None-Match")]
     if_none_match: Option<String>,
 }
 
-/// What came of a change.
+/// The result of a change.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub(crate) struct Changed {
-    /// What was changed, a sentence each.
+    /// The changes, one sentence each.
     changes: Vec<String>,
-    /// What could not be changed, or not yet, and what to do about it.
+    /// Changes that failed or are not in force yet, and what to do about them.
     warnings: Vec<String>,
 }
 
@@ -175,8 +175,8 @@ fn in_file(name: &str) -> Problem {
     ))
 }
 
-/// Makes a stream, or replaces one that was made here. The body has the keys of `[streams.*]` as in the configuration file;
-/// a masked secret (`***`) stays what it is.
+/// Creates a stream, or replaces one that was created through the API. The body has the keys of `[streams.*]` as in the
+/// configuration file; a masked secret (`***`) keeps its value.
 #[utoipa::path(put, path = "/api/v1/streams/{name}", tag = "streams", params(("name" = String, Path), Preconditions),
     request_body = Option<Object>, responses((status = 200, body = StreamDetail), (status = 201, body = StreamDetail), (status = 409, body = Problem),
         (status = 412, body = Problem), (status = 422, body = Problem)))]
@@ -207,7 +207,7 @@ pub(super) async fn put_stream(
     Ok((status, read::etag(&detail.version), Json(detail)))
 }
 
-/// Removes a stream that was made here; its sessions end, unless unknown streams are accepted.
+/// Removes a stream that was created through the API; its sessions end, unless unknown streams are accepted.
 #[utoipa::path(delete, path = "/api/v1/streams/{name}", tag = "streams", params(("name" = String, Path), Preconditions),
     responses((status = 200, body = Changed), (status = 404, body = Problem), (status = 409, body = Problem),
         (status = 412, body = Problem)))]
@@ -233,7 +233,7 @@ pub(super) async fn delete_stream(
     Ok(Json(reloaded.into()))
 }
 
-/// Adds an output to a stream: `{"url": "srt://..."}` with the keys that an entry of `outputs` may have.
+/// Adds an output to a stream: `{"url": "srt://..."}` and other keys of an entry of `outputs`.
 #[utoipa::path(post, path = "/api/v1/streams/{name}/outputs", tag = "endpoints", params(("name" = String, Path), Preconditions),
     request_body = Object, responses((status = 201, body = Endpoint), (status = 404, body = Problem),
         (status = 412, body = Problem), (status = 422, body = Problem)))]
@@ -246,7 +246,7 @@ pub(super) async fn add_output(
     add(app, name, headers, body, Role::Viewer).await
 }
 
-/// Adds an input to a stream, behind those that it has: `{"url": "srt://..."}` with the keys of an entry of `inputs`.
+/// Adds an input to a stream, after its existing ones: `{"url": "srt://..."}` and other keys of an entry of `inputs`.
 #[utoipa::path(post, path = "/api/v1/streams/{name}/inputs", tag = "endpoints", params(("name" = String, Path), Preconditions),
     request_body = Object, responses((status = 201, body = Endpoint), (status = 404, body = Problem),
         (status = 412, body = Problem), (status = 422, body = Problem)))]
@@ -304,14 +304,14 @@ fn own_list(stream: &mut Table, role: Role) -> Answer<&mut Vec<Value>> {
         .ok_or_else(|| Problem::conflict("inputs or outputs of the stream is not a list"))
 }
 
-/// Removes an output that was added here.
+/// Removes an output that was added through the API.
 #[utoipa::path(delete, path = "/api/v1/outputs/{id}", tag = "endpoints", params(("id" = String, Path), Preconditions),
     responses((status = 200, body = Changed), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn delete_output(app: Ctx, id: Part<String>, headers: HeaderMap) -> Answer<Json<Changed>> {
     remove(app, id, headers, Role::Viewer).await
 }
 
-/// Removes an input that was added here.
+/// Removes an input that was added through the API.
 #[utoipa::path(delete, path = "/api/v1/inputs/{id}", tag = "endpoints", params(("id" = String, Path), Preconditions),
     responses((status = 200, body = Changed), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn delete_input(app: Ctx, id: Part<String>, headers: HeaderMap) -> Answer<Json<Changed>> {
@@ -364,7 +364,7 @@ pub(super) fn entry_of<T>(
     Ok(with(list, at))
 }
 
-/// Starts an output that is stopped.
+/// Starts a stopped output.
 #[utoipa::path(post, path = "/api/v1/outputs/{id}/start", tag = "endpoints", params(("id" = String, Path), Preconditions),
     responses((status = 200, body = Endpoint), (status = 404, body = Problem)))]
 pub(super) async fn start_output(app: Ctx, id: Part<String>, headers: HeaderMap) -> Answer<Json<Endpoint>> {
@@ -378,7 +378,7 @@ pub(super) async fn stop_output(app: Ctx, id: Part<String>, headers: HeaderMap) 
     turn(app, id, headers, Role::Viewer, Wanted::Stopped).await
 }
 
-/// Starts an input that is stopped.
+/// Starts a stopped input.
 #[utoipa::path(post, path = "/api/v1/inputs/{id}/start", tag = "endpoints", params(("id" = String, Path), Preconditions),
     responses((status = 200, body = Endpoint), (status = 404, body = Problem)))]
 pub(super) async fn start_input(app: Ctx, id: Part<String>, headers: HeaderMap) -> Answer<Json<Endpoint>> {
@@ -430,8 +430,8 @@ async fn turn(
     Ok(Json(endpoint))
 }
 
-/// Lets an input feed its stream, now if it has data, and prefers it from then on, until another is chosen or the gateway
-/// starts anew.
+/// Switches a stream to this input, at once if it has data. The input stays preferred until another one is selected or the
+/// gateway restarts.
 #[utoipa::path(post, path = "/api/v1/inputs/{id}/switch", tag = "endpoints", params(("id" = String, Path)),
     responses((status = 200, body = Endpoint), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn switch_input(State(app): Ctx, Part(id): Part<String>) -> Answer<Json<Endpoint>> {
@@ -453,7 +453,7 @@ pub(super) async fn switch_input(State(app): Ctx, Part(id): Part<String>) -> Ans
     Ok(Json(endpoint))
 }
 
-/// The log's level: `error`, `warn`, `info`, `debug` or `trace`.
+/// The log level: `error`, `warn`, `info`, `debug` or `trace`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LogSettings {
@@ -461,7 +461,7 @@ pub(crate) struct LogSettings {
     level: String,
 }
 
-/// Changes the log's level until the configuration is read again or the gateway starts anew.
+/// Changes the log level until the configuration is reloaded or the gateway restarts.
 #[utoipa::path(put, path = "/api/v1/log", tag = "gateway", request_body = LogSettings,
     responses((status = 200, body = LogSettings), (status = 409, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn put_log(State(app): Ctx, Body(settings): Body<LogSettings>) -> Answer<Json<LogSettings>> {
@@ -481,11 +481,11 @@ pub(super) async fn put_log(State(app): Ctx, Body(settings): Body<LogSettings>) 
     Ok(Json(settings))
 }
 
-/// How the gateway is drained.
+/// How to drain the gateway.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct DrainSettings {
-    /// The gateway ends after this time at the latest.
+    /// Stop after this time even if sessions are open.
     wait_seconds: u64,
 }
 
@@ -495,7 +495,7 @@ impl Default for DrainSettings {
     }
 }
 
-/// Takes in no new sessions, waits for those that are open to end, and ends the gateway. `/readyz` fails from now on.
+/// Accepts no new sessions, waits for open ones to end, and stops the gateway. `/readyz` fails from now on.
 #[utoipa::path(post, path = "/api/v1/drain", tag = "gateway", request_body = Option<DrainSettings>,
     responses((status = 202), (status = 503, body = Problem)))]
 pub(super) async fn drain(State(app): Ctx, Body(settings): Body<DrainSettings>) -> Answer<StatusCode> {

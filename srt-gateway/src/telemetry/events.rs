@@ -27,27 +27,27 @@ pub(crate) const KEPT: usize = 2000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum EventKind {
-    /// A stream has a source, after it had none.
+    /// A stream has a source again, or for the first time.
     StreamUp,
-    /// A stream has no source any more.
+    /// A stream has lost its source.
     StreamDown,
-    /// A stream is fed by another source than before, without having been down.
+    /// A stream has switched to another source without having been down.
     InputSwitched,
-    /// A connection is open: that of a caller, of an input, of an output.
+    /// A connection of a caller, an input or an output is open.
     SessionOpen,
-    /// It has ended.
+    /// A connection has ended.
     SessionClose,
     /// A caller was refused.
     Rejected,
-    /// An input could not be connected, or broke.
+    /// An input could not connect, or lost its connection.
     InputFailed,
-    /// An output could not be connected, or broke.
+    /// An output could not connect, or lost its connection.
     OutputFailed,
-    /// A source is connected and sends nothing.
+    /// A source is connected but sends no data.
     StreamSilent,
-    /// It sends again.
+    /// The source sends data again.
     StreamResumed,
-    /// How well a stream does has changed, or whose fault it is.
+    /// The health of a stream, or what is at fault, has changed.
     Verdict,
     /// At the start: a change by the API was undone, or the state file could not be used.
     StateFile,
@@ -62,26 +62,26 @@ pub(crate) struct Happening {
     /// Number of the session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) session: Option<u64>,
-    /// `publisher`: sends to us; `viewer`: gets the stream from us.
+    /// `publisher`: sends the stream to the gateway; `viewer`: receives it from the gateway.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) role: Option<&'static str>,
     /// Address and port of the other end.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub(crate) peer: Option<SocketAddr>,
-    /// Our port that it called.
+    /// The port of the gateway that it called.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) port: Option<u16>,
-    /// Of an input or output, without parameters and secrets.
+    /// The URL of an input or output, without parameters and secrets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) url: Option<String>,
     /// The configured name of an input or output.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
-    /// The caller's, passwords masked.
+    /// The caller's streamid, with passwords masked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) streamid: Option<String>,
-    /// What the hook of `[auth]` has called the caller, secrets masked.
+    /// Labels that the hook of `[auth]` gave the caller, with secrets masked.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) labels: BTreeMap<String, String>,
     /// The peer's SRT version.
@@ -90,25 +90,25 @@ pub(crate) struct Happening {
     /// `AES-128`, `AES-192`, `AES-256`, `none`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) encryption: Option<&'static str>,
-    /// Negotiated.
+    /// The negotiated latency.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) latency_ms: Option<u64>,
-    /// The source before: the URL of an input, or the address of a publisher.
+    /// The previous source: the URL of an input, or the address of a publisher.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) from: Option<String>,
-    /// The source now.
+    /// The current source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) to: Option<String>,
-    /// Who refused: `port`, `stream`, `passphrase`, `rules`, `hook`, `limits`.
+    /// What refused it: `port`, `stream`, `passphrase`, `rules`, `hook`, `limits`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) by: Option<&'static str>,
-    /// What the caller was told.
+    /// The reject code sent to the caller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) code: Option<i32>,
-    /// Why.
+    /// The reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
-    /// Refusals that this one stands for.
+    /// Number of refusals or failures that this event stands for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) times: Option<u64>,
     /// Failures of this input or output so far.
@@ -120,10 +120,10 @@ pub(crate) struct Happening {
     /// Bytes of payload that the session carried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) bytes: Option<u64>,
-    /// Packets lost on the wire; most came again.
+    /// Packets lost on the wire; retransmission recovered most of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) lost: Option<u64>,
-    /// Packets given up as too late.
+    /// Packets dropped as too late.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) dropped: Option<u64>,
     /// `good`, `warning`, `bad`.
@@ -186,7 +186,7 @@ impl Happening {
     }
 }
 
-/// Something that has happened, with its number and time. Holds no secrets: it is posted and shown as it is.
+/// An event with its number and time. It contains no secrets: it is posted and shown as it is.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Event {
     /// Counts up from 1 while the gateway runs.
