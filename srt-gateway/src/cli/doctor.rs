@@ -259,9 +259,7 @@ fn processors(config: &Config) -> Finding {
         (Ok(count), Some(workers)) if workers > count => Finding::new(
             Level::Warn,
             "processors",
-            format!(
-                "{count}, but workers = {workers}: lower workers, more than one per processor only cost CPU time"
-            ),
+            format!("{count}, but workers = {workers}: set at most one worker per processor"),
         ),
         (Ok(count), workers) => Finding::new(
             Level::Ok,
@@ -300,7 +298,7 @@ fn clock() -> Finding {
         None => Finding::new(
             Level::Warn,
             "clock",
-            "the wall clock just went back: check whether something sets it",
+            "the wall clock was just set back: check what sets it",
         ),
     }
 }
