@@ -230,7 +230,7 @@ fn rtp_comes_in_and_goes_out() {
     out.assert_contiguous(300);
 }
 
-/// `-s:100 -pf:csv -statsout:…` as srt-live-transmit has them, and the end that `-t:` sets.
+/// `-s:100 -statsout:…` as srt-live-transmit has them, and the end that `-t:` sets.
 #[test]
 fn statistics_and_timeout_have_the_words_of_srt_live_transmit() {
     let (entry, folder) = (free(), tempfile::tempdir().unwrap());
@@ -239,7 +239,7 @@ fn statistics_and_timeout_have_the_words_of_srt_live_transmit() {
         let path = folder.path().join(format);
         let mut process = start(&mut relay(&[
             "-s:20",
-            &format!("-pf:{format}"),
+            &format!("--stats-format={format}"),
             &format!("-statsout:{}", path.display()),
             "-t:4",
             &format!("udp://{entry}"),

@@ -16,8 +16,8 @@ use super::{USAGE, say_error, signals};
 use crate::{
     config::LogLevel,
     relay::{
-        CSV_HEADING, Every, LOOK, MESSAGE_MAX, Pace, Place, Plan, QUEUE, Reconnect, Record, Relay,
-        StatsFormat, Timing,
+        CSV_HEADING, Counted, Every, LOOK, MESSAGE_MAX, Pace, Place, Plan, QUEUE, Reconnect, Record, Relay,
+        SrtReports, StatsFormat, Timing,
     },
 };
 
@@ -54,20 +54,20 @@ pub(super) struct RelayArgs {
     /// Keep the source time of messages from an SRT input on SRT outputs.
     #[arg(long, value_name = "yes|no", default_value = "yes", value_parser = timing)]
     sourcetime: Timing,
-    /// Interval between statistics of SRT connections, in packets (1000) or as a time (5s); 0: never. Counters are totals.
+    /// Interval between statistics of SRT connections, in packets (1000) or as a time (5s); 0: never. Counters are totals, except in the formats srt-...
     #[arg(short, long, value_name = "PACKETS|TIME")]
     stats: Option<Every>,
-    /// Format of the statistics.
+    /// Format of the statistics. The formats srt-... (`-pf:json`, `-pf:csv`, `-pf:default`) have the fields of srt-live-transmit.
     #[arg(long, value_enum, default_value_t)]
     stats_format: StatsFormat,
-    /// File for the statistics. Default: standard error.
+    /// File for the statistics. Default: standard error; for the formats srt-... standard output, unless an output is that.
     #[arg(long, value_name = "FILE")]
     stats_out: Option<PathBuf>,
     /// Interval in packets at which the bit rate of the input is reported on standard error; 0: never.
     #[arg(short, long, value_name = "PACKETS", default_value_t = 0)]
     report: u64,
-    /// Accepted for scripts written for srt-live-transmit, without effect: statistics are always totals.
-    #[arg(short, long, hide = true)]
+    /// With the formats srt-...: totals, instead of what was counted since the last report. The other formats have totals.
+    #[arg(short, long)]
     fullstats: bool,
     /// Log level: error, warn, info, debug or trace. Overrides --quiet and --verbose.
     #[arg(long, value_name = "LEVEL", value_parser = level)]
@@ -185,6 +185,12 @@ impl RelayArgs {
         })
     }
 
+    fn has_console_output(&self) -> bool {
+        self.outputs
+            .iter()
+            .any(|output| matches!(output.as_str(), "-" | "file://con"))
+    }
+
     fn log_level(&self) -> LogLevel {
         match self.log_level {
             Some(level) => level,
@@ -236,6 +242,7 @@ pub(super) fn relay(args: &RelayArgs) -> anyhow::Result<ExitCode> {
 struct Statistics {
     every: Option<Every>,
     format: StatsFormat,
+    reports: SrtReports,
     out: Box<dyn Write>,
     begun: Instant,
     last: Duration,
@@ -251,7 +258,13 @@ impl Statistics {
             Some(path) => {
                 Box::new(File::create(path).with_context(|| format!("cannot write to {}", path.display()))?)
             }
+            None if args.stats_format.is_of_srt() && !args.has_console_output() => Box::new(io::stdout()),
             None => Box::new(io::stderr()),
+        };
+        let counted = if args.fullstats {
+            Counted::All
+        } else {
+            Counted::SinceLast
         };
         if args.stats.is_some() && args.stats_format == StatsFormat::Csv {
             writeln!(out, "{CSV_HEADING}")?;
@@ -259,6 +272,7 @@ impl Statistics {
         Ok(Self {
             every: args.stats,
             format: args.stats_format,
+            reports: SrtReports::new(counted, 1 + args.outputs.len()),
             out,
             begun: Instant::now(),
             last: Duration::ZERO,
@@ -283,8 +297,16 @@ impl Statistics {
             return Ok(());
         }
         (self.last, self.last_messages) = (now, messages);
-        for end in relay.ends().iter().filter(|end| end.place.is_network()) {
-            writeln!(self.out, "{}", Record::of(end, now).write(self.format))?;
+        for (at, end) in relay.ends().iter().enumerate() {
+            let text = if self.format.is_of_srt() {
+                self.reports.write(at, end, self.format)
+            } else {
+                let is_network = end.place.is_network();
+                is_network.then(|| Record::of(end, now).write(self.format))
+            };
+            if let Some(text) = text {
+                writeln!(self.out, "{text}")?;
+            }
         }
         self.out.flush()
     }

@@ -63,11 +63,22 @@ fn word(text: &str) -> Result<Option<String>, String> {
         None => (option, None),
     };
     match OPTIONS.iter().find(|(theirs, _)| *theirs == name) {
-        Some((_, ours)) => Ok(Some(
-            value.map_or_else(|| format!("--{ours}"), |value| format!("--{ours}={value}")),
-        )),
+        Some((_, ours)) => Ok(Some(value.map_or_else(
+            || format!("--{ours}"),
+            |value| format!("--{ours}={}", named(ours, value)),
+        ))),
         None if value.is_none() && is_short_form(option) => Ok(None),
         None => Err(unknown(name)),
+    }
+}
+
+/// The value of an option under our name.
+fn named<'v>(option: &str, value: &'v str) -> &'v str {
+    match (option, value) {
+        ("stats-format", "json") => "srt-json",
+        ("stats-format", "csv") => "srt-csv",
+        ("stats-format", "default") => "srt-text",
+        _ => value,
     }
 }
 
@@ -107,7 +118,9 @@ mod tests {
         for (theirs, ours) in [
             ("-chunk:1316", "--chunk=1316"),
             ("-c:188", "--chunk=188"),
-            ("-pf:json", "--stats-format=json"),
+            ("-pf:json", "--stats-format=srt-json"),
+            ("-statspf:default", "--stats-format=srt-text"),
+            ("--stats-format=json", "--stats-format=json"),
             ("-statsout:/tmp/a:b", "--stats-out=/tmp/a:b"),
             ("-stats-report-frequency", "--stats"),
             ("-loglevel:debug", "--log-level=debug"),

@@ -10,6 +10,7 @@
 mod input;
 mod output;
 mod place;
+mod srt_stats;
 mod stats;
 
 use std::{
@@ -26,6 +27,7 @@ use std::{
 use srt_safe::{ErrorKind, SourceTime, SrtSocket};
 
 pub(crate) use place::{Pace, Place};
+pub(crate) use srt_stats::{Counted, SrtReports};
 pub(crate) use stats::{CSV_HEADING, Every, Record, StatsFormat};
 
 use crate::{

@@ -46,6 +46,19 @@ pub(crate) enum StatsFormat {
     Json,
     /// A heading, then a line each.
     Csv,
+    /// Of SRT connections, as srt-live-transmit writes them for people.
+    SrtText,
+    /// Of SRT connections, in srt-live-transmit's fields.
+    SrtJson,
+    /// Of SRT connections, in srt-live-transmit's columns.
+    SrtCsv,
+}
+
+impl StatsFormat {
+    /// Whether it is one of srt-live-transmit's.
+    pub(crate) const fn is_of_srt(self) -> bool {
+        matches!(self, Self::SrtText | Self::SrtJson | Self::SrtCsv)
+    }
 }
 
 /// One end at one time.
@@ -103,9 +116,9 @@ impl Record {
     /// In the form that was asked for.
     pub(crate) fn write(&self, format: StatsFormat) -> String {
         match format {
-            StatsFormat::Text => self.to_string(),
-            StatsFormat::Json => serde_json::to_string(self).unwrap_or_default(),
-            StatsFormat::Csv => self.csv(),
+            StatsFormat::Text | StatsFormat::SrtText => self.to_string(),
+            StatsFormat::Json | StatsFormat::SrtJson => serde_json::to_string(self).unwrap_or_default(),
+            StatsFormat::Csv | StatsFormat::SrtCsv => self.csv(),
         }
     }
 
