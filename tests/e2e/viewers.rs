@@ -8,7 +8,7 @@ use srt_e2e::in_process::TestGateway;
 use srt_e2e::pace::Tail;
 use srt_e2e::ports::free_udp;
 use srt_e2e::rng::Rng;
-use srt_e2e::source::{StampedTs, Verifier, contiguous_part};
+use srt_e2e::source::{StampedTs, TS_PACKET, Verifier, contiguous_part};
 use srt_e2e::wait::wait_until;
 use srt_gateway::config::PortKind;
 use srt_safe::SrtSocket;
@@ -323,6 +323,42 @@ fn new_viewer_starts_at_tables_and_a_keyframe() {
 }
 
 /// Messages sent as they are, and what a viewer got.
+/// Before the first keyframe there is no picture to begin with, but a decoder that has not seen PAT and PMT cannot even wait for one.
+#[test]
+fn whoever_comes_before_the_first_keyframe_starts_at_the_tables() {
+    let output = free_udp();
+    let gateway = TestGateway::start(&format!(
+        "[srt]\nport = \"127.0.0.1:0\"\n[streams.\"live/demo\"]\noutputs = [\"srt://{output}?mode=listener\"]\n"
+    ));
+    let addr = gateway.addr(PortKind::Both);
+    // PAT, PMT, and pictures that are no keyframes, which begin at the fiftieth packet of a group.
+    let source = StampedTs::generate(5, StampedTs::group(), MEGABITS_5);
+    let packets: Vec<_> = source.bytes().chunks(TS_PACKET).map(<[u8]>::to_vec).collect();
+    let stream: Vec<_> = packets[..2].iter().chain(&packets[50..]).cloned().collect();
+    let messages: Vec<_> = stream.chunks(7).map(<[_]>::concat).collect();
+    let publisher = connect(addr, PUBLISH, options()).unwrap();
+    let send = |range: std::ops::Range<usize>| {
+        for message in &messages[range] {
+            publisher.send(message).unwrap();
+        }
+    };
+    send(0..10);
+    gateway.wait_stream(DEMO, DEADLINE, "the first messages", |stream| {
+        stream.bytes >= 9 * 1_316
+    });
+    let [viewer, output] =
+        [(addr, PLAY), (output, "")].map(|(addr, streamid)| Viewer::connect(addr, streamid, options()));
+    gateway.wait_stream(DEMO, DEADLINE, "both", |stream| stream.viewers == 1);
+    send(10..20);
+    for viewer in [viewer, output] {
+        viewer.wait_received(20 * 1_316, DEADLINE);
+        assert!(
+            viewer.finish().bytes == messages[..20].concat(),
+            "not from the tables on"
+        );
+    }
+}
+
 fn relay_messages(messages: &[Vec<u8>]) -> Received {
     let gateway = TestGateway::start(ANY_STREAM);
     let addr = gateway.addr(PortKind::Both);

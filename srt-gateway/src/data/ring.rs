@@ -22,6 +22,10 @@ const INCOMPLETE: u64 = u64::MAX;
 /// `newest_start` when the source has not shown a start point yet.
 const NO_START: u64 = u64::MAX;
 
+/// How many messages of a source a reader gets that comes before the source's tables are complete. They may be in the first of
+/// these; a stream that has none by then has none for a while.
+pub(super) const FIRST_MESSAGES: u64 = 64;
+
 /// A chunk is the unit of allocation. About this many make a full ring: their table is what an idle stream costs
 /// (24 bytes each), one chunk is what the first message costs.
 const CHUNKS: usize = 96;
@@ -69,8 +73,8 @@ impl fmt::Display for Seq {
 /// Where a new viewer begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StartAt {
-    /// At the newest start point (PAT and PMT before a keyframe) that is still in the ring: a picture at once.
-    /// At the live edge while there is none.
+    /// At the newest start point (PAT and PMT before a keyframe) that is still in the ring: a picture at once. While there is
+    /// none, at the newest PAT and PMT, so that a decoder knows the streams before their packets come; else at the live edge.
     #[default]
     Keyframe,
     /// At the next message to come: least delay, no picture before the next keyframe.
@@ -216,6 +220,8 @@ pub struct Ring {
     slots: u64,
     head: AtomicU64,
     newest_start: AtomicU64,
+    /// The newest PAT that its PMT followed; before that, the source's first message.
+    newest_tables: AtomicU64,
     bytes: AtomicU64,
     has_writer: AtomicBool,
 }
@@ -239,6 +245,7 @@ impl Ring {
             slots: (chunks * chunk_slots) as u64,
             head: AtomicU64::new(0),
             newest_start: AtomicU64::new(NO_START),
+            newest_tables: AtomicU64::new(NO_START),
             bytes: AtomicU64::new(0),
             has_writer: AtomicBool::new(false),
         })
@@ -258,6 +265,7 @@ impl Ring {
             next: self.head.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
             newest_start: NO_START,
+            tables_by: None,
             ring: Arc::clone(self),
         };
         writer.begin_source();
@@ -323,16 +331,18 @@ impl Ring {
     }
 
     /// Where a lapped reader continues, given the `oldest` of its [`ReadOutcome::Lapped`]: at the newest start point
-    /// still in the ring, else at the live edge. Never before `oldest`, so that a lapped reader always gets on.
+    /// still in the ring, else at the newest tables, else at the live edge. Never before `oldest`, so that a lapped reader always
+    /// gets on.
     #[must_use]
     pub fn skip_target(&self, oldest: Seq) -> Seq {
-        // In this order the head is not behind the start point.
-        let start = self.newest_start.load(Acquire);
+        // In this order the head is not behind the others.
+        let starts = [&self.newest_start, &self.newest_tables].map(|start| start.load(Acquire));
         let head = self.head();
-        if start == NO_START || Seq(start) < self.oldest_below(head).max(oldest) {
-            return head.max(oldest);
-        }
-        Seq(start)
+        let oldest = oldest.max(self.oldest_below(head));
+        let start = starts
+            .into_iter()
+            .find(|start| *start != NO_START && Seq(*start) >= oldest);
+        start.map_or_else(|| head.max(oldest), Seq)
     }
 
     /// Copies the message at `from` into `into`. Never blocks.
@@ -409,6 +419,8 @@ pub struct Writer {
     next: u64,
     bytes: u64,
     newest_start: u64,
+    /// Where the source's first message is given up as a place to begin; None when its tables are known, or given up.
+    tables_by: Option<u64>,
 }
 
 impl Writer {
@@ -431,6 +443,10 @@ impl Writer {
         self.bytes += u64::from(len);
         self.ring.bytes.store(self.bytes, Relaxed);
         self.ring.head.store(self.next, Release);
+        if self.tables_by == Some(self.next) {
+            self.tables_by = None;
+            self.ring.newest_tables.store(NO_START, Release);
+        }
         Ok(Seq(seq))
     }
 
@@ -442,11 +458,19 @@ impl Writer {
         }
     }
 
+    /// Says that a PAT begins at `seq` which its PMT has followed: a viewer may begin there while there is no start point.
+    pub fn mark_tables(&mut self, seq: Seq) {
+        self.tables_by = None;
+        self.ring.newest_tables.store(seq.0, Release);
+    }
+
     /// Says that another source follows in this writer's hands: a viewer that begins now shall not begin in the
     /// earlier one. Positions go on. A fresh writer has done this already.
     pub fn begin_source(&mut self) {
         self.newest_start = NO_START;
         self.ring.newest_start.store(NO_START, Release);
+        self.tables_by = Some(self.next + FIRST_MESSAGES);
+        self.ring.newest_tables.store(self.next, Release);
     }
 
     /// The position of the next message.
@@ -467,6 +491,7 @@ impl Drop for Writer {
         // What is left in the ring is for those who were watching: a viewer that comes now waits for the next source, and
         // is shown nothing of this one.
         self.ring.newest_start.store(NO_START, Release);
+        self.ring.newest_tables.store(NO_START, Release);
         // Release: pairs with `claim_writer`.
         self.ring.has_writer.store(false, Release);
     }

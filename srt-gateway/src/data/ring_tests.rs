@@ -7,7 +7,7 @@ use std::thread;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::*;
+use super::{ring::FIRST_MESSAGES, *};
 
 /// A message whose length and bytes follow from its number, so that a reader can tell any wrong byte.
 fn message(number: u64, buffer: &mut [u8; MESSAGE_MAX]) -> &[u8] {
@@ -113,6 +113,36 @@ fn a_viewer_that_comes_after_the_source_has_left_gets_nothing_of_it() {
 }
 
 #[test]
+fn before_the_first_keyframe_a_viewer_begins_with_the_tables() {
+    let ring = Ring::with_capacity(1 << 20);
+    let mut writer = ring.claim_writer().unwrap();
+    let first = writer.push(b"pat").unwrap();
+    assert_eq!(
+        ring.start_position(StartAt::Keyframe),
+        first,
+        "the PMT may follow"
+    );
+    writer.push(b"pmt").unwrap();
+    writer.mark_tables(first);
+    for _ in 0..2 * FIRST_MESSAGES {
+        writer.push(b"picture").unwrap();
+    }
+    assert_eq!(ring.start_position(StartAt::Keyframe), first);
+    assert_eq!(ring.start_position(StartAt::Live), ring.head());
+    let start = writer.push(b"keyframe").unwrap();
+    writer.mark_start_point(start);
+    assert_eq!(ring.start_position(StartAt::Keyframe), start);
+    writer.begin_source();
+    assert_eq!(ring.start_position(StartAt::Keyframe), ring.head());
+    let other = writer.push(b"no tables").unwrap();
+    for _ in 1..FIRST_MESSAGES {
+        assert_eq!(ring.start_position(StartAt::Keyframe), other);
+        writer.push(b"no tables").unwrap();
+    }
+    assert_eq!(ring.start_position(StartAt::Keyframe), ring.head());
+}
+
+#[test]
 fn an_older_start_point_does_not_replace_a_newer_one() {
     let ring = Ring::with_capacity(0);
     let mut writer = ring.claim_writer().unwrap();
@@ -183,6 +213,7 @@ fn follow(ring: &Ring, end: u64, mut batch: Batch) -> (u64, u64) {
 enum Step {
     Push(Vec<u8>),
     MarkStart { back: u64 },
+    MarkTables { back: u64 },
     NextSource,
     ReadMessage,
     ReadBatch { capacity: usize },
@@ -195,6 +226,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => vec(any::<u8>(), 1..=40).prop_map(Step::Push),
         2 => vec(any::<u8>(), 1..=MESSAGE_MAX).prop_map(Step::Push),
         1 => (0..12_u64).prop_map(|back| Step::MarkStart { back }),
+        1 => (0..12_u64).prop_map(|back| Step::MarkTables { back }),
         1 => Just(Step::NextSource),
         2 => Just(Step::ReadMessage),
         2 => (1..9_usize).prop_map(|capacity| Step::ReadBatch { capacity }),
@@ -210,6 +242,10 @@ struct Model {
     head: u64,
     bytes: u64,
     start: Option<u64>,
+    /// Where the source begins, or its last tables.
+    tables: u64,
+    /// How many messages of the source have come without tables.
+    without_tables: Option<u64>,
 }
 
 impl Model {
@@ -222,6 +258,13 @@ impl Model {
         if self.held.len() > Self::SLOTS {
             self.held.pop_front();
         }
+        if let Some(count) = &mut self.without_tables {
+            *count += 1;
+        }
+    }
+
+    fn begin_source(&mut self) {
+        (self.start, self.tables, self.without_tables) = (None, self.head, Some(0));
     }
 
     fn message(&self, seq: u64) -> Option<&Vec<u8>> {
@@ -235,8 +278,12 @@ impl Model {
 
     fn start(&self, oldest: u64) -> u64 {
         let oldest = oldest.max(self.oldest().as_u64());
-        self.start
-            .filter(|start| *start >= oldest)
+        let has_tables = self.without_tables.is_none_or(|count| count < FIRST_MESSAGES);
+        let tables = has_tables.then_some(self.tables);
+        [self.start, tables]
+            .into_iter()
+            .flatten()
+            .find(|start| *start >= oldest)
             .unwrap_or_else(|| self.head.max(oldest))
     }
 }
@@ -247,6 +294,7 @@ proptest! {
         let ring = Ring::with_geometry(2, Model::SLOTS / 2);
         let mut writer = ring.claim_writer().unwrap();
         let mut model = Model::default();
+        model.begin_source();
         let mut cursor = Cursor::new(Seq::default());
         for step in steps {
             let next = cursor.next().as_u64();
@@ -259,13 +307,17 @@ proptest! {
                     writer.mark_start_point(writer.next().back(back));
                     model.start = model.start.max(Some(model.head.saturating_sub(back)));
                 }
+                Step::MarkTables { back } => {
+                    writer.mark_tables(writer.next().back(back));
+                    (model.tables, model.without_tables) = (model.head.saturating_sub(back), None);
+                }
                 Step::NextSource => {
                     drop(writer);
                     for start_at in [StartAt::Keyframe, StartAt::Live] {
                         prop_assert_eq!(ring.start_position(start_at), ring.head(), "the source has left");
                     }
                     writer = ring.claim_writer().unwrap();
-                    model.start = None;
+                    model.begin_source();
                 }
                 Step::ReadMessage => {
                     let mut buffer = [0; MESSAGE_MAX];

@@ -45,6 +45,9 @@ impl Intake {
         if let Some(start) = seen.start_point {
             writer.mark_start_point(seq.back(start.messages_back));
         }
+        if let Some(back) = seen.tables_back {
+            writer.mark_tables(seq.back(back));
+        }
         if seen.format_change.is_some() {
             self.format_to_tell = seen.format_change;
         }

@@ -57,6 +57,8 @@ pub struct StartPoint {
 pub struct Observation {
     /// A start point, later than any reported before.
     pub start_point: Option<StartPoint>,
+    /// How many messages before this one the PAT begins that its PMT has just followed.
+    pub tables_back: Option<u64>,
     /// The format, in the one message with which it became known or changed: the moment for a line in the log.
     pub format_change: Option<Format>,
 }
@@ -74,6 +76,8 @@ pub struct Observer {
     format: Format,
     /// Messages in a row that speak against `format`.
     contrary: u32,
+    /// The message of the last PAT that was reported.
+    tables: Option<u64>,
     framer: Framer,
     tracker: Tracker,
     meter: Meter,
@@ -94,6 +98,7 @@ impl Observer {
             messages: 0,
             format: Format::Unknown,
             contrary: 0,
+            tables: None,
             framer: Framer::new(),
             meter: Meter::from(board.counters()),
             tracker: Tracker::new(board),
@@ -125,6 +130,9 @@ impl Observer {
             tracker.clocks.disturb();
         }
         let found = tracker.take_start_point();
+        let tables = tracker.tables_since();
+        let is_new = tables > self.tables;
+        self.tables = tables;
         self.messages += 1;
         let format_change = self.judge(framing);
         let start_point = if self.format == Format::NotTs {
@@ -141,6 +149,7 @@ impl Observer {
         };
         Observation {
             start_point,
+            tables_back: tables.filter(|_| is_new).map(|since| at - since),
             format_change,
         }
     }

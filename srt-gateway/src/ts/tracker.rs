@@ -96,6 +96,11 @@ impl Tracker {
         self.found.take()
     }
 
+    /// The message of the last PAT that its PMT followed.
+    pub(super) fn tables_since(&self) -> Option<u64> {
+        self.tables.since()
+    }
+
     /// Rules out start points up to and with message `at`, which was reported as one for another reason.
     pub(super) fn pass_over(&mut self, at: u64) {
         self.reported = Some(at);
