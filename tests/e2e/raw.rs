@@ -5,10 +5,12 @@ use srt_e2e::client::Publisher;
 use srt_e2e::in_process::TestGateway;
 use srt_e2e::namespace::Namespace;
 use srt_e2e::pace::Tail;
-use srt_e2e::raw::{Control, RawPeer, Refused};
+use srt_e2e::raw::{Control, Handshake, Kind, RawPeer, Refused};
 use srt_e2e::source::StampedTs;
-use srt_e2e::wait::wait_until;
+use srt_e2e::wait::{wait_for, wait_until};
 use srt_gateway::config::PortKind;
+use srt_safe::RejectCode;
+use std::net::SocketAddr;
 
 const RATE: u64 = 5_000_000;
 
@@ -54,4 +56,60 @@ fn raw_peer_is_refused_with_a_code() {
     let gateway = TestGateway::start("[srt]\nport = \"127.0.0.1:0\"\n[streams.\"live/demo\"]\n");
     let refused = RawPeer::connect(gateway.addr(PortKind::Both), "#!::r=nowhere,m=request");
     assert_eq!(refused.unwrap_err(), Refused(1404));
+}
+
+/// A caller of before SRT 1.3 at its second handshake.
+fn old_caller(addr: SocketAddr) -> (RawPeer, Handshake) {
+    let peer = RawPeer::new(addr);
+    let cookie = peer.induce().cookie;
+    let conclusion = Handshake::old_conclusion(peer.id(), peer.first_sequence(), cookie);
+    (peer, conclusion)
+}
+
+#[test]
+fn callers_of_before_1_3_are_refused_with_a_reason_that_names_them() {
+    let gateway = TestGateway::start(
+        "[srt]\nport = \"127.0.0.1:0\"\nminversion = \"1.0.0\"\n[streams.\"live/demo\"]\n\
+         srt_publish = { port = \"127.0.0.1:0\", minversion = \"1.3.0\" }\n",
+    );
+    let ports = [
+        gateway.addr(PortKind::Both),
+        gateway.addr_of(PortKind::Publish, DEMO),
+    ];
+    for (addr, wanted) in ports.into_iter().zip(["needs one", "1.3.0 or newer"]) {
+        let (caller, conclusion) = old_caller(addr);
+        let kept = wait_for(DEADLINE, "the record", || {
+            // libsrt answers such a caller with the end of the connection, which has no reason.
+            caller.send_to_socket(0, Control::handshake(&conclusion));
+            let kept = gateway.rejections();
+            kept.into_iter().find(|kept| kept.reason.contains(wanted))
+        });
+        assert!(
+            kept.reason.starts_with("SRT 1.2 or older: no streamid"),
+            "{kept:?}"
+        );
+        assert_eq!(kept.code, i32::from(RejectCode::VERSION.value()), "{kept:?}");
+    }
+    assert!(gateway.sessions().is_empty());
+}
+
+#[test]
+fn a_publisher_of_before_1_3_is_admitted_where_the_port_says_so() {
+    let gateway = TestGateway::start(
+        "[srt]\nport = \"127.0.0.1:0\"\n[streams.\"live/demo\"]\n\
+         srt_publish = { port = \"127.0.0.1:0\", minversion = \"1.0.0\" }\n",
+    );
+    let (mut publisher, conclusion) = old_caller(gateway.addr_of(PortKind::Publish, DEMO));
+    publisher.conclude(&conclusion).unwrap();
+    publisher.send(Control::hs_request(0x0001_0200, 120));
+    let answer = publisher.wait_control(Kind::EXTENSION);
+    assert_eq!(answer.subtype, 2, "an answer to what it says of itself");
+    wait_until(DEADLINE, "its session", || gateway.sessions().len() == 1);
+    let mut viewer = RawPeer::connect(gateway.addr(PortKind::Both), PLAY).unwrap();
+    gateway.wait_viewers(DEMO, 1, DEADLINE);
+    let source = StampedTs::generate(3, 70, RATE);
+    source.bytes().chunks(1316).for_each(|message| {
+        publisher.publish(message);
+    });
+    assert!(viewer.view(10).concat() == *source.bytes(), "not the same bytes");
 }

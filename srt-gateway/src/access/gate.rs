@@ -18,11 +18,11 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::Sender;
 use srt_safe::{
     AccessRequest, Admission, CallerHandshake, Passphrase, RejectCode, SocketId, SocketState, SrtListener,
-    Verdict, log::EncryptionFault,
+    SrtVersion, Verdict, log::EncryptionFault,
 };
 
 use super::{
-    Bonds, Caller, Checks, Decision, Directory, Grant, PortPolicy, RateLimiter, Report,
+    Bonds, Caller, Checks, Decision, Directory, Grant, PortPolicy, RateLimiter, Report, Scope,
     bonds::BondOf,
     checks::{KeyFit, Known, Question},
     decide::{asked_role, decide},
@@ -31,10 +31,16 @@ use super::{
     rate_limiter::Check,
     why::Why,
 };
-use crate::{config::Secret, telemetry::Resources};
+use crate::{
+    config::{PortKind, Secret},
+    telemetry::Resources,
+};
 
 /// A handshake that was granted and not completed by then (wrong passphrase, caller gone) is forgotten.
 const COMPLETION: Duration = Duration::from_secs(10);
+
+/// The version of handshakes of SRT 1.3 and later.
+const FIRST_WITH_STREAMID: i32 = 5;
 
 /// Since libsrt has a granted handshake for this long, and its socket is gone, it has refused it or the caller has left.
 const SETTLED: Duration = Duration::from_millis(500);
@@ -291,6 +297,21 @@ impl Gate {
 }
 
 impl Gate {
+    /// Why a caller of before SRT 1.3 is refused, whose handshake tells neither its version nor a streamid.
+    fn refusal_before_streamids(&self, request: &AccessRequest<'_>) -> Option<Why> {
+        let port = &self.port;
+        if request.handshake_version() >= FIRST_WITH_STREAMID || !port.admits(request.peer_addr().ip()) {
+            return None;
+        }
+        // libsrt would let it in, and break the connection when it tells its version.
+        let is_too_old = port.min_version >= SrtVersion::new(1, 3, 0);
+        let needs_streamid = !matches!(port.scope, Scope::Stream(_)) || port.kind == PortKind::Both;
+        (is_too_old || needs_streamid).then(|| Why::BeforeStreamids {
+            port: port.to_string(),
+            required: is_too_old.then_some(port.min_version),
+        })
+    }
+
     /// The verdict on a caller: what the listener's callback runs.
     pub(crate) fn authorize(&self, request: &AccessRequest<'_>) -> Verdict {
         let (peer, now) = (request.peer_addr(), Instant::now());
@@ -312,7 +333,11 @@ impl Gate {
             self.guards.limiter.deferred(peer, socket, now);
             return Verdict::Defer;
         }
-        match self.decide(caller) {
+        let decision = match self.refusal_before_streamids(request) {
+            Some(why) => Decision::Refuse(why),
+            None => self.decide(caller),
+        };
+        match decision {
             Decision::Admit(grant) => self.admit(request.socket_id(), caller, grant, now),
             Decision::Wait(question) => match self.guards.ask(question, peer.ip(), now) {
                 Ok(()) => {

@@ -103,6 +103,12 @@ pub(crate) enum Why {
         offered: u16,
         required: u16,
     },
+    /// The caller has a handshake of before SRT 1.3, which has no streamid.
+    BeforeStreamids {
+        port: String,
+        /// The oldest version that the port takes, if that is what keeps the caller out.
+        required: Option<SrtVersion>,
+    },
     OldVersion {
         required: SrtVersion,
         offered: SrtVersion,
@@ -303,6 +309,7 @@ impl Why {
             | Self::BackendFailed(_)
             | Self::BackendNonsense(_)
             | Self::OldVersion { .. }
+            | Self::BeforeStreamids { .. }
             | Self::OtherVersion { .. } => RejectedBy::Port,
         }
     }
@@ -339,7 +346,9 @@ impl Why {
             | Self::HasActivePublisher { .. }
             | Self::HasPeer => RejectCode::CONFLICT,
             Self::StreamFull { .. } | Self::PortFull { .. } | Self::BondFull => RejectCode::OVERLOAD,
-            Self::OldVersion { .. } | Self::OtherVersion { .. } => RejectCode::VERSION,
+            Self::OldVersion { .. } | Self::BeforeStreamids { .. } | Self::OtherVersion { .. } => {
+                RejectCode::VERSION
+            }
             Self::WrongPassword(_) | Self::NotByRules { .. } => RejectCode::UNAUTHORIZED,
             Self::Hook(refusal) => refusal.code,
             Self::Undecided | Self::HookUndecided | Self::HookBusy | Self::Draining => {
@@ -501,6 +510,16 @@ impl fmt::Display for Why {
             ),
             Self::BondFull => write!(f, "the group already has {MAX_LINKS} links, the most that a group may have"),
             Self::StreamFull { stream, max } => write!(f, "{stream:?} already has max_viewers = {max}"),
+            Self::BeforeStreamids { port, required: Some(required) } => write!(
+                f,
+                "SRT 1.2 or older: no streamid; {port} takes {required} or newer: have the caller updated, or give its stream a port of its \
+                 own (srt_publish, srt_play) with minversion = \"1.0.0\""
+            ),
+            Self::BeforeStreamids { port, required: None } => write!(
+                f,
+                "SRT 1.2 or older: no streamid; {port} needs one: have the caller updated, or give its stream a port of its own \
+                 (srt_publish, srt_play)"
+            ),
             Self::OldVersion { required, offered } => {
                 write!(
                     f,

@@ -153,6 +153,16 @@ impl Handshake {
         handshake
     }
 
+    /// The second handshake of a caller of before SRT 1.3, which has no extensions: no streamid and no version.
+    #[must_use]
+    pub fn old_conclusion(socket_id: u32, sequence: u32, cookie: u32) -> Self {
+        Self {
+            request: Request::CONCLUSION,
+            cookie,
+            ..Self::induction(socket_id, sequence)
+        }
+    }
+
     /// Adds an extension, and sets the bit that announces its kind.
     #[must_use]
     pub fn with(mut self, extension: Extension) -> Self {

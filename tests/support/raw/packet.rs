@@ -184,6 +184,16 @@ impl Control {
         Self::new(Kind::PEER_ERROR, code, words(&[0]))
     }
 
+    /// What a caller of before SRT 1.3 says of itself once it is connected: its version, its flags, and its latency.
+    #[must_use]
+    pub fn hs_request(version: u32, latency_ms: u16) -> Self {
+        let content = words(&[version, 0b11_1111, u32::from(latency_ms)]);
+        Self {
+            subtype: 1,
+            ..Self::new(Kind::EXTENSION, 0, content)
+        }
+    }
+
     /// Key material: a request to change keys, to be answered.
     #[must_use]
     pub fn key_request(material: &[u8]) -> Self {
