@@ -107,7 +107,10 @@ mod tests {
                 "[srt]\nport = \"[fe80::1%none0]:9000\"",
                 "port [fe80::1%none0]:9000",
             ),
-            ("[api]\nlisten = \"[fe80::1%none0]:9980\"", "api.listen"),
+            (
+                "[api]\nlisten = \"[fe80::1%none0]:9980\"\ntoken = \"a token of this test\"",
+                "api.listen",
+            ),
             (
                 "[config_external]\nurl = \"http://127.0.0.1/x\"\n[[listeners]]\nports = \"9000\"\naddress = \"fe80::1%none0\"\nmode = \"any\"",
                 "listeners.address",

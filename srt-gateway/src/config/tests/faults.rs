@@ -39,7 +39,7 @@ const SRT: &[Case] = &[
     ("[srt]", "srt", "`port` is missing, as in port ="),
     ("[srt]\nport = 0", "srt.port", "must be a port from 1 to 65535"),
     ("[srt]\nport = 65536", "srt.port", "is 65536"),
-    ("[srt]\nport = \"localhost:1\"", "srt.port", "\"127.0.0.1:9998\", \"[::1]:9998\", is \"localhost:1\""),
+    ("[srt]\nport = \"localhost:1\"", "srt.port", "\"127.0.0.1:9998\", \"[::1]:9998\", \"[fe80::1%eth0]:9998\", is \"localhost:1\""),
     ("[srt]\nport = \"::1:9998\"", "srt.port", "[::1]:9998"),
     ("[srt]\nport = [1]", "srt.port", "is a list"),
     ("srt = 9998", "srt", "must be a table, is an integer; as in srt = { port = 9998 }"),
