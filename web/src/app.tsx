@@ -4,6 +4,7 @@ import * as api from "./api/client";
 import { bitrate, count, plural } from "./lib/format";
 import type { Health } from "./model";
 import { Bans } from "./pages/bans";
+import { Changes } from "./pages/changes";
 import { Connect } from "./pages/connect";
 import { Events } from "./pages/events";
 import { GatewayPage } from "./pages/gateway";
@@ -20,7 +21,7 @@ import { Mark } from "./ui/icons";
 const PAGES: { to: Route; word: string; also?: string }[] = [
   { to: { page: "overview" }, word: "Streams", also: "stream" },
   { to: { page: "refused" }, word: "Refused", also: "bans" },
-  { to: { page: "events" }, word: "Events" },
+  { to: { page: "events" }, word: "Events", also: "changes" },
   { to: { page: "connect", name: null }, word: "Connect" },
   { to: { page: "gateway" }, word: "Gateway" },
 ];
@@ -32,6 +33,19 @@ function RefusedTabs({ page, children }: { page: "refused" | "bans"; children: C
       <nav class="sub" aria-label="Refused">
         <a href={href({ page: "refused" })} aria-current={page === "refused" ? "page" : undefined}>Refused callers</a>
         <a href={href({ page: "bans" })} aria-current={page === "bans" ? "page" : undefined}>Bans</a>
+      </nav>
+      {children}
+    </>
+  );
+}
+
+/** What happened, and what people did. */
+function EventTabs({ page, children }: { page: "events" | "changes"; children: ComponentChildren }) {
+  return (
+    <>
+      <nav class="sub" aria-label="Events">
+        <a href={href({ page: "events" })} aria-current={page === "events" ? "page" : undefined}>Events</a>
+        <a href={href({ page: "changes" })} aria-current={page === "changes" ? "page" : undefined}>Changes</a>
       </nav>
       {children}
     </>
@@ -51,7 +65,9 @@ function Page({ at }: { at: Route }) {
     case "bans":
       return <RefusedTabs page="bans"><Bans /></RefusedTabs>;
     case "events":
-      return <Events />;
+      return <EventTabs page="events"><Events /></EventTabs>;
+    case "changes":
+      return <EventTabs page="changes"><Changes /></EventTabs>;
     case "gateway":
       return <GatewayPage />;
   }

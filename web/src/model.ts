@@ -256,6 +256,23 @@ export interface Refusal {
   encryption: string;
 }
 
+/** A record of the audit log. */
+export interface AuditRecord {
+  id: string;
+  at: Date;
+  first: Date;
+  count: number;
+  by: string;
+  address: string;
+  action: string;
+  object: string;
+  /** `ok`, `failed` or `refused`. */
+  result: string;
+  error: string;
+  /** A sentence for each key. */
+  changes: string[];
+}
+
 export interface Event {
   id: string;
   at: Date;

@@ -4,7 +4,7 @@
 //! Tokens are kept and compared as digests, in constant time. Without any token everybody who reaches the address may do
 //! everything: the configuration allows that on loopback only.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use aws_lc_rs::{
     constant_time::verify_slices_are_equal,
@@ -12,15 +12,25 @@ use aws_lc_rs::{
 };
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, Method, Uri, header},
+    http::{HeaderMap, Method, StatusCode, Uri, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{App, Peer, problem::Problem};
+use super::{
+    App, Peer,
+    audit::{Asked, Outcome, recorded},
+    problem::Problem,
+};
 use crate::{address::ZonedIp, config};
+
+/// Who sent a request with a token that is not known, in the audit log ...
+const UNKNOWN: &str = "unknown token";
+
+/// ... and without any.
+const NOBODY: &str = "no token";
 
 /// What a token allows. Each includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
@@ -168,7 +178,12 @@ fn needed(method: &Method, path: &str) -> Option<Scope> {
         return (path == "/metrics").then_some(Scope::Read);
     };
     if matches!(*method, Method::GET | Method::HEAD) {
-        return Some(Scope::Read);
+        // It says from where operators work, and what their tokens are called.
+        return Some(if rest == "audit" {
+            Scope::Operate
+        } else {
+            Scope::Read
+        });
     }
     let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| rest.starts_with(prefix));
     // What is posted to an endpoint starts, stops and switches it; what is put or deleted is its definition.
@@ -202,32 +217,67 @@ pub(super) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
         return Problem::wrong_host(told).into_response();
     }
     let method = request.method();
-    if !matches!(*method, Method::GET | Method::HEAD) && is_cross_site(headers) {
+    let changes_something = !matches!(*method, Method::GET | Method::HEAD);
+    if changes_something && is_cross_site(headers) {
         return Problem::cross_site("requests that change something come from pages of this gateway only")
             .into_response();
     }
     let known = tokens.identify(headers);
-    if let Some(needed) = needed(method, request.uri().path()) {
-        match known {
-            None => {
-                if let Some(peer) = peer
-                    && let Err(wait) = app.rates.failed_login(peer)
-                {
-                    return Problem::too_many(wait).into_response();
-                }
-                return Problem::unauthorized("send Authorization: Bearer TOKEN").into_response();
+    let Some(needed) = needed(method, request.uri().path()) else {
+        return next.run(request).await;
+    };
+    let is_given = headers.contains_key(header::AUTHORIZATION);
+    let mut asked = Asked {
+        by: String::new(),
+        address: peer,
+        method: method.clone(),
+        path: request.uri().path().to_owned(),
+    };
+    match known {
+        None => {
+            // The console asks without a token to learn whether it needs one.
+            if is_given || changes_something {
+                let (by, error) = match is_given {
+                    true => (UNKNOWN, "the token is not known"),
+                    false => (NOBODY, "no token was sent"),
+                };
+                by.clone_into(&mut asked.by);
+                app.record_refused(&asked, StatusCode::UNAUTHORIZED, error);
             }
-            Some((scope, _)) if scope < needed => {
-                let told = format!("it needs the scope {needed:?}, and the token has {scope:?}");
-                return Problem::forbidden(told.to_lowercase()).into_response();
+            if let Some(peer) = peer
+                && let Err(wait) = app.rates.failed_login(peer)
+            {
+                return Problem::too_many(wait).into_response();
             }
-            Some((scope, actor)) => {
-                request.extensions_mut().insert(scope);
-                request.extensions_mut().insert(actor);
+            Problem::unauthorized("send Authorization: Bearer TOKEN").into_response()
+        }
+        Some((scope, actor)) if scope < needed => {
+            let told = format!("it needs the scope {needed:?}, and the token has {scope:?}").to_lowercase();
+            actor.0.as_ref().clone_into(&mut asked.by);
+            app.record_refused(&asked, StatusCode::FORBIDDEN, &told);
+            Problem::forbidden(told).into_response()
+        }
+        Some((scope, actor)) => {
+            actor.0.as_ref().clone_into(&mut asked.by);
+            request.extensions_mut().insert(scope);
+            request.extensions_mut().insert(actor);
+            let served = next.run(request);
+            if changes_something {
+                recorded(app, asked, served).await
+            } else {
+                served.await
             }
         }
     }
-    next.run(request).await
+}
+
+impl App {
+    fn record_refused(&self, asked: &Asked, status: StatusCode, why: &str) {
+        let entry = asked.entry(Outcome::Refused, status.as_u16(), Some(why.to_owned()));
+        self.desk
+            .audit
+            .add_refused(entry, &self.view.events, Instant::now());
+    }
 }
 
 #[cfg(test)]
@@ -331,6 +381,7 @@ mod tests {
             (Method::POST, "/api/v1/drain", Some(Scope::Admin)),
             (Method::PUT, "/api/v1/log", Some(Scope::Admin)),
             (Method::GET, "/metrics", Some(Scope::Read)),
+            (Method::GET, "/api/v1/audit", Some(Scope::Operate)),
             (Method::GET, "/healthz", None),
             (Method::GET, "/", None),
         ] {

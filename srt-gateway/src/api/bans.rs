@@ -14,6 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     App,
+    audit::{Change, note},
     auth::Actor,
     model::LIMIT,
     problem::{Answer, Body, Params, Part, Problem},
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::{
     access::{self, BannedBy},
-    control::Command,
+    control::{Command, SessionStatus},
     names::SessionId,
 };
 
@@ -56,7 +57,8 @@ pub(super) async fn kick(
 ) -> Answer<StatusCode> {
     let look = app.look().await?;
     let session = look.sessions.iter().find(|session| session.id.0 == id);
-    let peer = session.ok_or_else(|| read::no_session(id))?.peer;
+    let session = session.ok_or_else(|| read::no_session(id))?;
+    let peer = session.peer;
     if params.ban_seconds > 0 {
         let ban = new_ban(peer.ip().into(), &actor, &params.reason, params.ban_seconds)?;
         put_in_force(&app, ban)?;
@@ -68,8 +70,14 @@ pub(super) async fn kick(
     if !ended {
         return Err(read::no_session(id));
     }
+    note_ended(session);
     info!(session = id, %peer, by = %actor.0, "session ended by the API");
     Ok(StatusCode::NO_CONTENT)
+}
+
+fn note_ended(session: &SessionStatus) {
+    let who = format!("{} of {} at {}", session.role, session.stream, session.peer);
+    note(Change::new(&format!("session {}", session.id.0), Some(who), None));
 }
 
 /// Whether it was there.
@@ -179,6 +187,7 @@ pub(super) async fn add_ban(
     if new.end_sessions {
         for session in app.look().await?.sessions {
             if network.contains(&session.peer.ip().to_canonical()) && end(&app, session.id).await? {
+                note_ended(&session);
                 info!(session = session.id.0, peer = %session.peer, by = %actor.0, "session ended by the API");
                 ended += 1;
             }
@@ -228,12 +237,38 @@ fn new_ban(network: IpNet, actor: &Actor, reason: &str, seconds: u64) -> Answer<
 
 fn put_in_force(app: &App, ban: access::Ban) -> Answer<()> {
     info!(address = %text_of(ban.network), "{ban}");
+    let (before, network) = (standing(app, ban.network), ban.network);
+    let after = sentence(&ban);
     if app.view.limiter.ban(ban) {
+        note(Change::new(
+            &format!("ban of {}", text_of(network)),
+            before,
+            Some(after),
+        ));
         return Ok(());
     }
     Err(Problem::busy(
         "too many addresses are banned: use the network's firewall",
     ))
+}
+
+/// The ban of exactly this network that is in force.
+fn standing(app: &App, network: IpNet) -> Option<String> {
+    let (limiter, now) = (&app.view.limiter, Instant::now());
+    let all = limiter
+        .bans_by_operators(now)
+        .into_iter()
+        .chain(limiter.bans_by_limits(now));
+    let mut same = all.filter(|ban| ban.network == network);
+    same.next().map(|ban| sentence(&ban))
+}
+
+fn sentence(ban: &access::Ban) -> String {
+    let until = humantime::format_rfc3339_seconds(ban.until);
+    match &*ban.reason {
+        "" => format!("until {until}"),
+        reason => format!("until {until}: {reason}"),
+    }
 }
 
 /// Writes down which bans are in force.
@@ -256,9 +291,11 @@ pub(super) async fn delete_ban(
     Part(address): Part<String>,
 ) -> Answer<StatusCode> {
     let network = network(&address)?;
+    let before = standing(&app, network);
     if !app.view.limiter.lift(network) {
         return Err(Problem::not_found(format!("{} is not banned", text_of(network))));
     }
+    note(Change::new(&format!("ban of {}", text_of(network)), before, None));
     info!(address = %text_of(network), by = %actor.0, "ban lifted");
     keep(&app).await?;
     Ok(StatusCode::NO_CONTENT)

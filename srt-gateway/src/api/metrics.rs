@@ -149,6 +149,7 @@ impl Collector for Scrape {
         let mut pen = Pen(encoder);
         self.gateway(&mut pen)?;
         self.rejections(&mut pen)?;
+        backends::audit(&self.app.desk.audit, &mut pen)?;
         if let Some(hook) = self.app.view.hook() {
             backends::hook(&hook, &mut pen)?;
         }

@@ -9,6 +9,7 @@
 //!
 //! Reads snapshots and sends commands; touches neither sockets of SRT nor a ring. Every error is a [`problem`].
 
+mod audit;
 mod auth;
 mod ban_file;
 mod bans;
@@ -59,6 +60,7 @@ use tokio::sync::{Semaphore, watch};
 use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub(crate) use audit::{Change, Changes, Entry, Outcome, Via};
 pub(crate) use reload::NotReloaded;
 pub(crate) use server::ApiError;
 
@@ -147,11 +149,14 @@ impl App {
     }
 }
 
+/// What came of reading the configuration file again, and what is different in it.
+pub(crate) type Reading = (Result<Reloaded, NotReloaded>, Changes);
+
 /// What the API tells whoever started the gateway to do.
 #[derive(Debug)]
 pub(crate) enum Order {
     /// Read the configuration file again, and say what came of it.
-    Reload(tokio::sync::oneshot::Sender<Result<Reloaded, NotReloaded>>),
+    Reload(tokio::sync::oneshot::Sender<Reading>),
     /// The doors are closed: end when nobody is left, or after this time.
     Drain(Duration),
 }
@@ -238,6 +243,7 @@ fn routes() -> (Router<Arc<App>>, Bytes) {
         .routes(routes!(read::rejections))
         .routes(routes!(read::events))
         .routes(routes!(read::config))
+        .routes(routes!(audit::audit))
         .routes(routes!(read::healthz))
         .routes(routes!(read::readyz))
         .routes(routes!(read::openapi))

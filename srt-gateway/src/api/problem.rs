@@ -171,10 +171,26 @@ impl Problem {
     }
 }
 
+/// What an answer says of its error, for the audit log.
+#[derive(Clone, Debug)]
+pub(super) struct Told(pub(super) String);
+
+impl Problem {
+    /// One line: the detail, and the faults.
+    pub(super) fn line(&self) -> String {
+        let faults = self.errors.iter();
+        let faults: String = faults
+            .map(|fault| format!("; {}: {}", fault.key, fault.message))
+            .collect();
+        format!("{}{faults}", self.detail)
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.status();
         let mut response = (status, Json(&self)).into_response();
+        response.extensions_mut().insert(Told(self.line()));
         let headers = response.headers_mut();
         let problem_json = HeaderValue::from_static(PROBLEM_JSON);
         headers.insert(header::CONTENT_TYPE, problem_json);

@@ -12,7 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    App, Order,
+    App, Order, audit,
     problem::{Answer, Problem},
     write::Changed,
 };
@@ -31,6 +31,13 @@ pub(crate) enum NotReloaded {
     /// The gateway was started without one.
     NoFile,
     Ending,
+}
+
+impl NotReloaded {
+    /// One line, with each fault.
+    pub(crate) fn line(&self) -> String {
+        Problem::from(self).line()
+    }
 }
 
 impl From<&NotReloaded> for Problem {
@@ -94,9 +101,10 @@ pub(super) async fn reload(State(app): Ctx) -> Answer<Json<Changed>> {
     let (reply, answer) = tokio::sync::oneshot::channel();
     app.order(Order::Reload(reply))?;
     let answered = tokio::time::timeout(PATIENCE, answer).await;
-    let outcome = answered
+    let (outcome, changes) = answered
         .map_err(|_| Problem::busy("the configuration is not in force yet: check it later, or read the log"))?
-        .unwrap_or(Err(NotReloaded::Ending));
+        .unwrap_or_else(|_| (Err(NotReloaded::Ending), audit::Changes::default()));
+    audit::noted(changes);
     let reloaded = outcome.map_err(|why| Problem::from(&why))?;
     Ok(Json(reloaded.into()))
 }

@@ -24,6 +24,7 @@ use toml::{Table, Value};
 use tracing::warn;
 
 use super::{
+    audit::{AuditLog, Changes},
     ban_file::BanFile,
     counts,
     masks::{shown_table, unmask_table},
@@ -140,6 +141,7 @@ pub(crate) struct Desk {
     pub(crate) origins: ArcSwap<Origins>,
     /// The bans that operators have made.
     pub(crate) bans: BanFile,
+    pub(crate) audit: AuditLog,
     /// Of the configuration file.
     pub(crate) last_reload: ArcSwap<LastReload>,
     recovered: Vec<String>,
@@ -189,6 +191,7 @@ impl Desk {
             }),
             file: file.map(Path::to_owned),
             bans: BanFile::beside(path.as_deref()),
+            audit: AuditLog::new(&config.api),
             path,
             origins: ArcSwap::from_pointee(whole.origins),
             last_reload: ArcSwap::default(),
@@ -218,10 +221,12 @@ impl Desk {
     }
 
     /// Takes a new text of the configuration file, which is valid, and puts it in force with the state laid over it. Gives
-    /// what of the state had to be left out, a sentence each.
-    pub(crate) fn refile<T>(&self, text: &str, apply: impl FnOnce(Config) -> T) -> (T, Vec<String>) {
+    /// what of the state had to be left out, a sentence each, and what is different in the file.
+    pub(crate) fn refile<T>(&self, text: &str, apply: impl FnOnce(Config) -> T) -> (T, Vec<String>, Changes) {
         let mut inner = self.lock();
-        inner.file = text.parse::<Table>().unwrap_or_default();
+        let file = text.parse::<Table>().unwrap_or_default();
+        let changes = self.audit.fingerprints.differences(&inner.file, &file);
+        inner.file = file;
         let (whole, left_out) = lay_over(&inner.file, &inner.state);
         for what in &left_out {
             warn!("{what}");
@@ -229,7 +234,7 @@ impl Desk {
         inner.table = whole.table;
         let applied = apply(whole.config);
         self.origins.store(whole.origins.into());
-        (applied, left_out)
+        (applied, left_out, changes)
     }
 
     /// Remembers what came of it when the file was read.
@@ -241,12 +246,12 @@ impl Desk {
 
     /// Edits the state: `change` gets it with the file's table and says what it made of it. What is then valid is staged on
     /// the disk, handed to `apply` with the time that it may take, and kept once it is in force. Otherwise everything is as
-    /// it was: what `apply` may yet do after its time is undone behind it.
+    /// it was: what `apply` may yet do after its time is undone behind it. Gives what is different too.
     pub(crate) fn edit<T, A>(
         &self,
         change: impl FnOnce(&mut State, &Edit<'_>) -> Answer<T>,
         apply: impl Fn(Config, Duration) -> Answer<A>,
-    ) -> Answer<(T, A)> {
+    ) -> Answer<(T, A, Changes)> {
         let mut inner = self.lock();
         let mut state = inner.state.clone();
         let edit = Edit {
@@ -273,9 +278,10 @@ impl Desk {
         });
         match applied {
             Ok(applied) => {
+                let changes = self.audit.fingerprints.differences(&inner.table, &whole.table);
                 inner.state = state;
                 inner.table = whole.table;
-                Ok((made, applied))
+                Ok((made, applied, changes))
             }
             Err(problem) => {
                 self.origins.store(before);
@@ -612,7 +618,7 @@ mod tests {
             added.outputs.push(Value::String(url.to_owned()));
             Ok(())
         };
-        desk.edit(change, applied).map(|((), config)| config)
+        desk.edit(change, applied).map(|((), config, _)| config)
     }
 
     #[test]
@@ -647,7 +653,7 @@ mod tests {
             state.enabled.insert(id.clone(), false);
             Ok(())
         };
-        let ((), config) = desk.edit(stop, applied).unwrap();
+        let ((), config, _) = desk.edit(stop, applied).unwrap();
         let enabled: Vec<_> = config.streams["live/a"]
             .outputs
             .iter()
@@ -769,7 +775,7 @@ mod tests {
                 state.streams.insert("b".to_owned(), entry.parse().unwrap());
                 Ok(())
             };
-            desk.edit(change, applied).map(|((), config)| config)
+            desk.edit(change, applied).map(|((), config, _)| config)
         };
         made("inputs = [\"file:///etc/passwd\"]").unwrap_err();
         made("srt = { port = 80 }").unwrap_err();
@@ -777,7 +783,7 @@ mod tests {
         assert_eq!(folder(&config, "b", 0), Some(PathBuf::from("/rec")));
         // The operator takes the folder away: what was allowed is left out, and the rest stays.
         let text = text.replace("/rec", "/other");
-        let (config, left_out) = desk.refile(&text, |config| config);
+        let (config, left_out, _) = desk.refile(&text, |config| config);
         assert_eq!(config.streams.keys().collect::<Vec<_>>(), ["live/a"]);
         assert_eq!((config.streams["live/a"].outputs.len(), left_out.len()), (1, 2));
     }
@@ -827,7 +833,7 @@ mod tests {
                 }
                 Ok(())
             };
-            let ((), with) = desk.edit(add, applied).unwrap();
+            let ((), with, _) = desk.edit(add, applied).unwrap();
             for name in &names {
                 prop_assert!(with.streams.contains_key(name));
                 prop_assert_eq!(desk.definition(name).1.unwrap()["max_viewers"].as_i64(), Some(viewers));
@@ -836,7 +842,7 @@ mod tests {
                 state.streams.clear();
                 Ok(())
             };
-            let ((), after) = desk.edit(remove, applied).unwrap();
+            let ((), after, _) = desk.edit(remove, applied).unwrap();
             prop_assert_eq!(before, after);
             prop_assert_eq!(desk.whole().0, version);
         }

@@ -18,7 +18,9 @@ use tracing::info;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    App, Order, masks,
+    App, Order,
+    audit::{self, Change, note},
+    masks,
     model::{Endpoint, Origin, StreamDetail},
     problem::{Answer, Body, Part, Problem},
     read,
@@ -26,7 +28,7 @@ use super::{
 };
 use crate::{
     config::{Config, LogLevel},
-    control::{Command, Reloaded},
+    control::{Command, EndpointState, Reloaded},
     file_check::file_warnings_within,
     names::Role,
 };
@@ -91,9 +93,11 @@ impl App {
             };
             app.desk.edit(change, apply)
         });
-        edited
+        let (made, reloaded, changes) = edited
             .await
-            .map_err(|error| Problem::internal(error.to_string()))?
+            .map_err(|error| Problem::internal(error.to_string()))??;
+        audit::noted(changes);
+        Ok((made, reloaded))
     }
 
     /// Adds what is probably wrong with the files of these endpoints: all of one stream and direction, in their order.
@@ -443,12 +447,23 @@ pub(super) async fn switch_input(State(app): Ctx, Part(id): Part<String>) -> Ans
     let Some(running) = running.map(|view| view.id) else {
         return Err(Problem::conflict("the input is stopped: start it first"));
     };
+    let fed_by = |app: &App| {
+        let views = app.view.endpoints.load();
+        let mut inputs = views.iter().filter(|view| {
+            view.status.role == Role::Publisher && view.status.stream.as_str() == endpoint.stream
+        });
+        inputs
+            .find(|view| view.status.state == EndpointState::Live)
+            .map(|view| view.status.url.clone())
+    };
+    let before = fed_by(&app);
     let done = app
         .ask(move |view| view.ask(|reply| Command::Switch(running, reply)))
         .await?;
     if done != Some(true) {
         return Err(Problem::conflict("the input no longer exists"));
     }
+    note(Change::new("input", before, Some(endpoint.url.clone())));
     let (endpoint, _) = app.endpoint(&id, Role::Publisher).await?;
     Ok(Json(endpoint))
 }
@@ -474,9 +489,11 @@ pub(super) async fn put_log(State(app): Ctx, Body(settings): Body<LogSettings>) 
     ];
     let level = levels.into_iter().find(|level| level.as_str() == settings.level);
     let level = level.ok_or_else(|| Problem::invalid("level must be error, warn, info, debug or trace"))?;
+    let before = app.log.level().map(|level| level.as_str().to_owned());
     app.log
         .set(level)
         .map_err(|_| Problem::conflict("RUST_LOG overrides the log level: restart the gateway without it"))?;
+    note(Change::new("log.level", before, Some(settings.level.clone())));
     info!(level = level.as_str(), "log level changed by the API");
     Ok(Json(settings))
 }
@@ -500,9 +517,14 @@ impl Default for DrainSettings {
     responses((status = 202), (status = 503, body = Problem)))]
 pub(super) async fn drain(State(app): Ctx, Body(settings): Body<DrainSettings>) -> Answer<StatusCode> {
     let wait = Duration::from_secs(settings.wait_seconds.min(86_400));
-    app.draining.store(true, Relaxed);
+    let before = app.draining.swap(true, Relaxed);
     let told = app.ask(|view| view.ask(Command::Drain)).await?;
     told.ok_or_else(|| Problem::busy("the gateway is shutting down"))?;
     app.order(Order::Drain(wait))?;
+    note(Change::new(
+        "draining",
+        Some(before.to_string()),
+        Some(format!("true, for {} at most", humantime::format_duration(wait))),
+    ));
     Ok(StatusCode::ACCEPTED)
 }

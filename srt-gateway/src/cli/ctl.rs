@@ -105,6 +105,20 @@ enum Ask {
         #[arg(long, default_value_t = 0)]
         after: u64,
     },
+    /// List who changed what, the newest first, and clients whose requests were refused.
+    Audit {
+        /// List only records with this text in object, token, address, error or changed keys.
+        text: Option<String>,
+        /// List only records of this token; `file` and `signal` are reloads of the configuration file.
+        #[arg(long, value_name = "NAME")]
+        by: Option<String>,
+        /// List only records with this result: ok, failed or refused.
+        #[arg(long)]
+        result: Option<String>,
+        /// Print the records as CSV.
+        #[arg(long, conflicts_with = "json")]
+        csv: bool,
+    },
     /// Show the current configuration with secrets masked.
     Config,
     /// List the bans.
@@ -279,6 +293,17 @@ const EVENTS: &[Column] = &[
     ("STREAM", "/stream"),
     ("WHAT", "/text"),
 ];
+const AUDIT: &[Column] = &[
+    ("TIME", "/time"),
+    ("COUNT", "/count"),
+    ("BY", "/by"),
+    ("ADDRESS", "/address"),
+    ("ACTION", "/action"),
+    ("OBJECT", "/object"),
+    ("RESULT", "/result"),
+    ("ERROR", "/error"),
+    ("CHANGES", "/changes"),
+];
 const BANS: &[Column] = &[
     ("ADDRESS", "/address"),
     ("SINCE", "/since"),
@@ -359,6 +384,20 @@ impl Ask {
             Self::Listeners => get("listeners", LISTENERS),
             Self::Rejections => get("rejections", REJECTIONS),
             Self::Events { after } => get(format!("events?after={after}"), EVENTS),
+            Self::Audit {
+                text,
+                by,
+                result,
+                csv,
+            } => {
+                let mut path = format!("audit?format={}", if *csv { "csv" } else { "json" });
+                for (name, value) in [("q", text), ("by", by), ("result", result)] {
+                    if let Some(value) = value {
+                        write!(path, "&{name}={}", part(value)).context("a String takes everything")?;
+                    }
+                }
+                get(path, AUDIT)
+            }
             Self::Config => get("config", &[]),
             Self::Bans => get("bans", BANS),
             Self::AddStream { name, table } => change(
@@ -581,11 +620,26 @@ fn cell(heading: &str, value: Option<&Value>) -> String {
         return "-".to_owned();
     };
     match (heading, value.as_f64()) {
+        ("CHANGES", _) => changes(value),
         ("MBIT/S", Some(bits)) => format!("{:.2}", bits / 1e6),
         ("LOSS %", Some(ratio)) => format!("{:.2}", ratio * 100.0),
         ("RTT MS", Some(ms)) => format!("{ms:.1}"),
         _ => plain(value),
     }
+}
+
+/// The changes of a record of the audit log.
+fn changes(value: &Value) -> String {
+    let one = |change: &Value| {
+        let of = |side: &str| change.get(side).map_or_else(|| "(none)".to_owned(), plain);
+        let key = plain(&change["key"]);
+        match (change.get("before"), change.get("after")) {
+            (None, None) => key,
+            _ => format!("{key}: {} -> {}", of("before"), of("after")),
+        }
+    };
+    let all: Vec<_> = value.as_array().into_iter().flatten().map(one).collect();
+    all.join("; ")
 }
 
 /// A scalar as text; what comes from callers cannot steer the terminal.

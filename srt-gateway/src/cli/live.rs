@@ -22,7 +22,7 @@ use tracing::{error, info, warn};
 
 use super::{read, service::Service};
 use crate::{
-    api::{Desk, NotReloaded},
+    api::{Change, Changes, Desk, Entry, NotReloaded, Outcome, Reading, Via},
     config::{Config, EndpointWarning, LoadError},
     control::Reloaded,
     file_check::file_warnings_within,
@@ -48,7 +48,7 @@ pub(super) enum Ask {
     /// SIGHUP.
     Signal,
     /// A caller of the API, who wants to know what came of it.
-    Caller(oneshot::Sender<Result<Reloaded, NotReloaded>>),
+    Caller(oneshot::Sender<Reading>),
 }
 
 /// The way to the thread that reads the file.
@@ -180,13 +180,15 @@ impl Live {
                 recv(asks) -> ask => match ask {
                     Ok(Ask::Signal) => {
                         target.service.reloading();
-                        drop(self.reload(target));
+                        let reading = self.reload(target);
+                        self.record(Via::Signal, &reading, target);
                         target.service.ready();
                     }
                     Ok(Ask::Caller(reply)) => {
-                        let outcome = self.reload(target).map(|reloaded| self.tell_all(reloaded));
-                        // Whoever asked may have gone away.
-                        drop(reply.send(outcome));
+                        let (outcome, changes) = self.reload(target);
+                        let outcome = outcome.map(|reloaded| self.tell_all(reloaded));
+                        // Whoever asked may have gone away. The API records what came of it.
+                        drop(reply.send((outcome, changes)));
                     }
                     Err(_) => return,
                 },
@@ -200,7 +202,8 @@ impl Live {
                     self.follow();
                     let found = fingerprint(&self.path);
                     if found.is_some() && found != self.seen {
-                        drop(self.reload(target));
+                        let reading = self.reload(target);
+                        self.record(Via::File, &reading, target);
                     }
                 }
             }
@@ -209,16 +212,47 @@ impl Live {
 
     /// Reads the file again and puts it in force, if it is valid. The state of the desk is laid over it. Errors are told in the log;
     /// they are given for whoever asked.
-    fn reload(&mut self, target: &Target) -> Result<Reloaded, NotReloaded> {
+    fn reload(&mut self, target: &Target) -> Reading {
         self.seen = fingerprint(&self.path);
-        let outcome = self.put_in_force(target);
+        let mut differences = Changes::default();
+        let outcome = self.put_in_force(target, &mut differences);
         target.desk.note(&outcome);
         if let Ok(reloaded) = &outcome {
             let changes = &mut self.untold.changes;
             changes.extend_from_slice(&reloaded.changes);
             changes.drain(..changes.len().saturating_sub(UNTOLD));
+            // Something else than the text, such as a file that it names.
+            if differences.changes.is_empty() {
+                let told = reloaded.changes.iter();
+                told.for_each(|change| differences.push(Change::new(change, None, None)));
+            }
         }
-        outcome
+        (outcome, differences)
+    }
+
+    /// Records what nobody has asked for by the API.
+    fn record(&self, via: Via, (outcome, changes): &Reading, target: &Target) {
+        let error = match outcome {
+            Ok(_) if changes.changes.is_empty() => return,
+            Ok(_) => None,
+            Err(why) => Some(why.line()),
+        };
+        let by = match via {
+            Via::Signal => "signal",
+            Via::File | Via::Api => "file",
+        };
+        let entry = Entry {
+            via,
+            by: by.to_owned(),
+            address: None,
+            action: "RELOAD".to_owned(),
+            object: self.path.display().to_string(),
+            changes: changes.clone(),
+            result: if error.is_none() { Outcome::Ok } else { Outcome::Failed },
+            status: None,
+            error,
+        };
+        target.desk.audit.add(entry, &target.view.events);
     }
 
     /// The outcome for a caller: with all changes that no caller has been told of, because the watch noticed the file first.
@@ -227,7 +261,7 @@ impl Live {
         reloaded
     }
 
-    fn put_in_force(&self, target: &Target) -> Result<Reloaded, NotReloaded> {
+    fn put_in_force(&self, target: &Target, changes: &mut Changes) -> Result<Reloaded, NotReloaded> {
         let (text, config) = match read_text(&self.path) {
             Ok(read) => read,
             Err(wrong) => {
@@ -252,7 +286,8 @@ impl Live {
             warn!("{warning}");
         }
         let level = config.log.level;
-        let (reloaded, left_out) = target.desk.refile(&text, |config| target.view.reload(config));
+        let (reloaded, left_out, found) = target.desk.refile(&text, |config| target.view.reload(config));
+        *changes = found;
         let mut reloaded = reloaded.ok_or(NotReloaded::Ending)?;
         // Where RUST_LOG decides, the file does not.
         target.log.set(level).unwrap_or_default();

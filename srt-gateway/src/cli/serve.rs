@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     access::Scope,
-    api::{Api, ApiError, Desk, NotReloaded, Order},
+    api::{Api, ApiError, Changes, Desk, NotReloaded, Order},
     config::{Config, DEFAULT_TOML, EndpointWarning, LogFormat, LogLevel, PortKind},
     control::Listening,
     file_check::file_warnings_within,
@@ -46,6 +46,9 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// How long the end may take from the signal on: what does not end by then ends with the process.
 const END: Duration = Duration::from_millis(2800);
+
+/// How long the end waits for the audit log to be written.
+const AUDIT: Duration = Duration::from_millis(200);
 
 /// How long the start waits for the file system to say what is wrong with files of inputs and outputs.
 const FILES: Duration = Duration::from_secs(1);
@@ -99,12 +102,14 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let http = api(&config, &gateway, (&desk, &log), order)?;
     let service = Service::start(gateway.view())?;
     service.ready();
-    let reloader = live.map(|live| live.start(gateway.view().clone(), desk, log, service.clone()));
+    let shared = Arc::clone(&desk);
+    let reloader = live.map(|live| live.start(gateway.view().clone(), shared, log, service.clone()));
     let loop_ = Loop {
         gateway,
         http,
         service,
         reloader: reloader.transpose()?,
+        desk,
         drained_by: None,
     };
     Ok(loop_.run(&signal, orders))
@@ -116,6 +121,7 @@ struct Loop {
     http: Option<Api>,
     service: Service,
     reloader: Option<Reloader>,
+    desk: Arc<Desk>,
     drained_by: Option<Instant>,
 }
 
@@ -137,7 +143,7 @@ impl Loop {
                     Ok(Order::Reload(reply)) => match &self.reloader {
                         Some(reloader) => reloader.ask(Ask::Caller(reply)),
                         // Whoever asked may have gone away.
-                        None => drop(reply.send(Err(NotReloaded::NoFile))),
+                        None => drop(reply.send((Err(NotReloaded::NoFile), Changes::default()))),
                     },
                     // There is no API.
                     Err(_) => orders = crossbeam_channel::never(),
@@ -159,6 +165,7 @@ impl Loop {
         self.service.stopping();
         drop(self.http);
         self.gateway.shut_down();
+        self.desk.audit.flush(AUDIT);
         info!("ended");
         ExitCode::SUCCESS
     }

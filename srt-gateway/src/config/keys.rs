@@ -363,6 +363,8 @@ static KEYS: &[KeyDoc] = {
     key(Api, "file_folders", "list of paths", "[]", "[\"/var/lib/srt-gateway/files\"]", "folders below which definitions by the API and by config_external may use file://; empty: none"),
     key(Api, "hosts", "list of names", "[]", "[\"gateway.example\"]", "host names, besides localhost, that browsers may use without a token"),
     key(Api, "state", "path", "beside the configuration file", "\"/var/lib/srt-gateway/state.toml\"", "file that keeps what the API adds and changes; empty: nothing is kept"),
+    key(Api, "audit_file", "path", "", "\"/var/lib/srt-gateway/audit.jsonl\"", "file to append the audit log to, one JSON object a line; without it the log is kept in memory only"),
+    key(Api, "audit_file_size", "size", "\"10MiB\"", "\"100MiB\"", "size at which a new audit_file is begun; five older files are kept as audit_file.1 to audit_file.5").unit("bytes"),
     key(Api, "session_metrics", BOOL, "false", "true", "also export metrics for each session; this creates many series when many viewers come and go"),
     key(Api, "tls", TABLE, "", "{ cert = \"cert.pem\", key = \"key.pem\" }", "certificate and key for HTTPS"),
 

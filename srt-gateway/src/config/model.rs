@@ -416,6 +416,10 @@ pub struct Api {
     pub file_folders: Vec<PathBuf>,
     /// Where is kept what the API changes. `None`: the default place; empty: nowhere.
     pub state: Option<PathBuf>,
+    /// The file that the audit log is written to. `None`: it is kept in memory only.
+    pub audit_file: Option<PathBuf>,
+    /// Bytes after which a new audit file is begun.
+    pub audit_file_size: u64,
     /// Whether `/metrics` has the figures of each session.
     pub session_metrics: bool,
     /// Serve HTTPS.
@@ -669,6 +673,8 @@ impl Default for Api {
             hosts: Vec::new(),
             file_folders: Vec::new(),
             state: None,
+            audit_file: None,
+            audit_file_size: 10 << 20,
             session_metrics: false,
             tls: None,
         }

@@ -395,6 +395,14 @@ fn api(root: &Table<'_>, claims: &mut Claims) -> Api {
             .collect(),
         file_folders,
         state,
+        audit_file: table
+            .get("audit_file")
+            .and_then(|item| item.line())
+            .map(PathBuf::from),
+        audit_file_size: table
+            .get("audit_file_size")
+            .and_then(|item| item.bytes(64 << 10..=1 << 30))
+            .unwrap_or(standard.audit_file_size),
         session_metrics: table
             .get("session_metrics")
             .and_then(|item| item.boolean())

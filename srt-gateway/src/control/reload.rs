@@ -194,6 +194,11 @@ fn fixed(old: &Config, new: &Config) -> impl Iterator<Item = Change> {
         ("api.listen", old.api.listen != new.api.listen),
         ("api.tls", old.api.tls != new.api.tls),
         ("api.state", old.api.state != new.api.state),
+        ("api.audit_file", old.api.audit_file != new.api.audit_file),
+        (
+            "api.audit_file_size",
+            old.api.audit_file_size != new.api.audit_file_size,
+        ),
     ];
     differs
         .into_iter()

@@ -51,6 +51,8 @@ pub(crate) enum EventKind {
     Verdict,
     /// At the start: a change by the API was undone, or the state file could not be used.
     StateFile,
+    /// Somebody has changed something, or was refused to: a record of the audit log.
+    Audit,
 }
 
 /// What has happened; what an event does not have is None.
@@ -140,6 +142,7 @@ impl Happening {
         let optional = [
             &mut self.stream,
             &mut self.url,
+            &mut self.name,
             &mut self.streamid,
             &mut self.srt_version,
             &mut self.from,

@@ -1,4 +1,4 @@
-import type { Ban, Changes, Definition, Event, Fault, Gateway, KeyTables, Point, Pulse, Reading, Refusal, Stream, StreamDetail, Versioned } from "../model";
+import type { AuditRecord, Ban, Changes, Definition, Event, Fault, Gateway, KeyTables, Point, Pulse, Reading, Refusal, Stream, StreamDetail, Versioned } from "../model";
 import { readEvents } from "../lib/sse";
 import * as wire from "./wire";
 
@@ -169,6 +169,11 @@ export async function history(name: string, span: Span): Promise<Point[]> {
 /** Newest first. */
 export async function refusals(): Promise<Refusal[]> {
   return (await json<wire.WireRejection[]>("rejections")).map(wire.refusal).reverse();
+}
+
+/** The audit log, newest first. */
+export async function changes(): Promise<AuditRecord[]> {
+  return (await json<{ items: wire.WireRecord[] }>("audit")).items.map(wire.record);
 }
 
 /** Newest first. */

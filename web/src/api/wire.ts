@@ -1,4 +1,5 @@
 import type {
+  AuditRecord,
   Ban,
   Check,
   Definition,
@@ -181,6 +182,21 @@ export interface WireRejection {
   by: string;
   code: number;
   reason: string;
+}
+
+export interface WireRecord {
+  number: number;
+  time: string;
+  first: string;
+  count: number;
+  by: string;
+  address?: string;
+  action: string;
+  object: string;
+  changes?: { key: string; before?: string; after?: string }[];
+  more_changes?: number;
+  result: string;
+  error?: string;
 }
 
 export interface WireHistory {
@@ -404,6 +420,26 @@ export function refusal(wire: WireRejection): Refusal {
     reason: wire.reason,
     version: wire.srt_version ?? null,
     encryption: wire.encryption,
+  };
+}
+
+export function record(wire: WireRecord): AuditRecord {
+  const changes = (wire.changes ?? []).map(({ key, before, after }) =>
+    before === undefined && after === undefined ? key : `${key}: ${before ?? "(none)"} → ${after ?? "(none)"}`,
+  );
+  if (wire.more_changes) changes.push(`and ${wire.more_changes} more`);
+  return {
+    id: String(wire.number),
+    at: new Date(wire.time),
+    first: new Date(wire.first),
+    count: wire.count,
+    by: wire.by,
+    address: wire.address ?? "",
+    action: wire.action,
+    object: wire.object,
+    result: wire.result,
+    error: wire.error ?? "",
+    changes,
   };
 }
 

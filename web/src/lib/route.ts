@@ -6,6 +6,7 @@ export type Route =
   | { page: "refused" }
   | { page: "bans" }
   | { page: "events" }
+  | { page: "changes" }
   | { page: "gateway" };
 
 export function parseRoute(hash: string): Route {
@@ -24,6 +25,7 @@ export function parseRoute(hash: string): Route {
     case "refused":
     case "bans":
     case "events":
+    case "changes":
     case "gateway":
       return { page };
     default:

@@ -1,4 +1,4 @@
-import type { Health, Refusal, Stream } from "../model";
+import type { AuditRecord, Health, Refusal, Stream } from "../model";
 
 /** What of a list is shown, and in which order. */
 
@@ -26,6 +26,15 @@ export function selected(all: Stream[], text: string, which: Which, by: Column, 
   return kept.sort((a, b) => {
     const first = compare(a, b, by);
     return (down ? -first : first) || compare(a, b, "name");
+  });
+}
+
+/** The records of the audit log that have all these words somewhere. */
+export function recorded(list: AuditRecord[], text: string): AuditRecord[] {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  return list.filter((one) => {
+    const all = `${one.by} ${one.address} ${one.action} ${one.object} ${one.result} ${one.error} ${one.changes.join(" ")}`.toLowerCase();
+    return words.every((word) => all.includes(word));
   });
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use prometheus_client::{encoding::NoLabelSet, metrics::MetricType, registry::Unit};
 
-use super::{Kind, Pen, bit, number};
+use super::{super::audit::AuditLog, Kind, Pen, bit, number};
 use crate::telemetry::{CallOutcome, CallStats, EventsStatus, HookStatus};
 
 /// The states of a circuit breaker.
@@ -78,4 +78,12 @@ pub(super) fn events(events: &EventsStatus, pen: &mut Pen<'_>) -> fmt::Result {
     pen.total("events_dropped", help, events.dropped)?;
     let help = "Events waiting to be posted";
     pen.gauge("events_waiting", help, None, number(events.waiting))
+}
+
+pub(super) fn audit(audit: &AuditLog, pen: &mut Pen<'_>) -> fmt::Result {
+    let help =
+        "Requests to the API that were refused: no token, an unknown one, or one that does not permit it";
+    pen.total("api_refused_requests", help, audit.refused())?;
+    let help = "Records of the audit log that are missing in audit_file of [api]";
+    pen.total("audit_records_lost", help, audit.lost())
 }

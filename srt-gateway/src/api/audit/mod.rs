@@ -1,0 +1,354 @@
+//! The audit log: who changed what, from where, and what came of it.
+//!
+//! ```text
+//!   requests that change something ─┐
+//!   reloads of the file             ├─▶ memory: the last changes, and refused clients ──▶ GET /audit, events, log
+//!   requests that are refused ──────┘         └─ bounded queue ──▶ thread `audit` ──▶ the file of audit_file
+//! ```
+//!
+//! Records are kept in memory; only the thread `audit` touches the file, so a disk that is full or hangs costs records of the
+//! file, which are counted, and no time. Refused clients have a list of their own: a stranger cannot push a change out of the log.
+//! Secrets appear as fingerprints of a hash whose key is new with each start.
+
+mod differences;
+mod file;
+mod list;
+mod request;
+
+use std::{
+    collections::VecDeque,
+    net::IpAddr,
+    path::Path,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use serde::{Serialize, Serializer};
+use tracing::{info, warn};
+use utoipa::ToSchema;
+
+pub(crate) use differences::{Change, Changes, Fingerprints};
+pub(super) use list::{__path_audit, audit};
+pub(super) use request::{Asked, note, noted, recorded};
+
+use crate::{
+    config::Api,
+    names::escape,
+    rate_limit::{Rate, TokenBucket, client_of},
+    telemetry::{EventKind, EventLog, Happening},
+};
+use file::AuditFile;
+
+/// Changes that are kept.
+const KEPT: usize = 1000;
+
+/// Refused clients that are kept.
+const REFUSED: usize = 200;
+
+/// A client that goes on being refused is reported again (file, event, log) after this time.
+const AGAIN: Duration = Duration::from_secs(600);
+
+/// How many refused clients are reported, whoever they are.
+const REPORTS: Rate = Rate {
+    per_second: 0.2,
+    burst: 20.0,
+};
+
+/// Longest text of a record, in characters: an error, the name of an object.
+const TEXT: usize = 500;
+
+/// How a change came to the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Via {
+    /// A request to this API; `srt-gateway ctl` and the console send such.
+    Api,
+    /// The configuration file was saved.
+    File,
+    /// SIGHUP.
+    Signal,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Outcome {
+    /// It was done.
+    Ok,
+    /// It was not done, or not completely.
+    Failed,
+    /// Whoever asked may not do that.
+    Refused,
+}
+
+impl Outcome {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// What is recorded.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub(crate) struct Entry {
+    pub(crate) via: Via,
+    /// The name of the token; `file` or `signal` if it was not the API.
+    pub(crate) by: String,
+    /// Where the request came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub(crate) address: Option<IpAddr>,
+    /// The method of the request, or `RELOAD`.
+    pub(crate) action: String,
+    /// The path of the request without `/api/v1/`, decoded; or the path of the configuration file.
+    pub(crate) object: String,
+    #[serde(flatten)]
+    pub(crate) changes: Changes,
+    pub(crate) result: Outcome,
+    /// The HTTP status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) status: Option<u16>,
+    /// Why it was not done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+}
+
+impl Entry {
+    /// Peers and callers have named some of it: nothing of it steers a terminal, and nothing is of any length.
+    fn tidy(&mut self) {
+        let error = self.error.as_mut();
+        for text in [&mut self.by, &mut self.action, &mut self.object]
+            .into_iter()
+            .chain(error)
+        {
+            shorten(text, TEXT);
+            escape(text);
+        }
+        self.changes.tidy();
+    }
+
+    /// One line for people.
+    fn line(&self) -> String {
+        let from = self.address.map(|address| format!(" from {address}"));
+        let error = self.error.as_deref().map(|error| format!(": {error}"));
+        format!(
+            "{}{}: {} {}: {}{}",
+            self.by,
+            from.unwrap_or_default(),
+            self.action,
+            self.object,
+            self.result.word(),
+            error.unwrap_or_default(),
+        )
+    }
+}
+
+/// Cuts a text to so many characters.
+fn shorten(text: &mut String, most: usize) {
+    if let Some((at, _)) = text.char_indices().nth(most) {
+        text.truncate(at);
+        text.push_str("...");
+    }
+}
+
+/// A record of the audit log.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub(crate) struct Record {
+    /// Counts up while the gateway runs. Of a refused client: that of its last request.
+    pub(crate) number: u64,
+    /// RFC 3339, UTC, with milliseconds. Of a refused client: of its last request.
+    #[serde(serialize_with = "rfc3339")]
+    #[schema(value_type = String)]
+    pub(crate) time: SystemTime,
+    /// The first of the requests that this record stands for.
+    #[serde(serialize_with = "rfc3339")]
+    #[schema(value_type = String)]
+    pub(crate) first: SystemTime,
+    /// Requests that this record stands for. Repeated requests of a refused client are one record.
+    pub(crate) count: u64,
+    #[serde(flatten)]
+    pub(crate) entry: Entry,
+}
+
+fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&humantime::format_rfc3339_millis(*time))
+}
+
+/// A refused client, and when it was reported last.
+#[derive(Debug)]
+struct Refused {
+    record: Record,
+    reported: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Records {
+    last: u64,
+    changes: VecDeque<Record>,
+    refused: VecDeque<Refused>,
+    reports: TokenBucket,
+}
+
+/// The audit log.
+#[derive(Debug)]
+pub(crate) struct AuditLog {
+    records: Mutex<Records>,
+    file: Option<AuditFile>,
+    refused: AtomicU64,
+    pub(crate) fingerprints: Fingerprints,
+}
+
+impl AuditLog {
+    /// Without a file, or with one that a thread of its own opens and writes.
+    pub(crate) fn new(config: &Api) -> Self {
+        let start = |path: &Path| {
+            AuditFile::start(path, config.audit_file_size)
+                .inspect_err(|error| warn!("there is no thread to write audit_file of [api]: {error}"))
+                .ok()
+        };
+        Self {
+            records: Mutex::new(Records {
+                last: 0,
+                changes: VecDeque::new(),
+                refused: VecDeque::new(),
+                reports: TokenBucket::full(REPORTS, Instant::now()),
+            }),
+            file: config.audit_file.as_deref().and_then(start),
+            refused: AtomicU64::new(0),
+            fingerprints: Fingerprints::default(),
+        }
+    }
+
+    fn records(&self) -> MutexGuard<'_, Records> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records a change, or an attempt at one that failed. Waits for nobody.
+    pub(crate) fn add(&self, mut entry: Entry, events: &EventLog) {
+        entry.tidy();
+        let record = {
+            let mut records = self.records();
+            let record = records.next(entry);
+            if records.changes.len() == KEPT {
+                records.changes.pop_front();
+            }
+            records.changes.push_back(record.clone());
+            record
+        };
+        info!(by = %record.entry.by, "{}", record.entry.line());
+        self.report(record, events);
+    }
+
+    /// Records a request whose sender may not do what it asks for. Waits for nobody.
+    pub(crate) fn add_refused(&self, mut entry: Entry, events: &EventLog, now: Instant) {
+        entry.tidy();
+        self.refused.fetch_add(1, Relaxed);
+        let report = self.records().refuse(entry, now);
+        if let Some(record) = report {
+            warn!(by = %record.entry.by, "{}", record.entry.line());
+            self.report(record, events);
+        }
+    }
+
+    fn report(&self, record: Record, events: &EventLog) {
+        let entry = &record.entry;
+        events.add(Happening {
+            name: Some(entry.by.clone()),
+            reason: entry.error.clone(),
+            times: (record.count > 1).then_some(record.count),
+            ..Happening::new(EventKind::Audit, entry.line())
+        });
+        if let Some(file) = &self.file {
+            file.push(record);
+        }
+    }
+
+    /// All records, the newest first.
+    fn newest_first(&self) -> Vec<Record> {
+        let records = self.records();
+        let refused = records.refused.iter().map(|refused| &refused.record);
+        let mut all: Vec<_> = records.changes.iter().chain(refused).cloned().collect();
+        drop(records);
+        all.sort_by_key(|record| std::cmp::Reverse(record.number));
+        all
+    }
+
+    /// Requests that were refused: no token, a wrong one, or one that does not allow it.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused.load(Relaxed)
+    }
+
+    /// Records that are missing in the file.
+    pub(super) fn lost(&self) -> u64 {
+        self.file.as_ref().map_or(0, AuditFile::lost)
+    }
+
+    /// Waits until the file has what was recorded so far, for so long at most.
+    pub(crate) fn flush(&self, limit: Duration) {
+        if let Some(file) = &self.file {
+            file.flush(limit);
+        }
+    }
+}
+
+impl Records {
+    fn next(&mut self, entry: Entry) -> Record {
+        self.last += 1;
+        let now = SystemTime::now();
+        Record {
+            number: self.last,
+            time: now,
+            first: now,
+            count: 1,
+            entry,
+        }
+    }
+
+    /// Gives the record if it is to be reported.
+    fn refuse(&mut self, entry: Entry, now: Instant) -> Option<Record> {
+        let fresh = self.next(entry);
+        let client = |record: &Record| (record.entry.address.map(client_of), record.entry.by.clone());
+        let wanted = client(&fresh);
+        let known = self
+            .refused
+            .iter()
+            .position(|known| client(&known.record) == wanted);
+        let mut refused = match known.and_then(|at| self.refused.remove(at)) {
+            Some(known) => Refused {
+                record: Record {
+                    first: known.record.first,
+                    count: known.record.count.saturating_add(1),
+                    ..fresh
+                },
+                ..known
+            },
+            None => Refused {
+                record: fresh,
+                reported: None,
+            },
+        };
+        // The list is in the order of the last requests.
+        if self.refused.len() == REFUSED {
+            self.refused.pop_front();
+        }
+        let is_due = refused
+            .reported
+            .is_none_or(|last| now.saturating_duration_since(last) >= AGAIN);
+        let is_reported = is_due && self.reports.take(REPORTS, now).is_ok();
+        if is_reported {
+            refused.reported = Some(now);
+        }
+        let record = is_reported.then(|| refused.record.clone());
+        self.refused.push_back(refused);
+        record
+    }
+}
+
+#[cfg(test)]
+mod tests;

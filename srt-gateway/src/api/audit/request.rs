@@ -1,0 +1,96 @@
+//! What one request changes: who sent it, and what its handler notes.
+
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use axum::{
+    http::Method,
+    response::{IntoResponse as _, Response},
+};
+use percent_encoding::percent_decode_str;
+
+use super::{Changes, Entry, Outcome, Via, differences::Change};
+use crate::api::{
+    App,
+    problem::{Problem, Told},
+};
+
+tokio::task_local! {
+    /// Of the request that this task serves.
+    static NOTED: Arc<Mutex<Changes>>;
+}
+
+/// Notes that this request has changed something. Elsewhere than in the task of a request it does nothing.
+pub(in crate::api) fn note(change: Change) {
+    with(|changes| changes.push(change));
+}
+
+/// Notes what this request has changed.
+pub(in crate::api) fn noted(found: Changes) {
+    with(|changes| {
+        changes.more_changes += found.more_changes;
+        found.changes.into_iter().for_each(|change| changes.push(change));
+    });
+}
+
+fn with(push: impl FnOnce(&mut Changes)) {
+    let pushed = NOTED.try_with(|noted| push(&mut noted.lock().unwrap_or_else(PoisonError::into_inner)));
+    // A test may call a handler without a request.
+    pushed.unwrap_or_default();
+}
+
+/// Who asks for what.
+#[derive(Clone, Debug)]
+pub(in crate::api) struct Asked {
+    pub(in crate::api) by: String,
+    pub(in crate::api) address: Option<IpAddr>,
+    pub(in crate::api) method: Method,
+    pub(in crate::api) path: String,
+}
+
+impl Asked {
+    /// What is recorded of it.
+    pub(in crate::api) fn entry(&self, result: Outcome, status: u16, error: Option<String>) -> Entry {
+        let path = self.path.strip_prefix("/api/v1/").unwrap_or(&self.path);
+        Entry {
+            via: Via::Api,
+            by: self.by.clone(),
+            address: self.address.map(|address| address.to_canonical()),
+            action: self.method.to_string(),
+            object: percent_decode_str(path).decode_utf8_lossy().into_owned(),
+            changes: Changes::default(),
+            result,
+            status: Some(status),
+            error,
+        }
+    }
+}
+
+/// Serves a request that changes something, and records what came of it. It is served to its end also if the client leaves: what is
+/// done is recorded.
+pub(in crate::api) async fn recorded(
+    app: Arc<App>,
+    asked: Asked,
+    served: impl Future<Output = Response> + Send + 'static,
+) -> Response {
+    let task = tokio::spawn(async move {
+        let changes = Arc::<Mutex<Changes>>::default();
+        let served = tokio::spawn(NOTED.scope(Arc::clone(&changes), served)).await;
+        let answer = served.unwrap_or_else(|error| Problem::internal(error.to_string()).into_response());
+        let status = answer.status();
+        let result = if status.is_success() {
+            Outcome::Ok
+        } else {
+            Outcome::Failed
+        };
+        let error = answer.extensions().get::<Told>().map(|told| told.0.clone());
+        let mut entry = asked.entry(result, status.as_u16(), error);
+        entry.changes = std::mem::take(&mut changes.lock().unwrap_or_else(PoisonError::into_inner));
+        app.desk.audit.add(entry, &app.view.events);
+        answer
+    });
+    task.await
+        .unwrap_or_else(|error| Problem::internal(error.to_string()).into_response())
+}
