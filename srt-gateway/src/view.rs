@@ -264,6 +264,8 @@ pub(crate) fn broken(status: &EndpointStatus) -> Option<EndpointFigures> {
         EndpointState::BackingOff | EndpointState::Failed | EndpointState::Stalled => true,
         // Between two attempts it calls.
         EndpointState::Connecting => status.last_failure.is_some(),
+        // One that stands by and sends nothing is no help when the source goes.
+        EndpointState::Silent => status.role == Role::Publisher && status.last_failure.is_some(),
         _ => false,
     };
     is_broken.then(|| EndpointFigures {

@@ -53,3 +53,35 @@ fn a_broken_output_and_a_standby_input_that_fails_are_part_of_the_verdict() {
         "{told:?}"
     );
 }
+
+#[test]
+fn a_standby_input_that_is_open_and_silent_is_a_warning() {
+    let (first, second) = (free_udp(), free_udp());
+    let relay = gateway(&format!(
+        "[streams.a]\ninputs = [\"udp://{first}\", \"udp://{second}\"]\n"
+    ));
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let packets = packets();
+    let told = wait_for("a warning about the second input", || {
+        socket.send_to(&packets, first).unwrap();
+        let verdict = relay.stream_detail(&StreamName::new("a"))?.verdict;
+        (verdict.level == Level::Warning && verdict.fault == Fault::Input).then_some(verdict)
+    });
+    assert!(
+        told.sentence.contains(&format!("input udp://{second}: ")),
+        "{told:?}"
+    );
+    wait_for("the verdict is good when both send", || {
+        socket.send_to(&packets, first).unwrap();
+        socket.send_to(&packets, second).unwrap();
+        let verdict = relay.stream_detail(&StreamName::new("a"))?.verdict;
+        (verdict.fault != Fault::Input).then_some(())
+    });
+}
+
+/// A datagram of null packets.
+fn packets() -> Vec<u8> {
+    let mut packet = [0xff_u8; 188];
+    packet[..4].copy_from_slice(&[0x47, 0x1f, 0xff, 0x10]);
+    packet.repeat(7)
+}
