@@ -35,7 +35,7 @@ use super::{
     state_file::{self, Staged},
 };
 use crate::{
-    config::{Config, ConfigErrors, Endpoint, Entries, Fault, join},
+    config::{Config, ConfigErrors, Endpoint, Entries, Fault, ONLY_FILE, SecretSources, join, source_in},
     control::{self, Reloaded},
     names::Role,
 };
@@ -149,9 +149,26 @@ pub(crate) struct Desk {
     seed: RandomState,
 }
 
+/// What the configuration file says.
+#[derive(Debug, Default)]
+struct Text {
+    table: Table,
+    /// The secrets that it has from elsewhere, read with it: an edit by the API does not read them again.
+    secrets: SecretSources,
+}
+
+impl Text {
+    fn of(text: &str, config: &Config) -> Self {
+        Self {
+            table: text.parse().unwrap_or_default(),
+            secrets: config.secret_sources.clone(),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Inner {
-    file: Table,
+    file: Text,
     state: State,
     table: Table,
 }
@@ -178,14 +195,14 @@ impl Desk {
         for what in &recovered {
             warn!("{what}");
         }
-        let table = text.parse::<Table>().unwrap_or_default();
-        let (whole, left_out) = lay_over(&table, &state);
+        let text = Text::of(text, config);
+        let (whole, left_out) = lay_over(&text, &state);
         for what in left_out {
             warn!("{what}");
         }
         let desk = Self {
             inner: Mutex::new(Inner {
-                file: table,
+                file: text,
                 state,
                 table: whole.table,
             }),
@@ -220,12 +237,20 @@ impl Desk {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a new text of the configuration file, which is valid, and puts it in force with the state laid over it. Gives
+    /// Takes a new text of the configuration file, which is valid and says `config`, and puts it in force with the state laid over it. Gives
     /// what of the state had to be left out, a sentence each, and what is different in the file.
-    pub(crate) fn refile<T>(&self, text: &str, apply: impl FnOnce(Config) -> T) -> (T, Vec<String>, Changes) {
+    pub(crate) fn refile<T>(
+        &self,
+        text: &str,
+        config: &Config,
+        apply: impl FnOnce(Config) -> T,
+    ) -> (T, Vec<String>, Changes) {
         let mut inner = self.lock();
-        let file = text.parse::<Table>().unwrap_or_default();
-        let changes = self.audit.fingerprints.differences(&inner.file, &file);
+        let file = Text::of(text, config);
+        let changes = self
+            .audit
+            .fingerprints
+            .differences(&inner.file.table, &file.table);
         inner.file = file;
         let (whole, left_out) = lay_over(&inner.file, &inner.state);
         for what in &left_out {
@@ -255,7 +280,7 @@ impl Desk {
         let mut inner = self.lock();
         let mut state = inner.state.clone();
         let edit = Edit {
-            file: &inner.file,
+            file: &inner.file.table,
             table: &inner.table,
             desk: self,
         };
@@ -363,8 +388,11 @@ fn stream_of<'t>(table: &'t Table, name: &str) -> Option<&'t Table> {
 }
 
 /// File and state, both whole.
-fn combined(file: &Table, state: &State) -> Result<Whole, ConfigErrors> {
-    let mut table = file.clone();
+fn combined(file: &Text, state: &State) -> Result<Whole, ConfigErrors> {
+    if let Some(errors) = ConfigErrors::of(foreign_secrets(state)) {
+        return Err(errors);
+    }
+    let mut table = file.table.clone();
     let mut origins = Origins::default();
     let streams = table
         .entry("streams")
@@ -388,9 +416,9 @@ fn combined(file: &Table, state: &State) -> Result<Whole, ConfigErrors> {
             }
         }
     }
-    let mut config = parse(&table)?;
+    let mut config = parse(&table, &file.secrets)?;
     if switch(&mut table, &config, &state.enabled) {
-        config = parse(&table)?;
+        config = parse(&table, &file.secrets)?;
     }
     let mut faults = Vec::new();
     for name in &origins.streams {
@@ -464,9 +492,25 @@ pub(crate) fn table_of_entry(entry: Value) -> Table {
     }
 }
 
-fn parse(table: &Table) -> Result<Config, ConfigErrors> {
+/// What the API may not define: a secret that it does not name could be sent to somebody.
+fn foreign_secrets(state: &State) -> Vec<Fault> {
+    let fault = |name: &str, key: &str| {
+        let key = format!("{}.{key}", join("streams", name));
+        Fault::nowhere(key, ONLY_FILE)
+    };
+    let streams = state.streams.iter();
+    let streams = streams.filter_map(|(name, table)| Some(fault(name, &source_in(table)?)));
+    let added = state.added.iter().flat_map(|(name, added)| {
+        let entries = added.inputs.iter().chain(&added.outputs);
+        let key = entries.filter_map(|entry| source_in(&table_of_entry(entry.clone())));
+        key.map(move |key| fault(name, &key))
+    });
+    streams.chain(added).collect()
+}
+
+fn parse(table: &Table, secrets: &SecretSources) -> Result<Config, ConfigErrors> {
     let text = toml::to_string(table).unwrap_or_default();
-    let config = Config::parse(&text)?;
+    let config = Config::parse_again(&text, secrets)?;
     config.validate_options(control::check_option)?;
     Ok(config)
 }
@@ -516,7 +560,7 @@ impl Part<'_> {
 
 /// Adds the parts that are valid to `good`, and says what is left out. Each try reads the whole configuration, so it takes
 /// out everything that the faults name at once, and halves the rest where they name nothing.
-fn take_good(file: &Table, state: &State, good: &mut State, parts: &[Part<'_>]) -> Vec<String> {
+fn take_good(file: &Text, state: &State, good: &mut State, parts: &[Part<'_>]) -> Vec<String> {
     let mut left_out = Vec::new();
     let mut parts = parts.to_vec();
     while !parts.is_empty() {
@@ -555,7 +599,7 @@ fn take_good(file: &Table, state: &State, good: &mut State, parts: &[Part<'_>]) 
 }
 
 /// As [`combined`]; what does not go with the file is left out, and said.
-fn lay_over(file: &Table, state: &State) -> (Whole, Vec<String>) {
+fn lay_over(file: &Text, state: &State) -> (Whole, Vec<String>) {
     let mut left_out = Vec::new();
     if let Ok(whole) = combined(file, state) {
         let hidden = state
@@ -581,7 +625,7 @@ fn lay_over(file: &Table, state: &State) -> (Whole, Vec<String>) {
     let whole = combined(file, &good)
         .or_else(|_| combined(file, &State::default()))
         .unwrap_or_else(|_| Whole {
-            table: file.clone(),
+            table: file.table.clone(),
             config: Config::default(),
             origins: Origins::default(),
         });
@@ -723,7 +767,11 @@ mod tests {
 
     #[test]
     fn a_long_state_with_many_faults_is_laid_over_in_few_tries() {
-        let file: Table = "[srt]\nport = 9007".parse().unwrap();
+        let table = "[srt]\nport = 9007".parse().unwrap();
+        let file = Text {
+            table,
+            ..Text::default()
+        };
         let mut state = State::default();
         for number in 0..400 {
             let table = match number % 4 {
@@ -783,9 +831,35 @@ mod tests {
         assert_eq!(folder(&config, "b", 0), Some(PathBuf::from("/rec")));
         // The operator takes the folder away: what was allowed is left out, and the rest stays.
         let text = text.replace("/rec", "/other");
-        let (config, left_out, _) = desk.refile(&text, |config| config);
+        let (config, left_out, _) = desk.refile(&text, &Config::parse(&text).unwrap(), |config| config);
         assert_eq!(config.streams.keys().collect::<Vec<_>>(), ["live/a"]);
         assert_eq!((config.streams["live/a"].outputs.len(), left_out.len()), (1, 2));
+    }
+
+    #[test]
+    fn secrets_from_elsewhere_are_the_files_alone_and_are_not_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("secret");
+        std::fs::write(&secret, "correct horse\n").unwrap();
+        let text = format!("[streams.\"live/a\"]\npublish_passphrase = {{ file = {secret:?} }}");
+        let (desk, _) = Desk::open(&text, &Config::parse(&text).unwrap(), None);
+        // Until the file is read again, a secret that has gone or changed is what it was.
+        std::fs::remove_file(&secret).unwrap();
+        let config = output_added(&desk, "udp://127.0.0.1:9").unwrap();
+        let kept = &config.streams["live/a"].publish_passphrases;
+        assert_eq!(kept[0].expose(), "correct horse");
+        assert!(desk.whole().1.to_string().contains(secret.to_str().unwrap()));
+        let entry =
+            format!("outputs = [{{ url = \"srt://127.0.0.1:9\", streamid = {{ file = {secret:?} }} }}]");
+        let steal = move |state: &mut State, _: &Edit<'_>| {
+            state.streams.insert("b".to_owned(), entry.parse().unwrap());
+            Ok(())
+        };
+        let problem = desk.edit(steal, applied).unwrap_err();
+        assert_eq!(
+            (problem.status, problem.errors[0].key.as_str()),
+            (422, "streams.b.outputs[0].streamid")
+        );
     }
 
     #[test]

@@ -248,7 +248,11 @@ impl Live {
             action: "RELOAD".to_owned(),
             object: self.path.display().to_string(),
             changes: changes.clone(),
-            result: if error.is_none() { Outcome::Ok } else { Outcome::Failed },
+            result: if error.is_none() {
+                Outcome::Ok
+            } else {
+                Outcome::Failed
+            },
             status: None,
             error,
         };
@@ -286,7 +290,9 @@ impl Live {
             warn!("{warning}");
         }
         let level = config.log.level;
-        let (reloaded, left_out, found) = target.desk.refile(&text, |config| target.view.reload(config));
+        let (reloaded, left_out, found) = target
+            .desk
+            .refile(&text, &config, |config| target.view.reload(config));
         *changes = found;
         let mut reloaded = reloaded.ok_or(NotReloaded::Ending)?;
         // Where RUST_LOG decides, the file does not.

@@ -44,7 +44,11 @@ impl Config {
         });
         let endpoints = self.endpoint_warnings();
         let endpoints = endpoints.iter().map(EndpointWarning::placed);
-        late.chain(self.open_doors()).chain(endpoints).collect()
+        let secrets = self.secret_sources.warnings().iter().cloned();
+        late.chain(secrets)
+            .chain(self.open_doors())
+            .chain(endpoints)
+            .collect()
     }
 
     /// What an operator may want to decide otherwise: one sentence each. For `check` alone: it is no warning.

@@ -10,7 +10,7 @@ use super::{
     endpoint::{Endpoint, SrtMode, Target},
     fault::Fault,
     model::{Config, FilterSize, OptionValue, SrtSettings, Stream, StreamSettings},
-    reader::{Session, join},
+    reader::join,
 };
 
 /// Ports below it are those of the system's own services.
@@ -49,8 +49,7 @@ impl Config {
 }
 
 fn fault(key: String, message: &str) -> Fault {
-    // It stands in no text.
-    Fault::new(key, Session::new("").location(0..0), message)
+    Fault::nowhere(key, message)
 }
 
 fn confine_ports(stream: &Stream, path: &str) -> Vec<Fault> {

@@ -7,7 +7,10 @@ use std::{fmt, io, ops::Range, path::PathBuf};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use super::{mask, types::Location};
+use super::{
+    mask,
+    types::{LineStarts, Location},
+};
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +31,11 @@ impl Fault {
             at,
             other: None,
         }
+    }
+
+    /// A fault of what stands in no text.
+    pub(crate) fn nowhere(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(key, Location::of("", &LineStarts::of(""), 0..0), message)
     }
 
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {

@@ -27,6 +27,7 @@ mod nearest;
 mod raw;
 mod reader;
 mod secret;
+mod secret_source;
 mod srt;
 mod streams;
 #[cfg(test)]
@@ -59,13 +60,15 @@ pub(crate) use nearest::nearest;
 pub(crate) use reader::join;
 pub use secret::{HttpUrl, Secret};
 pub(crate) use secret::{is_secret_parameter, login_in};
+pub use secret_source::SecretSources;
+pub(crate) use secret_source::{ONLY_FILE, source_in};
 pub use types::{CryptoMode, KeyLength, ListenAddr, Location, PortKind, SrtVersion};
 
 /// The configuration of a gateway that is started without a file.
 pub const DEFAULT_TOML: &str = include_str!("default.toml");
 
 impl Config {
-    /// Reads a configuration.
+    /// Reads a configuration. Blocks on the file system if secrets are in files.
     ///
     /// # Errors
     /// All faults of the text at once.
@@ -83,6 +86,12 @@ impl Config {
     /// ```
     pub fn parse(text: &str) -> Result<Self, ConfigErrors> {
         validate::parse(text)
+    }
+
+    /// As [`parse`](Self::parse), with the secrets from elsewhere as they were when another text was read: what is not among them is a
+    /// fault.
+    pub(crate) fn parse_again(text: &str, sources: &SecretSources) -> Result<Self, ConfigErrors> {
+        validate::parse_again(text, sources)
     }
 
     /// Reads a configuration file. Blocks on the file system.

@@ -17,6 +17,7 @@ use super::{
     dialect::Dialects,
     endpoint::{Endpoint, ExpandError},
     secret::{HttpUrl, Secret},
+    secret_source::SecretSources,
     types::{CryptoMode, KeyLength, ListenAddr, Location, PortKind, SrtVersion},
 };
 use crate::address::ZonedIp;
@@ -53,6 +54,8 @@ pub struct Config {
     pub api: Api,
     /// `[log]`.
     pub log: Log,
+    /// The secrets that stand elsewhere than in the text.
+    pub secret_sources: SecretSources,
 }
 
 /// `[gateway]`.

@@ -29,6 +29,8 @@ pub(crate) enum Value {
     Float(String),
     Bool(bool),
     Datetime,
+    /// A secret that could not be read, which has been said.
+    Missing,
     Array(Vec<Node>),
     Table(Vec<Entry>),
 }
@@ -91,6 +93,7 @@ impl Node {
             Value::Float(_) => "a number with a fraction",
             Value::Bool(_) => "a boolean",
             Value::Datetime => "a date or time",
+            Value::Missing => "missing",
             Value::Array(_) => "a list",
             Value::Table(_) => "a table",
         }
@@ -105,7 +108,7 @@ impl Node {
             Value::Int(None) => "a number that does not fit 64 bits".into(),
             Value::Float(number) => shortened(number),
             Value::Bool(on) => on.to_string(),
-            Value::Datetime | Value::Array(_) | Value::Table(_) => self.type_words().into(),
+            Value::Datetime | Value::Missing | Value::Array(_) | Value::Table(_) => self.type_words().into(),
         }
     }
 }

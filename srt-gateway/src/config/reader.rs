@@ -278,7 +278,13 @@ impl<'a> Item<'a> {
 
     /// Records that the value is not what is allowed. Names the value, unless it is a secret.
     pub(crate) fn must_be(&self, allowed: impl Display) {
-        self.session.fault(self.not(allowed));
+        if !self.is_missing() {
+            self.session.fault(self.not(allowed));
+        }
+    }
+
+    fn is_missing(&self) -> bool {
+        matches!(self.node.value, Value::Missing)
     }
 
     fn not(&self, allowed: impl Display) -> Fault {

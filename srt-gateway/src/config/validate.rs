@@ -20,6 +20,7 @@ use super::{
     raw::{Node, Value},
     reader::{Item, Session, Table},
     secret::HttpUrl,
+    secret_source::{self, Reading, SecretSources},
     srt::{self, SrtLayer},
     streams::{self, Base},
     types::PortKind,
@@ -33,14 +34,33 @@ pub(crate) fn parse(text: &str) -> Result<Config, ConfigErrors> {
     parse_checked(text, |_, _| Ok(()))
 }
 
+/// Reads `text`, with the secrets from elsewhere as they are in `sources`.
+pub(crate) fn parse_again(text: &str, sources: &SecretSources) -> Result<Config, ConfigErrors> {
+    parse_from(text, Reading::Kept(sources), |_, _| Ok(()))
+}
+
 /// Reads `text`, and asks `check` about each option of libsrt in it.
 pub(crate) fn parse_checked(
     text: &str,
     check: impl FnMut(&str, &OptionValue) -> Result<(), String>,
 ) -> Result<Config, ConfigErrors> {
+    parse_from(text, Reading::Now, check)
+}
+
+fn parse_from(
+    text: &str,
+    secrets: Reading<'_>,
+    check: impl FnMut(&str, &OptionValue) -> Result<(), String>,
+) -> Result<Config, ConfigErrors> {
     let session = Session::new(text);
     let config = match Node::document(text) {
-        Ok(root) => read(&session, &root),
+        Ok(mut root) => {
+            let sources = secret_source::resolve(&mut root, &session, secrets);
+            read(&session, &root).map(|config| Config {
+                secret_sources: sources,
+                ..config
+            })
+        }
         Err(error) => {
             let span = error.span().unwrap_or(text.len()..text.len());
             let message = format!("this is not valid TOML: {}", error.message());
@@ -108,6 +128,7 @@ pub(crate) fn read(session: &Session<'_>, root: &Node) -> Option<Config> {
         api,
         log: log(&root),
         srt_defaults: defaults.resolve(),
+        secret_sources: SecretSources::default(),
     })
 }
 
