@@ -126,6 +126,11 @@ fn accept(target: &SrtTarget, stop: &AtomicBool) -> Result<SrtSocket, ConnectErr
     let bind = |ip: ZonedIp| {
         let listener = SrtListener::builder().options(options.clone());
         let addr = ip.socket_addr(target.port).map_err(ConnectError::Socket)?;
+        if ip == ZonedIp::ANY_V6 {
+            let socket =
+                control::bind_dual_stack(target.port, &target.settings).map_err(ConnectError::Socket)?;
+            return Ok(listener.bind_udp(socket)?);
+        }
         Ok::<_, ConnectError>(listener.bind(addr)?)
     };
     let listener = match target.host.as_deref().and_then(|host| host.parse().ok()) {

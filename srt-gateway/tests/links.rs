@@ -277,20 +277,37 @@ fn a_loop_into_an_input_that_listens_is_cut() {
     assert!(why.contains("1403"), "{why}");
 }
 
+/// Both sides call each other: from two addresses of this host, or from two ports of one.
 #[test]
 fn meets_a_peer_by_rendezvous() {
     let port_number = free().port();
+    let v6 = || {
+        std::net::UdpSocket::bind("[::1]:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+    };
+    let of = |address: [u8; 4]| SocketAddr::from((address, port_number));
+    for (ours, theirs) in [
+        (of([127, 0, 0, 2]), of([127, 0, 0, 3])),
+        (free(), free()),
+        (v6(), v6()),
+    ] {
+        assert_meets(ours, theirs);
+    }
+}
+
+#[track_caller]
+fn assert_meets(ours: SocketAddr, theirs: SocketAddr) {
     let relay = gateway(&format!(
-        "[srt]\nport = \"127.0.0.1:0\"\n[streams.\"live/a\"]\ninputs = [\"srt://127.0.0.3:{port_number}?mode=rendezvous&adapter=127.0.0.2\"]\n"
+        "[srt]\nport = \"127.0.0.1:0\"\n[streams.\"live/a\"]\ninputs = [\"srt://{theirs}?mode=rendezvous&adapter={}&localport={}\"]\n",
+        ours.ip(),
+        ours.port()
     ));
     let sink = Sink::play(port(&relay), &Call::named(PLAY));
-    let (local, remote) = (
-        SocketAddr::from(([127, 0, 0, 3], port_number)),
-        SocketAddr::from(([127, 0, 0, 2], port_number)),
-    );
     // On a busy machine, one side can give up just as the other connects. Then both call again.
     let socket = wait_for("the meeting", || {
-        let socket = SrtSocket::builder().rendezvous(local, remote).ok()?;
+        let socket = SrtSocket::builder().rendezvous(theirs, ours).ok()?;
         while socket.state() == SocketState::Connected {
             let state = endpoint(&relay, Role::Publisher, 0)?.state;
             if matches!(state, EndpointState::Live | EndpointState::Silent) {

@@ -85,8 +85,8 @@ pub struct UdpTarget {
     pub port: u16,
     /// Network interface of a multicast group, by name or address.
     pub interface: Option<String>,
-    /// Time to live of multicast datagrams.
-    pub ttl: u8,
+    /// Time to live of the datagrams. `None`: 1 for multicast, the system's for others.
+    pub ttl: Option<u8>,
     /// Payload of a datagram, in bytes.
     pub payload_size: u16,
     /// Only from this sender.

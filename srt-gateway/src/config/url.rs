@@ -401,7 +401,10 @@ fn udp(table: &Table<'_>, parts: &Parts<'_>, url: &Node, direction: Direction) -
         interface: interface.or_else(|| zone_of_group(host.as_deref())),
         host,
         port,
-        ttl: ttl.unwrap_or(Some(1))?.try_into().ok()?,
+        ttl: match ttl {
+            Some(ttl) => Some(ttl?.try_into().ok()?),
+            None => None,
+        },
         payload_size: payload.unwrap_or(Some(1_316))?.try_into().ok()?,
         source: source.map_or(Some(None), |ip| ip.map(Some))?,
         buffer_size: buffer.unwrap_or(Some(2 << 20))?.try_into().ok()?,

@@ -261,12 +261,15 @@ impl Control {
             };
             let gate = self.peer_gate(id, addr, &srt.settings);
             let door = Arc::clone(&gate);
-            let listener = SrtListener::builder()
+            let builder = SrtListener::builder()
                 .options(options)
                 .backlog(BACKLOG)
                 .access_control(move |request: &AccessRequest<'_>| door.authorize(request))
-                .nonblocking()
-                .bind(addr)?;
+                .nonblocking();
+            let listener = match ip == ZonedIp::ANY_V6 {
+                true => builder.bind_udp(super::dual_stack::bind(srt.port, &srt.settings)?)?,
+                false => builder.bind(addr)?,
+            };
             Ok::<_, Hitch>((listener, gate))
         };
         let (listener, gate) = match ip {

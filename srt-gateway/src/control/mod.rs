@@ -7,6 +7,7 @@
 mod backoff;
 mod bonding;
 mod dial;
+mod dual_stack;
 mod endpoints;
 mod events;
 mod failover;
@@ -40,6 +41,7 @@ use crossbeam_channel::{Receiver, Sender};
 use srt_safe::{ErrorKind, SocketId, SrtSocket, SrtVersion, log::EncryptionFault, opt};
 use tracing::{debug, error, info, warn};
 
+pub(crate) use dual_stack::bind as bind_dual_stack;
 pub(crate) use endpoints::EndpointView;
 pub(crate) use endpoints::Endpoints;
 pub use endpoints::{EndpointState, EndpointStatus};

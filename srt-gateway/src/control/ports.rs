@@ -341,7 +341,10 @@ fn open(
         .nonblocking();
     let listener = match place {
         Place::Addr(addr) => builder.bind(addr)?,
-        Place::Bound(socket) => builder.bind_udp(socket)?,
+        Place::Bound(socket) => {
+            super::dual_stack::mark(&socket, settings).map_err(Cause::Socket)?;
+            builder.bind_udp(socket)?
+        }
     };
     watch.add(&listener, Interest::READABLE)?;
     let addr = listener.local_addr()?;

@@ -32,8 +32,8 @@ pub(crate) struct UdpPlace {
     pub(crate) port: u16,
     /// Of a multicast group: by name or address.
     pub(crate) interface: Option<String>,
-    /// Of multicast datagrams.
-    pub(crate) ttl: u8,
+    /// `None`: 1 for multicast, the system's for others.
+    pub(crate) ttl: Option<u8>,
     /// Only from this sender.
     pub(crate) source: Option<ZonedIp>,
     /// Of the socket, in bytes.
@@ -253,8 +253,14 @@ pub(crate) fn open_output(target: &UdpPlace, to: SocketAddr) -> io::Result<UdpSo
     } else if target.tos != 0 {
         socket.set_tclass_v6(target.tos.into())?;
     }
+    if let (Some(ttl), false) = (target.ttl, to.is_multicast()) {
+        match to {
+            IpAddr::V4(_) => socket.set_ttl_v4(ttl.into())?,
+            IpAddr::V6(_) => socket.set_unicast_hops_v6(ttl.into())?,
+        }
+    }
     if to.is_multicast() {
-        let ttl = u32::from(target.ttl);
+        let ttl = target.ttl.unwrap_or(1).into();
         match (to, interface(target)?) {
             (IpAddr::V4(_), Interface::Any) => {}
             (IpAddr::V4(_), Interface::Address(IpAddr::V4(ip))) => socket.set_multicast_if_v4(&ip)?,

@@ -106,7 +106,7 @@ fn datagrams_and_files_have_their_own_parameters() {
     let Target::Rtp(rtp) = &stream.inputs[1].target else {
         panic!()
     };
-    assert_eq!((rtp.host.as_deref(), rtp.port, rtp.ttl), (None, 5004, 1));
+    assert_eq!((rtp.host.as_deref(), rtp.port, rtp.ttl), (None, 5004, None));
     let Target::File(file) = &stream.inputs[2].target else {
         panic!()
     };

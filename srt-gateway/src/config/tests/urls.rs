@@ -84,7 +84,7 @@ proptest! {
         let endpoint = Endpoint::output(&url).map_err(|why| TestCaseError::fail(format!("{url}: {why}")))?;
         let (Target::Udp(udp) | Target::Rtp(udp)) = &endpoint.target else { panic!("{endpoint:?}") };
         prop_assert_eq!((udp.host.as_deref(), udp.port), (Some(bare(&host)), port));
-        prop_assert_eq!((udp.ttl, udp.payload_size), (ttl, size));
+        prop_assert_eq!((udp.ttl, udp.payload_size), (Some(ttl), size));
         prop_assert_eq!(udp.interface.as_deref(), Some(interface.as_str()));
         prop_assert_eq!(endpoint.to_string(), format!("{scheme}://{host}:{port}"));
     }
