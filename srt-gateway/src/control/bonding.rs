@@ -40,7 +40,11 @@ pub(super) struct Links {
 /// ```
 #[derive(Debug)]
 struct Link {
-    to: GroupLink,
+    /// The addresses of its host, at least one. Each call goes to another one: one of them may be dead.
+    addrs: Vec<SocketAddr>,
+    turn: usize,
+    weight: u16,
+    source: Option<SocketAddr>,
     token: i32,
     works: bool,
     backoff: Backoff,
@@ -48,6 +52,17 @@ struct Link {
 }
 
 impl Link {
+    /// Where the next call goes.
+    fn next_call(&mut self) -> GroupLink {
+        let addr = self.addrs[self.turn % self.addrs.len()];
+        self.turn = self.turn.wrapping_add(1);
+        let to = GroupLink::new(addr).weight(self.weight).token(self.token);
+        match self.source {
+            Some(source) => to.source(source),
+            None => to,
+        }
+    }
+
     /// Takes note of how it is; true: it is to be called again. A link that was called again has two members until libsrt
     /// has collected the lost one: the better of them counts.
     fn look(&mut self, members: &[Member], now: Instant) -> bool {
@@ -115,9 +130,9 @@ impl Control {
         let addrs: Vec<_> = bond
             .links
             .iter()
-            .map(|link| addr(&link.host, link.port))
+            .map(|link| Vec::from_iter(addr(&link.host, link.port)))
             .collect();
-        if addrs.iter().all(Option::is_some) {
+        if !addrs.iter().any(Vec::is_empty) {
             return self.call_links(id, &addrs);
         }
         let hosts = bond.links.iter().map(|link| (link.host.clone(), link.port));
@@ -125,11 +140,7 @@ impl Control {
     }
 
     /// Calls all links that have an address.
-    pub(super) fn call_links(
-        &mut self,
-        id: EndpointId,
-        addrs: &[Option<SocketAddr>],
-    ) -> Result<Attempt, Hitch> {
+    pub(super) fn call_links(&mut self, id: EndpointId, addrs: &[Vec<SocketAddr>]) -> Result<Attempt, Hitch> {
         let Some((state, srt)) = self.endpoints.all.get(&id).and_then(target) else {
             return Err(Hitch::Never("not SRT".to_owned()));
         };
@@ -141,13 +152,13 @@ impl Control {
             BondKind::Broadcast => GroupType::Broadcast,
             BondKind::Backup => GroupType::Backup,
         };
-        let to: Vec<_> = addrs.iter().copied().flatten().collect();
+        let to: Vec<_> = addrs.iter().flatten().copied().collect();
         let streamid = self.streamid_for(state, srt, session, &to);
         let builder = SrtGroup::builder(kind).options(call_options(srt, streamid.as_deref())?);
-        let each = links(state, bond, addrs, self.endpoints.identity.seed());
+        let mut each = links(state, bond, addrs, self.endpoints.identity.seed());
         let group = each
-            .iter()
-            .fold(builder, |builder, link| builder.link(link.to.clone()))
+            .iter_mut()
+            .fold(builder, |builder, link| builder.link(link.next_call()))
             .start_connect()?;
         let links = Links {
             group: group.id(),
@@ -216,7 +227,7 @@ impl Control {
             }
             if call {
                 link.next = now + link.backoff.failed();
-                if let Err(error) = SrtGroup::add_links_to(links.group, std::slice::from_ref(&link.to)) {
+                if let Err(error) = SrtGroup::add_links_to(links.group, &[link.next_call()]) {
                     debug!(%stream, %endpoint, link = number, %error, "cannot connect a link");
                 }
             }
@@ -225,27 +236,30 @@ impl Control {
 }
 
 /// The links that have an address; their numbers in the configuration are their tokens.
-fn links(state: &State, bond: &Bond, addrs: &[Option<SocketAddr>], seed: u64) -> Vec<Link> {
+fn links(state: &State, bond: &Bond, addrs: &[Vec<SocketAddr>], seed: u64) -> Vec<Link> {
     let now = Instant::now();
     let mut each = Vec::new();
-    for (token, (link, addr)) in (0..).zip(bond.links.iter().zip(addrs)) {
-        let Some(addr) = *addr else {
+    // An attempt that has failed is repeated with other addresses.
+    let turn = usize::try_from(state.failures.count()).unwrap_or(0);
+    for (token, (link, addrs)) in (0_i32..).zip(bond.links.iter().zip(addrs)) {
+        if addrs.is_empty() {
             warn!(stream = %state.stream, %link, "the host of a link has no address: the link is ignored");
             continue;
-        };
-        let mut to = GroupLink::new(addr).weight(link.weight).token(token);
-        match link.adapter.map(|adapter| adapter.socket_addr(0)) {
-            None => {}
-            Some(Ok(source)) => to = to.source(source),
-            Some(Err(error)) => {
+        }
+        let source = match link.adapter.map(|adapter| adapter.socket_addr(0)).transpose() {
+            Ok(source) => source,
+            Err(error) => {
                 warn!(stream = %state.stream, %link, %error, "the link's adapter is missing: left out");
                 continue;
             }
-        }
+        };
         let mut backoff = Backoff::new(seed ^ u64::from(token.unsigned_abs()));
         let next = now + backoff.failed();
         each.push(Link {
-            to,
+            addrs: addrs.clone(),
+            turn,
+            weight: link.weight,
+            source,
             token,
             works: false,
             backoff,

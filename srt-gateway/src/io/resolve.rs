@@ -20,7 +20,7 @@ type Question = (EndpointId, Hosts);
 pub(crate) enum Hosts {
     /// All addresses of one host.
     One(String, u16),
-    /// One address of each host: links of a bonded connection.
+    /// All addresses of each host: links of a bonded connection.
     Each(Vec<(String, u16)>),
 }
 
@@ -30,11 +30,11 @@ impl Hosts {
         match self {
             Self::One(host, port) => all(host, *port).map(|found| Found::All(found.collect())),
             Self::Each(hosts) => {
-                let first = |(host, port): &(String, u16)| all(host, *port).map(|mut found| found.next());
-                let found: Vec<_> = hosts.iter().map(first).collect();
+                let of = |(host, port): &(String, u16)| all(host, *port).map(Iterator::collect);
+                let found: Vec<Result<Vec<_>, _>> = hosts.iter().map(of).collect();
                 let why = found.iter().find_map(|found| found.as_ref().err().cloned());
-                let addrs: Vec<_> = found.into_iter().map(|found| found.ok().flatten()).collect();
-                match why.filter(|_| addrs.iter().all(Option::is_none)) {
+                let addrs: Vec<_> = found.into_iter().map(Result::unwrap_or_default).collect();
+                match why.filter(|_| addrs.iter().all(Vec::is_empty)) {
                     Some(why) => Err(why),
                     None => Ok(Found::Each(addrs)),
                 }
@@ -91,8 +91,8 @@ impl Resolver {
 pub(crate) enum Found {
     /// Several, or none.
     All(Vec<SocketAddr>),
-    /// Of each host its first one, in the order of the question.
-    Each(Vec<Option<SocketAddr>>),
+    /// Those of each host, in the order of the question.
+    Each(Vec<Vec<SocketAddr>>),
 }
 
 /// What came of a question: addresses, or why there are none.

@@ -114,7 +114,10 @@ fn datagrams_and_files_have_their_own_parameters() {
     let Target::Udp(udp) = &stream.outputs[0].target else {
         panic!()
     };
-    assert_eq!((udp.ttl, udp.payload_size, udp.buffer_size), (4, 1316, 2 << 20));
+    assert_eq!(
+        (udp.ttl, udp.payload_size, udp.buffer_size),
+        (Some(4), 1316, 2 << 20)
+    );
     let Target::File(file) = &stream.outputs[1].target else {
         panic!()
     };
