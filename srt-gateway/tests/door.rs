@@ -227,7 +227,7 @@ fn a_listening_input_records_what_it_refuses_and_holds_bans_and_the_drain() {
     gateway.wait_sessions(1);
     gateway.ask("POST", "/api/v1/drain").is(202);
     assert_eq!(code(call(input, secret())), 1503);
-    assert!(recorded(1503)["reason"].as_str().unwrap().contains("drained"));
+    assert!(recorded(1503)["reason"].as_str().unwrap().contains("draining"));
 }
 
 #[test]

@@ -492,8 +492,10 @@ fn an_address_has_few_ports_opened_before_it_connects() {
         let (last, spare) = (ports[LIMIT], ports[LIMIT + 1]);
         assert_eq!(call_from(9, last, "").1, Err(Refused(1402)));
         assert_eq!(server.requests().len(), LIMIT);
-        let reason = last_reason(&gateway);
-        assert!(reason.contains("32 ports of [[listeners]]"), "{reason}");
+        wait_until("the record of the limit", || {
+            let mut kept = gateway.rejections().into_iter();
+            kept.any(|kept| kept.reason.contains("32 ports of [[listeners]]"))
+        });
         let (_other, answer) = call_from(8, last, "");
         answer.expect("another address has its own places");
         let (_used, answer) = call_from(9, ports[0], "");

@@ -250,7 +250,7 @@ mod tests {
                     &format!("{list} = [\"file://{path}\"]"),
                 );
                 assert_eq!(told.len(), 1, "{path}");
-                let place = format!("streams.\"live/a\".{list}[0]: is not a file in one of the folders");
+                let place = format!("streams.\"live/a\".{list}[0]: is not in one of the folders");
                 assert!(told[0].contains(&place), "{told:?}");
             }
         }

@@ -415,7 +415,7 @@ impl Control {
             .map(|v| SrtVersion::from_number(v.to_libsrt()));
         if let Some(required) = required.filter(|required| *required != connection.version) {
             let why = format!(
-                "the peer uses SRT {}, but version = {required} is required exactly",
+                "the peer uses SRT {}, but the configuration requires exactly version = {required}",
                 connection.version
             );
             return self.failed(id, &why, now);

@@ -135,9 +135,9 @@ fn passphrases_are_counted_as_libsrt_counts_them() {
 const ADDRESSES: &[Case] = &[
     ("[srt]\nport = 1\n[srt_play]\nport = 1", "srt_play.port", "1 (all addresses) is already in use by srt.port (used here at 2:8)"),
     ("[srt]\nport = \"127.0.0.1:1\"\n[streams.a.srt]\nport = 1", "streams.a.srt.port", "is already in use by srt.port"),
-    ("[srt]\nport = \"0.0.0.0:1\"\n[streams.a.srt]\nport = \"10.0.0.1:1\"", "streams.a.srt.port", "10.0.0.1:1 is in use"),
-    ("[srt]\nport = \"[::]:1\"\n[streams.a.srt]\nport = \"[::1]:1\"", "streams.a.srt.port", "[::1]:1 is in use"),
-    ("[streams.a.srt]\nport = 1\n[streams.b.srt]\nport = 1", "streams.b.srt.port", "streams.a.srt.port already"),
+    ("[srt]\nport = \"0.0.0.0:1\"\n[streams.a.srt]\nport = \"10.0.0.1:1\"", "streams.a.srt.port", "10.0.0.1:1 is already in use"),
+    ("[srt]\nport = \"[::]:1\"\n[streams.a.srt]\nport = \"[::1]:1\"", "streams.a.srt.port", "[::1]:1 is already in use"),
+    ("[streams.a.srt]\nport = 1\n[streams.b.srt]\nport = 1", "streams.b.srt.port", "already in use by streams.a.srt.port"),
     ("[streams.a]\nsrt_publish = { port = 1 }\nsrt_play = { port = 1 }", "streams.a.srt_play.port", "use one table `srt`"),
 ];
 
