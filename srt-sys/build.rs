@@ -57,6 +57,7 @@ fn run() -> Result<()> {
         ("proven-address", "proven_address"),
         ("thread-progress", "thread_progress"),
         ("resend-cap", "resend_cap"),
+        ("peer-state", "peer_state"),
     ] {
         println!("cargo::rustc-check-cfg=cfg({cfg})");
         if library.edits.contains(&edit) {

@@ -310,6 +310,7 @@ fn link_figures(figures: &SrtFigures, latency: Duration) -> LinkFigures {
         packets: figures.minute.packets,
         lost: figures.minute.lost,
         dropped: figures.minute.dropped,
+        unheard: figures.unheard.map(|unheard| unheard + figures.at.elapsed()),
     }
 }
 

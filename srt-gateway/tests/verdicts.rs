@@ -5,8 +5,20 @@ mod peers;
 #[allow(dead_code, unreachable_pub, reason = "each test program uses a part")]
 mod ports;
 
+use std::{
+    net::{SocketAddr, UdpSocket},
+    process::{Child, Command},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
+    time::Duration,
+};
+
 use peers::{Call, Source, gateway, port, wait_for};
 use ports::free_udp;
+use rustix::process::{Pid, Signal, kill_process};
 use srt_gateway::{
     Gateway, StreamName,
     telemetry::health::{Fault, Level, Verdict},
@@ -60,7 +72,7 @@ fn a_standby_input_that_is_open_and_silent_is_a_warning() {
     let relay = gateway(&format!(
         "[streams.a]\ninputs = [\"udp://{first}\", \"udp://{second}\"]\n"
     ));
-    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let packets = packets();
     let told = wait_for("a warning about the second input", || {
         socket.send_to(&packets, first).unwrap();
@@ -84,4 +96,89 @@ fn packets() -> Vec<u8> {
     let mut packet = [0xff_u8; 188];
     packet[..4].copy_from_slice(&[0x47, 0x1f, 0xff, 0x10]);
     packet.repeat(7)
+}
+
+/// An encoder: a process of its own that publishes the datagrams of this one.
+struct Encoder {
+    process: Child,
+    is_fed: Arc<AtomicBool>,
+}
+
+impl Drop for Encoder {
+    fn drop(&mut self) {
+        self.is_fed.store(false, Relaxed);
+        // A process that has ended already is what is wanted.
+        self.process.kill().unwrap_or_default();
+        self.process.wait().map(drop).unwrap_or_default();
+    }
+}
+
+impl Encoder {
+    fn start(to: SocketAddr) -> Self {
+        let from = free_udp();
+        let process = Command::new(env!("CARGO_BIN_EXE_srt-gateway"))
+            .arg("relay")
+            .arg(format!("udp://{from}"))
+            .arg(format!("srt://{to}?streamid={PUBLISH}"))
+            .spawn()
+            .unwrap();
+        let is_fed = Arc::new(AtomicBool::new(true));
+        let feeds = Arc::clone(&is_fed);
+        thread::spawn(move || {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            while feeds.load(Relaxed) {
+                // Nobody is there yet, or no longer.
+                drop(socket.send_to(&packets(), from));
+                thread::sleep(Duration::from_millis(20));
+            }
+        });
+        Self { process, is_fed }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.process.id().cast_signed()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+}
+
+/// Waits until the stream `a` is bad for this reason.
+#[track_caller]
+fn bad(gateway: &Gateway, fault: Fault, words: &str) {
+    wait_for(words, || {
+        let verdict = gateway.stream_detail(&StreamName::new("a"))?.verdict;
+        let is_it = verdict.level == Level::Bad && verdict.fault == fault;
+        (is_it && verdict.sentence.contains(words)).then_some(())
+    });
+}
+
+#[test]
+fn four_ways_in_which_a_source_goes_are_told_apart() {
+    let relay = gateway("[srt]\nport = \"127.0.0.1:0\"\n[streams.a]\n");
+    let up = || {
+        let encoder = Encoder::start(port(&relay));
+        wait_for("the stream is up", || {
+            let detail = relay.stream_detail(&StreamName::new("a"))?;
+            (detail.has_source && detail.verdict.level != Level::Bad).then_some(())
+        });
+        encoder
+    };
+    // The encoder sends nothing, and is there.
+    let encoder = up();
+    encoder.is_fed.store(false, Relaxed);
+    bad(&relay, Fault::Source, "its keep-alives arrive");
+    // It closes.
+    encoder.signal(Signal::TERM);
+    bad(&relay, Fault::Source, "the peer closed the connection");
+    drop(encoder);
+    // Nothing comes any more, as through a link that is cut; then the connection is given up.
+    let encoder = up();
+    encoder.signal(Signal::STOP);
+    bad(&relay, Fault::PublisherLink, "not even keep-alives");
+    bad(&relay, Fault::Source, "nothing came from the peer any more");
+    drop(encoder);
+    // It is killed, and cannot say so.
+    let encoder = up();
+    encoder.signal(Signal::KILL);
+    bad(&relay, Fault::PublisherLink, "not even keep-alives");
+    bad(&relay, Fault::Source, "nothing came from the peer any more");
 }

@@ -37,6 +37,28 @@ pub struct SendState {
     pub latency: Duration,
 }
 
+/// What was heard of a peer: [`SrtSocket::peer_state`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerState {
+    /// How long ago its last packet came, of whatever kind. A connected peer that has nothing to send sends a keep-alive each second.
+    pub unheard: Duration,
+    /// It has closed the connection. A connection that broke without that ended because nothing was heard for
+    /// [`PeerIdleTimeout`](crate::opt::PeerIdleTimeout).
+    pub has_closed: bool,
+}
+
+fn peer_state(socket: SRTSOCKET) -> Option<PeerState> {
+    let mut numbers = [0_i64; 2];
+    // SAFETY: two numbers to write to; our edit answers -1 for a socket that it does not know, and keeps one that it knows for
+    // the length of the call.
+    let status = unsafe { libsrt_sys::srt_edit_peer_state(socket, numbers.as_mut_ptr()) };
+    (status == 0).then(|| PeerState {
+        unheard: Duration::from_micros(u64::try_from(numbers[0]).unwrap_or_default()),
+        has_closed: numbers[1] != 0,
+    })
+}
+
 fn send_state(socket: SRTSOCKET) -> Option<SendState> {
     let mut numbers = [0_i64; 6];
     // SAFETY: six numbers to write to; our edit answers -1 for a socket that it does not know, and keeps one that it knows for
@@ -94,6 +116,22 @@ impl SrtSocket {
             unsent: sum.unsent.saturating_add(state.unsent),
             oldest: sum.oldest.max(state.oldest),
             latency: sum.latency.max(state.latency),
+        })
+    }
+
+    /// When the peer was heard of last, and whether it has closed the connection (an edit of ours, `peer-state`); also after the
+    /// connection has broken. Does not block. `None`: the socket was never connected, or the library lacks the edit. Of a group, the link
+    /// that was heard of last; `has_closed` if all have been closed.
+    #[must_use]
+    pub fn peer_state(&self) -> Option<PeerState> {
+        if !self.is_group() {
+            return peer_state(self.raw.id());
+        }
+        let members = SrtGroup::members_of(self.id()).unwrap_or_default();
+        let states = members.iter().filter_map(|member| peer_state(member.id.value()));
+        states.reduce(|all, state| PeerState {
+            unheard: all.unheard.min(state.unheard),
+            has_closed: all.has_closed && state.has_closed,
         })
     }
 

@@ -190,7 +190,7 @@ pub use access::{AccessControl, AccessCounts, AccessRequest, Admission, Verdict}
 #[cfg(feature = "async")]
 pub use async_socket::{AsyncSrtListener, AsyncSrtSocket};
 pub use connect::{Connecting, Progress, SrtSocketBuilder};
-pub use delivery::{ReaderTiming, SendState};
+pub use delivery::{PeerState, ReaderTiming, SendState};
 pub use epoll::{Epoll, Event, Events, EventsIter, Interest, Registry, Trigger, Waker};
 pub use error::{Error, ErrorCode, ErrorKind, Result};
 pub use group::{

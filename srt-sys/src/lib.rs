@@ -301,6 +301,29 @@ pub unsafe fn srt_edit_send_state(_socket: SRTSOCKET, _out: *mut i64) -> std::ff
     -1
 }
 
+/// The edit that tells when a peer was heard of last, and whether it has closed: [`srt_edit_peer_state`].
+pub const EDIT_PEER_STATE: &str = "peer-state";
+
+#[cfg(peer_state)]
+unsafe extern "C" {
+    /// Writes two numbers: how long ago the last packet of the peer came, of whatever kind, in microseconds; and 1 if the peer has
+    /// closed the connection, else 0. Returns 0, or -1 for a socket that is not there. Takes no lock for longer than the socket is
+    /// looked up.
+    ///
+    /// # Safety
+    /// `out` must point to two numbers.
+    pub fn srt_edit_peer_state(socket: SRTSOCKET, out: *mut i64) -> std::ffi::c_int;
+}
+
+/// In a library without [`EDIT_PEER_STATE`]: not known.
+///
+/// # Safety
+/// None is needed; it is unsafe as its counterpart is.
+#[cfg(not(peer_state))]
+pub unsafe fn srt_edit_peer_state(_socket: SRTSOCKET, _out: *mut i64) -> std::ffi::c_int {
+    -1
+}
+
 /// The edit that has delivery times count from the arrival of a handshake.
 pub const EDIT_HANDSHAKE_TIME: &str = "handshake-time";
 

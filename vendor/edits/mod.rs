@@ -26,6 +26,7 @@ mod keep_broken;
 mod last_packet;
 mod listen_first;
 mod overlapping_messages;
+mod peer_state;
 mod proven_address;
 mod quiet_accept;
 mod reader_timed;
@@ -99,4 +100,5 @@ pub(crate) const ALL: &[Edit] = &[
     forged_data::EDIT,
     dropped_entries::EDIT,
     fair_lock::EDIT,
+    peer_state::EDIT,
 ];

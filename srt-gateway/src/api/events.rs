@@ -66,7 +66,11 @@ fn changes(
     };
     if has_source && before.flows && !sample.flows {
         now.silent = true;
-        let text = "the source is connected but sends no data".to_owned();
+        let text = match sample.verdict.level {
+            // It says whether keep-alives come.
+            Level::Bad if !sample.verdict.sentence.is_empty() => sample.verdict.sentence.clone(),
+            _ => "the source is connected but sends no data".to_owned(),
+        };
         tell(EventKind::StreamSilent, text, None);
     } else if now.silent && sample.flows {
         now.silent = false;

@@ -137,7 +137,8 @@ impl Seat {
                 let members = SrtGroup::members_of(self.socket.id()).unwrap_or_default();
                 self.counters.set_links(self.links.complete(&mut stats, &members));
             }
-            self.wire.take(stats, &self.counters, Instant::now());
+            let unheard = self.socket.peer_state().map(|state| state.unheard);
+            self.wire.take(stats, unheard, &self.counters, Instant::now());
         }
     }
 
@@ -175,8 +176,12 @@ pub(crate) struct ClosedSession {
 /// Why a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CloseReason {
-    /// The peer closed, or was not heard of for `peer_idle_timeout`.
+    /// The peer closed, or was not heard of for `peer_idle_timeout`: libsrt does not tell.
     PeerGone,
+    /// The peer closed.
+    PeerClosed,
+    /// Nothing was heard of the peer for `peer_idle_timeout`.
+    PeerLost,
     /// No data for the configured `timeout`.
     NoData(Duration),
     /// A publisher that has sent nothing within `first_data_timeout`.
@@ -214,6 +219,17 @@ pub(crate) enum CloseReason {
 }
 
 impl CloseReason {
+    /// Why a connection is gone.
+    fn of_peer(socket: &SrtSocket) -> Self {
+        /// Without a SHUTDOWN, a connection breaks at the end of a silence.
+        const HEARD: Duration = Duration::from_millis(900);
+        match socket.peer_state() {
+            Some(state) if state.has_closed => Self::PeerClosed,
+            Some(state) if state.unheard >= HEARD => Self::PeerLost,
+            _ => Self::PeerGone,
+        }
+    }
+
     /// An error of the system.
     fn of_io(error: &io::Error) -> Self {
         error
@@ -226,6 +242,10 @@ impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PeerGone => f.write_str("the peer closed the connection or fell silent"),
+            Self::PeerClosed => f.write_str("the peer closed the connection"),
+            Self::PeerLost => f.write_str(
+                "nothing came from the peer any more, not even keep-alives (peer_idle_timeout): its link is cut, or it was killed or has no power",
+            ),
             Self::NoData(timeout) => write!(f, "no data for {timeout:?} (timeout)"),
             Self::NeverSent(timeout) => {
                 write!(

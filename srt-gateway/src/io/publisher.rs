@@ -100,7 +100,7 @@ impl Publisher {
     pub(super) fn receive(&mut self, buffer: &mut [u8; MESSAGE_MAX], now: Instant) -> Turn {
         for _ in 0..TURN {
             match self.seat.socket.recv(buffer) {
-                Ok(0) => return Turn::Ended(CloseReason::PeerGone),
+                Ok(0) => return Turn::Ended(CloseReason::of_peer(&self.seat.socket)),
                 Ok(len) => self.take(&buffer[..len], now),
                 Err(error) => {
                     return match error.kind() {
@@ -113,7 +113,7 @@ impl Publisher {
                             Turn::NotDue
                         }
                         ErrorKind::ConnectionLost | ErrorKind::NotConnected => {
-                            Turn::Ended(CloseReason::PeerGone)
+                            Turn::Ended(CloseReason::of_peer(&self.seat.socket))
                         }
                         _ => Turn::Ended(CloseReason::Failed(error)),
                     };

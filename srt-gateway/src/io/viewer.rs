@@ -188,7 +188,7 @@ impl Viewer {
         self.flow = match error.kind() {
             ErrorKind::WouldBlock | ErrorKind::Congested => Flow::Full,
             ErrorKind::ConnectionLost | ErrorKind::NotConnected | ErrorKind::InvalidState => {
-                Flow::Ended(CloseReason::PeerGone)
+                Flow::Ended(CloseReason::of_peer(&self.seat.socket))
             }
             _ => Flow::Ended(CloseReason::Failed(error)),
         };

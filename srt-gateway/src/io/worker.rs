@@ -269,12 +269,16 @@ impl Worker {
             // One that is gone is served all the same if it has left something.
             let has_left = || publisher.seat.socket.unread().is_ok_and(|packets| packets > 0);
             if publisher.door != Door::Open && event.is_error() && !has_left() {
-                return self.close(id, CloseReason::PeerGone);
+                let reason = CloseReason::of_peer(&publisher.seat.socket);
+                return self.close(id, reason);
             }
             return self.attend(id);
         }
         if event.is_error() {
-            self.close(id, CloseReason::PeerGone);
+            let reason = self
+                .socket(id)
+                .map_or(CloseReason::PeerGone, CloseReason::of_peer);
+            self.close(id, reason);
             return;
         }
         let Some(group) = self

@@ -33,6 +33,8 @@ pub struct SrtFigures {
     pub rtt_p95: Duration,
     /// What was counted within the last minute.
     pub minute: Minute,
+    /// How long before the sample the peer was heard of last, if only by a keep-alive. `None`: libsrt does not tell.
+    pub unheard: Option<Duration>,
 }
 
 /// Counts of the last minute, or since the connection began if that is later. Both directions: one of them carries the
@@ -154,7 +156,13 @@ pub(crate) struct WireSampler {
 
 impl WireSampler {
     /// Takes in what libsrt says now, and publishes it. Allocates: once a second for a session.
-    pub(crate) fn take(&mut self, stats: Stats, counters: &SessionCounters, now: Instant) {
+    pub(crate) fn take(
+        &mut self,
+        stats: Stats,
+        unheard: Option<Duration>,
+        counters: &SessionCounters,
+        now: Instant,
+    ) {
         let last = self.accumulator.update(&stats);
         if self.rtts.len() == SAMPLES {
             self.rtts.pop_front();
@@ -175,6 +183,7 @@ impl WireSampler {
         self.sums.push_back(sum);
         let figures = SrtFigures {
             at: now,
+            unheard,
             minute,
             rtt_p95: percentile_95(&self.rtts),
             totals: self.accumulator.totals().clone(),

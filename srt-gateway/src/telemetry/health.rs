@@ -102,6 +102,8 @@ pub struct LinkFigures {
     pub lost: u64,
     /// Packets that came too late or never: gaps.
     pub dropped: u64,
+    /// The peer was heard of last so long ago, if only by a keep-alive; None: that is not known.
+    pub unheard: Option<Duration>,
 }
 
 /// A viewer.
@@ -236,7 +238,7 @@ fn of_absence(figures: &StreamFigures) -> Verdict {
 /// What somebody sees or hears at this moment.
 fn of_harm(figures: &StreamFigures, source: &SourceFigures) -> Option<Verdict> {
     of_publisher(figures)
-        .or_else(|| of_silence(source))
+        .or_else(|| of_silence(figures, source))
         .or_else(|| of_source(figures, source))
         .or_else(|| of_viewers(figures))
 }
@@ -321,14 +323,36 @@ fn of_publisher(figures: &StreamFigures) -> Option<Verdict> {
     })
 }
 
-fn of_silence(source: &SourceFigures) -> Option<Verdict> {
-    (source.silent_for >= SILENCE).then(|| Verdict {
-        level: Level::Bad,
-        fault: Fault::Source,
-        sentence: format!(
-            "the source is connected but has sent nothing for {} s: look at the encoder",
-            source.silent_for.as_secs()
+fn of_silence(figures: &StreamFigures, source: &SourceFigures) -> Option<Verdict> {
+    if source.silent_for < SILENCE {
+        return None;
+    }
+    let silent = source.silent_for.as_secs();
+    // A connected peer that has nothing to send sends a keep-alive each second.
+    let unheard = figures.publisher.as_ref().and_then(|link| link.unheard);
+    let (fault, sentence) = match unheard {
+        Some(unheard) if unheard >= SILENCE => (
+            Fault::PublisherLink,
+            format!(
+                "nothing has come from the publisher for {} s, not even keep-alives: its link is cut, or its machine is gone",
+                unheard.as_secs()
+            ),
         ),
+        Some(_) => (
+            Fault::Source,
+            format!(
+                "the source is connected, its keep-alives arrive, but it has sent nothing for {silent} s: look at the encoder"
+            ),
+        ),
+        None => (
+            Fault::Source,
+            format!("the source is connected but has sent nothing for {silent} s: look at the encoder"),
+        ),
+    };
+    Some(Verdict {
+        level: Level::Bad,
+        fault,
+        sentence,
         ..Verdict::default()
     })
 }

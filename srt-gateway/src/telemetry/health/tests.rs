@@ -16,6 +16,7 @@ fn good() -> LinkFigures {
         packets: 28_000,
         lost: 0,
         dropped: 0,
+        unheard: Some(millis(10)),
     }
 }
 
@@ -267,7 +268,14 @@ fn a_source_that_is_silent_is_bad() {
     source(&mut figures).silent_for = Duration::from_secs(7);
     let told = verdict(&figures);
     assert_eq!((told.level, told.fault), (Level::Bad, Fault::Source));
-    assert!(told.sentence.contains("7 s"));
+    assert!(told.sentence.contains("keep-alives arrive") && told.sentence.contains("7 s"));
+    figures.publisher.as_mut().unwrap().unheard = Some(Duration::from_secs(6));
+    let told = verdict(&figures);
+    assert_eq!((told.level, told.fault), (Level::Bad, Fault::PublisherLink));
+    assert!(told.sentence.contains("6 s, not even keep-alives"), "{told:?}");
+    // An input that is not SRT has no keep-alives.
+    figures.publisher = None;
+    assert_eq!(verdict(&figures).fault, Fault::Source);
 }
 
 #[test]
