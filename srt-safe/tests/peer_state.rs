@@ -8,7 +8,7 @@ use std::{
 };
 
 use libsrt_sys::{EDIT_PEER_STATE, has_edit};
-use support::{PATIENCE, pair};
+use support::{PATIENCE, live_pair};
 
 fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
@@ -20,7 +20,7 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 
 #[test]
 fn keep_alives_are_heard_and_a_close_is_told_from_a_break() {
-    let (caller, accepted) = pair();
+    let (caller, accepted) = live_pair();
     if !has_edit(EDIT_PEER_STATE) {
         assert_eq!(accepted.peer_state(), None);
         return;
