@@ -5,7 +5,7 @@ import { after, before, test } from "node:test";
 import { TOKEN, api, standIn, browser, endAll, gateway, open, overflow, play, publish, run, shot, until } from "./setup.mjs";
 
 const STREAM = "live/cam 1";
-const PAGES = { overview: "#/", stream: `#/stream/${encodeURIComponent(STREAM)}`, refused: "#/refused", bans: "#/bans", events: "#/events", connect: `#/connect/${encodeURIComponent(STREAM)}`, gateway: "#/gateway" };
+const PAGES = { overview: "#/", stream: `#/stream/${encodeURIComponent(STREAM)}`, refused: "#/refused", bans: "#/bans", events: "#/events", changes: "#/changes", connect: `#/connect/${encodeURIComponent(STREAM)}`, gateway: "#/gateway" };
 
 let chromium;
 let base;
@@ -49,7 +49,7 @@ test("a token is asked for, and a wrong one is refused", async () => {
   await page.goto(`${base}/`);
   await page.getByLabel("Token").fill("not the token");
   await page.getByRole("button", { name: "Log in" }).click();
-  await page.getByText("does not take this token").waitFor();
+  await page.getByText("does not accept this token").waitFor();
   await shot(page, "login");
   await page.getByLabel("Token").fill(TOKEN);
   await page.getByRole("button", { name: "Log in" }).click();

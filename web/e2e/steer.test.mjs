@@ -94,7 +94,7 @@ test("who was slower is told so, keeps what was typed, and decides", async () =>
   // Somebody else, meanwhile.
   await api(base, `streams/${encoded(MADE)}`, { method: "PUT", body: { max_viewers: 5, on_demand: true } });
   await edit.getByRole("button", { name: "Save" }).click();
-  await edit.getByText("Somebody else has changed this since you opened it.").waitFor();
+  await edit.getByText("Someone else has changed this since you opened it.").waitFor();
   await edit.getByText("on_demand = true").waitFor();
   assert.equal(await edit.getByLabel("max_viewers", { exact: true }).inputValue(), "40");
   assert.equal((await api(base, `streams/${encoded(MADE)}`)).definition.max_viewers, 5, "nothing was written over");
@@ -240,7 +240,7 @@ test("an address is banned from its session's row, listed, and let in again", as
   const caller = publish(port, "#!::r=live/caller,m=publish");
   await until("it is live", async () => (await api(base, `streams/${encoded("live/caller")}`)).state === "live");
   await page.goto(`${base}/#/stream/${encoded("live/caller")}`);
-  await page.getByRole("region", { name: "Definition" }).getByText("No table names this stream").waitFor();
+  await page.getByRole("region", { name: "Definition" }).getByText("This stream is not configured").waitFor();
   await page.getByRole("button", { name: /^Ban 127/ }).click();
   const dialog = page.getByRole("dialog");
   assert.equal(await dialog.getByLabel("Address or network").inputValue(), "127.0.0.1");
@@ -308,7 +308,7 @@ test("a token that is taken away while the page is open is asked for anew", asyn
   await page.goto(`${own.base}/#/events`);
   await page.getByRole("heading", { name: "Events" }).waitFor();
   writeFileSync(own.config, readFileSync(own.config, "utf8").replace(TOKEN, "another token"));
-  await page.getByText("does not take this token").waitFor();
+  await page.getByText("does not accept this token").waitFor();
   await page.getByLabel("Token").fill("another token");
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: "Events" }).waitFor();
@@ -342,11 +342,11 @@ test("the gateway is drained, and every page says so until it ends", async () =>
   assert.equal((await api(base, "gateway")).draining, false, "not before it was confirmed");
   await page.getByRole("button", { name: "Refuse new callers, and end the gateway?" }).click();
   await page.getByRole("link", { name: "Streams" }).click();
-  await page.getByText("The gateway is being drained").waitFor();
+  await page.getByText("The gateway is draining").waitFor();
   await shot(page, "draining");
   const [session] = (await api(base, "sessions")).items;
   await api(base, `sessions/${session.id}`, { method: "DELETE" });
   await until("the program has ended", () => running.ended);
-  await page.getByText("The gateway has ended, as it was drained").waitFor();
+  await page.getByText("The gateway has ended after its drain").waitFor();
   await close();
 });

@@ -128,9 +128,9 @@ function LinkState() {
   const draining = pulse.value?.draining ?? false;
   if (link.value === "live") {
     if (!draining) return null;
-    return <div class="link-state" role="status">The gateway is being drained: it takes in nobody, and ends when {plural(pulse.value?.sessions ?? 0, "session")} {pulse.value?.sessions === 1 ? "is" : "are"} gone.</div>;
+    return <div class="link-state" role="status">The gateway is draining: it refuses new callers and ends when {plural(pulse.value?.sessions ?? 0, "session")} {pulse.value?.sessions === 1 ? "is" : "are"} gone.</div>;
   }
-  const lost = draining ? "The gateway has ended, as it was drained. Looking for it…" : "No connection to the gateway: figures are old. Trying again…";
+  const lost = draining ? "The gateway has ended after its drain. Reconnecting…" : "No connection to the gateway: the figures are out of date. Reconnecting…";
   return <div class={`link-state ${link.value}`} role="status">{link.value === "lost" ? lost : "Connecting…"}</div>;
 }
 

@@ -80,7 +80,7 @@ interface ProblemJson {
   errors?: Fault[];
 }
 
-const STALE = "Somebody else has changed this meanwhile: look at what is there now, and do it again.";
+const STALE = "Someone else has changed this in the meantime: check the current version and try again.";
 
 async function problem(response: Response): Promise<Error> {
   let said: ProblemJson = {};

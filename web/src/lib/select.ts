@@ -56,11 +56,11 @@ export function lossHealth(loss: number | null): "" | "warning" | "bad" {
 export function inWords(stream: Stream): string {
   switch (stream.state) {
     case "live":
-      return "Live, and nothing is known against it.";
+      return "Live, without known problems.";
     case "silent":
-      return "The source is connected, but sends nothing: look at the encoder.";
+      return "The source is connected but sends nothing: check the encoder.";
     case "waiting":
-      return stream.inputs > 0 ? "No source: no input gets through." : `No source: ${stream.viewers > 0 ? "viewers" : "outputs"} wait for one.`;
+      return stream.inputs > 0 ? "No source: no input is connected." : `No source: ${stream.viewers > 0 ? "viewers" : "outputs"} wait for one.`;
     default:
       return "Nobody publishes and nobody watches.";
   }

@@ -151,7 +151,7 @@ function ffmpeg(target: Target): Written {
       { label: "URL", value: url },
       { label: "Stream ID", value: streamId(target) || "(none needed)" },
     ],
-    note: "Its latency is in microseconds, and it is never less than what the gateway asks for.",
+    note: "Latency is in microseconds; the connection uses at least the latency of the gateway.",
   };
 }
 
@@ -178,7 +178,7 @@ function obs(target: Target): Written {
           { label: "Input", value: srtUrl(target, "us", percentEncoded) },
           { label: "Input Format", value: "mpegts" },
         ],
-        note: "Its latency is in microseconds.",
+        note: "Latency is in microseconds.",
       };
 }
 
@@ -198,7 +198,7 @@ function liveTransmit(target: Target): Written {
       { label: "URL", value: url },
       { label: "Stream ID", value: streamId(target) || "(none needed)" },
     ],
-    ...(impossible ? { note: "It has no way to write the & that the streamid or the passphrase holds." } : {}),
+    ...(impossible ? { note: "It cannot express the & in the streamid or passphrase." } : {}),
   };
 }
 

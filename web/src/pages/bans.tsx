@@ -14,7 +14,7 @@ export function Bans() {
   const refused = lacks("operate");
   return (
     <Section title="Banned addresses" aside={<span class="muted num">{polled.value ? plural(list.length, "ban") : ""}</span>}>
-      <p class="lead">Whoever calls from here is refused with code 1403 on every port, whatever they ask for. Bans end by themselves; those made here hold after a restart. To shut somebody out for good, use rules in the configuration, or the network's firewall.</p>
+      <p class="lead">The gateway refuses callers from these addresses on every port (code 1403). Bans expire; bans made here survive a restart. To exclude someone permanently, use rules in the configuration or the network's firewall.</p>
       {refused ? <p class="muted">To ban somebody: {refused}</p> : <BanForm address="" done={polled.again} />}
       {polled.error ? <p class="problem" role="alert">{polled.error}</p> : null}
       {polled.value && list.length === 0 ? (

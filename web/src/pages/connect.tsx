@@ -101,7 +101,7 @@ export function Connect({ name }: { name: string | null }) {
               aria-invalid={short}
               onInput={(event) => setPassphrase(event.currentTarget.value)}
             />
-            {short ? <small class="bad">10 to 79 characters</small> : <small>Stays in this page: the gateway tells no secrets, so type the one of your configuration.</small>}
+            {short ? <small class="bad">10 to 79 characters</small> : <small>Stays in this page. The gateway does not reveal secrets, so type the one from your configuration.</small>}
           </label>
           <label>
             User
@@ -137,7 +137,7 @@ export function Connect({ name }: { name: string | null }) {
               </div>
               <figure class="qr-box">
                 <Qr text={recipe.qr} label={`QR code for ${recipe.name}`} />
-                <figcaption>{recipe.id === "larix" && action === "publish" ? "Larix sets itself up from this code." : "The URL, latency in milliseconds."}</figcaption>
+                <figcaption>{recipe.id === "larix" && action === "publish" ? "Larix configures itself from this code." : "The URL, latency in milliseconds."}</figcaption>
               </figure>
               </div>
             </div>

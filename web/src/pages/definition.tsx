@@ -34,13 +34,13 @@ function Why({ detail }: { detail: StreamDetail }) {
       return (
         <p class="lead">
           Read-only: it stands in the configuration file{file ? <> <code>{file}</code></> : null}, which this page does not write. Change it there;{" "}
-          <a href={href({ page: "gateway" })}>a saved file is read again by itself, or by the button there</a>. Inputs and outputs may be added to it here.
+          <a href={href({ page: "gateway" })}>the gateway rereads a saved file automatically, or with the button there</a>. Inputs and outputs may be added to it here.
         </p>
       );
     case "api":
       return <p class="lead">Made here, and kept in the gateway's state file{gateway.value?.stateFile ? <> <code>{gateway.value.stateFile}</code></> : null}. Sessions stay; new settings hold for new connections.</p>;
     case "caller":
-      return <p class="lead">No table names this stream: it came when somebody published it or asked for it, and goes with its last session. With a definition it stays, and may have inputs and outputs.</p>;
+      return <p class="lead">This stream is not configured: it exists because someone published or requested it, and disappears with its last session. With a definition it stays, and can have inputs and outputs.</p>;
   }
 }
 
@@ -93,11 +93,11 @@ export function NewStream({ close }: { close: () => void }) {
         close,
       }}
     >
-      <p class="lead">It is kept in the gateway's state file, apart from the streams of its configuration file.</p>
+      <p class="lead">It is saved in the gateway's state file, not in its configuration file.</p>
       <div class="field">
         <label for="new-stream">Name</label>
         <input id="new-stream" autocomplete="off" spellcheck={false} placeholder="live/cam1" value={name} onInput={(event) => setName(event.currentTarget.value)} />
-        <div class="told"><small>What publishers and viewers name in their streamid. Inputs and outputs are added on the stream's own page.</small></div>
+        <div class="told"><small>The name that publishers and viewers use in their streamid. Add inputs and outputs on the stream's own page.</small></div>
       </div>
     </StreamEditor>
   );

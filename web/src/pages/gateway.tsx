@@ -80,10 +80,10 @@ function Configuration({ now }: { now: Gateway }) {
   return (
     <Section title="Configuration" aside={now.configFile ? <Act run={reload} needs="admin">Reload the file</Act> : null}>
       <dl class="places-of">
-        <div><dt>File</dt><dd>{now.configFile ? <code>{now.configFile}</code> : "none: the gateway was started without one"}</dd></div>
+        <div><dt>File</dt><dd>{now.configFile ? <code>{now.configFile}</code> : "none: the gateway runs without one"}</dd></div>
         <div><dt>What is added here</dt><dd>{now.stateFile ? <code>{now.stateFile}</code> : "is forgotten when the gateway ends: state of [api] names no file"}</dd></div>
       </dl>
-      <p class="muted">A saved file is read again by itself within a second. Only what differs is touched; a file with faults changes nothing.</p>
+      <p class="muted">The gateway rereads a saved file within a second. It applies only what differs; an invalid file changes nothing.</p>
       {last.value ? <Read last={last.value} /> : null}
       {last.error ? <p class="problem" role="alert">{last.error}</p> : null}
       <details
@@ -129,7 +129,7 @@ function Log({ now, again }: { now: Gateway; again: () => void }) {
           {LEVELS.map((one) => <option value={one} key={one}>{one}{one === now.logLevel ? " (now)" : ""}</option>)}
         </select>
       </label>
-      <Act run={() => api.logLevel(level).finally(again)} done={`The log tells ${level} from now on, until the file is read again`} confirm={`From ${now.logLevel} to ${level}?`} needs="admin" idle={level === now.logLevel}>
+      <Act run={() => api.logLevel(level).finally(again)} done={`The log level is ${level} until the file is reread`} confirm={`From ${now.logLevel} to ${level}?`} needs="admin" idle={level === now.logLevel}>
         Change the level
       </Act>
     </div>
@@ -146,7 +146,7 @@ const WAITS: [number, string][] = [
 function Drain({ now, again }: { now: Gateway; again: () => void }) {
   const [wait, setWait] = useState(300);
   const draining = pulse.value?.draining ?? now.draining;
-  if (draining) return <p class="problem">It is being drained: it takes in nobody, and ends with its last session. Only a restart takes that back.</p>;
+  if (draining) return <p class="problem">The gateway is draining: it refuses new callers and ends with its last session. Only a restart cancels this.</p>;
   return (
     <div class="steer">
       <label>
@@ -155,10 +155,10 @@ function Drain({ now, again }: { now: Gateway; again: () => void }) {
           {WAITS.map(([seconds, word]) => <option value={String(seconds)} key={seconds}>{word}</option>)}
         </select>
       </label>
-      <Act run={() => api.drain(wait).finally(again)} done="The gateway takes in nobody any more" confirm="Refuse new callers, and end the gateway?" danger needs="admin">
+      <Act run={() => api.drain(wait).finally(again)} done="The gateway refuses new callers" confirm="Refuse new callers, and end the gateway?" danger needs="admin">
         Drain the gateway
       </Act>
-      <p class="muted">Nobody new is let in, sessions go on, and the program ends when the last is gone, or when the time is over. That cannot be taken back.</p>
+      <p class="muted">New callers are refused and sessions continue; the program ends with its last session or when the time is over. You cannot undo this.</p>
     </div>
   );
 }

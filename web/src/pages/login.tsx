@@ -17,7 +17,7 @@ export function Login() {
         Token
         <input type="password" autocomplete="current-password" autofocus required value={token} onInput={(event) => setToken(event.currentTarget.value)} />
       </label>
-      {refused ? <p class="problem" role="alert">The gateway does not take this token.</p> : <p class="muted">The one under [api] in the gateway's configuration. It is forgotten when this tab is closed.</p>}
+      {refused ? <p class="problem" role="alert">The gateway does not accept this token.</p> : <p class="muted">The one under [api] in the gateway's configuration. It is forgotten when this tab is closed.</p>}
       <button type="submit" class="primary">Log in</button>
     </form>
   );

@@ -18,9 +18,9 @@ const COLUMNS: { key: Column; title: string; className: string; hint?: string }[
   { key: "name", title: "Stream", className: "c-name" },
   { key: "inBps", title: "Bitrate in", className: "c-rate num", hint: "of the source, last 90 s" },
   { key: "rttMs", title: "RTT", className: "c-rtt num" },
-  { key: "loss", title: "Loss", className: "c-loss num", hint: "packets that were lost on the way here and had to be asked for again" },
-  { key: "retransmitted", title: "Retrans.", className: "c-retr num", hint: "packets sent again, a second" },
-  { key: "dropped", title: "Too late", className: "c-drop num", hint: "packets given up, a second: gaps in the picture" },
+  { key: "loss", title: "Loss", className: "c-loss num", hint: "packets that were lost on the way here and had to be retransmitted" },
+  { key: "retransmitted", title: "Retrans.", className: "c-retr num", hint: "packets retransmitted per second" },
+  { key: "dropped", title: "Too late", className: "c-drop num", hint: "packets dropped per second: gaps in the picture" },
   { key: "viewers", title: "Viewers", className: "c-view num" },
 ];
 

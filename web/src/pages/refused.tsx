@@ -31,11 +31,11 @@ export function Refused() {
         </>
       }
     >
-      <p class="lead">The last callers who were not let in, with what they sent and what to change. Passwords are masked.</p>
+      <p class="lead">The most recent refused callers, with what they sent and what to change. Passwords are masked.</p>
       {polled.error ? <p class="problem" role="alert">{polled.error}</p> : null}
       {polled.value && list.length === 0 ? (
         <Empty title={filter.value ? "No attempt matches" : "Nobody was refused"}>
-          {filter.value ? "Change the filter." : "Somebody who cannot connect and is not listed here has not reached the gateway: look at address, port and firewall."}
+          {filter.value ? "Change the filter." : "A caller that cannot connect and is not listed here has not reached the gateway: check address, port and firewall."}
         </Empty>
       ) : (
         <div class="scroller">

@@ -157,7 +157,7 @@ function Key({ stream }: { stream: Stream }) {
       <Figure name="RTT" value={milliseconds(stream.rttMs)} title={`95 % of the last minute below ${milliseconds(stream.rttP95Ms)}`} />
       <Figure name="Loss" value={percent(stream.loss)} health={lossHealth(stream.loss)} title="on the wire, before repetition" />
       <Figure name="Sent again" value={perSecond(stream.retransmitted)} />
-      <Figure name="Too late" value={perSecond(stream.dropped)} health={(stream.dropped ?? 0) > 0 ? "bad" : ""} title="packets given up: gaps in the picture" />
+      <Figure name="Too late" value={perSecond(stream.dropped)} health={(stream.dropped ?? 0) > 0 ? "bad" : ""} title="dropped packets: gaps in the picture" />
       <Figure name="Buffer / latency" value={stream.bufferMs === null ? "–" : `${stream.bufferMs.toFixed(0)} / ${milliseconds(stream.latencyMs)}`} title="how much lies in the buffer, against the latency that bounds it" />
       <Figure name="Viewers" value={count(stream.viewers)} />
       {stream.previews ? <Figure name="Previews" value={count(stream.previews)} title="pictures in a console, over HTTP: no viewers, and no part of max_viewers" /> : null}
@@ -176,7 +176,7 @@ export function StreamPage({ name }: { name: string }) {
   if (!stream) {
     return polled.error ? (
       <Empty title={`${name} cannot be shown`}>
-        {polled.error.startsWith("there is no stream") ? "There is no stream of this name, or not any more: those that nobody has configured go with their last session." : polled.error}{" "}
+        {polled.error.startsWith("there is no stream") ? "No stream has this name. A stream that is not configured disappears with its last session." : polled.error}{" "}
         <a href="#/">All streams</a>
       </Empty>
     ) : (

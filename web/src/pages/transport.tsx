@@ -98,7 +98,7 @@ export function TransportSections({ transport }: { transport: Transport }) {
     <div class="two">
       <Section title="Programs and PIDs">
         <Facts transport={transport} />
-        {transport.isTs ? null : <Empty title={transport.format}>Nothing can be said of its programs.</Empty>}
+        {transport.isTs ? null : <Empty title={transport.format}>Its programs are unknown.</Empty>}
         {transport.programs.map((program) => (
           <Pids title={programTitle(program)} list={program.pids} key={program.number} />
         ))}

@@ -99,7 +99,7 @@ export function BanForm({ address: first, done, cancel }: { address: string; don
 export function BanDialog({ address, why, close }: { address: string; why: string; close: () => void }) {
   return (
     <Dialog title={why} close={close}>
-      <p class="lead">It is refused with code 1403 on every port. A ban ends by itself; "Refused → Bans" lists and lifts them.</p>
+      <p class="lead">The gateway refuses it on every port (code 1403). A ban expires; "Refused → Bans" lists and lifts them.</p>
       <BanForm address={address} done={close} cancel={close} />
     </Dialog>
   );

@@ -30,14 +30,14 @@ export interface Edit {
 /** Somebody else was quicker. What was typed stays; whoever typed it decides. */
 function Conflict({ theirs, adds, takeTheirs, keepMine }: { theirs: Versioned | "gone"; adds: boolean; takeTheirs: () => void; keepMine: () => void }) {
   if (theirs === "gone") {
-    return <div class="problem" role="alert">Somebody else has removed this meanwhile. What you have typed is still here, but there is nothing to save it to.</div>;
+    return <div class="problem" role="alert">Someone else has removed this in the meantime. Your text is still here, but cannot be saved.</div>;
   }
   return (
     <div class="problem" role="alert">
-      <p><strong>Somebody else has changed this since you opened it.</strong> What you have typed is still here. This is there now:</p>
+      <p><strong>Someone else has changed this since you opened it.</strong> Your text is still here. The current version is:</p>
       <pre>{toToml(theirs.definition) || "(no settings)"}</pre>
       <div class="acts">
-        {adds ? null : <button type="button" onClick={takeTheirs}>Discard mine, go on from theirs</button>}
+        {adds ? null : <button type="button" onClick={takeTheirs}>Discard mine and edit theirs</button>}
         <button type="button" class="act danger" onClick={keepMine}>{adds ? "Add mine all the same" : "Save mine over theirs"}</button>
       </div>
     </div>
@@ -72,7 +72,7 @@ function useEdit(edit: Edit, tables: KeyTables, keysOf: (rows: Row[]) => KeyTabl
       if (error instanceof api.Refused && error.stale && edit.now) {
         setTheirs(await edit.now().catch(() => "gone" as const));
       } else if (error instanceof api.Refused) {
-        setProblem(error.stale ? "There is one of this name already." : error.status === 422 && error.faults.length > 0 ? null : error.message);
+        setProblem(error.stale ? "This name already exists." : error.status === 422 && error.faults.length > 0 ? null : error.message);
         setFaults(error.faults);
       } else setProblem(error instanceof Error ? error.message : String(error));
     }

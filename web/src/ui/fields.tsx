@@ -67,7 +67,7 @@ function Field({ row, known, place, faults, set, remove }: { row: Row; known: Ke
       </label>
       <Input id={id} kind={kind} known={known} text={row.text} invalid={list !== undefined} told={`${id}-told`} set={(text) => set({ ...row, text })} />
       {row.name === "url" ? null : (
-        <button type="button" class="quiet" aria-label={`Leave out ${row.name}`} title="Leave it out: what holds without it counts" onClick={remove}>×</button>
+        <button type="button" class="quiet" aria-label={`Leave out ${row.name}`} title="Remove it and use the default" onClick={remove}>×</button>
       )}
       <div class="told" id={`${id}-told`}>
         <Faults list={list} />

@@ -123,8 +123,8 @@ export function Player({ stream, codec }: { stream: Stream; codec: string | null
 }
 
 function reason(type: string, detail: string, info: { code?: number; msg?: string } | undefined): string {
-  if (info?.code === 401) return "The gateway wants another token.";
-  if (info?.code === 404) return "The stream is not there any more.";
+  if (info?.code === 401) return "The gateway requires another token.";
+  if (info?.code === 404) return "The stream no longer exists.";
   if (type === "NetworkError") return `The gateway ended the transfer (${info?.code ?? detail}).`;
   return `This browser cannot play it: ${info?.msg ?? detail}`;
 }
