@@ -129,7 +129,7 @@ fn log_says_who_why_and_code_and_shows_no_secret() {
     peer.process().wait_for_line(DEADLINE, "its own error", |line| {
         line.contains("Incorrect passphrase")
     });
-    let line = refused("10", "another passphrase");
+    let line = refused("10", "wrong passphrase");
     assert!(line.contains("locked") && line.contains("127.0.0.1:"), "{line}");
     drop(peer);
 

@@ -278,7 +278,7 @@ test("the log's level is changed, after it was asked", async () => {
   await page.getByRole("button", { name: "Change the level" }).click();
   assert.equal((await api(base, "gateway")).log_level, "info", "not before it was confirmed");
   await page.getByRole("button", { name: "From info to debug?" }).click();
-  await page.getByText("The log tells debug").waitFor();
+  await page.getByText("The log level is debug").waitFor();
   assert.equal((await api(base, "gateway")).log_level, "debug");
   await page.getByLabel("Log level").getByText("debug (now)").waitFor({ state: "attached" });
   assert.deepEqual(faults, []);
