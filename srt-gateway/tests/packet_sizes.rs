@@ -1,13 +1,31 @@
 //! Messages of every size to viewers and outputs of every packet size: whole TS packets, and every byte.
 
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the end-to-end tests' own; a part is used here"
+)]
+#[path = "../../tests/support/namespace.rs"]
+mod namespace;
 mod peers;
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the end-to-end tests' own; a part is used here"
+)]
+#[path = "../../tests/support/ports.rs"]
+mod ports;
 
 use std::{
     net::{SocketAddr, UdpSocket},
+    process::Command,
     time::{Duration, Instant},
 };
 
+use namespace::Namespace;
+
 use peers::{MESSAGE, PACE, PATIENCE, gateway, message, port, wait_until};
+use ports::free_udp;
 use srt_gateway::Gateway;
 use srt_safe::{CryptoMode, Options, Passphrase, SrtSocket, StreamId};
 
@@ -168,4 +186,35 @@ fn datagrams_hold_whole_packets_however_the_publisher_cuts() {
         assert_part_of(&pieces, &stream);
         wait_until("an output is no viewer", || viewers(&relay) == 0);
     }
+}
+
+/// Of 1,300 bytes, IPv4 and UDP take 28; IPv6, UDP and RTP take 60.
+#[test]
+fn datagrams_are_not_larger_than_the_route_takes() {
+    const MTU: &str = "1300";
+    Namespace::new(&[]).run(|| {
+        let limited = Command::new("ip")
+            .args(["link", "set", "lo", "mtu", MTU])
+            .status();
+        assert!(limited.expect("ip runs").success());
+        let receivers = ["127.0.0.1:0", "[::1]:0"].map(|at| UdpSocket::bind(at).unwrap());
+        let [four, six] = receivers.each_ref().map(|one| one.local_addr().unwrap());
+        let source = free_udp();
+        let relay = gateway(&format!(
+            "[streams.a]\ninputs = [\"udp://{source}\"]\noutputs = [\"udp://{four}\", \"rtp://{six}\"]\n"
+        ));
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut number = 0;
+        for (receiver, header) in receivers.iter().zip([0, 12]) {
+            receiver.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+            let pieces = receive(|into| {
+                sender.send_to(&message(1, number), source).unwrap();
+                number += 1;
+                receiver.recv(into).ok()
+            });
+            let largest = pieces.iter().map(|piece| piece.len() - header).max();
+            assert_eq!(largest, Some(6 * 188), "whole packets, as many as fit");
+        }
+        drop(relay);
+    });
 }

@@ -312,7 +312,7 @@ static KEYS: &[KeyDoc] = {
 
     key(UdpEndpoint, "interface", STR, "", "\"eth1\"", "network interface for multicast, by name or address"),
     key(UdpEndpoint, "ttl", INT, "1 for multicast, otherwise the system's", "4", "time to live of outgoing datagrams; 0, for multicast only, keeps them on this host"),
-    key(UdpEndpoint, "pkt_size", INT, "1316", "1316", "largest payload of a datagram; each carries whole TS packets").unit("bytes"),
+    key(UdpEndpoint, "pkt_size", INT, "1316", "1316", "largest payload of a datagram; each carries whole TS packets, fewer if the MTU of the route is smaller").unit("bytes"),
     key(UdpEndpoint, "sources", "IP address", "", "\"192.0.2.9\"", "accept datagrams from this sender only (source-specific multicast)"),
     key(UdpEndpoint, "buffer_size", "size", "\"2MiB\"", "\"4MiB\"", "size of the socket buffer").unit("bytes"),
     key(UdpEndpoint, "localaddr", "IP address", "", "\"192.0.2.1\"", "local address to send from"),

@@ -21,7 +21,7 @@ use crate::{
     data::{Cursor, StartAt, Stream},
     io::{
         AtEnd, EndpointId, FileIn, FileKinds, FileOut, IoEvent, Message, Outlet, OutletKind, STALLED_AFTER,
-        Sink, Source, SourceSeat, Transport, UdpIn, UdpOut, UdpPlace, Wrapping, open_input, open_output,
+        Sink, Source, SourceSeat, Transport, UdpIn, UdpOut, UdpPlace, Wrapping, open_input,
     },
     names::{Role, SessionId},
     telemetry::SessionCounters,
@@ -208,8 +208,7 @@ impl Control {
                     _ => Wrapping::Plain,
                 };
                 let to = addr.ok_or_else(missing)?;
-                let socket = open_output(&udp_place(udp), to)?;
-                let out = UdpOut::new(socket, to, udp.payload_size, wrapping);
+                let out = UdpOut::open(&udp_place(udp), to, udp.payload_size, wrapping)?;
                 // What came before now would go out in one burst, which few receivers of datagrams take.
                 (OutletKind::Datagrams, StartAt::Live, Box::new(out))
             }

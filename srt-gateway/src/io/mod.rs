@@ -56,7 +56,7 @@ pub(crate) use resolve::{EndpointId, Found, Hosts, Resolved, Resolver};
 pub(crate) use source::{Source, SourceOrder, SourceSeat, Transport};
 pub(crate) use srt_call::CallPorts;
 pub(crate) use srt_poll::{Poller, Watch};
-pub(crate) use udp::{UdpIn, UdpOut, UdpPlace, Wrapping, open_input, open_output};
+pub(crate) use udp::{UdpIn, UdpOut, UdpPlace, Wrapping, open_input};
 
 use crate::{
     data::{HeldSlots, StartAt, Stream, Writer},

@@ -8,6 +8,7 @@ use std::{
     time::Instant,
 };
 
+use rustix::net::sockopt;
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, Socket, Type};
 
 use super::{
@@ -46,8 +47,11 @@ pub(crate) struct UdpPlace {
     pub(crate) echo: bool,
 }
 
+/// A packet of MPEG-TS.
+const TS_PACKET: usize = 188;
+
 /// A message of seven TS packets: what a longer datagram is cut into.
-const PIECE: usize = 7 * 188;
+const PIECE: usize = 7 * TS_PACKET;
 
 /// The longest datagram.
 const DATAGRAM_MAX: usize = 65_535;
@@ -232,11 +236,11 @@ fn is_of(sender: SocketAddr, from: SocketAddr) -> bool {
     sender.ip() == from.ip().to_canonical() && (zone(sender) == 0 || zone(sender) == zone(from))
 }
 
-/// Opens an output's socket.
+/// Makes an output's socket.
 ///
 /// # Errors
 /// Those of the system, an interface that is not there.
-pub(crate) fn open_output(target: &UdpPlace, to: SocketAddr) -> io::Result<UdpSocket> {
+fn open_output(target: &UdpPlace, to: SocketAddr) -> io::Result<Socket> {
     let any = ZonedIp::any_like(&to);
     let socket = Socket::new(Domain::for_address(to), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_send_buffer_size(target.buffer_size)?;
@@ -284,11 +288,36 @@ pub(crate) fn open_output(target: &UdpPlace, to: SocketAddr) -> io::Result<UdpSo
         }
     }
     socket.set_nonblocking(true)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
-/// An output of datagrams. Each holds whole TS packets (RFC 2250, section 2), at most `pkt_size` bytes of them, wherever the
-/// source has cut its messages; messages that are no MPEG-TS keep their boundaries.
+/// The largest packet that the route to `to` takes without fragments (`IP_MTU`), as far as the system knows it now.
+fn route_mtu(target: &UdpPlace, to: SocketAddr) -> io::Result<usize> {
+    // Of a connected socket only, and a connected one would get the errors of hosts where nobody listens.
+    let probe = open_output(target, to)?;
+    probe.connect(&SockAddr::from(to))?;
+    let mtu = match to {
+        SocketAddr::V4(_) => sockopt::ip_mtu(&probe)?,
+        SocketAddr::V6(_) => sockopt::ipv6_mtu(&probe)?,
+    };
+    Ok(usize::try_from(mtu).unwrap_or(usize::MAX))
+}
+
+/// The most bytes of a stream that fit into a datagram to `to`: `wanted`, or less if a datagram of that size would be sent in
+/// fragments. A route that has no room for one packet gets fragments.
+fn fitting(mtu: usize, to: SocketAddr, wrapping: Wrapping, wanted: usize) -> usize {
+    let ip = if to.is_ipv4() { 20 } else { 40 };
+    let rtp = if wrapping == Wrapping::Rtp { 12 } else { 0 };
+    let room = mtu.saturating_sub(ip + 8 + rtp);
+    if room < TS_PACKET {
+        wanted
+    } else {
+        wanted.min(room)
+    }
+}
+
+/// An output of datagrams. Each holds whole TS packets (RFC 2250, section 2), at most `pkt_size` bytes of them and what the
+/// route takes, wherever the source has cut its messages; messages that are no MPEG-TS keep their boundaries.
 #[derive(Debug)]
 pub(crate) struct UdpOut {
     socket: UdpSocket,
@@ -299,15 +328,30 @@ pub(crate) struct UdpOut {
 }
 
 impl UdpOut {
-    pub(crate) fn new(socket: UdpSocket, to: SocketAddr, payload_size: u16, wrapping: Wrapping) -> Self {
-        let payload_size = usize::from(payload_size);
-        Self {
-            socket,
-            to,
-            packetiser: Packetiser::new(payload_size, Boundaries::WholePackets),
-            framing: (wrapping == Wrapping::Rtp).then(Framing::new),
-            buffer: Vec::with_capacity(payload_size + 12),
+    /// Opens an output to `to`, with at most `payload_size` bytes of the stream in a datagram. Sends nothing, and does not block.
+    ///
+    /// # Errors
+    /// Those of the system, an interface that is not there.
+    pub(crate) fn open(
+        target: &UdpPlace,
+        to: SocketAddr,
+        payload_size: u16,
+        wrapping: Wrapping,
+    ) -> io::Result<Self> {
+        let socket = open_output(target, to)?;
+        let wanted = usize::from(payload_size);
+        // Without a route there is nothing to know, and sending will tell.
+        let size = route_mtu(target, to).map_or(wanted, |mtu| fitting(mtu, to, wrapping, wanted));
+        if size < wanted {
+            tracing::info!(%to, pkt_size = wanted, "datagrams hold at most {size} bytes: the route takes no more without fragments");
         }
+        Ok(Self {
+            socket: socket.into(),
+            to,
+            packetiser: Packetiser::new(size, Boundaries::WholePackets),
+            framing: (wrapping == Wrapping::Rtp).then(Framing::new),
+            buffer: Vec::with_capacity(size + 12),
+        })
     }
 }
 

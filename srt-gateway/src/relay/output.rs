@@ -16,7 +16,7 @@ use crate::{
     control,
     data::MESSAGE_MAX,
     io::{
-        FileKinds, FileOut, Sink, UdpOut, Wrapping, open_output,
+        FileKinds, FileOut, Sink, UdpOut, Wrapping,
         packetiser::{Boundaries, Packetiser},
     },
     peer::ConnectError,
@@ -82,8 +82,8 @@ fn datagrams(shared: &Shared, end: &End, (target, wrapping): (&UdpTarget, Wrappi
         let opened = shared.again(end, || {
             let missing = || ConnectError::Options("the URL has no host to send to".to_owned());
             let to = resolve(target)?.ok_or_else(missing)?;
-            let socket = open_output(&control::udp_place(target), to).map_err(ConnectError::Socket)?;
-            Ok::<_, ConnectError>(UdpOut::new(socket, to, target.payload_size, wrapping))
+            let place = control::udp_place(target);
+            UdpOut::open(&place, to, target.payload_size, wrapping).map_err(ConnectError::Socket)
         });
         let Some(mut sink) = opened else { return };
         end.set_open(true);
