@@ -324,7 +324,12 @@ fn of_publisher(figures: &StreamFigures) -> Option<Verdict> {
 }
 
 fn of_silence(figures: &StreamFigures, source: &SourceFigures) -> Option<Verdict> {
-    if source.silent_for < SILENCE {
+    // What has just been sent is delivered when the latency has passed.
+    let delay = figures
+        .publisher
+        .as_ref()
+        .map_or(Duration::ZERO, |link| link.latency);
+    if source.silent_for < SILENCE + delay {
         return None;
     }
     let silent = source.silent_for.as_secs();

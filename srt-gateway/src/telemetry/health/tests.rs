@@ -269,6 +269,10 @@ fn a_source_that_is_silent_is_bad() {
     let told = verdict(&figures);
     assert_eq!((told.level, told.fault), (Level::Bad, Fault::Source));
     assert!(told.sentence.contains("keep-alives arrive") && told.sentence.contains("7 s"));
+    // One that has just connected with a long latency may have sent much.
+    figures.publisher.as_mut().unwrap().latency = Duration::from_secs(6);
+    assert_eq!(verdict(&figures).level, Level::Good);
+    figures.publisher.as_mut().unwrap().latency = millis(120);
     figures.publisher.as_mut().unwrap().unheard = Some(Duration::from_secs(6));
     let told = verdict(&figures);
     assert_eq!((told.level, told.fault), (Level::Bad, Fault::PublisherLink));
