@@ -6,6 +6,9 @@
 
 use libfuzzer_sys::fuzz_target;
 
+#[path = "../../srt-gateway/src/address.rs"]
+#[allow(dead_code, unused_imports, unreachable_pub, reason = "a part of the gateway, of which this target uses a part")]
+mod address;
 #[path = "../../srt-gateway/src/config/mod.rs"]
 #[allow(dead_code, unused_imports, unreachable_pub, reason = "a part of the gateway, of which this target uses a part")]
 mod config;

@@ -39,6 +39,9 @@ impl RejectCode {
     pub const INTERNAL: Self = Self(1500);
 }
 
+#[path = "../../srt-gateway/src/address.rs"]
+#[allow(dead_code, unused_imports, unreachable_pub, reason = "a part of the gateway, of which this target uses a part")]
+mod address;
 #[path = "../../srt-gateway/src/config/mod.rs"]
 #[allow(dead_code, unused_imports, unreachable_pub, reason = "a part of the gateway, of which this target uses a part")]
 mod config;
