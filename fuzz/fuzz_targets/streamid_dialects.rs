@@ -53,11 +53,11 @@ fuzz_target!(|input: &[u8]| {
         .collect();
     let shown = streamid::shown(bytes);
     assert!(shown.is_ascii() && !shown.contains(char::is_control));
-    let Ok(ask) = streamid::Ask::read(bytes, dialects) else {
+    let Ok(request) = streamid::StreamRequest::read(bytes, dialects) else {
         return;
     };
-    assert_eq!(ask.dialect.is_none(), bytes.is_empty());
-    for name in &ask.names {
+    assert_eq!(request.dialect.is_none(), bytes.is_empty());
+    for name in &request.names {
         assert!(names::StreamName::is_legal(name.stream.as_str()) && name.stream.as_str().len() <= bytes.len());
     }
 });

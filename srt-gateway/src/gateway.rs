@@ -27,7 +27,7 @@ use crate::{
     io::{IoEvent, Loads, Poller, Pool, StartPoolError, join_until},
     names::StreamName,
     telemetry::{
-        Duty, EventLog, EventsStatus, HookStatus, MemoryRelease, Rejection, RejectionLog, Resources,
+        Criticality, EventLog, EventsStatus, HookStatus, MemoryRelease, Rejection, RejectionLog, Resources,
         StreamDetail, Threads, Watchdog,
     },
     view::View,
@@ -179,7 +179,7 @@ impl Gateway {
         let threads = Arc::new(Threads::default());
         let pool = Pool::start(workers, &events, &threads)?;
         let (lag, loads) = (Arc::clone(pool.lag()), pool.loads());
-        let poller = Poller::start(epoll, events, threads.register("srt-poll", Duty::Vital))
+        let poller = Poller::start(epoll, events, threads.register("srt-poll", Criticality::Vital))
             .map_err(StartError::Thread)?;
         let rejections = Arc::clone(&journal.rejections);
         let control = Control::new(
@@ -203,7 +203,7 @@ impl Gateway {
         };
         let watchdog =
             watchdog(&threads, loads, Arc::clone(&rejections), resources).map_err(StartError::Thread)?;
-        let pulse = threads.register("control", Duty::Vital);
+        let pulse = threads.register("control", Criticality::Vital);
         let control = thread::Builder::new()
             .name("control".to_owned())
             .spawn(move || control.run(&inbox, &pulse))

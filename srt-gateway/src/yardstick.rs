@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    access::{Ask, Caller, Decision, Directory, Identity, Nothing, PortPolicy, decide},
+    access::{Caller, Decision, Directory, Identity, NoResults, PortPolicy, StreamRequest, decide},
     config::{Config, Dialects},
     control, gateway,
 };
@@ -40,7 +40,7 @@ impl Gate {
             streamid,
             handshake: None,
             bond: None,
-            known: &Nothing,
+            known: &NoResults,
         };
         matches!(decide(&self.port, &self.directory, caller), Decision::Admit(_))
     }
@@ -49,5 +49,5 @@ impl Gate {
 /// Whether a streamid can be read, in any of the dialects.
 #[must_use]
 pub fn reads(streamid: &[u8]) -> bool {
-    Ask::read(streamid, Dialects::default()).is_ok()
+    StreamRequest::read(streamid, Dialects::default()).is_ok()
 }

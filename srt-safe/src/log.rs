@@ -167,7 +167,11 @@ pub fn flush(timeout: Duration) -> bool {
     }
     let deadline = Instant::now() + timeout;
     let (done, wait) = crossbeam_channel::bounded(1);
-    shared.queue.send_deadline(Item::Flush(done), deadline).is_ok() && wait.recv_deadline(deadline).is_ok()
+    shared
+        .queue
+        .send_deadline(QueueItem::Flush(done), deadline)
+        .is_ok()
+        && wait.recv_deadline(deadline).is_ok()
 }
 
 /// Lines dropped because the queue was full, since the process began.
@@ -217,13 +221,13 @@ static SHARED: OnceLock<Shared> = OnceLock::new();
 
 /// What the handler, the thread and the functions above share. Never taken down: a late line of libsrt must find it.
 struct Shared {
-    queue: Sender<Item>,
+    queue: Sender<QueueItem>,
     dropped: AtomicU64,
     drainer: OnceLock<std::thread::ThreadId>,
     state: Mutex<State>,
 }
 
-enum Item {
+enum QueueItem {
     Line(LogLine),
     Flush(Sender<()>),
 }
@@ -282,7 +286,7 @@ impl Shared {
 
     /// Called by the handler: never blocks.
     fn submit(&self, line: LogLine) {
-        if self.queue.try_send(Item::Line(line)).is_err() {
+        if self.queue.try_send(QueueItem::Line(line)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -313,14 +317,14 @@ impl Shared {
         });
     }
 
-    fn drain(&self, queue: &Receiver<Item>) {
+    fn drain(&self, queue: &Receiver<QueueItem>) {
         let mut reported = 0;
         let mut last_report: Option<Instant> = None;
         loop {
             match queue.recv_timeout(REPORT_EVERY) {
-                Ok(Item::Line(line)) => self.deliver(&line),
+                Ok(QueueItem::Line(line)) => self.deliver(&line),
                 // The one who waits may have given up.
-                Ok(Item::Flush(done)) => drop(done.send(())),
+                Ok(QueueItem::Flush(done)) => drop(done.send(())),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }

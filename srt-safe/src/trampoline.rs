@@ -162,7 +162,7 @@ unsafe extern "C" fn on_handshake(
 
 impl Hook {
     fn answer(&self, request: &AccessRequest<'_>) -> c_int {
-        let _inside = Inside::enter();
+        let _inside = CallbackGuard::enter();
         let verdict = catch_unwind(AssertUnwindSafe(|| self.access.authorize(request)));
         let socket = request.socket.value();
         match verdict {
@@ -216,16 +216,16 @@ fn reject_with(socket: SRTSOCKET, code: c_int) -> c_int {
 }
 
 /// Marks the thread as being inside of a callback, until dropped.
-struct Inside;
+struct CallbackGuard;
 
-impl Inside {
+impl CallbackGuard {
     fn enter() -> Self {
         IN_CALLBACK.set(true);
         Self
     }
 }
 
-impl Drop for Inside {
+impl Drop for CallbackGuard {
     fn drop(&mut self) {
         IN_CALLBACK.set(false);
     }

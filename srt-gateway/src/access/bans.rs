@@ -78,7 +78,7 @@ impl fmt::Display for Ban {
 }
 
 #[derive(Debug)]
-struct Held {
+struct BanEntry {
     ban: Arc<Ban>,
     until: Instant,
     reported: Option<Instant>,
@@ -87,7 +87,7 @@ struct Held {
 /// The bans that operators have made.
 #[derive(Debug, Default)]
 pub(super) struct Bans {
-    held: HashMap<IpNet, Held>,
+    held: HashMap<IpNet, BanEntry>,
     /// Of the networks in `held`, and of some that were there.
     prefixes: BTreeSet<u8>,
 }
@@ -114,7 +114,7 @@ impl Bans {
             return false;
         }
         self.prefixes.insert(network.prefix_len());
-        let held = Held {
+        let held = BanEntry {
             ban: Arc::new(ban),
             until,
             reported: None,

@@ -16,7 +16,7 @@ use std::{
 
 use srt_safe::SocketId;
 
-use super::why::Why;
+use super::reason::RefusalReason;
 use crate::{
     data::HeldSlots,
     names::{Role, SessionId, StreamName},
@@ -82,7 +82,7 @@ impl Bonds {
         bond: BondOf,
         held: HeldSlots,
         now: Instant,
-    ) -> Result<(), Why> {
+    ) -> Result<(), RefusalReason> {
         let mut known = self.lock();
         let bonded = known.entry(group).or_insert_with(|| Bonded {
             bond,
@@ -90,7 +90,7 @@ impl Bonds {
             links: HashMap::new(),
         });
         if bonded.is_full() && !bonded.links.contains_key(&link) {
-            return Err(Why::BondFull);
+            return Err(RefusalReason::BondFull);
         }
         bonded.links.insert(link, now);
         if let Phase::Expected(since, _) = &mut bonded.phase {

@@ -100,7 +100,7 @@ pub(crate) enum KeyFit {
 }
 
 /// What a decision cannot find out by itself.
-pub(crate) trait Known: fmt::Debug {
+pub(crate) trait CheckResults: fmt::Debug {
     /// Which of `passphrases`, of which there is at least one, the caller has.
     fn key(&self, passphrases: &[Passphrase]) -> KeyFit;
     /// Whether `password` fits `hash`; None: not known yet.
@@ -111,9 +111,9 @@ pub(crate) trait Known: fmt::Debug {
 
 /// Nothing is known.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Nothing;
+pub(crate) struct NoResults;
 
-impl Known for Nothing {
+impl CheckResults for NoResults {
     fn key(&self, _: &[Passphrase]) -> KeyFit {
         KeyFit::Unseen
     }

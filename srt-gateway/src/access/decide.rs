@@ -10,16 +10,17 @@ use std::{
 use srt_safe::{CallerHandshake, CallerMode, KeyLength, Passphrase};
 
 use super::{
-    Ask, AskMode, Directory, Entry, Form, PortPolicy, Reading, Scope, Serves, StreamPolicy, TemplateEntry,
+    Accepts, Directory, Form, PortPolicy, Reading, RequestMode, Scope, StreamEntry, StreamPolicy,
+    StreamRequest, TemplateEntry,
     bonds::BondOf,
-    checks::{KeyFit, Known, Question},
+    checks::{CheckResults, KeyFit, Question},
     filter::check_filter,
     hook::{HookQuestion, HookVerdict, KeyTerm, Terms},
     peer::grant_peer,
     policy::{HookUse, Quotas},
     rate_limiter::limited,
-    rules::{Applicant, Standing, ask_for_password, judge, password_fits},
-    why::Why,
+    reason::RefusalReason,
+    rules::{RuleOutcome, Subject, ask_for_password, judge, password_fits},
 };
 use crate::{
     config::{Dialects, DuplicatePublisher, PortKind},
@@ -40,26 +41,26 @@ pub(crate) struct Caller<'a> {
     /// What the group is here for that this is another link of.
     pub(crate) bond: Option<&'a BondOf>,
     /// What takes more than looking.
-    pub(crate) known: &'a dyn Known,
+    pub(crate) known: &'a dyn CheckResults,
 }
 
 /// The answer.
 #[derive(Debug)]
 pub(crate) enum Decision {
     Admit(Grant),
-    Refuse(Why),
+    Refuse(RefusalReason),
     /// It depends on the answer to this: to be asked again when that is known.
     Wait(Question),
 }
 
 /// What ends a decision early.
 pub(super) enum Stop {
-    Refuse(Why),
+    Refuse(RefusalReason),
     Wait(Question),
 }
 
-impl From<Why> for Stop {
-    fn from(why: Why) -> Self {
+impl From<RefusalReason> for Stop {
+    fn from(why: RefusalReason) -> Self {
         Self::Refuse(why)
     }
 }
@@ -107,28 +108,30 @@ pub(crate) fn decide(port: &PortPolicy, directory: &Directory, caller: Caller<'_
 
 fn grant(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Result<Grant, Stop> {
     if !port.admits(caller.peer.ip()) {
-        return Err(Why::AddressNotAllowed.into());
+        return Err(RefusalReason::AddressNotAllowed.into());
     }
     if directory.identity.is_in(caller.streamid) {
-        return Err(Why::Loop.into());
+        return Err(RefusalReason::Loop.into());
     }
-    match &port.serves {
-        Serves::Callers => grant_caller(port, directory, caller),
-        Serves::Peer(stream) => grant_peer(port, stream, directory, caller),
+    match &port.accepts {
+        Accepts::Callers => grant_caller(port, directory, caller),
+        Accepts::Peer(stream) => grant_peer(port, stream, directory, caller),
     }
 }
 
 fn grant_caller(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) -> Result<Grant, Stop> {
-    let ask = Ask::read(caller.streamid, directory.access.dialects).map_err(Why::Unreadable)?;
-    let role = role_for(port, &ask);
-    let Reading { stream, password, .. } = stream_for(port, directory, &ask, role.as_ref().ok().copied())?;
+    let request =
+        StreamRequest::read(caller.streamid, directory.access.dialects).map_err(RefusalReason::Unreadable)?;
+    let role = role_for(port, &request);
+    let Reading { stream, password, .. } =
+        stream_for(port, directory, &request, role.as_ref().ok().copied())?;
     let role = role?;
     let is_first = caller.bond.is_none();
     match caller.bond {
         Some(bond) => check_bond(bond, &stream, role)?,
         None if port.is_full() => {
             let max = port.max_connections;
-            return Err(Why::PortFull { max }.into());
+            return Err(RefusalReason::PortFull { max }.into());
         }
         None => {}
     }
@@ -139,18 +142,18 @@ fn grant_caller(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) ->
     if let Some(handshake) = caller.handshake {
         check_handshake(port, role, handshake)?;
     }
-    let applicant = Applicant {
+    let subject = Subject {
         role,
         stream: &stream,
-        user: ask.user.as_deref(),
+        user: request.user.as_deref(),
         password: password.as_ref(),
         peer: caller.peer.ip(),
     };
     let policy = asked.as_ref().ok().map(|(_, policy)| policy.as_ref());
-    check_applicant(directory, policy, applicant, caller.known)?;
+    check_subject(directory, policy, subject, caller.known)?;
     let hook = match directory.access.hook {
         HookUse::NotConfigured => None,
-        HookUse::Asked => Some(ask_hook(port, &ask, applicant, caller)?),
+        HookUse::Asked => Some(ask_hook(port, &request, subject, caller)?),
     };
     // The hook may know the stream by another name than the caller, so whether there is such a stream is asked after it.
     let named = hook.as_ref().and_then(|hook| hook.terms.stream.clone());
@@ -183,11 +186,11 @@ fn grant_caller(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) ->
 }
 
 /// A further link of a group takes no place of its own, and is for what the first one is for. All else is asked of each.
-fn check_bond(bond: &BondOf, stream: &StreamName, role: Role) -> Result<(), Why> {
+fn check_bond(bond: &BondOf, stream: &StreamName, role: Role) -> Result<(), RefusalReason> {
     if bond.stream == *stream && bond.role == role {
         return Ok(());
     }
-    Err(Why::OtherBond {
+    Err(RefusalReason::OtherBond {
         role: bond.role,
         stream: bond.stream.clone(),
     })
@@ -197,23 +200,27 @@ fn check_bond(bond: &BondOf, stream: &StreamName, role: Role) -> Result<(), Why>
 fn check_source(
     role: Role,
     stream: &StreamName,
-    entry: Option<&Entry>,
+    entry: Option<&StreamEntry>,
     policy: &StreamPolicy,
-) -> Result<(), Why> {
+) -> Result<(), RefusalReason> {
     let has_source = entry.is_some_and(|entry| entry.stream.has_source());
     match role {
         Role::Publisher if !may_publish(policy, entry) => Err(has_publisher(stream, policy, entry)),
-        Role::Viewer if !has_source && policy.on_source_lost.is_zero() => Err(Why::NoSource(stream.clone())),
+        Role::Viewer if !has_source && policy.on_source_lost.is_zero() => {
+            Err(RefusalReason::NoSource(stream.clone()))
+        }
         Role::Publisher | Role::Viewer => Ok(()),
     }
 }
 
-fn has_publisher(stream: &StreamName, policy: &StreamPolicy, entry: Option<&Entry>) -> Why {
-    let hangs = |entry: &Entry| entry.stream.has_source() && entry.stream.quiet_for() >= HANGS;
+fn has_publisher(stream: &StreamName, policy: &StreamPolicy, entry: Option<&StreamEntry>) -> RefusalReason {
+    let hangs = |entry: &StreamEntry| entry.stream.has_source() && entry.stream.quiet_for() >= HANGS;
     match policy.duplicate_publisher {
-        DuplicatePublisher::Reject if entry.is_some_and(hangs) => Why::HasSilentPublisher(stream.clone()),
-        DuplicatePublisher::Reject => Why::HasPublisher(stream.clone()),
-        _ => Why::HasActivePublisher {
+        DuplicatePublisher::Reject if entry.is_some_and(hangs) => {
+            RefusalReason::HasSilentPublisher(stream.clone())
+        }
+        DuplicatePublisher::Reject => RefusalReason::HasPublisher(stream.clone()),
+        _ => RefusalReason::HasActivePublisher {
             stream: stream.clone(),
             silent_after: policy.silent_after,
         },
@@ -221,12 +228,17 @@ fn has_publisher(stream: &StreamName, policy: &StreamPolicy, entry: Option<&Entr
 }
 
 /// How many may have this role in a stream, 0 for any number; and why the next one is refused.
-fn stream_limit(role: Role, stream: &StreamName, policy: &StreamPolicy, directory: &Directory) -> (u32, Why) {
+fn stream_limit(
+    role: Role,
+    stream: &StreamName,
+    policy: &StreamPolicy,
+    directory: &Directory,
+) -> (u32, RefusalReason) {
     let entry = directory.streams.get(stream);
     match (role, policy.duplicate_publisher) {
         (Role::Viewer, _) => {
             let (stream, max) = (stream.clone(), policy.max_viewers);
-            (max, Why::StreamFull { stream, max })
+            (max, RefusalReason::StreamFull { stream, max })
         }
         (Role::Publisher, DuplicatePublisher::Reject) => (1, has_publisher(stream, policy, entry)),
         (Role::Publisher, _) => (0, has_publisher(stream, policy, entry)),
@@ -239,7 +251,7 @@ fn check_slots(
     role: Role,
     stream: &StreamName,
     policy: &StreamPolicy,
-) -> Result<(), Why> {
+) -> Result<(), RefusalReason> {
     let (limit, full) = stream_limit(role, stream, policy, directory);
     if directory.slots.streams.is_full(&(stream.clone(), role), limit) {
         return Err(full);
@@ -255,12 +267,12 @@ fn take_slots(
     role: Role,
     stream: &StreamName,
     policy: &StreamPolicy,
-) -> Result<HeldSlots, Why> {
+) -> Result<HeldSlots, RefusalReason> {
     let of_port = port.connections.take(port.max_connections);
     let of_stream = directory.slots.streams.of((stream.clone(), role));
     let (limit, full) = stream_limit(role, stream, policy, directory);
     Ok(HeldSlots {
-        _port: Some(of_port.ok_or(Why::PortFull {
+        _port: Some(of_port.ok_or(RefusalReason::PortFull {
             max: port.max_connections,
         })?),
         _stream: Some(of_stream.take(limit).ok_or(full)?),
@@ -268,12 +280,12 @@ fn take_slots(
     })
 }
 
-fn too_many_streams(full: CreatedFull, quotas: Quotas) -> Why {
+fn too_many_streams(full: CreatedFull, quotas: Quotas) -> RefusalReason {
     match full {
-        CreatedFull::All => Why::TooManyStreams {
+        CreatedFull::All => RefusalReason::TooManyStreams {
             max: quotas.created.all,
         },
-        CreatedFull::OfAddress => Why::TooManyStreamsOfAddress {
+        CreatedFull::OfAddress => RefusalReason::TooManyStreamsOfAddress {
             max: quotas.created.per_address,
         },
     }
@@ -282,14 +294,14 @@ fn too_many_streams(full: CreatedFull, quotas: Quotas) -> Why {
 /// Refuses early whom `[limits]` has no room for.
 fn check_quotas(
     directory: &Directory,
-    entry: Option<&Entry>,
+    entry: Option<&StreamEntry>,
     stream: &StreamName,
     peer: IpAddr,
-) -> Result<(), Why> {
+) -> Result<(), RefusalReason> {
     let (quotas, slots, address) = (directory.quotas, &directory.slots, limited(peer));
     let max = quotas.sessions_per_address;
     if address.is_some_and(|address| slots.addresses.is_full(&address, max)) {
-        return Err(Why::TooManySessions { max });
+        return Err(RefusalReason::TooManySessions { max });
     }
     if entry.is_some_and(|entry| !entry.is_created) {
         return Ok(());
@@ -301,16 +313,16 @@ fn check_quotas(
 /// Takes the caller's places under the limits that hold for all ports together.
 fn take_quotas(
     directory: &Directory,
-    entry: Option<&Entry>,
+    entry: Option<&StreamEntry>,
     stream: &StreamName,
     peer: IpAddr,
-) -> Result<(Option<Slot>, Option<CreatedSlot>), Why> {
+) -> Result<(Option<Slot>, Option<CreatedSlot>), RefusalReason> {
     let (quotas, slots, address) = (directory.quotas, &directory.slots, limited(peer));
     let mut of_address = None;
     if let Some(address) = address {
         let max = quotas.sessions_per_address;
         let slot = slots.addresses.of(address).take(max);
-        of_address = Some(slot.ok_or(Why::TooManySessions { max })?);
+        of_address = Some(slot.ok_or(RefusalReason::TooManySessions { max })?);
     }
     let mut of_created = None;
     if entry.is_none_or(|entry| entry.is_created) {
@@ -336,7 +348,10 @@ fn passphrases<'a>(port: &'a PortPolicy, role: Role, policy: &'a StreamPolicy) -
 }
 
 /// The stream of that name, if it is there, and what holds for it.
-fn find(directory: &Directory, stream: &StreamName) -> Result<(Option<Entry>, Arc<StreamPolicy>), Why> {
+fn find(
+    directory: &Directory,
+    stream: &StreamName,
+) -> Result<(Option<StreamEntry>, Arc<StreamPolicy>), RefusalReason> {
     let entry = directory.streams.get(stream).cloned();
     let policy = match (
         &entry,
@@ -349,7 +364,7 @@ fn find(directory: &Directory, stream: &StreamName) -> Result<(Option<Entry>, Ar
             Arc::clone(&template.policy)
         }
         (None, None, Some(unknown)) => Arc::clone(unknown),
-        (None, None, None) => return Err(Why::UnknownStream(stream.clone())),
+        (None, None, None) => return Err(RefusalReason::UnknownStream(stream.clone())),
     };
     Ok((entry, policy))
 }
@@ -357,25 +372,25 @@ fn find(directory: &Directory, stream: &StreamName) -> Result<(Option<Entry>, Ar
 /// What the hook says of somebody whom the rules let in.
 pub(super) fn ask_hook(
     port: &PortPolicy,
-    ask: &Ask,
-    applicant: Applicant<'_>,
+    request: &StreamRequest,
+    subject: Subject<'_>,
     caller: Caller<'_>,
 ) -> Result<HookGrant, Stop> {
     let question = Box::new(HookQuestion {
-        role: applicant.role,
-        stream: applicant.stream.clone(),
-        user: applicant.user.map(Into::into),
-        password: applicant.password.cloned(),
-        peer: applicant.peer,
+        role: subject.role,
+        stream: subject.stream.clone(),
+        user: subject.user.map(Into::into),
+        password: subject.password.cloned(),
+        peer: subject.peer,
         port: port.addr.port(),
         streamid: String::from_utf8_lossy(caller.streamid).into(),
         encrypted: caller.handshake.map(|handshake| handshake.encryption.is_some()),
         version: caller.handshake.map(|handshake| handshake.version),
-        labels: ask.labels.clone(),
+        labels: request.labels.clone(),
     });
     match caller.known.hook(&question) {
         None => Err(Stop::Wait(Question::Hook(question))),
-        Some(HookVerdict::Refused(refusal)) => Err(Why::Hook(refusal).into()),
+        Some(HookVerdict::Refused(refusal)) => Err(RefusalReason::Hook(refusal).into()),
         Some(HookVerdict::Admitted(terms)) => Ok(HookGrant { question, terms }),
         Some(HookVerdict::LetIn) => Ok(HookGrant {
             question,
@@ -385,7 +400,7 @@ pub(super) fn ask_hook(
 }
 
 /// Whether the place of the source is free, or a second publisher is let in all the same.
-fn may_publish(policy: &StreamPolicy, entry: Option<&Entry>) -> bool {
+fn may_publish(policy: &StreamPolicy, entry: Option<&StreamEntry>) -> bool {
     entry.is_none_or(|entry| {
         let stream = &entry.stream;
         !stream.has_source() || stream.is_source_leaving() || policy.admits_second(stream)
@@ -407,7 +422,7 @@ pub(super) fn key_used(
     configured: &[Passphrase],
     role: Role,
     stream: &StreamName,
-    known: &dyn Known,
+    known: &dyn CheckResults,
 ) -> Result<Option<Passphrase>, Stop> {
     match hook.map(|hook| &hook.terms.passphrase) {
         Some(KeyTerm::None) => Ok(None),
@@ -423,7 +438,7 @@ fn passphrase_used(
     valid: &[Passphrase],
     role: Role,
     stream: &StreamName,
-    known: &dyn Known,
+    known: &dyn CheckResults,
 ) -> Result<Option<Passphrase>, Stop> {
     let Some(first) = valid.first() else {
         return Ok(None);
@@ -431,7 +446,7 @@ fn passphrase_used(
     match known.key(valid) {
         KeyFit::Unseen => Ok(Some(first.clone())),
         KeyFit::Fits(place) => Ok(valid.get(place).cloned()),
-        KeyFit::Wrong => Err(Stop::Refuse(Why::WrongPassphrase {
+        KeyFit::Wrong => Err(Stop::Refuse(RefusalReason::WrongPassphrase {
             role,
             stream: stream.clone(),
         })),
@@ -440,27 +455,27 @@ fn passphrase_used(
 }
 
 /// Whether the stream's password and the rules let somebody in.
-pub(super) fn check_applicant(
+pub(super) fn check_subject(
     directory: &Directory,
     policy: Option<&StreamPolicy>,
-    applicant: Applicant<'_>,
-    known: &dyn Known,
+    subject: Subject<'_>,
+    known: &dyn CheckResults,
 ) -> Result<(), Stop> {
     if let (Role::Publisher, Some(required)) =
-        (applicant.role, policy.and_then(|policy| policy.password.as_ref()))
+        (subject.role, policy.and_then(|policy| policy.password.as_ref()))
     {
-        match password_fits(required, applicant.password, known) {
+        match password_fits(required, subject.password, known) {
             Ok(true) => {}
-            Ok(false) => return Err(Why::WrongPassword(applicant.stream.clone()).into()),
+            Ok(false) => return Err(RefusalReason::WrongPassword(subject.stream.clone()).into()),
             Err(question) => return Err(Stop::Wait(Question::Password(question))),
         }
     }
-    match judge(&directory.access.rules, applicant, known) {
-        Standing::Ungoverned | Standing::Admitted => Ok(()),
-        Standing::Unsettled(question) => Err(Stop::Wait(Question::Password(question))),
-        Standing::Refused => Err(Stop::Refuse(Why::NotByRules {
-            role: applicant.role,
-            stream: applicant.stream.clone(),
+    match judge(&directory.access.rules, subject, known) {
+        RuleOutcome::NoRule | RuleOutcome::Admitted => Ok(()),
+        RuleOutcome::Pending(question) => Err(Stop::Wait(Question::Password(question))),
+        RuleOutcome::Refused => Err(Stop::Refuse(RefusalReason::NotByRules {
+            role: subject.role,
+            stream: subject.stream.clone(),
         })),
     }
 }
@@ -476,13 +491,17 @@ pub(crate) const fn key_bits(key: KeyLength) -> u16 {
 
 /// What a caller asks for that the port's settings do not allow. libsrt would refuse some of it too, but later: the reason would
 /// be lost, and the caller would hold its places until then.
-pub(super) fn check_handshake(port: &PortPolicy, role: Role, caller: CallerHandshake) -> Result<(), Why> {
+pub(super) fn check_handshake(
+    port: &PortPolicy,
+    role: Role,
+    caller: CallerHandshake,
+) -> Result<(), RefusalReason> {
     let offered = match role {
         Role::Publisher => caller.send_latency,
         Role::Viewer => caller.receive_latency,
     };
     if offered > port.max_latency {
-        return Err(Why::LatencyTooLong {
+        return Err(RefusalReason::LatencyTooLong {
             offered,
             max: port.max_latency,
         });
@@ -490,26 +509,26 @@ pub(super) fn check_handshake(port: &PortPolicy, role: Role, caller: CallerHands
     if let Some(key) = caller.encryption
         && key_bits(key) < port.min_key_bits
     {
-        return Err(Why::ShortKey {
+        return Err(RefusalReason::ShortKey {
             offered: key_bits(key),
             required: port.min_key_bits,
         });
     }
     if port.is_live && caller.mode == CallerMode::File {
-        return Err(Why::FileMode);
+        return Err(RefusalReason::FileMode);
     }
     if caller.group.is_some() && !port.takes_groups {
-        return Err(Why::Bonded);
+        return Err(RefusalReason::Bonded);
     }
     check_filter(port.filter, caller.filter)?;
     if caller.version < port.min_version {
-        return Err(Why::OldVersion {
+        return Err(RefusalReason::OldVersion {
             required: port.min_version,
             offered: caller.version,
         });
     }
     match port.version {
-        Some(required) if required != caller.version => Err(Why::OtherVersion {
+        Some(required) if required != caller.version => Err(RefusalReason::OtherVersion {
             required,
             offered: caller.version,
         }),
@@ -518,9 +537,9 @@ pub(super) fn check_handshake(port: &PortPolicy, role: Role, caller: CallerHands
 }
 
 /// Whether the template's inputs and outputs can be made for the stream.
-fn check_name(entry: &TemplateEntry, stream: &StreamName) -> Result<(), Why> {
+fn check_name(entry: &TemplateEntry, stream: &StreamName) -> Result<(), RefusalReason> {
     let made = entry.template.for_stream(stream.as_str());
-    made.map(drop).map_err(|why| Why::UnfitName {
+    made.map(drop).map_err(|why| RefusalReason::UnfitName {
         stream: stream.clone(),
         template: entry.name.clone(),
         why,
@@ -531,50 +550,50 @@ fn check_name(entry: &TemplateEntry, stream: &StreamName) -> Result<(), Why> {
 fn stream_for(
     port: &PortPolicy,
     directory: &Directory,
-    ask: &Ask,
+    request: &StreamRequest,
     role: Option<Role>,
-) -> Result<Reading, Why> {
+) -> Result<Reading, RefusalReason> {
     let exists = |name: &StreamName| directory.streams.contains_key(name);
     let prefix = port.scope.prefix(directory);
     let begins = |name: &StreamName| prefix.is_some_and(|prefix| name.as_str().starts_with(prefix));
     let choice = Choice { directory, role };
     let asked = match &port.scope {
-        Scope::Global => choice.choose(&ask.names, |name| {
+        Scope::Global => choice.choose(&request.names, |name| {
             directory.unknown.is_some() || directory.template_for(name.as_str()).is_some()
         }),
-        Scope::Stream(served) => ask.names.iter().find(|name| name.stream == *served),
+        Scope::Stream(served) => request.names.iter().find(|name| name.stream == *served),
         Scope::Template(_) => {
-            let mut names = ask.names.clone();
+            let mut names = request.names.clone();
             names.retain(|name| begins(&name.stream));
             let chosen = choice.choose(&names, begins).map(|name| name.stream.clone());
-            chosen.and_then(|chosen| ask.names.iter().find(|name| name.stream == chosen))
+            chosen.and_then(|chosen| request.names.iter().find(|name| name.stream == chosen))
         }
     };
-    if let (None, Scope::Global, Some(last)) = (asked, &port.scope, ask.names.last())
+    if let (None, Scope::Global, Some(last)) = (asked, &port.scope, request.names.last())
         && last.form == Form::Password
         && exists(&last.stream)
     {
-        return Err(Why::NoPasswordThere(last.stream.clone()));
+        return Err(RefusalReason::NoPasswordThere(last.stream.clone()));
     }
-    match (&port.scope, asked.or_else(|| ask.names.last())) {
+    match (&port.scope, asked.or_else(|| request.names.last())) {
         (Scope::Global, Some(asked)) => Ok(asked.clone()),
         (Scope::Template(_), Some(asked)) if begins(&asked.stream) => Ok(asked.clone()),
-        (Scope::Template(_), Some(asked)) => Err(Why::OutsideTemplate {
+        (Scope::Template(_), Some(asked)) => Err(RefusalReason::OutsideTemplate {
             asked: asked.stream.clone(),
             prefix: prefix.unwrap_or_default().to_owned(),
             exists: exists(&asked.stream),
         }),
-        (Scope::Global | Scope::Template(_), None) => Err(Why::NameMissing {
+        (Scope::Global | Scope::Template(_), None) => Err(RefusalReason::NameMissing {
             port: port.to_string(),
-            is_empty: ask.dialect.is_none(),
+            is_empty: request.dialect.is_none(),
         }),
         (Scope::Stream(served), None) => Ok(Reading {
             stream: served.clone(),
-            password: ask.password.clone(),
+            password: request.password.clone(),
             form: Form::Name,
         }),
         (Scope::Stream(served), Some(asked)) if asked.stream == *served => Ok(asked.clone()),
-        (Scope::Stream(served), Some(asked)) => Err(Why::OtherStream {
+        (Scope::Stream(served), Some(asked)) => Err(RefusalReason::OtherStream {
             asked: asked.stream.clone(),
             served: served.clone(),
             exists: exists(&asked.stream),
@@ -632,13 +651,13 @@ impl Choice<'_> {
 
 /// What a caller wants, as far as port and streamid say. For refused callers: counts nothing and decides nothing.
 pub(super) fn asked_role(port: &PortPolicy, streamid: &[u8]) -> Option<Role> {
-    role_for(port, &Ask::read(streamid, Dialects::all()).ok()?).ok()
+    role_for(port, &StreamRequest::read(streamid, Dialects::all()).ok()?).ok()
 }
 
-fn role_for(port: &PortPolicy, ask: &Ask) -> Result<Role, Why> {
-    let asked = ask.mode.map(|mode| match mode {
-        AskMode::Publish => Role::Publisher,
-        AskMode::Request => Role::Viewer,
+fn role_for(port: &PortPolicy, request: &StreamRequest) -> Result<Role, RefusalReason> {
+    let asked = request.mode.map(|mode| match mode {
+        RequestMode::Publish => Role::Publisher,
+        RequestMode::Request => Role::Viewer,
     });
     let served = match port.kind {
         PortKind::Both => None,
@@ -646,10 +665,10 @@ fn role_for(port: &PortPolicy, ask: &Ask) -> Result<Role, Why> {
         PortKind::Play => Some(Role::Viewer),
     };
     match (served, asked) {
-        (None, None) => Err(Why::ModeMissing {
+        (None, None) => Err(RefusalReason::ModeMissing {
             port: port.to_string(),
         }),
-        (Some(served), Some(asked)) if served != asked => Err(Why::WrongMode {
+        (Some(served), Some(asked)) if served != asked => Err(RefusalReason::WrongMode {
             port: port.to_string(),
             asked,
         }),

@@ -8,7 +8,7 @@ use std::fmt;
 
 use srt_safe::{CallerFilter, PacketFilter};
 
-use super::Why;
+use super::RefusalReason;
 use crate::config::FilterSize;
 
 /// What a port says about packet filters.
@@ -32,21 +32,23 @@ pub(crate) enum FilterFault {
 }
 
 /// Whether the filter that libsrt would make of the port's and the caller's is one that the port takes.
-pub(super) fn check_filter(policy: FilterPolicy, asked: CallerFilter) -> Result<(), Why> {
+pub(super) fn check_filter(policy: FilterPolicy, asked: CallerFilter) -> Result<(), RefusalReason> {
     let asked = match asked {
         // Of a caller that wants none, libsrt does not demand the port's.
         CallerFilter::None => return Ok(()),
         CallerFilter::Asked(asked) => asked,
-        CallerFilter::Unreadable => return Err(Why::Filter(FilterFault::Unreadable)),
+        CallerFilter::Unreadable => return Err(RefusalReason::Filter(FilterFault::Unreadable)),
     };
     let Some(largest) = policy.largest else {
-        return Err(Why::Filter(FilterFault::NotAllowed(asked)));
+        return Err(RefusalReason::Filter(FilterFault::NotAllowed(asked)));
     };
     let own = policy.own.unwrap_or(PacketFilter::fec());
     let merged = own
         .merge(asked)
-        .ok_or(Why::Filter(FilterFault::Differs(own, asked)))?;
-    let columns = merged.column_count().ok_or(Why::Filter(FilterFault::NoColumns))?;
+        .ok_or(RefusalReason::Filter(FilterFault::Differs(own, asked)))?;
+    let columns = merged
+        .column_count()
+        .ok_or(RefusalReason::Filter(FilterFault::NoColumns))?;
     // What the port names itself is the operator's choice, however large.
     let is_within = |size: u16, own: Option<u16>, largest: u16| size <= largest || own == Some(size);
     let rows = merged.row_count().unwrap_or(1);
@@ -55,7 +57,7 @@ pub(super) fn check_filter(policy: FilterPolicy, asked: CallerFilter) -> Result<
     {
         Ok(())
     } else {
-        Err(Why::Filter(FilterFault::TooLarge(asked, largest)))
+        Err(RefusalReason::Filter(FilterFault::TooLarge(asked, largest)))
     }
 }
 

@@ -24,12 +24,12 @@ use srt_safe::{
 use super::{
     Bonds, Caller, Checks, Decision, Directory, Grant, PortPolicy, RateLimiter, Report, Scope,
     bonds::BondOf,
-    checks::{KeyFit, Known, Question},
+    checks::{CheckResults, KeyFit, Question},
     decide::{asked_role, decide},
-    hook::{Asked, Hook, HookQuestion, HookVerdict},
+    hook::{Hook, HookQuestion, HookVerdict, Submitted},
     policy::connection_options,
     rate_limiter::Check,
-    why::Why,
+    reason::RefusalReason,
 };
 use crate::{
     config::{PortKind, Secret},
@@ -60,7 +60,7 @@ pub(crate) struct Refused {
     pub(crate) port: Arc<PortPolicy>,
     pub(crate) streamid: Box<[u8]>,
     pub(crate) handshake: Option<CallerHandshake>,
-    pub(crate) why: Why,
+    pub(crate) why: RefusalReason,
 }
 
 /// A grant that waits for its handshake to be completed.
@@ -89,7 +89,7 @@ impl Granted {
             port,
             streamid: self.streamid,
             handshake: self.handshake,
-            why: Why::Incomplete,
+            why: RefusalReason::Incomplete,
         }
     }
 
@@ -101,8 +101,8 @@ impl Granted {
     /// It was refused after all: libsrt ended the handshake over encryption.
     pub(crate) fn refused(self, port: Arc<PortPolicy>, fault: EncryptionFault) -> Refused {
         let why = match self.handshake {
-            Some(handshake) => Why::of_encryption_seen(fault, handshake, self.grant),
-            None => Why::of_encryption(fault, self.grant),
+            Some(handshake) => RefusalReason::of_encryption_seen(fault, handshake, self.grant),
+            None => RefusalReason::of_encryption(fault, self.grant),
         };
         Refused {
             peer: self.peer,
@@ -155,63 +155,71 @@ impl Guards {
         peer: SocketAddr,
         caller: Option<i32>,
         now: Instant,
-    ) -> Result<(), (Why, Report)> {
+    ) -> Result<(), (RefusalReason, Report)> {
         match self.limiter.check(peer, caller, now) {
-            Check::RateLimited(report) => return Err((Why::TooManyHandshakes, report)),
-            Check::Banned(ban, report) => return Err((Why::Banned(ban), report)),
+            Check::RateLimited(report) => return Err((RefusalReason::TooManyHandshakes, report)),
+            Check::Banned(ban, report) => return Err((RefusalReason::Banned(ban), report)),
             Check::Pass => {}
         }
         if self.drain.0.load(Relaxed) {
-            return Err((Why::Draining, Report::Yes));
+            return Err((RefusalReason::Draining, Report::Yes));
         }
         match self.resources.shortage() {
-            Some(short) => Err((Why::Short(short), Report::Yes)),
+            Some(short) => Err((RefusalReason::Short(short), Report::Yes)),
             None => Ok(()),
         }
     }
 
     /// Puts a question whose answer is not known; gives the reason to refuse the caller with, if it cannot be kept waiting.
-    pub(super) fn ask(&self, question: Question, peer: IpAddr, now: Instant) -> Result<(), Why> {
+    pub(super) fn ask(&self, question: Question, peer: IpAddr, now: Instant) -> Result<(), RefusalReason> {
         let can_wait = SrtListener::can_defer();
         match question {
             Question::Password(question) => {
                 // Where there is no room, the caller's next handshake asks again.
                 self.checks.ask_password(question, peer, now);
-                if can_wait { Ok(()) } else { Err(Why::Undecided) }
+                if can_wait {
+                    Ok(())
+                } else {
+                    Err(RefusalReason::Undecided)
+                }
             }
             Question::Key(question) => {
                 self.checks.ask_key(question, peer, now);
-                if can_wait { Ok(()) } else { Err(Why::Undecided) }
+                if can_wait {
+                    Ok(())
+                } else {
+                    Err(RefusalReason::Undecided)
+                }
             }
             Question::Hook(question) => match self.hook.ask(&question, now) {
-                Asked::Waiting if can_wait => Ok(()),
-                Asked::Waiting => Err(Why::HookUndecided),
-                Asked::Busy => Err(Why::HookBusy),
+                Submitted::Waiting if can_wait => Ok(()),
+                Submitted::Waiting => Err(RefusalReason::HookUndecided),
+                Submitted::Busy => Err(RefusalReason::HookBusy),
             },
         }
     }
 }
 
 /// What can be found out about the caller whose handshake it is.
-pub(super) struct Seen<'a> {
+pub(super) struct CallerResults<'a> {
     request: &'a AccessRequest<'a>,
     guards: &'a Guards,
     now: Instant,
 }
 
-impl<'a> Seen<'a> {
+impl<'a> CallerResults<'a> {
     pub(super) fn new(request: &'a AccessRequest<'a>, guards: &'a Guards, now: Instant) -> Self {
         Self { request, guards, now }
     }
 }
 
-impl fmt::Debug for Seen<'_> {
+impl fmt::Debug for CallerResults<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Seen").finish_non_exhaustive()
     }
 }
 
-impl Known for Seen<'_> {
+impl CheckResults for CallerResults<'_> {
     fn key(&self, passphrases: &[Passphrase]) -> KeyFit {
         // A library that cannot keep the caller waiting shows no key material either.
         let key = self.request.key_request().filter(|_| SrtListener::can_defer());
@@ -298,7 +306,7 @@ impl Gate {
 
 impl Gate {
     /// Why a caller of before SRT 1.3 is refused, whose handshake tells neither its version nor a streamid.
-    fn refusal_before_streamids(&self, request: &AccessRequest<'_>) -> Option<Why> {
+    fn refusal_before_streamids(&self, request: &AccessRequest<'_>) -> Option<RefusalReason> {
         let port = &self.port;
         if request.handshake_version() >= FIRST_WITH_STREAMID || !port.admits(request.peer_addr().ip()) {
             return None;
@@ -306,7 +314,7 @@ impl Gate {
         // libsrt would let it in, and break the connection when it tells its version.
         let is_too_old = port.min_version >= SrtVersion::new(1, 3, 0);
         let needs_streamid = !matches!(port.scope, Scope::Stream(_)) || port.kind == PortKind::Both;
-        (is_too_old || needs_streamid).then(|| Why::BeforeStreamids {
+        (is_too_old || needs_streamid).then(|| RefusalReason::BeforeStreamids {
             port: port.to_string(),
             required: is_too_old.then_some(port.min_version),
         })
@@ -317,7 +325,7 @@ impl Gate {
         let (peer, now) = (request.peer_addr(), Instant::now());
         let socket = request.caller_socket().map(SocketId::value);
         let address = self.guards.admit_address(peer, socket, now);
-        let seen = Seen::new(request, &self.guards, now);
+        let seen = CallerResults::new(request, &self.guards, now);
         let caller = Caller {
             peer,
             streamid: request.stream_id_bytes(),
@@ -359,7 +367,7 @@ impl Gate {
         // Before anything is asked that costs time, and after `allow` and `deny`.
         let is_full = group.is_some_and(|group| self.guards.bonds.is_full(group.id));
         if is_full && self.port.admits(caller.peer.ip()) {
-            return Decision::Refuse(Why::BondFull);
+            return Decision::Refuse(RefusalReason::BondFull);
         }
         let find = || group.and_then(|group| self.guards.bonds.find(group.id));
         let bond = find();
@@ -385,7 +393,7 @@ impl Gate {
 
     fn admit(&self, socket: SocketId, caller: Caller<'_>, mut grant: Grant, now: Instant) -> Verdict {
         if let Err(short) = self.guards.resources.reserve() {
-            return self.refuse(caller, Why::Short(short), Report::Yes);
+            return self.refuse(caller, RefusalReason::Short(short), Report::Yes);
         }
         if let Some(group) = caller.handshake.and_then(|handshake| handshake.group) {
             let bond = BondOf {
@@ -411,17 +419,17 @@ impl Gate {
     }
 
     /// Counts a refusal towards a ban, if it is of that kind.
-    pub(crate) fn count_failure(&self, peer: SocketAddr, streamid: &[u8], why: &Why) {
+    pub(crate) fn count_failure(&self, peer: SocketAddr, streamid: &[u8], why: &RefusalReason) {
         let role = asked_role(&self.port, streamid);
-        if let Some(tried) = why.failure(role, self.port.number(), streamid) {
+        if let Some(attempt) = why.failure(role, self.port.number(), streamid) {
             let (code, now) = (why.code().value(), Instant::now());
-            self.guards.limiter.count_failure(peer.ip(), tried, code, now);
+            self.guards.limiter.count_failure(peer.ip(), attempt, code, now);
         }
     }
 
-    fn refuse(&self, caller: Caller<'_>, why: Why, report: Report) -> Verdict {
+    fn refuse(&self, caller: Caller<'_>, why: RefusalReason, report: Report) -> Verdict {
         let verdict = match why {
-            Why::WrongPassphrase { .. } => Verdict::WrongPassphrase,
+            RefusalReason::WrongPassphrase { .. } => Verdict::WrongPassphrase,
             _ => Verdict::Refuse(why.code().code().unwrap_or(RejectCode::FALLBACK)),
         };
         if report == Report::Yes {

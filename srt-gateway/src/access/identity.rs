@@ -25,9 +25,9 @@ pub(crate) struct Identity {
 
 /// The calls that a stream has come by, the latest first: the value of `s=`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Trail(Vec<String>);
+pub(crate) struct HopList(Vec<String>);
 
-impl Trail {
+impl HopList {
     /// Reads it from the streamid of a caller that is a gateway; others have none.
     pub(crate) fn of(streamid: &[u8]) -> Self {
         let Ok(id) = StreamId::new(streamid) else {
@@ -93,12 +93,12 @@ impl Identity {
             hop.split_once('.')
                 .is_some_and(|(instance, _)| instance == self.instance)
         };
-        !self.instance.is_empty() && Trail::of(streamid).0.iter().any(own)
+        !self.instance.is_empty() && HopList::of(streamid).0.iter().any(own)
     }
 
     /// `streamid` as it is sent by a call of ours: with `s=` and `a=` where it is of the standard form and has them not.
     /// Any other streamid, and one that would get too long, stays as it is.
-    pub(crate) fn sign(&self, streamid: &str, session: SessionId, trail: &Trail) -> String {
+    pub(crate) fn sign(&self, streamid: &str, session: SessionId, hop_list: &HopList) -> String {
         let Ok(id) = StreamId::new(streamid) else {
             return streamid.to_owned();
         };
@@ -106,7 +106,7 @@ impl Identity {
             return streamid.to_owned();
         };
         let mut hops = vec![format!("{}.{session}", self.instance)];
-        hops.extend(trail.0.iter().take(HOPS - 1).cloned());
+        hops.extend(hop_list.0.iter().take(HOPS - 1).cloned());
         let own = [("s", hops.join("/")), ("a", self.agent.clone())];
         let mut added = own
             .iter()
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn standard_streamids_are_signed_and_nothing_else_is_changed() {
         let identity = Identity::new("gw 1,x");
-        let sign = |id: &str| identity.sign(id, SessionId(7), &Trail::default());
+        let sign = |id: &str| identity.sign(id, SessionId(7), &HopList::default());
         for (id, keys) in [
             ("#!::r=cam1,m=publish", &["r", "m", "s", "a"][..]),
             ("#!::", &["s", "a"]),
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn a_gateway_knows_its_own_calls_again_and_no_others() {
         let (a, b) = (Identity::new("a"), Identity::new("b"));
-        let call = a.sign("#!::r=x,m=publish", SessionId(1), &Trail::default());
+        let call = a.sign("#!::r=x,m=publish", SessionId(1), &HopList::default());
         assert!(a.is_in(call.as_bytes()));
         assert!(!b.is_in(call.as_bytes()));
         assert!(!Identity::default().is_in(call.as_bytes()));
@@ -196,12 +196,12 @@ mod tests {
     #[test]
     fn a_loop_over_several_gateways_comes_back_to_its_start() {
         let gateways: Vec<_> = ["a", "b", "c"].into_iter().map(Identity::new).collect();
-        let mut trail = Trail::default();
+        let mut hop_list = HopList::default();
         let mut call = String::new();
         for gateway in &gateways {
             assert!(!gateway.is_in(call.as_bytes()));
-            call = gateway.sign("#!::r=x,m=publish", SessionId(3), &trail);
-            trail = Trail::of(call.as_bytes());
+            call = gateway.sign("#!::r=x,m=publish", SessionId(3), &hop_list);
+            hop_list = HopList::of(call.as_bytes());
         }
         assert!(
             gateways.iter().all(|gateway| gateway.is_in(call.as_bytes())),

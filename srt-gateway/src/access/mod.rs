@@ -17,26 +17,26 @@ mod identity;
 mod peer;
 mod policy;
 mod rate_limiter;
+mod reason;
 mod recheck;
 mod rules;
 mod streamid;
 #[cfg(test)]
 mod tests;
-mod why;
 
 pub(crate) use bans::{Ban, BannedBy, canonical};
 pub(crate) use bonds::Bonds;
-pub(crate) use checks::{Checks, Nothing, Question};
+pub(crate) use checks::{Checks, NoResults, Question};
 pub(crate) use decide::{Caller, Decision, Grant, HookGrant, decide, key_bits};
 pub(crate) use filter::FilterPolicy;
 pub(crate) use gate::{Gate, Granted, Guards, Refused};
-pub(crate) use hook::{Asked, Hook, HookQuestion, HookVerdict, Terms};
-pub(crate) use identity::{Identity, Trail};
+pub(crate) use hook::{Hook, HookQuestion, HookVerdict, Submitted, Terms};
+pub(crate) use identity::{HopList, Identity};
 pub use policy::Scope;
 pub(crate) use policy::{
-    AccessPolicy, Directory, Entry, PortPolicy, Quotas, Serves, StreamPolicy, TemplateEntry,
+    Accepts, AccessPolicy, Directory, PortPolicy, Quotas, StreamEntry, StreamPolicy, TemplateEntry,
 };
-pub(crate) use rate_limiter::{RateLimiter, Report, Tried, limited};
+pub(crate) use rate_limiter::{AttemptKey, RateLimiter, Report, limited};
+pub(crate) use reason::RefusalReason;
 pub(crate) use recheck::Recheck;
-pub(crate) use streamid::{Ask, AskMode, Form, Reading, Unreadable, shown};
-pub(crate) use why::Why;
+pub(crate) use streamid::{Form, Reading, RequestMode, StreamRequest, Unreadable, shown};

@@ -6,11 +6,11 @@
 use srt_safe::RejectCode;
 
 use super::{
-    Ask, AskMode, Caller, Directory, Grant, PortPolicy, Why,
-    decide::{HookGrant, Stop, ask_hook, check_applicant, check_handshake, key_used, limits_of},
-    hook::{HookRefusal, Verdicter},
+    Caller, Directory, Grant, PortPolicy, RefusalReason, RequestMode, StreamRequest,
+    decide::{HookGrant, Stop, ask_hook, check_handshake, check_subject, key_used, limits_of},
+    hook::{HookRefusal, RefusalSource},
     policy::HookUse,
-    rules::Applicant,
+    rules::Subject,
 };
 use crate::{
     config::PortKind,
@@ -26,42 +26,42 @@ pub(super) fn grant_peer(
     caller: Caller<'_>,
 ) -> Result<Grant, Stop> {
     if port.is_full() {
-        return Err(Why::HasPeer.into());
+        return Err(RefusalReason::HasPeer.into());
     }
     // What cannot be read says nothing, and so has no password.
-    let ask = Ask::read(caller.streamid, directory.access.dialects).unwrap_or_default();
+    let request = StreamRequest::read(caller.streamid, directory.access.dialects).unwrap_or_default();
     let role = match port.kind {
         PortKind::Play => Role::Viewer,
         PortKind::Publish | PortKind::Both => Role::Publisher,
     };
-    let asked = ask.mode.map(|mode| match mode {
-        AskMode::Publish => Role::Publisher,
-        AskMode::Request => Role::Viewer,
+    let asked = request.mode.map(|mode| match mode {
+        RequestMode::Publish => Role::Publisher,
+        RequestMode::Request => Role::Viewer,
     });
     if let Some(asked) = asked.filter(|asked| *asked != role) {
         let port = port.to_string();
-        return Err(Why::WrongMode { port, asked }.into());
+        return Err(RefusalReason::WrongMode { port, asked }.into());
     }
     if let Some(handshake) = caller.handshake {
         check_handshake(port, role, handshake)?;
     }
-    let named = ask.names.iter().find(|name| name.stream == *stream);
-    let reading = named.or_else(|| ask.names.last());
+    let named = request.names.iter().find(|name| name.stream == *stream);
+    let reading = named.or_else(|| request.names.last());
     let password = reading.and_then(|name| name.password.as_ref());
-    let applicant = Applicant {
+    let subject = Subject {
         role,
         stream,
-        user: ask.user.as_deref(),
-        password: password.or(ask.password.as_ref()),
+        user: request.user.as_deref(),
+        password: password.or(request.password.as_ref()),
         peer: caller.peer.ip(),
     };
     let entry = directory.streams.get(stream);
     if let Some(entry) = entry {
-        check_applicant(directory, Some(&entry.policy), applicant, caller.known)?;
+        check_subject(directory, Some(&entry.policy), subject, caller.known)?;
     }
     let hook = match directory.access.hook {
         HookUse::NotConfigured => None,
-        HookUse::Asked => Some(ask_hook(port, &ask, applicant, caller)?),
+        HookUse::Asked => Some(ask_hook(port, &request, subject, caller)?),
     };
     if let Some(hook) = &hook {
         check_stream(stream, hook)?;
@@ -69,7 +69,7 @@ pub(super) fn grant_peer(
     if let Some(entry) = entry {
         let waits = entry.stream.has_source() || !entry.policy.on_source_lost.is_zero();
         if role == Role::Viewer && !waits {
-            return Err(Why::NoSource(stream.clone()).into());
+            return Err(RefusalReason::NoSource(stream.clone()).into());
         }
     }
     let passphrase = key_used(
@@ -87,23 +87,23 @@ pub(super) fn grant_peer(
         limits: limits_of(port, hook.as_ref()),
         hook,
         held: HeldSlots {
-            _port: Some(slot.ok_or(Why::HasPeer)?),
+            _port: Some(slot.ok_or(RefusalReason::HasPeer)?),
             ..HeldSlots::default()
         },
     })
 }
 
 /// The hook may send a caller of a port to another stream, but an endpoint serves its own stream only.
-fn check_stream(stream: &StreamName, hook: &HookGrant) -> Result<(), Why> {
+fn check_stream(stream: &StreamName, hook: &HookGrant) -> Result<(), RefusalReason> {
     match &hook.terms.stream {
-        Some(other) if other != stream => Err(Why::Hook(HookRefusal {
+        Some(other) if other != stream => Err(RefusalReason::Hook(HookRefusal {
             code: RejectCode::FORBIDDEN,
             why: format!(
                 "the hook of [auth] assigns the caller to {other:?}, but this endpoint belongs to {stream:?}"
             )
             .into(),
             // The caller guessed nothing.
-            by: Verdicter::FailMode,
+            by: RefusalSource::FailMode,
         })),
         _ => Ok(()),
     }

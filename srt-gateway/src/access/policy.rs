@@ -53,7 +53,7 @@ impl fmt::Display for Scope {
 
 /// Whom a door serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Serves {
+pub(crate) enum Accepts {
     /// Anybody who asks for a stream in a way that the port's table allows.
     Callers,
     /// The one peer of an input or output of this stream that listens (`mode=listener`).
@@ -63,7 +63,7 @@ pub(crate) enum Serves {
 /// A UDP port that callers reach, whether a table opens it or an input or output that listens.
 #[derive(Debug)]
 pub(crate) struct PortPolicy {
-    pub(crate) serves: Serves,
+    pub(crate) accepts: Accepts,
     pub(crate) scope: Scope,
     pub(crate) kind: PortKind,
     /// As written in the configuration.
@@ -126,10 +126,10 @@ impl PortPolicy {
 /// `srt_publish port 9002 of live/cam1`, `listening input 9003 of live/cam1`: for people.
 impl fmt::Display for PortPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.serves, self.kind) {
-            (Serves::Callers, kind) => write!(f, "{} port", kind.key())?,
-            (Serves::Peer(_), PortKind::Play) => f.write_str("listening output")?,
-            (Serves::Peer(_), _) => f.write_str("listening input")?,
+        match (&self.accepts, self.kind) {
+            (Accepts::Callers, kind) => write!(f, "{} port", kind.key())?,
+            (Accepts::Peer(_), PortKind::Play) => f.write_str("listening output")?,
+            (Accepts::Peer(_), _) => f.write_str("listening input")?,
         }
         write!(f, " {}", self.number())?;
         match &self.scope {
@@ -172,7 +172,7 @@ impl StreamPolicy {
 
 /// A stream in the directory.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
+pub(crate) struct StreamEntry {
     pub(crate) stream: Arc<Stream>,
     pub(crate) policy: Arc<StreamPolicy>,
     /// No table names it: it exists because a caller named it.
@@ -182,7 +182,7 @@ pub(crate) struct Entry {
 /// The streams as they are now. Never changed: control puts a new one in its place.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Directory {
-    pub(crate) streams: HashMap<StreamName, Entry>,
+    pub(crate) streams: HashMap<StreamName, StreamEntry>,
     /// The longest prefix first.
     pub(crate) templates: Arc<[TemplateEntry]>,
     /// What holds for a stream that no table names and no template is for; None: such a stream is refused.

@@ -79,7 +79,7 @@ impl Report {
 
 /// What tells attempts of a client apart.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Tried<'a> {
+pub(crate) enum AttemptKey<'a> {
     /// Whatever was guessed is in the streamid, so the same one at the same port is no further guess.
     Streamid(u16, &'a [u8]),
     /// A passphrase, which cannot be told from another one: each is a guess.
@@ -88,7 +88,7 @@ pub(crate) enum Tried<'a> {
 
 /// A caller whose verdict was deferred.
 #[derive(Debug)]
-struct Waiting {
+struct DeferredCaller {
     port: u16,
     caller: Option<i32>,
     since: Instant,
@@ -98,7 +98,7 @@ struct Waiting {
 #[derive(Debug)]
 struct Client {
     attempts: TokenBucket,
-    waiting: Vec<Waiting>,
+    waiting: Vec<DeferredCaller>,
     /// Open sessions.
     sessions: u32,
     failures: u32,
@@ -245,9 +245,9 @@ impl RateLimiter {
         let Some(client) = clients.known.get_mut(&key) else {
             return;
         };
-        let is_same = |waiting: &Waiting| waiting.port == peer.port() && waiting.caller == caller;
+        let is_same = |waiting: &DeferredCaller| waiting.port == peer.port() && waiting.caller == caller;
         if client.waiting.len() < WAITING_HELD && !client.waiting.iter().any(is_same) {
-            client.waiting.push(Waiting {
+            client.waiting.push(DeferredCaller {
                 port: peer.port(),
                 caller,
                 since: now,
@@ -303,7 +303,7 @@ impl RateLimiter {
 
     /// Counts a failure of the kind that guessing meets, and bans the address after too many. `told` is what the caller was
     /// told. An address with an open session is spared: others behind it are welcome.
-    pub(crate) fn count_failure(&self, peer: IpAddr, tried: Tried<'_>, told: i32, now: Instant) {
+    pub(crate) fn count_failure(&self, peer: IpAddr, attempt: AttemptKey<'_>, told: i32, now: Instant) {
         let limits = self.limits.load();
         let (Some(key), Some(limit)) = (limited(peer), limits.ban_after_rejections) else {
             return;
@@ -312,7 +312,7 @@ impl RateLimiter {
         let Some(client) = client(&mut clients.known, key, &limits, now) else {
             return;
         };
-        if let Tried::Streamid(port, streamid) = tried
+        if let AttemptKey::Streamid(port, streamid) = attempt
             && client.was_counted(self.hasher.hash_one((port, streamid)), now)
         {
             return;
@@ -402,7 +402,7 @@ mod tests {
     }
 
     fn fail(limiter: &RateLimiter, peer: IpAddr, now: Instant) {
-        limiter.count_failure(peer, Tried::Passphrase, 10, now);
+        limiter.count_failure(peer, AttemptKey::Passphrase, 10, now);
     }
 
     fn is_banned(limiter: &RateLimiter, peer: IpAddr, now: Instant) -> bool {
@@ -493,7 +493,7 @@ mod tests {
         let limiter = limiter(0, 3);
         let begin = Instant::now();
         let failed = |streamid: &str, port, now| {
-            limiter.count_failure(PEER, Tried::Streamid(port, streamid.as_bytes()), 1404, now);
+            limiter.count_failure(PEER, AttemptKey::Streamid(port, streamid.as_bytes()), 1404, now);
         };
         for number in 0..599 {
             failed("publish/nosuch", 9998, begin + number * SECOND);

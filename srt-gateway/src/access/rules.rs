@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
-use super::checks::{Known, PasswordQuestion, is_hash};
+use super::checks::{CheckResults, PasswordQuestion, is_hash};
 use crate::{
     config::{Action, Rule, Secret},
     names::{Role, StreamName},
@@ -12,7 +12,7 @@ use crate::{
 
 /// Who wants what.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Applicant<'a> {
+pub(crate) struct Subject<'a> {
     pub(crate) role: Role,
     pub(crate) stream: &'a StreamName,
     pub(crate) user: Option<&'a str>,
@@ -22,42 +22,42 @@ pub(crate) struct Applicant<'a> {
 
 /// What the rules make of somebody.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum RuleOutcome {
     /// No rule is about this stream and action.
-    Ungoverned,
+    NoRule,
     /// One of the rules that are about it lets the caller in.
     Admitted,
     /// None of them does.
     Refused,
     /// It takes an answer that is not known yet.
-    Unsettled(PasswordQuestion),
+    Pending(PasswordQuestion),
 }
 
 /// Asks the rules.
-pub(crate) fn judge(rules: &[Rule], applicant: Applicant<'_>, known: &dyn Known) -> Standing {
-    let mut standing = Standing::Ungoverned;
-    for rule in rules.iter().filter(|rule| is_about(rule, applicant)) {
+pub(crate) fn judge(rules: &[Rule], subject: Subject<'_>, known: &dyn CheckResults) -> RuleOutcome {
+    let mut standing = RuleOutcome::NoRule;
+    for rule in rules.iter().filter(|rule| is_about(rule, subject)) {
         let user = rule.user.as_deref();
-        let peer = applicant.peer.to_canonical();
-        let fits = (user.is_none() || user == applicant.user)
+        let peer = subject.peer.to_canonical();
+        let fits = (user.is_none() || user == subject.user)
             && (rule.allow.is_empty() || rule.allow.iter().any(|net| net.contains(&peer)));
         let fits = match &rule.password {
-            Some(required) if fits => password_fits(required, applicant.password, known),
+            Some(required) if fits => password_fits(required, subject.password, known),
             _ if fits => Ok(true),
             _ => Ok(false),
         };
         match fits {
-            Ok(true) => return Standing::Admitted,
-            Ok(false) if standing == Standing::Ungoverned => standing = Standing::Refused,
+            Ok(true) => return RuleOutcome::Admitted,
+            Ok(false) if standing == RuleOutcome::NoRule => standing = RuleOutcome::Refused,
             Ok(false) => {}
-            Err(question) => standing = Standing::Unsettled(question),
+            Err(question) => standing = RuleOutcome::Pending(question),
         }
     }
     standing
 }
 
-fn is_about(rule: &Rule, applicant: Applicant<'_>) -> bool {
-    governs(rule, applicant.role, applicant.stream)
+fn is_about(rule: &Rule, subject: Subject<'_>) -> bool {
+    governs(rule, subject.role, subject.stream)
 }
 
 fn governs(rule: &Rule, role: Role, stream: &StreamName) -> bool {
@@ -80,7 +80,7 @@ pub(crate) fn ask_for_password(rules: &[Rule], role: Role, stream: &StreamName) 
 pub(crate) fn password_fits(
     required: &Secret,
     given: Option<&Secret>,
-    known: &dyn Known,
+    known: &dyn CheckResults,
 ) -> Result<bool, PasswordQuestion> {
     let Some(given) = given else {
         return Ok(false);

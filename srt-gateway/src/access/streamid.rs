@@ -17,13 +17,13 @@ use crate::{
 
 /// What a caller asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Ask {
+pub(crate) struct StreamRequest {
     /// How it was written; None: there is no streamid.
     pub(crate) dialect: Option<Dialect>,
     /// The readings of the name, the preferred first; empty if no stream is named.
     pub(crate) names: Vec<Reading>,
     /// What for, if that is said.
-    pub(crate) mode: Option<AskMode>,
+    pub(crate) mode: Option<RequestMode>,
     /// The password that comes without a name: on a stream's own port none is needed.
     pub(crate) password: Option<Secret>,
     /// Who.
@@ -56,7 +56,7 @@ pub(crate) enum Form {
 
 /// What a caller wants to do (`m=`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AskMode {
+pub(crate) enum RequestMode {
     /// `m=publish`: send.
     Publish,
     /// `m=request`: receive.
@@ -102,7 +102,7 @@ impl fmt::Display for Unreadable {
     }
 }
 
-impl Ask {
+impl StreamRequest {
     /// Reads the bytes as they came in the handshake.
     pub(crate) fn read(streamid: &[u8], dialects: Dialects) -> Result<Self, Unreadable> {
         if streamid.is_empty() {
@@ -121,10 +121,10 @@ impl Ask {
         } else {
             text
         };
-        let ask = read_text(text, dialects)?;
+        let request = read_text(text, dialects)?;
         let is_legal = |name: &Reading| StreamName::is_legal(name.stream.as_str());
-        match ask.names.iter().all(is_legal) {
-            true => Ok(ask),
+        match request.names.iter().all(is_legal) {
+            true => Ok(request),
             false => Err(Unreadable::Name),
         }
     }
@@ -165,7 +165,7 @@ impl Ask {
 }
 
 /// The dialects in the order of their marks: what has the plainest mark comes first, the plain name takes the rest.
-fn read_text(text: &str, dialects: Dialects) -> Result<Ask, Unreadable> {
+fn read_text(text: &str, dialects: Dialects) -> Result<StreamRequest, Unreadable> {
     let mut off = None;
     let mut on = |dialect| {
         let on = dialects.has(dialect);
@@ -186,51 +186,51 @@ fn read_text(text: &str, dialects: Dialects) -> Result<Ask, Unreadable> {
     {
         return nested_url(rest);
     }
-    if let Some(ask) = colon(text)
+    if let Some(request) = colon(text)
         && on(Dialect::Colon)
     {
-        return Ok(ask);
+        return Ok(request);
     }
-    if let Some(ask) = slash(text)
+    if let Some(request) = slash(text)
         && on(Dialect::Slash)
     {
-        return Ok(ask);
+        return Ok(request);
     }
-    if let Some(ask) = comma(text)
+    if let Some(request) = comma(text)
         && on(Dialect::Comma)
     {
-        return Ok(ask);
+        return Ok(request);
     }
-    if let Some(ask) = name_with_query(text)
+    if let Some(request) = name_with_query(text)
         && on(Dialect::Srs)
     {
-        return Ok(ask);
+        return Ok(request);
     }
-    if let Some(ask) = host_app_stream(text)
+    if let Some(request) = host_app_stream(text)
         && on(Dialect::Sls)
     {
-        return Ok(ask);
+        return Ok(request);
     }
     if on(Dialect::Plain) {
-        let mut ask = Ask::new(Dialect::Plain);
-        ask.add_name(text, None);
-        return Ok(ask);
+        let mut request = StreamRequest::new(Dialect::Plain);
+        request.add_name(text, None);
+        return Ok(request);
     }
     Err(Unreadable::Dialect(off.unwrap_or(Dialect::Plain)))
 }
 
 /// `#!::r=name,m=publish,u=user,s=secret`, and what vendors make of it.
-fn standard(text: &str, dialects: Dialects) -> Result<Ask, Unreadable> {
+fn standard(text: &str, dialects: Dialects) -> Result<StreamRequest, Unreadable> {
     let id = StreamId::new(text).map_err(Unreadable::Syntax)?;
     let fields = id.fields().map_err(Unreadable::Syntax)?;
-    let mut ask = Ask::new(Dialect::Standard);
-    ask.mode = match fields.get("m").map(|_| fields.mode()) {
+    let mut request = StreamRequest::new(Dialect::Standard);
+    request.mode = match fields.get("m").map(|_| fields.mode()) {
         None => None,
-        Some(Mode::Publish) => Some(AskMode::Publish),
-        Some(Mode::Request) => Some(AskMode::Request),
+        Some(Mode::Publish) => Some(RequestMode::Publish),
+        Some(Mode::Request) => Some(RequestMode::Request),
         Some(_) => return Err(Unreadable::Bidirectional),
     };
-    ask.user = fields.user().filter(|user| !user.is_empty()).map(Into::into);
+    request.user = fields.user().filter(|user| !user.is_empty()).map(Into::into);
     // `s=` is a session's id to some and a password to others: it is one where nothing else is, and no gateway says it.
     let password = fields
         .get("password")
@@ -239,150 +239,150 @@ fn standard(text: &str, dialects: Dialects) -> Result<Ask, Unreadable> {
             session.filter(|session| !is_hops(fields.get("a"), session))
         })
         .filter(|word| !word.is_empty());
-    ask.password = password.map(Secret::new);
+    request.password = password.map(Secret::new);
     for (key, value) in fields.iter() {
         if !matches!(key, "r" | "m" | "u" | "s" | "password") {
-            ask.add_label(key, value);
+            request.add_label(key, value);
         }
     }
     let resource = fields.resource().filter(|name| !name.is_empty());
-    if let (Some(app), Some(name)) = (ask.label("sls_app").map(str::to_owned), resource)
+    if let (Some(app), Some(name)) = (request.label("sls_app").map(str::to_owned), resource)
         && dialects.has(Dialect::Sls)
     {
-        ask.dialect = Some(Dialect::Sls);
-        ask.add_name(&format!("{app}/{name}"), password);
-        ask.add_reading(Form::Short, name, password);
+        request.dialect = Some(Dialect::Sls);
+        request.add_name(&format!("{app}/{name}"), password);
+        request.add_reading(Form::Short, name, password);
     } else if let Some(name) = resource {
-        ask.add_name(name, password);
+        request.add_name(name, password);
     }
     if dialects.has(Dialect::Srs) {
-        srs(&mut ask, resource, password);
+        srs(&mut request, resource, password);
     }
-    Ok(ask)
+    Ok(request)
 }
 
 /// SRS: `r=app/stream?key=value`, or the stream behind the host, `h=host/app/stream`.
-fn srs(ask: &mut Ask, resource: Option<&str>, password: Option<&str>) {
+fn srs(request: &mut StreamRequest, resource: Option<&str>, password: Option<&str>) {
     if let Some((name, query)) = resource.and_then(|resource| resource.split_once('?')) {
-        ask.dialect = Some(Dialect::Srs);
-        ask.names.clear();
-        ask.add_name(name, password);
-        read_query(ask, query);
+        request.dialect = Some(Dialect::Srs);
+        request.names.clear();
+        request.add_name(name, password);
+        read_query(request, query);
     }
-    let behind_host = ask.label("h").and_then(|host| host.split_once('/'));
+    let behind_host = request.label("h").and_then(|host| host.split_once('/'));
     if let (None, Some((_, name))) = (resource, behind_host.map(|(h, n)| (h.to_owned(), n.to_owned()))) {
-        ask.dialect = Some(Dialect::Srs);
-        ask.add_name(&name, password);
+        request.dialect = Some(Dialect::Srs);
+        request.add_name(&name, password);
     }
 }
 
 /// `srt://host/app/stream?key=value` without its scheme, as pasted into the field for the streamid.
-fn nested_url(rest: &str) -> Result<Ask, Unreadable> {
+fn nested_url(rest: &str) -> Result<StreamRequest, Unreadable> {
     let (location, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (host, path) = location.split_once('/').unwrap_or((location, ""));
-    let mut ask = Ask::new(Dialect::Url);
-    ask.add_label("h", host);
-    ask.add_name(path, None);
-    read_query(&mut ask, query);
-    if ask.names.is_empty() {
+    let mut request = StreamRequest::new(Dialect::Url);
+    request.add_label("h", host);
+    request.add_name(path, None);
+    read_query(&mut request, query);
+    if request.names.is_empty() {
         return Err(Unreadable::Url);
     }
-    Ok(ask)
+    Ok(request)
 }
 
 /// `key=value&key=value`: mode, user and password, the rest labels.
-fn read_query(ask: &mut Ask, query: &str) {
+fn read_query(request: &mut StreamRequest, query: &str) {
     for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
-        read_pair(ask, key, value);
+        read_pair(request, key, value);
     }
 }
 
-fn read_pair(ask: &mut Ask, key: &str, value: &str) {
+fn read_pair(request: &mut StreamRequest, key: &str, value: &str) {
     match key {
-        "m" | "mode" if mode(value).is_some() => ask.mode = mode(value),
-        "u" | "user" => ask.user = Some(value.into()),
+        "m" | "mode" if mode(value).is_some() => request.mode = mode(value),
+        "u" | "user" => request.user = Some(value.into()),
         "pass" | "password" | "passphrase" | "s" => {
-            ask.password = Some(Secret::new(value));
-            for name in &mut ask.names {
+            request.password = Some(Secret::new(value));
+            for name in &mut request.names {
                 name.password = Some(Secret::new(value));
             }
         }
-        _ => ask.add_label(key, value),
+        _ => request.add_label(key, value),
     }
 }
 
 /// The words for the mode in a query. SRS and its clients say push and pull.
-fn mode(word: &str) -> Option<AskMode> {
+fn mode(word: &str) -> Option<RequestMode> {
     match word {
-        "push" => Some(AskMode::Publish),
-        "pull" => Some(AskMode::Request),
+        "push" => Some(RequestMode::Publish),
+        "pull" => Some(RequestMode::Request),
         word => verb(word),
     }
 }
 
-fn verb(word: &str) -> Option<AskMode> {
+fn verb(word: &str) -> Option<RequestMode> {
     match word {
-        "publish" => Some(AskMode::Publish),
-        "read" | "play" | "request" | "subscribe" => Some(AskMode::Request),
+        "publish" => Some(RequestMode::Publish),
+        "read" | "play" | "request" | "subscribe" => Some(RequestMode::Request),
         _ => None,
     }
 }
 
 /// `publish:path[:user:password[:query]]`, `read:path...`; some players add `#feedbackplay`.
-fn colon(text: &str) -> Option<Ask> {
+fn colon(text: &str) -> Option<StreamRequest> {
     let (word, rest) = text.split_once(':')?;
     let mode = verb(word)?;
     let rest = rest.strip_suffix("#feedbackplay").unwrap_or(rest);
     let mut parts = rest.splitn(4, ':');
     let path = parts.next()?;
     let (user, password, query) = (parts.next(), parts.next(), parts.next());
-    let mut ask = Ask::new(Dialect::Colon);
-    ask.mode = Some(mode);
-    ask.user = user.filter(|user| !user.is_empty()).map(Into::into);
-    ask.password = password.filter(|word| !word.is_empty()).map(Secret::new);
-    ask.add_name(path, password);
-    read_query(&mut ask, query.unwrap_or_default());
-    Some(ask)
+    let mut request = StreamRequest::new(Dialect::Colon);
+    request.mode = Some(mode);
+    request.user = user.filter(|user| !user.is_empty()).map(Into::into);
+    request.password = password.filter(|word| !word.is_empty()).map(Secret::new);
+    request.add_name(path, password);
+    read_query(&mut request, query.unwrap_or_default());
+    Some(request)
 }
 
 /// `name,mode:publish,token:secret`, as the datarhei Restreamer has it, and `name,m=publish`: the standard form without
 /// its mark. A name with commas is a plain one unless a mode is said behind it.
-fn comma(text: &str) -> Option<Ask> {
+fn comma(text: &str) -> Option<StreamRequest> {
     let (name, rest) = text.split_once(',')?;
-    let mut ask = Ask::new(Dialect::Comma);
-    ask.add_name(name, None);
+    let mut request = StreamRequest::new(Dialect::Comma);
+    request.add_name(name, None);
     for pair in rest.split(',') {
         let (key, value) = pair.split_once(['=', ':'])?;
-        read_pair(&mut ask, if key == "token" { "password" } else { key }, value);
+        read_pair(&mut request, if key == "token" { "password" } else { key }, value);
     }
-    (ask.mode.is_some() && !ask.names.is_empty()).then_some(ask)
+    (request.mode.is_some() && !request.names.is_empty()).then_some(request)
 }
 
 /// `app/stream?m=publish&key=value`, the resource of SRS without the rest. A name with a question mark is a plain one
 /// unless a mode is said behind it.
-fn name_with_query(text: &str) -> Option<Ask> {
+fn name_with_query(text: &str) -> Option<StreamRequest> {
     let (name, query) = text.split_once('?')?;
-    let mut ask = Ask::new(Dialect::Srs);
-    ask.add_name(name, None);
-    read_query(&mut ask, query);
-    (ask.mode.is_some() && !ask.names.is_empty()).then_some(ask)
+    let mut request = StreamRequest::new(Dialect::Srs);
+    request.add_name(name, None);
+    read_query(&mut request, query);
+    (request.mode.is_some() && !request.names.is_empty()).then_some(request)
 }
 
 /// `publish/name`, `publish/name/password`, `play/name`.
-fn slash(text: &str) -> Option<Ask> {
+fn slash(text: &str) -> Option<StreamRequest> {
     let (word, rest) = text.split_once('/')?;
     let mode = verb(word)?;
-    let mut ask = Ask::new(Dialect::Slash);
-    ask.mode = Some(mode);
-    ask.add_name(rest, None);
+    let mut request = StreamRequest::new(Dialect::Slash);
+    request.mode = Some(mode);
+    request.add_name(rest, None);
     if let Some((name, password)) = rest.rsplit_once('/') {
-        ask.add_reading(Form::Password, name, Some(password));
+        request.add_reading(Form::Password, name, Some(password));
     }
-    (!ask.names.is_empty()).then_some(ask)
+    (!request.names.is_empty()).then_some(request)
 }
 
 /// `host/app/stream`, where the host is one: it has a dot, or a port. A fourth part is a playlist's name.
-fn host_app_stream(text: &str) -> Option<Ask> {
+fn host_app_stream(text: &str) -> Option<StreamRequest> {
     let (host, rest) = text.split_once('/')?;
     if !host.contains(['.', ':']) || host.contains(char::is_whitespace) {
         return None;
@@ -397,12 +397,12 @@ fn host_app_stream(text: &str) -> Option<Ask> {
     if app.is_empty() || stream.is_empty() {
         return None;
     }
-    let mut ask = Ask::new(Dialect::Sls);
+    let mut request = StreamRequest::new(Dialect::Sls);
     // A stream that has the whole text for its name is meant by it.
-    ask.add_reading(whole, text, None);
-    ask.add_reading(form, &format!("{app}/{stream}"), None);
-    ask.add_label("h", host);
-    Some(ask)
+    request.add_reading(whole, text, None);
+    request.add_reading(form, &format!("{app}/{stream}"), None);
+    request.add_label("h", host);
+    Some(request)
 }
 
 /// Undoes what URLs do to a streamid on its way: some programs send `%23!::...` as it stands in their URL, some lose the `#`.
@@ -424,9 +424,9 @@ pub(crate) fn shown(streamid: &[u8]) -> String {
         return mask_keys(&mask_login(escaped(streamid)));
     };
     // All dialects, whatever is switched on: a password is one in any of them.
-    let ask = Ask::read(streamid, Dialects::all()).unwrap_or_default();
+    let request = StreamRequest::read(streamid, Dialects::all()).unwrap_or_default();
     let mut shown = mask_keys(&mask_login(escaped(undo_url(text).as_bytes())));
-    for password in ask.names.iter().filter_map(|name| name.password.as_ref()) {
+    for password in request.names.iter().filter_map(|name| name.password.as_ref()) {
         // What may as well be a part of the name is masked too: better a name less than a password more.
         let password = escaped(password.expose().as_bytes());
         if let Some(at) = shown.rfind(&password) {

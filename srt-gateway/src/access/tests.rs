@@ -11,9 +11,9 @@ use proptest::prelude::*;
 use srt_safe::{CallerFilter, CallerHandshake, CallerMode, KeyLength, Passphrase};
 
 use super::{
-    AccessPolicy, Caller, Decision, Directory, Entry, FilterPolicy, Grant, HookQuestion, HookVerdict,
-    Nothing, PortPolicy, Question, Scope, Serves, StreamPolicy, Terms, Unreadable, Why, checks::KeyFit,
-    decide, hook::KeyTerm,
+    Accepts, AccessPolicy, Caller, Decision, Directory, FilterPolicy, Grant, HookQuestion, HookVerdict,
+    NoResults, PortPolicy, Question, RefusalReason, Scope, StreamEntry, StreamPolicy, Terms, Unreadable,
+    checks::KeyFit, decide, hook::KeyTerm,
 };
 use crate::{
     config::{DuplicatePublisher, PortKind, Secret},
@@ -25,7 +25,7 @@ mod quotas;
 
 fn port(scope: Option<&str>, kind: PortKind) -> PortPolicy {
     PortPolicy {
-        serves: Serves::Callers,
+        accepts: Accepts::Callers,
         scope: scope.map_or(Scope::Global, |name| Scope::Stream(StreamName::new(name))),
         kind,
         addr: "127.0.0.1:9998".parse().unwrap(),
@@ -67,7 +67,7 @@ fn directory(streams: &[(&str, StreamPolicy)]) -> Directory {
         let stream = Stream::new(name.clone(), 1 << 20, 1);
         (
             name,
-            Entry {
+            StreamEntry {
                 stream,
                 policy: Arc::new(policy.clone()),
                 is_created: false,
@@ -91,7 +91,7 @@ fn knock(port: &PortPolicy, directory: &Directory, streamid: &str) -> Decision {
             streamid: streamid.as_bytes(),
             handshake: None,
             bond: None,
-            known: &Nothing,
+            known: &NoResults,
         },
     )
 }
@@ -103,7 +103,7 @@ fn admitted(port: &PortPolicy, directory: &Directory, streamid: &str) -> Grant {
     }
 }
 
-fn refused(port: &PortPolicy, directory: &Directory, streamid: &str) -> (i32, Why) {
+fn refused(port: &PortPolicy, directory: &Directory, streamid: &str) -> (i32, RefusalReason) {
     match knock(port, directory, streamid) {
         Decision::Refuse(why) => (why.code().value(), why),
         other => panic!("{streamid:?} on {port}: {other:?}"),
@@ -236,7 +236,10 @@ fn a_second_publisher_conflicts_and_a_viewer_needs_a_source_or_patience() {
     let (code, why) = refused(&publish, &streams, "strict");
     assert_eq!(
         (code, &why),
-        (1409, &Why::HasSilentPublisher(StreamName::new("strict")))
+        (
+            1409,
+            &RefusalReason::HasSilentPublisher(StreamName::new("strict"))
+        )
     );
     assert!(why.to_string().contains("takeover_if_silent"), "{why}");
     strict.release_source(writer);
@@ -307,7 +310,7 @@ fn a_listening_endpoint_has_one_peer_and_refuses_as_ports_do() {
     };
     let streams = directory(&[("a", secret)]);
     let endpoint = |kind| PortPolicy {
-        serves: Serves::Peer(StreamName::new("a")),
+        accepts: Accepts::Peer(StreamName::new("a")),
         max_connections: 1,
         ..port(Some("a"), kind)
     };
@@ -315,7 +318,7 @@ fn a_listening_endpoint_has_one_peer_and_refuses_as_ports_do() {
     assert_eq!(input.to_string(), "listening input 9998 of a");
     let peer = admitted(&input, &streams, "whatever it likes");
     assert_eq!((peer.role, peer.stream.as_str()), (Role::Publisher, "a"));
-    assert_eq!(refused(&input, &streams, ""), (1409, Why::HasPeer));
+    assert_eq!(refused(&input, &streams, ""), (1409, RefusalReason::HasPeer));
     drop(peer);
     assert_eq!(refused(&input, &streams, "#!::m=request").0, 1405);
     assert_eq!(
@@ -325,7 +328,10 @@ fn a_listening_endpoint_has_one_peer_and_refuses_as_ports_do() {
     );
     let mut denying = endpoint(PortKind::Publish);
     denying.deny = vec!["127.0.0.0/8".parse().unwrap()];
-    assert_eq!(refused(&denying, &streams, ""), (1403, Why::AddressNotAllowed));
+    assert_eq!(
+        refused(&denying, &streams, ""),
+        (1403, RefusalReason::AddressNotAllowed)
+    );
 }
 
 #[test]
@@ -393,7 +399,7 @@ fn what_the_caller_says_of_itself_is_held_against_the_ports_limits() {
                 streamid: b"a",
                 handshake: Some(handshake),
                 bond: None,
-                known: &Nothing,
+                known: &NoResults,
             },
         ) {
             Decision::Admit(_) => 0,
@@ -466,10 +472,10 @@ fn bytes_that_are_no_text_are_refused() {
         streamid: &[0xFF, 0xFE, b'a'],
         handshake: None,
         bond: None,
-        known: &Nothing,
+        known: &NoResults,
     };
     match decide(&port(None, PortKind::Publish), &streams, caller) {
-        Decision::Refuse(why) => assert_eq!(why, Why::Unreadable(Unreadable::NotText)),
+        Decision::Refuse(why) => assert_eq!(why, RefusalReason::Unreadable(Unreadable::NotText)),
         other => panic!("{other:?}"),
     }
 }
@@ -567,7 +573,7 @@ proptest! {
                 ..AccessPolicy::default()
             });
         }
-        let let_in = Hooked(Some(HookVerdict::LetIn));
+        let let_in = HookResults(Some(HookVerdict::LetIn));
         let admitted = |port: &PortPolicy, directory: &Directory, streamid: &str| {
             let caller = Caller {
                 peer: "127.0.0.1:4000".parse().unwrap(),
@@ -589,7 +595,7 @@ proptest! {
             let stream = admitted(&both, &directory, &publish).stream.clone();
             prop_assert_eq!(stream.as_str(), &wanted, "{}", publish);
             // The stream is there from now on.
-            let entry = Entry {
+            let entry = StreamEntry {
                 stream: Stream::new(stream.clone(), 1 << 16, 1),
                 policy: Arc::new(stream_policy()),
                 is_created: true,
@@ -601,16 +607,16 @@ proptest! {
 
 /// What a test knows: the caller's passphrase, and whether its password fits any hash.
 #[derive(Debug)]
-struct Told {
+struct FixedResults {
     passphrase: Option<&'static str>,
     fits: Option<bool>,
 }
 
 /// The hook's word about everybody.
 #[derive(Debug)]
-struct Hooked(Option<HookVerdict>);
+struct HookResults(Option<HookVerdict>);
 
-impl super::checks::Known for Hooked {
+impl super::checks::CheckResults for HookResults {
     fn key(&self, _: &[Passphrase]) -> KeyFit {
         KeyFit::Unseen
     }
@@ -640,7 +646,7 @@ fn the_hook_is_asked_after_the_rules_and_before_the_state_of_the_stream() {
             streamid: streamid.as_bytes(),
             handshake: None,
             bond: None,
-            known: &Hooked(says),
+            known: &HookResults(says),
         };
         decide(port, &streams, caller)
     };
@@ -706,7 +712,7 @@ fn the_hooks_passphrase_stands_before_all_others() {
             streamid: b"a",
             handshake: None,
             bond: None,
-            known: &Hooked(Some(HookVerdict::Admitted(Arc::new(terms)))),
+            known: &HookResults(Some(HookVerdict::Admitted(Arc::new(terms)))),
         };
         match decide(&publish, &streams, caller) {
             Decision::Admit(grant) => assert_eq!(grant.passphrase, wanted),
@@ -715,7 +721,7 @@ fn the_hooks_passphrase_stands_before_all_others() {
     }
 }
 
-impl super::checks::Known for Told {
+impl super::checks::CheckResults for FixedResults {
     fn key(&self, passphrases: &[Passphrase]) -> KeyFit {
         let Some(told) = self.passphrase else {
             return KeyFit::Unseen;
@@ -734,7 +740,7 @@ impl super::checks::Known for Told {
     }
 }
 
-fn knock_knowing(port: &PortPolicy, directory: &Directory, streamid: &str, known: &Told) -> Decision {
+fn knock_knowing(port: &PortPolicy, directory: &Directory, streamid: &str, known: &FixedResults) -> Decision {
     let caller = Caller {
         peer: "127.0.0.1:4000".parse().unwrap(),
         streamid: streamid.as_bytes(),
@@ -760,7 +766,7 @@ fn while_passphrases_are_rotated_the_one_that_the_caller_has_counts() {
         (Some("a wrong passphrase"), None),
         (None, Some(0)),
     ] {
-        let told = Told {
+        let told = FixedResults {
             passphrase,
             fits: None,
         };
@@ -770,7 +776,7 @@ fn while_passphrases_are_rotated_the_one_that_the_caller_has_counts() {
                 assert_eq!(grant.passphrase.as_ref(), wanted);
             }
             // Before libsrt derives a key for it.
-            Decision::Refuse(Why::WrongPassphrase { .. }) => assert_eq!(chosen, None),
+            Decision::Refuse(RefusalReason::WrongPassphrase { .. }) => assert_eq!(chosen, None),
             other => panic!("{other:?}"),
         }
     }
@@ -810,7 +816,7 @@ allow = ["192.0.2.0/24"]
     streams.access = Arc::new(AccessPolicy::of(&config));
     let both = port(None, PortKind::Both);
     let outcome = |streamid: &str, fits| {
-        let told = Told {
+        let told = FixedResults {
             passphrase: None,
             fits,
         };
@@ -866,10 +872,10 @@ fn a_player_that_asks_for_what_is_not_there_guesses_nothing() {
         let failure = why.failure(role, 9998, streamid.as_bytes());
         assert_eq!(failure.is_some(), counts, "{streamid} at {port}");
     }
-    let wrong = Why::WrongPassphrase {
+    let wrong = RefusalReason::WrongPassphrase {
         role: Role::Viewer,
         stream: StreamName::new("a"),
     };
     let failure = wrong.failure(Some(Role::Viewer), 9998, b"a");
-    assert!(matches!(failure, Some(super::Tried::Passphrase)));
+    assert!(matches!(failure, Some(super::AttemptKey::Passphrase)));
 }

@@ -21,7 +21,7 @@ use utoipa::ToSchema;
 
 use super::{
     App, Peer,
-    audit::{Asked, Outcome, recorded},
+    audit::{Outcome, RequestInfo, recorded},
     problem::Problem,
 };
 use crate::{address::ZonedIp, config};
@@ -60,13 +60,13 @@ pub(crate) struct Actor(pub(crate) Arc<str>);
 
 /// A token.
 #[derive(Debug)]
-struct Known {
+struct StoredToken {
     digest: [u8; 32],
     scope: Scope,
     name: Arc<str>,
 }
 
-impl Known {
+impl StoredToken {
     fn new(token: &config::Secret, scope: Scope, name: &str) -> Self {
         Self {
             digest: digested(token.expose()),
@@ -81,7 +81,7 @@ impl Known {
 pub(crate) struct Tokens {
     /// They are of this configuration.
     pub(crate) config: Arc<config::Config>,
-    known: Vec<Known>,
+    known: Vec<StoredToken>,
     hosts: Vec<String>,
 }
 
@@ -89,11 +89,11 @@ impl Tokens {
     pub(crate) fn of(config: Arc<config::Config>) -> Self {
         let api = &config.api;
         let first = api.token.iter();
-        let first = first.map(|token| Known::new(token, Scope::Admin, "the token of [api]"));
+        let first = first.map(|token| StoredToken::new(token, Scope::Admin, "the token of [api]"));
         let others = api.tokens.iter().enumerate().map(|(at, token)| {
             let place = format!("tokens[{at}] of [api]");
             let name = token.name.as_deref().unwrap_or(&place);
-            Known::new(&token.token, token.scope.into(), name)
+            StoredToken::new(&token.token, token.scope.into(), name)
         });
         Self {
             known: first.chain(others).collect(),
@@ -117,7 +117,7 @@ impl Tokens {
             return None;
         }
         let given = digested(token.trim());
-        let fits = |known: &&Known| verify_slices_are_equal(&known.digest, &given).is_ok();
+        let fits = |known: &&StoredToken| verify_slices_are_equal(&known.digest, &given).is_ok();
         let fitting: Vec<_> = self.known.iter().filter(fits).collect();
         let most = fitting.into_iter().max_by_key(|known| known.scope)?;
         Some((most.scope, Actor(Arc::clone(&most.name))))
@@ -227,7 +227,7 @@ pub(super) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
         return next.run(request).await;
     };
     let is_given = headers.contains_key(header::AUTHORIZATION);
-    let mut asked = Asked {
+    let mut info = RequestInfo {
         by: String::new(),
         address: peer,
         method: method.clone(),
@@ -241,8 +241,8 @@ pub(super) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
                     true => (UNKNOWN, "the token is not known"),
                     false => (NOBODY, "no token was sent"),
                 };
-                by.clone_into(&mut asked.by);
-                app.record_refused(&asked, StatusCode::UNAUTHORIZED, error);
+                by.clone_into(&mut info.by);
+                app.record_refused(&info, StatusCode::UNAUTHORIZED, error);
             }
             if let Some(peer) = peer
                 && let Err(wait) = app.rates.failed_login(peer)
@@ -253,17 +253,17 @@ pub(super) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
         }
         Some((scope, actor)) if scope < needed => {
             let told = format!("it needs the scope {needed:?}, and the token has {scope:?}").to_lowercase();
-            actor.0.as_ref().clone_into(&mut asked.by);
-            app.record_refused(&asked, StatusCode::FORBIDDEN, &told);
+            actor.0.as_ref().clone_into(&mut info.by);
+            app.record_refused(&info, StatusCode::FORBIDDEN, &told);
             Problem::forbidden(told).into_response()
         }
         Some((scope, actor)) => {
-            actor.0.as_ref().clone_into(&mut asked.by);
+            actor.0.as_ref().clone_into(&mut info.by);
             request.extensions_mut().insert(scope);
             request.extensions_mut().insert(actor);
             let served = next.run(request);
             if changes_something {
-                recorded(app, asked, served).await
+                recorded(app, info, served).await
             } else {
                 served.await
             }
@@ -272,9 +272,9 @@ pub(super) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
 }
 
 impl App {
-    fn record_refused(&self, asked: &Asked, status: StatusCode, why: &str) {
-        let entry = asked.entry(Outcome::Refused, status.as_u16(), Some(why.to_owned()));
-        self.desk
+    fn record_refused(&self, info: &RequestInfo, status: StatusCode, why: &str) {
+        let entry = info.entry(Outcome::Refused, status.as_u16(), Some(why.to_owned()));
+        self.store
             .audit
             .add_refused(entry, &self.view.events, Instant::now());
     }
@@ -328,7 +328,7 @@ mod tests {
         let tokens = Tokens {
             config: Arc::default(),
             known: [("one", Scope::Read), ("two", Scope::Admin)]
-                .map(|(token, scope)| Known::new(&config::Secret::new(token), scope, token))
+                .map(|(token, scope)| StoredToken::new(&config::Secret::new(token), scope, token))
                 .into(),
             hosts: Vec::new(),
         };

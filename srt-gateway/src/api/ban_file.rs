@@ -25,13 +25,13 @@ const HEADER: &str = "# Bans made through the API of srt-gateway. The gateway re
 
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-struct Kept {
-    bans: Vec<KeptBan>,
+struct BanList {
+    bans: Vec<StoredBan>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct KeptBan {
+struct StoredBan {
     address: IpNet,
     since: String,
     until: String,
@@ -100,7 +100,7 @@ impl BanFile {
         };
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let bans = limiter.bans_by_operators(Instant::now());
-        let kept = Kept {
+        let kept = BanList {
             bans: bans.iter().map(|ban| kept(ban)).collect(),
         };
         let written = toml::to_string(&kept)
@@ -110,9 +110,9 @@ impl BanFile {
     }
 }
 
-fn kept(ban: &Ban) -> KeptBan {
+fn kept(ban: &Ban) -> StoredBan {
     let time = |time| humantime::format_rfc3339_seconds(time).to_string();
-    KeptBan {
+    StoredBan {
         address: ban.network,
         since: time(ban.since),
         until: time(ban.until),
@@ -125,8 +125,8 @@ fn kept(ban: &Ban) -> KeptBan {
 }
 
 fn parse(text: &str, now: SystemTime) -> Result<Vec<Ban>, String> {
-    let kept: Kept = toml::from_str(text).map_err(|error| error.message().to_owned())?;
-    let ban = |kept: KeptBan| {
+    let kept: BanList = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+    let ban = |kept: StoredBan| {
         let time = |text: &str| humantime::parse_rfc3339(text).map_err(|error| format!("{text:?}: {error}"));
         // The clock may have been wrong when the ban was made.
         let latest = now + Duration::from_secs(BAN_MAX);

@@ -55,8 +55,8 @@ pub(super) async fn kick(
     Part(id): Part<u64>,
     Params(params): Params<KickParams>,
 ) -> Answer<StatusCode> {
-    let look = app.look().await?;
-    let session = look.sessions.iter().find(|session| session.id.0 == id);
+    let context = app.context().await?;
+    let session = context.sessions.iter().find(|session| session.id.0 == id);
     let session = session.ok_or_else(|| read::no_session(id))?;
     let peer = session.peer;
     if params.ban_seconds > 0 {
@@ -185,7 +185,7 @@ pub(super) async fn add_ban(
     put_in_force(&app, ban.clone())?;
     let mut ended = 0;
     if new.end_sessions {
-        for session in app.look().await?.sessions {
+        for session in app.context().await?.sessions {
             if network.contains(&session.peer.ip().to_canonical()) && end(&app, session.id).await? {
                 note_ended(&session);
                 info!(session = session.id.0, peer = %session.peer, by = %actor.0, "session ended by the API");
@@ -273,8 +273,8 @@ fn sentence(ban: &access::Ban) -> String {
 
 /// Writes down which bans are in force.
 async fn keep(app: &Arc<App>) -> Answer<()> {
-    let desk = Arc::clone(&app.desk);
-    let kept = app.ask(move |view| desk.bans.write(&view.limiter)).await?;
+    let store = Arc::clone(&app.store);
+    let kept = app.ask(move |view| store.bans.write(&view.limiter)).await?;
     kept.map_err(|error| {
         Problem::not_kept(format!(
             "the change of the bans is in force, but will be lost at the next restart: {error}"

@@ -57,7 +57,7 @@ pub(super) struct Connections(Mutex<Table>);
 struct Table {
     /// Counts on with each connection and each end of a request.
     clock: u64,
-    open: HashMap<u64, Arc<Entry>>,
+    open: HashMap<u64, Arc<TrackedConnection>>,
     /// Connections of each address; those of the reserve are not counted.
     regular: HashMap<IpAddr, usize>,
     /// Connections of the reserve.
@@ -65,7 +65,7 @@ struct Table {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct TrackedConnection {
     address: IpAddr,
     service: Service,
     /// Requests under way: 1 at most, until its answer has been sent.
@@ -82,7 +82,7 @@ struct Entry {
     evicted: Notify,
 }
 
-impl Entry {
+impl TrackedConnection {
     fn is_idle(&self) -> bool {
         self.requests.load(Relaxed) == 0
     }
@@ -102,22 +102,22 @@ impl Entry {
 
 impl Connections {
     /// A place for a connection from this address; None: not even the reserve has one.
-    pub(super) fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
+    pub(super) fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<ConnectionPermit> {
         self.admit_for(peer, Service::Everything)
     }
 
     /// A place of the reserve, for a connection that has one of the last descriptors.
-    pub(super) fn admit_probe(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
+    pub(super) fn admit_probe(self: &Arc<Self>, peer: IpAddr) -> Option<ConnectionPermit> {
         self.admit_for(peer, Service::ProbesOnly)
     }
 
-    fn admit_for(self: &Arc<Self>, peer: IpAddr, wanted: Service) -> Option<Place> {
+    fn admit_for(self: &Arc<Self>, peer: IpAddr, wanted: Service) -> Option<ConnectionPermit> {
         let address = network(peer);
         let mut table = self.table();
         let service = table.make_room(address, wanted, Instant::now())?;
         table.clock += 1;
         let id = table.clock;
-        let entry = Arc::new(Entry {
+        let entry = Arc::new(TrackedConnection {
             address,
             service,
             requests: AtomicUsize::new(0),
@@ -130,7 +130,7 @@ impl Connections {
         });
         table.insert(id, Arc::clone(&entry));
         drop(table);
-        Some(Place {
+        Some(ConnectionPermit {
             id,
             entry,
             connections: Arc::clone(self),
@@ -154,7 +154,7 @@ impl Connections {
 }
 
 impl Table {
-    fn insert(&mut self, id: u64, entry: Arc<Entry>) {
+    fn insert(&mut self, id: u64, entry: Arc<TrackedConnection>) {
         match entry.service {
             Service::Everything => *self.regular.entry(entry.address).or_default() += 1,
             Service::ProbesOnly => self.probes += 1,
@@ -162,7 +162,7 @@ impl Table {
         self.open.insert(id, entry);
     }
 
-    fn remove(&mut self, id: u64) -> Option<Arc<Entry>> {
+    fn remove(&mut self, id: u64) -> Option<Arc<TrackedConnection>> {
         let entry = self.open.remove(&id)?;
         match entry.service {
             Service::Everything => {
@@ -180,9 +180,9 @@ impl Table {
 
     /// What a new connection of this address may ask for, once there is room for it; None: there is none.
     fn make_room(&mut self, address: IpAddr, wanted: Service, now: Instant) -> Option<Service> {
-        let is_regular = |entry: &Entry| entry.service == Service::Everything;
+        let is_regular = |entry: &TrackedConnection| entry.service == Service::Everything;
         if wanted == Service::Everything {
-            let is_own = |entry: &Entry| is_regular(entry) && entry.address == address;
+            let is_own = |entry: &TrackedConnection| is_regular(entry) && entry.address == address;
             let own = self.regular.get(&address).copied().unwrap_or(0);
             let has_room = if own >= MOST_OF_ADDRESS {
                 self.evict(is_own, now)
@@ -198,7 +198,7 @@ impl Table {
                 return Some(Service::Everything);
             }
         }
-        let is_probe = |entry: &Entry| !is_regular(entry);
+        let is_probe = |entry: &TrackedConnection| !is_regular(entry);
         let has_room = self.probes < RESERVE || self.evict(is_probe, now);
         has_room.then_some(Service::ProbesOnly)
     }
@@ -222,17 +222,17 @@ impl Table {
 
     /// Ends the connection among these that has been idle for the longest time; if all have requests, the one with the oldest
     /// answer that its client does not read.
-    fn evict(&mut self, is_meant: impl Fn(&Entry) -> bool, now: Instant) -> bool {
-        let is_idle = |entry: &Entry| entry.is_idle() && is_meant(entry);
-        let is_stuck = |entry: &Entry| entry.is_stuck(now) && is_meant(entry);
+    fn evict(&mut self, is_meant: impl Fn(&TrackedConnection) -> bool, now: Instant) -> bool {
+        let is_idle = |entry: &TrackedConnection| entry.is_idle() && is_meant(entry);
+        let is_stuck = |entry: &TrackedConnection| entry.is_stuck(now) && is_meant(entry);
         self.evict_oldest(is_idle, |entry| &entry.idle_since)
             || self.evict_oldest(is_stuck, |entry| &entry.unread_since)
     }
 
     fn evict_oldest(
         &mut self,
-        is_meant: impl Fn(&Entry) -> bool,
-        since: impl Fn(&Entry) -> &AtomicU64,
+        is_meant: impl Fn(&TrackedConnection) -> bool,
+        since: impl Fn(&TrackedConnection) -> &AtomicU64,
     ) -> bool {
         let meant = self.open.iter().filter(|(_, entry)| is_meant(entry));
         let oldest = meant.min_by_key(|(_, entry)| since(entry).load(Relaxed));
@@ -245,17 +245,18 @@ impl Table {
         true
     }
 
-    fn unread(&self, is_counted: impl Fn(&Entry) -> bool) -> usize {
+    fn unread(&self, is_counted: impl Fn(&TrackedConnection) -> bool) -> usize {
         let counted = self.open.values().filter(|entry| is_counted(entry));
         counted.map(|entry| entry.unread.load(Relaxed)).sum()
     }
 
     /// Ends the connections with the oldest unread answers until there is room for that of this connection.
     fn make_room_for_answer(&mut self, address: IpAddr) {
-        let is_own = |entry: &Entry| entry.address == address;
+        let is_own = |entry: &TrackedConnection| entry.address == address;
         let newest = self.clock;
-        let evictable =
-            |entry: &Entry| entry.unread.load(Relaxed) > 0 && entry.unread_since.load(Relaxed) < newest;
+        let evictable = |entry: &TrackedConnection| {
+            entry.unread.load(Relaxed) > 0 && entry.unread_since.load(Relaxed) < newest
+        };
         while self.unread(is_own) > UNREAD_OF_ADDRESS
             && self.evict_oldest(
                 |entry| is_own(entry) && evictable(entry),
@@ -266,7 +267,7 @@ impl Table {
             let Some(worst) = self.address_with_most_unread() else {
                 return;
             };
-            let is_meant = |entry: &Entry| entry.address == worst && evictable(entry);
+            let is_meant = |entry: &TrackedConnection| entry.address == worst && evictable(entry);
             if !self.evict_oldest(is_meant, |entry| &entry.unread_since) {
                 return;
             }
@@ -276,13 +277,13 @@ impl Table {
 
 /// A connection's place. Dropping it gives it back.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionPermit {
     id: u64,
-    entry: Arc<Entry>,
+    entry: Arc<TrackedConnection>,
     connections: Arc<Connections>,
 }
 
-impl Place {
+impl ConnectionPermit {
     pub(super) fn service(&self) -> Service {
         self.entry.service
     }
@@ -299,7 +300,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.connections.table().remove(self.id);
     }
@@ -307,7 +308,7 @@ impl Drop for Place {
 
 /// Keeps a connection from being taken for idle.
 #[derive(Debug)]
-pub(super) struct InRequest(Arc<Place>);
+pub(super) struct InRequest(Arc<ConnectionPermit>);
 
 impl Drop for InRequest {
     fn drop(&mut self) {
@@ -320,7 +321,7 @@ impl Drop for InRequest {
 
 /// Counts the bytes of an answer until it is dropped.
 #[derive(Debug)]
-struct Unread(Arc<Place>);
+struct Unread(Arc<ConnectionPermit>);
 
 impl Drop for Unread {
     fn drop(&mut self) {
@@ -341,17 +342,17 @@ pub(super) struct AnswerBody {
 
 impl AnswerBody {
     pub(super) fn new(body: Body, request: InRequest) -> Self {
-        let place = &request.0;
+        let permit = &request.0;
         let length = HttpBody::size_hint(&body).exact().unwrap_or(0);
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let unread = (length > PART).then(|| {
-            let mut table = place.connections.table();
+            let mut table = permit.connections.table();
             table.clock += 1;
-            place.entry.unread_since.store(table.clock, Relaxed);
-            place.entry.note_reading();
-            place.entry.unread.store(length, Relaxed);
-            table.make_room_for_answer(place.entry.address);
-            Unread(Arc::clone(place))
+            permit.entry.unread_since.store(table.clock, Relaxed);
+            permit.entry.note_reading();
+            permit.entry.unread.store(length, Relaxed);
+            table.make_room_for_answer(permit.entry.address);
+            Unread(Arc::clone(permit))
         });
         Self {
             body,
@@ -418,13 +419,13 @@ mod tests {
         [192, 0, 2, last].into()
     }
 
-    fn admit(connections: &Arc<Connections>, count: usize, from: u8) -> Vec<Arc<Place>> {
+    fn admit(connections: &Arc<Connections>, count: usize, from: u8) -> Vec<Arc<ConnectionPermit>> {
         let admitted = (0..count).filter_map(|_| connections.admit(address(from)));
         admitted.map(Arc::new).collect()
     }
 
-    fn is_open(place: &Place) -> bool {
-        place.connections.table().open.contains_key(&place.id)
+    fn is_open(permit: &ConnectionPermit) -> bool {
+        permit.connections.table().open.contains_key(&permit.id)
     }
 
     #[test]
@@ -432,9 +433,9 @@ mod tests {
         let connections = Arc::<Connections>::default();
         let other = admit(&connections, 1, 1);
         let many = admit(&connections, 1000, 2);
-        assert!(many.iter().all(|place| place.service() == Service::Everything));
+        assert!(many.iter().all(|permit| permit.service() == Service::Everything));
         assert_eq!(
-            many.iter().filter(|place| is_open(place)).count(),
+            many.iter().filter(|permit| is_open(permit)).count(),
             MOST_OF_ADDRESS
         );
         assert!(is_open(many.last().unwrap()) && !is_open(&many[0]));
@@ -449,7 +450,7 @@ mod tests {
         assert_eq!(many.len() + few.len(), MOST);
         let newest = admit(&connections, 1, 200);
         assert_eq!(newest[0].service(), Service::Everything);
-        assert!(few.iter().all(|place| is_open(place)));
+        assert!(few.iter().all(|permit| is_open(permit)));
         assert!(!is_open(&many[0]));
     }
 
@@ -467,11 +468,15 @@ mod tests {
     fn busy_connections_stay_and_newcomers_may_probe() {
         let connections = Arc::<Connections>::default();
         let busy = admit(&connections, MOST_OF_ADDRESS, 1);
-        let mut requests: Vec<_> = busy.iter().map(Place::begin_request).collect();
+        let mut requests: Vec<_> = busy.iter().map(ConnectionPermit::begin_request).collect();
         let probes = admit(&connections, RESERVE + 5, 1);
-        assert!(probes.iter().all(|place| place.service() == Service::ProbesOnly));
-        assert!(busy.iter().all(|place| is_open(place)));
-        assert_eq!(probes.iter().filter(|place| is_open(place)).count(), RESERVE);
+        assert!(
+            probes
+                .iter()
+                .all(|permit| permit.service() == Service::ProbesOnly)
+        );
+        assert!(busy.iter().all(|permit| is_open(permit)));
+        assert_eq!(probes.iter().filter(|permit| is_open(permit)).count(), RESERVE);
         // A request has ended: its connection is the one that gives way.
         requests.swap_remove(7);
         assert_eq!(admit(&connections, 1, 1)[0].service(), Service::Everything);
@@ -482,9 +487,9 @@ mod tests {
     fn nobody_gets_in_where_all_have_requests_and_places_come_back() {
         let connections = Arc::<Connections>::default();
         let busy = admit(&connections, MOST_OF_ADDRESS, 1);
-        let mut requests: Vec<_> = busy.iter().map(Place::begin_request).collect();
+        let mut requests: Vec<_> = busy.iter().map(ConnectionPermit::begin_request).collect();
         let probes = admit(&connections, RESERVE, 1);
-        requests.extend(probes.iter().map(Place::begin_request));
+        requests.extend(probes.iter().map(ConnectionPermit::begin_request));
         assert!(connections.admit(address(1)).is_none());
         assert!(!connections.evict_idle(Service::Everything) && !connections.evict_idle(Service::ProbesOnly));
         drop((requests, busy, probes));
@@ -497,7 +502,7 @@ mod tests {
     fn answers_that_nobody_reads_keep_no_place() {
         let connections = Arc::<Connections>::default();
         let busy = admit(&connections, MOST_OF_ADDRESS, 1);
-        let answers: Vec<_> = busy.iter().map(|place| answer(place, PART + 1)).collect();
+        let answers: Vec<_> = busy.iter().map(|permit| answer(permit, PART + 1)).collect();
         let make_room = |now| {
             connections
                 .table()
@@ -506,12 +511,12 @@ mod tests {
         assert_eq!(make_room(Instant::now()), Some(Service::ProbesOnly));
         let later = Instant::now() + STUCK_AFTER;
         assert_eq!(make_room(later), Some(Service::Everything));
-        assert!(!is_open(&busy[0]) && busy[1..].iter().all(|place| is_open(place)));
+        assert!(!is_open(&busy[0]) && busy[1..].iter().all(|permit| is_open(permit)));
         drop(answers);
     }
 
-    fn answer(place: &Arc<Place>, length: usize) -> AnswerBody {
-        AnswerBody::new(vec![0; length].into(), place.begin_request())
+    fn answer(permit: &Arc<ConnectionPermit>, length: usize) -> AnswerBody {
+        AnswerBody::new(vec![0; length].into(), permit.begin_request())
     }
 
     #[test]
@@ -520,32 +525,32 @@ mod tests {
         let slow = admit(&connections, 5, 1);
         let other = admit(&connections, 1, 2);
         let of_other = answer(&other[0], 10 << 20);
-        let mut answers: Vec<_> = slow.iter().map(|place| answer(place, 8 << 20)).collect();
+        let mut answers: Vec<_> = slow.iter().map(|permit| answer(permit, 8 << 20)).collect();
         assert_eq!(
-            slow.iter().map(|place| is_open(place)).collect::<Vec<_>>(),
+            slow.iter().map(|permit| is_open(permit)).collect::<Vec<_>>(),
             [false, true, true, true, true],
             "the oldest of its address gives way"
         );
         // One has been read.
         drop(answers.remove(2));
         answers.push(answer(&slow[2], 8 << 20));
-        assert!(slow[1..].iter().all(|place| is_open(place)) && is_open(&other[0]));
+        assert!(slow[1..].iter().all(|permit| is_open(permit)) && is_open(&other[0]));
         // However long an answer is, it is not refused.
         answers.push(answer(&slow[2], 100 << 20));
         assert!(is_open(&slow[2]) && !is_open(&slow[1]) && !is_open(&slow[3]));
         // Of all addresses, the one with most.
         let many: Vec<_> = (3..6).flat_map(|from| admit(&connections, 1, from)).collect();
-        let _more: Vec<_> = many.iter().map(|place| answer(place, 20 << 20)).collect();
-        assert!(!is_open(&slow[2]) && is_open(&other[0]) && many.iter().all(|place| is_open(place)));
+        let _more: Vec<_> = many.iter().map(|permit| answer(permit, 20 << 20)).collect();
+        assert!(!is_open(&slow[2]) && is_open(&other[0]) && many.iter().all(|permit| is_open(permit)));
         drop((answers, of_other));
     }
 
     #[test]
     fn a_long_answer_is_handed_on_in_parts() {
         let connections = Arc::<Connections>::default();
-        let place = admit(&connections, 1, 1).remove(0);
+        let permit = admit(&connections, 1, 1).remove(0);
         let text: Vec<_> = (0..3 * PART + 5).map(|at| at.to_le_bytes()[0]).collect();
-        let mut body = AnswerBody::new(text.clone().into(), place.begin_request());
+        let mut body = AnswerBody::new(text.clone().into(), permit.begin_request());
         let mut context = Context::from_waker(std::task::Waker::noop());
         let mut read = Vec::new();
         while !body.is_end_stream() {
@@ -557,9 +562,9 @@ mod tests {
             assert!(data.len() <= PART);
             read.extend_from_slice(&data);
         }
-        assert!(read == text && place.entry.unread.load(Relaxed) == text.len());
+        assert!(read == text && permit.entry.unread.load(Relaxed) == text.len());
         drop(body);
-        assert_eq!(place.entry.unread.load(Relaxed), 0);
+        assert_eq!(permit.entry.unread.load(Relaxed), 0);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use toml::Value;
 
 use super::{
     problem::{Answer, Problem},
-    store::{State, key_of},
+    store::{SavedState, key_of},
 };
 use crate::names::Role;
 
@@ -20,7 +20,7 @@ const ENDPOINTS_OF_STREAM: usize = 100;
 const ENDPOINTS: usize = 5_000;
 
 /// The lists of inputs and outputs, each with its key.
-fn lists(state: &State) -> BTreeMap<String, usize> {
+fn lists(state: &SavedState) -> BTreeMap<String, usize> {
     let mut lists = BTreeMap::new();
     for role in [Role::Publisher, Role::Viewer] {
         let key = key_of(role);
@@ -39,7 +39,7 @@ fn lists(state: &State) -> BTreeMap<String, usize> {
 ///
 /// # Errors
 /// The list that is too long.
-pub(super) fn check(before: &State, after: &State) -> Answer<()> {
+pub(super) fn check(before: &SavedState, after: &SavedState) -> Answer<()> {
     let too_many = |key: &str, most: usize, what: &str| {
         let told = format!("the API can create at most {most} {what}: define more in the configuration file");
         Err(Problem::invalid(told).at(key))
@@ -67,20 +67,20 @@ mod tests {
 
     use super::*;
     use crate::{
-        api::store::{Desk, Edit},
+        api::store::{ConfigStore, Edit},
         config::Config,
     };
 
     #[test]
     fn there_is_an_end_to_what_the_api_makes() {
         let file = "[api]\nstate = \"\"\n[streams.\"live/a\"]";
-        let (desk, _) = Desk::open(file, &Config::parse(file).unwrap(), None);
-        let edit = |change: &dyn Fn(&mut State)| {
-            let change = |state: &mut State, _: &Edit<'_>| {
+        let (store, _) = ConfigStore::open(file, &Config::parse(file).unwrap(), None);
+        let edit = |change: &dyn Fn(&mut SavedState)| {
+            let change = |state: &mut SavedState, _: &Edit<'_>| {
                 change(state);
                 Ok(())
             };
-            desk.edit(change, |_, _| Ok(()))
+            store.edit(change, |_, _| Ok(()))
         };
         let output = |number: usize| Value::String(format!("udp://127.0.0.1:{}", 20_000 + number));
         let outputs = |count: usize| Value::Array((0..count).map(output).collect());
@@ -118,7 +118,7 @@ mod tests {
         many(1_999).unwrap();
         assert!(told(many(2_000).unwrap_err()).contains("at most 2000 streams"));
         // One that has more, of an earlier version, may shrink.
-        let mut before = State::default();
+        let mut before = SavedState::default();
         for number in 0..2_100 {
             before.streams.insert(format!("s/{number}"), Table::new());
         }

@@ -45,7 +45,7 @@ pub(crate) struct EndpointDetail {
 type Shown = ([(header::HeaderName, String); 1], Json<EndpointDetail>);
 
 fn detail(app: &App, endpoint: Endpoint, place: usize, role: Role) -> Shown {
-    let (version, definition) = app.desk.entry(&endpoint.stream, role, place);
+    let (version, definition) = app.store.entry(&endpoint.stream, role, place);
     let definition = definition.filter(|_| endpoint.origin != Origin::Caller);
     let etag = read::etag(&version);
     (
@@ -129,7 +129,7 @@ async fn replace(
         }
     }
     let stream = endpoint.stream.clone();
-    let change = move |state: &mut store::State, edit: &Edit<'_>| {
+    let change = move |state: &mut store::SavedState, edit: &Edit<'_>| {
         write::check_version(&headers, edit, &endpoint.stream)?;
         write::entry_of(state, edit, &endpoint, place, role, |list, at| {
             masks::unmask_table(&mut table, &store::table_of_entry(list[at].clone()));
@@ -140,7 +140,7 @@ async fn replace(
     };
     app.edit(change).await?;
     let direction = super::shape::direction(role);
-    let mut all = app.look().await?.all_endpoints();
+    let mut all = app.context().await?.all_endpoints();
     all.retain(|endpoint| endpoint.stream == stream && endpoint.direction == direction);
     app.warn_of_files(&mut all).await?;
     let changed = all.into_iter().nth(place);

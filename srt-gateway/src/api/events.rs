@@ -13,10 +13,10 @@ use crate::{
 
 /// What streams looked like in the second before.
 #[derive(Debug, Default)]
-pub(super) struct Watch(HashMap<StreamName, Seen>);
+pub(super) struct Watch(HashMap<StreamName, LastStatus>);
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Seen {
+struct LastStatus {
     flows: bool,
     /// That it is silent has been told.
     silent: bool,
@@ -46,13 +46,13 @@ impl Watch {
 
 fn changes(
     name: &StreamName,
-    before: Seen,
+    before: LastStatus,
     sample: &StreamSample,
     has_source: bool,
     told: &mut Vec<Happening>,
-) -> Seen {
+) -> LastStatus {
     let level = sample.verdict.level;
-    let mut now = Seen {
+    let mut now = LastStatus {
         flows: sample.flows,
         silent: before.silent && has_source,
         level,

@@ -70,14 +70,14 @@ pub(super) async fn live(
 
 impl App {
     fn live_event(&self, snapshot: &Arc<Snapshot>, params: &LiveParams) -> LiveEvent {
-        let look = self.look_at(Arc::clone(snapshot), snapshot.sessions.clone());
+        let context = self.context_of(Arc::clone(snapshot), snapshot.sessions.clone());
         let (bitrate_in_bps, bitrate_out_bps) = snapshot.bitrates();
         let time = snapshot.at.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut streams = look.streams();
+        let mut streams = context.streams();
         let mut sessions = Vec::new();
         if let Some(stream) = &params.stream {
             streams.retain(|summary| summary.name == *stream);
-            sessions = look.sessions(|session| session.stream.as_str() == stream);
+            sessions = context.sessions(|session| session.stream.as_str() == stream);
         }
         LiveEvent {
             time_ms: time.as_millis().try_into().unwrap_or(u64::MAX),

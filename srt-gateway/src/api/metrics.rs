@@ -29,7 +29,7 @@ use super::{
     problem::{Answer, Problem},
     read,
     sampler::{ROLES, StreamSample},
-    shape::Look,
+    shape::ResponseContext,
 };
 use crate::{
     names::{Notation, StreamName, escaped},
@@ -51,13 +51,16 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Answer<impl IntoResponse> {
     let turn = Arc::clone(&app.metrics_turn).acquire_owned().await;
     let turn = turn.map_err(|error| Problem::internal(error.to_string()))?;
-    let look = app.look().await?;
+    let context = app.context().await?;
     let scraped = Arc::clone(&app);
     let text = tokio::task::spawn_blocking(move || {
         // Until the text is written, also when the client has gone meanwhile.
         let _turn = turn;
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(Scrape { app: scraped, look }));
+        registry.register_collector(Box::new(Scrape {
+            app: scraped,
+            context,
+        }));
         let mut text = String::new();
         text::encode(&mut text, &registry).map(|()| text)
     });
@@ -72,7 +75,7 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Answer<impl IntoResp
 #[derive(Debug)]
 struct Scrape {
     app: Arc<App>,
-    look: Look,
+    context: ResponseContext,
 }
 
 type Labels = Vec<(&'static str, String)>;
@@ -90,9 +93,9 @@ fn label(value: &str) -> String {
 }
 
 /// Writes families.
-struct Pen<'e>(DescriptorEncoder<'e>);
+struct FamilyEncoder<'e>(DescriptorEncoder<'e>);
 
-impl Pen<'_> {
+impl FamilyEncoder<'_> {
     /// A family; none without a row.
     fn family(
         &mut self,
@@ -146,36 +149,36 @@ fn bit(on: bool) -> f64 {
 
 impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut pen = Pen(encoder);
-        self.gateway(&mut pen)?;
-        self.rejections(&mut pen)?;
-        backends::audit(&self.app.desk.audit, &mut pen)?;
+        let mut families = FamilyEncoder(encoder);
+        self.gateway(&mut families)?;
+        self.rejections(&mut families)?;
+        backends::audit(&self.app.store.audit, &mut families)?;
         if let Some(hook) = self.app.view.hook() {
-            backends::hook(&hook, &mut pen)?;
+            backends::hook(&hook, &mut families)?;
         }
         if let Some(events) = self.app.view.event_posts() {
-            backends::events(&events, &mut pen)?;
+            backends::events(&events, &mut families)?;
         }
-        let snapshot = &self.look.snapshot;
+        let snapshot = &self.context.snapshot;
         let mut streams: Vec<_> = snapshot.streams.iter().collect();
         streams.sort_by_key(|(name, _)| *name);
         let left_out = streams.len().saturating_sub(STREAMS);
         streams.truncate(STREAMS);
         let help = "Streams left out of the metrics because there are too many";
-        pen.gauge("streams_left_out", help, None, number(left_out as u64))?;
-        streams_of(&streams, &mut pen)?;
-        links_of(&streams, &mut pen)?;
-        self.checks(&streams, &mut pen)?;
-        self.endpoints(&mut pen)?;
-        if self.look.config.api.session_metrics {
-            self.sessions(&mut pen)?;
+        families.gauge("streams_left_out", help, None, number(left_out as u64))?;
+        streams_of(&streams, &mut families)?;
+        links_of(&streams, &mut families)?;
+        self.checks(&streams, &mut families)?;
+        self.endpoints(&mut families)?;
+        if self.context.config.api.session_metrics {
+            self.sessions(&mut families)?;
         }
         Ok(())
     }
 }
 
 impl Scrape {
-    fn gateway(&self, pen: &mut Pen<'_>) -> fmt::Result {
+    fn gateway(&self, families: &mut FamilyEncoder<'_>) -> fmt::Result {
         let program = read::program();
         let labels = vec![
             ("version", program.version.to_owned()),
@@ -184,47 +187,51 @@ impl Scrape {
             ("gateway", self.app.view.name.to_string()),
         ];
         let help = "Always 1; the labels hold the versions of the program and of libsrt";
-        pen.family(Kind::Gauge, "build_info", help, None, [(labels, 1.0)])?;
-        let snapshot = &self.look.snapshot;
-        pen.gauge(
+        families.family(Kind::Gauge, "build_info", help, None, [(labels, 1.0)])?;
+        let snapshot = &self.context.snapshot;
+        families.gauge(
             "uptime",
             "Time since the gateway started serving",
             Some(Unit::Seconds),
             self.app.started.elapsed().as_secs_f64(),
         )?;
         let draining = self.app.draining.load(Relaxed);
-        pen.gauge(
+        families.gauge(
             "draining",
             "1 while the gateway drains and accepts no new sessions",
             None,
             bit(draining),
         )?;
-        pen.gauge(
+        families.gauge(
             "loop_lag",
             "Longest delay of a worker thread in the last second",
             Some(Unit::Seconds),
             snapshot.lag.as_secs_f64(),
         )?;
         let report = self.app.view.threads.report();
-        pen.gauge(
+        families.gauge(
             "threads_stuck",
             "Threads that have made no progress for 10 s: /healthz names them",
             None,
             number(report.stuck.len() as u64),
         )?;
         let total = snapshot.streams.len() as u64;
-        pen.gauge("streams", "Number of streams", None, number(total))?;
+        families.gauge("streams", "Number of streams", None, number(total))?;
         let sessions = ROLES.map(|role| {
-            let of = self.look.sessions.iter().filter(|session| session.role == role);
+            let of = self
+                .context
+                .sessions
+                .iter()
+                .filter(|session| session.role == role);
             (
                 vec![("role", role.as_str().to_owned())],
                 number(of.count() as u64),
             )
         });
-        pen.family(Kind::Gauge, "sessions", "Open SRT sessions", None, sessions)?;
+        families.family(Kind::Gauge, "sessions", "Open SRT sessions", None, sessions)?;
         let opened = snapshot.opened;
         let help = "Sessions opened, including inputs and outputs";
-        pen.family(
+        families.family(
             Kind::Counter,
             "sessions_opened",
             help,
@@ -233,14 +240,14 @@ impl Scrape {
         )
     }
 
-    fn rejections(&self, pen: &mut Pen<'_>) -> fmt::Result {
+    fn rejections(&self, families: &mut FamilyEncoder<'_>) -> fmt::Result {
         let row = |((by, code), count): ((&'static str, i32), u64)| {
             let labels = vec![("by", by.to_owned()), ("code", code.to_string())];
             (labels, number(count))
         };
         let counts = self.app.view.rejections.counts();
         let help = "Refused connection attempts, by what refused them and by reject code";
-        pen.family(
+        families.family(
             Kind::Counter,
             "rejections",
             help,
@@ -250,7 +257,11 @@ impl Scrape {
     }
 
     /// The checks of TR 101 290 of the sources.
-    fn checks(&self, streams: &[(&StreamName, &StreamSample)], pen: &mut Pen<'_>) -> fmt::Result {
+    fn checks(
+        &self,
+        streams: &[(&StreamName, &StreamSample)],
+        families: &mut FamilyEncoder<'_>,
+    ) -> fmt::Result {
         let rows = streams.iter().flat_map(|(name, sample)| {
             Check::ALL
                 .into_iter()
@@ -265,11 +276,11 @@ impl Scrape {
                 })
         });
         let help = "Transport stream errors in the data from sources, by check of TR 101 290";
-        pen.family(Kind::Counter, "ts_errors", help, None, rows)
+        families.family(Kind::Counter, "ts_errors", help, None, rows)
     }
 
-    fn endpoints(&self, pen: &mut Pen<'_>) -> fmt::Result {
-        let all = self.look.all_endpoints();
+    fn endpoints(&self, families: &mut FamilyEncoder<'_>) -> fmt::Result {
+        let all = self.context.all_endpoints();
         let all = &all[..all.len().min(STREAMS)];
         let labels = |endpoint: &Endpoint| {
             vec![
@@ -282,21 +293,21 @@ impl Scrape {
         };
         let rows = |value: fn(&Endpoint) -> f64| all.iter().map(move |e| (labels(e), value(e)));
         let is_up = |e: &Endpoint| bit(matches!(e.state, "live" | "standby"));
-        pen.family(
+        families.family(
             Kind::Gauge,
             "endpoint_up",
             "1 while an input or output is connected; 0 for an input that receives nothing",
             None,
             rows(is_up),
         )?;
-        pen.family(
+        families.family(
             Kind::Gauge,
             "endpoint_enabled",
             "0 while an input or output is stopped, otherwise 1",
             None,
             rows(|e| bit(e.enabled)),
         )?;
-        pen.family(
+        families.family(
             Kind::Counter,
             "endpoint_failures",
             "Failed connection attempts and lost connections",
@@ -306,8 +317,8 @@ impl Scrape {
     }
 
     /// What libsrt tells of each session.
-    fn sessions(&self, pen: &mut Pen<'_>) -> fmt::Result {
-        let known = self.look.sessions.iter().take(SESSIONS);
+    fn sessions(&self, families: &mut FamilyEncoder<'_>) -> fmt::Result {
+        let known = self.context.sessions.iter().take(SESSIONS);
         let known: Vec<_> = known
             .filter_map(|session| {
                 let labels = vec![
@@ -324,13 +335,13 @@ impl Scrape {
             let rows = known
                 .iter()
                 .map(|(labels, figures)| (labels.clone(), number(figure.of(&figures.totals)) * figure.scale));
-            pen.family(Kind::Counter, &name, figure.help, unit, rows)?;
+            families.family(Kind::Counter, &name, figure.help, unit, rows)?;
         }
         for (name, help, unit, value) in LEVELS {
             let rows = known
                 .iter()
                 .map(|(labels, figures)| (labels.clone(), value(figures)));
-            pen.family(Kind::Gauge, name, help, unit.unit(), rows)?;
+            families.family(Kind::Gauge, name, help, unit.unit(), rows)?;
         }
         Ok(())
     }
@@ -338,14 +349,14 @@ impl Scrape {
 
 /// The unit of a level: `Unit` has no constants.
 #[derive(Clone, Copy)]
-enum Of {
+enum LevelUnit {
     Seconds,
     Bytes,
     Packets,
     BitsPerSecond,
 }
 
-impl Of {
+impl LevelUnit {
     fn unit(self) -> Option<Unit> {
         match self {
             Self::Seconds => Some(Unit::Seconds),
@@ -356,34 +367,34 @@ impl Of {
     }
 }
 
-type Level = (&'static str, &'static str, Of, fn(&SrtFigures) -> f64);
+type Level = (&'static str, &'static str, LevelUnit, fn(&SrtFigures) -> f64);
 
 /// What libsrt tells of a session at a moment.
 #[rustfmt::skip] // One a line: it is read as a table.
 static LEVELS: [Level; 23] = [
-    ("session_rtt", "Round-trip time", Of::Seconds, |f| f.stats.link.rtt.as_secs_f64()),
-    ("session_send_latency", "Negotiated latency for sending", Of::Seconds, |f| f.stats.link.send_latency.as_secs_f64()),
-    ("session_receive_latency", "Negotiated latency for receiving", Of::Seconds, |f| f.stats.link.receive_latency.as_secs_f64()),
-    ("session_bandwidth", "libsrt's estimate of the path capacity", Of::BitsPerSecond, |f| number(f.stats.link.bandwidth)),
-    ("session_max_bandwidth", "Limit of the sending rate", Of::BitsPerSecond, |f| number(f.stats.link.max_bandwidth)),
-    ("session_send_period", "Interval between packets that the rate limit allows", Of::Seconds, |f| f.stats.link.send_period.as_secs_f64()),
-    ("session_flow_window", "Unacknowledged packets that the peer's buffer can hold", Of::Packets, |f| f.stats.link.flow_window.into()),
-    ("session_congestion_window", "Unacknowledged packets that congestion control allows", Of::Packets, |f| f.stats.link.congestion_window.into()),
-    ("session_flight", "Packets sent and not yet acknowledged", Of::Packets, |f| f.stats.link.packets_in_flight.into()),
-    ("session_max_segment", "Maximum size of a UDP packet, including headers", Of::Bytes, |f| f.stats.link.max_segment_size.into()),
-    ("session_reorder_distance", "Largest reordering distance of a packet", Of::Packets, |f| f.stats.link.reorder_distance.into()),
-    ("session_reorder_tolerance", "Reordering distance up to which a packet does not count as lost", Of::Packets, |f| f.stats.link.reorder_tolerance.into()),
-    ("session_age", "Time since the connection began", Of::Seconds, |f| f.stats.elapsed.as_secs_f64()),
-    ("session_send_buffer", "Packets in the send buffer: unacknowledged or not yet sent", Of::Packets, |f| f.stats.send_buffer.packets.into()),
-    ("session_send_buffer", "Bytes in the send buffer: unacknowledged or not yet sent", Of::Bytes, |f| number(f.stats.send_buffer.bytes)),
-    ("session_send_buffer_available", "Free space in the send buffer", Of::Bytes, |f| number(f.stats.send_buffer.available)),
-    ("session_send_buffer_span", "Time between the first and last packet in the send buffer", Of::Seconds, |f| f.stats.send_buffer.span.as_secs_f64()),
-    ("session_receive_buffer", "Packets in the receive buffer: received but not yet read", Of::Packets, |f| f.stats.receive_buffer.packets.into()),
-    ("session_receive_buffer", "Bytes in the receive buffer: received but not yet read", Of::Bytes, |f| number(f.stats.receive_buffer.bytes)),
-    ("session_receive_buffer_available", "Free space in the receive buffer", Of::Bytes, |f| number(f.stats.receive_buffer.available)),
-    ("session_receive_buffer_span", "Time between the first and last packet in the receive buffer", Of::Seconds, |f| f.stats.receive_buffer.span.as_secs_f64()),
-    ("session_belated_by", "Average delay of packets that arrived too late", Of::Seconds, |f| f.stats.link.belated_by.unwrap_or_default().as_secs_f64()),
-    ("session_rtt_p95", "95th percentile of the round-trip time over the last minute", Of::Seconds, |f| f.rtt_p95.as_secs_f64()),
+    ("session_rtt", "Round-trip time", LevelUnit::Seconds, |f| f.stats.link.rtt.as_secs_f64()),
+    ("session_send_latency", "Negotiated latency for sending", LevelUnit::Seconds, |f| f.stats.link.send_latency.as_secs_f64()),
+    ("session_receive_latency", "Negotiated latency for receiving", LevelUnit::Seconds, |f| f.stats.link.receive_latency.as_secs_f64()),
+    ("session_bandwidth", "libsrt's estimate of the path capacity", LevelUnit::BitsPerSecond, |f| number(f.stats.link.bandwidth)),
+    ("session_max_bandwidth", "Limit of the sending rate", LevelUnit::BitsPerSecond, |f| number(f.stats.link.max_bandwidth)),
+    ("session_send_period", "Interval between packets that the rate limit allows", LevelUnit::Seconds, |f| f.stats.link.send_period.as_secs_f64()),
+    ("session_flow_window", "Unacknowledged packets that the peer's buffer can hold", LevelUnit::Packets, |f| f.stats.link.flow_window.into()),
+    ("session_congestion_window", "Unacknowledged packets that congestion control allows", LevelUnit::Packets, |f| f.stats.link.congestion_window.into()),
+    ("session_flight", "Packets sent and not yet acknowledged", LevelUnit::Packets, |f| f.stats.link.packets_in_flight.into()),
+    ("session_max_segment", "Maximum size of a UDP packet, including headers", LevelUnit::Bytes, |f| f.stats.link.max_segment_size.into()),
+    ("session_reorder_distance", "Largest reordering distance of a packet", LevelUnit::Packets, |f| f.stats.link.reorder_distance.into()),
+    ("session_reorder_tolerance", "Reordering distance up to which a packet does not count as lost", LevelUnit::Packets, |f| f.stats.link.reorder_tolerance.into()),
+    ("session_age", "Time since the connection began", LevelUnit::Seconds, |f| f.stats.elapsed.as_secs_f64()),
+    ("session_send_buffer", "Packets in the send buffer: unacknowledged or not yet sent", LevelUnit::Packets, |f| f.stats.send_buffer.packets.into()),
+    ("session_send_buffer", "Bytes in the send buffer: unacknowledged or not yet sent", LevelUnit::Bytes, |f| number(f.stats.send_buffer.bytes)),
+    ("session_send_buffer_available", "Free space in the send buffer", LevelUnit::Bytes, |f| number(f.stats.send_buffer.available)),
+    ("session_send_buffer_span", "Time between the first and last packet in the send buffer", LevelUnit::Seconds, |f| f.stats.send_buffer.span.as_secs_f64()),
+    ("session_receive_buffer", "Packets in the receive buffer: received but not yet read", LevelUnit::Packets, |f| f.stats.receive_buffer.packets.into()),
+    ("session_receive_buffer", "Bytes in the receive buffer: received but not yet read", LevelUnit::Bytes, |f| number(f.stats.receive_buffer.bytes)),
+    ("session_receive_buffer_available", "Free space in the receive buffer", LevelUnit::Bytes, |f| number(f.stats.receive_buffer.available)),
+    ("session_receive_buffer_span", "Time between the first and last packet in the receive buffer", LevelUnit::Seconds, |f| f.stats.receive_buffer.span.as_secs_f64()),
+    ("session_belated_by", "Average delay of packets that arrived too late", LevelUnit::Seconds, |f| f.stats.link.belated_by.unwrap_or_default().as_secs_f64()),
+    ("session_rtt_p95", "95th percentile of the round-trip time over the last minute", LevelUnit::Seconds, |f| f.rtt_p95.as_secs_f64()),
 ];
 
 /// The name of a family of `prefix` for a figure, and its unit, which the encoder appends.
@@ -401,7 +412,7 @@ fn named(prefix: &str, figure: &str) -> (String, Option<Unit>) {
     (format!("{prefix}_{figure}"), None)
 }
 
-fn streams_of(streams: &[(&StreamName, &StreamSample)], pen: &mut Pen<'_>) -> fmt::Result {
+fn streams_of(streams: &[(&StreamName, &StreamSample)], families: &mut FamilyEncoder<'_>) -> fmt::Result {
     let rows = |value: fn(&StreamSample) -> f64| {
         streams
             .iter()
@@ -409,12 +420,12 @@ fn streams_of(streams: &[(&StreamName, &StreamSample)], pen: &mut Pen<'_>) -> fm
     };
     let (gauge, counter) = (Kind::Gauge, Kind::Counter);
     let help = "1 while a source sends data";
-    pen.family(gauge, "stream_up", help, None, rows(|s| bit(s.flows)))?;
+    families.family(gauge, "stream_up", help, None, rows(|s| bit(s.flows)))?;
     let help = "Current viewers, excluding outputs and console previews";
-    pen.family(gauge, "stream_viewers", help, None, rows(|s| s.viewers.into()))?;
+    families.family(gauge, "stream_viewers", help, None, rows(|s| s.viewers.into()))?;
     let help = "Payload received from all sources";
     let bytes = || Some(Unit::Bytes);
-    pen.family(
+    families.family(
         counter,
         "stream_received",
         help,
@@ -422,7 +433,7 @@ fn streams_of(streams: &[(&StreamName, &StreamSample)], pen: &mut Pen<'_>) -> fm
         rows(|s| number(s.totals.received)),
     )?;
     let help = "Messages received from all sources";
-    pen.family(
+    families.family(
         counter,
         "stream_received_messages",
         help,
@@ -430,7 +441,7 @@ fn streams_of(streams: &[(&StreamName, &StreamSample)], pen: &mut Pen<'_>) -> fm
         rows(|s| number(s.totals.messages)),
     )?;
     let help = "Payload sent to viewers and outputs";
-    pen.family(
+    families.family(
         counter,
         "stream_sent",
         help,
@@ -438,7 +449,7 @@ fn streams_of(streams: &[(&StreamName, &StreamSample)], pen: &mut Pen<'_>) -> fm
         rows(|s| number(s.totals.sent)),
     )?;
     let help = "Messages that viewers and outputs skipped because they were too slow";
-    pen.family(
+    families.family(
         counter,
         "stream_skipped_messages",
         help,
@@ -446,7 +457,7 @@ fn streams_of(streams: &[(&StreamName, &StreamSample)], pen: &mut Pen<'_>) -> fm
         rows(|s| number(s.totals.skipped)),
     )?;
     let help = "Retransmissions that viewers requested and resend_limit withheld";
-    pen.family(
+    families.family(
         counter,
         "stream_resends_held",
         help,
@@ -456,7 +467,7 @@ fn streams_of(streams: &[(&StreamName, &StreamSample)], pen: &mut Pen<'_>) -> fm
 }
 
 /// What libsrt tells of the links of sources and viewers, by stream.
-fn links_of(streams: &[(&StreamName, &StreamSample)], pen: &mut Pen<'_>) -> fmt::Result {
+fn links_of(streams: &[(&StreamName, &StreamSample)], families: &mut FamilyEncoder<'_>) -> fmt::Result {
     let labels = |name: &StreamName, at: usize| {
         vec![
             ("stream", name.to_string()),
@@ -469,7 +480,7 @@ fn links_of(streams: &[(&StreamName, &StreamSample)], pen: &mut Pen<'_>) -> fmt:
             let of_roles = sample.totals.links.iter().enumerate();
             of_roles.map(move |(role, values)| (labels(stream, role), number(values[at]) * figure.scale))
         });
-        pen.family(Kind::Counter, &name, figure.help, unit, rows)?;
+        families.family(Kind::Counter, &name, figure.help, unit, rows)?;
     }
     type Worst = (&'static str, &'static str, Option<Unit>, fn(&LinkSummary) -> f64);
     let worst: [Worst; 5] = [
@@ -510,7 +521,7 @@ fn links_of(streams: &[(&StreamName, &StreamSample)], pen: &mut Pen<'_>) -> fmt:
             let known = links.into_iter().enumerate();
             known.filter_map(move |(role, link)| Some((labels(stream, role), value(link.as_ref()?))))
         });
-        pen.family(Kind::Gauge, name, help, unit, rows)?;
+        families.family(Kind::Gauge, name, help, unit, rows)?;
     }
     Ok(())
 }

@@ -74,8 +74,8 @@ use auth::Tokens;
 use problem::{Answer, Problem};
 use rates::Rates;
 use sampler::{Sampler, Snapshot};
-use shape::Look;
-pub(crate) use store::Desk;
+use shape::ResponseContext;
+pub(crate) use store::ConfigStore;
 
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug)]
@@ -89,9 +89,9 @@ struct App {
     started: Instant,
     tokens: ArcSwap<Tokens>,
     rates: Rates,
-    desk: Arc<Desk>,
+    store: Arc<ConfigStore>,
     log: Arc<LogControl>,
-    orders: Sender<Order>,
+    orders: Sender<ApiCommand>,
     draining: AtomicBool,
     live_places: Arc<Semaphore>,
     video_places: Arc<Semaphore>,
@@ -104,12 +104,12 @@ struct App {
 
 impl App {
     /// All that is there now. Waits for control's answer elsewhere.
-    async fn look(&self) -> Answer<Look> {
+    async fn context(&self) -> Answer<ResponseContext> {
         let sessions = self.ask(View::sessions_if_told).await?;
         // Not an empty list, which would be believed.
         let sessions =
             sessions.ok_or_else(|| Problem::busy("the gateway is overloaded or shutting down: try again"))?;
-        Ok(self.look_at(self.sampler.latest(), sessions))
+        Ok(self.context_of(self.sampler.latest(), sessions))
     }
 
     /// What control answers, waited for on another thread.
@@ -119,14 +119,14 @@ impl App {
         answer.await.map_err(|error| Problem::internal(error.to_string()))
     }
 
-    fn look_at(&self, snapshot: Arc<Snapshot>, sessions: Vec<SessionStatus>) -> Look {
-        Look {
+    fn context_of(&self, snapshot: Arc<Snapshot>, sessions: Vec<SessionStatus>) -> ResponseContext {
+        ResponseContext {
             config: self.view.config.load_full(),
             directory: self.view.directory.load_full(),
             sessions,
             endpoints: self.view.endpoints.load_full(),
             snapshot,
-            origins: self.desk.origins.load_full(),
+            origins: self.store.origins.load_full(),
         }
     }
 
@@ -143,20 +143,20 @@ impl App {
     }
 
     /// Tells whoever started the gateway to do something.
-    fn order(&self, order: Order) -> Answer<()> {
+    fn order(&self, order: ApiCommand) -> Answer<()> {
         let sent = self.orders.try_send(order);
         sent.map_err(|_| Problem::busy("the gateway is busy or shutting down: try again"))
     }
 }
 
 /// What came of reading the configuration file again, and what is different in it.
-pub(crate) type Reading = (Result<Reloaded, NotReloaded>, Changes);
+pub(crate) type ReloadResult = (Result<Reloaded, NotReloaded>, Changes);
 
 /// What the API tells whoever started the gateway to do.
 #[derive(Debug)]
-pub(crate) enum Order {
+pub(crate) enum ApiCommand {
     /// Read the configuration file again, and say what came of it.
-    Reload(tokio::sync::oneshot::Sender<Reading>),
+    Reload(tokio::sync::oneshot::Sender<ReloadResult>),
     /// The doors are closed: end when nobody is left, or after this time.
     Drain(Duration),
 }
@@ -172,12 +172,12 @@ pub(crate) struct Api {
 impl Api {
     /// Listens and serves; None where the configuration says nowhere. Returns when the address is bound.
     ///
-    /// `desk` holds the configuration; `orders` go to whoever started the gateway.
+    /// `store` holds the configuration; `orders` go to whoever started the gateway.
     pub(crate) fn start(
         config: &Config,
         view: View,
-        (desk, log): (Arc<Desk>, Arc<LogControl>),
-        orders: Sender<Order>,
+        (store, log): (Arc<ConfigStore>, Arc<LogControl>),
+        orders: Sender<ApiCommand>,
     ) -> Result<Option<Self>, ApiError> {
         let Some(listen) = config.api.listen else {
             return Ok(None);
@@ -192,7 +192,7 @@ impl Api {
             view,
             started: Instant::now(),
             rates: Rates::default(),
-            desk,
+            store,
             log,
             orders,
             video_places: Arc::new(Semaphore::new(media::VIEWERS)),

@@ -173,7 +173,7 @@ impl Problem {
 
 /// What an answer says of its error, for the audit log.
 #[derive(Clone, Debug)]
-pub(super) struct Told(pub(super) String);
+pub(super) struct AuditDetail(pub(super) String);
 
 impl Problem {
     /// One line: the detail, and the faults.
@@ -190,7 +190,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.status();
         let mut response = (status, Json(&self)).into_response();
-        response.extensions_mut().insert(Told(self.line()));
+        response.extensions_mut().insert(AuditDetail(self.line()));
         let headers = response.headers_mut();
         let problem_json = HeaderValue::from_static(PROBLEM_JSON);
         headers.insert(header::CONTENT_TYPE, problem_json);

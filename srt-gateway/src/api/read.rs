@@ -21,7 +21,7 @@ use super::{
         StuckThread, Version,
     },
     problem::{Answer, Params, Part, Problem},
-    shape::{self, Look},
+    shape::{self, ResponseContext},
 };
 use crate::{config::LogLevel, control::Listening, names::StreamName, telemetry::Event};
 
@@ -70,8 +70,8 @@ pub(super) async fn gateway(State(app): Ctx, Extension(scope): Extension<Scope>)
         loop_lag_ms: snapshot.lag.as_secs_f64() * 1e3,
         scope,
         log_level: app.log.level().map(LogLevel::as_str),
-        config_file: app.desk.file().map(|path| path.display().to_string()),
-        state_file: app.desk.path().map(|path| path.display().to_string()),
+        config_file: app.store.file().map(|path| path.display().to_string()),
+        state_file: app.store.path().map(|path| path.display().to_string()),
     })
 }
 
@@ -82,8 +82,8 @@ pub(super) async fn streams(
     State(app): Ctx,
     Params(params): Params<ListParams>,
 ) -> Answer<Json<Page<StreamSummary>>> {
-    let look = app.look().await?;
-    let mut streams = look.streams();
+    let context = app.context().await?;
+    let mut streams = context.streams();
     streams.retain(|stream| params.is_of(&stream.name) && params.finds(&[&stream.name]));
     Ok(Json(params.page(streams)))
 }
@@ -94,7 +94,7 @@ pub(super) async fn streams(
     responses((status = 200, body = StreamDetail, headers(("ETag" = String, description = "for If-Match"))),
         (status = 404, body = Problem)))]
 pub(super) async fn stream(State(app): Ctx, Part(name): Part<String>) -> Answer<impl IntoResponse> {
-    let mut detail = app.look().await?.detail(&app, &name)?;
+    let mut detail = app.context().await?.detail(&app, &name)?;
     let close = app
         .ask(move |view| view.stream_detail(&StreamName::new(name)))
         .await?;
@@ -109,7 +109,7 @@ pub(super) fn etag(version: &str) -> [(header::HeaderName, String); 1] {
     [(header::ETAG, format!("\"{version}\""))]
 }
 
-impl Look {
+impl ResponseContext {
     pub(super) fn detail(&self, app: &App, name: &str) -> Answer<StreamDetail> {
         let named = StreamName::new(name);
         if !self.directory.streams.contains_key(&named) && !self.config.streams.contains_key(name) {
@@ -121,7 +121,7 @@ impl Look {
         let (inputs, outputs) = endpoints
             .into_iter()
             .partition(|endpoint| endpoint.direction == "input");
-        let (version, definition) = app.desk.definition(name);
+        let (version, definition) = app.store.definition(name);
         Ok(StreamDetail {
             summary,
             version,
@@ -198,7 +198,7 @@ pub(super) async fn sessions(
     State(app): Ctx,
     Params(params): Params<ListParams>,
 ) -> Answer<Json<Page<Session>>> {
-    let mut sessions = app.look().await?.sessions(|_| true);
+    let mut sessions = app.context().await?.sessions(|_| true);
     sessions.retain(|s| params.is_of(&s.stream) && params.finds(&[&s.stream, &s.peer]));
     Ok(Json(params.page(sessions)))
 }
@@ -207,7 +207,7 @@ pub(super) async fn sessions(
 #[utoipa::path(get, path = "/api/v1/sessions/{id}", tag = "sessions", params(("id" = u64, Path)),
     responses((status = 200, body = Session), (status = 404, body = Problem)))]
 pub(super) async fn session(State(app): Ctx, Part(id): Part<u64>) -> Answer<Json<Session>> {
-    let mut found = app.look().await?.sessions(|session| session.id.0 == id);
+    let mut found = app.context().await?.sessions(|session| session.id.0 == id);
     found.pop().map(Json).ok_or_else(|| no_session(id))
 }
 
@@ -236,7 +236,7 @@ pub(super) async fn outputs(
 }
 
 async fn endpoints(app: &Arc<App>, direction: &str, params: &ListParams) -> Answer<Json<Page<Endpoint>>> {
-    let mut all = app.look().await?.all_endpoints();
+    let mut all = app.context().await?.all_endpoints();
     all.retain(|endpoint| {
         endpoint.direction == direction
             && params.is_of(&endpoint.stream)
@@ -284,7 +284,7 @@ pub(super) async fn events(
 #[utoipa::path(get, path = "/api/v1/config", tag = "gateway",
     responses((status = 200, body = Object, headers(("ETag" = String)))))]
 pub(super) async fn config(State(app): Ctx) -> impl IntoResponse {
-    let (version, config) = app.desk.whole();
+    let (version, config) = app.store.whole();
     (etag(&version), Json(config))
 }
 

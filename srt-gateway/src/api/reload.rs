@@ -12,7 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    App, Order, audit,
+    ApiCommand, App, audit,
     problem::{Answer, Problem},
     write::Changed,
 };
@@ -99,7 +99,7 @@ impl LastReload {
     responses((status = 200, body = Changed), (status = 409, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn reload(State(app): Ctx) -> Answer<Json<Changed>> {
     let (reply, answer) = tokio::sync::oneshot::channel();
-    app.order(Order::Reload(reply))?;
+    app.order(ApiCommand::Reload(reply))?;
     let answered = tokio::time::timeout(PATIENCE, answer).await;
     let (outcome, changes) = answered
         .map_err(|_| Problem::busy("the configuration is not in force yet: check it later, or read the log"))?
@@ -112,7 +112,7 @@ pub(super) async fn reload(State(app): Ctx) -> Answer<Json<Changed>> {
 /// Returns the result of the last reload; the gateway reloads a saved file by itself.
 #[utoipa::path(get, path = "/api/v1/reload", tag = "gateway", responses((status = 200, body = LastReload)))]
 pub(super) async fn last_reload(State(app): Ctx) -> Json<LastReload> {
-    Json(LastReload::clone(&app.desk.last_reload.load()))
+    Json(LastReload::clone(&app.store.last_reload.load()))
 }
 
 #[cfg(test)]

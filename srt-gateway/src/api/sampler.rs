@@ -27,7 +27,7 @@ use crate::{
     control::{EndpointView, SessionStatus},
     names::{Role, SessionId, StreamName},
     telemetry::{
-        Duty,
+        Criticality,
         health::{EndpointFigures, StallFigures, Verdict},
     },
     ts::Check,
@@ -114,8 +114,8 @@ impl Sampler {
         let (sender, latest) = watch::channel(Arc::default());
         let history = Arc::default();
         let (stop, stopped) = crossbeam_channel::bounded::<()>(0);
-        let pulse = view.threads.register("telemetry", Duty::Auxiliary);
-        let mut state = State::new(view, Arc::clone(&history));
+        let pulse = view.threads.register("telemetry", Criticality::Auxiliary);
+        let mut state = SamplerState::new(view, Arc::clone(&history));
         let thread = thread::Builder::new()
             .name("telemetry".to_owned())
             .spawn(move || {
@@ -178,7 +178,7 @@ fn unix_seconds() -> u64 {
 
 /// What the counters of a ring stood at, and when something came last.
 #[derive(Clone, Copy, Debug, Default)]
-struct Came {
+struct IngressCounters {
     bytes: u64,
     messages: u64,
     last: Option<Instant>,
@@ -186,20 +186,20 @@ struct Came {
 
 /// What a counter stood at.
 #[derive(Clone, Copy, Debug, Default)]
-struct Carried {
+struct EgressCounters {
     bytes: u64,
     skipped: u64,
     held: u64,
 }
 
-struct State {
+struct SamplerState {
     view: View,
     history: Arc<Mutex<HashMap<StreamName, History>>>,
     watch: Watch,
     /// Of streams: what had come in.
-    before: HashMap<StreamName, Came>,
+    before: HashMap<StreamName, IngressCounters>,
     /// Of sessions, those of outputs included.
-    carried: HashMap<SessionId, Carried>,
+    carried: HashMap<SessionId, EgressCounters>,
     ledger: Ledger,
     /// Of sessions, what libsrt had counted.
     links: HashMap<SessionId, figures::Values>,
@@ -213,7 +213,7 @@ struct State {
     stall: Option<(StallFigures, Instant)>,
 }
 
-impl State {
+impl SamplerState {
     fn new(view: View, history: Arc<Mutex<HashMap<StreamName, History>>>) -> Self {
         Self {
             view,
@@ -301,7 +301,7 @@ impl State {
             totals.received += new;
             totals.messages += since(counters.messages, before.messages);
             let last = if new > 0 { Some(now) } else { before.last };
-            let came = Came {
+            let came = IngressCounters {
                 bytes: counters.bytes,
                 messages: counters.messages,
                 last,
@@ -335,7 +335,7 @@ impl State {
         let before = std::mem::take(&mut self.carried);
         let viewers = sessions.iter().filter(|session| session.role == Role::Viewer);
         let viewers = viewers.map(|s| {
-            let carried = Carried {
+            let carried = EgressCounters {
                 bytes: s.bytes,
                 skipped: s.skipped,
                 held: s.counters.resends_held(),
@@ -348,7 +348,7 @@ impl State {
             let id = view.status.session?;
             let is_known = sessions.binary_search_by_key(&id, |session| session.id).is_ok();
             (view.status.role == Role::Viewer && !is_known).then(|| {
-                let carried = Carried {
+                let carried = EgressCounters {
                     bytes: counters.bytes(),
                     skipped: counters.skipped(),
                     held: 0,
@@ -359,7 +359,7 @@ impl State {
         for (id, stream, carried) in viewers.chain(plain) {
             let last = before.get(&id).copied().unwrap_or_default();
             self.carried.insert(id, carried);
-            let Carried { bytes, skipped, held } = carried;
+            let EgressCounters { bytes, skipped, held } = carried;
             if let Some(sample) = streams.get_mut(stream) {
                 let figures = &mut sample.figures;
                 figures.bitrate_out_bps += bits_per_second(bytes.saturating_sub(last.bytes), elapsed);

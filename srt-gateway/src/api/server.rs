@@ -41,7 +41,7 @@ use tracing::debug;
 use super::{
     Peer,
     auth::is_probe,
-    connections::{AnswerBody, Connections, Place, Service},
+    connections::{AnswerBody, ConnectionPermit, Connections, Service},
     problem::Problem,
     rates::Handshakes,
     tls::Acceptor,
@@ -263,15 +263,15 @@ impl Server {
                     }
                 }
                 Ok((stream, peer)) => {
-                    let place = if spare.len() < SPARE_DESCRIPTORS {
+                    let permit = if spare.len() < SPARE_DESCRIPTORS {
                         self.connections.admit_probe(peer.ip())
                     } else {
                         self.connections.admit(peer.ip())
                     };
-                    let is_probe = place
+                    let is_probe = permit
                         .as_ref()
-                        .is_none_or(|place| place.service() == Service::ProbesOnly);
-                    self.begin(stream, peer, place);
+                        .is_none_or(|permit| permit.service() == Service::ProbesOnly);
+                    self.begin(stream, peer, permit);
                     turn = turn.wrapping_add(1);
                     if is_probe || turn.is_multiple_of(ACCEPT_TURN) {
                         // It may ask before the next one comes, and is not idle then.
@@ -306,15 +306,15 @@ impl Server {
     }
 
     /// Without a place the connection is closed at once.
-    fn begin(&self, stream: TcpStream, peer: SocketAddr, place: Option<Place>) {
-        let Some(place) = place else { return };
+    fn begin(&self, stream: TcpStream, peer: SocketAddr, permit: Option<ConnectionPermit>) {
+        let Some(permit) = permit else { return };
         let server = self.clone();
         tokio::spawn(async move {
-            let place = Arc::new(place);
+            let permit = Arc::new(permit);
             let served = tokio::select! {
                 biased;
-                () = place.evicted() => Err(io::Error::other("closed to make room for another connection")),
-                served = server.connection(stream, peer, &place) => served,
+                () = permit.evicted() => Err(io::Error::other("closed to make room for another connection")),
+                served = server.connection(stream, peer, &permit) => served,
             };
             if let Err(error) = served {
                 debug!(%peer, %error, "a connection of the API");
@@ -322,30 +322,35 @@ impl Server {
         });
     }
 
-    async fn connection(&self, stream: TcpStream, peer: SocketAddr, place: &Arc<Place>) -> io::Result<()> {
+    async fn connection(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        permit: &Arc<ConnectionPermit>,
+    ) -> io::Result<()> {
         stream.set_nodelay(true)?;
         socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
         match &self.tls {
-            None => self.http(stream, peer, place).await,
+            None => self.http(stream, peer, permit).await,
             Some(tls) => {
-                let stream = timeout(header_time(place), tls.accept(stream)).await??;
-                self.http(stream, peer, place).await
+                let stream = timeout(header_time(permit), tls.accept(stream)).await??;
+                self.http(stream, peer, permit).await
             }
         }
     }
 
-    async fn http<S>(&self, stream: S, peer: SocketAddr, place: &Arc<Place>) -> io::Result<()>
+    async fn http<S>(&self, stream: S, peer: SocketAddr, permit: &Arc<ConnectionPermit>) -> io::Result<()>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let routed = TowerToHyperService::new(self.router.clone().layer(Extension(Peer(peer.ip()))));
         let service = service_fn(|request| {
-            let in_request = place.begin_request();
+            let in_request = permit.begin_request();
             if self.tls.is_some() {
                 self.handshakes.note_request(peer.ip(), Instant::now());
             }
             let is_probe = is_probe(request.uri());
-            let answer = is_served(&request, place.service()).then(|| routed.call(request));
+            let answer = is_served(&request, permit.service()).then(|| routed.call(request));
             let work = self.work.clone();
             async move {
                 let served = async move {
@@ -370,7 +375,7 @@ impl Server {
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(header_time(place))
+            .header_read_timeout(header_time(permit))
             .max_headers(64)
             .max_buf_size(64 << 10)
             .serve_connection(TokioIo::new(stream), service);
@@ -394,8 +399,8 @@ fn has_waiting_client(listener: &tokio::net::TcpListener) -> bool {
     poll(&mut queue, Some(&Timespec::default())) != Ok(0)
 }
 
-fn header_time(place: &Place) -> Duration {
-    match place.service() {
+fn header_time(permit: &ConnectionPermit) -> Duration {
+    match permit.service() {
         Service::Everything => HEADER_TIME,
         Service::ProbesOnly => PROBE_HEADER_TIME,
     }

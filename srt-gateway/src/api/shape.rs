@@ -22,7 +22,7 @@ use crate::{
 
 /// All that an answer is made of, at one moment.
 #[derive(Debug)]
-pub(crate) struct Look {
+pub(crate) struct ResponseContext {
     pub(crate) config: Arc<Config>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) sessions: Vec<SessionStatus>,
@@ -31,7 +31,7 @@ pub(crate) struct Look {
     pub(crate) origins: Arc<Origins>,
 }
 
-impl Look {
+impl ResponseContext {
     /// All streams, by name.
     pub(crate) fn streams(&self) -> Vec<StreamSummary> {
         let mut names: Vec<_> = self.directory.streams.keys().collect();

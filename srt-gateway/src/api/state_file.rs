@@ -15,7 +15,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use super::store::State;
+use super::store::SavedState;
 
 /// What stands above the state file's text.
 const HEADER: &str = "# Additions and changes made through the API of srt-gateway. The gateway rewrites this file at every change: edit the\n\
@@ -30,17 +30,17 @@ fn too_long() -> io::Error {
 
 /// A new state file that is on the disk under another name. Dropping it removes it.
 #[derive(Debug)]
-pub(super) struct Staged {
+pub(super) struct StagedFile {
     new: PathBuf,
     path: PathBuf,
 }
 
-impl Staged {
+impl StagedFile {
     /// Writes `state` beside `path`, readable by its owner only.
     ///
     /// # Errors
     /// Those of the system; nothing is left behind.
-    pub(super) fn write(path: &Path, state: &State) -> io::Result<Self> {
+    pub(super) fn write(path: &Path, state: &SavedState) -> io::Result<Self> {
         let text = toml::to_string(state).map_err(io::Error::other)?;
         if (HEADER.len() + text.len()) as u64 > MOST {
             return Err(too_long());
@@ -70,7 +70,7 @@ impl Staged {
     }
 }
 
-impl Drop for Staged {
+impl Drop for StagedFile {
     fn drop(&mut self) {
         // After a commit there is none.
         drop(fs::remove_file(&self.new));
@@ -100,7 +100,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// The state to start with, and what the operator has to know about it, a sentence each.
-pub(super) fn recover(path: &Path) -> (State, Vec<String>) {
+pub(super) fn recover(path: &Path) -> (SavedState, Vec<String>) {
     let mut told = Vec::new();
     let new = beside(path, ".new");
     match fs::remove_file(&new) {
@@ -113,7 +113,7 @@ pub(super) fn recover(path: &Path) -> (State, Vec<String>) {
     }
     let state = read(path).unwrap_or_else(|why| {
         told.push(set_aside(path, &why));
-        State::default()
+        SavedState::default()
     });
     (state, told)
 }
@@ -136,10 +136,10 @@ fn set_aside(path: &Path, why: &str) -> String {
 }
 
 /// The state in the file; that of no file is empty.
-fn read(path: &Path) -> Result<State, String> {
+fn read(path: &Path) -> Result<SavedState, String> {
     let text = match read_regular(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::default()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(SavedState::default()),
         Err(error) => return Err(format!("{}: {error}", path.display())),
     };
     // The message alone: toml's own display quotes lines that may hold secrets.
@@ -182,8 +182,8 @@ mod tests {
         names
     }
 
-    fn state(stream: &str) -> State {
-        let mut state = State::default();
+    fn state(stream: &str) -> SavedState {
+        let mut state = SavedState::default();
         state.streams.insert(stream.to_owned(), toml::Table::new());
         state
     }
@@ -192,9 +192,12 @@ mod tests {
     fn a_change_that_was_not_committed_is_gone_at_the_next_start() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.toml");
-        Staged::write(&path, &state("kept")).unwrap().commit().unwrap();
+        StagedFile::write(&path, &state("kept"))
+            .unwrap()
+            .commit()
+            .unwrap();
         // As after kill -9: nothing is dropped.
-        std::mem::forget(Staged::write(&path, &state("hangs")).unwrap());
+        std::mem::forget(StagedFile::write(&path, &state("hangs")).unwrap());
         let (found, told) = recover(&path);
         assert_eq!(found, state("kept"));
         assert!(told.len() == 1 && told[0].contains("was undone"), "{told:?}");
@@ -206,12 +209,15 @@ mod tests {
     fn a_change_that_failed_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.toml");
-        drop(Staged::write(&path, &state("a")).unwrap());
+        drop(StagedFile::write(&path, &state("a")).unwrap());
         assert_eq!(names(folder.path()), [""; 0]);
         // A folder in its place: the rename fails.
         fs::create_dir(&path).unwrap();
         fs::write(path.join("x"), "").unwrap();
-        Staged::write(&path, &state("a")).unwrap().commit().unwrap_err();
+        StagedFile::write(&path, &state("a"))
+            .unwrap()
+            .commit()
+            .unwrap_err();
         assert_eq!(names(folder.path()), ["state.toml"]);
     }
 
@@ -221,7 +227,7 @@ mod tests {
         let (path, other) = (folder.path().join("state.toml"), folder.path().join("other"));
         fs::write(&other, "mine").unwrap();
         std::os::unix::fs::symlink(&other, folder.path().join("state.toml.new")).unwrap();
-        Staged::write(&path, &state("a")).unwrap().commit().unwrap();
+        StagedFile::write(&path, &state("a")).unwrap().commit().unwrap();
         assert_eq!(fs::read(&other).unwrap(), b"mine");
         assert_eq!(read(&path), Ok(state("a")));
     }
@@ -243,7 +249,7 @@ mod tests {
                 }
             }
             let (found, told) = recover(&path);
-            assert_eq!(found, State::default(), "{kind}");
+            assert_eq!(found, SavedState::default(), "{kind}");
             assert!(
                 told.len() == 1 && told[0].contains("was moved to"),
                 "{kind}: {told:?}"

@@ -32,7 +32,7 @@ use super::{
     problem::{Answer, Problem},
     reload::{LastReload, NotReloaded},
     shape,
-    state_file::{self, Staged},
+    state_file::{self, StagedFile},
 };
 use crate::{
     config::{Config, ConfigErrors, Endpoint, Entries, Fault, ONLY_FILE, SecretSources, join, source_in},
@@ -53,7 +53,7 @@ fn not_kept(path: &Path, error: &std::io::Error) -> Problem {
 /// What the API has made.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct State {
+pub(crate) struct SavedState {
     /// Endpoints of the file that were started or stopped, by id.
     pub(crate) enabled: BTreeMap<String, bool>,
     /// Endpoints added to streams of the file.
@@ -132,7 +132,7 @@ struct Whole {
 
 /// Where the configuration is edited.
 #[derive(Debug)]
-pub(crate) struct Desk {
+pub(crate) struct ConfigStore {
     inner: Mutex<Inner>,
     /// Of the configuration, ...
     file: Option<PathBuf>,
@@ -169,7 +169,7 @@ impl Text {
 #[derive(Debug)]
 struct Inner {
     file: Text,
-    state: State,
+    state: SavedState,
     table: Table,
 }
 
@@ -186,7 +186,7 @@ fn place(config: &Config, file: Option<&Path>) -> Option<PathBuf> {
     }
 }
 
-impl Desk {
+impl ConfigStore {
     /// Reads the state file and lays it over the text of a configuration that is valid. What of it does not go with the
     /// configuration (any more) is left out and stays in the state file. One that cannot be used is set aside.
     pub(crate) fn open(text: &str, config: &Config, file: Option<&Path>) -> (Self, Config) {
@@ -200,7 +200,7 @@ impl Desk {
         for what in left_out {
             warn!("{what}");
         }
-        let desk = Self {
+        let store = Self {
             inner: Mutex::new(Inner {
                 file: text,
                 state,
@@ -215,7 +215,7 @@ impl Desk {
             recovered,
             seed: RandomState::new(),
         };
-        (desk, whole.config)
+        (store, whole.config)
     }
 
     /// What was wrong with the state file at the start, a sentence each.
@@ -274,7 +274,7 @@ impl Desk {
     /// it was: what `apply` may yet do after its time is undone behind it. Gives what is different too.
     pub(crate) fn edit<T, A>(
         &self,
-        change: impl FnOnce(&mut State, &Edit<'_>) -> Answer<T>,
+        change: impl FnOnce(&mut SavedState, &Edit<'_>) -> Answer<T>,
         apply: impl Fn(Config, Duration) -> Answer<A>,
     ) -> Answer<(T, A, Changes)> {
         let mut inner = self.lock();
@@ -282,14 +282,14 @@ impl Desk {
         let edit = Edit {
             file: &inner.file.table,
             table: &inner.table,
-            desk: self,
+            store: self,
         };
         let made = change(&mut state, &edit)?;
         counts::check(&inner.state, &state)?;
         let whole = combined(&inner.file, &state).map_err(|errors| Problem::faults(&errors))?;
         let staged = match &self.path {
             Some(path) if state != inner.state => {
-                Some(Staged::write(path, &state).map_err(|error| not_kept(path, &error))?)
+                Some(StagedFile::write(path, &state).map_err(|error| not_kept(path, &error))?)
             }
             _ => None,
         };
@@ -350,7 +350,7 @@ impl Desk {
 pub(crate) struct Edit<'e> {
     file: &'e Table,
     table: &'e Table,
-    desk: &'e Desk,
+    store: &'e ConfigStore,
 }
 
 impl Edit<'_> {
@@ -366,7 +366,7 @@ impl Edit<'_> {
 
     /// The version of the stream's table.
     pub(crate) fn version(&self, name: &str) -> String {
-        self.desk.version(stream_of(self.table, name))
+        self.store.version(stream_of(self.table, name))
     }
 
     /// How many endpoints of this role the file gives the stream.
@@ -388,7 +388,7 @@ fn stream_of<'t>(table: &'t Table, name: &str) -> Option<&'t Table> {
 }
 
 /// File and state, both whole.
-fn combined(file: &Text, state: &State) -> Result<Whole, ConfigErrors> {
+fn combined(file: &Text, state: &SavedState) -> Result<Whole, ConfigErrors> {
     if let Some(errors) = ConfigErrors::of(foreign_secrets(state)) {
         return Err(errors);
     }
@@ -493,7 +493,7 @@ pub(crate) fn table_of_entry(entry: Value) -> Table {
 }
 
 /// What the API may not define: a secret that it does not name could be sent to somebody.
-fn foreign_secrets(state: &State) -> Vec<Fault> {
+fn foreign_secrets(state: &SavedState) -> Vec<Fault> {
     let fault = |name: &str, key: &str| {
         let key = format!("{}.{key}", join("streams", name));
         Fault::nowhere(key, ONLY_FILE)
@@ -529,7 +529,7 @@ impl Part<'_> {
         }
     }
 
-    fn put(&self, from: &State, into: &mut State) {
+    fn put(&self, from: &SavedState, into: &mut SavedState) {
         match *self {
             Self::Stream(name) => {
                 if let Some(table) = from.streams.get(name) {
@@ -560,7 +560,7 @@ impl Part<'_> {
 
 /// Adds the parts that are valid to `good`, and says what is left out. Each try reads the whole configuration, so it takes
 /// out everything that the faults name at once, and halves the rest where they name nothing.
-fn take_good(file: &Text, state: &State, good: &mut State, parts: &[Part<'_>]) -> Vec<String> {
+fn take_good(file: &Text, state: &SavedState, good: &mut SavedState, parts: &[Part<'_>]) -> Vec<String> {
     let mut left_out = Vec::new();
     let mut parts = parts.to_vec();
     while !parts.is_empty() {
@@ -599,7 +599,7 @@ fn take_good(file: &Text, state: &State, good: &mut State, parts: &[Part<'_>]) -
 }
 
 /// As [`combined`]; what does not go with the file is left out, and said.
-fn lay_over(file: &Text, state: &State) -> (Whole, Vec<String>) {
+fn lay_over(file: &Text, state: &SavedState) -> (Whole, Vec<String>) {
     let mut left_out = Vec::new();
     if let Ok(whole) = combined(file, state) {
         let hidden = state
@@ -613,9 +613,9 @@ fn lay_over(file: &Text, state: &State) -> (Whole, Vec<String>) {
         }));
         return (whole, left_out);
     }
-    let mut good = State {
+    let mut good = SavedState {
         enabled: state.enabled.clone(),
-        ..State::default()
+        ..SavedState::default()
     };
     let streams: Vec<_> = state.streams.keys().map(|name| Part::Stream(name)).collect();
     let added: Vec<_> = state.added.keys().map(|name| Part::Added(name)).collect();
@@ -623,7 +623,7 @@ fn lay_over(file: &Text, state: &State) -> (Whole, Vec<String>) {
         left_out.extend(take_good(file, state, &mut good, &parts));
     }
     let whole = combined(file, &good)
-        .or_else(|_| combined(file, &State::default()))
+        .or_else(|_| combined(file, &SavedState::default()))
         .unwrap_or_else(|_| Whole {
             table: file.table.clone(),
             config: Config::default(),
@@ -648,31 +648,31 @@ mod tests {
         outputs = ["srt://h:1?passphrase=battery staple", "udp://127.0.0.1:5000"]
     "#;
 
-    fn desk() -> (Desk, Config) {
-        Desk::open(FILE, &Config::parse(FILE).unwrap(), None)
+    fn store() -> (ConfigStore, Config) {
+        ConfigStore::open(FILE, &Config::parse(FILE).unwrap(), None)
     }
 
     fn applied(config: Config, _: Duration) -> Answer<Config> {
         Ok(config)
     }
 
-    fn output_added(desk: &Desk, url: &str) -> Answer<Config> {
-        let change = |state: &mut State, _: &Edit<'_>| {
+    fn output_added(store: &ConfigStore, url: &str) -> Answer<Config> {
+        let change = |state: &mut SavedState, _: &Edit<'_>| {
             let added = state.added.entry("live/a".to_owned()).or_default();
             added.outputs.push(Value::String(url.to_owned()));
             Ok(())
         };
-        desk.edit(change, applied).map(|((), config, _)| config)
+        store.edit(change, applied).map(|((), config, _)| config)
     }
 
     #[test]
     fn what_is_added_is_told_from_what_the_file_has() {
-        let (desk, config) = desk();
+        let (store, config) = store();
         assert_eq!(config.streams["live/a"].outputs.len(), 2);
-        let config = output_added(&desk, "udp://127.0.0.1:5001").unwrap();
+        let config = output_added(&store, "udp://127.0.0.1:5001").unwrap();
         let list = &config.streams["live/a"].outputs;
         let ids = shape::ids_of("live/a", Role::Viewer, list);
-        let origins = desk.origins.load();
+        let origins = store.origins.load();
         let origin = |id: &String| origins.of_endpoint("live/a", id, &config);
         assert_eq!(
             ids.iter().map(origin).collect::<Vec<_>>(),
@@ -682,22 +682,22 @@ mod tests {
 
     #[test]
     fn what_is_not_valid_changes_nothing() {
-        let (desk, _) = desk();
-        let version = desk.whole().0;
-        let problem = output_added(&desk, "ftp://nowhere").unwrap_err();
+        let (store, _) = store();
+        let version = store.whole().0;
+        let problem = output_added(&store, "ftp://nowhere").unwrap_err();
         assert_eq!((problem.status, problem.errors.len()), (422, 1));
-        assert_eq!(desk.whole().0, version);
+        assert_eq!(store.whole().0, version);
     }
 
     #[test]
     fn an_endpoint_of_the_file_can_be_stopped() {
-        let (desk, config) = desk();
+        let (store, config) = store();
         let id = shape::ids_of("live/a", Role::Viewer, &config.streams["live/a"].outputs).remove(1);
-        let stop = |state: &mut State, _: &Edit<'_>| {
+        let stop = |state: &mut SavedState, _: &Edit<'_>| {
             state.enabled.insert(id.clone(), false);
             Ok(())
         };
-        let ((), config, _) = desk.edit(stop, applied).unwrap();
+        let ((), config, _) = store.edit(stop, applied).unwrap();
         let enabled: Vec<_> = config.streams["live/a"]
             .outputs
             .iter()
@@ -708,15 +708,15 @@ mod tests {
 
     #[test]
     fn no_secret_is_shown_and_masks_are_taken_back_for_what_they_mask() {
-        let (desk, _) = desk();
-        let (_, shown) = desk.definition("live/a");
-        let text = desk.whole().1.to_string();
+        let (store, _) = store();
+        let (_, shown) = store.definition("live/a");
+        let text = store.whole().1.to_string();
         assert!(!text.contains("horse") && !text.contains("staple"), "{text}");
         let serde_json::Value::Object(object) = shown.unwrap() else {
             panic!("no table");
         };
         let mut table = super::super::masks::table_of(object).unwrap();
-        let inner = desk.lock();
+        let inner = store.lock();
         unmask_table(&mut table, stream_of(&inner.table, "live/a").unwrap());
         assert_eq!(&table, stream_of(&inner.table, "live/a").unwrap());
     }
@@ -726,17 +726,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("gateway.toml");
         let config = Config::parse("").unwrap();
-        let (desk, _) = Desk::open("", &config, Some(&file));
-        let add = |state: &mut State, _: &Edit<'_>| {
+        let (store, _) = ConfigStore::open("", &config, Some(&file));
+        let add = |state: &mut SavedState, _: &Edit<'_>| {
             for name in ["x/y", "z"] {
                 state.streams.insert(name.to_owned(), Table::new());
             }
             Ok(())
         };
-        desk.edit(add, applied).unwrap();
+        store.edit(add, applied).unwrap();
         let text = "[streams.\"x/y\"]\nmax_viewers = 3";
-        let (desk, config) = Desk::open(text, &Config::parse(text).unwrap(), Some(&file));
-        let origins = desk.origins.load();
+        let (store, config) = ConfigStore::open(text, &Config::parse(text).unwrap(), Some(&file));
+        let origins = store.origins.load();
         assert_eq!(origins.of_stream("x/y", &config), Origin::Config);
         assert_eq!(origins.of_stream("z", &config), Origin::Api);
         assert!(config.streams["x/y"].settings.max_viewers.is_some());
@@ -752,16 +752,16 @@ mod tests {
     fn a_state_that_clashes_with_the_file_is_left_out_and_the_rest_stays() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("gateway.toml");
-        let (desk, _) = Desk::open("", &Config::default(), Some(&file));
-        let add = |state: &mut State, _: &Edit<'_>| {
+        let (store, _) = ConfigStore::open("", &Config::default(), Some(&file));
+        let add = |state: &mut SavedState, _: &Edit<'_>| {
             let port: Table = "srt_play = { port = 9007 }".parse().unwrap();
             state.streams.insert("clashes".to_owned(), port);
             state.streams.insert("good".to_owned(), Table::new());
             Ok(())
         };
-        desk.edit(add, applied).unwrap();
+        store.edit(add, applied).unwrap();
         let text = "[srt]\nport = 9007";
-        let (_, config) = Desk::open(text, &Config::parse(text).unwrap(), Some(&file));
+        let (_, config) = ConfigStore::open(text, &Config::parse(text).unwrap(), Some(&file));
         assert_eq!(config.streams.keys().collect::<Vec<_>>(), ["good"]);
     }
 
@@ -772,7 +772,7 @@ mod tests {
             table,
             ..Text::default()
         };
-        let mut state = State::default();
+        let mut state = SavedState::default();
         for number in 0..400 {
             let table = match number % 4 {
                 0 => "srt = { port = 80 }".to_owned(),
@@ -805,25 +805,25 @@ mod tests {
     #[test]
     fn files_by_the_api_are_confined_and_those_of_the_file_are_not() {
         let text = "[api]\nstate = \"\"\nfile_folders = [\"/rec\"]\n[streams.\"live/a\"]\noutputs = [\"file:///etc/x\"]";
-        let (desk, config) = Desk::open(text, &Config::parse(text).unwrap(), None);
+        let (store, config) = ConfigStore::open(text, &Config::parse(text).unwrap(), None);
         let folder =
             |config: &Config, stream: &str, at: usize| match &config.streams[stream].outputs[at].target {
                 crate::config::Target::File(file) => file.folder.clone(),
                 _ => panic!("no file"),
             };
         assert_eq!(folder(&config, "live/a", 0), None);
-        let problem = output_added(&desk, "file:///etc/y").unwrap_err();
+        let problem = output_added(&store, "file:///etc/y").unwrap_err();
         assert_eq!((problem.status, problem.errors.len()), (422, 1));
-        output_added(&desk, "file:///rec/../etc/y").unwrap_err();
-        let config = output_added(&desk, "file:///rec/y.ts").unwrap();
+        output_added(&store, "file:///rec/../etc/y").unwrap_err();
+        let config = output_added(&store, "file:///rec/y.ts").unwrap();
         assert_eq!(folder(&config, "live/a", 0), None);
         assert_eq!(folder(&config, "live/a", 1), Some(PathBuf::from("/rec")));
         let made = |entry: &'static str| {
-            let change = move |state: &mut State, _: &Edit<'_>| {
+            let change = move |state: &mut SavedState, _: &Edit<'_>| {
                 state.streams.insert("b".to_owned(), entry.parse().unwrap());
                 Ok(())
             };
-            desk.edit(change, applied).map(|((), config, _)| config)
+            store.edit(change, applied).map(|((), config, _)| config)
         };
         made("inputs = [\"file:///etc/passwd\"]").unwrap_err();
         made("srt = { port = 80 }").unwrap_err();
@@ -831,7 +831,7 @@ mod tests {
         assert_eq!(folder(&config, "b", 0), Some(PathBuf::from("/rec")));
         // The operator takes the folder away: what was allowed is left out, and the rest stays.
         let text = text.replace("/rec", "/other");
-        let (config, left_out, _) = desk.refile(&text, &Config::parse(&text).unwrap(), |config| config);
+        let (config, left_out, _) = store.refile(&text, &Config::parse(&text).unwrap(), |config| config);
         assert_eq!(config.streams.keys().collect::<Vec<_>>(), ["live/a"]);
         assert_eq!((config.streams["live/a"].outputs.len(), left_out.len()), (1, 2));
     }
@@ -842,20 +842,20 @@ mod tests {
         let secret = folder.path().join("secret");
         std::fs::write(&secret, "correct horse\n").unwrap();
         let text = format!("[streams.\"live/a\"]\npublish_passphrase = {{ file = {secret:?} }}");
-        let (desk, _) = Desk::open(&text, &Config::parse(&text).unwrap(), None);
+        let (store, _) = ConfigStore::open(&text, &Config::parse(&text).unwrap(), None);
         // Until the file is read again, a secret that has gone or changed is what it was.
         std::fs::remove_file(&secret).unwrap();
-        let config = output_added(&desk, "udp://127.0.0.1:9").unwrap();
+        let config = output_added(&store, "udp://127.0.0.1:9").unwrap();
         let kept = &config.streams["live/a"].publish_passphrases;
         assert_eq!(kept[0].expose(), "correct horse");
-        assert!(desk.whole().1.to_string().contains(secret.to_str().unwrap()));
+        assert!(store.whole().1.to_string().contains(secret.to_str().unwrap()));
         let entry =
             format!("outputs = [{{ url = \"srt://127.0.0.1:9\", streamid = {{ file = {secret:?} }} }}]");
-        let steal = move |state: &mut State, _: &Edit<'_>| {
+        let steal = move |state: &mut SavedState, _: &Edit<'_>| {
             state.streams.insert("b".to_owned(), entry.parse().unwrap());
             Ok(())
         };
-        let problem = desk.edit(steal, applied).unwrap_err();
+        let problem = store.edit(steal, applied).unwrap_err();
         assert_eq!(
             (problem.status, problem.errors[0].key.as_str()),
             (422, "streams.b.outputs[0].streamid")
@@ -866,15 +866,15 @@ mod tests {
     fn a_change_that_is_not_put_in_force_is_not_kept_and_undone() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("gateway.toml");
-        let (desk, _) = Desk::open("", &Config::default(), Some(&file));
+        let (store, _) = ConfigStore::open("", &Config::default(), Some(&file));
         let add = |name: &'static str| {
-            move |state: &mut State, _: &Edit<'_>| {
+            move |state: &mut SavedState, _: &Edit<'_>| {
                 state.streams.insert(name.to_owned(), Table::new());
                 Ok(())
             }
         };
-        desk.edit(add("good"), applied).unwrap();
-        let version = desk.whole().0;
+        store.edit(add("good"), applied).unwrap();
+        let version = store.whole().0;
         let orders = std::cell::RefCell::new(Vec::new());
         let hangs = |config: Config, _| {
             orders
@@ -885,10 +885,10 @@ mod tests {
             assert!(!kept.contains("hangs"), "{kept}");
             Err::<(), _>(Problem::busy("no answer"))
         };
-        desk.edit(add("hangs"), hangs).unwrap_err();
+        store.edit(add("hangs"), hangs).unwrap_err();
         assert_eq!(*orders.borrow(), [vec!["good", "hangs"], vec!["good"]]);
-        assert_eq!(desk.whole().0, version);
-        let (_, config) = Desk::open("", &Config::default(), Some(&file));
+        assert_eq!(store.whole().0, version);
+        let (_, config) = ConfigStore::open("", &Config::default(), Some(&file));
         assert_eq!(config.streams.keys().collect::<Vec<_>>(), ["good"]);
         let left = std::fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(left, 1, "nothing but the state file");
@@ -898,27 +898,27 @@ mod tests {
         /// Whatever is added and removed again, the configuration is what it was.
         #[test]
         fn there_and_back(names in proptest::collection::btree_set("[a-z/ü \"\\\\]{1,12}", 1..6), viewers in 0i64..50) {
-            let (desk, before) = desk();
-            let version = desk.whole().0;
-            let add = |state: &mut State, _: &Edit<'_>| {
+            let (store, before) = store();
+            let version = store.whole().0;
+            let add = |state: &mut SavedState, _: &Edit<'_>| {
                 for name in &names {
                     let table = [("max_viewers".to_owned(), Value::Integer(viewers))];
                     state.streams.insert(name.clone(), table.into_iter().collect());
                 }
                 Ok(())
             };
-            let ((), with, _) = desk.edit(add, applied).unwrap();
+            let ((), with, _) = store.edit(add, applied).unwrap();
             for name in &names {
                 prop_assert!(with.streams.contains_key(name));
-                prop_assert_eq!(desk.definition(name).1.unwrap()["max_viewers"].as_i64(), Some(viewers));
+                prop_assert_eq!(store.definition(name).1.unwrap()["max_viewers"].as_i64(), Some(viewers));
             }
-            let remove = |state: &mut State, _: &Edit<'_>| {
+            let remove = |state: &mut SavedState, _: &Edit<'_>| {
                 state.streams.clear();
                 Ok(())
             };
-            let ((), after, _) = desk.edit(remove, applied).unwrap();
+            let ((), after, _) = store.edit(remove, applied).unwrap();
             prop_assert_eq!(before, after);
-            prop_assert_eq!(desk.whole().0, version);
+            prop_assert_eq!(store.whole().0, version);
         }
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use srt_safe::{AccessRequest, Admission, SrtListener, SrtSocket};
 
 use super::*;
-use crate::{Gateway, config::LogLevel, telemetry::Duty};
+use crate::{Gateway, config::LogLevel, telemetry::Criticality};
 
 /// Longer than a thread takes to be called stuck on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -73,10 +73,10 @@ fn hanging_listener() -> (SrtListener, mpsc::Sender<()>) {
 fn health_checks_fail_and_name_the_threads_while_they_hang() {
     let config = Config::parse("[api]\nlisten = \"127.0.0.1:0\"\nstate = \"\"").unwrap();
     let gateway = Gateway::start(&config).unwrap();
-    let (desk, _) = Desk::open("", &config, None);
+    let (store, _) = ConfigStore::open("", &config, None);
     let log = LogControl::new(LogLevel::Info, None);
     let (orders, _orders) = crossbeam_channel::bounded(1);
-    let shared = (Arc::new(desk), Arc::new(log));
+    let shared = (Arc::new(store), Arc::new(log));
     let api = Api::start(&config, gateway.view().clone(), shared, orders);
     let api = api.unwrap().unwrap();
     let addr = api.addrs()[0];
@@ -84,7 +84,7 @@ fn health_checks_fail_and_name_the_threads_while_they_hang() {
     wait_until("health", || health(addr, "/healthz").0 == 200);
 
     let (go_on, wait) = mpsc::channel::<()>();
-    let pulse = gateway.view().threads.register("relay-9", Duty::Vital);
+    let pulse = gateway.view().threads.register("relay-9", Criticality::Vital);
     let worker = thread::spawn(move || {
         pulse.beat();
         wait.recv().ok();

@@ -1,4 +1,4 @@
-//! What changes things. Streams, inputs and outputs go over the [`Desk`](super::store::Desk) to the same reader and the same
+//! What changes things. Streams, inputs and outputs go over the [`ConfigStore`](super::store::Desk) to the same reader and the same
 //! reload as the configuration file; the rest is a command to control, or to whoever started the gateway.
 
 use std::{
@@ -18,7 +18,7 @@ use tracing::info;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    App, Order,
+    ApiCommand, App,
     audit::{self, Change, note},
     masks,
     model::{Endpoint, Origin, StreamDetail},
@@ -81,7 +81,7 @@ impl App {
     /// Edits the configuration on a thread for blocking, and puts the outcome in force.
     pub(super) async fn edit<T: Send + 'static>(
         self: &Arc<Self>,
-        change: impl FnOnce(&mut store::State, &Edit<'_>) -> Answer<T> + Send + 'static,
+        change: impl FnOnce(&mut store::SavedState, &Edit<'_>) -> Answer<T> + Send + 'static,
     ) -> Answer<(T, Reloaded)> {
         let app = Arc::clone(self);
         let edited = tokio::task::spawn_blocking(move || {
@@ -91,7 +91,7 @@ impl App {
                     Problem::busy("the gateway did not apply the change, and it was not saved")
                 })
             };
-            app.desk.edit(change, apply)
+            app.store.edit(change, apply)
         });
         let (made, reloaded, changes) = edited
             .await
@@ -113,8 +113,10 @@ impl App {
         let mut config = Config::default();
         config.streams.insert(name.clone(), stream.clone());
         drop(in_force);
-        let look = tokio::task::spawn_blocking(move || file_warnings_within(&config, FILES));
-        let found = look.await.map_err(|error| Problem::internal(error.to_string()))?;
+        let context = tokio::task::spawn_blocking(move || file_warnings_within(&config, FILES));
+        let found = context
+            .await
+            .map_err(|error| Problem::internal(error.to_string()))?;
         for warning in found {
             let direction = super::shape::direction(warning.role);
             let mut same = list.iter_mut().filter(|endpoint| endpoint.direction == direction);
@@ -128,7 +130,7 @@ impl App {
     /// The endpoint of this id, and its place in its stream's list.
     pub(super) async fn endpoint(&self, id: &str, role: Role) -> Answer<(Endpoint, usize)> {
         let direction = super::shape::direction(role);
-        let all = self.look().await?.all_endpoints();
+        let all = self.context().await?.all_endpoints();
         let mut same = all.into_iter().filter(|endpoint| endpoint.direction == direction);
         let mut places = std::collections::HashMap::<String, usize>::new();
         same.find_map(|endpoint| {
@@ -192,7 +194,7 @@ pub(super) async fn put_stream(
 ) -> Answer<impl IntoResponse> {
     let mut table = masks::table_of(object)?;
     let named = name.clone();
-    let change = move |state: &mut store::State, edit: &Edit<'_>| {
+    let change = move |state: &mut store::SavedState, edit: &Edit<'_>| {
         check_version(&headers, edit, &named)?;
         if edit.is_in_file(&named) {
             return Err(in_file(&named));
@@ -204,7 +206,7 @@ pub(super) async fn put_stream(
     };
     let (new, _) = app.edit(change).await?;
     info!(stream = %name, "stream configured by the API");
-    let mut detail = app.look().await?.detail(&app, &name)?;
+    let mut detail = app.context().await?.detail(&app, &name)?;
     app.warn_of_files(&mut detail.input_list).await?;
     app.warn_of_files(&mut detail.output_list).await?;
     let status = if new { StatusCode::CREATED } else { StatusCode::OK };
@@ -221,7 +223,7 @@ pub(super) async fn delete_stream(
     headers: HeaderMap,
 ) -> Answer<Json<Changed>> {
     let named = name.clone();
-    let change = move |state: &mut store::State, edit: &Edit<'_>| {
+    let change = move |state: &mut store::SavedState, edit: &Edit<'_>| {
         check_version(&headers, edit, &named)?;
         if edit.is_in_file(&named) {
             return Err(in_file(&named));
@@ -272,7 +274,7 @@ async fn add(
 ) -> Answer<(StatusCode, Json<Endpoint>)> {
     let entry = Value::Table(masks::table_of(object)?);
     let named = name.clone();
-    let change = move |state: &mut store::State, edit: &Edit<'_>| {
+    let change = move |state: &mut store::SavedState, edit: &Edit<'_>| {
         check_version(&headers, edit, &named)?;
         if let Some(stream) = state.streams.get_mut(&named)
             && !edit.is_in_file(&named)
@@ -286,7 +288,7 @@ async fn add(
         Ok(())
     };
     app.edit(change).await?;
-    let mut all = app.look().await?.all_endpoints();
+    let mut all = app.context().await?.all_endpoints();
     let direction = super::shape::direction(role);
     all.retain(|endpoint| {
         endpoint.stream == name && endpoint.direction == direction && !endpoint.id.contains("-r")
@@ -334,7 +336,7 @@ async fn remove(
             "it was not added through the API: remove it from the configuration file, or stop it",
         ));
     }
-    let change = move |state: &mut store::State, edit: &Edit<'_>| {
+    let change = move |state: &mut store::SavedState, edit: &Edit<'_>| {
         check_version(&headers, edit, &endpoint.stream)?;
         entry_of(state, edit, &endpoint, place, role, Vec::remove)?;
         state.enabled.remove(&endpoint.id);
@@ -346,7 +348,7 @@ async fn remove(
 
 /// Does something with an endpoint of ours where it stands in the state.
 pub(super) fn entry_of<T>(
-    state: &mut store::State,
+    state: &mut store::SavedState,
     edit: &Edit<'_>,
     endpoint: &Endpoint,
     place: usize,
@@ -372,33 +374,33 @@ pub(super) fn entry_of<T>(
 #[utoipa::path(post, path = "/api/v1/outputs/{id}/start", tag = "endpoints", params(("id" = String, Path), Preconditions),
     responses((status = 200, body = Endpoint), (status = 404, body = Problem)))]
 pub(super) async fn start_output(app: Ctx, id: Part<String>, headers: HeaderMap) -> Answer<Json<Endpoint>> {
-    turn(app, id, headers, Role::Viewer, Wanted::Started).await
+    turn(app, id, headers, Role::Viewer, RequestedState::Started).await
 }
 
 /// Stops an output, until it is started again.
 #[utoipa::path(post, path = "/api/v1/outputs/{id}/stop", tag = "endpoints", params(("id" = String, Path), Preconditions),
     responses((status = 200, body = Endpoint), (status = 404, body = Problem)))]
 pub(super) async fn stop_output(app: Ctx, id: Part<String>, headers: HeaderMap) -> Answer<Json<Endpoint>> {
-    turn(app, id, headers, Role::Viewer, Wanted::Stopped).await
+    turn(app, id, headers, Role::Viewer, RequestedState::Stopped).await
 }
 
 /// Starts a stopped input.
 #[utoipa::path(post, path = "/api/v1/inputs/{id}/start", tag = "endpoints", params(("id" = String, Path), Preconditions),
     responses((status = 200, body = Endpoint), (status = 404, body = Problem)))]
 pub(super) async fn start_input(app: Ctx, id: Part<String>, headers: HeaderMap) -> Answer<Json<Endpoint>> {
-    turn(app, id, headers, Role::Publisher, Wanted::Started).await
+    turn(app, id, headers, Role::Publisher, RequestedState::Started).await
 }
 
 /// Stops an input, until it is started again.
 #[utoipa::path(post, path = "/api/v1/inputs/{id}/stop", tag = "endpoints", params(("id" = String, Path), Preconditions),
     responses((status = 200, body = Endpoint), (status = 404, body = Problem)))]
 pub(super) async fn stop_input(app: Ctx, id: Part<String>, headers: HeaderMap) -> Answer<Json<Endpoint>> {
-    turn(app, id, headers, Role::Publisher, Wanted::Stopped).await
+    turn(app, id, headers, Role::Publisher, RequestedState::Stopped).await
 }
 
 /// What an endpoint is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wanted {
+enum RequestedState {
     Started,
     Stopped,
 }
@@ -408,12 +410,12 @@ async fn turn(
     Part(id): Part<String>,
     headers: HeaderMap,
     role: Role,
-    wanted: Wanted,
+    wanted: RequestedState,
 ) -> Answer<Json<Endpoint>> {
-    let on = wanted == Wanted::Started;
+    let on = wanted == RequestedState::Started;
     let (endpoint, place) = app.endpoint(&id, role).await?;
     let told = endpoint.url.clone();
-    let change = move |state: &mut store::State, edit: &Edit<'_>| {
+    let change = move |state: &mut store::SavedState, edit: &Edit<'_>| {
         check_version(&headers, edit, &endpoint.stream)?;
         match endpoint.origin {
             Origin::Api => entry_of(state, edit, &endpoint, place, role, |list, at| {
@@ -520,7 +522,7 @@ pub(super) async fn drain(State(app): Ctx, Body(settings): Body<DrainSettings>) 
     let before = app.draining.swap(true, Relaxed);
     let told = app.ask(|view| view.ask(Command::Drain)).await?;
     told.ok_or_else(|| Problem::busy("the gateway is shutting down"))?;
-    app.order(Order::Drain(wait))?;
+    app.order(ApiCommand::Drain(wait))?;
     note(Change::new(
         "draining",
         Some(before.to_string()),

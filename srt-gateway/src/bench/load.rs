@@ -100,17 +100,17 @@ impl Run<'_> {
             .map(|viewers| viewers.into_iter().map(|(_, viewer)| viewer).collect::<Vec<_>>());
         thread::scope(|scope| {
             let stopwatch = scope.spawn(|| {
-                take_turn(Turn::First);
+                take_turn(ThreadPriority::First);
                 let (sockets, is_timed) = (&sampled[..], true);
                 receive(Audience { sockets, is_timed }, self.begin, &self.shared)
             });
             let receiver = scope.spawn(|| {
-                take_turn(Turn::of_viewers(self.load));
+                take_turn(ThreadPriority::of_viewers(self.load));
                 let (sockets, is_timed) = (&others[..], false);
                 receive(Audience { sockets, is_timed }, self.begin, &self.shared)
             });
             let sender = scope.spawn(|| {
-                take_turn(Turn::First);
+                take_turn(ThreadPriority::First);
                 send(self.load, self.publishers, self.begin, &self.stop_sending)
             });
             thread::sleep(self.load.warmup());
@@ -255,11 +255,11 @@ fn tells_at_once() -> bool {
 }
 
 /// Gives this thread, and those that it starts, its place among all that wants to run, as far as that is allowed.
-fn take_turn(turn: Turn) {
+fn take_turn(turn: ThreadPriority) {
     let nice = match turn {
-        Turn::First => -20,
-        Turn::AsAll => return,
-        Turn::Last => 19,
+        ThreadPriority::First => -20,
+        ThreadPriority::AsAll => return,
+        ThreadPriority::Last => 19,
     };
     if let Err(error) = rustix::process::setpriority_process(None, nice) {
         tracing::debug!(%error, nice, "cannot change the priority of a thread");
@@ -268,7 +268,7 @@ fn take_turn(turn: Turn) {
 
 /// When a thread runs where cores are scarce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
+enum ThreadPriority {
     /// Publishers and the viewers that are the stopwatch must not wait for the load that they are part of.
     First,
     AsAll,
@@ -276,7 +276,7 @@ enum Turn {
     Last,
 }
 
-impl Turn {
+impl ThreadPriority {
     fn of_viewers(load: &Load) -> Self {
         if load.aside { Self::Last } else { Self::AsAll }
     }
@@ -419,11 +419,11 @@ impl<'a> Calls<'a> {
             .bind(local);
         let call = || caller.start_connect(self.target.addr);
         let turn = match line {
-            Line::Publisher | Line::Sampled => Turn::First,
-            Line::Viewer => Turn::of_viewers(self.load),
+            Line::Publisher | Line::Sampled => ThreadPriority::First,
+            Line::Viewer => ThreadPriority::of_viewers(self.load),
         };
         // The threads of a local port have the priority of the one that opens it.
-        let connecting = if turn == Turn::AsAll || self.ports.contains_key(&slot) {
+        let connecting = if turn == ThreadPriority::AsAll || self.ports.contains_key(&slot) {
             call()
         } else {
             thread::scope(|scope| {

@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf, process::ExitCode, thread, time::Duration};
 
 use super::{counted, load, say, say_error, say_json_text};
 use crate::local::{
-    self, Answer, AskError, Client, Endpoint, Port, Refusal, Request, Session, Status, Stream,
+    self, Answer, Client, ClientError, Endpoint, Port, Refusal, Request, Session, Status, Stream,
 };
 
 /// How often `--follow` asks.
@@ -64,7 +64,7 @@ impl Where {
     }
 }
 
-fn failed(error: &AskError) -> ExitCode {
+fn failed(error: &ClientError) -> ExitCode {
     say_error(format_args!("srt-gateway: {error}"));
     ExitCode::FAILURE
 }

@@ -55,7 +55,7 @@ pub(super) struct Ctl {
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
-    command: Ask,
+    command: CtlCommand,
 }
 
 impl std::fmt::Debug for Ctl {
@@ -67,7 +67,7 @@ impl std::fmt::Debug for Ctl {
 }
 
 #[derive(Debug, Subcommand)]
-enum Ask {
+enum CtlCommand {
     /// Show the state of the gateway.
     Gateway,
     /// List the streams.
@@ -365,7 +365,7 @@ fn object(table: &str) -> anyhow::Result<Value> {
     Ok(table.into())
 }
 
-impl Ask {
+impl CtlCommand {
     fn call(&self) -> anyhow::Result<Call> {
         let added = |stream: &str, list: &str, url: &str| {
             let path = format!("streams/{}/{list}", part(stream));
@@ -482,7 +482,7 @@ pub(super) fn ctl(args: &Ctl) -> anyhow::Result<ExitCode> {
         .block_on(send(&client, api.as_ref(), token.as_deref(), &call))
         .with_context(|| format!("no answer from {api} (set another address with --api or --config)"))?;
     if status.is_success() {
-        if let Ask::Drain { block: true, wait } = &args.command {
+        if let CtlCommand::Drain { block: true, wait } = &args.command {
             runtime.block_on(ended(&client, &api, *wait));
         }
         show(args, &call, &text);
@@ -677,7 +677,7 @@ mod tests {
 
     #[test]
     fn names_of_streams_are_one_part_of_the_path() {
-        let call = Ask::RemoveStream {
+        let call = CtlCommand::RemoveStream {
             name: "live/a b?#..%".to_owned(),
         }
         .call()

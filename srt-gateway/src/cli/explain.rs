@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 use super::{USAGE, ask::say_json, load, say, say_error};
 use crate::{
     access::{
-        Ask, AskMode, Caller, Decision, Directory, Grant, Identity, Nothing, PortPolicy, Question, Scope,
-        decide,
+        Caller, Decision, Directory, Grant, Identity, NoResults, PortPolicy, Question, RequestMode, Scope,
+        StreamRequest, decide,
     },
     config::{Config, Dialect, Dialects},
     control, gateway,
@@ -66,7 +66,7 @@ pub(super) fn explain(command: &Explain) -> ExitCode {
         streamid,
         handshake: None,
         bond: None,
-        known: &Nothing,
+        known: &NoResults,
     };
     let verdict = |port: &PortPolicy| Verdict::of(port, &directory, caller);
     if command.json {
@@ -110,15 +110,15 @@ struct Reading<'a>(&'a [u8], Dialects);
 
 impl fmt::Display for Reading<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ask = match Ask::read(self.0, self.1) {
-            Ok(ask) => ask,
+        let request = match StreamRequest::read(self.0, self.1) {
+            Ok(request) => request,
             Err(why) => return write!(f, "error     {why}"),
         };
-        writeln!(f, "dialect   {}", ask.dialect.map_or("none", Dialect::as_str))?;
-        if ask.names.is_empty() {
+        writeln!(f, "dialect   {}", request.dialect.map_or("none", Dialect::as_str))?;
+        if request.names.is_empty() {
             writeln!(f, "  stream  not named")?;
         }
-        for (index, name) in ask.names.iter().enumerate() {
+        for (index, name) in request.names.iter().enumerate() {
             let (lead, password) = (
                 if index == 0 { "stream" } else { "or    " },
                 if name.password.is_some() {
@@ -129,15 +129,15 @@ impl fmt::Display for Reading<'_> {
             );
             writeln!(f, "  {lead}  {}{password}", name.stream)?;
         }
-        if let Some(user) = &ask.user {
+        if let Some(user) = &request.user {
             writeln!(f, "  user    {}", user.escape_debug())?;
         }
-        for (key, value) in &ask.labels {
+        for (key, value) in &request.labels {
             writeln!(f, "  label   {}={}", key.escape_debug(), value.escape_debug())?;
         }
-        f.write_str(match ask.mode {
-            Some(AskMode::Publish) => "  mode    publish",
-            Some(AskMode::Request) => "  mode    request (play)",
+        f.write_str(match request.mode {
+            Some(RequestMode::Publish) => "  mode    publish",
+            Some(RequestMode::Request) => "  mode    request (play)",
             None => "  mode    not given",
         })
     }
@@ -146,21 +146,21 @@ impl fmt::Display for Reading<'_> {
 impl Reading<'_> {
     /// For programs.
     fn json(&self) -> Value {
-        let ask = match Ask::read(self.0, self.1) {
-            Ok(ask) => ask,
+        let request = match StreamRequest::read(self.0, self.1) {
+            Ok(request) => request,
             Err(why) => return json!({ "unreadable": why.to_string() }),
         };
-        let names = ask.names.iter();
+        let names = request.names.iter();
         json!({
-            "dialect": ask.dialect.map(Dialect::as_str),
+            "dialect": request.dialect.map(Dialect::as_str),
             "streams": names
                 .map(|name| json!({ "name": name.stream.to_string(), "password": name.password.is_some() }))
                 .collect::<Vec<_>>(),
-            "user": ask.user,
-            "labels": ask.labels.iter().map(|(key, value)| json!({ "key": key, "value": value })).collect::<Vec<_>>(),
-            "mode": ask.mode.map(|mode| match mode {
-                AskMode::Publish => "publish",
-                AskMode::Request => "request",
+            "user": request.user,
+            "labels": request.labels.iter().map(|(key, value)| json!({ "key": key, "value": value })).collect::<Vec<_>>(),
+            "mode": request.mode.map(|mode| match mode {
+                RequestMode::Publish => "publish",
+                RequestMode::Request => "request",
             }),
         })
     }

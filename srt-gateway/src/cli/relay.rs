@@ -16,8 +16,8 @@ use super::{USAGE, say_error, signals};
 use crate::{
     config::LogLevel,
     relay::{
-        CSV_HEADING, Counted, Every, LOOK, MESSAGE_MAX, Pace, Place, Plan, QUEUE, Reconnect, Record, Relay,
-        SrtReports, StatsFormat, Timing,
+        CSV_HEADING, Counted, Every, LOOK, MESSAGE_MAX, Pace, Plan, QUEUE, Reconnect, Record, Relay,
+        RelayEndpoint, SrtReports, StatsFormat, Timing,
     },
 };
 
@@ -157,19 +157,19 @@ fn log_area(text: &str) -> Result<String, String> {
 
 impl RelayArgs {
     fn plan(&self) -> Result<Plan, String> {
-        let outputs: Vec<Place> = (self.outputs.iter())
-            .map(|output| Place::output(output))
+        let outputs: Vec<RelayEndpoint> = (self.outputs.iter())
+            .map(|output| RelayEndpoint::output(output))
             .collect::<Result<_, _>>()?;
         // Nobody holds a file back that goes out as datagrams: all but the first would be lost.
         let to_datagrams = outputs
             .iter()
-            .any(|output| matches!(output, Place::Datagrams(..)));
+            .any(|output| matches!(output, RelayEndpoint::Datagrams(..)));
         let is_console = matches!(self.input.as_str(), "-" | "file://con");
         let pace = match self.realtime || to_datagrams && !is_console {
             true => Pace::Realtime,
             false => Pace::Any,
         };
-        let input = Place::input(&self.input, pace)?;
+        let input = RelayEndpoint::input(&self.input, pace)?;
         // A wrong option stays wrong however often the peer is called.
         for place in outputs.iter().chain([&input]) {
             place.check()?;
@@ -301,7 +301,7 @@ impl Statistics {
             let text = if self.format.is_of_srt() {
                 self.reports.write(at, end, self.format)
             } else {
-                let is_network = end.place.is_network();
+                let is_network = end.endpoint.is_network();
                 is_network.then(|| Record::of(end, now).write(self.format))
             };
             if let Some(text) = text {
@@ -323,7 +323,7 @@ impl Statistics {
         say_error(format_args!(
             "{:.1} s  {}: {rate:.3} Mb/s",
             now.as_secs_f64(),
-            input.place
+            input.endpoint
         ));
         self.reported = (now, messages, bytes);
     }

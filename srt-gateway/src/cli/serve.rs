@@ -21,15 +21,14 @@ use tracing::{error, info, warn};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _};
 
 use super::{
-    PATIENCE,
-    live::{Ask, Live, Reloader},
-    load, log_format,
+    PATIENCE, load, log_format,
+    reload::{ConfigWatcher, ReloadRequest, Reloader},
     service::Service,
     signals,
 };
 use crate::{
     access::Scope,
-    api::{Api, ApiError, Changes, Desk, NotReloaded, Order},
+    api::{Api, ApiCommand, ApiError, Changes, ConfigStore, NotReloaded},
     config::{Config, DEFAULT_TOML, EndpointWarning, LogFormat, LogLevel, PortKind},
     control::Listening,
     file_check::file_warnings_within,
@@ -54,7 +53,7 @@ const AUDIT: Duration = Duration::from_millis(200);
 const FILES: Duration = Duration::from_secs(1);
 
 pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let live = file.map(Live::new);
+    let config_watcher = file.map(ConfigWatcher::new);
     let config = match load(file) {
         Ok(config) => config,
         Err(code) => return Ok(code),
@@ -71,10 +70,10 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
         Some(file) => std::fs::read_to_string(file).unwrap_or_default(),
         None => DEFAULT_TOML.to_owned(),
     };
-    let (desk, config) = Desk::open(&text, &config, file);
-    let desk = Arc::new(desk);
-    if let Some(live) = &live {
-        live.tell();
+    let (store, config) = ConfigStore::open(&text, &config, file);
+    let store = Arc::new(store);
+    if let Some(config_watcher) = &config_watcher {
+        config_watcher.tell();
     }
     // Before any other thread is there, so that none of them is interrupted in its place. The signals that may wait are as many as
     // there are kinds of them.
@@ -82,8 +81,8 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
     signals::watch(&[SIGTERM, SIGINT, SIGHUP], END, move |number| {
         caught.send(number).unwrap_or_default();
     })?;
-    let gateway = Gateway::start_with(&config, desk.bans.read())?;
-    for what in desk.recovered() {
+    let gateway = Gateway::start_with(&config, store.bans.read())?;
+    for what in store.recovered() {
         let event = Happening::new(EventKind::StateFile, what.clone());
         gateway.view().events.add(event);
     }
@@ -99,17 +98,18 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
 
     let _socket = control_socket(&config, &gateway)?;
     let (order, orders) = crossbeam_channel::bounded(16);
-    let http = api(&config, &gateway, (&desk, &log), order)?;
+    let http = api(&config, &gateway, (&store, &log), order)?;
     let service = Service::start(gateway.view())?;
     service.ready();
-    let shared = Arc::clone(&desk);
-    let reloader = live.map(|live| live.start(gateway.view().clone(), shared, log, service.clone()));
+    let shared = Arc::clone(&store);
+    let reloader = config_watcher
+        .map(|config_watcher| config_watcher.start(gateway.view().clone(), shared, log, service.clone()));
     let loop_ = Loop {
         gateway,
         http,
         service,
         reloader: reloader.transpose()?,
-        desk,
+        store,
         drained_by: None,
     };
     Ok(loop_.run(&signal, orders))
@@ -121,16 +121,16 @@ struct Loop {
     http: Option<Api>,
     service: Service,
     reloader: Option<Reloader>,
-    desk: Arc<Desk>,
+    store: Arc<ConfigStore>,
     drained_by: Option<Instant>,
 }
 
 impl Loop {
-    fn run(mut self, signals: &Receiver<c_int>, mut orders: Receiver<Order>) -> ExitCode {
+    fn run(mut self, signals: &Receiver<c_int>, mut orders: Receiver<ApiCommand>) -> ExitCode {
         loop {
             crossbeam_channel::select! {
                 recv(signals) -> number => match (number, &self.reloader) {
-                    (Ok(SIGHUP), Some(reloader)) => reloader.ask(Ask::Signal),
+                    (Ok(SIGHUP), Some(reloader)) => reloader.ask(ReloadRequest::Signal),
                     (Ok(SIGHUP), None) => warn!("SIGHUP: there is no configuration file to reload"),
                     (number, _) => {
                         let name = if number == Ok(SIGINT) { "SIGINT" } else { "SIGTERM" };
@@ -139,9 +139,9 @@ impl Loop {
                     }
                 },
                 recv(orders) -> order => match order {
-                    Ok(Order::Drain(wait)) => self.drained_by = Some(Instant::now() + wait),
-                    Ok(Order::Reload(reply)) => match &self.reloader {
-                        Some(reloader) => reloader.ask(Ask::Caller(reply)),
+                    Ok(ApiCommand::Drain(wait)) => self.drained_by = Some(Instant::now() + wait),
+                    Ok(ApiCommand::Reload(reply)) => match &self.reloader {
+                        Some(reloader) => reloader.ask(ReloadRequest::Caller(reply)),
                         // Whoever asked may have gone away.
                         None => drop(reply.send((Err(NotReloaded::NoFile), Changes::default()))),
                     },
@@ -165,7 +165,7 @@ impl Loop {
         self.service.stopping();
         drop(self.http);
         self.gateway.shut_down();
-        self.desk.audit.flush(AUDIT);
+        self.store.audit.flush(AUDIT);
         info!("ended");
         ExitCode::SUCCESS
     }
@@ -195,10 +195,10 @@ fn is_drained(gateway: &Gateway, end: Instant) -> bool {
 fn api(
     config: &Config,
     gateway: &Gateway,
-    (desk, log): (&Arc<Desk>, &Arc<LogControl>),
-    orders: Sender<Order>,
+    (store, log): (&Arc<ConfigStore>, &Arc<LogControl>),
+    orders: Sender<ApiCommand>,
 ) -> anyhow::Result<Option<Api>> {
-    let shared = (Arc::clone(desk), Arc::clone(log));
+    let shared = (Arc::clone(store), Arc::clone(log));
     match Api::start(config, gateway.view().clone(), shared, orders) {
         Ok(api) => {
             let scheme = if config.api.tls.is_some() { "https" } else { "http" };

@@ -24,10 +24,10 @@ const LAST: Duration = Duration::from_millis(200);
 
 /// The way to the service manager, if one started us.
 #[derive(Clone, Debug)]
-pub(super) struct Service(Option<Sender<News>>);
+pub(super) struct Service(Option<Sender<Notification>>);
 
 #[derive(Debug)]
-enum News {
+enum Notification {
     Ready,
     Reloading,
     /// The sender is dropped when it has been told.
@@ -53,20 +53,20 @@ impl Service {
 
     /// All ports listen, or the new configuration is in force.
     pub(super) fn ready(&self) {
-        self.send(News::Ready);
+        self.send(Notification::Ready);
     }
 
     pub(super) fn reloading(&self) {
-        self.send(News::Reloading);
+        self.send(Notification::Reloading);
     }
 
     pub(super) fn stopping(&self) {
         let (sender, told) = crossbeam_channel::bounded(0);
-        self.send(News::Stopping(sender));
+        self.send(Notification::Stopping(sender));
         told.recv_timeout(LAST).unwrap_or_default();
     }
 
-    fn send(&self, news: News) {
+    fn send(&self, news: Notification) {
         if let Some(sender) = &self.0 {
             // A manager that reads nothing misses it.
             sender.try_send(news).unwrap_or_default();
@@ -74,7 +74,7 @@ impl Service {
     }
 }
 
-fn run(view: &View, every: Option<Duration>, news: &Receiver<News>) {
+fn run(view: &View, every: Option<Duration>, news: &Receiver<Notification>) {
     let mut answered = true;
     loop {
         let next = match every {
@@ -82,18 +82,18 @@ fn run(view: &View, every: Option<Duration>, news: &Receiver<News>) {
             None => news.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         match next {
-            Ok(News::Ready) => {
+            Ok(Notification::Ready) => {
                 let status = match view.listening().len() {
                     1 => "serving on 1 port".to_owned(),
                     ports => format!("serving on {ports} ports"),
                 };
                 tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
             }
-            Ok(News::Reloading) => match NotifyState::monotonic_usec_now() {
+            Ok(Notification::Reloading) => match NotifyState::monotonic_usec_now() {
                 Ok(now) => tell(&[NotifyState::Reloading, now]),
                 Err(_) => tell(&[NotifyState::Reloading]),
             },
-            Ok(News::Stopping(_)) => tell(&[NotifyState::Stopping]),
+            Ok(Notification::Stopping(_)) => tell(&[NotifyState::Stopping]),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }

@@ -10,8 +10,8 @@ use super::{
     fault::Fault,
     keys::{self, Section},
     model::{Config, OptionValue, SrtSettings, Stream},
-    raw::{Entry, Node, Value},
-    reader::{Session, Table},
+    raw::{KeyValue, Node, Value},
+    reader::{ReadContext, Table},
     srt::SrtLayer,
     streams::{self, Base},
     types::PortKind,
@@ -94,10 +94,10 @@ impl PortAnswer {
         answer: &serde_json::Map<String, serde_json::Value>,
         config: &Config,
     ) -> Result<Self, AnswerFaults> {
-        let session = Session::new("");
+        let context = ReadContext::new("");
         let entries = entries(answer);
-        let read = read(&session, &entries, config);
-        let faults = session.into_parts().0;
+        let read = read(&context, &entries, config);
+        let faults = context.into_parts().0;
         match read {
             Some(answer) if faults.is_empty() => Ok(answer),
             _ => Err(AnswerFaults::of(&faults)),
@@ -105,7 +105,7 @@ impl PortAnswer {
     }
 }
 
-fn read(session: &Session<'_>, entries: &[Entry], config: &Config) -> Option<PortAnswer> {
+fn read(context: &ReadContext<'_>, entries: &[KeyValue], config: &Config) -> Option<PortAnswer> {
     let (mut of_port, mut of_stream, mut stream) = (Vec::new(), Vec::new(), None);
     for entry in entries {
         let is_port_table = [PortKind::Both, PortKind::Publish, PortKind::Play]
@@ -116,18 +116,18 @@ fn read(session: &Session<'_>, entries: &[Entry], config: &Config) -> Option<Por
         } else if keys::find(Section::Srt, &entry.key).is_some() {
             of_port.push(entry);
         } else if is_port_table {
-            let at = session.location(0..0);
+            let at = context.location(0..0);
             let message = "an answer configures only the requested port and cannot open another one";
-            session.fault(Fault::new(&entry.key, at, message));
+            context.fault(Fault::new(&entry.key, at, message));
         } else {
             of_stream.push(entry);
         }
     }
     let has_table = !of_stream.is_empty();
-    let table = |entries, section| Table::of(session, entries, section, String::new(), 0..0);
+    let table = |entries, section| Table::of(context, entries, section, String::new(), 0..0);
     let defaults = SrtLayer::of(&config.srt_defaults);
-    let settings = SrtLayer::read(&table(of_port, Section::Srt)).over(&defaults, session);
-    let name = name(session, stream);
+    let settings = SrtLayer::read(&table(of_port, Section::Srt)).over(&defaults, context);
+    let name = name(context, stream);
     let base = Base {
         srt: &defaults,
         settings: &config.streams_default.settings,
@@ -135,11 +135,11 @@ fn read(session: &Session<'_>, entries: &[Entry], config: &Config) -> Option<Por
     let keys = table(of_stream, Section::Stream);
     let mut own = streams::stream(&keys, &base, &mut Claims::default(), name.or(Some("")));
     for fault in confine_sizes(&own, &settings, config) {
-        session.fault(fault);
+        context.fault(fault);
     }
     for entries in [Entries::Inputs(0), Entries::Outputs(0)] {
         for fault in confine_entries(&mut own, entries, &config.api.file_folders, "") {
-            session.fault(fault);
+            context.fault(fault);
         }
     }
     Some(PortAnswer {
@@ -149,8 +149,8 @@ fn read(session: &Session<'_>, entries: &[Entry], config: &Config) -> Option<Por
     })
 }
 
-fn name<'n>(session: &Session<'_>, node: Option<&'n Node>) -> Option<&'n str> {
-    let fault = |message: String| session.fault(Fault::new("stream", session.location(0..0), message));
+fn name<'n>(context: &ReadContext<'_>, node: Option<&'n Node>) -> Option<&'n str> {
+    let fault = |message: String| context.fault(Fault::new("stream", context.location(0..0), message));
     let Some(node) = node else {
         fault("is missing: the name of the stream that the port serves".to_owned());
         return None;
@@ -167,9 +167,9 @@ fn name<'n>(session: &Session<'_>, node: Option<&'n Node>) -> Option<&'n str> {
 }
 
 /// `null` is as good as nothing.
-fn entries(object: &serde_json::Map<String, serde_json::Value>) -> Vec<Entry> {
+fn entries(object: &serde_json::Map<String, serde_json::Value>) -> Vec<KeyValue> {
     let there = object.iter().filter(|(_, value)| !value.is_null());
-    let entry = |(key, value): (&String, &serde_json::Value)| Entry {
+    let entry = |(key, value): (&String, &serde_json::Value)| KeyValue {
         key: key.clone(),
         key_span: 0..0,
         node: node(value),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{
     raw::Value,
-    reader::{Item, Table},
+    reader::{Field, Table},
 };
 use crate::address::{self, ZonedIp};
 
@@ -73,7 +73,7 @@ pub(crate) fn bond(table: &Table<'_>, adapter: Option<ZonedIp>) -> Option<Bond> 
     Some(Bond { kind: kind?, links })
 }
 
-fn complain<T>(item: &Item<'_>) -> Option<T> {
+fn complain<T>(item: &Field<'_>) -> Option<T> {
     item.must_be(
         "a comma-separated list of links such as \"192.0.2.1:9000\" or \"host:9000?weight=10&adapter=192.0.2.7\"",
     );

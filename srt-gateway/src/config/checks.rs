@@ -6,7 +6,7 @@ use super::{
     endpoint::{Endpoint, SrtMode, Target},
     fault::Fault,
     model::SrtPort,
-    reader::{At, Item, Session},
+    reader::{Field, Located, ReadContext},
     types::{ListenAddr, Location, PortKind},
     url::Direction,
 };
@@ -53,7 +53,7 @@ pub(crate) struct Claims {
 
 impl Claims {
     /// A port for SRT callers.
-    pub(crate) fn port(&mut self, port: &At<SrtPort>) {
+    pub(crate) fn port(&mut self, port: &Located<SrtPort>) {
         let addr = port.value.listen;
         self.add(
             Transport::Udp,
@@ -65,7 +65,7 @@ impl Claims {
     }
 
     /// Ports of a backend.
-    pub(crate) fn range(&mut self, ports: RangeInclusive<u16>, address: Option<ZonedIp>, item: &Item<'_>) {
+    pub(crate) fn range(&mut self, ports: RangeInclusive<u16>, address: Option<ZonedIp>, item: &Field<'_>) {
         let first = *ports.start();
         let addr = address.map_or(ListenAddr::All(first), |ip| ListenAddr::One(ip, first));
         let (at, path) = (item.location(), item.path().to_owned());
@@ -80,7 +80,7 @@ impl Claims {
     }
 
     /// The HTTP API.
-    pub(crate) fn api(&mut self, addr: ListenAddr, item: &Item<'_>) {
+    pub(crate) fn api(&mut self, addr: ListenAddr, item: &Field<'_>) {
         self.add(
             Transport::Tcp,
             addr,
@@ -91,7 +91,7 @@ impl Claims {
     }
 
     /// An input or output, if it listens. Multicast groups may be shared.
-    pub(crate) fn endpoint(&mut self, item: &Item<'_>, endpoint: &Endpoint, direction: Direction) {
+    pub(crate) fn endpoint(&mut self, item: &Field<'_>, endpoint: &Endpoint, direction: Direction) {
         let (host, port) = match &endpoint.target {
             Target::Srt(srt) if srt.mode == SrtMode::Listener => (&srt.host, srt.port),
             Target::Udp(udp) | Target::Rtp(udp) if direction == Direction::Input => (&udp.host, udp.port),
@@ -135,7 +135,7 @@ impl Claims {
     }
 
     /// Records what is claimed twice, at the later place.
-    pub(crate) fn check(mut self, session: &Session<'_>) {
+    pub(crate) fn check(mut self, context: &ReadContext<'_>) {
         self.claims.sort_by_key(|claim| claim.at.span().start);
         // A gateway may have thousands of ports: each is compared only with what has the same one.
         let mut single: BTreeMap<u16, Vec<&Claim>> = BTreeMap::new();
@@ -159,7 +159,7 @@ impl Claims {
             let fault =
                 Fault::new(&later.path, later.at.clone(), message).other(earlier.at.clone(), "used here");
             let both = later.kind.is_some() && earlier.kind.is_some() && later.owner() == earlier.owner();
-            session.fault(if both {
+            context.fault(if both {
                 fault.help(
                     "to publish and play on one port, use one table `srt`; otherwise give each its own port",
                 )

@@ -7,8 +7,8 @@ use std::{fmt, ops::Range};
 
 use super::{
     keys::{self, Section},
-    raw::{Entry, Node, Value},
-    reader::Session,
+    raw::{KeyValue, Node, Value},
+    reader::ReadContext,
     secret::{is_secret_name, is_secret_parameter},
 };
 
@@ -39,10 +39,10 @@ pub(crate) fn masked(text: &str) -> String {
         Ok(root) => {
             let mut spans = Vec::new();
             by_name(&root, Naming::Plain, &mut spans);
-            let session = Session::new(text);
+            let context = ReadContext::new(text);
             // Only what the walk finds to hide is of interest here, not what it reads.
-            drop(super::validate::read(&session, &root));
-            spans.extend(session.into_parts().1);
+            drop(super::validate::read(&context, &root));
+            spans.extend(context.into_parts().1);
             spans
         }
         Err(_) => in_broken_text(text),
@@ -108,7 +108,7 @@ enum Naming {
 fn by_name(node: &Node, naming: Naming, spans: &mut Vec<Range<usize>>) {
     match (&node.value, naming) {
         (Value::Table(entries), _) => {
-            for Entry { key, node, .. } in entries {
+            for KeyValue { key, node, .. } in entries {
                 let below = if is_secret_name(key) {
                     Naming::Secret
                 } else {

@@ -32,12 +32,12 @@ pub(crate) enum Value {
     /// A secret that could not be read, which has been said.
     Missing,
     Array(Vec<Node>),
-    Table(Vec<Entry>),
+    Table(Vec<KeyValue>),
 }
 
 /// A key with its value.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
+pub(crate) struct KeyValue {
     pub(crate) key: String,
     pub(crate) key_span: Range<usize>,
     pub(crate) node: Node,
@@ -121,13 +121,13 @@ fn shortened(text: &str) -> String {
     short
 }
 
-fn entries(text: &str, table: &DeTable<'_>) -> Vec<Entry> {
-    let entry = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| Entry {
+fn entries(text: &str, table: &DeTable<'_>) -> Vec<KeyValue> {
+    let entry = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| KeyValue {
         key: AsRef::<str>::as_ref(key.get_ref()).to_owned(),
         key_span: key.span(),
         node: node(text, value),
     };
-    let mut entries: Vec<Entry> = table.iter().map(entry).collect();
+    let mut entries: Vec<KeyValue> = table.iter().map(entry).collect();
     // The map of toml is sorted by key; users expect their own order.
     entries.sort_by_key(|entry| entry.key_span.start);
     entries

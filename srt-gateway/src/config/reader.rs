@@ -10,7 +10,7 @@ use super::{
     keys::{self, KeyDoc, Section},
     model::{OptionValue, SrtOption},
     nearest::nearest,
-    raw::{Entry, Node, Value},
+    raw::{KeyValue, Node, Value},
     secret::Secret,
     types::{LineStarts, ListenAddr, Location, SrtVersion},
     units::{self, Unit},
@@ -18,7 +18,7 @@ use super::{
 use crate::address::ZonedIp;
 
 /// One pass over one text: collects faults, and the places of secrets.
-pub(crate) struct Session<'t> {
+pub(crate) struct ReadContext<'t> {
     text: &'t str,
     lines: LineStarts,
     faults: RefCell<Vec<Fault>>,
@@ -28,7 +28,7 @@ pub(crate) struct Session<'t> {
     met: RefCell<std::collections::BTreeSet<(Section, &'static str)>>,
 }
 
-impl<'t> Session<'t> {
+impl<'t> ReadContext<'t> {
     pub(crate) fn new(text: &'t str) -> Self {
         Self {
             text,
@@ -82,7 +82,7 @@ impl<'t> Session<'t> {
 
 /// A value with its place.
 #[derive(Clone, Debug)]
-pub(crate) struct At<T> {
+pub(crate) struct Located<T> {
     pub(crate) value: T,
     pub(crate) at: Location,
     pub(crate) path: String,
@@ -91,8 +91,8 @@ pub(crate) struct At<T> {
 /// A table that is read.
 #[derive(Clone)]
 pub(crate) struct Table<'a> {
-    session: &'a Session<'a>,
-    entries: Vec<&'a Entry>,
+    context: &'a ReadContext<'a>,
+    entries: Vec<&'a KeyValue>,
     section: Section,
     path: String,
     span: Range<usize>,
@@ -100,13 +100,13 @@ pub(crate) struct Table<'a> {
 
 impl<'a> Table<'a> {
     /// The document.
-    pub(crate) fn root(session: &'a Session<'a>, node: &'a Node) -> Option<Self> {
+    pub(crate) fn root(context: &'a ReadContext<'a>, node: &'a Node) -> Option<Self> {
         let Value::Table(entries) = &node.value else {
             return None;
         };
         let start = 0..0;
         Some(Self::of(
-            session,
+            context,
             entries.iter().collect(),
             Section::Root,
             String::new(),
@@ -116,14 +116,14 @@ impl<'a> Table<'a> {
 
     /// A table of these entries; those that are unknown are faults.
     pub(crate) fn of(
-        session: &'a Session<'a>,
-        entries: Vec<&'a Entry>,
+        context: &'a ReadContext<'a>,
+        entries: Vec<&'a KeyValue>,
         section: Section,
         path: String,
         span: Range<usize>,
     ) -> Self {
         let table = Self {
-            session,
+            context,
             entries,
             section,
             path,
@@ -133,7 +133,7 @@ impl<'a> Table<'a> {
             match keys::find(section, &entry.key) {
                 None => table.unknown(entry),
                 #[cfg(test)]
-                Some(doc) => drop(session.met.borrow_mut().insert((doc.section, doc.name))),
+                Some(doc) => drop(context.met.borrow_mut().insert((doc.section, doc.name))),
                 #[cfg(not(test))]
                 Some(_) => {}
             }
@@ -141,12 +141,12 @@ impl<'a> Table<'a> {
         table
     }
 
-    fn unknown(&self, entry: &Entry) {
+    fn unknown(&self, entry: &KeyValue) {
         // It may be a passphrase whose key is misspelt.
-        self.session.hide(entry.node.span.clone());
-        hide_below(self.session, &entry.node);
+        self.context.hide(entry.node.span.clone());
+        hide_below(self.context, &entry.node);
         let name: String = entry.key.chars().take(60).collect();
-        let at = self.session.location(entry.key_span.clone());
+        let at = self.context.location(entry.key_span.clone());
         let message = format!("unknown key `{}`", name.escape_debug());
         let mut fault = Fault::new(join(&self.path, &name), at, message);
         let here = || keys::of(self.section).map(|key| key.name);
@@ -163,11 +163,11 @@ impl<'a> Table<'a> {
             let known: Vec<_> = here().collect();
             fault = fault.help(format!("valid keys: {}", known.join(", ")));
         }
-        self.session.fault(fault);
+        self.context.fault(fault);
     }
 
     /// The value of `key`, if the table has it.
-    pub(crate) fn get(&self, key: &str) -> Option<Item<'a>> {
+    pub(crate) fn get(&self, key: &str) -> Option<Field<'a>> {
         let doc = keys::find(self.section, key);
         debug_assert!(
             doc.is_some(),
@@ -176,8 +176,8 @@ impl<'a> Table<'a> {
         );
         let doc = doc?;
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
-        Some(Item {
-            session: self.session,
+        Some(Field {
+            context: self.context,
             node: &entry.node,
             doc,
             path: join(&self.path, key),
@@ -185,7 +185,7 @@ impl<'a> Table<'a> {
     }
 
     /// As [`get`](Self::get); a fault if it is not there.
-    pub(crate) fn need(&self, key: &str) -> Option<Item<'a>> {
+    pub(crate) fn need(&self, key: &str) -> Option<Field<'a>> {
         let item = self.get(key);
         if item.is_none() {
             let example = keys::find(self.section, key).map_or("", |doc| doc.example);
@@ -199,27 +199,27 @@ impl<'a> Table<'a> {
     }
 
     pub(crate) fn at(&self) -> Location {
-        self.session.location(self.span.clone())
+        self.context.location(self.span.clone())
     }
 
     pub(crate) fn path(&self) -> &str {
         &self.path
     }
 
-    pub(crate) fn session(&self) -> &'a Session<'a> {
-        self.session
+    pub(crate) fn context(&self) -> &'a ReadContext<'a> {
+        self.context
     }
 
     pub(crate) fn fault(&self, fault: Fault) {
-        self.session.fault(fault);
+        self.context.fault(fault);
     }
 }
 
-fn hide_below(session: &Session<'_>, node: &Node) {
+fn hide_below(context: &ReadContext<'_>, node: &Node) {
     match &node.value {
-        Value::Array(items) => items.iter().for_each(|item| hide_below(session, item)),
-        Value::Table(entries) => entries.iter().for_each(|entry| hide_below(session, &entry.node)),
-        _ => session.hide(node.span.clone()),
+        Value::Array(items) => items.iter().for_each(|item| hide_below(context, item)),
+        Value::Table(entries) => entries.iter().for_each(|entry| hide_below(context, &entry.node)),
+        _ => context.hide(node.span.clone()),
     }
 }
 
@@ -239,16 +239,16 @@ pub(crate) fn join(path: &str, key: &str) -> String {
 
 /// A value that is read.
 #[derive(Clone)]
-pub(crate) struct Item<'a> {
-    session: &'a Session<'a>,
+pub(crate) struct Field<'a> {
+    context: &'a ReadContext<'a>,
     node: &'a Node,
     doc: &'static KeyDoc,
     path: String,
 }
 
-impl<'a> Item<'a> {
-    pub(crate) fn session(&self) -> &'a Session<'a> {
-        self.session
+impl<'a> Field<'a> {
+    pub(crate) fn context(&self) -> &'a ReadContext<'a> {
+        self.context
     }
 
     pub(crate) fn node(&self) -> &'a Node {
@@ -260,11 +260,11 @@ impl<'a> Item<'a> {
     }
 
     pub(crate) fn location(&self) -> Location {
-        self.session.location(self.node.span.clone())
+        self.context.location(self.node.span.clone())
     }
 
-    pub(crate) fn at<T>(&self, value: T) -> At<T> {
-        At {
+    pub(crate) fn at<T>(&self, value: T) -> Located<T> {
+        Located {
             value,
             at: self.location(),
             path: self.path.clone(),
@@ -279,7 +279,7 @@ impl<'a> Item<'a> {
     /// Records that the value is not what is allowed. Names the value, unless it is a secret.
     pub(crate) fn must_be(&self, allowed: impl Display) {
         if !self.is_missing() {
-            self.session.fault(self.not(allowed));
+            self.context.fault(self.not(allowed));
         }
     }
 
@@ -289,7 +289,7 @@ impl<'a> Item<'a> {
 
     fn not(&self, allowed: impl Display) -> Fault {
         let is = if self.doc.secret {
-            hide_below(self.session, self.node);
+            hide_below(self.context, self.node);
             self.node.type_words().to_owned()
         } else {
             self.node.shown()
@@ -359,7 +359,7 @@ impl<'a> Item<'a> {
             if let Some(near) = text.and_then(|text| nearest(text, offered())) {
                 fault = fault.help(format!("did you mean \"{near}\"?"));
             }
-            self.session.fault(fault);
+            self.context.fault(fault);
             return None;
         };
         Some(*value)
@@ -390,7 +390,7 @@ impl<'a> Item<'a> {
                     "ffmpeg uses microseconds here; if you meant {meant}, write {meant:?}"
                 ));
             }
-            self.session.fault(fault);
+            self.context.fault(fault);
         }
         value
     }
@@ -457,7 +457,7 @@ impl<'a> Item<'a> {
 
     /// A secret; `Some(None)` if it is empty.
     pub(crate) fn secret(&self) -> Option<Option<Secret>> {
-        self.session.hide(self.node.span.clone());
+        self.context.hide(self.node.span.clone());
         let text = self.text()?;
         Some((!text.is_empty()).then(|| Secret::new(text)))
     }
@@ -470,7 +470,7 @@ impl<'a> Item<'a> {
             Some(length) => {
                 let ascii = secret.is_some_and(|secret| secret.expose().is_ascii());
                 let counted = if ascii { "" } else { " (counted as bytes of UTF-8)" };
-                self.session.fault(
+                self.context.fault(
                     self.wrong(format!("must be 10 to 79 characters, is {length}{counted}"))
                         .help("an empty string means no encryption"),
                 );
@@ -513,8 +513,8 @@ impl<'a> Item<'a> {
     }
 
     /// The elements of a list. A value that is no list is a list of one.
-    pub(crate) fn elements(&self) -> Vec<Item<'a>> {
-        let element = |(index, node): (usize, &'a Node)| Item {
+    pub(crate) fn elements(&self) -> Vec<Field<'a>> {
+        let element = |(index, node): (usize, &'a Node)| Field {
             node,
             path: format!("{}[{index}]", self.path),
             ..self.clone()
@@ -526,7 +526,7 @@ impl<'a> Item<'a> {
     }
 
     /// The elements of what must be a list.
-    pub(crate) fn list(&self) -> Vec<Item<'a>> {
+    pub(crate) fn list(&self) -> Vec<Field<'a>> {
         if matches!(self.node.value, Value::Array(_)) {
             return self.elements();
         }
@@ -541,12 +541,12 @@ impl<'a> Item<'a> {
     pub(crate) fn table(&self, section: Section) -> Option<Table<'a>> {
         let entries = self.entries()?.iter().collect();
         let span = self.node.span.clone();
-        Some(Table::of(self.session, entries, section, self.path.clone(), span))
+        Some(Table::of(self.context, entries, section, self.path.clone(), span))
     }
 
     /// The tables of a table whose keys are names.
-    pub(crate) fn named(&self) -> Vec<(&'a Entry, Item<'a>)> {
-        let item = |entry: &'a Entry| Item {
+    pub(crate) fn named(&self) -> Vec<(&'a KeyValue, Field<'a>)> {
+        let item = |entry: &'a KeyValue| Field {
             node: &entry.node,
             path: join(&self.path, &entry.key),
             ..self.clone()
@@ -559,13 +559,13 @@ impl<'a> Item<'a> {
     }
 
     /// The entries of what must be a table.
-    pub(crate) fn entries(&self) -> Option<&'a [Entry]> {
+    pub(crate) fn entries(&self) -> Option<&'a [KeyValue]> {
         if let Value::Table(entries) = &self.node.value {
             return Some(entries);
         }
-        self.session.hide(self.node.span.clone());
+        self.context.hide(self.node.span.clone());
         let (name, example) = (self.doc.name, self.doc.example);
-        self.session.fault(
+        self.context.fault(
             self.wrong(format!("must be a table, is {}", self.node.type_words()))
                 .help(if self.doc.secret {
                     "a table is { key = value }".to_owned()

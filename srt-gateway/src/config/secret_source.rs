@@ -17,8 +17,8 @@ use rustix::fs::OFlags;
 
 use super::{
     fault::Fault,
-    raw::{Entry, Node, Value},
-    reader::{Session, join},
+    raw::{KeyValue, Node, Value},
+    reader::{ReadContext, join},
     secret::Secret,
 };
 
@@ -50,8 +50,8 @@ enum Source {
 
 impl Source {
     /// What a table says. None: it is no source.
-    fn of(entries: &[Entry]) -> Option<Result<Self, &'static str>> {
-        let named = |entry: &Entry| matches!(entry.key.as_str(), "file" | "env" | "credential");
+    fn of(entries: &[KeyValue]) -> Option<Result<Self, &'static str>> {
+        let named = |entry: &KeyValue| matches!(entry.key.as_str(), "file" | "env" | "credential");
         if !entries.iter().any(named) {
             return None;
         }
@@ -177,7 +177,7 @@ impl SecretSources {
 
 /// Whose text is parsed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Reading<'k> {
+pub(crate) enum SourceMode<'k> {
     /// The operator's: sources are read.
     Now,
     /// One that the API has changed: sources are as they were read for the operator's text.
@@ -185,9 +185,9 @@ pub(crate) enum Reading<'k> {
 }
 
 /// Puts the secrets in place of their sources.
-pub(crate) fn resolve(root: &mut Node, session: &Session<'_>, reading: Reading<'_>) -> SecretSources {
+pub(crate) fn resolve(root: &mut Node, context: &ReadContext<'_>, reading: SourceMode<'_>) -> SecretSources {
     let mut walk = Walk {
-        session,
+        context,
         reading,
         found: SecretSources::default(),
     };
@@ -196,8 +196,8 @@ pub(crate) fn resolve(root: &mut Node, session: &Session<'_>, reading: Reading<'
 }
 
 struct Walk<'w, 't> {
-    session: &'w Session<'t>,
-    reading: Reading<'w>,
+    context: &'w ReadContext<'t>,
+    reading: SourceMode<'w>,
     found: SecretSources,
 }
 
@@ -234,18 +234,18 @@ impl Walk<'_, '_> {
             Value::Table(entries) => {
                 let Some(source) = Source::of(entries) else { return };
                 let span = node.span.clone();
-                let location = self.session.location(span.clone());
+                let location = self.context.location(span.clone());
                 let secret = source
                     .map_err(str::to_owned)
                     .and_then(|source| self.read(source, path, location.line()));
                 match secret {
                     Ok(secret) => {
                         // What is wrong with it is not told by showing it.
-                        self.session.hide(span.clone());
+                        self.context.hide(span.clone());
                         *node = Node::of(Value::Str(secret.expose().to_owned()), span);
                     }
                     Err(why) => {
-                        self.session.fault(Fault::new(path, location, why));
+                        self.context.fault(Fault::new(path, location, why));
                         // One fault is enough: nothing else is said of a value that is not there.
                         *node = Node::of(Value::Missing, span);
                     }
@@ -257,14 +257,14 @@ impl Walk<'_, '_> {
 
     fn read(&mut self, source: Source, path: &str, line: usize) -> Result<Secret, String> {
         let secret = match self.reading {
-            Reading::Now => {
+            SourceMode::Now => {
                 let mut warnings = Vec::new();
                 let secret = source.read(&mut warnings)?;
                 let warnings = warnings.iter().map(|told| format!("line {line}: {path}: {told}"));
                 self.found.warnings.extend(warnings);
                 secret
             }
-            Reading::Kept(kept) => kept
+            SourceMode::Kept(kept) => kept
                 .known
                 .get(&source)
                 .cloned()

@@ -12,8 +12,8 @@ use ipnet::IpNet;
 use super::{
     fault::Fault,
     model::{FilterSize, OptionValue, SrtOption, SrtPort, SrtSettings},
-    raw::{Entry, Value},
-    reader::{At, Item, Session, Table, join},
+    raw::{KeyValue, Value},
+    reader::{Field, Located, ReadContext, Table, join},
     secret::Secret,
     types::{CryptoMode, KeyLength, ListenAddr, Location, PortKind, SrtVersion},
     units::Unit,
@@ -26,16 +26,16 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// What one table says; `None` where it says nothing.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SrtLayer {
-    latency: Option<At<Duration>>,
-    min_latency: Option<At<Duration>>,
-    max_latency: Option<At<Duration>>,
+    latency: Option<Located<Duration>>,
+    min_latency: Option<Located<Duration>>,
+    max_latency: Option<Located<Duration>>,
     passphrase: Option<Option<Secret>>,
     key_length: Option<KeyLength>,
     min_key_length: Option<KeyLength>,
     crypto_mode: Option<CryptoMode>,
     enforced_encryption: Option<bool>,
-    min_version: Option<At<SrtVersion>>,
-    version: Option<At<SrtVersion>>,
+    min_version: Option<Located<SrtVersion>>,
+    version: Option<Located<SrtVersion>>,
     timeout: Option<Option<Duration>>,
     first_data_timeout: Option<Option<Duration>>,
     peer_idle_timeout: Option<Duration>,
@@ -124,9 +124,9 @@ impl SrtLayer {
 
     /// The layer that resolves to these settings.
     pub(crate) fn of(settings: &SrtSettings) -> Self {
-        fn at<T>(value: T) -> Option<At<T>> {
+        fn at<T>(value: T) -> Option<Located<T>> {
             let (at, path) = (Location::default(), "srt_defaults".to_owned());
-            Some(At { value, at, path })
+            Some(Located { value, at, path })
         }
         let settings = settings.clone();
         Self {
@@ -160,7 +160,7 @@ impl SrtLayer {
 
     /// This table over `[srt_defaults]`, checked. Faults between two values are told where this table is at fault;
     /// those of the defaults alone are told by [`check`](Self::check) on the defaults.
-    pub(crate) fn over(self, base: &Self, session: &Session<'_>) -> SrtSettings {
+    pub(crate) fn over(self, base: &Self, context: &ReadContext<'_>) -> SrtSettings {
         let touched = self.latency.is_some()
             || self.min_latency.is_some()
             || self.max_latency.is_some()
@@ -168,7 +168,7 @@ impl SrtLayer {
             || self.version.is_some();
         let merged = self.merged(base);
         if touched {
-            merged.check(session);
+            merged.check(context);
         }
         merged.resolve()
     }
@@ -222,7 +222,7 @@ impl SrtLayer {
     }
 
     /// Checks values against each other.
-    pub(crate) fn check(&self, session: &Session<'_>) {
+    pub(crate) fn check(&self, context: &ReadContext<'_>) {
         let standard = SrtSettings::default();
         // A value that nobody wrote is blamed on the one that somebody wrote.
         let limit = self
@@ -251,12 +251,12 @@ impl SrtLayer {
                         low.at.clone(),
                         format!("must not be above max_latency ({limit}), is {value}"),
                     );
-                    session.fault(match max {
+                    context.fault(match max {
                         Some(max) => fault.other(max.at.clone(), "max_latency is set here"),
                         None => fault.help("raise max_latency"),
                     });
                 }
-                (None, Some(max)) => session.fault(Fault::new(
+                (None, Some(max)) => context.fault(Fault::new(
                     &max.path,
                     max.at.clone(),
                     format!("must not be below {name} ({value}), is {limit}"),
@@ -271,7 +271,7 @@ impl SrtLayer {
                 .map_or(standard.min_version, |min| min.value);
             if exact.value < oldest {
                 let message = format!("must not be below minversion ({oldest}), is {}", exact.value);
-                session.fault(Fault::new(&exact.path, exact.at.clone(), message));
+                context.fault(Fault::new(&exact.path, exact.at.clone(), message));
             }
         }
     }
@@ -310,9 +310,9 @@ impl SrtLayer {
 }
 
 /// Reads an `srt`, `srt_publish` or `srt_play` table.
-pub(crate) fn port(item: &Item<'_>, kind: PortKind, defaults: &SrtLayer) -> Option<At<SrtPort>> {
+pub(crate) fn port(item: &Field<'_>, kind: PortKind, defaults: &SrtLayer) -> Option<Located<SrtPort>> {
     let table = item.table(super::keys::Section::Port)?;
-    let settings = SrtLayer::read(&table).over(defaults, item.session());
+    let settings = SrtLayer::read(&table).over(defaults, item.context());
     let port = table.need("port")?;
     let listen: ListenAddr = port.listen_addr()?;
     Some(port.at(SrtPort {
@@ -323,7 +323,7 @@ pub(crate) fn port(item: &Item<'_>, kind: PortKind, defaults: &SrtLayer) -> Opti
     }))
 }
 
-fn key_length(item: &Item<'_>) -> Option<KeyLength> {
+fn key_length(item: &Field<'_>) -> Option<KeyLength> {
     let length = match &item.node().value {
         Value::Int(number) => *number,
         Value::Text(text) => text.parse().ok(),
@@ -342,7 +342,7 @@ fn key_length(item: &Item<'_>) -> Option<KeyLength> {
 }
 
 /// Reads a list of addresses and networks.
-pub(crate) fn networks(item: &Item<'_>) -> Vec<IpNet> {
+pub(crate) fn networks(item: &Field<'_>) -> Vec<IpNet> {
     // A parameter of a URL has them in one string.
     if let Value::Text(text) = &item.node().value {
         let parts: Option<Vec<_>> = text.split(',').map(network).collect();
@@ -372,7 +372,7 @@ fn network(text: &str) -> Option<IpNet> {
 }
 
 /// Checks the outline of a packet filter's configuration; libsrt checks the numbers when it is set.
-fn packet_filter(item: &Item<'_>) -> Option<Option<String>> {
+fn packet_filter(item: &Field<'_>) -> Option<Option<String>> {
     let text = item.text()?;
     if text.is_empty() {
         return Some(None);
@@ -396,7 +396,7 @@ fn packet_filter(item: &Item<'_>) -> Option<Option<String>> {
 }
 
 /// Reads COLUMNSxROWS.
-fn filter_size(item: &Item<'_>) -> Option<Option<FilterSize>> {
+fn filter_size(item: &Field<'_>) -> Option<Option<FilterSize>> {
     let text = item.text()?;
     if text.is_empty() {
         return Some(None);
@@ -441,7 +441,7 @@ static OWN_KEYS: [(&str, &str); 20] = [
     ("max_connections", "max_connections"),
 ];
 
-fn options(item: &Item<'_>) -> BTreeMap<String, SrtOption> {
+fn options(item: &Field<'_>) -> BTreeMap<String, SrtOption> {
     item.entries()
         .unwrap_or_default()
         .iter()
@@ -449,15 +449,15 @@ fn options(item: &Item<'_>) -> BTreeMap<String, SrtOption> {
         .collect()
 }
 
-fn option(item: &Item<'_>, entry: &Entry) -> Option<(String, SrtOption)> {
-    let session = item.session();
+fn option(item: &Field<'_>, entry: &KeyValue) -> Option<(String, SrtOption)> {
+    let context = item.context();
     let path = join(item.path(), &entry.key);
     let lower = entry.key.to_ascii_lowercase();
     let name = lower.strip_prefix("srto_").unwrap_or(&lower);
-    let at_key = session.location(entry.key_span.clone());
+    let at_key = context.location(entry.key_span.clone());
     if let Some((_, key)) = OWN_KEYS.iter().find(|(option, _)| *option == name) {
-        session.hide(entry.node.span.clone());
-        session.fault(Fault::new(
+        context.hide(entry.node.span.clone());
+        context.fault(Fault::new(
             path,
             at_key,
             format!("this option has a key of its own: `{key}`"),
@@ -465,15 +465,15 @@ fn option(item: &Item<'_>, entry: &Entry) -> Option<(String, SrtOption)> {
         return None;
     }
     if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-        session.hide(entry.node.span.clone());
-        session.fault(Fault::new(
+        context.hide(entry.node.span.clone());
+        context.fault(Fault::new(
             path,
             at_key,
             "is not the name of an option of libsrt, such as lossmaxttl",
         ));
         return None;
     }
-    let at = session.location(entry.node.span.clone());
+    let at = context.location(entry.node.span.clone());
     let value = match &entry.node.value {
         Value::Int(Some(number)) => OptionValue::Int(*number),
         Value::Bool(on) => OptionValue::Bool(*on),
@@ -483,11 +483,11 @@ fn option(item: &Item<'_>, entry: &Entry) -> Option<(String, SrtOption)> {
                 "must be an integer, a boolean or a string, is {}",
                 entry.node.type_words()
             );
-            session.fault(Fault::new(path, at, message));
+            context.fault(Fault::new(path, at, message));
             return None;
         }
     };
     let option = SrtOption { value, at, path };
-    session.option(name, &option);
+    context.option(name, &option);
     Some((name.to_owned(), option))
 }

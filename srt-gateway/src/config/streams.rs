@@ -11,8 +11,8 @@ use super::{
     model::{
         DuplicatePublisher, Failover, Ingest, StartAt, Stream, StreamSettings, StreamsDefault, Template,
     },
-    raw::Entry,
-    reader::{Item, Table},
+    raw::KeyValue,
+    reader::{Field, Table},
     secret::Secret,
     srt::{self, SrtLayer},
     types::PortKind,
@@ -67,7 +67,7 @@ pub(crate) fn streams(root: &Table<'_>, base: &Base<'_>, claims: &mut Claims) ->
     streams
 }
 
-fn check_name(item: &Item<'_>, entry: &Entry) {
+fn check_name(item: &Field<'_>, entry: &KeyValue) {
     let complaint = match entry.key.len() {
         0 => "the name of a stream must not be empty".to_owned(),
         _ if StreamName::is_legal(&entry.key) => return,
@@ -78,8 +78,8 @@ fn check_name(item: &Item<'_>, entry: &Entry) {
         }
         length => format!("the name of a stream must be at most {NAME_LIMIT} bytes, is {length}"),
     };
-    let at = item.session().location(entry.key_span.clone());
-    item.session().fault(Fault::new(item.path(), at, complaint));
+    let at = item.context().location(entry.key_span.clone());
+    item.context().fault(Fault::new(item.path(), at, complaint));
 }
 
 /// Reads `[templates.*]`.
@@ -105,7 +105,7 @@ pub(crate) fn templates(
         };
         if let Some((other, _)) = templates.iter().find(|(_, template)| template.prefix == prefix) {
             let message = format!("is also the prefix of templates.{other}: {prefix:?}");
-            item.session().fault(prefix_item.wrong(message));
+            item.context().fault(prefix_item.wrong(message));
         }
         templates.insert(
             entry.key.clone(),
@@ -208,7 +208,7 @@ fn passphrases(table: &Table<'_>, key: &str) -> Vec<Secret> {
             "must list at most {PASSPHRASES} passphrases, lists {}",
             elements.len()
         );
-        item.session().fault(
+        item.context().fault(
             item.wrong(message)
                 .help("the gateway tries a caller's key material against each"),
         );
@@ -217,12 +217,12 @@ fn passphrases(table: &Table<'_>, key: &str) -> Vec<Secret> {
     for element in elements {
         match element.passphrase() {
             Some(Some(secret)) if found.contains(&secret) => {
-                element.session().fault(element.wrong("is already in the list"));
+                element.context().fault(element.wrong("is already in the list"));
             }
             Some(Some(secret)) => found.push(secret),
             Some(None) if several => {
                 element
-                    .session()
+                    .context()
                     .fault(element.wrong("must not be empty in a list of several"));
             }
             Some(None) | None => {}
@@ -270,13 +270,13 @@ fn endpoints(
         let is_same = |other: &Endpoint| other.name.is_some() && other.name == endpoint.name;
         if found.iter().any(is_same) {
             element
-                .session()
+                .context()
                 .fault(element.wrong("has the same name as another entry of this list"));
             continue;
         }
         match name.map_or_else(|| Ok(endpoint.clone()), |name| endpoint.for_stream(name)) {
             Ok(endpoint) => found.push(endpoint),
-            Err(error) => element.session().fault(element.wrong(error.to_string())),
+            Err(error) => element.context().fault(element.wrong(error.to_string())),
         }
     }
     found

@@ -7,7 +7,7 @@ mod parameters;
 mod properties;
 mod urls;
 
-use super::{keys, raw::Node, reader::Session, *};
+use super::{keys, raw::Node, reader::ReadContext, *};
 
 #[test]
 fn the_embedded_default_serves_unknown_streams_on_loopback() {
@@ -147,16 +147,16 @@ fn the_full_example_has_every_key_and_its_comments_are_valid() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/full.toml");
     let text = uncommented(&std::fs::read_to_string(path).unwrap());
     let root = Node::document(&text).unwrap_or_else(|error| panic!("{error}"));
-    let session = Session::new(&text);
-    assert!(validate::read(&session, &root).is_some());
-    let met = session.met();
+    let context = ReadContext::new(&text);
+    assert!(validate::read(&context, &root).is_some());
+    let met = context.met();
     let missing: Vec<_> = reference()
         .iter()
         .filter(|key| !met.contains(&(key.section, key.name)))
         .map(|k| (k.section, k.name))
         .collect();
     assert_eq!(missing, [], "examples/full.toml does not show these keys");
-    let (faults, _) = session.into_parts();
+    let (faults, _) = context.into_parts();
     assert_eq!(
         faults.iter().map(ToString::to_string).collect::<Vec<_>>(),
         Vec::<String>::new()

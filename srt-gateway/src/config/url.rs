@@ -11,8 +11,8 @@ use super::{
     fault::Fault,
     foreign::{self, Parameter},
     keys::Section,
-    raw::{Entry, Node, Value},
-    reader::{Item, Table, join},
+    raw::{KeyValue, Node, Value},
+    reader::{Field, Table, join},
     secret::Secret,
     srt::SrtLayer,
     units::Unit,
@@ -97,13 +97,13 @@ fn percent_decoded(text: &str) -> String {
 }
 
 /// Reads one entry of `inputs` or `outputs`.
-pub(crate) fn endpoint(item: &Item<'_>, direction: Direction, defaults: &SrtLayer) -> Option<Endpoint> {
-    let session = item.session();
-    let (url, beside): (&Node, &[Entry]) = match &item.node().value {
+pub(crate) fn endpoint(item: &Field<'_>, direction: Direction, defaults: &SrtLayer) -> Option<Endpoint> {
+    let context = item.context();
+    let (url, beside): (&Node, &[KeyValue]) = match &item.node().value {
         Value::Table(entries) => match entries.iter().find(|entry| entry.key == "url") {
             Some(url) => (&url.node, entries),
             None => {
-                session.fault(item.wrong("`url` is missing, as in { url = \"srt://backup.example:9000\" }"));
+                context.fault(item.wrong("`url` is missing, as in { url = \"srt://backup.example:9000\" }"));
                 return None;
             }
         },
@@ -116,10 +116,10 @@ pub(crate) fn endpoint(item: &Item<'_>, direction: Direction, defaults: &SrtLaye
     let (parts, section) = match url.as_str().ok_or(UNKNOWN_SCHEME).and_then(checked) {
         Ok(found) => found,
         Err(message) => {
-            session.hide(url.span.clone());
-            session.fault(Fault::new(
+            context.hide(url.span.clone());
+            context.fault(Fault::new(
                 item.path(),
-                session.location(url.span.clone()),
+                context.location(url.span.clone()),
                 message,
             ));
             return None;
@@ -128,7 +128,7 @@ pub(crate) fn endpoint(item: &Item<'_>, direction: Direction, defaults: &SrtLaye
     let parameters = parameters(item, url, &parts, section);
     let entries = beside.iter().chain(&parameters).collect();
     let table = Table::of(
-        session,
+        context,
         entries,
         section,
         item.path().to_owned(),
@@ -155,7 +155,7 @@ pub(crate) fn endpoint(item: &Item<'_>, direction: Direction, defaults: &SrtLaye
 /// The longest name of an input or output, in bytes.
 const ENDPOINT_NAME_MAX: usize = 100;
 
-fn name(item: &Item<'_>) -> Option<String> {
+fn name(item: &Field<'_>) -> Option<String> {
     let name = item.line()?;
     if name.len() > ENDPOINT_NAME_MAX {
         item.must_be(format!("a name of at most {ENDPOINT_NAME_MAX} bytes"));
@@ -185,15 +185,15 @@ fn checked(url: &str) -> Result<(Parts<'_>, Section), &'static str> {
 }
 
 /// The parameters as entries of a table. One that the table has too is a fault.
-fn parameters(item: &Item<'_>, url: &Node, parts: &Parts<'_>, section: Section) -> Vec<Entry> {
-    let session = item.session();
+fn parameters(item: &Field<'_>, url: &Node, parts: &Parts<'_>, section: Section) -> Vec<KeyValue> {
+    let context = item.context();
     let beside = if let Value::Table(entries) = &item.node().value {
         entries.as_slice()
     } else {
         &[]
     };
-    let mut entries: Vec<Entry> = Vec::new();
-    let mut options: Vec<Entry> = Vec::new();
+    let mut entries: Vec<KeyValue> = Vec::new();
+    let mut options: Vec<KeyValue> = Vec::new();
     for (name, value, name_at, value_at) in &parts.parameters {
         let key_span = url.part(name_at.clone());
         // Paths may hold %Y for strftime, parameters may not.
@@ -202,7 +202,7 @@ fn parameters(item: &Item<'_>, url: &Node, parts: &Parts<'_>, section: Section) 
             Parameter::Implied => continue,
             Parameter::Refused(why) => {
                 let path = join(item.path(), name);
-                session.fault(Fault::new(path, session.location(key_span), why));
+                context.fault(Fault::new(path, context.location(key_span), why));
                 continue;
             }
             Parameter::Key(key, text) => {
@@ -214,10 +214,10 @@ fn parameters(item: &Item<'_>, url: &Node, parts: &Parts<'_>, section: Section) 
                 (name, node, &mut options)
             }
         };
-        let is_there = |entry: &Entry| entry.key == key;
+        let is_there = |entry: &KeyValue| entry.key == key;
         let twice = beside.iter().any(is_there) || into.iter().any(is_there);
         if twice || matches!(key, "url" | "name" | "enabled" | "options") {
-            session.hide(url.part(value_at.clone()));
+            context.hide(url.part(value_at.clone()));
             let message = if twice {
                 "is given twice"
             } else {
@@ -225,10 +225,10 @@ fn parameters(item: &Item<'_>, url: &Node, parts: &Parts<'_>, section: Section) 
             };
             let name: String = key.chars().take(60).collect();
             let message = format!("`{}` {message}", name.escape_debug());
-            session.fault(Fault::new(item.path(), session.location(key_span), message));
+            context.fault(Fault::new(item.path(), context.location(key_span), message));
             continue;
         }
-        into.push(Entry {
+        into.push(KeyValue {
             key: key.to_owned(),
             key_span,
             node,
@@ -236,11 +236,11 @@ fn parameters(item: &Item<'_>, url: &Node, parts: &Parts<'_>, section: Section) 
     }
     if let Some(first) = options.first() {
         if beside.iter().any(|entry| entry.key == "options") {
-            let at = session.location(first.key_span.clone());
+            let at = context.location(first.key_span.clone());
             let message = "has options of libsrt in its URL and beside it; write them all in `options`";
-            session.fault(Fault::new(item.path(), at, message));
+            context.fault(Fault::new(item.path(), at, message));
         } else {
-            entries.push(Entry {
+            entries.push(KeyValue {
                 key: "options".to_owned(),
                 key_span: first.key_span.clone(),
                 node: Node::of(Value::Table(options), url.span.clone()),
@@ -251,7 +251,7 @@ fn parameters(item: &Item<'_>, url: &Node, parts: &Parts<'_>, section: Section) 
 }
 
 fn srt(table: &Table<'_>, parts: &Parts<'_>, url: &Node, defaults: &SrtLayer) -> Option<SrtTarget> {
-    let settings = SrtLayer::read(table).over(&defaults.for_endpoints(), table.session());
+    let settings = SrtLayer::read(table).over(&defaults.for_endpoints(), table.context());
     let bonded = parts.authority == bond::ANY_HOST;
     let place = if bonded {
         None
@@ -357,16 +357,16 @@ fn no_group(table: &Table<'_>) -> Option<()> {
 }
 
 /// At most 512 bytes; `${name}` is counted as it is, and again when the stream's name is known.
-fn stream_id(item: &Item<'_>) -> Option<Option<Secret>> {
+fn stream_id(item: &Field<'_>) -> Option<Option<Secret>> {
     let secret = item.secret()?;
     let length = secret.as_ref().map_or(0, |id| id.expose().len());
     if length > 512 {
-        item.session()
+        item.context()
             .fault(item.wrong(format!("must be at most 512 bytes, is {length}")));
         return None;
     }
     if has_unknown_variable(secret.as_ref().map_or("", |id| id.expose())) {
-        item.session()
+        item.context()
             .fault(item.wrong(format!("contains a ${{...}} that is not {NAME}")));
         return None;
     }
@@ -430,8 +430,8 @@ fn file(table: &Table<'_>, parts: &Parts<'_>, url: &Node, direction: Direction) 
     });
     let special = table.get("special").map_or(Some(false), |item| item.boolean());
     let mut good = true;
-    let mut complain = |item: &Item<'_>, message: &str| {
-        item.session().fault(item.wrong(message));
+    let mut complain = |item: &Field<'_>, message: &str| {
+        item.context().fault(item.wrong(message));
         good = false;
     };
     if let (Direction::Output, Some((_, item))) = (direction, &repeat) {
@@ -449,7 +449,7 @@ fn file(table: &Table<'_>, parts: &Parts<'_>, url: &Node, direction: Direction) 
         None
     };
     if let Some(message) = bad {
-        let at = table.session().location(url.span.clone());
+        let at = table.context().location(url.span.clone());
         table.fault(Fault::new(table.path(), at, message));
         return None;
     }
@@ -475,10 +475,10 @@ fn authority(
     at_signs: usize,
 ) -> Option<(Option<String>, u16)> {
     let complain = |message: &str| {
-        table.session().hide(url.span.clone());
+        table.context().hide(url.span.clone());
         table.fault(Fault::new(
             table.path(),
-            table.session().location(url.span.clone()),
+            table.context().location(url.span.clone()),
             message,
         ));
         None

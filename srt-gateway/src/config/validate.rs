@@ -18,9 +18,9 @@ use super::{
         ListenerRange, Log, LogFormat, LogLevel, OptionValue, Rule, Tls, TokenScope,
     },
     raw::{Node, Value},
-    reader::{Item, Session, Table},
+    reader::{Field, ReadContext, Table},
     secret::HttpUrl,
-    secret_source::{self, Reading, SecretSources},
+    secret_source::{self, SecretSources, SourceMode},
     srt::{self, SrtLayer},
     streams::{self, Base},
     types::PortKind,
@@ -36,7 +36,7 @@ pub(crate) fn parse(text: &str) -> Result<Config, ConfigErrors> {
 
 /// Reads `text`, with the secrets from elsewhere as they are in `sources`.
 pub(crate) fn parse_again(text: &str, sources: &SecretSources) -> Result<Config, ConfigErrors> {
-    parse_from(text, Reading::Kept(sources), |_, _| Ok(()))
+    parse_from(text, SourceMode::Kept(sources), |_, _| Ok(()))
 }
 
 /// Reads `text`, and asks `check` about each option of libsrt in it.
@@ -44,19 +44,19 @@ pub(crate) fn parse_checked(
     text: &str,
     check: impl FnMut(&str, &OptionValue) -> Result<(), String>,
 ) -> Result<Config, ConfigErrors> {
-    parse_from(text, Reading::Now, check)
+    parse_from(text, SourceMode::Now, check)
 }
 
 fn parse_from(
     text: &str,
-    secrets: Reading<'_>,
+    secrets: SourceMode<'_>,
     check: impl FnMut(&str, &OptionValue) -> Result<(), String>,
 ) -> Result<Config, ConfigErrors> {
-    let session = Session::new(text);
+    let context = ReadContext::new(text);
     let config = match Node::document(text) {
         Ok(mut root) => {
-            let sources = secret_source::resolve(&mut root, &session, secrets);
-            read(&session, &root).map(|config| Config {
+            let sources = secret_source::resolve(&mut root, &context, secrets);
+            read(&context, &root).map(|config| Config {
                 secret_sources: sources,
                 ..config
             })
@@ -64,27 +64,27 @@ fn parse_from(
         Err(error) => {
             let span = error.span().unwrap_or(text.len()..text.len());
             let message = format!("this is not valid TOML: {}", error.message());
-            session.fault(Fault::new("", session.location(span), message));
+            context.fault(Fault::new("", context.location(span), message));
             None
         }
     };
-    session.check_options(check);
-    match (ConfigErrors::of(session.into_parts().0), config) {
+    context.check_options(check);
+    match (ConfigErrors::of(context.into_parts().0), config) {
         (None, Some(config)) => Ok(config),
         (Some(errors), _) => Err(errors),
         (None, None) => unreachable!("a document is a table, and what is no document is a fault"),
     }
 }
 
-/// Reads the tree; the faults are in `session`.
-pub(crate) fn read(session: &Session<'_>, root: &Node) -> Option<Config> {
-    let root = Table::root(session, root)?;
+/// Reads the tree; the faults are in `context`.
+pub(crate) fn read(context: &ReadContext<'_>, root: &Node) -> Option<Config> {
+    let root = Table::root(context, root)?;
     let defaults = root
         .get("srt_defaults")
         .and_then(|item| item.table(Section::Srt))
         .map(|table| SrtLayer::read(&table))
         .unwrap_or_default();
-    defaults.check(session);
+    defaults.check(context);
     let mut claims = Claims::default();
     let mut ports = Vec::new();
     for kind in [PortKind::Both, PortKind::Publish, PortKind::Play] {
@@ -106,13 +106,13 @@ pub(crate) fn read(session: &Session<'_>, root: &Node) -> Option<Config> {
     let listeners = listeners(&root, &mut claims);
     let config_external = config_external(&root);
     if let (Some(item), None) = (root.get("listeners"), root.get("config_external")) {
-        session.fault(
+        context.fault(
             item.wrong("needs a backend that configures the ports")
                 .help("add [config_external]"),
         );
     }
     let api = api(&root, &mut claims);
-    claims.check(session);
+    claims.check(context);
     Some(Config {
         gateway: gateway(&root),
         ports,
@@ -170,11 +170,11 @@ fn gateway(root: &Table<'_>) -> Gateway {
     }
 }
 
-fn dialects(item: &Item<'_>) -> Dialects {
+fn dialects(item: &Field<'_>) -> Dialects {
     let words = Dialect::ALL.map(|dialect| (dialect.as_str(), dialect));
     let elements = item.list();
     if elements.is_empty() && matches!(item.node().value, Value::Array(_)) {
-        item.session()
+        item.context()
             .fault(item.wrong("must list at least one dialect: without any, no streamid can be read"));
     }
     elements
@@ -193,7 +193,7 @@ fn listeners(root: &Table<'_>, claims: &mut Claims) -> Vec<ListenerRange> {
     let Some(item) = root.get("listeners") else {
         return Vec::new();
     };
-    let read = |element: Item<'_>| {
+    let read = |element: Field<'_>| {
         let table = element.table(Section::Listener)?;
         let mode = table.get("mode").map(|item| item.choice(&ACTIONS));
         let address = table.get("address").map(|item| item.ip());
@@ -239,7 +239,7 @@ fn port_range(value: &Value) -> Option<RangeInclusive<u16>> {
 }
 
 /// A URL to call; `Some(None)` if it is empty.
-fn http_url(item: &Item<'_>) -> Option<Option<HttpUrl>> {
+fn http_url(item: &Field<'_>) -> Option<Option<HttpUrl>> {
     let text = item.text()?;
     if text.is_empty() {
         return Some(None);
@@ -247,8 +247,8 @@ fn http_url(item: &Item<'_>) -> Option<Option<HttpUrl>> {
     match HttpUrl::parse(text) {
         Ok(url) => Some(Some(url)),
         Err(allowed) => {
-            item.session().hide(item.node().span.clone());
-            item.session().fault(item.wrong(format!("must be {allowed}")));
+            item.context().hide(item.node().span.clone());
+            item.context().fault(item.wrong(format!("must be {allowed}")));
             None
         }
     }
@@ -292,7 +292,7 @@ fn rules(root: &Table<'_>) -> Vec<Rule> {
     let Some(item) = root.get("rules") else {
         return Vec::new();
     };
-    let read = |element: Item<'_>| {
+    let read = |element: Field<'_>| {
         let table = element.table(Section::Rule)?;
         let stream = table.get("stream").map(|item| item.line().map(str::to_owned));
         let action = table.get("action").map(|item| item.choice(&ACTIONS));
@@ -432,13 +432,13 @@ fn api(root: &Table<'_>, claims: &mut Claims) -> Api {
     }
 }
 
-fn api_tokens(item: &Item<'_>) -> Vec<ApiToken> {
+fn api_tokens(item: &Field<'_>) -> Vec<ApiToken> {
     let scopes = [
         ("read", TokenScope::Read),
         ("operate", TokenScope::Operate),
         ("admin", TokenScope::Admin),
     ];
-    let read = |element: Item<'_>| {
+    let read = |element: Field<'_>| {
         let table = element.table(Section::ApiToken)?;
         let scope = table.get("scope").map(|item| item.choice(&scopes));
         let name = table.get("name").and_then(|item| item.line()).map(Box::from);
@@ -457,8 +457,8 @@ fn api_tokens(item: &Item<'_>) -> Vec<ApiToken> {
 }
 
 /// Absolute paths, as `file://` URLs have them.
-fn folders(item: &Item<'_>) -> Vec<PathBuf> {
-    let read = |element: Item<'_>| {
+fn folders(item: &Field<'_>) -> Vec<PathBuf> {
+    let read = |element: Field<'_>| {
         let folder = PathBuf::from(element.line()?);
         if folder.is_absolute() && !folder.components().any(|part| part == Component::ParentDir) {
             return Some(folder);
@@ -469,7 +469,7 @@ fn folders(item: &Item<'_>) -> Vec<PathBuf> {
     item.list().into_iter().filter_map(read).collect()
 }
 
-fn tls(item: &Item<'_>) -> Option<Tls> {
+fn tls(item: &Field<'_>) -> Option<Tls> {
     let table = item.table(Section::Tls)?;
     let path = |key| table.need(key)?.line().map(PathBuf::from);
     let (cert, key) = (path("cert"), path("key"));

@@ -16,8 +16,8 @@ use tracing::{debug, info, warn};
 use super::{
     Control,
     backoff::Backoff,
-    dial::Hitch,
-    endpoints::{Attempt, State},
+    dial::AttemptError,
+    endpoints::{Attempt, EndpointRuntime},
     streamid::call_options,
 };
 use crate::{
@@ -99,7 +99,7 @@ pub(super) fn granted(gate: &Gate, socket: SocketId) -> Option<Granted> {
     links.iter().find_map(|link| gate.take_granted(link.id))
 }
 
-fn target(state: &State) -> Option<(&State, &SrtTarget)> {
+fn target(state: &EndpointRuntime) -> Option<(&EndpointRuntime, &SrtTarget)> {
     match &state.endpoint.target {
         Target::Srt(srt) => Some((state, srt)),
         _ => None,
@@ -124,7 +124,7 @@ impl Control {
     }
 
     /// Begins to connect a bonded endpoint: looks its hosts up, if any is a name.
-    pub(super) fn begin_bond(&mut self, id: EndpointId, bond: &Bond) -> Result<Attempt, Hitch> {
+    pub(super) fn begin_bond(&mut self, id: EndpointId, bond: &Bond) -> Result<Attempt, AttemptError> {
         // A link whose interface is missing is left out, as one whose name has no address.
         let addr = |host: &str, port| host.parse::<ZonedIp>().ok()?.socket_addr(port).ok();
         let addrs: Vec<_> = bond
@@ -136,16 +136,20 @@ impl Control {
             return self.call_links(id, &addrs);
         }
         let hosts = bond.links.iter().map(|link| (link.host.clone(), link.port));
-        self.ask(id, Hosts::Each(hosts.collect()))
+        self.resolve_host(id, Hosts::Each(hosts.collect()))
     }
 
     /// Calls all links that have an address.
-    pub(super) fn call_links(&mut self, id: EndpointId, addrs: &[Vec<SocketAddr>]) -> Result<Attempt, Hitch> {
+    pub(super) fn call_links(
+        &mut self,
+        id: EndpointId,
+        addrs: &[Vec<SocketAddr>],
+    ) -> Result<Attempt, AttemptError> {
         let Some((state, srt)) = self.endpoints.all.get(&id).and_then(target) else {
-            return Err(Hitch::Never("not SRT".to_owned()));
+            return Err(AttemptError::Permanent("not SRT".to_owned()));
         };
         let Some(bond) = &srt.bond else {
-            return Err(Hitch::Never("not bonded".to_owned()));
+            return Err(AttemptError::Permanent("not bonded".to_owned()));
         };
         let session = SessionId(self.last_session + 1);
         let kind = match bond.kind {
@@ -236,7 +240,7 @@ impl Control {
 }
 
 /// The links that have an address; their numbers in the configuration are their tokens.
-fn links(state: &State, bond: &Bond, addrs: &[Vec<SocketAddr>], seed: u64) -> Vec<Link> {
+fn links(state: &EndpointRuntime, bond: &Bond, addrs: &[Vec<SocketAddr>], seed: u64) -> Vec<Link> {
     let now = Instant::now();
     let mut each = Vec::new();
     // An attempt that has failed is repeated with other addresses.

@@ -14,19 +14,22 @@ use srt_safe::{AccessRequest, Interest, Ipv6Only, Progress, SocketId, SrtListene
 use tracing::warn;
 
 use super::{
-    Connection, Control, Session, SessionFacts, Via,
-    endpoints::{Attempt, Hands, Live, PeerListener, Place, State},
-    link::{LinkState, Step, Wanted},
+    Connection, Control, Session, SessionFacts, SessionOrigin,
+    endpoints::{Attempt, Driver, EndpointRuntime, LiveConnection, Membership, PeerListener},
+    link::{Desired, LinkState, Step},
     ports::{gate_sees_groups, limits, peer_policy, srt_options},
     reports::log_connected,
     streamid::call_options,
 };
 use crate::{
-    access::{Gate, Granted, PortPolicy, Trail},
+    access::{Gate, Granted, HopList, PortPolicy},
     address::ZonedIp,
     config::{self, PortKind, SrtMode, SrtSettings, SrtTarget, Target},
     data::HeldSlots,
-    io::{CloseReason, ClosedSession, EndpointId, Found, Hosts, Message, Resolved, Seat, Task, join_until},
+    io::{
+        CloseReason, ClosedSession, EndpointId, Found, Hosts, Message, Resolved, SessionSetup, Task,
+        join_until,
+    },
     names::{Role, SessionId, StreamName},
     telemetry::{LinkSampler, SessionCounters, WireSampler},
 };
@@ -42,16 +45,16 @@ pub(super) struct AdmittedPeer {
 }
 
 /// An attempt that cannot be made.
-pub(super) enum Hitch {
+pub(super) enum AttemptError {
     /// Not now.
-    Later(String),
+    Temporary(String),
     /// Never, as it is configured.
-    Never(String),
+    Permanent(String),
 }
 
-impl From<srt_safe::Error> for Hitch {
+impl From<srt_safe::Error> for AttemptError {
     fn from(error: srt_safe::Error) -> Self {
-        Self::Later(error.to_string())
+        Self::Temporary(error.to_string())
     }
 }
 
@@ -63,7 +66,7 @@ impl Control {
             self.watch_opening(id, now);
             self.finish_call(id, now);
             self.keep_links(id, now);
-            // `settle_inputs` looks at inputs.
+            // `select_input` looks at inputs.
             if let Some(state) = self.endpoints.all.get_mut(&id)
                 && state.role == Role::Viewer
                 && state.live.as_mut().is_some_and(|live| live.look(now))
@@ -72,7 +75,7 @@ impl Control {
             }
             self.step(id, now);
         }
-        self.settle_all_inputs(now);
+        self.select_inputs(now);
         self.endpoints.publish();
     }
 
@@ -95,26 +98,26 @@ impl Control {
             return;
         }
         match state.link.step(wanted, now) {
-            Step::Nothing if state.place == Place::Retired && state.live.is_none() => {
+            Step::Nothing if state.membership == Membership::Retired && state.live.is_none() => {
                 let state = self.endpoints.all.remove(&id);
                 self.drop_attempt(state.and_then(|state| state.attempt));
             }
             Step::Nothing => {}
             Step::Connect => {
-                let begun = self.begin(id, now);
-                self.begun(id, begun, now);
+                let attempt = self.begin(id, now);
+                self.attempt_started(id, attempt, now);
             }
             Step::HangUp => self.hang_up(id),
         }
     }
 
-    fn wanted(&mut self, id: EndpointId, now: Instant) -> Wanted {
+    fn wanted(&mut self, id: EndpointId, now: Instant) -> Desired {
         let endpoints = &mut self.endpoints;
         let Some(state) = endpoints.all.get(&id) else {
-            return Wanted::No;
+            return Desired::Disconnected;
         };
-        if state.place == Place::Retired {
-            return Wanted::No;
+        if state.membership == Membership::Retired {
+            return Desired::Disconnected;
         }
         let stream = self.registry.stream(&state.stream);
         let wanted = match state.role {
@@ -127,11 +130,15 @@ impl Control {
                 .get_mut(&state.stream)
                 .is_none_or(|inputs| inputs.demand.is_there(stream.viewers() + stream.watchers(), now)),
         };
-        if wanted { Wanted::Yes } else { Wanted::No }
+        if wanted {
+            Desired::Connected
+        } else {
+            Desired::Disconnected
+        }
     }
 
     /// Begins an attempt.
-    fn begin(&mut self, id: EndpointId, now: Instant) -> Result<Option<Attempt>, Hitch> {
+    fn begin(&mut self, id: EndpointId, now: Instant) -> Result<Option<Attempt>, AttemptError> {
         let Some(state) = self.endpoints.all.get(&id) else {
             return Ok(None);
         };
@@ -144,7 +151,8 @@ impl Control {
                     Some(Ok(ip)) => self.open_plain(id, Some(ip.socket_addr(udp.port)?), now),
                     Some(Err(_)) => {
                         let port = udp.port;
-                        self.ask(id, Hosts::One(host.unwrap_or_default(), port)).map(Some)
+                        self.resolve_host(id, Hosts::One(host.unwrap_or_default(), port))
+                            .map(Some)
                     }
                 };
             }
@@ -170,27 +178,32 @@ impl Control {
             return self.call(id, &[to]).map(Some);
         }
         let port = srt.port;
-        self.ask(id, Hosts::One(host, port)).map(Some)
+        self.resolve_host(id, Hosts::One(host, port)).map(Some)
     }
 
-    pub(super) fn ask(&mut self, id: EndpointId, hosts: Hosts) -> Result<Attempt, Hitch> {
+    pub(super) fn resolve_host(&mut self, id: EndpointId, hosts: Hosts) -> Result<Attempt, AttemptError> {
         let asked = self.endpoints.resolver.ask(id, hosts);
         asked.map_err(|error| {
-            Hitch::Later(format!("cannot start a thread to resolve the host name: {error}"))
+            AttemptError::Temporary(format!("cannot start a thread to resolve the host name: {error}"))
         })?;
         Ok(Attempt::Resolving)
     }
 
-    pub(super) fn begun(&mut self, id: EndpointId, begun: Result<Option<Attempt>, Hitch>, now: Instant) {
-        match begun {
+    pub(super) fn attempt_started(
+        &mut self,
+        id: EndpointId,
+        attempt: Result<Option<Attempt>, AttemptError>,
+        now: Instant,
+    ) {
+        match attempt {
             Ok(None) => {}
             Ok(attempt) => {
                 if let Some(state) = self.endpoints.all.get_mut(&id) {
                     state.attempt = attempt;
                 }
             }
-            Err(Hitch::Later(why)) => self.failed(id, &why, now),
-            Err(Hitch::Never(why)) => {
+            Err(AttemptError::Temporary(why)) => self.failed(id, &why, now),
+            Err(AttemptError::Permanent(why)) => {
                 if let Some(state) = self.endpoints.all.get_mut(&id) {
                     state.link.give_up();
                 }
@@ -201,35 +214,37 @@ impl Control {
 
     /// The name server has answered.
     pub(super) fn resolved(&mut self, id: EndpointId, found: Resolved, now: Instant) {
-        let waits = |state: &State| matches!(state.attempt, Some(Attempt::Resolving));
+        let waits = |state: &EndpointRuntime| matches!(state.attempt, Some(Attempt::Resolving));
         if !self.endpoints.all.get(&id).is_some_and(waits) {
             return;
         }
-        let is_srt = |state: &State| matches!(state.endpoint.target, Target::Srt(_));
+        let is_srt = |state: &EndpointRuntime| matches!(state.endpoint.target, Target::Srt(_));
         let is_srt = self.endpoints.all.get(&id).is_some_and(is_srt);
-        let begun = match found {
+        let attempt = match found {
             Ok(Found::Each(addrs)) => self.call_links(id, &addrs).map(Some),
             Ok(Found::All(addrs)) if is_srt => self.call(id, &addrs).map(Some),
             Ok(Found::All(addrs)) => match addrs.first() {
                 Some(addr) => self.open_plain(id, Some(*addr), now),
-                None => Err(Hitch::Later("the host name has no address".to_owned())),
+                None => Err(AttemptError::Temporary("the host name has no address".to_owned())),
             },
-            Err(why) => Err(Hitch::Later(format!("cannot resolve the host name: {why}"))),
+            Err(why) => Err(AttemptError::Temporary(format!(
+                "cannot resolve the host name: {why}"
+            ))),
         };
-        self.begun(id, begun, now);
+        self.attempt_started(id, attempt, now);
     }
 
     /// Calls the first of these addresses that can be called at all; each attempt begins with another one.
-    fn call(&mut self, id: EndpointId, addrs: &[SocketAddr]) -> Result<Attempt, Hitch> {
+    fn call(&mut self, id: EndpointId, addrs: &[SocketAddr]) -> Result<Attempt, AttemptError> {
         let Some(state) = self.endpoints.all.get(&id) else {
-            return Err(Hitch::Never("gone".to_owned()));
+            return Err(AttemptError::Permanent("gone".to_owned()));
         };
         let Target::Srt(srt) = &state.endpoint.target else {
-            return Err(Hitch::Never("not SRT".to_owned()));
+            return Err(AttemptError::Permanent("not SRT".to_owned()));
         };
         let turn = usize::try_from(state.failures.count()).unwrap_or(0);
         let Some(to) = addrs.get(turn % addrs.len().max(1)).copied() else {
-            return Err(Hitch::Later("the host name has no address".to_owned()));
+            return Err(AttemptError::Temporary("the host name has no address".to_owned()));
         };
         let session = SessionId(self.last_session + 1);
         let streamid = self.streamid_for(state, srt, session, &[to]);
@@ -249,9 +264,9 @@ impl Control {
     }
 
     /// Opens a listener for the one peer of an endpoint.
-    fn listen(&mut self, id: EndpointId, srt: &SrtTarget) -> Result<Attempt, Hitch> {
+    fn listen(&mut self, id: EndpointId, srt: &SrtTarget) -> Result<Attempt, AttemptError> {
         let ip = srt.host.as_deref().and_then(|host| host.parse().ok());
-        let options = srt_options(&srt.settings).map_err(Hitch::Never)?;
+        let options = srt_options(&srt.settings).map_err(AttemptError::Permanent)?;
         let options = options.group_connect(gate_sees_groups());
         let open = |ip: ZonedIp| {
             let addr = ip.socket_addr(srt.port)?;
@@ -270,7 +285,7 @@ impl Control {
                 true => builder.bind_udp(super::dual_stack::bind(srt.port, &srt.settings)?)?,
                 false => builder.bind(addr)?,
             };
-            Ok::<_, Hitch>((listener, gate))
+            Ok::<_, AttemptError>((listener, gate))
         };
         let (listener, gate) = match ip {
             Some(ip) => open(ip)?,
@@ -426,9 +441,9 @@ impl Control {
             .map_or(limits, |caller| caller.granted.grant.limits);
         let payload_size = srt.payload_size.map(usize::from);
         // The streamid of a socket that called is ours.
-        let trail = match (srt.mode, socket.stream_id()) {
-            (SrtMode::Listener, Ok(Some(id))) => Trail::of(id.as_bytes()),
-            _ => Trail::default(),
+        let hop_list = match (srt.mode, socket.stream_id()) {
+            (SrtMode::Listener, Ok(Some(id))) => HopList::of(id.as_bytes()),
+            _ => HopList::default(),
         };
         let is_quiet = state.failures.is_failing();
         log_connected(session, state, peer, &connection);
@@ -466,14 +481,14 @@ impl Control {
                 socket: socket_id,
                 worker,
                 opened: now,
-                via: Via::Endpoint(via),
-                trail,
+                via: SessionOrigin::Endpoint(via),
+                hop_list,
                 streamid,
                 facts,
                 counters: Arc::clone(&counters),
             },
         );
-        let seat = Seat {
+        let setup = SessionSetup {
             session,
             socket,
             stream: Arc::clone(&stream),
@@ -487,16 +502,16 @@ impl Control {
             // Of a peer that called, control holds it (`PeerListener`).
             held: HeldSlots::default(),
         };
-        self.pool.send(worker, Message::Start(Box::new(seat), task));
+        self.pool.send(worker, Message::Start(Box::new(setup), task));
         if let Some(state) = self.endpoints.all.get_mut(&id) {
             state.link.connected();
             if let (Some(Attempt::Listening(waiting)), Some(grant)) = (&mut state.attempt, &mut grant) {
                 waiting.held = std::mem::take(&mut grant.held);
             }
-            state.live = Some(Live {
+            state.live = Some(LiveConnection {
                 session,
                 stream,
-                hands: Hands::Worker {
+                driver: Driver::Worker {
                     worker,
                     socket: socket_id,
                 },
@@ -511,10 +526,10 @@ impl Control {
         }
         self.endpoints.sessions.insert(session, id);
         if !is_quiet {
-            self.tell_opened(session, &name);
+            self.report_opened(session, &name);
         }
         self.hold_lease(session, grant.and_then(|grant| grant.hook), now);
-        self.settle_inputs(&name, now);
+        self.select_input(&name, now);
     }
 
     /// A session of an endpoint is over.
@@ -525,9 +540,9 @@ impl Control {
         let state = self.endpoints.all.get(&id);
         let live = state.and_then(|state| Some((state.stream.clone(), state.live.as_ref()?)));
         if let Some((name, live)) = live
-            && !matches!(live.hands, Hands::Worker { .. })
+            && !matches!(live.driver, Driver::Worker { .. })
         {
-            self.tell_closed(closed, None, now);
+            self.report_closed(closed, None, now);
             self.log_closed(closed, &name, None, now);
         }
         self.endpoints.sessions.remove(&closed.session);
@@ -564,7 +579,7 @@ impl Control {
             state.link.listens_again();
             waiting.held = HeldSlots::default();
         }
-        if never && state.place == Place::Configured {
+        if never && state.membership == Membership::ConfigureOutcome {
             state.link.give_up();
         }
         if let Some(inputs) = self.endpoints.inputs.get_mut(&name)
@@ -575,10 +590,10 @@ impl Control {
         if broke.is_some() {
             self.report_failure(id, "lost", &closed.reason.to_string(), broke, now);
         }
-        self.free_place(&name, closed.session);
+        self.clear_active_input(&name, closed.session);
         // Without waiting for the tick: a good connection is made again at once.
         self.step(id, now);
-        self.settle_inputs(&name, now);
+        self.select_input(&name, now);
     }
 
     /// Gives up what an endpoint has or tries.
@@ -589,9 +604,9 @@ impl Control {
         let attempt = state.attempt.take();
         state.is_stalled = false;
         if let Some(live) = &state.live {
-            let reason = match state.place {
-                Place::Configured => CloseReason::NotNeeded,
-                Place::Retired => CloseReason::Unconfigured,
+            let reason = match state.membership {
+                Membership::ConfigureOutcome => CloseReason::NotNeeded,
+                Membership::Retired => CloseReason::Unconfigured,
             };
             live.close(&self.pool, reason);
         }
@@ -633,8 +648,8 @@ impl Control {
             .all
             .values_mut()
             .filter_map(|state| state.live.as_mut());
-        let sources = live.filter_map(|live| match &mut live.hands {
-            Hands::Source(source) => source.end(),
+        let sources = live.filter_map(|live| match &mut live.driver {
+            Driver::Source(source) => source.end(),
             _ => None,
         });
         // All are told before the first is waited for.

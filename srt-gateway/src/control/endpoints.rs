@@ -39,7 +39,7 @@ pub(super) const SILENT: Duration = Duration::from_secs(2);
 /// All inputs and outputs.
 #[derive(Debug)]
 pub(crate) struct Endpoints {
-    pub(super) all: BTreeMap<EndpointId, State>,
+    pub(super) all: BTreeMap<EndpointId, EndpointRuntime>,
     pub(super) inputs: HashMap<StreamName, Inputs>,
     pub(super) sessions: HashMap<SessionId, EndpointId>,
     /// Attempts and listeners under watch.
@@ -58,14 +58,14 @@ pub(crate) struct Endpoints {
 
 /// One input or output.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct EndpointRuntime {
     pub(super) stream: StreamName,
     /// Inputs publish, outputs view.
     pub(super) role: Role,
     pub(super) endpoint: Endpoint,
     pub(super) link: Link,
     pub(super) attempt: Option<Attempt>,
-    pub(super) live: Option<Live>,
+    pub(super) live: Option<LiveConnection>,
     /// Of a bonded connection that is there or in the making.
     pub(super) links: Option<Links>,
     pub(super) failures: Failures,
@@ -73,10 +73,10 @@ pub(super) struct State {
     pub(super) streamid: Option<String>,
     /// Its file does not answer.
     pub(super) is_stalled: bool,
-    pub(super) place: Place,
+    pub(super) membership: Membership,
 }
 
-impl State {
+impl EndpointRuntime {
     /// Whether it calls its peer, rather than waiting for it or needing none.
     pub(super) fn calls(&self) -> bool {
         matches!(&self.endpoint.target, Target::Srt(srt) if srt.mode != SrtMode::Listener)
@@ -85,8 +85,8 @@ impl State {
 
 /// Whether an endpoint is in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    Configured,
+pub(super) enum Membership {
+    ConfigureOutcome,
     /// Not any more: it is forgotten when its connection has ended.
     Retired,
 }
@@ -117,10 +117,10 @@ pub(super) struct PeerListener {
 
 /// A connection that is there.
 #[derive(Debug)]
-pub(super) struct Live {
+pub(super) struct LiveConnection {
     pub(super) session: SessionId,
     pub(super) stream: Arc<Stream>,
-    pub(super) hands: Hands,
+    pub(super) driver: Driver,
     pub(super) counters: Arc<SessionCounters>,
     /// Messages that had come when it was last looked at.
     pub(super) seen: u64,
@@ -136,13 +136,13 @@ pub(super) struct Live {
 
 /// Who serves a connection.
 #[derive(Debug)]
-pub(super) enum Hands {
+pub(super) enum Driver {
     Worker { worker: usize, socket: SocketId },
     Source(Source),
     Outlet(OutletKind),
 }
 
-impl Live {
+impl LiveConnection {
     /// Whether nothing has come for [`SILENT`], or ever, since `opened`.
     pub(super) fn is_overdue(&self, now: Instant) -> bool {
         let since = self.last_data.unwrap_or(self.opened);
@@ -169,31 +169,31 @@ impl Live {
 
     /// Gives the right to write to the ring.
     pub(super) fn feed(&self, pool: &Pool, writer: Writer) {
-        match &self.hands {
-            Hands::Worker { worker, socket } => {
+        match &self.driver {
+            Driver::Worker { worker, socket } => {
                 let feed = Message::Feed(*socket, Arc::clone(&self.stream), writer);
                 pool.send(*worker, feed);
             }
-            Hands::Source(source) => source.order(SourceOrder::Feed(writer)),
-            Hands::Outlet(_) => {}
+            Driver::Source(source) => source.order(SourceOrder::Feed(writer)),
+            Driver::Outlet(_) => {}
         }
     }
 
     /// Takes it away again: [`IoEvent::StoodBy`] tells when.
     pub(super) fn stand_by(&self, pool: &Pool) {
-        match &self.hands {
-            Hands::Worker { worker, socket } => pool.send(*worker, Message::StandBy(*socket)),
-            Hands::Source(source) => source.order(SourceOrder::StandBy),
-            Hands::Outlet(_) => {}
+        match &self.driver {
+            Driver::Worker { worker, socket } => pool.send(*worker, Message::StandBy(*socket)),
+            Driver::Source(source) => source.order(SourceOrder::StandBy),
+            Driver::Outlet(_) => {}
         }
     }
 
     /// Ends the session: [`IoEvent::Closed`] tells when.
     pub(super) fn close(&self, pool: &Pool, reason: CloseReason) {
-        match &self.hands {
-            Hands::Worker { worker, socket } => pool.send(*worker, Message::Close(*socket, reason)),
-            Hands::Source(source) => source.order(SourceOrder::Close(reason)),
-            Hands::Outlet(kind) => pool.send_outlet(*kind, Message::Detach(self.session, reason)),
+        match &self.driver {
+            Driver::Worker { worker, socket } => pool.send(*worker, Message::Close(*socket, reason)),
+            Driver::Source(source) => source.order(SourceOrder::Close(reason)),
+            Driver::Outlet(kind) => pool.send_outlet(*kind, Message::Detach(self.session, reason)),
         }
     }
 }
@@ -204,7 +204,7 @@ pub(super) struct Inputs {
     /// The preferred one first.
     pub(super) order: Vec<EndpointId>,
     pub(super) failover: Failover,
-    pub(super) feeding: Feeding,
+    pub(super) active: ActiveInput,
     pub(super) demand: Demand,
 }
 
@@ -216,9 +216,9 @@ pub(super) struct Inputs {
 ///     └─────────────────┴──────────────────────────────────────────────────────┘
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Feeding {
-    Nobody,
-    By(EndpointId, SessionId),
+pub(super) enum ActiveInput {
+    Unset,
+    Feeding(EndpointId, SessionId),
     Leaving(SessionId),
 }
 
@@ -342,11 +342,11 @@ impl Endpoints {
         } else {
             self.tables.insert(name.clone(), stream.clone());
         }
-        self.arrange(name, now);
+        self.reconcile(name, now);
     }
 
     /// A publisher brings outputs, in place of those that it has brought before.
-    pub(super) fn bring(
+    pub(super) fn set_published_outputs(
         &mut self,
         session: SessionId,
         name: &StreamName,
@@ -356,19 +356,19 @@ impl Endpoints {
         let before = self.brought.get(&session).map(|(_, outputs)| outputs.as_slice());
         if before.unwrap_or_default() != outputs {
             self.brought.insert(session, (name.clone(), outputs));
-            self.arrange(name, now);
+            self.reconcile(name, now);
         }
     }
 
     /// A publisher has gone, with what it brought.
-    pub(super) fn take_back(&mut self, session: SessionId, now: Instant) {
+    pub(super) fn remove_published_outputs(&mut self, session: SessionId, now: Instant) {
         if let Some((name, _)) = self.brought.remove(&session) {
-            self.arrange(&name, now);
+            self.reconcile(&name, now);
         }
     }
 
     /// Brings the endpoints of a stream to what is configured and brought.
-    fn arrange(&mut self, name: &StreamName, now: Instant) {
+    fn reconcile(&mut self, name: &StreamName, now: Instant) {
         let mut stream = self.tables.get(name).cloned().unwrap_or_default();
         for (_, outputs) in self.brought.values().filter(|(of, _)| of == name) {
             let new = outputs.iter().filter(|output| !stream.outputs.contains(output));
@@ -378,14 +378,14 @@ impl Endpoints {
         let mut old: Vec<_> = self
             .all
             .iter()
-            .filter(|(_, state)| state.stream == *name && state.place == Place::Configured)
+            .filter(|(_, state)| state.stream == *name && state.membership == Membership::ConfigureOutcome)
             .map(|(id, _)| *id)
             .collect();
         let order = self.keep_or_add(name, Role::Publisher, &stream.inputs, &mut old);
         self.keep_or_add(name, Role::Viewer, &stream.outputs, &mut old);
         for id in old {
             if let Some(state) = self.all.get_mut(&id) {
-                state.place = Place::Retired;
+                state.membership = Membership::Retired;
             }
         }
         let before = self.inputs.remove(name);
@@ -395,7 +395,7 @@ impl Endpoints {
         let mut inputs = Inputs {
             failover: Failover::new(order.len(), stream.failover.after, stream.failover.back, now),
             order,
-            feeding: Feeding::Nobody,
+            active: ActiveInput::Unset,
             demand: if stream.on_demand {
                 Demand::Watched(None)
             } else {
@@ -411,7 +411,7 @@ impl Endpoints {
             if let Some(rank) = pinned.and_then(|pinned| inputs.order.iter().position(|id| *id == pinned)) {
                 inputs.failover.pin(rank);
             }
-            inputs.feeding = before.feeding;
+            inputs.active = before.active;
         }
         self.inputs.insert(name.clone(), inputs);
     }
@@ -449,7 +449,7 @@ impl Endpoints {
     fn add(&mut self, stream: &StreamName, role: Role, endpoint: &Endpoint) -> EndpointId {
         self.last += 1;
         let id = EndpointId(self.last);
-        let state = State {
+        let state = EndpointRuntime {
             stream: stream.clone(),
             role,
             endpoint: endpoint.clone(),
@@ -460,7 +460,7 @@ impl Endpoints {
             failures: Failures::default(),
             streamid: None,
             is_stalled: false,
-            place: Place::Configured,
+            membership: Membership::ConfigureOutcome,
         };
         self.all.insert(id, state);
         id
@@ -480,7 +480,7 @@ impl Endpoints {
         let configured = || {
             self.all
                 .iter()
-                .filter(|(_, state)| state.place == Place::Configured)
+                .filter(|(_, state)| state.membership == Membership::ConfigureOutcome)
         };
         let status: Vec<_> = configured()
             .map(|(id, state)| EndpointStatus {
@@ -501,7 +501,7 @@ impl Endpoints {
         if shown.iter().map(|view| (view.id, &view.status)).eq(now) {
             return;
         }
-        let view = |((id, state), status): ((&EndpointId, &State), EndpointStatus)| EndpointView {
+        let view = |((id, state), status): ((&EndpointId, &EndpointRuntime), EndpointStatus)| EndpointView {
             id: *id,
             status,
             endpoint: state.endpoint.clone(),
@@ -511,12 +511,12 @@ impl Endpoints {
         self.status.store(Arc::new(views));
     }
 
-    fn state_of(&self, id: EndpointId, state: &State) -> EndpointState {
+    fn state_of(&self, id: EndpointId, state: &EndpointRuntime) -> EndpointState {
         let feeds = || {
             let inputs = self.inputs.get(&state.stream);
-            inputs.is_some_and(|inputs| matches!(inputs.feeding, Feeding::By(by, _) if by == id))
+            inputs.is_some_and(|inputs| matches!(inputs.active, ActiveInput::Feeding(by, _) if by == id))
         };
-        let has_nothing = |live: &Live| live.is_silent || live.last_data.is_none();
+        let has_nothing = |live: &LiveConnection| live.is_silent || live.last_data.is_none();
         let is_silent = state.live.as_ref().is_some_and(has_nothing);
         match state.link.state() {
             LinkState::Connecting | LinkState::Live if state.is_stalled => EndpointState::Stalled,

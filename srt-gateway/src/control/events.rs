@@ -115,7 +115,7 @@ impl Control {
     }
 
     /// A session has begun.
-    pub(super) fn tell_opened(&self, session: SessionId, stream: &StreamName) {
+    pub(super) fn report_opened(&self, session: SessionId, stream: &StreamName) {
         let end = self.end_of(session);
         // A socket for datagrams or a file has no peer that could be connected.
         let state = match self.registry.session(session) {
@@ -138,7 +138,7 @@ impl Control {
 
     /// A session has ended; `open` is what it was, if it was one over SRT. To be called while an input or output is still
     /// known to have had it.
-    pub(super) fn tell_closed(&mut self, closed: &ClosedSession, open: Option<&Session>, now: Instant) {
+    pub(super) fn report_closed(&mut self, closed: &ClosedSession, open: Option<&Session>, now: Instant) {
         let mut end = self.end_of(closed.session);
         if let Some(open) = open {
             fill(&mut end, open);
@@ -171,7 +171,7 @@ impl Control {
     }
 
     /// An attempt of an input or output has failed, or its connection broke, so many times since this was last reported.
-    pub(super) fn tell_failed(&self, id: EndpointId, why: &str, times: u64) {
+    pub(super) fn report_failed(&self, id: EndpointId, why: &str, times: u64) {
         let Some(state) = self.endpoints.all.get(&id) else {
             return;
         };

@@ -138,14 +138,14 @@ mod tests {
     const STEP: Duration = Duration::from_millis(100);
 
     /// Inputs over virtual time: each step, those named have data.
-    struct Bench {
+    struct Fixture {
         failover: Failover,
         now: Instant,
         changes: Vec<(Duration, usize)>,
         start: Instant,
     }
 
-    impl Bench {
+    impl Fixture {
         fn new(inputs: usize) -> Self {
             let now = Instant::now();
             Self {
@@ -172,39 +172,39 @@ mod tests {
 
     #[test]
     fn an_operators_choice_stands_above_the_order_and_is_left_only_while_it_is_silent() {
-        let mut bench = Bench::new(3);
-        bench.run(3 * BACK, &[0, 1, 2]);
-        bench.failover.pin(2);
-        bench.run(3 * BACK, &[0, 1, 2]);
-        assert_eq!(bench.failover.chosen(), 2);
-        bench.run(2 * AFTER, &[0, 1]);
-        assert_eq!(bench.failover.chosen(), 0);
-        bench.run(BACK + 2 * AFTER, &[0, 1, 2]);
-        assert_eq!(bench.failover.chosen(), 2);
+        let mut fixture = Fixture::new(3);
+        fixture.run(3 * BACK, &[0, 1, 2]);
+        fixture.failover.pin(2);
+        fixture.run(3 * BACK, &[0, 1, 2]);
+        assert_eq!(fixture.failover.chosen(), 2);
+        fixture.run(2 * AFTER, &[0, 1]);
+        assert_eq!(fixture.failover.chosen(), 0);
+        fixture.run(BACK + 2 * AFTER, &[0, 1, 2]);
+        assert_eq!(fixture.failover.chosen(), 2);
         // One that has nothing is taken when it has; until then the order counts.
-        bench.run(2 * AFTER, &[0, 2]);
-        bench.failover.pin(1);
-        bench.run(AFTER, &[0, 2]);
-        assert_eq!(bench.failover.chosen(), 0);
-        bench.run(2 * STEP, &[0, 1, 2]);
-        assert_eq!(bench.failover.chosen(), 1);
+        fixture.run(2 * AFTER, &[0, 2]);
+        fixture.failover.pin(1);
+        fixture.run(AFTER, &[0, 2]);
+        assert_eq!(fixture.failover.chosen(), 0);
+        fixture.run(2 * STEP, &[0, 1, 2]);
+        assert_eq!(fixture.failover.chosen(), 1);
     }
 
     #[test]
     fn the_preferred_input_is_kept_while_it_has_data() {
-        let mut bench = Bench::new(3);
-        bench.run(Duration::from_secs(60), &[0, 1, 2]);
-        assert!(bench.changes.is_empty());
+        let mut fixture = Fixture::new(3);
+        fixture.run(Duration::from_secs(60), &[0, 1, 2]);
+        assert!(fixture.changes.is_empty());
     }
 
     #[test]
     fn silence_changes_to_the_next_that_has_data_and_return_takes_its_time() {
-        let mut bench = Bench::new(3);
-        bench.run(Duration::from_secs(5), &[0, 2]);
-        bench.run(Duration::from_secs(5), &[2]);
-        bench.run(Duration::from_secs(20), &[0, 2]);
-        let [(left, to), (returned, back_to)] = bench.changes[..] else {
-            panic!("{:?}", bench.changes);
+        let mut fixture = Fixture::new(3);
+        fixture.run(Duration::from_secs(5), &[0, 2]);
+        fixture.run(Duration::from_secs(5), &[2]);
+        fixture.run(Duration::from_secs(20), &[0, 2]);
+        let [(left, to), (returned, back_to)] = fixture.changes[..] else {
+            panic!("{:?}", fixture.changes);
         };
         assert_eq!((to, back_to), (2, 0));
         // Its last data came at 4.9 s.
@@ -214,43 +214,43 @@ mod tests {
 
     #[test]
     fn a_preferred_input_that_stutters_is_not_returned_to() {
-        let mut bench = Bench::new(2);
-        bench.run(Duration::from_secs(3), &[1]);
+        let mut fixture = Fixture::new(2);
+        fixture.run(Duration::from_secs(3), &[1]);
         for _ in 0..10 {
-            bench.run(Duration::from_secs(5), &[0, 1]);
-            bench.run(Duration::from_secs(2), &[1]);
+            fixture.run(Duration::from_secs(5), &[0, 1]);
+            fixture.run(Duration::from_secs(2), &[1]);
         }
-        assert_eq!(bench.changes, [(AFTER, 1)]);
+        assert_eq!(fixture.changes, [(AFTER, 1)]);
     }
 
     #[test]
     fn a_lost_connection_ends_the_healthy_time() {
-        let mut bench = Bench::new(2);
-        bench.run(Duration::from_secs(3), &[1]);
-        bench.run(Duration::from_secs(9), &[0, 1]);
-        bench.failover.lost(0);
-        bench.run(Duration::from_secs(9), &[0, 1]);
-        assert_eq!(bench.changes, [(AFTER, 1)]);
+        let mut fixture = Fixture::new(2);
+        fixture.run(Duration::from_secs(3), &[1]);
+        fixture.run(Duration::from_secs(9), &[0, 1]);
+        fixture.failover.lost(0);
+        fixture.run(Duration::from_secs(9), &[0, 1]);
+        assert_eq!(fixture.changes, [(AFTER, 1)]);
     }
 
     #[test]
     fn without_any_data_the_choice_stays() {
-        let mut bench = Bench::new(2);
-        bench.run(Duration::from_secs(30), &[]);
-        assert_eq!((bench.changes.len(), bench.failover.chosen()), (0, 0));
-        bench.run(STEP, &[1]);
-        assert_eq!(bench.failover.chosen(), 1);
+        let mut fixture = Fixture::new(2);
+        fixture.run(Duration::from_secs(30), &[]);
+        assert_eq!((fixture.changes.len(), fixture.failover.chosen()), (0, 0));
+        fixture.run(STEP, &[1]);
+        assert_eq!(fixture.failover.chosen(), 1);
     }
 
     #[test]
     fn inputs_that_have_rested_are_not_late() {
-        let mut bench = Bench::new(2);
-        bench.run(Duration::from_secs(1), &[0]);
-        bench.run(Duration::from_secs(60), &[]);
-        bench.failover.begin(bench.now);
-        bench.run(AFTER / 2, &[1]);
-        assert_eq!(bench.failover.chosen(), 0);
-        bench.run(AFTER, &[1]);
-        assert_eq!(bench.failover.chosen(), 1);
+        let mut fixture = Fixture::new(2);
+        fixture.run(Duration::from_secs(1), &[0]);
+        fixture.run(Duration::from_secs(60), &[]);
+        fixture.failover.begin(fixture.now);
+        fixture.run(AFTER / 2, &[1]);
+        assert_eq!(fixture.failover.chosen(), 0);
+        fixture.run(AFTER, &[1]);
+        assert_eq!(fixture.failover.chosen(), 1);
     }
 }

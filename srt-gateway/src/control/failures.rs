@@ -21,11 +21,11 @@ pub(super) struct Failures {
     count: u64,
     last: Option<String>,
     /// Reported, and not over.
-    known: Vec<Known>,
+    known: Vec<Failure>,
 }
 
 #[derive(Debug)]
-struct Known {
+struct Failure {
     why: String,
     reported: Instant,
     every: Duration,
@@ -42,7 +42,7 @@ impl Failures {
             if self.known.len() == REASONS {
                 self.known.remove(0);
             }
-            self.known.push(Known {
+            self.known.push(Failure {
                 why: why.to_owned(),
                 reported: now,
                 every: FIRST,

@@ -10,7 +10,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     Control,
-    endpoints::{Feeding, SILENT},
+    endpoints::{ActiveInput, SILENT},
     link::LinkState,
     reports::note,
 };
@@ -21,15 +21,15 @@ use crate::{
 
 impl Control {
     /// Looks at what came from the inputs of all streams and settles who feeds them.
-    pub(super) fn settle_all_inputs(&mut self, now: Instant) {
+    pub(super) fn select_inputs(&mut self, now: Instant) {
         let names: Vec<_> = self.endpoints.inputs.keys().cloned().collect();
         for name in names {
-            self.settle_inputs(&name, now);
+            self.select_input(&name, now);
         }
     }
 
     /// Settles who feeds a stream.
-    pub(super) fn settle_inputs(&mut self, name: &StreamName, now: Instant) {
+    pub(super) fn select_input(&mut self, name: &StreamName, now: Instant) {
         let endpoints = &mut self.endpoints;
         let Some(inputs) = endpoints.inputs.get_mut(name) else {
             return;
@@ -69,7 +69,7 @@ impl Control {
         for id in flowing {
             self.note_flow(id);
         }
-        self.hand_over(name, chosen);
+        self.switch_input(name, chosen);
         self.note_source(name, now);
         for id in changed {
             self.note_silence(id, now);
@@ -90,19 +90,19 @@ impl Control {
     }
 
     /// Makes `chosen` the input that feeds the stream, as far as that is possible now.
-    fn hand_over(&mut self, name: &StreamName, chosen: EndpointId) {
+    fn switch_input(&mut self, name: &StreamName, chosen: EndpointId) {
         let live = |id: &EndpointId| self.endpoints.all.get(id)?.live.as_ref();
         let Some(inputs) = self.endpoints.inputs.get(name) else {
             return;
         };
-        let feeding = match (inputs.feeding, live(&chosen)) {
-            (Feeding::By(id, session), Some(wanted)) if session != wanted.session => {
+        let active = match (inputs.active, live(&chosen)) {
+            (ActiveInput::Feeding(id, session), Some(wanted)) if session != wanted.session => {
                 if let Some(before) = live(&id) {
                     before.stand_by(&self.pool);
                 }
-                Feeding::Leaving(session)
+                ActiveInput::Leaving(session)
             }
-            (Feeding::Nobody, Some(wanted)) => {
+            (ActiveInput::Unset, Some(wanted)) => {
                 let (session, is_quiet) = (wanted.session, wanted.is_quiet);
                 // A publisher may have the place: the input stands by until it is free.
                 let Some(writer) = wanted.stream.claim_source(session) else {
@@ -110,12 +110,12 @@ impl Control {
                 };
                 wanted.feed(&self.pool, writer);
                 note!(is_quiet, %session, stream = %name, "input feeds the stream");
-                Feeding::By(chosen, session)
+                ActiveInput::Feeding(chosen, session)
             }
             (unchanged, _) => unchanged,
         };
         if let Some(inputs) = self.endpoints.inputs.get_mut(name) {
-            inputs.feeding = feeding;
+            inputs.active = active;
         }
     }
 
@@ -132,13 +132,13 @@ impl Control {
         };
         inputs.failover.pin(rank);
         info!(stream = %name, input = rank, "input selected by an operator");
-        self.settle_inputs(&name, now);
+        self.select_input(&name, now);
         true
     }
 
     /// A session has given up the right to write.
-    pub(super) fn stood_by(&mut self, session: SessionId, now: Instant) {
-        self.let_go(session, now);
+    pub(super) fn input_stood_by(&mut self, session: SessionId, now: Instant) {
+        self.source_released(session, now);
         let Some(state) = self
             .endpoints
             .sessions
@@ -148,16 +148,16 @@ impl Control {
             return;
         };
         let name = state.stream.clone();
-        self.free_place(&name, session);
-        self.settle_inputs(&name, now);
+        self.clear_active_input(&name, session);
+        self.select_input(&name, now);
     }
 
     /// `session` feeds `name` no more.
-    pub(super) fn free_place(&mut self, name: &StreamName, session: SessionId) {
+    pub(super) fn clear_active_input(&mut self, name: &StreamName, session: SessionId) {
         if let Some(inputs) = self.endpoints.inputs.get_mut(name) {
-            match inputs.feeding {
-                Feeding::By(_, by) | Feeding::Leaving(by) if by == session => {
-                    inputs.feeding = Feeding::Nobody;
+            match inputs.active {
+                ActiveInput::Feeding(_, by) | ActiveInput::Leaving(by) if by == session => {
+                    inputs.active = ActiveInput::Unset;
                 }
                 _ => {}
             }

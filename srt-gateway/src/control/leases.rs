@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use super::Control;
 use crate::{
-    access::{Asked, HookGrant, HookQuestion, HookVerdict, Refused, Terms, Why},
+    access::{HookGrant, HookQuestion, HookVerdict, RefusalReason, Refused, Submitted, Terms},
     config::Endpoint,
     io::{CloseReason, Message},
     names::{Role, SessionId},
@@ -85,13 +85,13 @@ impl Control {
             };
             self.leases.all.insert(session, lease);
         }
-        self.bring_outputs(session, &terms, now);
+        self.set_hook_outputs(session, &terms, now);
     }
 
     /// A session has ended, and with it what it brought.
     pub(super) fn end_lease(&mut self, session: SessionId, now: Instant) {
         self.leases.all.remove(&session);
-        self.endpoints.take_back(session, now);
+        self.endpoints.remove_published_outputs(session, now);
     }
 
     /// Asks about those whose time is over, and does what has been answered.
@@ -108,8 +108,8 @@ impl Control {
             // It is read as long as control runs.
             let done = move |verdict| drop(answers.send((session, verdict)));
             lease.phase = match hook.ask_again(&lease.question, now, done) {
-                Some(Asked::Waiting) => Phase::Asking,
-                Some(Asked::Busy) => Phase::Held(now + BUSY),
+                Some(Submitted::Waiting) => Phase::Asking,
+                Some(Submitted::Busy) => Phase::Held(now + BUSY),
                 // A reload took the hook away, and with it all that it demanded.
                 None => return false,
             };
@@ -135,7 +135,7 @@ impl Control {
                     }
                     None => drop(self.leases.all.remove(&session)),
                 }
-                self.bring_outputs(session, &terms, now);
+                self.set_hook_outputs(session, &terms, now);
             }
             HookVerdict::Refused(refusal) => {
                 self.leases.all.remove(&session);
@@ -148,7 +148,7 @@ impl Control {
                         port: Arc::clone(port),
                         streamid: open.streamid.clone(),
                         handshake: None,
-                        why: Why::Hook(refusal.clone()),
+                        why: RefusalReason::Hook(refusal.clone()),
                     });
                 }
                 info!(
@@ -162,7 +162,7 @@ impl Control {
     }
 
     /// Puts the outputs in force that come with a publisher.
-    fn bring_outputs(&mut self, session: SessionId, terms: &Terms, now: Instant) {
+    fn set_hook_outputs(&mut self, session: SessionId, terms: &Terms, now: Instant) {
         let Some(open) = self.registry.session(session) else {
             return;
         };
@@ -178,6 +178,7 @@ impl Control {
             }
         };
         let outputs = terms.outputs.iter().filter_map(expand).collect();
-        self.endpoints.bring(session, &stream, outputs, now);
+        self.endpoints
+            .set_published_outputs(session, &stream, outputs, now);
     }
 }

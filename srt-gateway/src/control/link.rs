@@ -38,9 +38,9 @@ pub(crate) enum LinkState {
 
 /// Whether the connection is to be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    Yes,
-    No,
+pub(crate) enum Desired {
+    Connected,
+    Disconnected,
 }
 
 /// What is to be done now.
@@ -67,21 +67,21 @@ impl Link {
     }
 
     /// What is to be done at `now`.
-    pub(crate) fn step(&mut self, wanted: Wanted, now: Instant) -> Step {
+    pub(crate) fn step(&mut self, wanted: Desired, now: Instant) -> Step {
         match (wanted, self.state) {
             (_, LinkState::Failed)
-            | (Wanted::No, LinkState::Idle)
-            | (Wanted::Yes, LinkState::Connecting | LinkState::Live) => Step::Nothing,
-            (Wanted::Yes, LinkState::BackingOff { until }) if now < until => Step::Nothing,
-            (Wanted::Yes, LinkState::Idle | LinkState::BackingOff { .. }) => {
+            | (Desired::Disconnected, LinkState::Idle)
+            | (Desired::Connected, LinkState::Connecting | LinkState::Live) => Step::Nothing,
+            (Desired::Connected, LinkState::BackingOff { until }) if now < until => Step::Nothing,
+            (Desired::Connected, LinkState::Idle | LinkState::BackingOff { .. }) => {
                 self.state = LinkState::Connecting;
                 Step::Connect
             }
-            (Wanted::No, LinkState::BackingOff { .. }) => {
+            (Desired::Disconnected, LinkState::BackingOff { .. }) => {
                 self.rest();
                 Step::Nothing
             }
-            (Wanted::No, LinkState::Connecting | LinkState::Live) => {
+            (Desired::Disconnected, LinkState::Connecting | LinkState::Live) => {
                 self.rest();
                 Step::HangUp
             }
@@ -141,7 +141,7 @@ mod tests {
     /// A link that is live since `now`.
     fn live(now: Instant) -> Link {
         let mut link = Link::new(1);
-        assert_eq!(link.step(Wanted::Yes, now), Step::Connect);
+        assert_eq!(link.step(Desired::Connected, now), Step::Connect);
         link.connected();
         link
     }
@@ -150,10 +150,10 @@ mod tests {
     fn rests_until_it_is_wanted() {
         let now = Instant::now();
         let mut link = Link::new(1);
-        assert_eq!(link.step(Wanted::No, now), Step::Nothing);
-        assert_eq!(link.step(Wanted::Yes, now), Step::Connect);
-        assert_eq!(link.step(Wanted::Yes, now), Step::Nothing);
-        assert_eq!(link.step(Wanted::No, now), Step::HangUp);
+        assert_eq!(link.step(Desired::Disconnected, now), Step::Nothing);
+        assert_eq!(link.step(Desired::Connected, now), Step::Connect);
+        assert_eq!(link.step(Desired::Connected, now), Step::Nothing);
+        assert_eq!(link.step(Desired::Disconnected, now), Step::HangUp);
         assert_eq!(link.state(), LinkState::Idle);
     }
 
@@ -162,16 +162,16 @@ mod tests {
         let mut now = Instant::now();
         let mut link = Link::new(1);
         let mut last = Duration::ZERO;
-        assert_eq!(link.step(Wanted::Yes, now), Step::Connect);
+        assert_eq!(link.step(Desired::Connected, now), Step::Connect);
         for _ in 0..4 {
             let wait = link.failed(now);
             assert!(wait > last);
             assert_eq!(
-                link.step(Wanted::Yes, now + wait - Duration::from_millis(1)),
+                link.step(Desired::Connected, now + wait - Duration::from_millis(1)),
                 Step::Nothing
             );
             now += wait;
-            assert_eq!(link.step(Wanted::Yes, now), Step::Connect);
+            assert_eq!(link.step(Desired::Connected, now), Step::Connect);
             last = wait;
         }
     }
@@ -182,7 +182,7 @@ mod tests {
         let mut link = live(now);
         let later = now + seconds(60);
         assert_eq!(link.ended(seconds(60), later), Some(Duration::ZERO));
-        assert_eq!(link.step(Wanted::Yes, later), Step::Connect);
+        assert_eq!(link.step(Desired::Connected, later), Step::Connect);
         // And only once: a peer that is gone is backed off from, from the start of the scale.
         assert!(link.failed(later) < seconds(1));
     }
@@ -199,7 +199,7 @@ mod tests {
                 let wait = link.ended(Duration::ZERO, now).expect("it was live");
                 assert!(wait > last);
                 now += wait;
-                assert_eq!(link.step(Wanted::Yes, now), Step::Connect);
+                assert_eq!(link.step(Desired::Connected, now), Step::Connect);
                 link.connected();
                 last = wait;
             }
@@ -210,7 +210,7 @@ mod tests {
     fn what_was_hung_up_stays_so() {
         let now = Instant::now();
         let mut link = live(now);
-        assert_eq!(link.step(Wanted::No, now), Step::HangUp);
+        assert_eq!(link.step(Desired::Disconnected, now), Step::HangUp);
         assert_eq!(link.ended(seconds(5), now + seconds(5)), None);
         assert_eq!(link.state(), LinkState::Idle);
     }
@@ -219,9 +219,9 @@ mod tests {
     fn what_cannot_work_is_not_tried_again() {
         let now = Instant::now();
         let mut link = Link::new(1);
-        assert_eq!(link.step(Wanted::Yes, now), Step::Connect);
+        assert_eq!(link.step(Desired::Connected, now), Step::Connect);
         link.give_up();
-        assert_eq!(link.step(Wanted::Yes, now + seconds(3600)), Step::Nothing);
-        assert_eq!(link.step(Wanted::No, now), Step::Nothing);
+        assert_eq!(link.step(Desired::Connected, now + seconds(3600)), Step::Nothing);
+        assert_eq!(link.step(Desired::Disconnected, now), Step::Nothing);
     }
 }

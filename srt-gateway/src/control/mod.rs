@@ -25,7 +25,7 @@ mod reload;
 mod reports;
 mod shards;
 mod streamid;
-mod succession;
+mod takeover;
 mod templates;
 mod ticks;
 
@@ -48,24 +48,24 @@ pub use endpoints::{EndpointState, EndpointStatus};
 pub(crate) use events::Journal;
 use events::Sources;
 use leases::Leases;
-pub(crate) use plain::udp_place;
+pub(crate) use plain::udp_options;
 pub(crate) use plan::StreamPlan;
 pub use ports::{Listening, PortError};
 pub(crate) use ports::{Opener, Port, check_option, open_ports, policy, scope, srt_options};
 pub(crate) use ranges::{RangeEvent, Ranges};
 use refusals::Refusals;
 pub(crate) use registry::Registry;
-use registry::{Session, Via};
+use registry::{Session, SessionOrigin};
+use reload::PendingPort;
 pub use reload::Reloaded;
-use reload::Waiting;
-use succession::Heirs;
+use takeover::PublisherQueue;
 pub(crate) use templates::template_plans;
 use ticks::Ticks;
 
 use crate::{
-    access::{Gate, Granted, PortPolicy, Refused, Trail, Why, key_bits, shown as streamid_shown},
+    access::{Gate, Granted, HopList, PortPolicy, RefusalReason, Refused, key_bits, shown as streamid_shown},
     config::{self, Config},
-    io::{CloseReason, ClosedSession, EndpointId, IoEvent, Message, Pool, Seat, Task},
+    io::{CloseReason, ClosedSession, EndpointId, IoEvent, Message, Pool, SessionSetup, Task},
     names::{Role, SessionId, StreamName},
     telemetry::{LinkFigures, LinkSampler, Pulse, SessionCounters, SrtFigures, WireSampler},
     ts::Format,
@@ -119,7 +119,7 @@ pub(crate) struct Control {
     opener: Opener,
     ports: Vec<Port>,
     /// Ports of the configuration that could not be opened yet.
-    waiting: Vec<Waiting>,
+    waiting: Vec<PendingPort>,
     listening: Arc<ArcSwap<Vec<Listening>>>,
     registry: Registry,
     endpoints: Endpoints,
@@ -130,7 +130,7 @@ pub(crate) struct Control {
     /// The gateway ends: what breaks off now is not connected again.
     ending: bool,
     refusals: Refusals,
-    heirs: Heirs,
+    publisher_queue: PublisherQueue,
     leases: Leases,
     journal: Journal,
     sources: Sources,
@@ -172,7 +172,7 @@ impl Control {
             last_session: 0,
             ending: false,
             refusals: Refusals::new(journal.clone()),
-            heirs: Heirs::default(),
+            publisher_queue: PublisherQueue::default(),
             leases: Leases::default(),
             journal,
             sources: Sources::default(),
@@ -296,8 +296,8 @@ impl Control {
                 self.endpoint_ready(socket, Instant::now());
             }
             IoEvent::Closed(closed) => self.closed(&closed, Instant::now()),
-            IoEvent::HasData(session) => self.has_data(session, Instant::now()),
-            IoEvent::StoodBy(session) => self.stood_by(session, Instant::now()),
+            IoEvent::HasData(session) => self.publisher_has_data(session, Instant::now()),
+            IoEvent::StoodBy(session) => self.input_stood_by(session, Instant::now()),
             IoEvent::Resolved(endpoint, found) => self.resolved(endpoint, found, Instant::now()),
             IoEvent::Opened(endpoint, outcome) => self.opened(endpoint, outcome, Instant::now()),
             IoEvent::Stalled(session, is_stalled) => self.stalled(session, is_stalled, Instant::now()),
@@ -402,16 +402,16 @@ impl Control {
         }
         let now = Instant::now();
         let stream = self.registry.stream(&grant.stream);
-        self.furnish(&grant.stream, now);
+        self.apply_template(&grant.stream, now);
         self.last_session += 1;
         let session = SessionId(self.last_session);
         let task = match grant.role {
             Role::Viewer => Task::View(self.registry.start_at(&grant.stream)),
-            Role::Publisher => match self.place_for(session, &stream) {
+            Role::Publisher => match self.task_for_publisher(session, &stream) {
                 Some(task) => task,
                 // An input has begun to feed the stream since the verdict.
                 None => {
-                    let why = Why::HasPublisher(grant.stream);
+                    let why = RefusalReason::HasPublisher(grant.stream);
                     self.refusals.add(
                         Refused {
                             peer,
@@ -429,7 +429,7 @@ impl Control {
         info!(
             %session, role = %grant.role, stream = %grant.stream, %peer, port = %port,
             latency_ms = connection.latency.as_millis(), version = %connection.version,
-            encryption = connection.encryption, bonded = socket.is_group(), standby = matches!(task, Task::StandBy | Task::Succeed), "connected"
+            encryption = connection.encryption, bonded = socket.is_group(), standby = matches!(task, Task::StandBy | Task::TakeOver), "connected"
         );
         let held = match group {
             Some(group) => self.opener.guards.bonds.opened(group, session),
@@ -457,14 +457,14 @@ impl Control {
                 socket: socket.id(),
                 worker,
                 opened: now,
-                via: Via::Port(Arc::clone(&port)),
-                trail: Trail::of(&streamid),
+                via: SessionOrigin::Port(Arc::clone(&port)),
+                hop_list: HopList::of(&streamid),
                 streamid,
                 facts,
                 counters: Arc::clone(&counters),
             },
         );
-        let seat = Seat {
+        let setup = SessionSetup {
             session,
             socket,
             stream,
@@ -477,8 +477,8 @@ impl Control {
             _placed: placed,
             held,
         };
-        self.pool.send(worker, Message::Start(Box::new(seat), task));
-        self.tell_opened(session, &name);
+        self.pool.send(worker, Message::Start(Box::new(setup), task));
+        self.report_opened(session, &name);
         self.note_source(&name, now);
         self.hold_lease(session, grant.hook, now);
         Some(session)
@@ -493,15 +493,15 @@ impl Control {
             self.opener.guards.limiter.session_closed(session.peer.ip());
         }
         self.end_lease(closed.session, now);
-        self.tell_closed(closed, Some(&session), now);
+        self.report_closed(closed, Some(&session), now);
         self.log_closed(closed, &session.stream, Some(&session), now);
         let why = match closed.reason {
-            CloseReason::TooFast { sent, max } => Some(Why::TooFast {
+            CloseReason::TooFast { sent, max } => Some(RefusalReason::TooFast {
                 stream: session.stream,
                 sent,
                 max,
             }),
-            CloseReason::ResendLimit(percent) => Some(Why::ResendLimit {
+            CloseReason::ResendLimit(percent) => Some(RefusalReason::ResendLimit {
                 stream: session.stream,
                 percent,
             }),
@@ -517,8 +517,8 @@ impl Control {
             });
         }
         self.opener.guards.bonds.closed(closed.session);
-        self.heir_gone(closed.session);
-        self.pass_on(&name, now);
+        self.dequeue_publisher(closed.session);
+        self.start_next_publisher(&name, now);
         self.endpoint_closed(closed, now);
     }
 
@@ -547,14 +547,14 @@ impl Control {
             || !self.waiting.is_empty()
             || !self.ranges.is_empty()
             || !self.leases.is_empty()
-            || !self.heirs.is_empty()
+            || !self.publisher_queue.is_empty()
             || self.registry.has_deadlines()
     }
 
     fn tick(&mut self, now: Instant) {
         self.refusals.tick(now);
         self.registry.watch_sources(now);
-        self.tick_heirs(now);
+        self.tick_publisher_queue(now);
         self.open_waiting(now);
         self.tick_bonds(now);
         self.tick_leases(now);

@@ -12,8 +12,8 @@ use tracing::{debug, info};
 
 use super::{
     Control,
-    dial::Hitch,
-    endpoints::{Attempt, Hands, Live, State},
+    dial::AttemptError,
+    endpoints::{Attempt, Driver, EndpointRuntime, LiveConnection},
     reports::note,
 };
 use crate::{
@@ -21,17 +21,17 @@ use crate::{
     data::{Cursor, StartAt, Stream},
     io::{
         AtEnd, EndpointId, FileIn, FileKinds, FileOut, IoEvent, Message, Outlet, OutletKind, STALLED_AFTER,
-        Sink, Source, SourceSeat, Transport, UdpIn, UdpOut, UdpPlace, Wrapping, open_input,
+        Sink, Source, SourceContext, Transport, UdpIn, UdpOptions, UdpOut, Wrapping, open_input,
     },
     names::{Role, SessionId},
     telemetry::SessionCounters,
 };
 
-impl From<io::Error> for Hitch {
+impl From<io::Error> for AttemptError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            ErrorKind::Unsupported => Self::Never(error.to_string()),
-            _ => Self::Later(error.to_string()),
+            ErrorKind::Unsupported => Self::Permanent(error.to_string()),
+            _ => Self::Temporary(error.to_string()),
         }
     }
 }
@@ -43,7 +43,7 @@ impl Control {
         id: EndpointId,
         addr: Option<SocketAddr>,
         now: Instant,
-    ) -> Result<Option<Attempt>, Hitch> {
+    ) -> Result<Option<Attempt>, AttemptError> {
         let Some(state) = self.endpoints.all.get(&id) else {
             return Ok(None);
         };
@@ -51,15 +51,15 @@ impl Control {
         let stream = self.registry.stream(&name);
         let session = SessionId(self.last_session + 1);
         let counters = Arc::new(SessionCounters::default());
-        let hands = match role {
+        let driver = match role {
             Role::Publisher => {
                 let (name, transport) = open_socket(&state.endpoint.target, addr)?;
-                let seat = self.source_seat(session, &stream, &counters);
-                Hands::Source(Source::start(name, seat, transport)?)
+                let context = self.source_context(session, &stream, &counters);
+                Driver::Source(Source::start(name, context, transport)?)
             }
-            Role::Viewer => Hands::Outlet(self.open_outlet(state, addr, session, &stream, &counters)?),
+            Role::Viewer => Driver::Outlet(self.open_outlet(state, addr, session, &stream, &counters)?),
         };
-        self.live(id, session, stream, hands, counters, now);
+        self.live(id, session, stream, driver, counters, now);
         Ok(None)
     }
 
@@ -69,7 +69,7 @@ impl Control {
         id: EndpointId,
         session: SessionId,
         stream: Arc<Stream>,
-        hands: Hands,
+        driver: Driver,
         counters: Arc<SessionCounters>,
         now: Instant,
     ) {
@@ -81,10 +81,10 @@ impl Control {
             state.attempt = None;
             state.is_stalled = false;
             state.link.connected();
-            state.live = Some(Live {
+            state.live = Some(LiveConnection {
                 session,
                 stream,
-                hands,
+                driver,
                 counters,
                 seen: 0,
                 last_data: None,
@@ -95,8 +95,8 @@ impl Control {
             });
         }
         self.endpoints.sessions.insert(session, id);
-        self.tell_opened(session, &name);
-        self.settle_inputs(&name, now);
+        self.report_opened(session, &name);
+        self.select_input(&name, now);
     }
 
     /// Has the file of an input opened.
@@ -105,7 +105,7 @@ impl Control {
         id: EndpointId,
         file: &FileTarget,
         now: Instant,
-    ) -> Result<Attempt, Hitch> {
+    ) -> Result<Attempt, AttemptError> {
         let at_end = if file.repeat { AtEnd::Repeat } else { AtEnd::Stop };
         let events = self.endpoints.events.clone();
         FileIn::open(file.path.clone(), at_end, kinds(file), move |outcome| {
@@ -125,16 +125,16 @@ impl Control {
         let session = SessionId(self.last_session + 1);
         let stream = self.registry.stream(&state.stream);
         let counters = Arc::new(SessionCounters::default());
-        let seat = self.source_seat(session, &stream, &counters);
-        let source = outcome.and_then(|file| Source::start("in-file", seat, Box::new(file)));
+        let context = self.source_context(session, &stream, &counters);
+        let source = outcome.and_then(|file| Source::start("in-file", context, Box::new(file)));
         match source {
-            Ok(source) => self.live(id, session, stream, Hands::Source(source), counters, now),
+            Ok(source) => self.live(id, session, stream, Driver::Source(source), counters, now),
             Err(error) => {
                 if let Some(state) = self.endpoints.all.get_mut(&id) {
                     state.is_stalled = false;
                     state.attempt = None;
                 }
-                self.begun(id, Err(error.into()), now);
+                self.attempt_started(id, Err(error.into()), now);
             }
         }
     }
@@ -172,13 +172,13 @@ impl Control {
         self.report_failure(id, "stalled", &why, None, now);
     }
 
-    fn source_seat(
+    fn source_context(
         &self,
         session: SessionId,
         stream: &Arc<Stream>,
         counters: &Arc<SessionCounters>,
-    ) -> SourceSeat {
-        SourceSeat {
+    ) -> SourceContext {
+        SourceContext {
             session,
             stream: Arc::clone(stream),
             counters: Arc::clone(counters),
@@ -189,13 +189,13 @@ impl Control {
 
     fn open_outlet(
         &self,
-        state: &State,
+        state: &EndpointRuntime,
         addr: Option<SocketAddr>,
         session: SessionId,
         stream: &Arc<Stream>,
         counters: &Arc<SessionCounters>,
-    ) -> Result<OutletKind, Hitch> {
-        let missing = || Hitch::Never("the URL has no host to send to".to_owned());
+    ) -> Result<OutletKind, AttemptError> {
+        let missing = || AttemptError::Permanent("the URL has no host to send to".to_owned());
         let (kind, start_at, sink): (_, _, Box<dyn Sink>) = match &state.endpoint.target {
             Target::File(file) => (
                 OutletKind::Files,
@@ -208,11 +208,11 @@ impl Control {
                     _ => Wrapping::Plain,
                 };
                 let to = addr.ok_or_else(missing)?;
-                let out = UdpOut::open(&udp_place(udp), to, udp.payload_size, wrapping)?;
+                let out = UdpOut::open(&udp_options(udp), to, udp.payload_size, wrapping)?;
                 // What came before now would go out in one burst, which few receivers of datagrams take.
                 (OutletKind::Datagrams, StartAt::Live, Box::new(out))
             }
-            Target::Srt(_) => return Err(Hitch::Never("SRT is called, not opened".to_owned())),
+            Target::Srt(_) => return Err(AttemptError::Permanent("SRT is called, not opened".to_owned())),
         };
         stream.add_output();
         let outlet = Outlet {
@@ -231,15 +231,15 @@ impl Control {
 fn open_socket(
     target: &Target,
     addr: Option<SocketAddr>,
-) -> Result<(&'static str, Box<dyn Transport>), Hitch> {
+) -> Result<(&'static str, Box<dyn Transport>), AttemptError> {
     let (name, udp, wrapping) = match target {
         Target::Rtp(udp) => ("in-rtp", udp, Wrapping::Rtp),
         Target::Udp(udp) => ("in-udp", udp, Wrapping::Plain),
         Target::Srt(_) | Target::File(_) => {
-            return Err(Hitch::Never("it is not a datagram socket".to_owned()));
+            return Err(AttemptError::Permanent("it is not a datagram socket".to_owned()));
         }
     };
-    let (socket, sender) = open_input(&udp_place(udp), addr)?;
+    let (socket, sender) = open_input(&udp_options(udp), addr)?;
     Ok((name, Box::new(UdpIn::new(socket, sender, wrapping))))
 }
 
@@ -252,8 +252,8 @@ fn kinds(file: &FileTarget) -> FileKinds {
 }
 
 /// What a URL says of a socket for datagrams.
-pub(crate) fn udp_place(udp: &UdpTarget) -> UdpPlace {
-    UdpPlace {
+pub(crate) fn udp_options(udp: &UdpTarget) -> UdpOptions {
+    UdpOptions {
         port: udp.port,
         interface: udp.interface.clone(),
         ttl: udp.ttl,

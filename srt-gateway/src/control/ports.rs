@@ -16,7 +16,7 @@ use srt_safe::{
 
 use super::shards;
 use crate::{
-    access::{Directory, FilterPolicy, Gate, Guards, PortPolicy, Recheck, Refused, Scope, Serves},
+    access::{Accepts, Directory, FilterPolicy, Gate, Guards, PortPolicy, Recheck, Refused, Scope},
     config::{self, FilterSize, ListenAddr, PortKind, PortOwner, SrtPort, SrtSettings},
     data::Slots,
     io::Watch,
@@ -151,13 +151,13 @@ impl Opener {
             Some(count) if count.get() > 1 => shards::bind(addr, count)
                 .map_err(Cause::Socket)?
                 .into_iter()
-                .map(Place::Bound)
+                .map(BindTo::Bound)
                 .collect(),
-            _ => vec![Place::Addr(addr)],
+            _ => vec![BindTo::Addr(addr)],
         };
         let mut opened = Vec::new();
-        for place in places {
-            match open(gate, place, settings, &self.watch) {
+        for bind_to in places {
+            match open(gate, bind_to, settings, &self.watch) {
                 Ok(one) => opened.push(one),
                 Err(cause) => {
                     for (listener, _) in opened {
@@ -188,7 +188,7 @@ impl Opener {
             self.refused.clone(),
             self.guards.clone(),
         );
-        match open(&gate, Place::Bound(socket), &port.settings, &self.watch) {
+        match open(&gate, BindTo::Bound(socket), &port.settings, &self.watch) {
             Ok((listener, addr)) => Ok(Port {
                 listener,
                 gate,
@@ -314,7 +314,7 @@ fn no_ipv6(error: &srt_safe::Error) -> bool {
 }
 
 /// Where a listener comes to be.
-enum Place {
+enum BindTo {
     Addr(SocketAddr),
     /// On a socket that has its address.
     Bound(UdpSocket),
@@ -322,16 +322,16 @@ enum Place {
 
 fn open(
     gate: &Arc<Gate>,
-    place: Place,
+    bind_to: BindTo,
     settings: &SrtSettings,
     watch: &Watch,
 ) -> Result<(SrtListener, SocketAddr), Cause> {
     let gate = Arc::clone(gate);
     let bound = &Arc::clone(gate.port()).bound;
     let decide = move |request: &AccessRequest<'_>| gate.authorize(request);
-    let options = match place {
-        Place::Addr(addr) => options(settings, addr),
-        Place::Bound(_) => srt_options(settings)
+    let options = match bind_to {
+        BindTo::Addr(addr) => options(settings, addr),
+        BindTo::Bound(_) => srt_options(settings)
             .map(|options| options.group_connect(settings.group_connect || gate_sees_groups())),
     };
     let builder = SrtListener::builder()
@@ -339,9 +339,9 @@ fn open(
         .backlog(BACKLOG)
         .access_control(decide)
         .nonblocking();
-    let listener = match place {
-        Place::Addr(addr) => builder.bind(addr)?,
-        Place::Bound(socket) => {
+    let listener = match bind_to {
+        BindTo::Addr(addr) => builder.bind(addr)?,
+        BindTo::Bound(socket) => {
             super::dual_stack::mark(&socket, settings).map_err(Cause::Socket)?;
             builder.bind_udp(socket)?
         }
@@ -360,7 +360,7 @@ pub(crate) fn scope(owner: PortOwner<'_>) -> Scope {
 
 /// What access needs to know of a port.
 pub(crate) fn policy(scope: Scope, port: &SrtPort, addr: SocketAddr) -> PortPolicy {
-    policy_of(Serves::Callers, scope, port.kind, &port.settings, addr)
+    policy_of(Accepts::Callers, scope, port.kind, &port.settings, addr)
 }
 
 /// The same for the listener of an input or output, which serves one peer.
@@ -370,26 +370,26 @@ pub(super) fn peer_policy(
     settings: &SrtSettings,
     addr: SocketAddr,
 ) -> PortPolicy {
-    let serves = Serves::Peer(stream.clone());
+    let accepts = Accepts::Peer(stream.clone());
     PortPolicy {
         max_connections: 1,
-        ..policy_of(serves, Scope::Stream(stream), kind, settings, addr)
+        ..policy_of(accepts, Scope::Stream(stream), kind, settings, addr)
     }
 }
 
 fn policy_of(
-    serves: Serves,
+    accepts: Accepts,
     scope: Scope,
     kind: PortKind,
     settings: &SrtSettings,
     addr: SocketAddr,
 ) -> PortPolicy {
     // A listening input or output has one peer.
-    let takes_groups = settings.group_connect && matches!(serves, Serves::Callers);
+    let takes_groups = settings.group_connect && matches!(accepts, Accepts::Callers);
     // libsrt takes these from the options of the port, and asks callers for the same.
     let sets_mode = |name: &String| matches!(name.as_str(), "transtype" | "messageapi" | "congestion");
     PortPolicy {
-        serves,
+        accepts,
         scope,
         kind,
         addr,

@@ -9,12 +9,12 @@
 //!    └─────────────────────────┘              nobody there, a caller             └─404──▶ idle
 //! ```
 //!
-//! Part of control's thread; [`Keeper`] runs on the thread of the idle ports and in listen callbacks. Control keeps each port's
+//! Part of control's thread; [`RangeGuard`] runs on the thread of the idle ports and in listen callbacks. Control keeps each port's
 //! UDP socket for as long as the configuration has the port; libsrt gets a duplicate of the descriptor. So a port is never
 //! bound twice, and never lost to another program. What an answer says of a stream is the stream's table while such a port is open.
 
-mod asker;
-mod keeper;
+mod config_client;
+mod guard;
 mod sockets;
 
 use std::{
@@ -28,8 +28,8 @@ use std::{
 use crossbeam_channel::Sender;
 use tracing::{info, warn};
 
-use asker::Asker;
-use keeper::{Keeper, Verdict};
+use config_client::ConfigClient;
+use guard::{RangeGuard, Verdict};
 use sockets::{bind, raise_descriptors};
 
 use super::{
@@ -37,7 +37,7 @@ use super::{
     ports::{Opener, PortKey, check_option, policy},
 };
 use crate::{
-    access::{PortPolicy, Recheck, Scope, Why},
+    access::{PortPolicy, Recheck, RefusalReason, Scope},
     address::ZonedIp,
     backend::{Answer, Backend, CallError},
     config::{Action, AnswerFaults, Config, PortAnswer, PortKind, SrtPort, Stream},
@@ -69,20 +69,20 @@ pub(crate) enum RangeEvent {
 }
 
 /// One port: its address and number.
-type Place = (Option<ZonedIp>, u16);
+type PortAddr = (Option<ZonedIp>, u16);
 
 /// All ports of `[[listeners]]`.
 #[derive(Debug)]
 pub(crate) struct Ranges {
-    ports: BTreeMap<Place, Ranged>,
-    places: HashMap<IdleId, Place>,
+    ports: BTreeMap<PortAddr, Ranged>,
+    addrs: HashMap<IdleId, PortAddr>,
     /// There with the first port.
     idle: Option<IdlePorts>,
-    keeper: Arc<Keeper>,
-    asker: Asker,
+    guard: Arc<RangeGuard>,
+    config_client: ConfigClient,
     last_id: u32,
     /// Ports of the configuration that could not be bound yet.
-    missing: BTreeMap<Place, Action>,
+    missing: BTreeMap<PortAddr, Action>,
     next_try: Instant,
 }
 
@@ -92,20 +92,20 @@ struct Ranged {
     addr: SocketAddr,
     mode: Action,
     socket: Arc<UdpSocket>,
-    state: State,
+    state: PortState,
 }
 
 #[derive(Debug)]
-enum State {
+enum PortState {
     Idle,
     /// The question's number, who calls, and the place that the port takes until it is used.
     Asking(u64, SocketAddr, Option<Slot>),
-    Open(Box<Open>),
+    Open(Box<OpenPort>),
 }
 
 /// A port that listens.
 #[derive(Debug)]
-struct Open {
+struct OpenPort {
     answer: PortAnswer,
     key: PortKey,
     policy: Arc<PortPolicy>,
@@ -133,7 +133,7 @@ fn kind(mode: Action) -> PortKind {
 }
 
 /// The ports of a configuration.
-fn wanted(config: &Config) -> BTreeMap<Place, Action> {
+fn wanted(config: &Config) -> BTreeMap<PortAddr, Action> {
     let ranges = config.listeners.iter();
     ranges
         .flat_map(|range| {
@@ -157,10 +157,10 @@ impl Ranges {
     ) -> Self {
         Self {
             ports: BTreeMap::new(),
-            places: HashMap::new(),
+            addrs: HashMap::new(),
             idle: None,
-            keeper: Keeper::new(opener.guards.clone(), opener.refused.clone(), events.clone()),
-            asker: Asker::new(backend, gateway, events),
+            guard: RangeGuard::new(opener.guards.clone(), opener.refused.clone(), events.clone()),
+            config_client: ConfigClient::new(backend, gateway, events),
             last_id: 0,
             missing: BTreeMap::new(),
             next_try: Instant::now(),
@@ -172,31 +172,31 @@ impl Ranges {
     /// # Errors
     /// The first port that could not be bound, and why; or that there is no way to ask.
     pub(crate) fn open(&mut self, config: &Config) -> Result<(), (String, io::Error)> {
-        let external = self.asker.configure(config.config_external.as_ref());
+        let external = self.config_client.configure(config.config_external.as_ref());
         external.map_err(|error| ("the url of [config_external]".to_owned(), error))?;
         let wanted = wanted(config);
         raise_descriptors(wanted.len()).map_err(|error| ("[[listeners]]".to_owned(), error))?;
         let mut failed = None;
-        for (place, mode) in wanted {
-            if self.ports.contains_key(&place) {
+        for (port_addr, mode) in wanted {
+            if self.ports.contains_key(&port_addr) {
                 continue;
             }
-            if let Err(error) = self.add(place, mode) {
-                self.missing.insert(place, mode);
-                failed.get_or_insert_with(|| (format!("port {} of [[listeners]]", place.1), error));
+            if let Err(error) = self.add(port_addr, mode) {
+                self.missing.insert(port_addr, mode);
+                failed.get_or_insert_with(|| (format!("port {} of [[listeners]]", port_addr.1), error));
             }
         }
         failed.map_or(Ok(()), Err)
     }
 
-    fn add(&mut self, place: Place, mode: Action) -> io::Result<()> {
-        let socket = Arc::new(bind(place)?);
+    fn add(&mut self, port_addr: PortAddr, mode: Action) -> io::Result<()> {
+        let socket = Arc::new(bind(port_addr)?);
         let addr = socket.local_addr()?;
         self.last_id += 1;
         let id = IdleId(self.last_id);
         let idle = match &self.idle {
             Some(idle) => idle,
-            None => self.idle.insert(IdlePorts::start(Arc::clone(&self.keeper))?),
+            None => self.idle.insert(IdlePorts::start(Arc::clone(&self.guard))?),
         };
         let standard = SrtPort {
             kind: kind(mode),
@@ -205,7 +205,7 @@ impl Ranges {
             at: crate::config::Location::default(),
         };
         let policy = Arc::new(policy(Scope::Global, &standard, addr));
-        self.keeper.set(
+        self.guard.set(
             id,
             Verdict {
                 policy,
@@ -214,10 +214,10 @@ impl Ranges {
             },
         );
         idle.add(id, &socket)?;
-        self.places.insert(id, place);
-        let state = State::Idle;
+        self.addrs.insert(id, port_addr);
+        let state = PortState::Idle;
         self.ports.insert(
-            place,
+            port_addr,
             Ranged {
                 id,
                 addr,
@@ -230,13 +230,13 @@ impl Ranges {
     }
 
     fn by_id(&mut self, id: IdleId) -> Option<&mut Ranged> {
-        self.ports.get_mut(self.places.get(&id)?)
+        self.ports.get_mut(self.addrs.get(&id)?)
     }
 
     /// What the open ports' answers say of a stream, if they say anything.
     fn table_for(&self, name: &str) -> Option<&PortAnswer> {
         let answers = self.ports.values().filter_map(|port| match &port.state {
-            State::Open(open) if open.answer.stream == name => Some(&open.answer),
+            PortState::Open(open) if open.answer.stream == name => Some(&open.answer),
             _ => None,
         });
         // One that says something of the stream rather than one that only names it.
@@ -244,13 +244,13 @@ impl Ranges {
     }
 
     /// Makes a port idle. `verdict` is what its callers are told for a while.
-    fn rest(&mut self, id: IdleId, why: Option<(Why, Instant)>) {
-        if let Some(mut verdict) = self.keeper.verdict(id) {
+    fn make_idle(&mut self, id: IdleId, why: Option<(RefusalReason, Instant)>) {
+        if let Some(mut verdict) = self.guard.verdict(id) {
             verdict.why = why;
-            self.keeper.set(id, verdict);
+            self.guard.set(id, verdict);
         }
         let Some(port) = self.by_id(id) else { return };
-        port.state = State::Idle;
+        port.state = PortState::Idle;
         let socket = Arc::clone(&port.socket);
         let Some(idle) = &self.idle else { return };
         idle.forget(id);
@@ -261,58 +261,58 @@ impl Ranges {
 }
 
 /// What came of a question.
-enum Outcome {
+enum AnswerOutcome {
     Configure(Box<PortAnswer>),
     Refuse,
-    Failed(Why),
+    Failed(RefusalReason),
 }
 
-fn outcome(answer: Result<Answer, CallError>, config: &Config) -> Outcome {
-    let failed = |error: CallError| Outcome::Failed(Why::BackendFailed(error.to_string()));
+fn outcome(answer: Result<Answer, CallError>, config: &Config) -> AnswerOutcome {
+    let failed = |error: CallError| AnswerOutcome::Failed(RefusalReason::BackendFailed(error.to_string()));
     let answer = match answer {
-        Ok(answer) if answer.status == 404 => return Outcome::Refuse,
+        Ok(answer) if answer.status == 404 => return AnswerOutcome::Refuse,
         Ok(answer) if !answer.is_success() => return failed(CallError::Status(answer.status)),
         Ok(answer) => answer,
         Err(error) => return failed(error),
     };
     let fields = match answer.fields() {
         Ok(fields) => fields,
-        Err(error) => return Outcome::Failed(Why::BackendNonsense(error.to_string())),
+        Err(error) => return AnswerOutcome::Failed(RefusalReason::BackendNonsense(error.to_string())),
     };
     let checked = PortAnswer::read(fields.all(), config).and_then(|read| {
         read.validate_options(check_option)?;
         Ok(read)
     });
     match checked {
-        Ok(answer) => Outcome::Configure(Box::new(answer)),
-        Err(faults) => Outcome::Failed(nonsense(&faults)),
+        Ok(answer) => AnswerOutcome::Configure(Box::new(answer)),
+        Err(faults) => AnswerOutcome::Failed(invalid_answer(&faults)),
     }
 }
 
-fn nonsense(faults: &AnswerFaults) -> Why {
-    Why::BackendNonsense(format!("answered with an invalid configuration: {faults}"))
+fn invalid_answer(faults: &AnswerFaults) -> RefusalReason {
+    RefusalReason::BackendNonsense(format!("answered with an invalid configuration: {faults}"))
 }
 
 impl Control {
     pub(super) fn range_event(&mut self, event: RangeEvent, now: Instant) {
         match event {
-            RangeEvent::Contact(id, peer, slot) => self.ask_about(id, peer, slot, now),
+            RangeEvent::Contact(id, peer, slot) => self.request_config(id, peer, slot, now),
             RangeEvent::Answered(id, number, answer) => self.answered(id, number, answer, now),
         }
     }
 
-    fn ask_about(&mut self, id: IdleId, peer: SocketAddr, slot: Option<Slot>, now: Instant) {
-        let Some(place) = self.ranges.places.get(&id) else {
+    fn request_config(&mut self, id: IdleId, peer: SocketAddr, slot: Option<Slot>, now: Instant) {
+        let Some(port_addr) = self.ranges.addrs.get(&id) else {
             return;
         };
-        let Some(port) = self.ranges.ports.get_mut(place) else {
+        let Some(port) = self.ranges.ports.get_mut(port_addr) else {
             return;
         };
-        let asked = self.ranges.asker.ask(id, port, peer);
+        let asked = self.ranges.config_client.ask(id, port, peer);
         match (&mut port.state, asked) {
-            (State::Open(open), Ok(number)) => open.asked = Some(number),
-            (state, Ok(number)) => *state = State::Asking(number, peer, slot),
-            (_, Err(why)) => self.ask_failed(id, Why::BackendFailed(why), now),
+            (PortState::Open(open), Ok(number)) => open.asked = Some(number),
+            (state, Ok(number)) => *state = PortState::Asking(number, peer, slot),
+            (_, Err(why)) => self.config_failed(id, RefusalReason::BackendFailed(why), now),
         }
     }
 
@@ -321,41 +321,41 @@ impl Control {
             return;
         };
         let is_asked = match &port.state {
-            State::Asking(asked, ..) => *asked == number,
-            State::Open(open) => open.asked == Some(number),
-            State::Idle => false,
+            PortState::Asking(asked, ..) => *asked == number,
+            PortState::Open(open) => open.asked == Some(number),
+            PortState::Idle => false,
         };
         if !is_asked {
             return;
         }
         match outcome(answer, &self.config) {
-            Outcome::Configure(answer) => self.configure_port(id, *answer, now),
-            Outcome::Refuse => {
-                let until = now + self.ranges.asker.holds();
-                self.close_ranged(id, Some((Why::PortRefused, until)));
+            AnswerOutcome::Configure(answer) => self.configure_port(id, *answer, now),
+            AnswerOutcome::Refuse => {
+                let until = now + self.ranges.config_client.holds();
+                self.close_ranged(id, Some((RefusalReason::PortRefused, until)));
             }
-            Outcome::Failed(why) => self.ask_failed(id, why, now),
+            AnswerOutcome::Failed(why) => self.config_failed(id, why, now),
         }
     }
 
     /// No answer: what was configured stays so, what was not is refused for a moment.
-    fn ask_failed(&mut self, id: IdleId, why: Why, now: Instant) {
+    fn config_failed(&mut self, id: IdleId, why: RefusalReason, now: Instant) {
         let until = now + FAILURE_HOLDS;
         let Some(port) = self.ranges.by_id(id) else {
             return;
         };
         warn!(port = port.addr.port(), "the backend of [config_external] {why}");
-        if let State::Open(open) = &mut port.state {
+        if let PortState::Open(open) = &mut port.state {
             open.asked = None;
             return open.recheck.holds_until(until);
         }
-        self.ranges.rest(id, Some((why, until)));
+        self.ranges.make_idle(id, Some((why, until)));
     }
 
     fn configure_port(&mut self, id: IdleId, answer: PortAnswer, now: Instant) {
-        let until = now + self.ranges.asker.holds();
+        let until = now + self.ranges.config_client.holds();
         if let Some(Ranged {
-            state: State::Open(open),
+            state: PortState::Open(open),
             ..
         }) = self.ranges.by_id(id)
         {
@@ -368,8 +368,10 @@ impl Control {
         }
         if let Err(why) = self.open_ranged(id, answer, until, now) {
             warn!("{why}");
-            self.ranges
-                .rest(id, Some((Why::BackendNonsense(why), now + FAILURE_HOLDS)));
+            self.ranges.make_idle(
+                id,
+                Some((RefusalReason::BackendNonsense(why), now + FAILURE_HOLDS)),
+            );
         }
         self.publish_listening();
     }
@@ -385,12 +387,12 @@ impl Control {
             return Ok(());
         };
         idle.forget(id);
-        let events = self.ranges.asker.events.clone();
+        let events = self.ranges.config_client.events.clone();
         let Some(port) = self.ranges.by_id(id) else {
             return Ok(());
         };
-        let (peer, slot) = match std::mem::replace(&mut port.state, State::Idle) {
-            State::Asking(_, peer, slot) => (Some(peer), slot),
+        let (peer, slot) = match std::mem::replace(&mut port.state, PortState::Idle) {
+            PortState::Asking(_, peer, slot) => (Some(peer), slot),
             _ => (None, None),
         };
         let name = StreamName::new(answer.stream.as_str());
@@ -401,7 +403,7 @@ impl Control {
             at: crate::config::Location::default(),
         };
         let key_length = srt.settings.key_length;
-        self.ranges.keeper.set_key_length(id, key_length);
+        self.ranges.guard.set_key_length(id, key_length);
         let key = PortKey::of_range(&name, &srt);
         // Before libsrt has the socket: it finds the caller's handshake there.
         let before = self
@@ -409,7 +411,7 @@ impl Control {
             .table_for(&answer.stream)
             .is_some_and(|other| other.table.is_some());
         if answer.table.is_some() || !before {
-            self.furnish_from(&name, &answer, now);
+            self.apply_answer(&name, &answer, now);
         }
         let Some(port) = self.ranges.by_id(id) else {
             return Ok(());
@@ -427,14 +429,14 @@ impl Control {
         let opened = match opened {
             Ok(opened) => opened,
             Err(why) => {
-                self.furnish_from_answers(&name, now);
+                self.apply_answers(&name, now);
                 return Err(why);
             }
         };
         let policy = Arc::clone(opened.gate.port());
         self.ports.push(opened);
         info!(port = %policy, peer = ?peer, "configured by the backend of [config_external]");
-        port.state = State::Open(Box::new(Open {
+        port.state = PortState::Open(Box::new(OpenPort {
             answer,
             key,
             policy,
@@ -447,10 +449,10 @@ impl Control {
     }
 
     /// Closes a port of libsrt, if it is one, and makes it idle.
-    fn close_ranged(&mut self, id: IdleId, why: Option<(Why, Instant)>) {
+    fn close_ranged(&mut self, id: IdleId, why: Option<(RefusalReason, Instant)>) {
         let mut stream = None;
         if let Some(Ranged {
-            state: State::Open(open),
+            state: PortState::Open(open),
             ..
         }) = self.ranges.by_id(id)
         {
@@ -458,21 +460,21 @@ impl Control {
             self.close_port(&key);
             stream = Some(StreamName::new(name));
         }
-        self.ranges.rest(id, why);
+        self.ranges.make_idle(id, why);
         if let Some(name) = stream {
-            self.furnish_from_answers(&name, Instant::now());
+            self.apply_answers(&name, Instant::now());
             self.publish_listening();
         }
     }
 
     /// Puts in force what the open ports' answers say of a stream that no table names, or that they say nothing any more.
-    fn furnish_from_answers(&mut self, name: &StreamName, now: Instant) {
+    fn apply_answers(&mut self, name: &StreamName, now: Instant) {
         match self.ranges.table_for(name.as_str()).cloned() {
-            Some(answer) => self.furnish_from(name, &answer, now),
+            Some(answer) => self.apply_answer(name, &answer, now),
             None if self.config.streams.contains_key(name.as_str()) => {}
             None => {
                 self.registry.unconfigure(name);
-                self.refurnish(name, now);
+                self.reapply_template(name, now);
                 if !self.registry.is_configured(name) && !self.registry.accepts_unknown() {
                     self.end_sessions(|session| session.stream == *name);
                 }
@@ -481,7 +483,7 @@ impl Control {
     }
 
     /// Makes a stream what an answer says, unless a table of the configuration names it.
-    fn furnish_from(&mut self, name: &StreamName, answer: &PortAnswer, now: Instant) {
+    fn apply_answer(&mut self, name: &StreamName, answer: &PortAnswer, now: Instant) {
         let has_template = self.config.template_for(name.as_str()).is_some();
         if self.config.streams.contains_key(name.as_str()) || (answer.table.is_none() && has_template) {
             return;
@@ -497,10 +499,10 @@ impl Control {
 
     /// Ports that nobody has used for long become idle; those that could not be bound are tried.
     pub(super) fn tick_ranges(&mut self, now: Instant) {
-        let long = LONG.max(self.ranges.asker.holds());
+        let long = LONG.max(self.ranges.config_client.holds());
         let mut unused = Vec::new();
         for port in self.ranges.ports.values_mut() {
-            if let State::Open(open) = &mut port.state {
+            if let PortState::Open(open) = &mut port.state {
                 if open.policy.connections.taken() > 0 {
                     open.unused = None;
                     open.used = now;
@@ -518,10 +520,10 @@ impl Control {
         }
         if now >= self.ranges.next_try && !self.ranges.missing.is_empty() {
             self.ranges.next_try = now + RETRY;
-            for (place, mode) in std::mem::take(&mut self.ranges.missing) {
-                match self.ranges.add(place, mode) {
-                    Ok(()) => info!(port = place.1, "bound a port of [[listeners]] after retries"),
-                    Err(_) => drop(self.ranges.missing.insert(place, mode)),
+            for (port_addr, mode) in std::mem::take(&mut self.ranges.missing) {
+                match self.ranges.add(port_addr, mode) {
+                    Ok(()) => info!(port = port_addr.1, "bound a port of [[listeners]] after retries"),
+                    Err(_) => drop(self.ranges.missing.insert(port_addr, mode)),
                 }
             }
         }
@@ -530,24 +532,26 @@ impl Control {
     /// Puts other `[[listeners]]` and another `[config_external]` in force.
     pub(super) fn set_ranges(&mut self, config: &Config, now: Instant) -> Result<(), String> {
         let wanted = wanted(config);
-        self.ranges.missing.retain(|place, _| wanted.contains_key(place));
+        self.ranges
+            .missing
+            .retain(|port_addr, _| wanted.contains_key(port_addr));
         let gone = self
             .ranges
             .ports
             .iter()
-            .filter(|(place, port)| wanted.get(place) != Some(&port.mode));
-        let gone: Vec<_> = gone.map(|(place, port)| (*place, port.id)).collect();
-        for (place, id) in gone {
+            .filter(|(port_addr, port)| wanted.get(port_addr) != Some(&port.mode));
+        let gone: Vec<_> = gone.map(|(port_addr, port)| (*port_addr, port.id)).collect();
+        for (port_addr, id) in gone {
             self.end_ranged_sessions(id);
             self.close_ranged(id, None);
             if let Some(idle) = &self.ranges.idle {
                 idle.forget(id);
             }
-            self.ranges.keeper.remove(id);
-            self.ranges.places.remove(&id);
-            self.ranges.ports.remove(&place);
+            self.ranges.guard.remove(id);
+            self.ranges.addrs.remove(&id);
+            self.ranges.ports.remove(&port_addr);
         }
-        let is_other = self.ranges.asker.external != config.config_external;
+        let is_other = self.ranges.config_client.external != config.config_external;
         let opened = self.ranges.open(config);
         if is_other {
             self.forget_answers(now);
@@ -557,15 +561,15 @@ impl Control {
 
     /// Another backend, or the same with other times: refusals hold no longer, and what is open is asked about again.
     fn forget_answers(&mut self, now: Instant) {
-        let ids: Vec<_> = self.ranges.places.keys().copied().collect();
+        let ids: Vec<_> = self.ranges.addrs.keys().copied().collect();
         for id in ids {
             match self.ranges.by_id(id).map(|port| &mut port.state) {
-                Some(State::Open(open)) => {
+                Some(PortState::Open(open)) => {
                     open.asked = None;
                     open.recheck.holds_until(now);
                 }
                 // Those who asked the old one ask the new one with their next handshake.
-                Some(State::Idle | State::Asking(..)) => self.ranges.rest(id, None),
+                Some(PortState::Idle | PortState::Asking(..)) => self.ranges.make_idle(id, None),
                 None => {}
             }
         }
@@ -574,7 +578,7 @@ impl Control {
     /// After another configuration is in force: what it says of streams comes before what answers say.
     pub(super) fn restore_answers(&mut self, now: Instant) {
         let open = self.ranges.ports.values().filter_map(|port| match &port.state {
-            State::Open(open) => Some(StreamName::new(open.answer.stream.as_str())),
+            PortState::Open(open) => Some(StreamName::new(open.answer.stream.as_str())),
             _ => None,
         });
         let names: Vec<_> = open.collect();
@@ -582,13 +586,13 @@ impl Control {
             if self.registry.is_by_table(&name) && !self.config.streams.contains_key(name.as_str()) {
                 continue;
             }
-            self.furnish_from_answers(&name, now);
+            self.apply_answers(&name, now);
         }
     }
 
     fn end_ranged_sessions(&mut self, id: IdleId) {
         let Some(Ranged {
-            state: State::Open(open),
+            state: PortState::Open(open),
             ..
         }) = self.ranges.by_id(id)
         else {

@@ -14,7 +14,7 @@ use tracing::info;
 
 use super::Journal;
 use crate::{
-    access::{self, Ask, Refused, Scope},
+    access::{self, Refused, Scope, StreamRequest},
     config::{Dialect, Dialects},
     rate_limit::client_of,
     telemetry::{CallerEncryption, EventKind, Happening, Rejection},
@@ -36,7 +36,7 @@ const REPORTS_OF_CLIENT: u32 = 10;
 
 /// What makes two refusals the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Same {
+struct RefusalKey {
     peer: IpAddr,
     port: u16,
     code: i32,
@@ -48,13 +48,13 @@ struct Same {
 #[derive(Debug)]
 pub(super) struct Refusals {
     journal: Journal,
-    held: HashMap<Same, Held>,
-    second: Second,
+    held: HashMap<RefusalKey, Suppressed>,
+    second: ReportWindow,
 }
 
 /// The reports of this second.
 #[derive(Debug)]
-struct Second {
+struct ReportWindow {
     begin: Instant,
     reports: u32,
     clients: HashMap<IpAddr, u32>,
@@ -62,7 +62,7 @@ struct Second {
     beyond: u64,
 }
 
-impl Second {
+impl ReportWindow {
     fn new(begin: Instant) -> Self {
         Self {
             begin,
@@ -86,9 +86,9 @@ impl Second {
 }
 
 #[derive(Debug)]
-struct Held {
-    told: Instant,
-    untold: u64,
+struct Suppressed {
+    reported: Instant,
+    unreported: u64,
     last: Option<Refused>,
 }
 
@@ -98,21 +98,21 @@ impl Refusals {
         Self {
             journal,
             held: HashMap::new(),
-            second: Second::new(Instant::now()),
+            second: ReportWindow::new(Instant::now()),
         }
     }
 
     pub(super) fn add(&mut self, refused: Refused, now: Instant) {
         let kept = record(&refused);
         self.journal.rejections.add(kept.clone());
-        let key = Same {
+        let key = RefusalKey {
             peer: refused.peer.ip(),
             port: refused.port.number(),
             code: refused.why.code().value(),
             streamid: refused.streamid.clone(),
         };
         if let Some(held) = self.held.get_mut(&key) {
-            held.untold += 1;
+            held.unreported += 1;
             held.last = Some(refused);
             return;
         }
@@ -120,9 +120,9 @@ impl Refusals {
         if self.held.len() < HELD {
             self.held.insert(
                 key,
-                Held {
-                    told: now,
-                    untold: 0,
+                Suppressed {
+                    reported: now,
+                    unreported: 0,
                     last: None,
                 },
             );
@@ -140,22 +140,22 @@ impl Refusals {
     pub(super) fn tick(&mut self, now: Instant) {
         let mut due = Vec::new();
         self.held.retain(|_, held| {
-            if now.duration_since(held.told) < EVERY {
+            if now.duration_since(held.reported) < EVERY {
                 return true;
             }
             let Some(last) = held.last.take() else {
                 return false;
             };
-            due.push((last, held.untold));
-            held.untold = 0;
-            held.told = now;
+            due.push((last, held.unreported));
+            held.unreported = 0;
+            held.reported = now;
             true
         });
         for (last, times) in due {
             self.report(&last, &record(&last), times);
         }
         if now.duration_since(self.second.begin) >= SECOND {
-            let beyond = std::mem::replace(&mut self.second, Second::new(now)).beyond;
+            let beyond = std::mem::replace(&mut self.second, ReportWindow::new(now)).beyond;
             if beyond > 0 {
                 let text = format!("{beyond} more attempts were refused within a second");
                 info!(times = beyond, "{text}");
@@ -169,7 +169,7 @@ impl Refusals {
 
     fn report(&mut self, refused: &Refused, kept: &Rejection, times: u64) {
         if self.second.has_room(refused.peer.ip(), times) {
-            tell(refused, times);
+            log(refused, times);
             self.journal.events.add(happening(refused, kept, times));
         }
     }
@@ -201,8 +201,8 @@ fn stream_of(refused: &Refused, kept: &Rejection) -> Option<String> {
     if let Scope::Stream(name) = &refused.port.scope {
         return Some(name.to_string());
     }
-    let ask = Ask::read(&refused.streamid, Dialects::all()).ok()?;
-    match ask.names.as_slice() {
+    let request = StreamRequest::read(&refused.streamid, Dialects::all()).ok()?;
+    match request.names.as_slice() {
         [reading] if kept.streamid_shown.contains(reading.stream.as_str()) => {
             Some(reading.stream.to_string())
         }
@@ -212,8 +212,8 @@ fn stream_of(refused: &Refused, kept: &Rejection) -> Option<String> {
 
 /// What is kept of a refusal.
 fn record(refused: &Refused) -> Rejection {
-    let dialect = match Ask::read(&refused.streamid, Dialects::all()) {
-        Ok(ask) => ask.dialect.map_or("none", Dialect::as_str),
+    let dialect = match StreamRequest::read(&refused.streamid, Dialects::all()) {
+        Ok(request) => request.dialect.map_or("none", Dialect::as_str),
         Err(_) => "unreadable",
     };
     let encryption = match refused.handshake.map(|handshake| handshake.encryption) {
@@ -241,7 +241,7 @@ fn record(refused: &Refused) -> Rejection {
     }
 }
 
-fn tell(refused: &Refused, times: u64) {
+fn log(refused: &Refused, times: u64) {
     info!(
         peer = %refused.peer, port = %refused.port, streamid = %access::shown(&refused.streamid),
         code = refused.why.code().value(), times, "refused: {}", refused.why
@@ -254,7 +254,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        access::Why,
+        access::RefusalReason,
         config::Config,
         control::ports::{policy, scope},
         events::Poster,
@@ -262,13 +262,13 @@ mod tests {
         telemetry::EventLog,
     };
 
-    struct Bench {
+    struct Fixture {
         refusals: Refusals,
         journal: Journal,
         begin: Instant,
     }
 
-    impl Bench {
+    impl Fixture {
         fn new() -> Self {
             let events = Arc::new(EventLog::new("gw1"));
             let journal = Journal {
@@ -292,51 +292,51 @@ mod tests {
                 port: Arc::new(policy(scope(owner), port, addr)),
                 streamid: streamid.as_bytes().into(),
                 handshake: None,
-                why: Why::UnknownStream(StreamName::new("x")),
+                why: RefusalReason::UnknownStream(StreamName::new("x")),
             };
             self.refusals.add(refused, self.begin + Duration::from_millis(ms));
         }
 
         /// The streamids of the events, and how many refusals each stands for.
-        fn told(&self) -> Vec<(String, u64)> {
+        fn reported(&self) -> Vec<(String, u64)> {
             let all = self.journal.events.from(1, usize::MAX);
-            let told = all.iter().map(|event| {
+            let reported = all.iter().map(|event| {
                 let streamid = event.what.streamid.clone().unwrap_or_default();
                 (streamid, event.what.times.unwrap())
             });
-            told.collect()
+            reported.collect()
         }
     }
 
     #[test]
     fn callers_behind_one_nat_are_reported_apart() {
-        let mut bench = Bench::new();
+        let mut fixture = Fixture::new();
         let (publisher, viewer) = ("#!::r=x,m=publish", "#!::r=x,m=request");
         for number in 0..120_u64 {
             let port = 4000 + number;
-            bench.refuse(&format!("192.0.2.1:{port}"), publisher, number);
+            fixture.refuse(&format!("192.0.2.1:{port}"), publisher, number);
         }
-        bench.refuse("192.0.2.1:5000", viewer, 500);
-        bench.refusals.tick(bench.begin + EVERY);
-        let told = [(publisher, 1), (viewer, 1), (publisher, 119)];
+        fixture.refuse("192.0.2.1:5000", viewer, 500);
+        fixture.refusals.tick(fixture.begin + EVERY);
+        let reported = [(publisher, 1), (viewer, 1), (publisher, 119)];
         assert_eq!(
-            bench.told(),
-            told.map(|(streamid, times)| (streamid.to_owned(), times))
+            fixture.reported(),
+            reported.map(|(streamid, times)| (streamid.to_owned(), times))
         );
     }
 
     #[test]
     fn a_flood_from_one_address_hides_no_refusal_of_another() {
-        let mut bench = Bench::new();
+        let mut fixture = Fixture::new();
         for number in 0..500 {
-            bench.refuse("192.0.2.1:4000", &format!("guess{number}"), 0);
+            fixture.refuse("192.0.2.1:4000", &format!("guess{number}"), 0);
         }
-        bench.refuse("192.0.2.2:4000", "innocent", 0);
-        let told = bench.told();
-        assert_eq!(told.len(), 11);
-        assert_eq!(told[10], ("innocent".to_owned(), 1));
-        bench.refusals.tick(bench.begin + 2 * SECOND);
-        assert_eq!(bench.told()[11].1, 490);
-        assert_eq!(bench.journal.rejections.all().len(), 501);
+        fixture.refuse("192.0.2.2:4000", "innocent", 0);
+        let reported = fixture.reported();
+        assert_eq!(reported.len(), 11);
+        assert_eq!(reported[10], ("innocent".to_owned(), 1));
+        fixture.refusals.tick(fixture.begin + 2 * SECOND);
+        assert_eq!(fixture.reported()[11].1, 490);
+        assert_eq!(fixture.journal.rejections.all().len(), 501);
     }
 }

@@ -17,7 +17,8 @@ use super::{
 };
 use crate::{
     access::{
-        AccessPolicy, Directory, Entry, Identity, PortPolicy, Quotas, StreamPolicy, TemplateEntry, Trail,
+        AccessPolicy, Directory, HopList, Identity, PortPolicy, Quotas, StreamEntry, StreamPolicy,
+        TemplateEntry,
     },
     config,
     data::{SourceLoss, StartAt, Stream},
@@ -35,9 +36,9 @@ pub(super) struct Session {
     pub(super) socket: SocketId,
     pub(super) worker: usize,
     pub(super) opened: Instant,
-    pub(super) via: Via,
+    pub(super) via: SessionOrigin,
     /// The gateways that the peer's call has come by.
-    pub(super) trail: Trail,
+    pub(super) hop_list: HopList,
     /// What the peer called with, byte for byte; it may hold a password.
     pub(super) streamid: Box<[u8]>,
     pub(super) facts: SessionFacts,
@@ -46,14 +47,14 @@ pub(super) struct Session {
 
 /// How a session came about.
 #[derive(Debug)]
-pub(super) enum Via {
+pub(super) enum SessionOrigin {
     /// The peer called this port.
     Port(Arc<PortPolicy>),
     /// It is that of an input or output. If the peer called, this is the policy that admitted it.
     Endpoint(Option<Arc<PortPolicy>>),
 }
 
-impl Via {
+impl SessionOrigin {
     /// The policy that admitted the peer, if the peer called.
     pub(super) fn admitted_by(&self) -> Option<&Arc<PortPolicy>> {
         match self {
@@ -72,7 +73,7 @@ impl Via {
 /// ```
 #[derive(Debug)]
 struct StreamState {
-    entry: Entry,
+    entry: StreamEntry,
     start_at: StartAt,
     ingest: ReaderTiming,
     ring_bytes: usize,
@@ -151,22 +152,22 @@ impl Registry {
     }
 
     /// Makes a stream as the configuration wants it, or changes the one that is there. Sessions stay.
-    pub(super) fn configure(&mut self, name: &StreamName, plan: &StreamPlan) -> Configured {
+    pub(super) fn configure(&mut self, name: &StreamName, plan: &StreamPlan) -> ConfigureOutcome {
         let Some(state) = self.streams.get_mut(name) else {
             self.make_stream(name.clone(), plan, Origin::Configuration);
             self.publish();
-            return Configured::Whole;
+            return ConfigureOutcome::Whole;
         };
         state.entry.policy = Arc::clone(&plan.policy);
         (state.start_at, state.ingest) = (plan.start_at, plan.ingest);
         state.origin = Origin::Configuration;
-        let mut done = Configured::Whole;
+        let mut done = ConfigureOutcome::Whole;
         if state.ring_bytes != plan.ring_bytes {
             if state.sessions.is_empty() {
                 state.entry.stream = Stream::new(name.clone(), plan.ring_bytes, self.places);
                 state.ring_bytes = plan.ring_bytes;
             } else {
-                done = Configured::RingInUse;
+                done = ConfigureOutcome::RingInUse;
             }
         }
         self.publish();
@@ -178,7 +179,10 @@ impl Registry {
         let fits =
             |(entry, _): &&(TemplateEntry, StreamPlan)| name.as_str().starts_with(&entry.template.prefix);
         match self.templates.iter().find(fits) {
-            Some((entry, plan)) => (plan.clone(), Origin::Template(entry.name.clone(), Care::New)),
+            Some((entry, plan)) => (
+                plan.clone(),
+                Origin::Template(entry.name.clone(), TemplateUse::New),
+            ),
             None => (self.default_plan.clone(), Origin::Caller),
         }
     }
@@ -235,37 +239,39 @@ impl Registry {
     }
 
     /// Of a stream of a template that somebody uses: what it is to be furnished with, unless it is already.
-    pub(super) fn furnish(
+    pub(super) fn apply_template(
         &mut self,
         name: &StreamName,
     ) -> Option<Result<config::Stream, config::ExpandError>> {
-        let Origin::Template(of, care) = &mut self.streams.get_mut(name)?.origin else {
+        let Origin::Template(of, usage) = &mut self.streams.get_mut(name)?.origin else {
             return None;
         };
-        let is_furnished = matches!(care, Care::Used | Care::Unused(_));
-        *care = Care::Used;
+        let is_furnished = matches!(usage, TemplateUse::Used | TemplateUse::Unused(_));
+        *usage = TemplateUse::Used;
         let (entry, _) = self.templates.iter().find(|(entry, _)| entry.name == *of)?;
         (!is_furnished).then(|| entry.template.for_stream(name.as_str()))
     }
 
     /// The streams of templates that have been unused for too long. They are retired with this.
-    pub(super) fn take_unused(&mut self, now: Instant) -> Vec<StreamName> {
+    pub(super) fn retire_unused_streams(&mut self, now: Instant) -> Vec<StreamName> {
         let mut unused = Vec::new();
         for (name, state) in &mut self.streams {
-            let Origin::Template(_, care) = &mut state.origin else {
+            let Origin::Template(_, usage) = &mut state.origin else {
                 continue;
             };
             let mut sessions = state.sessions.iter().filter_map(|id| self.sessions.get(id));
-            let is_used = sessions.any(|session| matches!(session.via, Via::Port(_)));
+            let is_used = sessions.any(|session| matches!(session.via, SessionOrigin::Port(_)));
             let carried = state.entry.stream.ring().counters().bytes > 0;
-            *care = match *care {
-                Care::Retired => Care::Retired,
-                _ if is_used => Care::Used,
+            *usage = match *usage {
+                TemplateUse::Retired => TemplateUse::Retired,
+                _ if is_used => TemplateUse::Used,
                 // What was only asked for leaves nothing that is worth keeping, and anybody may ask for anything.
-                Care::New | Care::Used => Care::Unused(if carried { now + KEPT } else { now }),
-                Care::Unused(until) => Care::Unused(until),
+                TemplateUse::New | TemplateUse::Used => {
+                    TemplateUse::Unused(if carried { now + KEPT } else { now })
+                }
+                TemplateUse::Unused(until) => TemplateUse::Unused(until),
             };
-            if let Care::Unused(until) = *care {
+            if let TemplateUse::Unused(until) = *usage {
                 unused.push((until, name.clone()));
             }
         }
@@ -275,9 +281,10 @@ impl Registry {
         unused.truncate(due);
         let due: Vec<_> = unused.into_iter().map(|(_, name)| name).collect();
         for name in &due {
-            if let Some(Origin::Template(_, care)) = self.streams.get_mut(name).map(|state| &mut state.origin)
+            if let Some(Origin::Template(_, usage)) =
+                self.streams.get_mut(name).map(|state| &mut state.origin)
             {
-                *care = Care::Retired;
+                *usage = TemplateUse::Retired;
             }
         }
         due
@@ -343,14 +350,14 @@ impl Registry {
             stream: session.stream.clone(),
             peer: session.peer,
             port: match &session.via {
-                Via::Port(port) => port.to_string(),
-                Via::Endpoint(_) => "input or output".to_owned(),
+                SessionOrigin::Port(port) => port.to_string(),
+                SessionOrigin::Endpoint(_) => "input or output".to_owned(),
             },
             age: now.duration_since(session.opened),
             messages: session.counters.messages(),
             bytes: session.counters.bytes(),
             skipped: session.counters.skipped(),
-            of_endpoint: matches!(session.via, Via::Endpoint(_)),
+            of_endpoint: matches!(session.via, SessionOrigin::Endpoint(_)),
             facts: session.facts.clone(),
             figures: session.counters.figures(),
             links: session.counters.links(),
@@ -391,7 +398,7 @@ impl Registry {
     fn make_stream(&mut self, name: StreamName, plan: &StreamPlan, origin: Origin) -> Arc<Stream> {
         let stream = Stream::new(name.clone(), plan.ring_bytes, self.places);
         let state = StreamState {
-            entry: Entry {
+            entry: StreamEntry {
                 stream: Arc::clone(&stream),
                 policy: Arc::clone(&plan.policy),
                 // The directory says.
@@ -536,7 +543,7 @@ impl Registry {
     }
 
     /// The gateways that the stream has come by, as its first session of `role` with such a past tells.
-    pub(super) fn trail(&self, name: &StreamName, role: Role) -> Trail {
+    pub(super) fn hop_list(&self, name: &StreamName, role: Role) -> HopList {
         let state = self.streams.get(name);
         let source = state.and_then(|state| state.entry.stream.source());
         let sessions = state.map(|state| state.sessions.as_slice()).unwrap_or_default();
@@ -545,8 +552,8 @@ impl Registry {
             .iter()
             .chain(sessions)
             .filter_map(|id| self.sessions.get(id))
-            .filter(|session| session.role == role && session.trail != Trail::default())
-            .map(|session| session.trail.clone());
+            .filter(|session| session.role == role && session.hop_list != HopList::default())
+            .map(|session| session.hop_list.clone());
         trails.next().unwrap_or_default()
     }
 
@@ -564,7 +571,7 @@ impl Registry {
             .map(|(name, state)| {
                 let is_created = state.origin != Origin::Configuration;
                 let entry = state.entry.clone();
-                (name.clone(), Entry { is_created, ..entry })
+                (name.clone(), StreamEntry { is_created, ..entry })
             })
             .collect();
         let last = self.directory.load();
@@ -586,14 +593,14 @@ enum Origin {
     /// A table names it: it stays when nobody is there.
     Configuration,
     /// The template of this name is for it.
-    Template(StreamName, Care),
+    Template(StreamName, TemplateUse),
     /// Nothing but a caller.
     Caller,
 }
 
 /// What has been done for a stream of a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Care {
+enum TemplateUse {
     New,
     /// It has its inputs and outputs, and somebody publishes or plays it.
     Used,
@@ -614,7 +621,7 @@ impl Origin {
 
 impl StreamState {
     fn is_retired(&self) -> bool {
-        matches!(self.origin, Origin::Template(_, Care::Retired))
+        matches!(self.origin, Origin::Template(_, TemplateUse::Retired))
     }
 }
 
@@ -624,7 +631,7 @@ fn entries(templates: &[(TemplateEntry, StreamPlan)]) -> Arc<[TemplateEntry]> {
 
 /// How far a stream could be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Configured {
+pub(super) enum ConfigureOutcome {
     /// As wanted.
     Whole,
     /// But for the size of its ring, which sessions use.

@@ -22,7 +22,7 @@ use tracing::{info, warn};
 use super::{
     Control, StreamPlan,
     ports::PortKey,
-    registry::{Configured, Session, Via},
+    registry::{ConfigureOutcome, Session, SessionOrigin},
 };
 use crate::{
     access::{AccessPolicy, Quotas},
@@ -239,7 +239,7 @@ pub struct Reloaded {
 
 /// A port that could not be opened yet.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct PendingPort {
     key: PortKey,
     port: SrtPort,
     /// Of the port's earlier opening.
@@ -298,7 +298,7 @@ impl Control {
             }
             Change::StreamRemoved(name) => {
                 self.registry.unconfigure(name);
-                self.refurnish(name, now);
+                self.reapply_template(name, now);
                 if !self.registry.is_configured(name) && !config.streams_default.accept_unknown {
                     self.end_sessions(|session| session.stream == *name);
                 }
@@ -338,7 +338,7 @@ impl Control {
                 let stream = &config.streams[name.as_str()];
                 let configured = self.registry.configure(name, &StreamPlan::of(stream));
                 self.configure_endpoints(name, stream, now);
-                if configured == Configured::RingInUse {
+                if configured == ConfigureOutcome::RingInUse {
                     return Err(format!(
                         "stream {name} changed, except for its ring, which is in use: reload again when nobody \
                          publishes or plays the stream"
@@ -383,7 +383,7 @@ impl Control {
                 Ok(())
             }
             Err(error) => {
-                self.waiting.push(Waiting {
+                self.waiting.push(PendingPort {
                     key: key.clone(),
                     port: port.clone(),
                     connections,
@@ -425,7 +425,7 @@ impl Control {
     /// Ends the sessions that came in by the port with this counter.
     pub(super) fn end_sessions_of_port(&self, connections: &Arc<Slots>) {
         self.end_sessions(
-            |session| matches!(&session.via, Via::Port(port) if Arc::ptr_eq(&port.connections, connections)),
+            |session| matches!(&session.via, SessionOrigin::Port(port) if Arc::ptr_eq(&port.connections, connections)),
         );
     }
 

@@ -9,7 +9,7 @@ use std::{
 
 use tracing::{debug, field::display, info, warn};
 
-use super::{Connection, Control, endpoints::State, registry::Session};
+use super::{Connection, Control, endpoints::EndpointRuntime, registry::Session};
 use crate::{
     io::{ClosedSession, EndpointId},
     names::{SessionId, StreamName},
@@ -29,8 +29,13 @@ macro_rules! note {
 pub(super) use note;
 
 /// Logs that an endpoint is connected.
-pub(super) fn log_connected(session: SessionId, state: &State, peer: SocketAddr, connection: &Connection) {
-    let State { role, stream, .. } = state;
+pub(super) fn log_connected(
+    session: SessionId,
+    state: &EndpointRuntime,
+    peer: SocketAddr,
+    connection: &Connection,
+) {
+    let EndpointRuntime { role, stream, .. } = state;
     let endpoint = state.endpoint.label();
     note!(
         state.failures.is_failing(),
@@ -64,7 +69,7 @@ impl Control {
             }
         }
         if let Some(times) = report {
-            self.tell_failed(id, why, times);
+            self.report_failed(id, why, times);
         }
     }
 
@@ -80,7 +85,7 @@ impl Control {
         if std::mem::take(&mut live.is_quiet) {
             let (session, stream, failures) = (live.session, state.stream.clone(), state.failures.count());
             info!(%session, %stream, endpoint = %state.endpoint.label(), failures, "connected again and receiving data");
-            self.tell_opened(session, &stream);
+            self.report_opened(session, &stream);
         }
     }
 

@@ -4,22 +4,23 @@ use std::net::{SocketAddr, UdpSocket};
 
 use srt_safe::{Options, StreamId};
 
-use super::{Control, dial::Hitch, endpoints::State, ports::srt_options};
+use super::{Control, dial::AttemptError, endpoints::EndpointRuntime, ports::srt_options};
 use crate::{
-    access::{Trail, shown},
+    access::{HopList, shown},
     config::SrtTarget,
     io::EndpointId,
     names::{Role, SessionId},
 };
 
 /// What libsrt is told for a call.
-pub(super) fn call_options(srt: &SrtTarget, streamid: Option<&str>) -> Result<Options, Hitch> {
-    let mut options = srt_options(&srt.settings).map_err(Hitch::Never)?;
+pub(super) fn call_options(srt: &SrtTarget, streamid: Option<&str>) -> Result<Options, AttemptError> {
+    let mut options = srt_options(&srt.settings).map_err(AttemptError::Permanent)?;
     if let Some(limit) = srt.settings.connect_timeout {
         options = options.connect_timeout(limit);
     }
     if let Some(streamid) = streamid {
-        options = options.stream_id(StreamId::new(streamid).map_err(|e| Hitch::Never(e.to_string()))?);
+        options =
+            options.stream_id(StreamId::new(streamid).map_err(|e| AttemptError::Permanent(e.to_string()))?);
     }
     Ok(options)
 }
@@ -29,7 +30,7 @@ impl Control {
     /// gateways the stream has come by, so it is added on request and for calls to this gateway's own ports.
     pub(super) fn streamid_for(
         &self,
-        state: &State,
+        state: &EndpointRuntime,
         srt: &SrtTarget,
         session: SessionId,
         to: &[SocketAddr],
@@ -38,8 +39,8 @@ impl Control {
         if !srt.loop_detection && !to.iter().any(|to| self.is_own_port(*to)) {
             return Some(streamid.to_owned());
         }
-        let trail = self.trail(state);
-        Some(self.endpoints.identity.sign(streamid, session, &trail))
+        let hop_list = self.hop_list(state);
+        Some(self.endpoints.identity.sign(streamid, session, &hop_list))
     }
 
     /// Whether this gateway listens there. To bind a socket to an address finds out whether it is one of this machine.
@@ -63,11 +64,11 @@ impl Control {
 
     /// Where the stream comes from that an endpoint's call is about: for an output by its publisher's call, for an input
     /// by the calls of those who watch.
-    fn trail(&self, state: &State) -> Trail {
+    fn hop_list(&self, state: &EndpointRuntime) -> HopList {
         let other = match state.role {
             Role::Viewer => Role::Publisher,
             Role::Publisher => Role::Viewer,
         };
-        self.registry.trail(&state.stream, other)
+        self.registry.hop_list(&state.stream, other)
     }
 }

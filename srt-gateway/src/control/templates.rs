@@ -50,15 +50,15 @@ pub(crate) fn template_plans(config: &Config) -> Vec<(TemplateEntry, StreamPlan)
 
 impl Control {
     /// Sees to it that a stream that somebody uses has the inputs and outputs of its template, if it is of one.
-    pub(super) fn furnish(&mut self, name: &StreamName, now: Instant) {
-        if let Some(stream) = self.registry.furnish(name) {
+    pub(super) fn apply_template(&mut self, name: &StreamName, now: Instant) {
+        if let Some(stream) = self.registry.apply_template(name) {
             self.endpoints.configure(name, &fit(name, stream), now);
         }
     }
 
     /// Takes down the streams of templates that nobody has used for [`KEPT`].
     pub(super) fn retire_unused(&mut self, now: Instant) {
-        for name in self.registry.take_unused(now) {
+        for name in self.registry.retire_unused_streams(now) {
             debug!(stream = %name, "unused: its inputs and outputs are closed");
             self.endpoints.configure(&name, &Stream::default(), now);
         }
@@ -76,13 +76,13 @@ impl Control {
     /// Puts other templates in force; `changed` are those that are not as they were. Streams of others do not notice.
     pub(super) fn set_templates(&mut self, config: &Config, changed: &[StreamName], now: Instant) {
         for name in self.registry.set_templates(template_plans(config), changed) {
-            self.refurnish(&name, now);
+            self.reapply_template(&name, now);
         }
     }
 
     /// A stream has come to another template, or to none.
-    pub(super) fn refurnish(&mut self, name: &StreamName, now: Instant) {
-        let stream = self.registry.furnish(name);
+    pub(super) fn reapply_template(&mut self, name: &StreamName, now: Instant) {
+        let stream = self.registry.apply_template(name);
         let stream = stream.map_or_else(Stream::default, |stream| fit(name, stream));
         self.endpoints.configure(name, &stream, now);
     }

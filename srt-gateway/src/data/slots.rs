@@ -78,11 +78,11 @@ pub(crate) struct SharedSlots {
 /// Values by key for as long as somebody holds them.
 #[derive(Debug)]
 pub(crate) struct Keyed<K, V> {
-    known: Mutex<Known<K, V>>,
+    known: Mutex<WeakMap<K, V>>,
 }
 
 #[derive(Debug)]
-struct Known<K, V> {
+struct WeakMap<K, V> {
     of: HashMap<K, Weak<V>>,
     /// When keys whose value nobody holds are forgotten.
     sweep_at: usize,
@@ -94,7 +94,7 @@ const FEW: usize = 64;
 impl<K, V> Default for Keyed<K, V> {
     fn default() -> Self {
         Self {
-            known: Mutex::new(Known {
+            known: Mutex::new(WeakMap {
                 of: HashMap::new(),
                 sweep_at: 0,
             }),

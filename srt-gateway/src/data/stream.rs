@@ -45,12 +45,12 @@ pub struct Stream {
     watchers: AtomicU32,
     /// Worker of the source and the first viewers, counted from 1; 0: none.
     home: AtomicUsize,
-    places: Box<[Place]>,
+    slots: Box<[WorkerSlot]>,
 }
 
 /// A worker's part in a stream.
 #[derive(Debug, Default)]
-struct Place {
+struct WorkerSlot {
     wake: WakeFlag,
     viewers: AtomicU32,
 }
@@ -69,7 +69,7 @@ impl Stream {
             outputs: AtomicU32::new(0),
             watchers: AtomicU32::new(0),
             home: AtomicUsize::new(0),
-            places: (0..workers).map(|_| Place::default()).collect(),
+            slots: (0..workers).map(|_| WorkerSlot::default()).collect(),
         })
     }
 
@@ -156,7 +156,7 @@ impl Stream {
     /// Viewers on all workers, outputs not among them, nor those who read over HTTP.
     #[must_use]
     pub fn viewers(&self) -> u32 {
-        let readers: u32 = self.places.iter().map(|place| place.viewers.load(Relaxed)).sum();
+        let readers: u32 = self.slots.iter().map(|slot| slot.viewers.load(Relaxed)).sum();
         readers.saturating_sub(self.outputs.load(Relaxed))
     }
 
@@ -187,7 +187,7 @@ impl Stream {
 
     /// The worker where its source and its first viewers are; None: nobody is there.
     pub(crate) fn home(&self) -> Option<usize> {
-        let is_empty = !self.has_source() && self.places.iter().all(|place| place.viewers.load(Relaxed) == 0);
+        let is_empty = !self.has_source() && self.slots.iter().all(|slot| slot.viewers.load(Relaxed) == 0);
         self.home.load(Relaxed).checked_sub(1).filter(|_| !is_empty)
     }
 
@@ -197,21 +197,21 @@ impl Stream {
 
     /// Viewers on one worker.
     pub(crate) fn viewers_on(&self, worker: usize) -> u32 {
-        self.places[worker].viewers.load(Relaxed)
+        self.slots[worker].viewers.load(Relaxed)
     }
 
     pub(crate) fn add_viewer(&self, worker: usize) {
-        self.places[worker].viewers.fetch_add(1, Relaxed);
+        self.slots[worker].viewers.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn remove_viewer(&self, worker: usize) {
-        self.places[worker].viewers.fetch_sub(1, Relaxed);
+        self.slots[worker].viewers.fetch_sub(1, Relaxed);
     }
 
     /// Calls `notify` with each worker that has viewers and no notice on its way yet. To be called after a push.
     pub(crate) fn wake_viewers(&self, mut notify: impl FnMut(usize)) {
-        for (worker, place) in self.places.iter().enumerate() {
-            if place.viewers.load(Relaxed) > 0 && place.wake.request() {
+        for (worker, slot) in self.slots.iter().enumerate() {
+            if slot.viewers.load(Relaxed) > 0 && slot.wake.request() {
                 notify(worker);
             }
         }
@@ -220,11 +220,11 @@ impl Stream {
     /// For a worker that ends its turn before it has read everything: whether it has to send itself a notice, because none is on its
     /// way.
     pub(crate) fn wake_again(&self, worker: usize) -> bool {
-        self.places[worker].wake.request()
+        self.slots[worker].wake.request()
     }
 
     /// To be called by a worker that got its notice, before it reads.
     pub(crate) fn wake_received(&self, worker: usize) {
-        self.places[worker].wake.clear();
+        self.slots[worker].wake.clear();
     }
 }

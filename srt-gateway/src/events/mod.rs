@@ -89,7 +89,7 @@ struct Outage {
 }
 
 /// What became of a post.
-enum Outcome {
+enum PostOutcome {
     Taken,
     /// Never to be repeated.
     Useless(CallError),
@@ -246,18 +246,18 @@ impl Poster {
     }
 
     /// A post has ended.
-    fn posted(self: &Arc<Self>, generation: u64, last: u64, count: u64, outcome: Outcome) {
+    fn posted(self: &Arc<Self>, generation: u64, last: u64, count: u64, outcome: PostOutcome) {
         let mut state = self.state();
         let is_current = state.generation == generation;
         match outcome {
-            Outcome::Taken => {
+            PostOutcome::Taken => {
                 self.counters.add_posted(count);
                 state.next = state.next.max(last + 1);
                 if is_current {
                     self.recovered(&mut state);
                 }
             }
-            Outcome::Useless(error) => {
+            PostOutcome::Useless(error) => {
                 self.counters.add_dropped(count);
                 state.next = state.next.max(last + 1);
                 if is_current && !state.told_useless {
@@ -266,7 +266,7 @@ impl Poster {
                     warn!(%url, "the receiver of [events] {error}: the gateway does not retry these events");
                 }
             }
-            Outcome::Failed(error) => {
+            PostOutcome::Failed(error) => {
                 self.counters.add_failed();
                 // Another receiver is tried at once.
                 if is_current {
@@ -335,11 +335,13 @@ fn url(state: &State) -> String {
     url.unwrap_or_default()
 }
 
-fn outcome(result: Result<Answer, CallError>) -> Outcome {
+fn outcome(result: Result<Answer, CallError>) -> PostOutcome {
     match result {
-        Ok(answer) if answer.is_success() => Outcome::Taken,
-        Ok(answer) if USELESS.contains(&answer.status) => Outcome::Useless(CallError::Status(answer.status)),
-        Ok(answer) => Outcome::Failed(CallError::Status(answer.status)),
-        Err(error) => Outcome::Failed(error),
+        Ok(answer) if answer.is_success() => PostOutcome::Taken,
+        Ok(answer) if USELESS.contains(&answer.status) => {
+            PostOutcome::Useless(CallError::Status(answer.status))
+        }
+        Ok(answer) => PostOutcome::Failed(CallError::Status(answer.status)),
+        Err(error) => PostOutcome::Failed(error),
     }
 }

@@ -10,9 +10,9 @@ use srt_safe::SocketId;
 
 /// The times, the next first. None is taken back: who adds an earlier one for a session knows which of them holds.
 #[derive(Debug, Default)]
-pub(super) struct Due(BinaryHeap<Reverse<(Instant, SocketId)>>);
+pub(super) struct DeliveryTimes(BinaryHeap<Reverse<(Instant, SocketId)>>);
 
-impl Due {
+impl DeliveryTimes {
     pub(super) fn add(&mut self, at: Instant, socket: SocketId) {
         self.0.push(Reverse((at, socket)));
     }

@@ -114,16 +114,16 @@ fn open(options: &mut OpenOptions, path: &Path, kinds: &FileKinds) -> io::Result
 
 /// Counts a thread that is left alone because a file holds it, until it comes back.
 #[derive(Debug)]
-pub(super) struct Stuck(());
+pub(super) struct HungThread(());
 
-impl Stuck {
+impl HungThread {
     pub(super) fn count() -> Self {
         STUCK.fetch_add(1, Relaxed);
         Self(())
     }
 }
 
-impl Drop for Stuck {
+impl Drop for HungThread {
     fn drop(&mut self) {
         STUCK.fetch_sub(1, Relaxed);
     }

@@ -21,7 +21,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{
     CloseReason,
-    file::{self, FileKinds, STALLED_AFTER, Stuck},
+    file::{self, FileKinds, HungThread, STALLED_AFTER},
     source::{PATIENCE, Transport},
 };
 use crate::ts::{PACKET_LEN, Pcr, Pid, TsPacket};
@@ -127,7 +127,7 @@ impl FileIn {
             .name("read-file".to_owned())
             .spawn(move || {
                 // Until it has ended: a thread that hangs in `open` has nobody else to count it.
-                let _stuck = Stuck::count();
+                let _stuck = HungThread::count();
                 let wanted = Arc::new(());
                 let (sender, chunks) = crossbeam_channel::bounded(AHEAD);
                 let mut reader = Reader {

@@ -28,13 +28,13 @@ pub(crate) struct FileOut {
     path: PathBuf,
     segment: Option<Duration>,
     kinds: FileKinds,
-    open: Option<Open>,
+    open: Option<OpenFile>,
     lost: u64,
 }
 
 /// The file that is being written.
 #[derive(Debug)]
-struct Open {
+struct OpenFile {
     since: Instant,
     file: File,
     path: PathBuf,
@@ -69,7 +69,7 @@ impl FileOut {
         age >= segment + PAT_PATIENCE || age >= segment && begins_with_pat
     }
 
-    fn begin(&self, now: Instant) -> io::Result<Open> {
+    fn begin(&self, now: Instant) -> io::Result<OpenFile> {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let expanded = |path: &Path| PathBuf::from(expand(&path.to_string_lossy(), time.as_secs()));
         let path = match &self.kinds {
@@ -80,7 +80,7 @@ impl FileOut {
             _ => expanded(&self.path),
         };
         let (file, is_new) = file::open_to_append(&path, &self.kinds)?;
-        Ok(Open {
+        Ok(OpenFile {
             since: now,
             is_regular: file.metadata()?.is_file(),
             file,
@@ -92,7 +92,7 @@ impl FileOut {
     }
 }
 
-impl Open {
+impl OpenFile {
     /// Puts a message into the buffer, or writes it at once if it goes into a FIFO, which takes a message or refuses it as a whole.
     fn push(&mut self, message: &[u8]) -> io::Result<()> {
         if !self.is_regular {
@@ -160,7 +160,7 @@ impl Sink for FileOut {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let flushed = self.open.as_mut().map_or(Ok(()), Open::write);
+        let flushed = self.open.as_mut().map_or(Ok(()), OpenFile::write);
         self.settle(flushed)
     }
 

@@ -346,9 +346,9 @@ mod tests {
         answer(&induction(), &[(12, 0), (16, 5), (36, u32::MAX), (44, cookie)])
     }
 
-    struct Tells(Sender<(IdleId, Attempt)>, Reaction);
+    struct RecordingGuard(Sender<(IdleId, Attempt)>, Reaction);
 
-    impl IdleGuard for Tells {
+    impl IdleGuard for RecordingGuard {
         fn decide(&self, port: IdleId, _: SocketAddr, attempt: Attempt) -> Reaction {
             self.0.send((port, attempt)).unwrap();
             self.1
@@ -378,7 +378,7 @@ mod tests {
     #[test]
     fn a_handshake_is_left_in_the_socket_and_garbage_is_not() {
         let (sender, told) = channel();
-        let idle = IdlePorts::start(Tells(sender, Reaction::Leave)).unwrap();
+        let idle = IdlePorts::start(RecordingGuard(sender, Reaction::Leave)).unwrap();
         let (port, caller) = (socket(), socket());
         idle.add(IdleId(5), &port).unwrap();
         for garbage in [&b"GET / HTTP/1.1"[..], &[], &[0x80; 200], &induction()[..63]] {
@@ -402,7 +402,7 @@ mod tests {
     #[test]
     fn an_induction_and_a_wrong_cookie_are_nothing_to_the_guard() {
         let (sender, told) = channel();
-        let idle = IdlePorts::start(Tells(sender, Reaction::Refuse(1404))).unwrap();
+        let idle = IdlePorts::start(RecordingGuard(sender, Reaction::Refuse(1404))).unwrap();
         let (port, caller, stranger) = (socket(), socket(), socket());
         let to = port.local_addr().unwrap();
         idle.add(IdleId(5), &port).unwrap();
@@ -431,7 +431,7 @@ mod tests {
     #[test]
     fn who_is_refused_gets_the_code_and_the_port_is_watched_on() {
         let (sender, told) = channel();
-        let idle = IdlePorts::start(Tells(sender, Reaction::Refuse(1404))).unwrap();
+        let idle = IdlePorts::start(RecordingGuard(sender, Reaction::Refuse(1404))).unwrap();
         let (port, caller) = (socket(), socket());
         idle.add(IdleId(1), &port).unwrap();
         for _ in 0..2 {

@@ -24,11 +24,11 @@ use super::Message;
 pub(crate) struct Mailbox {
     sender: Sender<Message>,
     /// None: the thread sleeps on the queue itself.
-    bell: Option<Arc<Bell>>,
+    signal: Option<Arc<WakeSignal>>,
 }
 
 #[derive(Debug)]
-struct Bell {
+struct WakeSignal {
     /// Set before the worker looks into its queue for the last time and waits.
     asleep: AtomicBool,
     waker: Waker,
@@ -38,23 +38,23 @@ impl Mailbox {
     /// For a thread that sleeps on the queue.
     pub(super) fn plain() -> (Self, Receiver<Message>) {
         let (sender, receiver) = crossbeam_channel::unbounded();
-        (Self { sender, bell: None }, receiver)
+        (Self { sender, signal: None }, receiver)
     }
 
     /// For a thread that sleeps in a wait of `epoll`.
-    pub(super) fn for_waiter_of(epoll: Epoll) -> (Self, Post) {
+    pub(super) fn for_waiter_of(epoll: Epoll) -> (Self, MailboxReceiver) {
         let (sender, messages) = crossbeam_channel::unbounded();
-        let bell = Arc::new(Bell {
+        let signal = Arc::new(WakeSignal {
             asleep: AtomicBool::new(false),
             waker: epoll.waker(),
         });
         let mailbox = Self {
             sender,
-            bell: Some(Arc::clone(&bell)),
+            signal: Some(Arc::clone(&signal)),
         };
-        let post = Post {
+        let post = MailboxReceiver {
             messages,
-            bell,
+            signal,
             epoll,
         };
         (mailbox, post)
@@ -63,36 +63,36 @@ impl Mailbox {
     /// A thread ends only by [`Message::Drain`]; what comes later is of no use to anybody.
     pub(crate) fn send(&self, message: Message) {
         drop(self.sender.send(message));
-        let Some(bell) = &self.bell else {
+        let Some(signal) = &self.signal else {
             return;
         };
         // With the one in `wait`: either the worker finds the message, or this finds it asleep.
         fence(SeqCst);
-        if bell.asleep.load(Relaxed) && bell.asleep.swap(false, Relaxed) {
-            bell.waker.wake();
+        if signal.asleep.load(Relaxed) && signal.asleep.swap(false, Relaxed) {
+            signal.waker.wake();
         }
     }
 }
 
 /// A worker's end of its mailbox, and the epoll of its sessions.
 #[derive(Debug)]
-pub(super) struct Post {
+pub(super) struct MailboxReceiver {
     pub(super) messages: Receiver<Message>,
     pub(super) epoll: Epoll,
-    bell: Arc<Bell>,
+    signal: Arc<WakeSignal>,
 }
 
-impl Post {
+impl MailboxReceiver {
     /// Waits for events of the sessions, for a message, or for `timeout`. Not at all where there is a message already.
     pub(super) fn wait(&mut self, events: &mut Events, timeout: Duration) -> srt_safe::Result<()> {
-        self.bell.asleep.store(true, Relaxed);
+        self.signal.asleep.store(true, Relaxed);
         fence(SeqCst);
         let timeout = match self.messages.is_empty() {
             true => timeout,
             false => Duration::ZERO,
         };
         let waited = self.epoll.wait(events, Some(timeout));
-        self.bell.asleep.store(false, Relaxed);
+        self.signal.asleep.store(false, Relaxed);
         waited
     }
 }

@@ -51,12 +51,12 @@ pub(crate) use file_out::FileOut;
 pub(crate) use idle::{Attempt, IdleGuard, IdleId, IdlePorts, Reaction};
 pub(crate) use mailbox::Mailbox;
 pub(crate) use outlet::{OUTLETS, Outlet, OutletKind, Sink};
-pub(crate) use pool::{Loads, Message, Placed, Pool, join_until};
+pub(crate) use pool::{Loads, Message, Pool, WorkerAssignment, join_until};
 pub(crate) use resolve::{EndpointId, Found, Hosts, Resolved, Resolver};
-pub(crate) use source::{Source, SourceOrder, SourceSeat, Transport};
+pub(crate) use source::{Source, SourceContext, SourceOrder, Transport};
 pub(crate) use srt_call::CallPorts;
 pub(crate) use srt_poll::{Poller, Watch};
-pub(crate) use udp::{UdpIn, UdpOut, UdpPlace, Wrapping, open_input};
+pub(crate) use udp::{UdpIn, UdpOptions, UdpOut, Wrapping, open_input};
 
 use crate::{
     data::{HeldSlots, StartAt, Stream, Writer},
@@ -91,7 +91,7 @@ pub(crate) enum IoEvent {
     Ready(SocketId),
     /// A session is over and its socket closed.
     Closed(ClosedSession),
-    /// A session of [`Task::Succeed`] has its first data.
+    /// A session of [`Task::TakeOver`] has its first data.
     HasData(SessionId),
     /// A session has given up the right to write to the ring, as it was told to.
     StoodBy(SessionId),
@@ -109,7 +109,7 @@ pub(crate) enum IoEvent {
 
 /// A session's seat on a worker.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct SessionSetup {
     pub(crate) session: SessionId,
     pub(crate) socket: SrtSocket,
     pub(crate) stream: Arc<Stream>,
@@ -124,12 +124,12 @@ pub(crate) struct Seat {
     /// Of the links, where it is bonded.
     pub(crate) links: LinkSampler,
     /// Its place on the worker that serves it, held for as long as it lives.
-    pub(crate) _placed: Placed,
+    pub(crate) _placed: WorkerAssignment,
     /// Its places under the limits of its port and stream.
     pub(crate) held: HeldSlots,
 }
 
-impl Seat {
+impl SessionSetup {
     /// Takes libsrt's counters, unless the connection is gone: libsrt has forgotten them then.
     fn sample(&mut self) {
         if let Ok(mut stats) = self.socket.stats() {
@@ -160,7 +160,7 @@ pub(crate) enum Task {
     /// Take what comes and throw it away, until there is a [`Message::Feed`].
     StandBy,
     /// Say when there are data, and keep them until there is a [`Message::Feed`].
-    Succeed,
+    TakeOver,
     View(StartAt),
 }
 
@@ -205,7 +205,7 @@ pub(crate) enum CloseReason {
     /// A file has no clock references to play it by.
     NoClock,
     /// A file does not answer.
-    Stuck,
+    HungThread,
     /// The end of a file that is not to be begun again.
     EndOfFile,
     /// An input on demand: nobody watches any more.
@@ -278,7 +278,7 @@ impl fmt::Display for CloseReason {
             }
             Self::Unreadable(kind) => kind.fmt(f),
             Self::NoClock => f.write_str("the file has no clock references (PCR) to play it by"),
-            Self::Stuck => f.write_str("the file system does not answer"),
+            Self::HungThread => f.write_str("the file system does not answer"),
             Self::EndOfFile => f.write_str("the file ended (loop=true repeats it)"),
             Self::NotNeeded => f.write_str("no longer needed (on_demand)"),
             Self::Kicked => f.write_str("an operator ended it (API)"),

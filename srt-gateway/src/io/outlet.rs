@@ -72,7 +72,7 @@ pub(crate) enum OutletKind {
 
 /// How far an outlet has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reached {
+pub(super) enum SendOutcome {
     /// The end of the ring.
     Head,
     /// The end of its turn.
@@ -86,14 +86,14 @@ impl Outlet {
         batch: &mut Batch,
         turn: usize,
         mut next: impl FnMut() -> ControlFlow<()>,
-    ) -> io::Result<Reached> {
+    ) -> io::Result<SendOutcome> {
         let ring = Arc::clone(self.stream.ring());
         for _ in 0..turn {
             if next().is_break() {
                 break;
             }
             match ring.read_batch(self.cursor.next(), batch) {
-                ReadOutcome::UpToDate => return Ok(Reached::Head),
+                ReadOutcome::UpToDate => return Ok(SendOutcome::Head),
                 ReadOutcome::Lapped { oldest } => {
                     let skipped = self.cursor.skip_to(ring.skip_target(oldest));
                     self.counters.add_skipped(skipped);
@@ -101,7 +101,7 @@ impl Outlet {
                 ReadOutcome::Read { .. } => self.send(batch)?,
             }
         }
-        Ok(Reached::Behind)
+        Ok(SendOutcome::Behind)
     }
 
     fn send(&mut self, batch: &Batch) -> io::Result<()> {
@@ -144,7 +144,7 @@ pub(super) fn totals(counters: &SessionCounters) -> Totals {
 #[derive(Debug)]
 pub(super) struct Outlets {
     /// Its place among those whom a stream wakes: after the workers.
-    place: usize,
+    slot: usize,
     /// Its own.
     mailbox: Mailbox,
     control: Sender<IoEvent>,
@@ -153,9 +153,9 @@ pub(super) struct Outlets {
 }
 
 impl Outlets {
-    pub(super) fn new(place: usize, mailbox: Mailbox, control: Sender<IoEvent>) -> Self {
+    pub(super) fn new(slot: usize, mailbox: Mailbox, control: Sender<IoEvent>) -> Self {
         Self {
-            place,
+            slot,
             mailbox,
             control,
             all: HashMap::new(),
@@ -169,7 +169,7 @@ impl Outlets {
             pulse.beat();
             match messages.recv_deadline(next_tick) {
                 Ok(Message::Fanout(stream)) => {
-                    stream.wake_received(self.place);
+                    stream.wake_received(self.slot);
                     self.fan_out(&stream);
                 }
                 Ok(Message::Attach(outlet)) => self.attach(*outlet),
@@ -189,7 +189,7 @@ impl Outlets {
 
     fn attach(&mut self, outlet: Outlet) {
         let stream = Arc::clone(&outlet.stream);
-        stream.add_viewer(self.place);
+        stream.add_viewer(self.slot);
         self.all.entry(stream.name().clone()).or_default().push(outlet);
         self.fan_out(&stream);
     }
@@ -198,13 +198,13 @@ impl Outlets {
         self.end(|outlet| (outlet.session == session).then_some(reason));
     }
 
-    fn fan_out(&mut self, stream: &Arc<Stream>) -> Reached {
+    fn fan_out(&mut self, stream: &Arc<Stream>) -> SendOutcome {
         let mut ended = Vec::new();
-        let mut reached = Reached::Head;
+        let mut reached = SendOutcome::Head;
         for outlet in self.all.get_mut(stream.name()).into_iter().flatten() {
             match outlet.catch_up(&mut self.batch, TURN, || ControlFlow::Continue(())) {
-                Ok(Reached::Head) => {}
-                Ok(Reached::Behind) => reached = Reached::Behind,
+                Ok(SendOutcome::Head) => {}
+                Ok(SendOutcome::Behind) => reached = SendOutcome::Behind,
                 Err(error) => ended.push((outlet.session, CloseReason::of_io(&error))),
             }
         }
@@ -212,7 +212,7 @@ impl Outlets {
             self.detach(session, reason);
         }
         // Others first.
-        if reached == Reached::Behind && stream.wake_again(self.place) {
+        if reached == SendOutcome::Behind && stream.wake_again(self.slot) {
             self.mailbox.send(Message::Fanout(Arc::clone(stream)));
         }
         reached
@@ -232,7 +232,7 @@ impl Outlets {
                     continue;
                 };
                 let mut outlet = outlets.swap_remove(at);
-                outlet.stream.remove_viewer(self.place);
+                outlet.stream.remove_viewer(self.slot);
                 // The reason to end, if there is one already, says more than a flush that fails for the same.
                 drop(outlet.sink.flush());
                 drop(self.control.send(outlet.closed(reason)));
@@ -248,7 +248,7 @@ impl Outlets {
             .map(|outlet| Arc::clone(&outlet.stream))
             .collect::<Vec<_>>()
         {
-            while self.fan_out(&stream) == Reached::Behind && Instant::now() < deadline {}
+            while self.fan_out(&stream) == SendOutcome::Behind && Instant::now() < deadline {}
         }
         self.end(|_| Some(CloseReason::Shutdown));
     }
@@ -291,7 +291,8 @@ mod tests {
         let (mailbox, messages) = Mailbox::plain();
         let (control, events) = crossbeam_channel::unbounded();
         let outlets = Outlets::new(0, mailbox.clone(), control);
-        let pulse = crate::telemetry::Threads::default().register("outlets", crate::telemetry::Duty::Vital);
+        let pulse =
+            crate::telemetry::Threads::default().register("outlets", crate::telemetry::Criticality::Vital);
         let thread = thread::spawn(move || outlets.run(&messages, &pulse));
         let stop = Arc::new(AtomicBool::new(false));
         let source = {

@@ -15,8 +15,8 @@ use srt_safe::{Epoll, SocketId};
 use tracing::warn;
 
 use super::{
-    CloseReason, IoEvent, Seat, StartPoolError, Task,
-    mailbox::{Mailbox, Post},
+    CloseReason, IoEvent, SessionSetup, StartPoolError, Task,
+    mailbox::{Mailbox, MailboxReceiver},
     outlet::{OUTLETS, Outlet, OutletKind, Outlets},
     recorder::Recorder,
     worker::Worker,
@@ -24,7 +24,7 @@ use super::{
 use crate::{
     data::{Stream, Writer},
     names::{Role, SessionId},
-    telemetry::{Duty, LoopLag, Threads},
+    telemetry::{Criticality, LoopLag, Threads},
 };
 
 /// What a worker is told.
@@ -39,7 +39,7 @@ pub(crate) enum Message {
     /// From itself: a viewer that sent more than one turn takes.
     Discard(SocketId),
     /// From control: a new session.
-    Start(Box<Seat>, Task),
+    Start(Box<SessionSetup>, Task),
     /// From control: a session that stands by is to feed the stream.
     Feed(SocketId, Arc<Stream>, Writer),
     /// From control: a session that feeds the stream is to stand by, and to say so.
@@ -109,19 +109,19 @@ const NEAR: u32 = 8;
 
 /// A session's place on a worker, which is free again when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Placed {
+pub(crate) struct WorkerAssignment {
     worker: usize,
     load: Arc<AtomicU32>,
     weight: u32,
 }
 
-impl Placed {
+impl WorkerAssignment {
     pub(crate) fn worker(&self) -> usize {
         self.worker
     }
 }
 
-impl Drop for Placed {
+impl Drop for WorkerAssignment {
     fn drop(&mut self) {
         self.load.fetch_sub(self.weight, Relaxed);
     }
@@ -157,7 +157,7 @@ impl Pool {
         let [datagrams, files] = queues;
         let mailbox = pool.mailboxes[workers].clone();
         let outlets = Outlets::new(workers, mailbox, control.clone());
-        let pulse = watched.register("outlets", Duty::Vital);
+        let pulse = watched.register("outlets", Criticality::Vital);
         pool.spawn("outlets".to_owned(), move || outlets.run(&datagrams, &pulse))?;
         let recorder = Recorder::new(workers + 1, control.clone());
         pool.spawn("recorder".to_owned(), move || recorder.run(&files))?;
@@ -167,7 +167,7 @@ impl Pool {
     fn start_worker(
         &mut self,
         index: usize,
-        post: Post,
+        post: MailboxReceiver,
         control: &Sender<IoEvent>,
         watched: &Threads,
     ) -> io::Result<()> {
@@ -179,7 +179,7 @@ impl Pool {
             Arc::clone(&self.lag),
         );
         let name = format!("relay-{index}");
-        let pulse = watched.register(name.as_str(), Duty::Vital);
+        let pulse = watched.register(name.as_str(), Criticality::Vital);
         self.spawn(name, move || worker.run(&pulse))
     }
 
@@ -204,7 +204,7 @@ impl Pool {
 
     /// A place for a new session of `stream`. Its source and its first viewers are together, which spares a wake-up of
     /// another thread for each message; where many watch, they are dealt out to all.
-    pub(crate) fn place(&self, stream: &Stream, role: Role) -> Placed {
+    pub(crate) fn place(&self, stream: &Stream, role: Role) -> WorkerAssignment {
         let home = stream.home().unwrap_or_else(|| self.least_loaded());
         stream.set_home(home);
         let is_near = role == Role::Publisher || stream.viewers_on(home) < NEAR;
@@ -215,7 +215,7 @@ impl Pool {
         };
         let load = Arc::clone(&self.loads[worker]);
         load.fetch_add(weight, Relaxed);
-        Placed { worker, load, weight }
+        WorkerAssignment { worker, load, weight }
     }
 
     fn least_loaded(&self) -> usize {

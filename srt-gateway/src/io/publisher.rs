@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use srt_safe::ErrorKind;
 
-use super::{CloseReason, Seat, intake::Intake, rate::RateLimit};
+use super::{CloseReason, SessionSetup, intake::Intake, rate::RateLimit};
 use crate::{
     data::{MESSAGE_MAX, Writer},
     ts::Format,
@@ -27,11 +27,11 @@ const LAST_PACKETS: Duration = Duration::from_secs(10);
 /// ```
 #[derive(Debug)]
 pub(super) struct Publisher {
-    pub(super) seat: Seat,
+    pub(super) setup: SessionSetup,
     intake: Intake,
     pub(super) last_data: Instant,
     rate: Option<RateLimit>,
-    pub(super) door: Door,
+    pub(super) gate: IngestGate,
     /// Whether the worker times what it sends. If not, events tell.
     is_timed_here: bool,
     /// When the worker looks at it again.
@@ -49,17 +49,17 @@ pub(super) enum NextDelivery {
 
 /// Whether what has come may be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Door {
+pub(super) enum IngestGate {
     Open,
     /// Not yet, and nothing has come.
     Waiting,
     /// Not yet, though something has come: control knows.
-    Told,
+    Notified,
 }
 
 /// What a turn came to.
 #[derive(Debug)]
-pub(super) enum Turn {
+pub(super) enum ReceiveOutcome {
     Drained,
     HasMore,
     NotDue,
@@ -67,66 +67,66 @@ pub(super) enum Turn {
 }
 
 impl Publisher {
-    pub(super) fn new(seat: Seat, writer: Option<Writer>, door: Door, now: Instant) -> Self {
-        let max = seat.limits.max_bitrate;
+    pub(super) fn new(setup: SessionSetup, writer: Option<Writer>, gate: IngestGate, now: Instant) -> Self {
+        let max = setup.limits.max_bitrate;
         Self {
-            is_timed_here: seat.socket.time_by_reader(seat.ingest),
+            is_timed_here: setup.socket.time_by_reader(setup.ingest),
             due: None,
             rate: max.map(|max| RateLimit::new(max, now)),
-            seat,
+            setup,
             intake: Intake::new(writer),
             last_data: now,
-            door,
+            gate,
         }
     }
 
     /// When there is something to take. To be asked before the worker turns to others, or nobody tells it.
     pub(super) fn next_delivery(&self) -> NextDelivery {
-        match self.seat.socket.next_delivery() {
+        match self.setup.socket.next_delivery() {
             Some(Duration::ZERO) => NextDelivery::Now,
             Some(wait) => NextDelivery::In(wait),
             None if self.is_timed_here => NextDelivery::ByEvent,
-            None if self.door == Door::Waiting && self.has_something() => NextDelivery::Now,
+            None if self.gate == IngestGate::Waiting && self.has_something() => NextDelivery::Now,
             None => NextDelivery::ByEvent,
         }
     }
 
     /// Whether a publisher that libsrt times has sent something.
     fn has_something(&self) -> bool {
-        self.seat.socket.unread().is_ok_and(|packets| packets > 0)
+        self.setup.socket.unread().is_ok_and(|packets| packets > 0)
     }
 
     /// Takes what libsrt has, up to [`TURN`] messages.
-    pub(super) fn receive(&mut self, buffer: &mut [u8; MESSAGE_MAX], now: Instant) -> Turn {
+    pub(super) fn receive(&mut self, buffer: &mut [u8; MESSAGE_MAX], now: Instant) -> ReceiveOutcome {
         for _ in 0..TURN {
-            match self.seat.socket.recv(buffer) {
-                Ok(0) => return Turn::Ended(CloseReason::of_peer(&self.seat.socket)),
+            match self.setup.socket.recv(buffer) {
+                Ok(0) => return ReceiveOutcome::Ended(CloseReason::of_peer(&self.setup.socket)),
                 Ok(len) => self.take(&buffer[..len], now),
                 Err(error) => {
                     return match error.kind() {
-                        ErrorKind::WouldBlock => Turn::Drained,
+                        ErrorKind::WouldBlock => ReceiveOutcome::Drained,
                         // libsrt says so at once, with up to a latency of packets still to be handed over.
                         ErrorKind::ConnectionLost
                             if now.duration_since(self.last_data) < LAST_PACKETS
-                                && self.seat.socket.unread().is_ok_and(|packets| packets > 0) =>
+                                && self.setup.socket.unread().is_ok_and(|packets| packets > 0) =>
                         {
-                            Turn::NotDue
+                            ReceiveOutcome::NotDue
                         }
                         ErrorKind::ConnectionLost | ErrorKind::NotConnected => {
-                            Turn::Ended(CloseReason::of_peer(&self.seat.socket))
+                            ReceiveOutcome::Ended(CloseReason::of_peer(&self.setup.socket))
                         }
-                        _ => Turn::Ended(CloseReason::Failed(error)),
+                        _ => ReceiveOutcome::Ended(CloseReason::Failed(error)),
                     };
                 }
             }
         }
-        Turn::HasMore
+        ReceiveOutcome::HasMore
     }
 
     fn take(&mut self, message: &[u8], now: Instant) {
         self.last_data = now;
         // libsrt delivers 1 to 1456 bytes, which is what the ring takes.
-        self.intake.take(message, &self.seat.counters, now);
+        self.intake.take(message, &self.setup.counters, now);
     }
 
     /// What has just been found out about the payload, once.
@@ -136,13 +136,13 @@ impl Publisher {
 
     /// Feeds the stream from the next message on.
     pub(super) fn feed(&mut self, writer: Writer) {
-        self.door = Door::Open;
+        self.gate = IngestGate::Open;
         self.intake.feed(writer);
     }
 
     /// What of its limits it has broken. To be asked every now and then, not for each message.
     pub(super) fn broken_limit(&mut self, now: Instant) -> Option<CloseReason> {
-        let (limits, counters) = (&self.seat.limits, &self.seat.counters);
+        let (limits, counters) = (&self.setup.limits, &self.setup.counters);
         let quiet_for = now.duration_since(self.last_data);
         let never_sent = limits.first_data.filter(|_| counters.messages() == 0);
         if let Some(timeout) = never_sent.filter(|timeout| quiet_for >= *timeout) {
@@ -162,18 +162,18 @@ impl Publisher {
     /// The peer has gone, and the last packets are not due yet: gives back its slots, so that it can come back at once. Whoever
     /// comes feeds the stream after this session.
     pub(super) fn leave(&mut self) {
-        self.seat.stream.set_source_leaving(self.seat.session);
-        drop(std::mem::take(&mut self.seat.held));
+        self.setup.stream.set_source_leaving(self.setup.session);
+        drop(std::mem::take(&mut self.setup.held));
     }
 
     /// Gives up the place of the source and goes on taking what comes.
     pub(super) fn stand_by(&mut self) {
-        self.intake.stand_by(&self.seat.stream);
+        self.intake.stand_by(&self.setup.stream);
     }
 
     /// Gives up the place of the source, for good.
-    pub(super) fn release(mut self) -> Seat {
+    pub(super) fn release(mut self) -> SessionSetup {
         self.stand_by();
-        self.seat
+        self.setup
     }
 }

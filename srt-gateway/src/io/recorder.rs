@@ -27,8 +27,8 @@ use tracing::warn;
 
 use super::{
     CloseReason, ClosedSession, IoEvent, Message, Outlet,
-    file::{self, STALLED_AFTER, Stuck},
-    outlet::{BATCH, Reached, totals},
+    file::{self, HungThread, STALLED_AFTER},
+    outlet::{BATCH, SendOutcome, totals},
 };
 use crate::{
     data::{Batch, Stream},
@@ -66,7 +66,7 @@ struct Shared {
     session: SessionId,
     stream: Arc<Stream>,
     counters: Arc<SessionCounters>,
-    place: usize,
+    slot: usize,
     control: Sender<IoEvent>,
     end: OnceLock<End>,
     /// Whoever sets it tells control that the session is over.
@@ -75,7 +75,7 @@ struct Shared {
     busy: AtomicU64,
     begun: Instant,
     /// There once the thread is left alone. It counts until the thread, the last to have this, is gone.
-    stuck: OnceLock<Stuck>,
+    stuck: OnceLock<HungThread>,
 }
 
 impl Shared {
@@ -83,7 +83,7 @@ impl Shared {
     fn finish(&self, reason: CloseReason) -> bool {
         let is_first = !self.is_over.swap(true, AcqRel);
         if is_first {
-            self.stream.remove_viewer(self.place);
+            self.stream.remove_viewer(self.slot);
             drop(self.control.send(IoEvent::Closed(ClosedSession {
                 session: self.session,
                 role: Role::Viewer,
@@ -156,16 +156,16 @@ impl Recording {
 /// The watcher's state.
 #[derive(Debug)]
 pub(super) struct Recorder {
-    place: usize,
+    slot: usize,
     control: Sender<IoEvent>,
     all: HashMap<StreamName, Vec<Recording>>,
 }
 
 impl Recorder {
-    /// `place` is its place among those whom a stream wakes.
-    pub(super) fn new(place: usize, control: Sender<IoEvent>) -> Self {
+    /// `slot` is its place among those whom a stream wakes.
+    pub(super) fn new(slot: usize, control: Sender<IoEvent>) -> Self {
         Self {
-            place,
+            slot,
             control,
             all: HashMap::new(),
         }
@@ -176,7 +176,7 @@ impl Recorder {
         loop {
             match messages.recv_deadline(next_tick) {
                 Ok(Message::Fanout(stream)) => {
-                    stream.wake_received(self.place);
+                    stream.wake_received(self.slot);
                     self.all
                         .get(stream.name())
                         .into_iter()
@@ -209,7 +209,7 @@ impl Recorder {
             session: outlet.session,
             stream: Arc::clone(&outlet.stream),
             counters: Arc::clone(&outlet.counters),
-            place: self.place,
+            slot: self.slot,
             control: self.control.clone(),
             end: OnceLock::new(),
             is_over: AtomicBool::new(false),
@@ -217,7 +217,7 @@ impl Recorder {
             begun: Instant::now(),
             stuck: OnceLock::new(),
         });
-        shared.stream.add_viewer(self.place);
+        shared.stream.add_viewer(self.slot);
         let (wake, woken) = crossbeam_channel::bounded(1);
         let of_thread = Arc::clone(&shared);
         let started = file::may_start().and_then(|()| {
@@ -253,7 +253,7 @@ impl Recorder {
             recordings.retain_mut(|recording| {
                 if recording.thread.is_finished() {
                     // For a thread that has panicked.
-                    recording.shared.finish(CloseReason::Stuck);
+                    recording.shared.finish(CloseReason::HungThread);
                     return false;
                 }
                 if recording.deadline.is_some_and(|deadline| now >= deadline) {
@@ -294,10 +294,10 @@ fn leave_alone(recording: &Recording) {
     let reason = match shared.end.get() {
         Some(End::Now(reason)) => *reason,
         Some(End::Drained) => CloseReason::Shutdown,
-        None => CloseReason::Stuck,
+        None => CloseReason::HungThread,
     };
     if shared.finish(reason) {
-        shared.stuck.set(Stuck::count()).unwrap_or_default();
+        shared.stuck.set(HungThread::count()).unwrap_or_default();
         warn!(
             session = %shared.session, stream = %shared.stream.name(),
             "the file of an output does not respond: data that is not written yet is lost"
@@ -359,7 +359,7 @@ impl Writing {
                 *flushed = Instant::now();
             }
             shared.end_call();
-            if reached == Reached::Head || is_ending() {
+            if reached == SendOutcome::Head || is_ending() {
                 return Ok(());
             }
         }

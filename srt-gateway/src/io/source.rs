@@ -40,7 +40,7 @@ pub(crate) struct Source {
 
 /// What the thread has besides the transport.
 #[derive(Debug)]
-pub(crate) struct SourceSeat {
+pub(crate) struct SourceContext {
     pub(crate) session: SessionId,
     pub(crate) stream: Arc<Stream>,
     pub(crate) counters: Arc<SessionCounters>,
@@ -68,11 +68,15 @@ pub(crate) trait Transport: Send + 'static {
 }
 
 impl Source {
-    pub(crate) fn start(name: &str, seat: SourceSeat, transport: Box<dyn Transport>) -> io::Result<Self> {
+    pub(crate) fn start(
+        name: &str,
+        context: SourceContext,
+        transport: Box<dyn Transport>,
+    ) -> io::Result<Self> {
         let (orders, receiver) = crossbeam_channel::unbounded();
         let thread = thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || run(&seat, transport, &receiver))?;
+            .spawn(move || run(&context, transport, &receiver))?;
         Ok(Self {
             orders,
             thread: Some(thread),
@@ -91,7 +95,7 @@ impl Source {
     }
 }
 
-fn run(seat: &SourceSeat, mut transport: Box<dyn Transport>, orders: &Receiver<SourceOrder>) {
+fn run(context: &SourceContext, mut transport: Box<dyn Transport>, orders: &Receiver<SourceOrder>) {
     let mut intake = Intake::new(None);
     // The order to feed comes right behind the start: what comes first, such as the begin of a file, is to be fed as well.
     let mut first = Some(orders.recv_timeout(PATIENCE));
@@ -107,14 +111,14 @@ fn run(seat: &SourceSeat, mut transport: Box<dyn Transport>, orders: &Receiver<S
         match order {
             Ok(SourceOrder::Feed(writer)) => intake.feed(writer),
             Ok(SourceOrder::StandBy) => {
-                intake.stand_by(&seat.stream);
-                drop(seat.control.send(IoEvent::StoodBy(seat.session)));
+                intake.stand_by(&context.stream);
+                drop(context.control.send(IoEvent::StoodBy(context.session)));
             }
             Ok(SourceOrder::Close(reason)) => break reason,
             Err(RecvTimeoutError::Disconnected) => break CloseReason::Shutdown,
             Err(RecvTimeoutError::Timeout) => {}
         }
-        let counters = &seat.counters;
+        let counters = &context.counters;
         let mut take = |message: &[u8]| intake.take(message, counters, Instant::now());
         if let Err(reason) = transport.receive(Instant::now(), &mut take) {
             break reason;
@@ -125,28 +129,28 @@ fn run(seat: &SourceSeat, mut transport: Box<dyn Transport>, orders: &Receiver<S
         let stalled = transport.is_stalled(Instant::now());
         if stalled != is_stalled {
             is_stalled = stalled;
-            drop(seat.control.send(IoEvent::Stalled(seat.session, stalled)));
+            drop(context.control.send(IoEvent::Stalled(context.session, stalled)));
         }
         if let Some(format) = intake.take_format_change() {
-            drop(seat.control.send(IoEvent::Format(seat.session, format)));
+            drop(context.control.send(IoEvent::Format(context.session, format)));
         }
-        announce(seat);
+        announce(context);
     };
-    intake.stand_by(&seat.stream);
-    drop(seat.control.send(IoEvent::Closed(ClosedSession {
-        session: seat.session,
+    intake.stand_by(&context.stream);
+    drop(context.control.send(IoEvent::Closed(ClosedSession {
+        session: context.session,
         role: Role::Publisher,
         reason,
         totals: Totals {
-            messages: seat.counters.messages(),
-            bytes: seat.counters.bytes(),
+            messages: context.counters.messages(),
+            bytes: context.counters.bytes(),
             ..Totals::default()
         },
     })));
 }
 
-fn announce(seat: &SourceSeat) {
-    seat.stream.wake_viewers(|worker| {
-        seat.workers[worker].send(Message::Fanout(Arc::clone(&seat.stream)));
+fn announce(context: &SourceContext) {
+    context.stream.wake_viewers(|worker| {
+        context.workers[worker].send(Message::Fanout(Arc::clone(&context.stream)));
     });
 }

@@ -29,7 +29,7 @@ pub(crate) enum Wrapping {
 
 /// Where datagrams come from or go to, besides the address.
 #[derive(Clone, Debug)]
-pub(crate) struct UdpPlace {
+pub(crate) struct UdpOptions {
     pub(crate) port: u16,
     /// Of a multicast group: by name or address.
     pub(crate) interface: Option<String>,
@@ -72,7 +72,7 @@ enum Interface {
     Index(u32),
 }
 
-fn interface(target: &UdpPlace) -> io::Result<Interface> {
+fn interface(target: &UdpOptions) -> io::Result<Interface> {
     let Some(name) = &target.interface else {
         return Ok(Interface::Any);
     };
@@ -94,7 +94,7 @@ fn unsupported(what: &str) -> io::Error {
 /// # Errors
 /// Those of the system, an interface that is not there.
 pub(crate) fn open_input(
-    target: &UdpPlace,
+    target: &UdpOptions,
     at: Option<SocketAddr>,
 ) -> io::Result<(UdpSocket, Option<SocketAddr>)> {
     let mut addr = at.unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, target.port).into());
@@ -120,7 +120,7 @@ pub(crate) fn open_input(
     Ok((socket.into(), sender))
 }
 
-fn join(socket: &Socket, target: &UdpPlace, group: IpAddr) -> io::Result<()> {
+fn join(socket: &Socket, target: &UdpOptions, group: IpAddr) -> io::Result<()> {
     match (group, target.source.map(|source| source.ip()), interface(target)?) {
         (IpAddr::V4(group), None, interface) => {
             let interface = match interface {
@@ -157,7 +157,7 @@ fn join(socket: &Socket, target: &UdpPlace, group: IpAddr) -> io::Result<()> {
 
 /// The IPv4 address that the interface `target` names has for sending to `group`: what the system gives a socket that is
 /// bound to the interface. Nothing is sent.
-fn address_of(target: &UdpPlace, group: Ipv4Addr) -> io::Result<Ipv4Addr> {
+fn address_of(target: &UdpOptions, group: Ipv4Addr) -> io::Result<Ipv4Addr> {
     let address_for = |to: Ipv4Addr| {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
         socket.bind_device(target.interface.as_deref().map(str::as_bytes))?;
@@ -240,7 +240,7 @@ fn is_of(sender: SocketAddr, from: SocketAddr) -> bool {
 ///
 /// # Errors
 /// Those of the system, an interface that is not there.
-fn open_output(target: &UdpPlace, to: SocketAddr) -> io::Result<Socket> {
+fn open_output(target: &UdpOptions, to: SocketAddr) -> io::Result<Socket> {
     let any = ZonedIp::any_like(&to);
     let socket = Socket::new(Domain::for_address(to), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_send_buffer_size(target.buffer_size)?;
@@ -292,7 +292,7 @@ fn open_output(target: &UdpPlace, to: SocketAddr) -> io::Result<Socket> {
 }
 
 /// The largest packet that the route to `to` takes without fragments (`IP_MTU`), as far as the system knows it now.
-fn route_mtu(target: &UdpPlace, to: SocketAddr) -> io::Result<usize> {
+fn route_mtu(target: &UdpOptions, to: SocketAddr) -> io::Result<usize> {
     // Of a connected socket only, and a connected one would get the errors of hosts where nobody listens.
     let probe = open_output(target, to)?;
     probe.connect(&SockAddr::from(to))?;
@@ -333,7 +333,7 @@ impl UdpOut {
     /// # Errors
     /// Those of the system, an interface that is not there.
     pub(crate) fn open(
-        target: &UdpPlace,
+        target: &UdpOptions,
         to: SocketAddr,
         payload_size: u16,
         wrapping: Wrapping,

@@ -5,7 +5,7 @@ use std::time::Instant;
 use srt_safe::{ErrorKind, RetransmitBandwidth, SendState, opt};
 
 use super::{
-    CloseReason, Seat,
+    CloseReason, SessionSetup,
     backlog::{Backlog, Queue, Step},
     packetiser::{Boundaries, Packetiser},
     resend::{self, ResendLimit},
@@ -28,7 +28,7 @@ const TURN: usize = 256;
 /// "Settled" is the worker's `settle`. A viewer that the ring laps skips to a start point, and that is counted.
 #[derive(Debug)]
 pub(super) struct Viewer {
-    pub(super) seat: Seat,
+    pub(super) setup: SessionSetup,
     cursor: Cursor,
     /// Cuts what the peer's packets do not hold.
     packetiser: Packetiser,
@@ -68,15 +68,15 @@ pub(super) enum Flow {
 }
 
 impl Viewer {
-    pub(super) fn new(seat: Seat, cursor: Cursor, now: Instant) -> Self {
+    pub(super) fn new(setup: SessionSetup, cursor: Cursor, now: Instant) -> Self {
         // A connection that is gone already says so with the first message.
-        let peer = seat.socket.max_message_size().unwrap_or(MESSAGE_MAX);
-        let limit = seat.payload_size.map_or(peer, |size| size.min(peer));
-        let resend_limit = seat.limits.resend_percent.map(ResendLimit::new);
-        let backlog = (!seat.socket.is_group()).then(Backlog::new);
+        let peer = setup.socket.max_message_size().unwrap_or(MESSAGE_MAX);
+        let limit = setup.payload_size.map_or(peer, |size| size.min(peer));
+        let resend_limit = setup.limits.resend_percent.map(ResendLimit::new);
+        let backlog = (!setup.socket.is_group()).then(Backlog::new);
         let mut viewer = Self {
             backlog,
-            seat,
+            setup,
             cursor,
             packetiser: Packetiser::new(limit, Boundaries::Keep),
             flow: Flow::InStep,
@@ -93,8 +93,8 @@ impl Viewer {
     /// Takes libsrt's counters, fits the limit of what is sent again to the last second, and holds a viewer whose path is too
     /// slow. To be called once a second.
     pub(super) fn second(&mut self, now: Instant) -> Option<CloseReason> {
-        self.seat.sample();
-        let state = self.seat.socket.send_state();
+        self.setup.sample();
+        let state = self.setup.socket.send_state();
         if let Some(state) = state {
             self.observe_backlog(state, now);
         }
@@ -102,10 +102,10 @@ impl Viewer {
     }
 
     fn limit_resends(&mut self, held: u64) -> Option<CloseReason> {
-        self.seat.counters.set_resends_held(held);
+        self.setup.counters.set_resends_held(held);
         let limit = self.resend_limit.as_mut()?;
         let percent = limit.percent();
-        let verdict = limit.second(self.seat.counters.bytes(), held);
+        let verdict = limit.second(self.setup.counters.bytes(), held);
         if verdict.limit.abs_diff(self.told_limit) > self.told_limit / 8 {
             self.limit_resends_to(verdict.limit);
         }
@@ -119,7 +119,7 @@ impl Viewer {
             self.last_data = now;
         }
         if self.backlog.is_some_and(|backlog| backlog.is_urgent())
-            && let Some(state) = self.seat.socket.send_state()
+            && let Some(state) = self.setup.socket.send_state()
         {
             self.observe_backlog(state, now);
         }
@@ -133,7 +133,7 @@ impl Viewer {
         let Some(backlog) = &mut self.backlog else {
             return;
         };
-        let ring = self.seat.stream.ring();
+        let ring = self.setup.stream.ring();
         let start = ring.start_position(StartAt::Keyframe);
         match backlog.observe(Queue::of(state), start, ring.head(), now) {
             Step::Keep => {}
@@ -141,7 +141,7 @@ impl Viewer {
             Step::Resume(position) => {
                 let skipped = self.cursor.skip_to(position);
                 self.packetiser.clear();
-                self.seat.counters.add_skipped(skipped);
+                self.setup.counters.add_skipped(skipped);
                 self.flow = Flow::InStep;
             }
         }
@@ -151,11 +151,11 @@ impl Viewer {
         let bandwidth = RetransmitBandwidth::BytesPerSecond(bytes_per_second);
         // A libsrt that was built without it has no such option; a connection that is gone needs none.
         if let Err(error) = self
-            .seat
+            .setup
             .socket
             .set_option(opt::MaxRetransmitBandwidth, bandwidth)
         {
-            tracing::debug!(session = %self.seat.session, %error, "resend_limit was not set");
+            tracing::debug!(session = %self.setup.session, %error, "resend_limit was not set");
         }
         self.told_limit = bytes_per_second;
     }
@@ -168,14 +168,14 @@ impl Viewer {
     /// Sends what `batch` holds from the viewer's position on.
     pub(super) fn send(&mut self, batch: &Batch, now: Instant) {
         for (_, message) in batch.messages_from(self.cursor.next()) {
-            let socket = &self.seat.socket;
+            let socket = &self.setup.socket;
             let sent = self
                 .packetiser
                 .push(message, |piece| socket.send(piece).map(drop));
             // What the packetiser has of a message it sends later: the message counts as sent.
             if sent.is_ok() || self.packetiser.is_pending() {
                 self.cursor.advance(1);
-                self.seat.counters.add(message.len());
+                self.setup.counters.add(message.len());
                 self.last_data = now;
             }
             if let Err(error) = sent {
@@ -188,7 +188,7 @@ impl Viewer {
         self.flow = match error.kind() {
             ErrorKind::WouldBlock | ErrorKind::Congested => Flow::Full,
             ErrorKind::ConnectionLost | ErrorKind::NotConnected | ErrorKind::InvalidState => {
-                Flow::Ended(CloseReason::of_peer(&self.seat.socket))
+                Flow::Ended(CloseReason::of_peer(&self.setup.socket))
             }
             _ => Flow::Ended(CloseReason::Failed(error)),
         };
@@ -196,7 +196,7 @@ impl Viewer {
 
     /// Sends what a full socket has left of a message.
     fn send_rest(&mut self) {
-        let socket = &self.seat.socket;
+        let socket = &self.setup.socket;
         if let Err(error) = self.packetiser.flush_ready(|piece| socket.send(piece).map(drop)) {
             self.stop(error);
         }
@@ -207,13 +207,13 @@ impl Viewer {
         let mut sent = 0;
         self.send_rest();
         while self.flow == Flow::InStep {
-            let ring = self.seat.stream.ring();
+            let ring = self.setup.stream.ring();
             match ring.read_batch(self.cursor.next(), batch) {
                 ReadOutcome::UpToDate => return,
                 ReadOutcome::Lapped { oldest } => {
                     let skipped = self.cursor.skip_to(ring.skip_target(oldest));
                     self.packetiser.clear();
-                    self.seat.counters.add_skipped(skipped);
+                    self.setup.counters.add_skipped(skipped);
                 }
                 ReadOutcome::Read { count } => {
                     self.send(batch, now);
@@ -228,7 +228,7 @@ impl Viewer {
 
     /// What of its limits it has broken. To be asked every now and then, not for each message.
     pub(super) fn broken_limit(&self, now: Instant) -> Option<CloseReason> {
-        let silence = self.seat.limits.silence?;
+        let silence = self.setup.limits.silence?;
         (now.duration_since(self.last_data) >= silence).then_some(CloseReason::NoData(silence))
     }
 
@@ -236,7 +236,7 @@ impl Viewer {
     /// another call takes it: libsrt tells of what comes next only once all has been taken.
     pub(super) fn discard_received(&self, buffer: &mut [u8; MESSAGE_MAX]) -> Received {
         for _ in 0..TURN {
-            if self.seat.socket.recv(buffer).is_err() {
+            if self.setup.socket.recv(buffer).is_err() {
                 return Received::All;
             }
         }

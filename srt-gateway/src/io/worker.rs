@@ -19,11 +19,11 @@ use crossbeam_channel::Sender;
 use srt_safe::{CollectedSends, Event, Events, Interest, SocketId, SrtSocket};
 
 use super::{
-    CloseReason, ClosedSession, IoEvent, Message, Seat, Task, Watch,
-    due::Due,
-    mailbox::{Mailbox, Post},
-    outlet::Reached,
-    publisher::{Door, NextDelivery, Publisher, Turn},
+    CloseReason, ClosedSession, IoEvent, Message, SessionSetup, Task, Watch,
+    due::DeliveryTimes,
+    mailbox::{Mailbox, MailboxReceiver},
+    outlet::SendOutcome,
+    publisher::{IngestGate, NextDelivery, Publisher, ReceiveOutcome},
     srt_poll::EVENTS,
     viewer::{Flow, Received, Viewer},
 };
@@ -72,7 +72,7 @@ struct Group {
 #[derive(Debug)]
 pub(super) struct Worker {
     index: usize,
-    post: Post,
+    post: MailboxReceiver,
     watch: Watch,
     peers: Box<[Mailbox]>,
     control: Sender<IoEvent>,
@@ -80,7 +80,7 @@ pub(super) struct Worker {
     groups: HashMap<StreamName, Group>,
     viewer_streams: HashMap<SocketId, StreamName>,
     /// When publishers have something that can be received.
-    due: Due,
+    due: DeliveryTimes,
     batch: Batch,
     /// For a viewer that stands elsewhere than its group, while `batch` is in use.
     straggler_batch: Batch,
@@ -92,7 +92,7 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(
         index: usize,
-        post: Post,
+        post: MailboxReceiver,
         peers: Box<[Mailbox]>,
         control: Sender<IoEvent>,
         lag: Arc<LoopLag>,
@@ -106,7 +106,7 @@ impl Worker {
             publishers: HashMap::new(),
             groups: HashMap::new(),
             viewer_streams: HashMap::new(),
-            due: Due::default(),
+            due: DeliveryTimes::default(),
             batch: Batch::with_capacity(BATCH),
             straggler_batch: Batch::with_capacity(BATCH),
             buffer: Box::new([0; MESSAGE_MAX]),
@@ -174,7 +174,7 @@ impl Worker {
             Message::CatchUp(socket) => self.catch_up(socket),
             Message::Receive(socket) => self.receive(socket),
             Message::Discard(socket) => self.discard(socket),
-            Message::Start(seat, task) => self.start(*seat, task),
+            Message::Start(setup, task) => self.start(*setup, task),
             Message::Feed(socket, stream, writer) => self.feed(socket, &stream, writer),
             Message::StandBy(socket) => self.stand_by(socket),
             Message::Close(socket, reason) => self.close(socket, reason),
@@ -186,14 +186,14 @@ impl Worker {
         }
     }
 
-    fn start(&mut self, seat: Seat, task: Task) {
-        let id = seat.socket.id();
+    fn start(&mut self, setup: SessionSetup, task: Task) {
+        let id = setup.socket.id();
         let is_viewer = matches!(task, Task::View(_));
         match task {
-            Task::Publish(writer) => self.add_publisher(seat, Some(writer), Door::Open),
-            Task::StandBy => self.add_publisher(seat, None, Door::Open),
-            Task::Succeed => self.add_publisher(seat, None, Door::Waiting),
-            Task::View(start_at) => self.add_viewer(seat, start_at),
+            Task::Publish(writer) => self.add_publisher(setup, Some(writer), IngestGate::Open),
+            Task::StandBy => self.add_publisher(setup, None, IngestGate::Open),
+            Task::TakeOver => self.add_publisher(setup, None, IngestGate::Waiting),
+            Task::View(start_at) => self.add_viewer(setup, start_at),
         }
         // Before the first message is sent: a socket that is full then is put under another watch.
         let added = match self.socket(id) {
@@ -208,14 +208,14 @@ impl Worker {
         }
     }
 
-    fn add_publisher(&mut self, seat: Seat, writer: Option<Writer>, door: Door) {
-        let id = seat.socket.id();
+    fn add_publisher(&mut self, setup: SessionSetup, writer: Option<Writer>, gate: IngestGate) {
+        let id = setup.socket.id();
         self.publishers
-            .insert(id, Publisher::new(seat, writer, door, self.now));
+            .insert(id, Publisher::new(setup, writer, gate, self.now));
     }
 
-    fn add_viewer(&mut self, seat: Seat, start_at: StartAt) {
-        let stream = Arc::clone(&seat.stream);
+    fn add_viewer(&mut self, setup: SessionSetup, start_at: StartAt) {
+        let stream = Arc::clone(&setup.stream);
         let start = stream.ring().start_position(start_at);
         let group = self.groups.entry(stream.name().clone()).or_insert_with(|| Group {
             position: stream.ring().head(),
@@ -223,10 +223,10 @@ impl Worker {
             viewers: Vec::new(),
         });
         self.viewer_streams
-            .insert(seat.socket.id(), stream.name().clone());
+            .insert(setup.socket.id(), stream.name().clone());
         group
             .viewers
-            .push(Viewer::new(seat, Cursor::new(start), self.now));
+            .push(Viewer::new(setup, Cursor::new(start), self.now));
         stream.add_viewer(self.index);
     }
 
@@ -245,19 +245,19 @@ impl Worker {
     fn stand_by(&mut self, id: SocketId) {
         if let Some(publisher) = self.publishers.get_mut(&id) {
             publisher.stand_by();
-            drop(self.control.send(IoEvent::StoodBy(publisher.seat.session)));
+            drop(self.control.send(IoEvent::StoodBy(publisher.setup.session)));
         }
     }
 
     fn socket(&self, id: SocketId) -> Option<&SrtSocket> {
         match self.publishers.get(&id) {
-            Some(publisher) => Some(&publisher.seat.socket),
+            Some(publisher) => Some(&publisher.setup.socket),
             None => {
                 let group = self.groups.get(self.viewer_streams.get(&id)?)?;
                 group
                     .viewers
                     .iter()
-                    .map(|viewer| &viewer.seat.socket)
+                    .map(|viewer| &viewer.setup.socket)
                     .find(|socket| socket.id() == id)
             }
         }
@@ -267,9 +267,9 @@ impl Worker {
         let id = event.socket();
         if let Some(publisher) = self.publishers.get(&id) {
             // One that is gone is served all the same if it has left something.
-            let has_left = || publisher.seat.socket.unread().is_ok_and(|packets| packets > 0);
-            if publisher.door != Door::Open && event.is_error() && !has_left() {
-                let reason = CloseReason::of_peer(&publisher.seat.socket);
+            let has_left = || publisher.setup.socket.unread().is_ok_and(|packets| packets > 0);
+            if publisher.gate != IngestGate::Open && event.is_error() && !has_left() {
+                let reason = CloseReason::of_peer(&publisher.setup.socket);
                 return self.close(id, reason);
             }
             return self.attend(id);
@@ -288,14 +288,14 @@ impl Worker {
         else {
             return;
         };
-        let Some(viewer) = group.viewers.iter().find(|viewer| viewer.seat.socket.id() == id) else {
+        let Some(viewer) = group.viewers.iter().find(|viewer| viewer.setup.socket.id() == id) else {
             return;
         };
         if event.is_readable() && viewer.discard_received(&mut self.buffer) == Received::More {
             self.peers[self.index].send(Message::Discard(id));
         }
         if event.is_writable() && viewer.flow == Flow::Blocked {
-            match self.watch.modify(&viewer.seat.socket, Interest::READABLE) {
+            match self.watch.modify(&viewer.setup.socket, Interest::READABLE) {
                 Ok(()) => self.catch_up(id),
                 Err(error) => self.close(id, CloseReason::Failed(error)),
             }
@@ -309,7 +309,7 @@ impl Worker {
             .get(&id)
             .and_then(|name| self.groups.get(name));
         let viewer =
-            group.and_then(|group| group.viewers.iter().find(|viewer| viewer.seat.socket.id() == id));
+            group.and_then(|group| group.viewers.iter().find(|viewer| viewer.setup.socket.id() == id));
         if viewer.is_some_and(|viewer| viewer.discard_received(&mut self.buffer) == Received::More) {
             self.peers[self.index].send(Message::Discard(id));
         }
@@ -320,15 +320,15 @@ impl Worker {
         let Some(publisher) = self.publishers.get_mut(&id) else {
             return;
         };
-        match publisher.door {
-            Door::Open => return self.receive(id),
-            Door::Told => return,
-            Door::Waiting => {}
+        match publisher.gate {
+            IngestGate::Open => return self.receive(id),
+            IngestGate::Notified => return,
+            IngestGate::Waiting => {}
         }
         match publisher.next_delivery() {
             NextDelivery::Now => {
-                publisher.door = Door::Told;
-                drop(self.control.send(IoEvent::HasData(publisher.seat.session)));
+                publisher.gate = IngestGate::Notified;
+                drop(self.control.send(IoEvent::HasData(publisher.setup.session)));
             }
             NextDelivery::In(wait) => self.call_at(Instant::now() + wait, id),
             NextDelivery::ByEvent => {}
@@ -342,20 +342,23 @@ impl Worker {
         };
         let turn = publisher.receive(&mut self.buffer, self.now);
         if let Some(format) = publisher.take_format_change() {
-            drop(self.control.send(IoEvent::Format(publisher.seat.session, format)));
+            drop(
+                self.control
+                    .send(IoEvent::Format(publisher.setup.session, format)),
+            );
         }
-        let stream = Arc::clone(&publisher.seat.stream);
+        let stream = Arc::clone(&publisher.setup.stream);
         self.announce(&stream);
         match turn {
-            Turn::Drained => self.await_next(id, None),
-            Turn::HasMore => self.peers[self.index].send(Message::Receive(id)),
-            Turn::NotDue => {
+            ReceiveOutcome::Drained => self.await_next(id, None),
+            ReceiveOutcome::HasMore => self.peers[self.index].send(Message::Receive(id)),
+            ReceiveOutcome::NotDue => {
                 if let Some(publisher) = self.publishers.get_mut(&id) {
                     publisher.leave();
                 }
                 self.await_next(id, Some(DUE_POLL));
             }
-            Turn::Ended(reason) => self.close(id, reason),
+            ReceiveOutcome::Ended(reason) => self.close(id, reason),
         }
     }
 
@@ -406,17 +409,17 @@ impl Worker {
     }
 
     /// Brings the ring's news to this worker's viewers of the stream, as far as its turn goes.
-    fn fan_out(&mut self, name: &StreamName) -> Reached {
+    fn fan_out(&mut self, name: &StreamName) -> SendOutcome {
         let Some(group) = self.groups.get_mut(name) else {
-            return Reached::Head;
+            return SendOutcome::Head;
         };
         let ring = group.stream.ring();
         let mut unsettled = false;
-        let mut reached = Reached::Behind;
+        let mut reached = SendOutcome::Behind;
         for _ in 0..TURN {
             match ring.read_batch(group.position, &mut self.batch) {
                 ReadOutcome::UpToDate => {
-                    reached = Reached::Head;
+                    reached = SendOutcome::Head;
                     break;
                 }
                 // The whole group was late: each viewer goes on by itself, and counts what it skips.
@@ -438,7 +441,7 @@ impl Worker {
                 }
             }
         }
-        if reached == Reached::Behind && group.stream.wake_again(self.index) {
+        if reached == SendOutcome::Behind && group.stream.wake_again(self.index) {
             let again = Message::Fanout(Arc::clone(&group.stream));
             self.peers[self.index].send(again);
         }
@@ -459,7 +462,7 @@ impl Worker {
         let Some(viewer) = group
             .viewers
             .iter_mut()
-            .find(|viewer| viewer.seat.socket.id() == id)
+            .find(|viewer| viewer.setup.socket.id() == id)
         else {
             return;
         };
@@ -477,7 +480,7 @@ impl Worker {
         };
         let mut ended = Vec::new();
         for viewer in &mut group.viewers {
-            let socket = &viewer.seat.socket;
+            let socket = &viewer.setup.socket;
             match viewer.flow {
                 Flow::InStep | Flow::Queued | Flow::Blocked | Flow::Held => {}
                 Flow::Behind => {
@@ -498,21 +501,21 @@ impl Worker {
 
     /// Ends a session: closes its socket and tells control.
     fn close(&mut self, id: SocketId, reason: CloseReason) {
-        let (mut seat, role) = if let Some(publisher) = self.publishers.remove(&id) {
+        let (mut setup, role) = if let Some(publisher) = self.publishers.remove(&id) {
             (publisher.release(), Role::Publisher)
         } else if let Some(viewer) = self.take_viewer(id) {
-            (viewer.seat, Role::Viewer)
+            (viewer.setup, Role::Viewer)
         } else {
             return;
         };
-        self.watch.remove(&seat.socket);
-        let totals = seat.totals();
+        self.watch.remove(&setup.socket);
+        let totals = setup.totals();
         // Closing does not wait: what is unsent lingers inside libsrt, and a broken socket has nothing to say.
-        drop(seat.socket);
+        drop(setup.socket);
         // Whoever hears of the end finds the places free.
-        drop(seat.held);
+        drop(setup.held);
         drop(self.control.send(IoEvent::Closed(ClosedSession {
-            session: seat.session,
+            session: setup.session,
             role,
             reason,
             totals,
@@ -525,9 +528,9 @@ impl Worker {
         let at = group
             .viewers
             .iter()
-            .position(|viewer| viewer.seat.socket.id() == id)?;
+            .position(|viewer| viewer.setup.socket.id() == id)?;
         let viewer = group.viewers.swap_remove(at);
-        viewer.seat.stream.remove_viewer(self.index);
+        viewer.setup.stream.remove_viewer(self.index);
         if group.viewers.is_empty() {
             self.groups.remove(&name);
         }
@@ -548,7 +551,7 @@ impl Worker {
             .groups
             .values()
             .flat_map(|group| &group.viewers)
-            .filter_map(|viewer| Some((viewer.seat.socket.id(), viewer.broken_limit(now)?)));
+            .filter_map(|viewer| Some((viewer.setup.socket.id(), viewer.broken_limit(now)?)));
         let over: Vec<_> = publishers.chain(viewers).collect();
         for (id, reason) in over {
             self.close(id, reason);
@@ -557,14 +560,14 @@ impl Worker {
 
     /// Takes libsrt's counters of all sessions, and adapts what is sent to viewers again.
     fn sample(&mut self) {
-        let publishers = self.publishers.values_mut().map(|publisher| &mut publisher.seat);
-        for seat in publishers {
-            seat.sample();
+        let publishers = self.publishers.values_mut().map(|publisher| &mut publisher.setup);
+        for setup in publishers {
+            setup.sample();
         }
         let mut over = Vec::new();
         for viewer in self.groups.values_mut().flat_map(|group| &mut group.viewers) {
             if let Some(reason) = viewer.second(self.now) {
-                over.push((viewer.seat.socket.id(), reason));
+                over.push((viewer.setup.socket.id(), reason));
             }
         }
         for (id, reason) in over {
@@ -578,9 +581,9 @@ impl Worker {
         for id in ids {
             while let Some(publisher) = self.publishers.get_mut(&id) {
                 let turn = publisher.receive(&mut self.buffer, self.now);
-                let stream = Arc::clone(&publisher.seat.stream);
+                let stream = Arc::clone(&publisher.setup.stream);
                 self.announce(&stream);
-                if !matches!(turn, Turn::HasMore) || Instant::now() >= end {
+                if !matches!(turn, ReceiveOutcome::HasMore) || Instant::now() >= end {
                     break;
                 }
             }
@@ -592,7 +595,7 @@ impl Worker {
     fn drain(mut self, deadline: Instant) {
         let viewers = self.groups.values().flat_map(|group| &group.viewers);
         let latencies = viewers
-            .filter_map(|viewer| viewer.seat.socket.stats().ok())
+            .filter_map(|viewer| viewer.setup.socket.stats().ok())
             .map(|stats| stats.link.send_latency);
         // What has arrived waits there for its time, and many receivers throw it away when the connection closes.
         let hold = latencies.max().unwrap_or_default();
@@ -600,10 +603,10 @@ impl Worker {
         loop {
             self.now = Instant::now();
             let names: Vec<_> = self.groups.keys().cloned().collect();
-            let mut reached = Reached::Head;
+            let mut reached = SendOutcome::Head;
             for name in &names {
-                if self.fan_out(name) == Reached::Behind {
-                    reached = Reached::Behind;
+                if self.fan_out(name) == SendOutcome::Behind {
+                    reached = SendOutcome::Behind;
                 }
             }
             for id in self.viewer_streams.keys().copied().collect::<Vec<_>>() {
@@ -611,12 +614,16 @@ impl Worker {
             }
             let unsent = |viewer: &Viewer| {
                 viewer.flow != Flow::InStep
-                    || viewer.seat.socket.unsent().is_ok_and(|unsent| unsent.packets > 0)
+                    || viewer
+                        .setup
+                        .socket
+                        .unsent()
+                        .is_ok_and(|unsent| unsent.packets > 0)
             };
             if self.groups.values().flat_map(|group| &group.viewers).any(unsent) {
                 last_unsent = self.now;
             }
-            if reached == Reached::Behind && self.now < deadline {
+            if reached == SendOutcome::Behind && self.now < deadline {
                 continue;
             }
             let over = self.viewer_streams.is_empty() || self.now.duration_since(last_unsent) > hold;
@@ -657,13 +664,13 @@ mod tests {
             position,
         };
         worker.groups.insert(name.clone(), group);
-        assert_eq!(worker.fan_out(&name), Reached::Behind);
+        assert_eq!(worker.fan_out(&name), SendOutcome::Behind);
         // It comes back to the rest after what others have sent meanwhile.
         let Ok(Message::Fanout(again)) = worker.post.messages.try_recv() else {
             panic!("no notice to itself");
         };
         again.wake_received(0);
-        assert_eq!(worker.fan_out(&name), Reached::Head);
+        assert_eq!(worker.fan_out(&name), SendOutcome::Head);
         assert!(worker.post.messages.is_empty());
     }
 }

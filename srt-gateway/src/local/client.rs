@@ -22,7 +22,7 @@ pub(crate) struct Client {
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(crate) enum AskError {
+pub(crate) enum ClientError {
     /// There is no such socket, or nobody listens on it.
     NotRunning(PathBuf, io::Error),
     /// It may not be opened.
@@ -35,7 +35,7 @@ pub(crate) enum AskError {
     Refused(String),
 }
 
-impl fmt::Display for AskError {
+impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotRunning(path, error) => write!(
@@ -60,19 +60,19 @@ impl fmt::Display for AskError {
     }
 }
 
-impl std::error::Error for AskError {}
+impl std::error::Error for ClientError {}
 
-impl From<io::Error> for AskError {
+impl From<io::Error> for ClientError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
 }
 
 impl Client {
-    pub(crate) fn connect(path: &Path) -> Result<Self, AskError> {
+    pub(crate) fn connect(path: &Path) -> Result<Self, ClientError> {
         let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
-            io::ErrorKind::PermissionDenied => AskError::NotAllowed(path.to_owned()),
-            _ => AskError::NotRunning(path.to_owned(), error),
+            io::ErrorKind::PermissionDenied => ClientError::NotAllowed(path.to_owned()),
+            _ => ClientError::NotRunning(path.to_owned(), error),
         })?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
@@ -83,20 +83,20 @@ impl Client {
     }
 
     /// Asks, and waits for the answer; never gives [`Answer::Error`].
-    pub(crate) fn ask(&mut self, request: &Request) -> Result<Answer, AskError> {
+    pub(crate) fn ask(&mut self, request: &Request) -> Result<Answer, ClientError> {
         let mut line = serde_json::to_vec(request).map_err(io::Error::from)?;
         line.push(b'\n');
         self.stream.get_mut().write_all(&line)?;
         let mut line = Vec::new();
         self.stream.by_ref().take(LINE_MAX).read_until(b'\n', &mut line)?;
         match serde_json::from_slice(&line) {
-            Ok(Answer::Error(why)) => Err(AskError::Refused(why)),
+            Ok(Answer::Error(why)) => Err(ClientError::Refused(why)),
             Ok(answer) => Ok(answer),
             Err(_) => Err(self.no_answer()),
         }
     }
 
-    pub(crate) fn no_answer(&self) -> AskError {
-        AskError::NoAnswer(self.path.clone())
+    pub(crate) fn no_answer(&self) -> ClientError {
+        ClientError::NoAnswer(self.path.clone())
     }
 }

@@ -13,7 +13,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use client::{AskError, Client};
+pub(crate) use client::{Client, ClientError};
 pub(crate) use server::Server;
 
 use crate::{

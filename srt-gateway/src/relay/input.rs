@@ -11,7 +11,7 @@ use std::{
 use crossbeam_channel::{SendTimeoutError, Sender, TrySendError};
 use srt_safe::{ErrorKind, SourceTime};
 
-use super::{End, LOOK, Parcel, Place, Shared, resolve};
+use super::{End, LOOK, RelayEndpoint, RelayMessage, Shared, resolve};
 use crate::{
     config::{FileTarget, SrtTarget, UdpTarget},
     control,
@@ -21,31 +21,33 @@ use crate::{
 
 /// The way to an output.
 #[derive(Debug)]
-pub(super) struct Way {
+pub(super) struct OutputHandle {
     pub(super) end: Arc<End>,
-    pub(super) sender: Sender<Parcel>,
+    pub(super) sender: Sender<RelayMessage>,
 }
 
 /// Runs until the input is through. Outputs see its end by their channel.
-pub(super) fn run(shared: &Shared, end: &End, ways: &[Way], chunk: usize) {
-    let read = match &end.place {
-        Place::Srt(target, _) => return receive(shared, end, target, ways),
-        Place::Datagrams(target, wrapping, _) => return datagrams(shared, end, (target, *wrapping), ways),
-        Place::Clocked(file) => return clocked(shared, end, file, ways),
-        Place::Console => Ok(Box::new(io::stdin()) as Box<dyn Read>),
-        Place::File(path) => File::open(path).map(|file| Box::new(file) as Box<dyn Read>),
+pub(super) fn run(shared: &Shared, end: &End, ways: &[OutputHandle], chunk: usize) {
+    let read = match &end.endpoint {
+        RelayEndpoint::Srt(target, _) => return receive(shared, end, target, ways),
+        RelayEndpoint::Datagrams(target, wrapping, _) => {
+            return datagrams(shared, end, (target, *wrapping), ways);
+        }
+        RelayEndpoint::Clocked(file) => return clocked(shared, end, file, ways),
+        RelayEndpoint::Console => Ok(Box::new(io::stdin()) as Box<dyn Read>),
+        RelayEndpoint::File(path) => File::open(path).map(|file| Box::new(file) as Box<dyn Read>),
     };
     if !wait_for_outputs(shared, ways) {
         return;
     }
     let done = read.and_then(|mut source| copy(shared, end, source.as_mut(), ways, chunk));
     if let Err(error) = done {
-        shared.fail(format!("{}: {error}", end.place));
+        shared.fail(format!("{}: {error}", end.endpoint));
     }
 }
 
 /// What is read before somebody can take it would be lost. False: the relay ends.
-fn wait_for_outputs(shared: &Shared, ways: &[Way]) -> bool {
+fn wait_for_outputs(shared: &Shared, ways: &[OutputHandle]) -> bool {
     while !ways.iter().all(|way| way.end.open.load(Relaxed)) {
         if shared.is_stopped() {
             return false;
@@ -55,7 +57,13 @@ fn wait_for_outputs(shared: &Shared, ways: &[Way]) -> bool {
     true
 }
 
-fn copy(shared: &Shared, end: &End, source: &mut dyn Read, ways: &[Way], chunk: usize) -> io::Result<()> {
+fn copy(
+    shared: &Shared,
+    end: &End,
+    source: &mut dyn Read,
+    ways: &[OutputHandle],
+    chunk: usize,
+) -> io::Result<()> {
     let mut buffer = vec![0; chunk];
     end.set_open(true);
     while !shared.is_stopped() {
@@ -76,7 +84,7 @@ fn copy(shared: &Shared, end: &End, source: &mut dyn Read, ways: &[Way], chunk: 
     Ok(())
 }
 
-fn receive(shared: &Shared, end: &End, target: &SrtTarget, ways: &[Way]) {
+fn receive(shared: &Shared, end: &End, target: &SrtTarget, ways: &[OutputHandle]) {
     let mut buffer = [0; crate::data::MESSAGE_MAX];
     while let Some(socket) = shared.connect(end, target) {
         let mut last = Instant::now();
@@ -109,16 +117,16 @@ fn silent_for(last: Instant, target: &SrtTarget) -> Option<Duration> {
     target.settings.timeout.filter(|limit| last.elapsed() > *limit)
 }
 
-fn datagrams(shared: &Shared, end: &End, (target, wrapping): (&UdpTarget, Wrapping), ways: &[Way]) {
+fn datagrams(shared: &Shared, end: &End, (target, wrapping): (&UdpTarget, Wrapping), ways: &[OutputHandle]) {
     loop {
         let opened = shared.again(end, || {
-            let place = control::udp_place(target);
-            let (socket, sender) = open_input(&place, resolve(target)?).map_err(ConnectError::Socket)?;
+            let options = control::udp_options(target);
+            let (socket, sender) = open_input(&options, resolve(target)?).map_err(ConnectError::Socket)?;
             Ok::<_, ConnectError>(UdpIn::new(socket, sender, wrapping))
         });
         let Some(mut transport) = opened else { return };
         end.set_open(true);
-        tracing::info!(url = %end.place, "open");
+        tracing::info!(url = %end.endpoint, "open");
         match carry(shared, end, &mut transport, ways) {
             None => return end.set_open(false),
             Some(reason) => {
@@ -129,7 +137,7 @@ fn datagrams(shared: &Shared, end: &End, (target, wrapping): (&UdpTarget, Wrappi
     }
 }
 
-fn clocked(shared: &Shared, end: &End, file: &FileTarget, ways: &[Way]) {
+fn clocked(shared: &Shared, end: &End, file: &FileTarget, ways: &[OutputHandle]) {
     if !wait_for_outputs(shared, ways) {
         return;
     }
@@ -145,12 +153,17 @@ fn clocked(shared: &Shared, end: &End, file: &FileTarget, ways: &[Way]) {
         Err(error) => Some(Some(error.to_string())),
     };
     if let Some(Some(why)) = reason {
-        shared.fail(format!("{}: {why}", end.place));
+        shared.fail(format!("{}: {why}", end.endpoint));
     }
 }
 
 /// Hands on what a transport gives. None: the relay ends; else why the transport did.
-fn carry(shared: &Shared, end: &End, transport: &mut dyn Transport, ways: &[Way]) -> Option<CloseReason> {
+fn carry(
+    shared: &Shared,
+    end: &End,
+    transport: &mut dyn Transport,
+    ways: &[OutputHandle],
+) -> Option<CloseReason> {
     while !shared.is_stopped() {
         let mut take = |message: &[u8]| hand_on(shared, end, (message, None), ways);
         if let Err(reason) = transport.receive(Instant::now(), &mut take) {
@@ -160,15 +173,15 @@ fn carry(shared: &Shared, end: &End, transport: &mut dyn Transport, ways: &[Way]
     None
 }
 
-fn hand_on(shared: &Shared, end: &End, (bytes, due): (&[u8], Option<SourceTime>), ways: &[Way]) {
+fn hand_on(shared: &Shared, end: &End, (bytes, due): (&[u8], Option<SourceTime>), ways: &[OutputHandle]) {
     end.count(bytes.len());
-    let parcel = Parcel {
+    let parcel = RelayMessage {
         bytes: bytes.into(),
         due,
     };
     for way in ways {
         let parcel = parcel.clone();
-        if end.place.is_patient() {
+        if end.endpoint.is_patient() {
             wait_for_room(shared, way, parcel);
         } else if let Err(TrySendError::Full(_)) = way.sender.try_send(parcel) {
             way.end.drop_one();
@@ -176,7 +189,7 @@ fn hand_on(shared: &Shared, end: &End, (bytes, due): (&[u8], Option<SourceTime>)
     }
 }
 
-fn wait_for_room(shared: &Shared, way: &Way, mut parcel: Parcel) {
+fn wait_for_room(shared: &Shared, way: &OutputHandle, mut parcel: RelayMessage) {
     while let Err(SendTimeoutError::Timeout(back)) = way.sender.send_timeout(parcel, LOOK) {
         if shared.is_stopped() {
             return;

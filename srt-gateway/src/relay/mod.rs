@@ -7,9 +7,9 @@
 //! Waits for the outputs before it reads a file or a pipe, and lets these wait for a slow output; a live input waits for
 //! nobody: what a slow or lost output cannot take is dropped for that output alone, and counted. Changes no byte.
 
+mod endpoint;
 mod input;
 mod output;
-mod place;
 mod srt_stats;
 mod stats;
 
@@ -26,7 +26,7 @@ use std::{
 
 use srt_safe::{ErrorKind, SourceTime, SrtSocket};
 
-pub(crate) use place::{Pace, Place};
+pub(crate) use endpoint::{Pace, RelayEndpoint};
 pub(crate) use srt_stats::{Counted, SrtReports};
 pub(crate) use stats::{CSV_HEADING, Every, Record, StatsFormat};
 
@@ -49,7 +49,7 @@ pub(crate) const MESSAGE_MAX: usize = crate::data::MESSAGE_MAX;
 
 /// A message on its way.
 #[derive(Clone, Debug)]
-struct Parcel {
+struct RelayMessage {
     bytes: Arc<[u8]>,
     /// When it was due at the input, if that is SRT.
     due: Option<SourceTime>,
@@ -76,8 +76,8 @@ pub(crate) enum Timing {
 /// What to relay, and how.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    pub(crate) input: Place,
-    pub(crate) outputs: Vec<Place>,
+    pub(crate) input: RelayEndpoint,
+    pub(crate) outputs: Vec<RelayEndpoint>,
     /// Bytes of a message made of a file or pipe.
     pub(crate) chunk: usize,
     /// Messages that may wait for an output.
@@ -89,7 +89,7 @@ pub(crate) struct Plan {
 /// One end at work, as the others and the statistics see it.
 #[derive(Debug)]
 pub(crate) struct End {
-    pub(crate) place: Place,
+    pub(crate) endpoint: RelayEndpoint,
     /// There while it is connected.
     socket: Mutex<Option<Arc<SrtSocket>>>,
     pub(crate) messages: AtomicU64,
@@ -102,9 +102,9 @@ pub(crate) struct End {
 }
 
 impl End {
-    fn new(place: Place) -> Arc<Self> {
+    fn new(endpoint: RelayEndpoint) -> Arc<Self> {
         Arc::new(Self {
-            place,
+            endpoint,
             socket: Mutex::default(),
             messages: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -192,7 +192,7 @@ impl Shared {
             socket.set_send_timeout(Some(LOOK))?;
             Ok::<_, ConnectError>(Arc::new(socket))
         })?;
-        tracing::info!(url = %end.place, "connected");
+        tracing::info!(url = %end.endpoint, "connected");
         end.set_socket(Some(Arc::clone(&socket)));
         Some(socket)
     }
@@ -204,10 +204,10 @@ impl Shared {
                 Ok(opened) => return Some(opened),
                 Err(_) if self.is_stopped() => {}
                 Err(error) if self.reconnect == Reconnect::Never => {
-                    self.fail(format!("{}: {error}", end.place));
+                    self.fail(format!("{}: {error}", end.endpoint));
                 }
                 Err(error) => {
-                    tracing::warn!(url = %end.place, %error, "not connected: trying again");
+                    tracing::warn!(url = %end.endpoint, %error, "not connected: trying again");
                     self.pause();
                 }
             }
@@ -222,8 +222,8 @@ impl Shared {
             return;
         }
         match self.reconnect {
-            Reconnect::Always => tracing::warn!(url = %end.place, %error, "connection lost: reconnecting"),
-            Reconnect::Never => self.fail(format!("{}: {error}", end.place)),
+            Reconnect::Always => tracing::warn!(url = %end.endpoint, %error, "connection lost: reconnecting"),
+            Reconnect::Never => self.fail(format!("{}: {error}", end.endpoint)),
         }
     }
 
@@ -236,7 +236,7 @@ impl Shared {
         }
         end.set_socket(None);
         if !self.stop.swap(true, Relaxed) {
-            tracing::info!(url = %end.place, "connection closed: the relay ends (--auto-reconnect no)");
+            tracing::info!(url = %end.endpoint, "connection closed: the relay ends (--auto-reconnect no)");
         }
     }
 }
@@ -267,14 +267,14 @@ impl Relay {
             stop: AtomicBool::new(false),
             reconnect: plan.reconnect,
             timing: plan.timing,
-            is_patient: plan.input.is_patient() || matches!(plan.input, Place::Clocked(_)),
+            is_patient: plan.input.is_patient() || matches!(plan.input, RelayEndpoint::Clocked(_)),
             failure: Mutex::default(),
         });
         let from = End::new(plan.input);
         let mut ends = vec![Arc::clone(&from)];
         let (mut outputs, mut ways) = (Vec::new(), Vec::new());
-        for place in plan.outputs {
-            let end = End::new(place);
+        for endpoint in plan.outputs {
+            let end = End::new(endpoint);
             let (sender, messages) = crossbeam_channel::bounded(plan.queue);
             let (shared, to) = (Arc::clone(&shared), Arc::clone(&end));
             outputs.push(
@@ -282,7 +282,7 @@ impl Relay {
                     .name("relay-out".to_owned())
                     .spawn(move || output::run(&shared, &to, &messages))?,
             );
-            ways.push(input::Way {
+            ways.push(input::OutputHandle {
                 end: Arc::clone(&end),
                 sender,
             });

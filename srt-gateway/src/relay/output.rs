@@ -10,7 +10,7 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use srt_safe::{ErrorKind, MessageOptions, SocketState, SourceTime, SrtSocket, opt};
 
-use super::{End, LOOK, Parcel, Place, Shared, Timing, resolve};
+use super::{End, LOOK, RelayEndpoint, RelayMessage, Shared, Timing, resolve};
 use crate::{
     config::{SrtTarget, UdpTarget},
     control,
@@ -28,26 +28,28 @@ const DELIVERY: Duration = Duration::from_secs(5);
 /// For a receiver's application to take what has become due.
 const MARGIN: Duration = Duration::from_millis(300);
 
-type Parcels = Receiver<Parcel>;
+type Parcels = Receiver<RelayMessage>;
 
 /// How often files are flushed.
 const TICK: Duration = Duration::from_millis(500);
 
 /// Runs until the input is through and all is written.
 pub(super) fn run(shared: &Shared, end: &End, parcels: &Parcels) {
-    let write = match &end.place {
-        Place::Srt(target, _) => return send(shared, end, target, parcels),
-        Place::Datagrams(target, wrapping, _) => return datagrams(shared, end, (target, *wrapping), parcels),
-        Place::Clocked(file) => {
+    let write = match &end.endpoint {
+        RelayEndpoint::Srt(target, _) => return send(shared, end, target, parcels),
+        RelayEndpoint::Datagrams(target, wrapping, _) => {
+            return datagrams(shared, end, (target, *wrapping), parcels);
+        }
+        RelayEndpoint::Clocked(file) => {
             let mut sink = FileOut::new(file.path.clone(), file.segment, FileKinds::Any);
             end.set_open(true);
             if let Some(error) = pour(shared, end, &mut sink, parcels) {
-                shared.fail(format!("{}: {error}", end.place));
+                shared.fail(format!("{}: {error}", end.endpoint));
             }
             return;
         }
-        Place::Console => Ok(Box::new(io::stdout()) as Box<dyn Write>),
-        Place::File(path) => File::create(path).map(|file| Box::new(file) as Box<dyn Write>),
+        RelayEndpoint::Console => Ok(Box::new(io::stdout()) as Box<dyn Write>),
+        RelayEndpoint::File(path) => File::create(path).map(|file| Box::new(file) as Box<dyn Write>),
     };
     let done = write.and_then(|mut sink| {
         end.set_open(true);
@@ -62,12 +64,12 @@ pub(super) fn run(shared: &Shared, end: &End, parcels: &Parcels) {
         sink.flush()
     });
     if let Err(error) = done {
-        shared.fail(format!("{}: {error}", end.place));
+        shared.fail(format!("{}: {error}", end.endpoint));
     }
 }
 
 /// The next message; None when there will be none.
-fn next(shared: &Shared, parcels: &Parcels) -> Option<Parcel> {
+fn next(shared: &Shared, parcels: &Parcels) -> Option<RelayMessage> {
     loop {
         match parcels.recv_timeout(LOOK) {
             Ok(parcel) => return Some(parcel),
@@ -82,12 +84,12 @@ fn datagrams(shared: &Shared, end: &End, (target, wrapping): (&UdpTarget, Wrappi
         let opened = shared.again(end, || {
             let missing = || ConnectError::Options("the URL has no host to send to".to_owned());
             let to = resolve(target)?.ok_or_else(missing)?;
-            let place = control::udp_place(target);
-            UdpOut::open(&place, to, target.payload_size, wrapping).map_err(ConnectError::Socket)
+            let options = control::udp_options(target);
+            UdpOut::open(&options, to, target.payload_size, wrapping).map_err(ConnectError::Socket)
         });
         let Some(mut sink) = opened else { return };
         end.set_open(true);
-        tracing::info!(url = %end.place, "open");
+        tracing::info!(url = %end.endpoint, "open");
         match pour(shared, end, &mut sink, parcels) {
             None => return end.set_open(false),
             Some(error) => {
@@ -169,7 +171,7 @@ struct Pieces<'s> {
 
 impl Sending<'_> {
     /// Sends until the input is through. A message that a lost connection did not take stays in `pending` for the next one.
-    fn all(&mut self, parcels: &Parcels, pending: &mut Option<Parcel>) -> srt_safe::Result<()> {
+    fn all(&mut self, parcels: &Parcels, pending: &mut Option<RelayMessage>) -> srt_safe::Result<()> {
         loop {
             let Some(parcel) = pending.take().or_else(|| next(self.shared, parcels)) else {
                 return self.rest();

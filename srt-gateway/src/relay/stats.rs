@@ -91,7 +91,7 @@ impl Record {
         let stats = end.socket().and_then(|socket| socket.stats().ok());
         let mut record = Self {
             seconds: since.as_secs_f64(),
-            url: end.place.to_string(),
+            url: end.endpoint.to_string(),
             connected: end.is_open(),
             messages: end.messages.load(Relaxed),
             bytes: end.bytes.load(Relaxed),

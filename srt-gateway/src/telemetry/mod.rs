@@ -28,7 +28,7 @@ pub(crate) use memory::MemoryRelease;
 pub(crate) use rejections::RejectionLog;
 pub use rejections::{CallerEncryption, RejectedBy, Rejection};
 pub(crate) use resources::{Resources, Shortage};
-pub(crate) use threads::{Duty, Pulse, Threads, Watchdog};
+pub(crate) use threads::{Criticality, Pulse, Threads, Watchdog};
 
 use std::{
     fmt,

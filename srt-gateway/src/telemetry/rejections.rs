@@ -147,14 +147,14 @@ impl fmt::Display for RejectedBy {
 
 /// What makes two attempts the same.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Same {
+struct AttemptKey {
     client: IpAddr,
     port: u16,
     code: i32,
     streamid: Box<[u8]>,
 }
 
-impl Same {
+impl AttemptKey {
     fn of(rejection: &Rejection) -> Self {
         Self {
             client: client_of(rejection.peer.ip()),
@@ -176,7 +176,7 @@ struct Entries {
     counts: BTreeMap<(&'static str, i32), u64>,
     /// By number.
     kept: BTreeMap<u64, Rejection>,
-    numbers: HashMap<Same, u64>,
+    numbers: HashMap<AttemptKey, u64>,
     /// The numbers of each client's entries.
     clients: HashMap<IpAddr, BTreeSet<u64>>,
 }
@@ -191,7 +191,7 @@ impl fmt::Debug for Entries {
 }
 
 impl Entries {
-    fn take(&mut self, same: &Same) -> Option<Rejection> {
+    fn take(&mut self, same: &AttemptKey) -> Option<Rejection> {
         let number = self.numbers.remove(same)?;
         if let Some(numbers) = self.clients.get_mut(&same.client) {
             numbers.remove(&number);
@@ -206,13 +206,13 @@ impl Entries {
     fn evict(&mut self) {
         let most = self.clients.values().max_by_key(|numbers| numbers.len());
         let oldest = most.and_then(|numbers| self.kept.get(numbers.first()?));
-        if let Some(same) = oldest.map(Same::of) {
+        if let Some(same) = oldest.map(AttemptKey::of) {
             self.take(&same);
         }
     }
 
     fn keep(&mut self, rejection: Rejection) {
-        let same = Same::of(&rejection);
+        let same = AttemptKey::of(&rejection);
         let numbers = self.clients.entry(same.client).or_default();
         numbers.insert(rejection.number);
         self.numbers.insert(same, rejection.number);
@@ -238,7 +238,7 @@ impl RejectionLog {
         let key = if is_known { key } else { (key.0, -1) };
         *entries.counts.entry(key).or_default() += 1;
         rejection.number = entries.last;
-        match entries.take(&Same::of(&rejection)) {
+        match entries.take(&AttemptKey::of(&rejection)) {
             Some(before) => {
                 rejection.first = before.first;
                 rejection.count = before.count + 1;

@@ -30,7 +30,7 @@ const LATE: Duration = Duration::from_secs(3);
 
 /// What it means when a thread is stuck.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Duty {
+pub(crate) enum Criticality {
     /// Streams, or their callers, get no service: the gateway is not healthy.
     Vital,
     /// Something beside the streams stands still: `/healthz` names it and stays at 200.
@@ -41,7 +41,7 @@ pub(crate) enum Duty {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StuckThread {
     pub(crate) name: String,
-    pub(crate) duty: Duty,
+    pub(crate) criticality: Criticality,
     pub(crate) since: SystemTime,
 }
 
@@ -55,7 +55,11 @@ pub(crate) struct ThreadReport {
 impl ThreadReport {
     /// Whether every vital thread makes progress, the watchdog included.
     pub(crate) fn is_healthy(&self) -> bool {
-        self.taken.elapsed() < LIMIT && self.stuck.iter().all(|thread| thread.duty != Duty::Vital)
+        self.taken.elapsed() < LIMIT
+            && self
+                .stuck
+                .iter()
+                .all(|thread| thread.criticality != Criticality::Vital)
     }
 
     /// The names, for a line of text.
@@ -68,7 +72,7 @@ impl ThreadReport {
 #[derive(Debug)]
 struct Marks {
     name: String,
-    duty: Duty,
+    criticality: Criticality,
     rounds: AtomicU64,
     is_waiting: AtomicBool,
 }
@@ -113,10 +117,10 @@ impl Default for Threads {
 
 impl Threads {
     /// Watches a thread from now on.
-    pub(crate) fn register(&self, name: impl Into<String>, duty: Duty) -> Pulse {
+    pub(crate) fn register(&self, name: impl Into<String>, criticality: Criticality) -> Pulse {
         let marks = Arc::new(Marks {
             name: name.into(),
-            duty,
+            criticality,
             rounds: AtomicU64::new(0),
             is_waiting: AtomicBool::new(false),
         });
@@ -142,7 +146,7 @@ impl Threads {
             all.push(Sighting {
                 key: Key::Ours(Arc::as_ptr(&marks).addr()),
                 name: marks.name.clone(),
-                duty: marks.duty,
+                criticality: marks.criticality,
                 rounds: marks.rounds.load(Relaxed),
                 is_waiting: marks.is_waiting.load(Relaxed),
             });
@@ -163,7 +167,7 @@ enum Key {
 struct Sighting {
     key: Key,
     name: String,
-    duty: Duty,
+    criticality: Criticality,
     rounds: u64,
     is_waiting: bool,
 }
@@ -182,7 +186,7 @@ impl Sighting {
         Self {
             key: Key::OfLibsrt(thread.id),
             name,
-            duty: Duty::Vital,
+            criticality: Criticality::Vital,
             rounds: thread.rounds,
             is_waiting: thread.is_waiting,
         }
@@ -273,7 +277,7 @@ fn look(threads: &Threads, detector: &mut Detector) {
             // The first report counts: a step of the clock changes nothing.
             since: known.map_or_else(|| since(at), |known| known.since),
             name: thread.name,
-            duty: thread.duty,
+            criticality: thread.criticality,
         }
     });
     let report = ThreadReport {

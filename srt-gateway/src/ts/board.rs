@@ -29,7 +29,7 @@ pub struct Board {
 
 /// What some bytes of the store are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Item {
+pub(super) enum StoreKey {
     /// The first section of the PAT.
     Pat,
     /// The PMT section of a program.
@@ -84,14 +84,14 @@ pub(super) struct Shared {
 #[derive(Clone)]
 struct Store {
     bytes: Vec<u8>,
-    entries: Vec<(Item, usize)>,
+    entries: Vec<(StoreKey, usize)>,
 }
 
 /// Most items that are kept: tables of 16 programs, and samples of their streams.
 const ITEMS_MAX: usize = 96;
 
 impl Store {
-    fn put(&mut self, item: Item, bytes: &[u8]) -> bool {
+    fn put(&mut self, item: StoreKey, bytes: &[u8]) -> bool {
         self.remove(|kept| *kept == item);
         if self.bytes.len() + bytes.len() > STORE_MAX || self.entries.len() == ITEMS_MAX {
             return false;
@@ -101,7 +101,7 @@ impl Store {
         true
     }
 
-    fn remove(&mut self, is_gone: impl Fn(&Item) -> bool) {
+    fn remove(&mut self, is_gone: impl Fn(&StoreKey) -> bool) {
         let mut start = 0;
         let Self { bytes, entries } = self;
         entries.retain(|(item, len)| {
@@ -115,7 +115,7 @@ impl Store {
         });
     }
 
-    fn all(&self) -> impl Iterator<Item = (Item, &[u8])> {
+    fn all(&self) -> impl Iterator<Item = (StoreKey, &[u8])> {
         let mut rest = self.bytes.as_slice();
         self.entries.iter().map(move |(item, len)| {
             let (bytes, after) = rest.split_at(*len);
@@ -175,7 +175,7 @@ impl Board {
     }
 
     /// Keeps a section or a sample in place of the last one. False: somebody reads just now, or there is no room.
-    pub(super) fn keep(&self, item: Item, bytes: &[u8]) -> bool {
+    pub(super) fn keep(&self, item: StoreKey, bytes: &[u8]) -> bool {
         self.shared
             .try_lock()
             .is_ok_and(|mut shared| shared.store.put(item, bytes))
@@ -186,7 +186,7 @@ impl Board {
         self.shared.try_lock().is_ok_and(|mut shared| {
             shared
                 .store
-                .remove(|item| matches!(item, Item::Pmt(_) | Item::Sample(_)));
+                .remove(|item| matches!(item, StoreKey::Pmt(_) | StoreKey::Sample(_)));
             true
         })
     }
@@ -218,11 +218,11 @@ impl Shared {
         &self.clocks[..self.clocks_used]
     }
 
-    pub(super) fn items(&self) -> impl Iterator<Item = (Item, &[u8])> {
+    pub(super) fn items(&self) -> impl Iterator<Item = (StoreKey, &[u8])> {
         self.store.all()
     }
 
-    pub(super) fn item(&self, wanted: Item) -> Option<&[u8]> {
+    pub(super) fn item(&self, wanted: StoreKey) -> Option<&[u8]> {
         self.items()
             .find_map(|(item, bytes)| (item == wanted).then_some(bytes))
     }

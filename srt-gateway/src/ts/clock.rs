@@ -62,7 +62,7 @@ impl ClockSecond {
 
 /// A PCR with its arrival and place.
 #[derive(Clone, Copy, Debug)]
-struct Seen {
+struct PcrSample {
     ticks: u64,
     at: u64,
     packet: u64,
@@ -94,10 +94,10 @@ struct Placement {
 pub(super) struct Clock {
     pub(super) pid: u16,
     pub(super) count: u64,
-    last: Option<Seen>,
+    last: Option<PcrSample>,
     placement: Placement,
     /// Where the running second began, for jitter and rate; and its figures.
-    base: Option<Seen>,
+    base: Option<PcrSample>,
     running: ClockSecond,
     pub(super) shown: ClockSecond,
 }
@@ -105,7 +105,7 @@ pub(super) struct Clock {
 impl Clock {
     /// Takes a PCR of packet number `packet`, which came at `at` microseconds.
     fn pcr(&mut self, pcr: Pcr, at: u64, packet: u64, is_announced_jump: bool) -> PcrFaults {
-        let seen = Seen {
+        let seen = PcrSample {
             ticks: pcr.ticks(),
             at,
             packet,
@@ -139,7 +139,7 @@ impl Clock {
         faults
     }
 
-    fn begin(&mut self, seen: Seen) {
+    fn begin(&mut self, seen: PcrSample) {
         self.base = Some(seen);
         self.placement = Placement::default();
         self.running.earliest = 0;
@@ -149,7 +149,7 @@ impl Clock {
     }
 
     /// Compares arrival and value since the second began.
-    fn time(&mut self, seen: Seen) {
+    fn time(&mut self, seen: PcrSample) {
         let base = *self.base.get_or_insert(seen);
         let ticks = (seen.ticks + Pcr::WRAP - base.ticks) % Pcr::WRAP;
         let late = i64::try_from(seen.at - base.at.min(seen.at)).unwrap_or(i64::MAX)
@@ -186,7 +186,7 @@ impl Placement {
         clippy::cast_possible_truncation,
         reason = "ticks and packets of less than a second; nanoseconds of as much"
     )]
-    fn judge(&mut self, ticks: u64, packets: u64, seen: Seen) -> Option<i64> {
+    fn judge(&mut self, ticks: u64, packets: u64, seen: PcrSample) -> Option<i64> {
         let (interval, packets) = (ticks as f64, packets as f64);
         let Some((from_ticks, from_packet)) = self.from else {
             self.from = Some((seen.ticks, seen.packet));

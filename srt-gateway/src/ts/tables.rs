@@ -4,7 +4,7 @@
 //! the tables it reads what the data path needs: PIDs, and which of them is video; the sections are kept on the board for
 //! whoever wants more.
 
-use super::board::{Board, Item};
+use super::board::{Board, StoreKey};
 use super::checks::{Check, Checks, TABLE_INTERVAL};
 use super::packet::{Pid, TsPacket};
 use super::pids::{Pids, wanted};
@@ -43,7 +43,7 @@ struct Program {
 
 /// What a packet of a table has brought about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct TableUpdate {
     /// Another video has become the one whose keyframes count.
     pub(super) new_video: bool,
     /// PAT and PMT have come of a stream without video: a viewer can begin at this message.
@@ -138,8 +138,8 @@ impl Tables {
         pids: &mut Pids,
         board: &Board,
         checks: &mut Checks,
-    ) -> Seen {
-        let mut hands = Hands {
+    ) -> TableUpdate {
+        let mut context = TableContext {
             now,
             pids,
             board,
@@ -147,13 +147,13 @@ impl Tables {
         };
         let pid = packet.pid();
         if pid == Pid::PAT {
-            return self.pat_packet(packet, at, &mut hands);
+            return self.pat_packet(packet, at, &mut context);
         }
         if self.of_pmt_pid(pid).next().is_some() {
-            return self.pmt_packet(packet, at, &mut hands);
+            return self.pmt_packet(packet, at, &mut context);
         }
-        self.si_packet(packet, at, &mut hands);
-        Seen::default()
+        self.si_packet(packet, at, &mut context);
+        TableUpdate::default()
     }
 
     fn of_pmt_pid(&mut self, pid: Pid) -> impl Iterator<Item = &mut Program> {
@@ -163,9 +163,9 @@ impl Tables {
             .filter(move |program| program.pmt_pid == pid)
     }
 
-    fn pat_packet(&mut self, packet: &TsPacket<'_>, at: u64, hands: &mut Hands<'_>) -> Seen {
-        let now = hands.now;
-        hands
+    fn pat_packet(&mut self, packet: &TsPacket<'_>, at: u64, context: &mut TableContext<'_>) -> TableUpdate {
+        let now = context.now;
+        context
             .checks
             .add(Check::PatError, self.pat_packets.seen(now, TABLE_INTERVAL).into());
         let Self {
@@ -180,14 +180,14 @@ impl Tables {
         let mut changed = false;
         pat.feed(packet, at, |section, since| {
             if section[0] != 0x00 {
-                hands.checks.count(Check::PatError);
-                hands.checks.count(Check::PatError2);
+                context.checks.count(Check::PatError);
+                context.checks.count(Check::PatError2);
                 return;
             }
-            hands
+            context
                 .checks
                 .add(Check::PatError2, pat_sections.seen(now, TABLE_INTERVAL).into());
-            if !hands.check_crc(section) {
+            if !context.check_crc(section) {
                 return;
             }
             let Some(table) = Table::pat(section) else { return };
@@ -198,8 +198,8 @@ impl Tables {
                 *programs = programs_of(table, now);
             }
             if *kept_pat_crc != Some(table.crc)
-                && hands.board.forget_programs()
-                && hands.board.keep(Item::Pat, section)
+                && context.board.forget_programs()
+                && context.board.keep(StoreKey::Pat, section)
             {
                 *kept_pat_crc = Some(table.crc);
                 // Forgotten with the earlier PAT's, should they have come before the board was free.
@@ -209,11 +209,11 @@ impl Tables {
             }
         });
         if !changed {
-            return Seen::default();
+            return TableUpdate::default();
         }
-        Seen {
-            new_video: self.begin_anew(hands.pids),
-            ..Seen::default()
+        TableUpdate {
+            new_video: self.begin_anew(context.pids),
+            ..TableUpdate::default()
         }
     }
 
@@ -250,16 +250,16 @@ impl Tables {
         self.choose_leader(pids)
     }
 
-    fn pmt_packet(&mut self, packet: &TsPacket<'_>, at: u64, hands: &mut Hands<'_>) -> Seen {
-        let (pid, now) = (packet.pid(), hands.now);
+    fn pmt_packet(&mut self, packet: &TsPacket<'_>, at: u64, context: &mut TableContext<'_>) -> TableUpdate {
+        let (pid, now) = (packet.pid(), context.now);
         for program in self.of_pmt_pid(pid) {
             let is_late = program.packets.seen(now, TABLE_INTERVAL);
-            hands.checks.add(Check::PmtError, is_late.into());
+            context.checks.add(Check::PmtError, is_late.into());
         }
         if self.pmt_pid != Some(pid) {
             // One assembler serves all programs: whoever begins a section next gets it.
             if !packet.is_unit_start() {
-                return Seen::default();
+                return TableUpdate::default();
             }
             self.pmt.reset();
             self.pmt_pid = Some(pid);
@@ -268,7 +268,7 @@ impl Tables {
         let mut completed = None;
         let mut changed = false;
         pmt.feed(packet, at, |section, since| {
-            if section[0] != 0x02 || !hands.check_crc(section) {
+            if section[0] != 0x02 || !context.check_crc(section) {
                 return;
             }
             let Some(table) = Table::pmt(section) else { return };
@@ -278,19 +278,21 @@ impl Tables {
             });
             let Some((index, program)) = its else { return };
             let is_late = program.sections.seen(now, TABLE_INTERVAL);
-            hands.checks.add(Check::PmtError2, is_late.into());
+            context.checks.add(Check::PmtError2, is_late.into());
             completed = Some((index, since));
             if program.pmt_crc.replace(table.crc) != Some(table.crc) {
                 changed = true;
                 program.video = table.video().map(|(pid, codec)| VideoTrack { pid, codec });
-                hands.want_streams(index, table);
+                context.want_streams(index, table);
             }
-            if program.kept_crc != Some(table.crc) && hands.board.keep(Item::Pmt(program.number), section) {
+            if program.kept_crc != Some(table.crc)
+                && context.board.keep(StoreKey::Pmt(program.number), section)
+            {
                 program.kept_crc = Some(table.crc);
             }
         });
-        let new_video = changed && self.choose_leader(hands.pids);
-        Seen {
+        let new_video = changed && self.choose_leader(context.pids);
+        TableUpdate {
             new_video,
             tables_without_video: completed.and_then(|(program, since)| self.tables_complete(program, since)),
         }
@@ -328,7 +330,7 @@ impl Tables {
         }
     }
 
-    fn si_packet(&mut self, packet: &TsPacket<'_>, at: u64, hands: &mut Hands<'_>) {
+    fn si_packet(&mut self, packet: &TsPacket<'_>, at: u64, context: &mut TableContext<'_>) {
         let Self {
             kept_sdt, has_cat, ..
         } = self;
@@ -336,21 +338,21 @@ impl Tables {
             CAT => self.cat.feed(packet, at, |section, _| {
                 let is_cat = section[0] == 0x01;
                 *has_cat |= is_cat;
-                hands.checks.add(Check::CatError, (!is_cat).into());
-                hands.check_crc(section);
+                context.checks.add(Check::CatError, (!is_cat).into());
+                context.check_crc(section);
             }),
             NIT => self.nit.feed(packet, at, |section, _| {
-                hands.check_crc(section);
+                context.check_crc(section);
             }),
             EIT => self.eit.feed(packet, at, |section, _| {
-                hands.check_crc(section);
+                context.check_crc(section);
             }),
             TDT_TOT => self.tot.feed(packet, at, |section, _| {
-                hands.check_crc(section);
+                context.check_crc(section);
             }),
             SDT_BAT => self.sdt.feed(packet, at, |section, _| {
-                if hands.check_crc(section) {
-                    hands.keep_sdt(section, kept_sdt);
+                if context.check_crc(section) {
+                    context.keep_sdt(section, kept_sdt);
                 }
             }),
             _ => {}
@@ -411,14 +413,14 @@ fn programs_of(table: Table<'_>, now: u64) -> [Option<Program>; PROGRAMS_MAX] {
 }
 
 /// What sections are worked on with.
-struct Hands<'a> {
+struct TableContext<'a> {
     now: u64,
     pids: &'a mut Pids,
     board: &'a Board,
     checks: &'a mut Checks,
 }
 
-impl Hands<'_> {
+impl TableContext<'_> {
     fn check_crc(&mut self, section: &[u8]) -> bool {
         let is_intact = is_intact(section);
         self.checks.add(Check::CrcError, (!is_intact).into());
@@ -466,7 +468,7 @@ impl Hands<'_> {
         };
         if let Some(kept) = kept.get_mut(usize::from(number))
             && *kept != Some(crc)
-            && self.board.keep(Item::Sdt(number), section)
+            && self.board.keep(StoreKey::Sdt(number), section)
         {
             *kept = Some(crc);
         }

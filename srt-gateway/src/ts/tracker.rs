@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::board::{Board, Item, TsCounters};
+use super::board::{Board, StoreKey, TsCounters};
 use super::checks::{Check, PID_PERIOD, PTS_INTERVAL};
 use super::clock::Clocks;
 use super::observer::StartPointKind;
@@ -251,7 +251,7 @@ impl Tracker {
         let figures = pids.at_mut(place);
         let kept = sampler
             .end(figures.codec)
-            .is_some_and(|bytes| board.keep(Item::Sample(figures.pid), bytes));
+            .is_some_and(|bytes| board.keep(StoreKey::Sample(figures.pid), bytes));
         figures.sample_tries = figures.sample_tries.saturating_sub(1);
         if kept || figures.sample_tries == 0 {
             figures.wanted &= !wanted::SAMPLE;

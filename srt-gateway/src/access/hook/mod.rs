@@ -24,7 +24,7 @@ use aws_lc_rs::hmac;
 use tracing::{info, warn};
 
 pub(crate) use question::HookQuestion;
-pub(crate) use terms::{HookRefusal, HookVerdict, KeyTerm, Terms, Verdicter};
+pub(crate) use terms::{HookRefusal, HookVerdict, KeyTerm, RefusalSource, Terms};
 
 use crate::{
     backend::{Answer, Backend, Breaker, BreakerState, Busy, CallError, Client, ClientSettings, Pass},
@@ -73,7 +73,7 @@ type Waiter = Box<dyn FnOnce(HookVerdict) + Send>;
 
 /// What became of a question that was put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub(crate) enum Submitted {
     /// Its answer will be there, or is.
     Waiting,
     /// It was not put: too many are.
@@ -113,7 +113,7 @@ enum Slot {
         client: IpAddr,
         waiters: Vec<Waiter>,
     },
-    Known {
+    CheckResults {
         verdict: HookVerdict,
         since: Instant,
         until: Instant,
@@ -124,7 +124,7 @@ impl fmt::Debug for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Pending { .. } => "Pending",
-            Self::Known { .. } => "Known",
+            Self::CheckResults { .. } => "Known",
         })
     }
 }
@@ -163,17 +163,17 @@ impl Hook {
         let active = active.as_ref()?;
         let digest = active.digest(&question.body(&self.gateway));
         match active.state().slots.get(&digest) {
-            Some(Slot::Known { verdict, until, .. }) if now < *until => Some(verdict.clone()),
+            Some(Slot::CheckResults { verdict, until, .. }) if now < *until => Some(verdict.clone()),
             _ => None,
         }
     }
 
     /// Puts a question whose answer is not known.
-    pub(crate) fn ask(&self, question: &HookQuestion, now: Instant) -> Asked {
+    pub(crate) fn ask(&self, question: &HookQuestion, now: Instant) -> Submitted {
         match self.active.load_full() {
             Some(active) => active.ask(question.peer, question.body(&self.gateway), None, now),
             // A reload has just taken the hook away: the next handshake is decided without.
-            None => Asked::Waiting,
+            None => Submitted::Waiting,
         }
     }
 
@@ -184,7 +184,7 @@ impl Hook {
         question: &HookQuestion,
         now: Instant,
         done: impl FnOnce(HookVerdict) + Send + 'static,
-    ) -> Option<Asked> {
+    ) -> Option<Submitted> {
         let active = self.active.load_full()?;
         self.counters.add_recheck();
         let body = question.body(&self.gateway);
@@ -231,7 +231,13 @@ impl Active {
         digest
     }
 
-    fn ask(self: &Arc<Self>, peer: IpAddr, body: Vec<u8>, mut waiter: Option<Waiter>, now: Instant) -> Asked {
+    fn ask(
+        self: &Arc<Self>,
+        peer: IpAddr,
+        body: Vec<u8>,
+        mut waiter: Option<Waiter>,
+        now: Instant,
+    ) -> Submitted {
         let (digest, client) = (self.digest(&body), client_of(peer));
         let mut state = self.state();
         state.make_room(now);
@@ -240,9 +246,9 @@ impl Active {
         match state.slots.get_mut(&digest) {
             Some(Slot::Pending { waiters, .. }) => {
                 waiters.extend(waiter);
-                return Asked::Waiting;
+                return Submitted::Waiting;
             }
-            Some(Slot::Known {
+            Some(Slot::CheckResults {
                 verdict,
                 since,
                 until,
@@ -258,12 +264,12 @@ impl Active {
                     if let Some(waiter) = waiter {
                         waiter(verdict);
                     }
-                    return Asked::Waiting;
+                    return Submitted::Waiting;
                 }
             }
             None if full => {
                 self.counters.add(HookOutcome::Busy);
-                return Asked::Busy;
+                return Submitted::Busy;
             }
             None => {}
         }
@@ -278,7 +284,7 @@ impl Active {
             if let Some(waiter) = waiter {
                 waiter(verdict);
             }
-            return Asked::Waiting;
+            return Submitted::Waiting;
         }
         let pending = Slot::Pending {
             client,
@@ -298,9 +304,9 @@ impl Active {
                 None => drop(state.slots.remove(&digest)),
             }
             self.counters.add(HookOutcome::Busy);
-            return Asked::Busy;
+            return Submitted::Busy;
         }
-        Asked::Waiting
+        Submitted::Waiting
     }
 
     fn answered(&self, digest: Digest, result: Result<Answer, CallError>, now: Instant) {
@@ -339,7 +345,7 @@ impl Active {
 impl State {
     /// Keeps an answer; gives those who wait to be told.
     fn keep(&mut self, digest: Digest, verdict: HookVerdict, now: Instant, kept: Duration) -> Vec<Waiter> {
-        let slot = Slot::Known {
+        let slot = Slot::CheckResults {
             verdict,
             since: now,
             until: now + kept,
@@ -362,12 +368,12 @@ impl State {
         }
         self.swept = Some(now);
         self.slots
-            .retain(|_, slot| !matches!(slot, Slot::Known { until, .. } if now >= *until));
+            .retain(|_, slot| !matches!(slot, Slot::CheckResults { until, .. } if now >= *until));
         if self.slots.len() < HELD {
             return;
         }
         self.slots.retain(|_, slot| match slot {
-            Slot::Known {
+            Slot::CheckResults {
                 verdict: HookVerdict::Refused(_),
                 since,
                 ..

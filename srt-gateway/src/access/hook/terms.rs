@@ -40,12 +40,12 @@ pub(crate) struct HookRefusal {
     pub(crate) code: RejectCode,
     /// The sentence for the operator.
     pub(crate) why: Arc<str>,
-    pub(crate) by: Verdicter,
+    pub(crate) by: RefusalSource,
 }
 
 /// Whose word a refusal is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdicter {
+pub(crate) enum RefusalSource {
     /// The hook has said no.
     Hook,
     /// The hook has said nothing that can be used, or nothing at all and `fail = "closed"`.
@@ -173,7 +173,7 @@ const BESIDE_CODE: [&str; 4] = ["data", "msg", "message", "server"];
 
 /// What a body of a 2xx says on the whole.
 #[derive(Debug, PartialEq)]
-enum Word {
+enum BodyVerdict {
     /// Yes, on the terms of these fields.
     Yes(Fields),
     /// No, and the reason in words.
@@ -185,16 +185,16 @@ enum Word {
 ///
 /// # Errors
 /// It is neither one of these words nor a JSON object, or has a field that is not known: that may be how it says no.
-fn word(answer: &Answer) -> Result<Word, CallError> {
+fn word(answer: &Answer) -> Result<BodyVerdict, CallError> {
     let plain = answer.text().unwrap_or_default();
     if plain == "0" || plain == "true" || plain.eq_ignore_ascii_case("ok") {
-        return Ok(Word::Yes(Fields::default()));
+        return Ok(BodyVerdict::Yes(Fields::default()));
     }
     if plain == "false" {
-        return Ok(Word::No("it answered false".to_owned()));
+        return Ok(BodyVerdict::No("it answered false".to_owned()));
     }
     if let Ok(code) = plain.parse::<i64>() {
-        return Ok(Word::No(format!("it answered {code}")));
+        return Ok(BodyVerdict::No(format!("it answered {code}")));
     }
     let fields = answer.fields()?;
     let no = |otherwise: String| {
@@ -202,7 +202,7 @@ fn word(answer: &Answer) -> Result<Word, CallError> {
             .line("reason")
             .or_else(|| fields.line("msg"))
             .or_else(|| fields.line("message"));
-        Ok(Word::No(said.unwrap_or(otherwise)))
+        Ok(BodyVerdict::No(said.unwrap_or(otherwise)))
     };
     let code = fields.value("code");
     match code.map(|code| code.as_i64()) {
@@ -226,11 +226,11 @@ fn word(answer: &Answer) -> Result<Word, CallError> {
         .find(|(name, value)| !value.is_null() && !is_known(name));
     match unknown {
         Some((name, _)) => Err(CallError::UnknownField(name.chars().take(60).collect())),
-        None => Ok(Word::Yes(fields)),
+        None => Ok(BodyVerdict::Yes(fields)),
     }
 }
 
-fn refused(code: RejectCode, why: String, by: Verdicter) -> HookVerdict {
+fn refused(code: RejectCode, why: String, by: RefusalSource) -> HookVerdict {
     HookVerdict::Refused(HookRefusal {
         code,
         why: why.into(),
@@ -243,14 +243,16 @@ pub(super) fn read(result: Result<Answer, CallError>) -> Result<HookVerdict, Cal
     let answer = result?;
     if answer.is_success() {
         return match word(&answer)? {
-            Word::Yes(fields) => Terms::read(&fields).map(|terms| HookVerdict::Admitted(Arc::new(terms))),
-            Word::No(reason) => Ok(refused(
+            BodyVerdict::Yes(fields) => {
+                Terms::read(&fields).map(|terms| HookVerdict::Admitted(Arc::new(terms)))
+            }
+            BodyVerdict::No(reason) => Ok(refused(
                 RejectCode::FORBIDDEN,
                 format!(
                     "the hook of [auth] refused the caller (status {}): {reason}",
                     answer.status
                 ),
-                Verdicter::Hook,
+                RefusalSource::Hook,
             )),
         };
     }
@@ -269,7 +271,7 @@ pub(super) fn read(result: Result<Answer, CallError>) -> Result<HookVerdict, Cal
         ),
         None => format!("the hook of [auth] refused the caller (status {})", answer.status),
     };
-    Ok(refused(code, why, Verdicter::Hook))
+    Ok(refused(code, why, RefusalSource::Hook))
 }
 
 /// What a hook means that answered what cannot be used. That may have been a no, so nobody is let in, whatever `fail` says.
@@ -280,7 +282,7 @@ pub(super) fn unclear(error: &CallError) -> HookVerdict {
             "the hook of [auth] {error}; the gateway refuses the caller when it does not understand the answer: \
              docs/access-control.md lists the valid answers"
         ),
-        Verdicter::FailMode,
+        RefusalSource::FailMode,
     )
 }
 
@@ -295,7 +297,7 @@ pub(super) fn failed(fail: FailMode, why: &str) -> HookVerdict {
                  it runs at its url and answers as docs/access-control.md describes"
             )
             .into(),
-            by: Verdicter::FailMode,
+            by: RefusalSource::FailMode,
         }),
     }
 }
@@ -374,7 +376,7 @@ mod tests {
             let refusal = refusal(body);
             assert_eq!(
                 (refusal.code.value(), refusal.by),
-                (1403, Verdicter::Hook),
+                (1403, RefusalSource::Hook),
                 "{body}"
             );
             assert!(refusal.why.ends_with(&format!(": {reason}")), "{}", refusal.why);
@@ -408,7 +410,10 @@ mod tests {
             let HookVerdict::Refused(refusal) = unclear(&error) else {
                 panic!("{body}");
             };
-            assert_eq!((refusal.code.value(), refusal.by), (1500, Verdicter::FailMode));
+            assert_eq!(
+                (refusal.code.value(), refusal.by),
+                (1500, RefusalSource::FailMode)
+            );
         }
         for body in ["denied", "<html>OK</html>", "\"OK\"", "[]", "1.5"] {
             assert!(matches!(answer(200, body), Err(CallError::NotJson(_))), "{body}");
@@ -431,7 +436,7 @@ mod tests {
             };
             assert_eq!(
                 (refusal.code.value(), refusal.by),
-                (code, Verdicter::Hook),
+                (code, RefusalSource::Hook),
                 "{status}"
             );
             assert!(refusal.why.contains(&status.to_string()) && refusal.why.ends_with(": not today"));

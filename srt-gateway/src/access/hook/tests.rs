@@ -46,7 +46,7 @@ fn answer(hook: &Hook, question: &HookQuestion) -> HookVerdict {
         if let Some(verdict) = hook.known(question, Instant::now()) {
             return verdict;
         }
-        assert_eq!(hook.ask(question, Instant::now()), Asked::Waiting);
+        assert_eq!(hook.ask(question, Instant::now()), Submitted::Waiting);
         assert!(Instant::now() < deadline, "no answer");
         thread::yield_now();
     }
@@ -152,11 +152,11 @@ fn the_same_question_is_put_once_and_others_side_by_side() {
     let hook = hook(&server.url("/"), "timeout = \"15s\"");
     let begin = Instant::now();
     for _ in 0..200 {
-        assert_eq!(hook.ask(&question("same"), Instant::now()), Asked::Waiting);
+        assert_eq!(hook.ask(&question("same"), Instant::now()), Submitted::Waiting);
     }
     let others: Vec<_> = (0..20).map(|n| question(&n.to_string())).collect();
     for other in &others {
-        assert_eq!(hook.ask(other, Instant::now()), Asked::Waiting);
+        assert_eq!(hook.ask(other, Instant::now()), Submitted::Waiting);
     }
     for question in others.iter().chain([&question("same")]) {
         assert!(matches!(answer(&hook, question), HookVerdict::Admitted(_)));
@@ -180,7 +180,7 @@ fn one_client_does_not_take_all_calls() {
         question.peer = peer.into();
         hook.ask(&question, Instant::now())
     };
-    let waiting = |peer, count| (0..count).filter(|n| ask(peer, *n) == Asked::Waiting).count();
+    let waiting = |peer, count| (0..count).filter(|n| ask(peer, *n) == Submitted::Waiting).count();
     assert_eq!(waiting([192, 0, 2, 1], 200), 64);
     assert_eq!(waiting([192, 0, 2, 2], 64), 64);
     assert_eq!(waiting([127, 0, 0, 1], 200), 200, "a relay speaks for many");
@@ -216,7 +216,7 @@ fn memory_is_bounded_by_those_who_ask() {
         hook.ask(&question, Instant::now())
     };
     let asked: Vec<_> = (0..CALLS + 5).map(ask).collect();
-    let waiting = asked.iter().filter(|asked| **asked == Asked::Waiting).count();
+    let waiting = asked.iter().filter(|asked| **asked == Submitted::Waiting).count();
     assert_eq!(waiting, CALLS);
     let status = hook.status().unwrap();
     assert_eq!((status.answers_kept, status.count(HookOutcome::Busy)), (CALLS, 5));
@@ -228,7 +228,10 @@ fn a_hook_that_does_not_answer_is_left_alone_and_asked_again_later() {
     let hook = hook(&server.url("/"), "");
     for n in 0..5 {
         let refusal = refusal(answer(&hook, &question(&n.to_string())));
-        assert_eq!((refusal.code.value(), refusal.by), (1500, Verdicter::FailMode));
+        assert_eq!(
+            (refusal.code.value(), refusal.by),
+            (1500, RefusalSource::FailMode)
+        );
         assert!(refusal.why.contains("status 502"), "{}", refusal.why);
     }
     assert_eq!(hook.status().unwrap().breaker, "open");
@@ -242,7 +245,7 @@ fn a_hook_that_does_not_answer_is_left_alone_and_asked_again_later() {
     server.follow(|_| Reply::ok("{}"));
     // Its first pause is a second: what is asked then goes through and closes it.
     let later = Instant::now() + Duration::from_secs(2);
-    assert_eq!(hook.ask(&question("probe"), later), Asked::Waiting);
+    assert_eq!(hook.ask(&question("probe"), later), Submitted::Waiting);
     assert!(matches!(
         answer(&hook, &question("probe")),
         HookVerdict::Admitted(_)
@@ -304,7 +307,7 @@ fn a_question_is_put_again_past_the_cache_and_once_for_all_who_wait() {
     for _ in 0..3 {
         let sender = sender.clone();
         let done = move |verdict| sender.send(verdict).unwrap();
-        assert_eq!(hook.ask_again(&good, later, done), Some(Asked::Waiting));
+        assert_eq!(hook.ask_again(&good, later, done), Some(Submitted::Waiting));
     }
     for _ in 0..3 {
         let verdict = receiver.recv_timeout(PATIENCE).unwrap();

@@ -3,18 +3,19 @@ use proptest::prelude::*;
 use super::*;
 
 /// Dialect, names with passwords, mode, user.
-type Told = (
+type Expected = (
     &'static str,
     Vec<(&'static str, Option<&'static str>)>,
-    Option<AskMode>,
+    Option<RequestMode>,
     Option<&'static str>,
 );
 
-fn told(streamid: &str) -> Ask {
-    Ask::read(streamid.as_bytes(), Dialects::all()).unwrap_or_else(|why| panic!("{streamid:?}: {why}"))
+fn parse(streamid: &str) -> StreamRequest {
+    StreamRequest::read(streamid.as_bytes(), Dialects::all())
+        .unwrap_or_else(|why| panic!("{streamid:?}: {why}"))
 }
 
-fn names(ask: &Ask) -> Vec<(&str, Option<&str>)> {
+fn names(ask: &StreamRequest) -> Vec<(&str, Option<&str>)> {
     let name = |reading| {
         let Reading { stream, password, .. }: &Reading = reading;
         (stream.as_str(), password.as_ref().map(Secret::expose))
@@ -24,9 +25,9 @@ fn names(ask: &Ask) -> Vec<(&str, Option<&str>)> {
 
 #[test]
 fn every_dialect_of_the_field() {
-    use AskMode::{Publish, Request};
+    use RequestMode::{Publish, Request};
     let (publish, request) = (Some(Publish), Some(Request));
-    let cases: Vec<(&str, Told)> = vec![
+    let cases: Vec<(&str, Expected)> = vec![
         (
             "#!::r=cam1,m=publish,u=al,s=pw,h=gw,t=stream",
             ("standard", vec![("cam1", Some("pw"))], publish, Some("al")),
@@ -121,27 +122,27 @@ fn every_dialect_of_the_field() {
         ),
     ];
     for (streamid, (dialect, wanted, mode, user)) in cases {
-        let ask = told(streamid);
+        let ask = parse(streamid);
         assert_eq!(ask.dialect.map(Dialect::as_str), Some(dialect), "{streamid}");
         assert_eq!(names(&ask), wanted, "{streamid}");
         assert_eq!((ask.mode, ask.user.as_deref()), (mode, user), "{streamid}");
     }
-    assert_eq!(told(""), Ask::default());
+    assert_eq!(parse(""), StreamRequest::default());
 }
 
 #[test]
 fn unknown_keys_are_labels_and_passwords_are_not() {
-    let ask = told("#!::bmd_uuid=1-2,bmd_name=Web Presenter,r=key,m=publish,password=pw,s=pw2,u=al");
+    let ask = parse("#!::bmd_uuid=1-2,bmd_name=Web Presenter,r=key,m=publish,password=pw,s=pw2,u=al");
     assert_eq!(ask.label("bmd_name"), Some("Web Presenter"));
     assert_eq!(ask.labels.len(), 2);
-    assert_eq!(told("srt://gw:9000/a/b?policy=x&pass=pw").labels.len(), 2);
+    assert_eq!(parse("srt://gw:9000/a/b?policy=x&pass=pw").labels.len(), 2);
     assert!(!format!("{ask:?}").contains("pw"), "{ask:?}");
 }
 
 #[test]
 fn a_dialect_that_is_off_is_not_read() {
     let only = |dialects: &[Dialect]| dialects.iter().copied().collect::<Dialects>();
-    let read = |streamid: &str, dialects| Ask::read(streamid.as_bytes(), dialects);
+    let read = |streamid: &str, dialects| StreamRequest::read(streamid.as_bytes(), dialects);
     let plain = only(&[Dialect::Plain]);
     let whole = read("publish/cam1/pw", plain).unwrap();
     assert_eq!(names(&whole), [("publish/cam1/pw", None)]);
@@ -176,12 +177,12 @@ fn a_name_with_control_characters_is_refused() {
         "#!::r=live/a%E2%80%A8?secret=1",
     ] {
         assert_eq!(
-            Ask::read(streamid.as_bytes(), Dialects::all()),
+            StreamRequest::read(streamid.as_bytes(), Dialects::all()),
             Err(Unreadable::Name),
             "{streamid:?}"
         );
     }
-    assert_eq!(names(&told("#!::r=Große Bühne 1")), [("Große Bühne 1", None)]);
+    assert_eq!(names(&parse("#!::r=Große Bühne 1")), [("Große Bühne 1", None)]);
 }
 
 #[test]
@@ -270,7 +271,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_read_or_refused(bytes in streamids()) {
-        let read = Ask::read(&bytes, Dialects::all());
+        let read = StreamRequest::read(&bytes, Dialects::all());
         prop_assert!(shown(&bytes).is_ascii());
         prop_assert!(!shown(&bytes).contains(char::is_control));
         for name in read.iter().flat_map(|ask| &ask.names) {
@@ -292,8 +293,8 @@ proptest! {
             format!("publish:{name}:user:{password}"),
             format!("publish/{name}/{password}"),
         ] {
-            let ask = told(&streamid);
-            prop_assert_eq!(ask.mode, Some(AskMode::Publish));
+            let ask = parse(&streamid);
+            prop_assert_eq!(ask.mode, Some(RequestMode::Publish));
             prop_assert!(names(&ask).contains(&(name.as_str(), Some(password.as_str()))), "{}", streamid);
             prop_assert!(!shown(streamid.as_bytes()).contains(&password), "{}", streamid);
         }

@@ -3,13 +3,18 @@
 use super::*;
 use crate::{access::Quotas, data::CreatedLimits};
 
-fn call_from(peer: &str, port: &PortPolicy, directory: &Directory, streamid: &str) -> Result<Grant, Why> {
+fn call_from(
+    peer: &str,
+    port: &PortPolicy,
+    directory: &Directory,
+    streamid: &str,
+) -> Result<Grant, RefusalReason> {
     let caller = Caller {
         peer: peer.parse().unwrap(),
         streamid: streamid.as_bytes(),
         handshake: None,
         bond: None,
-        known: &Nothing,
+        known: &NoResults,
     };
     match decide(port, directory, caller) {
         Decision::Admit(grant) => Ok(grant),
@@ -36,7 +41,7 @@ fn callers_create_as_many_streams_as_the_limits_allow() {
     // A viewer that waits creates a stream as well.
     held.push(call_from(here, &play, &streams, "b").unwrap());
     let why = refusal(here, &publish, "c");
-    assert_eq!(why, Why::TooManyStreamsOfAddress { max: 2 });
+    assert_eq!(why, RefusalReason::TooManyStreamsOfAddress { max: 2 });
     assert_eq!(why.code().value(), 1402);
     assert!(why.to_string().contains("max_created_streams_per_ip"), "{why}");
     assert!(
@@ -48,11 +53,14 @@ fn callers_create_as_many_streams_as_the_limits_allow() {
         held.push(call_from(here, &play, &streams, streamid).unwrap());
     }
     held.push(call_from(there, &publish, &streams, "c").unwrap());
-    assert_eq!(refusal(there, &publish, "d"), Why::TooManyStreams { max: 3 });
+    assert_eq!(
+        refusal(there, &publish, "d"),
+        RefusalReason::TooManyStreams { max: 3 }
+    );
     // A relay on this machine speaks for many, but not for more than all.
     assert_eq!(
         refusal("127.0.0.1:4000", &publish, "d"),
-        Why::TooManyStreams { max: 3 }
+        RefusalReason::TooManyStreams { max: 3 }
     );
     drop(held);
     call_from(here, &publish, &streams, "d").unwrap();
@@ -66,7 +74,7 @@ fn an_address_has_as_many_sessions_as_the_limits_allow() {
     let call = |peer: &str, streamid| call_from(peer, &play, &streams, streamid);
     let held = ["a", "b"].map(|streamid| call("[2001:db8::1]:4000", streamid).unwrap());
     let why = call("[2001:db8::2]:4000", "a").unwrap_err();
-    assert_eq!(why, Why::TooManySessions { max: 2 }, "one /64");
+    assert_eq!(why, RefusalReason::TooManySessions { max: 2 }, "one /64");
     assert!(why.to_string().contains("max_sessions_per_ip"), "{why}");
     assert_eq!(play.connections.taken(), 2, "a refusal holds nothing");
     let many = [(); 3].map(|()| call("127.0.0.1:4000", "a").unwrap());

@@ -96,7 +96,7 @@ pub(in crate::api) async fn audit(
             results.join(", ")
         )));
     }
-    let mut records = app.desk.audit.newest_first();
+    let mut records = app.store.audit.newest_first();
     records.retain(|record| params.matches(record));
     let total = records.len();
     let limit = params.limit.unwrap_or(LIMIT).min(LIMIT);

@@ -32,7 +32,7 @@ use utoipa::ToSchema;
 
 pub(crate) use differences::{Change, Changes, Fingerprints};
 pub(super) use list::{__path_audit, audit};
-pub(super) use request::{Asked, note, noted, recorded};
+pub(super) use request::{RequestInfo, note, noted, recorded};
 
 use crate::{
     config::Api,

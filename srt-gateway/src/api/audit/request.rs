@@ -14,7 +14,7 @@ use percent_encoding::percent_decode_str;
 use super::{Changes, Entry, Outcome, Via, differences::Change};
 use crate::api::{
     App,
-    problem::{Problem, Told},
+    problem::{AuditDetail, Problem},
 };
 
 tokio::task_local! {
@@ -43,14 +43,14 @@ fn with(push: impl FnOnce(&mut Changes)) {
 
 /// Who asks for what.
 #[derive(Clone, Debug)]
-pub(in crate::api) struct Asked {
+pub(in crate::api) struct RequestInfo {
     pub(in crate::api) by: String,
     pub(in crate::api) address: Option<IpAddr>,
     pub(in crate::api) method: Method,
     pub(in crate::api) path: String,
 }
 
-impl Asked {
+impl RequestInfo {
     /// What is recorded of it.
     pub(in crate::api) fn entry(&self, result: Outcome, status: u16, error: Option<String>) -> Entry {
         let path = self.path.strip_prefix("/api/v1/").unwrap_or(&self.path);
@@ -72,7 +72,7 @@ impl Asked {
 /// done is recorded.
 pub(in crate::api) async fn recorded(
     app: Arc<App>,
-    asked: Asked,
+    info: RequestInfo,
     served: impl Future<Output = Response> + Send + 'static,
 ) -> Response {
     let task = tokio::spawn(async move {
@@ -85,10 +85,13 @@ pub(in crate::api) async fn recorded(
         } else {
             Outcome::Failed
         };
-        let error = answer.extensions().get::<Told>().map(|told| told.0.clone());
-        let mut entry = asked.entry(result, status.as_u16(), error);
+        let error = answer
+            .extensions()
+            .get::<AuditDetail>()
+            .map(|told| told.0.clone());
+        let mut entry = info.entry(result, status.as_u16(), error);
         entry.changes = std::mem::take(&mut changes.lock().unwrap_or_else(PoisonError::into_inner));
-        app.desk.audit.add(entry, &app.view.events);
+        app.store.audit.add(entry, &app.view.events);
         answer
     });
     task.await

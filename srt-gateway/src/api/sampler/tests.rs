@@ -10,7 +10,7 @@ fn a_control_that_is_stuck_is_not_taken_for_an_empty_gateway() {
     let mut view = gateway.view().clone();
     let (questions, unread) = crossbeam_channel::bounded::<Command>(16);
     let answered = std::mem::replace(&mut view.commands, questions);
-    let mut state = State::new(view, Arc::default());
+    let mut state = SamplerState::new(view, Arc::default());
     assert!(state.sample(Instant::now()).is_none());
     assert_eq!(unread.len(), 1, "it was asked");
     state.view.commands = answered;

@@ -4,11 +4,11 @@ use std::{io, net::UdpSocket};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::Place;
+use super::PortAddr;
 use crate::address::ZonedIp;
 
 /// A UDP socket for callers of one port: for all addresses one socket of both families, where the machine has both.
-pub(super) fn bind((address, port): Place) -> io::Result<UdpSocket> {
+pub(super) fn bind((address, port): PortAddr) -> io::Result<UdpSocket> {
     let open = |address: ZonedIp| {
         let ip = address.ip();
         let domain = if ip.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };

@@ -6,7 +6,7 @@ use std::{
 
 use srt_safe::{AccessRequest, Admission, SrtListener, SrtSocket};
 
-use super::{Detector, Duty, Key, LIMIT, Sighting, Threads, Watchdog};
+use super::{Criticality, Detector, Key, LIMIT, Sighting, Threads, Watchdog};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -14,7 +14,7 @@ fn sighting(rounds: u64, is_waiting: bool) -> Sighting {
     Sighting {
         key: Key::Ours(1),
         name: "relay-0".to_owned(),
-        duty: Duty::Vital,
+        criticality: Criticality::Vital,
         rounds,
         is_waiting,
     }
@@ -70,7 +70,7 @@ fn a_stop_of_the_whole_process_is_nobodys_hang() {
 #[test]
 fn thread_that_ends_is_forgotten() {
     let threads = Threads::default();
-    let pulse = threads.register("outlets-9", Duty::Auxiliary);
+    let pulse = threads.register("outlets-9", Criticality::Auxiliary);
     let is_there = || {
         threads
             .sightings()
@@ -98,10 +98,10 @@ fn hanging_threads_are_reported_by_name_and_idle_ones_are_not() {
     }
     let threads = Arc::new(Threads::default());
     let _watchdog = Watchdog::start(Arc::clone(&threads), || {}).unwrap();
-    let idle = threads.register("idle", Duty::Vital);
+    let idle = threads.register("idle", Criticality::Vital);
     idle.beat();
     idle.rest();
-    let hangs = threads.register("hangs", Duty::Auxiliary);
+    let hangs = threads.register("hangs", Criticality::Auxiliary);
     hangs.beat();
 
     let (entered, inside) = mpsc::channel();

@@ -9,7 +9,7 @@ mod hevc;
 mod text;
 mod video;
 
-use super::board::{Item, Published, Shared};
+use super::board::{Published, Shared, StoreKey};
 use super::checks::Check;
 use super::clock::Clock;
 use super::observer::Format;
@@ -26,14 +26,17 @@ use super::streams::{Identity, each};
 pub(super) fn report(shared: &Shared) -> TsReport {
     let published = &shared.published;
     let counters = &published.counters;
-    let pat = shared.item(Item::Pat).and_then(Table::pat);
+    let pat = shared.item(StoreKey::Pat).and_then(Table::pat);
     let mut programs: Vec<_> = pat
         .into_iter()
         .flat_map(Table::programs)
         .take(16)
         .map(|(number, pmt_pid)| program(shared, number, pmt_pid))
         .collect();
-    for (_, section) in shared.items().filter(|(item, _)| matches!(item, Item::Sdt(_))) {
+    for (_, section) in shared
+        .items()
+        .filter(|(item, _)| matches!(item, StoreKey::Sdt(_)))
+    {
         name_services(section, &mut programs);
     }
     TsReport {
@@ -63,7 +66,7 @@ fn payload(published: &Published) -> Payload {
 }
 
 fn program(shared: &Shared, number: u16, pmt_pid: Pid) -> ProgramReport {
-    let pmt = shared.item(Item::Pmt(number)).and_then(Table::pmt);
+    let pmt = shared.item(StoreKey::Pmt(number)).and_then(Table::pmt);
     ProgramReport {
         number,
         pmt_pid: pmt_pid.as_u16(),
@@ -79,7 +82,7 @@ fn program(shared: &Shared, number: u16, pmt_pid: Pid) -> ProgramReport {
 
 fn stream(shared: &Shared, stream_type: u8, pid: u16, descriptors: &[u8]) -> StreamReport {
     let identity = Identity::of(stream_type, descriptors);
-    let sample = shared.item(Item::Sample(pid));
+    let sample = shared.item(StoreKey::Sample(pid));
     StreamReport {
         pid,
         stream_type,

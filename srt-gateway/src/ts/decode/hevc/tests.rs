@@ -6,9 +6,9 @@ use super::*;
 
 /// Writes bits.
 #[derive(Clone, Default)]
-struct Pen(Vec<bool>);
+struct BitWriter(Vec<bool>);
 
-impl Pen {
+impl BitWriter {
     /// The lowest `count` bits.
     fn put(mut self, count: u32, value: u64) -> Self {
         self.0.extend((0..count).rev().map(|bit| value >> bit & 1 == 1));
@@ -51,15 +51,15 @@ impl Pen {
 
 /// What is different from one set to the other.
 #[derive(Clone, Copy)]
-struct Made {
+struct VpsParams {
     scaling: bool,
     fields: bool,
     timing: Option<(u32, u32)>,
 }
 
 /// An SPS of 1920x1080 with everything in it that may stand before the rate.
-fn sps(made: Made) -> Pen {
-    let pen = Pen::default()
+fn sps(made: VpsParams) -> BitWriter {
+    let pen = BitWriter::default()
         .put(16, 0x4201)
         .put(4, 0)
         .put(3, 1)
@@ -137,7 +137,7 @@ fn sps(made: Made) -> Pen {
 }
 
 /// Scaling lists of every kind: predicted ones, and those that are written out.
-fn scaling(mut pen: Pen) -> Pen {
+fn scaling(mut pen: BitWriter) -> BitWriter {
     for size in 0..4_u32 {
         for list in 0..if size == 3 { 2 } else { 6 } {
             pen = if list % 2 == 0 {
@@ -153,7 +153,7 @@ fn scaling(mut pen: Pen) -> Pen {
 
 /// A VPS with two sub-layers and three sets of layers, and this rate.
 fn vps(units: u32, scale: u32) -> Vec<u8> {
-    let pen = Pen::default()
+    let pen = BitWriter::default()
         .put(16, 0x4001)
         .put(4, 0)
         .put(2, 3)
@@ -175,7 +175,7 @@ fn vps(units: u32, scale: u32) -> Vec<u8> {
         .bytes()
 }
 
-const PLAIN: Made = Made {
+const PLAIN: VpsParams = VpsParams {
     scaling: false,
     fields: false,
     timing: Some((1001, 60_000)),
@@ -184,7 +184,7 @@ const PLAIN: Made = Made {
 #[test]
 fn the_rate_is_found_behind_everything_that_may_stand_before_it() {
     for scaling in [false, true] {
-        let report = describe(None, &sps(Made { scaling, ..PLAIN }).bytes()).unwrap();
+        let report = describe(None, &sps(VpsParams { scaling, ..PLAIN }).bytes()).unwrap();
         assert_eq!((report.width, report.height), (1920, 1080));
         assert_eq!(report.frame_rate, Some(59.94), "scaling lists: {scaling}");
         assert_eq!(report.profile.as_deref(), Some("Main 10 4.1 (high tier)"));
@@ -194,7 +194,7 @@ fn the_rate_is_found_behind_everything_that_may_stand_before_it() {
 
 #[test]
 fn two_fields_are_a_frame() {
-    let made = Made {
+    let made = VpsParams {
         fields: true,
         timing: Some((1, 50)),
         ..PLAIN
@@ -206,7 +206,7 @@ fn two_fields_are_a_frame() {
 
 #[test]
 fn what_the_sps_does_not_say_the_vps_may() {
-    let silent = sps(Made {
+    let silent = sps(VpsParams {
         timing: None,
         ..PLAIN
     })
@@ -236,7 +236,7 @@ proptest! {
 
     #[test]
     fn a_broken_set_is_survived(at in 0_usize..100, byte: u8) {
-        let mut bytes = sps(Made { scaling: true, ..PLAIN }).bytes();
+        let mut bytes = sps(VpsParams { scaling: true, ..PLAIN }).bytes();
         let at = at % bytes.len();
         bytes[at] = byte;
         drop(describe(None, &bytes));

@@ -22,7 +22,7 @@ use tracing::{error, info, warn};
 
 use super::{read, service::Service};
 use crate::{
-    api::{Change, Changes, Desk, Entry, NotReloaded, Outcome, Reading, Via},
+    api::{Change, Changes, ConfigStore, Entry, NotReloaded, Outcome, ReloadResult, Via},
     config::{Config, EndpointWarning, LoadError},
     control::Reloaded,
     file_check::file_warnings_within,
@@ -44,20 +44,20 @@ const LINKS: usize = 40;
 
 /// Who has the file read again.
 #[derive(Debug)]
-pub(super) enum Ask {
+pub(super) enum ReloadRequest {
     /// SIGHUP.
     Signal,
     /// A caller of the API, who wants to know what came of it.
-    Caller(oneshot::Sender<Reading>),
+    Caller(oneshot::Sender<ReloadResult>),
 }
 
 /// The way to the thread that reads the file.
 #[derive(Debug)]
-pub(super) struct Reloader(Sender<Ask>);
+pub(super) struct Reloader(Sender<ReloadRequest>);
 
 impl Reloader {
     /// Has the file read again, whether or not anything has happened to it. Does not wait.
-    pub(super) fn ask(&self, ask: Ask) {
+    pub(super) fn ask(&self, ask: ReloadRequest) {
         // With as many before it, a signal says nothing new; a caller finds its answer dropped.
         if self.0.try_send(ask).is_err() {
             warn!("the configuration file is already being reloaded");
@@ -72,7 +72,7 @@ const UNTOLD: usize = 1000;
 const ASKS: usize = 16;
 
 /// The configuration file of a running gateway.
-pub(super) struct Live {
+pub(super) struct ConfigWatcher {
     path: PathBuf,
     /// Of the text that was read last, valid or not.
     seen: Option<u64>,
@@ -90,12 +90,12 @@ type Watched = BTreeSet<PathBuf>;
 /// What it takes to put a configuration in force.
 struct Target {
     view: View,
-    desk: Arc<Desk>,
+    store: Arc<ConfigStore>,
     log: Arc<LogControl>,
     service: Service,
 }
 
-impl Live {
+impl ConfigWatcher {
     /// Begins to watch. To be called before the file is read for the first time: a change between the two would be missed.
     pub(super) fn new(path: &Path) -> Self {
         let (sender, changed) = crossbeam_channel::bounded(1);
@@ -104,7 +104,7 @@ impl Live {
             // A full channel says it already.
             sender.try_send(()).unwrap_or_default();
         });
-        let mut live = Self {
+        let mut config_watcher = Self {
             path: path.to_owned(),
             seen: fingerprint(path),
             untold: Reloaded::default(),
@@ -112,8 +112,8 @@ impl Live {
             watched,
             watcher,
         };
-        live.follow();
-        live
+        config_watcher.follow();
+        config_watcher
     }
 
     /// Watches the folders of the file and of the links on the way to it: editors and mounts replace files and links, and a watch on
@@ -151,14 +151,14 @@ impl Live {
     pub(super) fn start(
         mut self,
         view: View,
-        desk: Arc<Desk>,
+        store: Arc<ConfigStore>,
         log: Arc<LogControl>,
         service: Service,
     ) -> io::Result<Reloader> {
         let (sender, asks) = crossbeam_channel::bounded(ASKS);
         let target = Target {
             view,
-            desk,
+            store,
             log,
             service,
         };
@@ -168,7 +168,7 @@ impl Live {
         Ok(Reloader(sender))
     }
 
-    fn run(&mut self, target: &Target, asks: &Receiver<Ask>) {
+    fn run(&mut self, target: &Target, asks: &Receiver<ReloadRequest>) {
         let mut changed = self.changed.clone();
         // When the first sign came, while it is not quiet yet.
         let mut first = None;
@@ -178,13 +178,13 @@ impl Live {
             });
             crossbeam_channel::select! {
                 recv(asks) -> ask => match ask {
-                    Ok(Ask::Signal) => {
+                    Ok(ReloadRequest::Signal) => {
                         target.service.reloading();
                         let reading = self.reload(target);
                         self.record(Via::Signal, &reading, target);
                         target.service.ready();
                     }
-                    Ok(Ask::Caller(reply)) => {
+                    Ok(ReloadRequest::Caller(reply)) => {
                         let (outcome, changes) = self.reload(target);
                         let outcome = outcome.map(|reloaded| self.tell_all(reloaded));
                         // Whoever asked may have gone away. The API records what came of it.
@@ -212,11 +212,11 @@ impl Live {
 
     /// Reads the file again and puts it in force, if it is valid. The state of the desk is laid over it. Errors are told in the log;
     /// they are given for whoever asked.
-    fn reload(&mut self, target: &Target) -> Reading {
+    fn reload(&mut self, target: &Target) -> ReloadResult {
         self.seen = fingerprint(&self.path);
         let mut differences = Changes::default();
         let outcome = self.put_in_force(target, &mut differences);
-        target.desk.note(&outcome);
+        target.store.note(&outcome);
         if let Ok(reloaded) = &outcome {
             let changes = &mut self.untold.changes;
             changes.extend_from_slice(&reloaded.changes);
@@ -231,7 +231,7 @@ impl Live {
     }
 
     /// Records what nobody has asked for by the API.
-    fn record(&self, via: Via, (outcome, changes): &Reading, target: &Target) {
+    fn record(&self, via: Via, (outcome, changes): &ReloadResult, target: &Target) {
         let error = match outcome {
             Ok(_) if changes.changes.is_empty() => return,
             Ok(_) => None,
@@ -256,7 +256,7 @@ impl Live {
             status: None,
             error,
         };
-        target.desk.audit.add(entry, &target.view.events);
+        target.store.audit.add(entry, &target.view.events);
     }
 
     /// The outcome for a caller: with all changes that no caller has been told of, because the watch noticed the file first.
@@ -291,7 +291,7 @@ impl Live {
         }
         let level = config.log.level;
         let (reloaded, left_out, found) = target
-            .desk
+            .store
             .refile(&text, &config, |config| target.view.reload(config));
         *changes = found;
         let mut reloaded = reloaded.ok_or(NotReloaded::Ending)?;
@@ -407,13 +407,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("gateway.toml");
         fs::write(&file, "").unwrap();
-        let live = Live::new(&file);
+        let config_watcher = ConfigWatcher::new(&file);
         for number in 0..20 {
             fs::write(folder.path().join(format!("{number}.ts")), "x").unwrap();
         }
-        assert!(live.changed.recv_timeout(Duration::from_millis(300)).is_err());
+        assert!(
+            config_watcher
+                .changed
+                .recv_timeout(Duration::from_millis(300))
+                .is_err()
+        );
         fs::write(folder.path().join("new"), "x").unwrap();
         fs::rename(folder.path().join("new"), &file).unwrap();
-        live.changed.recv_timeout(Duration::from_secs(20)).unwrap();
+        config_watcher
+            .changed
+            .recv_timeout(Duration::from_secs(20))
+            .unwrap();
     }
 }

@@ -9,7 +9,7 @@ use crate::{
 
 /// An end of the relay.
 #[derive(Clone, Debug)]
-pub(crate) enum Place {
+pub(crate) enum RelayEndpoint {
     /// Standard input or output: `file://con` or `-`.
     Console,
     /// Read as fast as it is taken; written anew.
@@ -31,7 +31,7 @@ pub(crate) enum Pace {
     Realtime,
 }
 
-impl Place {
+impl RelayEndpoint {
     /// Where the relay reads from.
     pub(crate) fn input(text: &str, pace: Pace) -> Result<Self, String> {
         match Self::parse(text, Endpoint::input)? {
@@ -45,7 +45,7 @@ impl Place {
             Self::Console if pace == Pace::Realtime => {
                 Err("only a file can be played in real time; the writer of a pipe sets its pace".to_owned())
             }
-            place => Ok(place),
+            endpoint => Ok(endpoint),
         }
     }
 
@@ -100,7 +100,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for RelayEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Console => f.write_str("file://con"),
@@ -115,22 +115,24 @@ impl fmt::Display for Place {
 mod tests {
     use super::*;
 
-    fn input(text: &str) -> Place {
-        Place::input(text, Pace::Any).unwrap_or_else(|why| panic!("{text}: {why}"))
+    fn input(text: &str) -> RelayEndpoint {
+        RelayEndpoint::input(text, Pace::Any).unwrap_or_else(|why| panic!("{text}: {why}"))
     }
 
     fn mode(text: &str) -> SrtMode {
         match input(text) {
-            Place::Srt(target, _) => target.mode,
+            RelayEndpoint::Srt(target, _) => target.mode,
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
     fn places_are_read_as_srt_live_transmit_reads_them() {
-        assert!(matches!(input("-"), Place::Console));
-        assert!(matches!(input("file://con"), Place::Console));
-        assert!(matches!(input("some/file.ts"), Place::File(path) if path.as_os_str() == "some/file.ts"));
+        assert!(matches!(input("-"), RelayEndpoint::Console));
+        assert!(matches!(input("file://con"), RelayEndpoint::Console));
+        assert!(
+            matches!(input("some/file.ts"), RelayEndpoint::File(path) if path.as_os_str() == "some/file.ts")
+        );
         assert_eq!(mode("srt://:4201"), SrtMode::Listener);
         assert_eq!(mode("srt://host:4201"), SrtMode::Caller);
         assert_eq!(mode("srt://host:4201?adapter=127.0.0.2"), SrtMode::Rendezvous);
@@ -138,14 +140,14 @@ mod tests {
             mode("srt://host:4201?adapter=127.0.0.2&mode=caller"),
             SrtMode::Caller
         );
-        let Place::Srt(listener, _) = input("srt://:5001?adapter=127.0.0.2") else {
+        let RelayEndpoint::Srt(listener, _) = input("srt://:5001?adapter=127.0.0.2") else {
             panic!()
         };
         assert_eq!(
             (listener.mode, listener.host.as_deref()),
             (SrtMode::Listener, Some("127.0.0.2"))
         );
-        let Place::Datagrams(group, Wrapping::Plain, _) =
+        let RelayEndpoint::Datagrams(group, Wrapping::Plain, _) =
             input("udp://@239.9.9.9:5009?adapter=127.0.0.1&source=127.0.0.3&rcvbuf=100000")
         else {
             panic!()
@@ -156,15 +158,15 @@ mod tests {
         assert_eq!(group.buffer_size, 100_000);
         assert!(matches!(
             input("rtp://:5004?rtpheadersize=12"),
-            Place::Datagrams(_, Wrapping::Rtp, _)
+            RelayEndpoint::Datagrams(_, Wrapping::Rtp, _)
         ));
     }
 
     #[test]
     fn a_file_may_be_played_by_its_clock() {
-        let paced = Place::input("x.ts", Pace::Realtime).unwrap();
-        assert!(matches!(paced, Place::Clocked(file) if !file.repeat));
-        assert!(matches!(input("file:///x.ts?loop=true"), Place::Clocked(file) if file.repeat));
-        assert!(Place::input("-", Pace::Realtime).is_err());
+        let paced = RelayEndpoint::input("x.ts", Pace::Realtime).unwrap();
+        assert!(matches!(paced, RelayEndpoint::Clocked(file) if !file.repeat));
+        assert!(matches!(input("file:///x.ts?loop=true"), RelayEndpoint::Clocked(file) if file.repeat));
+        assert!(RelayEndpoint::input("-", Pace::Realtime).is_err());
     }
 }

@@ -5,11 +5,11 @@ use std::{fmt, sync::Arc, time::Duration};
 use srt_safe::{CallerHandshake, RejectCode, RejectReason, SrtVersion, log::EncryptionFault};
 
 use super::{
-    Ban, Tried, Unreadable,
+    AttemptKey, Ban, Unreadable,
     bonds::MAX_LINKS,
     decide::Grant,
     filter::FilterFault,
-    hook::{HookRefusal, Verdicter},
+    hook::{HookRefusal, RefusalSource},
 };
 use crate::{
     config::ExpandError,
@@ -19,7 +19,7 @@ use crate::{
 
 /// Why a caller is refused. [`Display`](fmt::Display) is the sentence for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Why {
+pub(crate) enum RefusalReason {
     Unreadable(Unreadable),
     AddressNotAllowed,
     NameMissing {
@@ -175,7 +175,7 @@ pub(crate) enum Why {
     },
 }
 
-impl Why {
+impl RefusalReason {
     /// A handshake that libsrt ended over encryption.
     pub(crate) fn of_encryption(fault: EncryptionFault, grant: Grant) -> Self {
         let Grant {
@@ -220,10 +220,15 @@ impl Why {
     /// How the refusal counts towards a ban of the caller's address; None: it is not what guessing meets. A publisher that
     /// comes back too early or a viewer that waits for a source guesses nothing, nor does a player whose stream is not there
     /// yet: `role` is what the caller wants, as far as that is known.
-    pub(crate) fn failure<'s>(&self, role: Option<Role>, port: u16, streamid: &'s [u8]) -> Option<Tried<'s>> {
+    pub(crate) fn failure<'s>(
+        &self,
+        role: Option<Role>,
+        port: u16,
+        streamid: &'s [u8],
+    ) -> Option<AttemptKey<'s>> {
         match self {
             Self::WrongPassphrase { .. } | Self::NoPassphrase { .. } | Self::UnexpectedPassphrase { .. } => {
-                return Some(Tried::Passphrase);
+                return Some(AttemptKey::Passphrase);
             }
             Self::UnknownStream(_)
             | Self::NoPasswordThere(_)
@@ -235,7 +240,7 @@ impl Why {
                 return None;
             }
             Self::Hook(refusal)
-                if refusal.by != Verdicter::Hook
+                if refusal.by != RefusalSource::Hook
                     || refusal.code == RejectCode::CONFLICT
                     || (refusal.code == RejectCode::NOT_FOUND && role == Some(Role::Viewer)) =>
             {
@@ -257,7 +262,7 @@ impl Why {
                 | Self::NotByRules { .. }
                 | Self::Hook(_)
         )
-        .then_some(Tried::Streamid(port, streamid))
+        .then_some(AttemptKey::Streamid(port, streamid))
     }
 
     /// Who refuses.
@@ -372,7 +377,7 @@ impl Why {
     }
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for RefusalReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::WrongPassword(stream) => write!(

@@ -12,7 +12,7 @@ use crossbeam_channel::Sender;
 
 use super::RangeEvent;
 use crate::{
-    access::{Guards, PortPolicy, Refused, Report, Why, limited},
+    access::{Guards, PortPolicy, RefusalReason, Refused, Report, limited},
     config::KeyLength,
     data::{Keyed, Slot, Slots},
     io::{Attempt, IdleGuard, IdleId, Reaction},
@@ -23,7 +23,7 @@ const UNUSED_PER_ADDRESS: u32 = 32;
 
 /// Decides about callers of idle ports.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub(super) struct RangeGuard {
     guards: Guards,
     refused: Sender<Refused>,
     events: Sender<RangeEvent>,
@@ -38,10 +38,10 @@ pub(super) struct Verdict {
     pub(super) policy: Arc<PortPolicy>,
     /// What the last answer of the backend said, for the next caller.
     pub(super) key_length: Option<KeyLength>,
-    pub(super) why: Option<(Why, Instant)>,
+    pub(super) why: Option<(RefusalReason, Instant)>,
 }
 
-impl Keeper {
+impl RangeGuard {
     pub(super) fn new(guards: Guards, refused: Sender<Refused>, events: Sender<RangeEvent>) -> Arc<Self> {
         Arc::new(Self {
             guards,
@@ -75,17 +75,17 @@ impl Keeper {
     }
 
     /// The place of a port that is to be opened for `peer`; None: of an address that no limit holds for.
-    fn reserve(&self, peer: SocketAddr) -> Result<Option<Slot>, Why> {
+    fn reserve(&self, peer: SocketAddr) -> Result<Option<Slot>, RefusalReason> {
         let Some(address) = limited(peer.ip()) else {
             return Ok(None);
         };
         let slot = self.unused.of(address).take(UNUSED_PER_ADDRESS);
-        slot.map(Some).ok_or(Why::TooManyUnusedPorts {
+        slot.map(Some).ok_or(RefusalReason::TooManyUnusedPorts {
             max: UNUSED_PER_ADDRESS,
         })
     }
 
-    fn refuse(&self, peer: SocketAddr, policy: &Arc<PortPolicy>, why: Why) -> Reaction {
+    fn refuse(&self, peer: SocketAddr, policy: &Arc<PortPolicy>, why: RefusalReason) -> Reaction {
         let code = why.code().code().map_or(0, |code| code.value());
         if let Some(tried) = why.failure(None, policy.number(), &[]) {
             let (code, now) = (why.code().value(), Instant::now());
@@ -103,7 +103,7 @@ impl Keeper {
     }
 }
 
-impl IdleGuard for Arc<Keeper> {
+impl IdleGuard for Arc<RangeGuard> {
     fn decide(&self, port: IdleId, peer: SocketAddr, attempt: Attempt) -> Reaction {
         let (peer, now) = (
             SocketAddr::new(peer.ip().to_canonical(), peer.port()),

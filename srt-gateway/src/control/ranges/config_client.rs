@@ -29,7 +29,7 @@ const LEAST: Duration = Duration::from_secs(1);
 
 /// Asks the backend.
 #[derive(Debug)]
-pub(super) struct Asker {
+pub(super) struct ConfigClient {
     backend: Arc<Backend>,
     client: Option<Client>,
     pub(super) external: Option<ConfigExternal>,
@@ -38,7 +38,7 @@ pub(super) struct Asker {
     questions: u64,
 }
 
-impl Asker {
+impl ConfigClient {
     pub(super) fn new(backend: Arc<Backend>, gateway: String, events: Sender<RangeEvent>) -> Self {
         Self {
             backend,

@@ -19,7 +19,7 @@ use std::{
 
 use tracing::info;
 
-use super::{Control, endpoints::Feeding, registry::Via};
+use super::{Control, endpoints::ActiveInput, registry::SessionOrigin};
 use crate::{
     config::DuplicatePublisher,
     data::Stream,
@@ -29,49 +29,53 @@ use crate::{
 
 /// Publishers that are to feed a stream after its source.
 #[derive(Debug, Default)]
-pub(super) struct Heirs {
+pub(super) struct PublisherQueue {
     /// Who waits for the source to end, the longest first.
-    queued: HashMap<StreamName, VecDeque<SessionId>>,
+    standby: HashMap<StreamName, VecDeque<SessionId>>,
     /// Who has data and waits for the source to let go.
     taking_over: HashMap<StreamName, SessionId>,
 }
 
-impl Heirs {
+impl PublisherQueue {
     pub(super) fn is_empty(&self) -> bool {
-        self.queued.is_empty() && self.taking_over.is_empty()
+        self.standby.is_empty() && self.taking_over.is_empty()
     }
 
     fn remove(&mut self, session: SessionId) {
-        self.taking_over.retain(|_, heir| *heir != session);
-        self.queued.retain(|_, queue| {
-            queue.retain(|heir| *heir != session);
+        self.taking_over.retain(|_, waiting| *waiting != session);
+        self.standby.retain(|_, queue| {
+            queue.retain(|waiting| *waiting != session);
             !queue.is_empty()
         });
     }
 
     /// Who comes next, if anybody.
     fn next(&self, name: &StreamName) -> Option<SessionId> {
-        let queued = || self.queued.get(name).and_then(VecDeque::front);
-        self.taking_over.get(name).or_else(queued).copied()
+        let standby = || self.standby.get(name).and_then(VecDeque::front);
+        self.taking_over.get(name).or_else(standby).copied()
     }
 }
 
 impl Control {
     /// What a publisher that has just come is there for; None: it must go.
-    pub(super) fn place_for(&mut self, session: SessionId, stream: &Arc<Stream>) -> Option<Task> {
+    pub(super) fn task_for_publisher(&mut self, session: SessionId, stream: &Arc<Stream>) -> Option<Task> {
         // Who has waited is not overtaken by somebody who comes at the right moment.
-        if self.heirs.next(stream.name()).is_none()
+        if self.publisher_queue.next(stream.name()).is_none()
             && let Some(writer) = stream.claim_source(session)
         {
             return Some(Task::Publish(writer));
         }
         match self.registry.policy(stream.name()).duplicate_publisher {
             // It feeds when the last packets of the one that has gone have been delivered.
-            _ if stream.is_source_leaving() => Some(Task::Succeed),
+            _ if stream.is_source_leaving() => Some(Task::TakeOver),
             DuplicatePublisher::Reject => None,
-            DuplicatePublisher::Takeover | DuplicatePublisher::TakeoverIfSilent => Some(Task::Succeed),
+            DuplicatePublisher::Takeover | DuplicatePublisher::TakeoverIfSilent => Some(Task::TakeOver),
             DuplicatePublisher::Standby => {
-                let queue = self.heirs.queued.entry(stream.name().clone()).or_default();
+                let queue = self
+                    .publisher_queue
+                    .standby
+                    .entry(stream.name().clone())
+                    .or_default();
                 queue.push_back(session);
                 Some(Task::StandBy)
             }
@@ -79,20 +83,20 @@ impl Control {
     }
 
     /// A publisher that may take over has data.
-    pub(super) fn has_data(&mut self, session: SessionId, now: Instant) {
-        let Some(heir) = self.registry.session(session) else {
+    pub(super) fn publisher_has_data(&mut self, session: SessionId, now: Instant) {
+        let Some(waiting) = self.registry.session(session) else {
             return;
         };
-        let (name, socket, worker) = (heir.stream.clone(), heir.socket, heir.worker);
+        let (name, socket, worker) = (waiting.stream.clone(), waiting.socket, waiting.worker);
         let stream = self.registry.stream(&name);
         let policy = self.registry.policy(&name);
         let Some(source) = stream.source() else {
-            self.heirs.taking_over.insert(name.clone(), session);
-            return self.pass_on(&name, now);
+            self.publisher_queue.taking_over.insert(name.clone(), session);
+            return self.start_next_publisher(&name, now);
         };
         if stream.is_source_leaving() {
             // It ends by itself, and the place is passed on then.
-            if let Some(before) = self.heirs.taking_over.insert(name, session) {
+            if let Some(before) = self.publisher_queue.taking_over.insert(name, session) {
                 self.close_publisher(before);
             }
             return;
@@ -104,19 +108,19 @@ impl Control {
                 .send(worker, Message::Close(socket, CloseReason::TakenOver));
         }
         // Of several the last one wins, here as later.
-        if let Some(before) = self.heirs.taking_over.insert(name.clone(), session) {
+        if let Some(before) = self.publisher_queue.taking_over.insert(name.clone(), session) {
             self.close_publisher(before);
         }
-        self.ask_to_let_go(&name, source);
+        self.request_release(&name, source);
     }
 
-    fn ask_to_let_go(&mut self, name: &StreamName, source: SessionId) {
+    fn request_release(&mut self, name: &StreamName, source: SessionId) {
         if let Some(id) = self.endpoints.sessions.get(&source) {
             if let Some(live) = self.endpoints.all.get(id).and_then(|state| state.live.as_ref()) {
                 live.stand_by(&self.pool);
             }
             if let Some(inputs) = self.endpoints.inputs.get_mut(name) {
-                inputs.feeding = Feeding::Leaving(source);
+                inputs.active = ActiveInput::Leaving(source);
             }
         } else if let Some(session) = self.registry.session(source) {
             self.pool.send(session.worker, Message::StandBy(session.socket));
@@ -124,7 +128,7 @@ impl Control {
     }
 
     /// `session` has let go of the ring: who takes over gets it, before any input does.
-    pub(super) fn let_go(&mut self, session: SessionId, now: Instant) {
+    pub(super) fn source_released(&mut self, session: SessionId, now: Instant) {
         let name = match self.registry.session(session) {
             Some(session) => session.stream.clone(),
             // An input that is no SRT socket.
@@ -133,20 +137,20 @@ impl Control {
                 None => return,
             },
         };
-        if self.heirs.taking_over.contains_key(&name) {
-            self.pass_on(&name, now);
+        if self.publisher_queue.taking_over.contains_key(&name) {
+            self.start_next_publisher(&name, now);
         }
         // An input is taken up again when its stream's inputs are settled.
         if self.endpoints.sessions.contains_key(&session) {
             return;
         }
-        if !self.feeds_again(session, &name, now) {
+        if !self.restore_source(session, &name, now) {
             self.close_publisher(session);
         }
     }
 
     /// Gives the place back to a source that has let go for an heir that is gone. False: somebody has it by now.
-    fn feeds_again(&mut self, session: SessionId, name: &StreamName, now: Instant) -> bool {
+    fn restore_source(&mut self, session: SessionId, name: &StreamName, now: Instant) -> bool {
         let Some(open) = self.registry.session(session) else {
             return false;
         };
@@ -163,7 +167,7 @@ impl Control {
 
     fn close_publisher(&self, session: SessionId) {
         if let Some(session) = self.registry.session(session)
-            && matches!(session.via, Via::Port(_))
+            && matches!(session.via, SessionOrigin::Port(_))
         {
             let close = Message::Close(session.socket, CloseReason::TakenOver);
             self.pool.send(session.worker, close);
@@ -171,41 +175,41 @@ impl Control {
     }
 
     /// Gives the place of the source to who comes next, if it is free.
-    pub(super) fn pass_on(&mut self, name: &StreamName, now: Instant) {
-        let Some(next) = self.heirs.next(name) else {
+    pub(super) fn start_next_publisher(&mut self, name: &StreamName, now: Instant) {
+        let Some(next) = self.publisher_queue.next(name) else {
             return;
         };
-        let Some(heir) = self.registry.session(next) else {
-            return self.heirs.remove(next);
+        let Some(waiting) = self.registry.session(next) else {
+            return self.publisher_queue.remove(next);
         };
-        let (socket, worker) = (heir.socket, heir.worker);
-        let waited = now.duration_since(heir.opened);
+        let (socket, worker) = (waiting.socket, waiting.worker);
+        let waited = now.duration_since(waiting.opened);
         let stream = self.registry.stream(name);
         let Some(writer) = stream.claim_source(next) else {
             return;
         };
-        self.heirs.remove(next);
+        self.publisher_queue.remove(next);
         info!(session = %next, stream = %name, waited_ms = waited.as_millis(), "publisher feeds the stream");
         self.pool.send(worker, Message::Feed(socket, stream, writer));
         self.note_source(name, now);
     }
 
     /// A session is over, that of an heir or not.
-    pub(super) fn heir_gone(&mut self, session: SessionId) {
-        self.heirs.remove(session);
+    pub(super) fn dequeue_publisher(&mut self, session: SessionId) {
+        self.publisher_queue.remove(session);
     }
 
     /// Tries again what could not be passed on: a writer may have been on its way to somebody who had gone.
-    pub(super) fn tick_heirs(&mut self, now: Instant) {
-        let heirs = &self.heirs;
-        let names: Vec<_> = heirs
-            .queued
+    pub(super) fn tick_publisher_queue(&mut self, now: Instant) {
+        let publisher_queue = &self.publisher_queue;
+        let names: Vec<_> = publisher_queue
+            .standby
             .keys()
-            .chain(heirs.taking_over.keys())
+            .chain(publisher_queue.taking_over.keys())
             .cloned()
             .collect();
         for name in names {
-            self.pass_on(&name, now);
+            self.start_next_publisher(&name, now);
         }
     }
 }
