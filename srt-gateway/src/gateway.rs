@@ -347,7 +347,7 @@ fn watchdog(
 ) -> io::Result<Watchdog> {
     let mut release = MemoryRelease::default();
     Watchdog::start(Arc::clone(threads), move || {
-        resources.look();
+        resources.check();
         if release.is_due(loads.total(), rejections.last(), Instant::now()) {
             let begun = Instant::now();
             srt_safe::release_free_memory();

@@ -122,19 +122,19 @@ fn run(mut out: impl Write, format: LogFormat, lines: &Receiver<Line>, counts: &
     loop {
         match lines.recv_timeout(QUIET) {
             Ok(line) => {
-                tell_missing(&mut out, format, line.missing);
+                report_dropped(&mut out, format, line.missing);
                 write_all(&mut out, &line.bytes);
                 counts.done.fetch_add(1, Relaxed);
             }
             Err(RecvTimeoutError::Timeout) => {
-                tell_missing(&mut out, format, counts.missing.swap(0, Relaxed));
+                report_dropped(&mut out, format, counts.missing.swap(0, Relaxed));
             }
             Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }
 
-fn tell_missing(out: &mut impl Write, format: LogFormat, missing: u64) {
+fn report_dropped(out: &mut impl Write, format: LogFormat, missing: u64) {
     if missing == 0 {
         return;
     }

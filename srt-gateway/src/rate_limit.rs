@@ -49,7 +49,7 @@ impl TokenBucket {
     }
 
     /// Puts a token back.
-    pub(crate) fn put_back(&mut self, rate: Rate) {
+    pub(crate) fn refund(&mut self, rate: Rate) {
         self.tokens = (self.tokens + 1.0).min(rate.burst);
     }
 
@@ -89,8 +89,8 @@ mod tests {
         assert!(!bucket.is_full(RATE, now + Duration::from_secs(1)));
         assert!(bucket.is_full(RATE, now + Duration::from_secs(2)));
         assert_eq!(bucket.take(RATE, now), Ok(()), "time does not run backwards");
-        bucket.put_back(RATE);
-        bucket.put_back(RATE);
+        bucket.refund(RATE);
+        bucket.refund(RATE);
         assert!(bucket.is_full(RATE, now));
     }
 

@@ -221,7 +221,7 @@ impl Checks {
 
     /// A caller from this address has connected with the right passphrase.
     pub(crate) fn proved(&self, peer: IpAddr) {
-        self.unproved().put_back(client_of(peer));
+        self.unproved().refund(client_of(peer));
     }
 
     fn unproved(&self) -> std::sync::MutexGuard<'_, Unproved> {
@@ -268,7 +268,7 @@ impl Unproved {
             if self.all.take(UNPROVED, now).is_err() {
                 return false;
             }
-            self.all.put_back(UNPROVED);
+            self.all.refund(UNPROVED);
             self.clients
                 .retain(|_, bucket| !bucket.is_full(UNPROVED_OF_CLIENT, now));
             if self.clients.len() >= CLIENTS_HELD {
@@ -281,16 +281,16 @@ impl Unproved {
             return false;
         }
         if self.all.take(UNPROVED, now).is_err() {
-            bucket.put_back(UNPROVED_OF_CLIENT);
+            bucket.refund(UNPROVED_OF_CLIENT);
             return false;
         }
         true
     }
 
-    fn put_back(&mut self, client: IpAddr) {
+    fn refund(&mut self, client: IpAddr) {
         if let Some(bucket) = self.clients.get_mut(&client) {
-            bucket.put_back(UNPROVED_OF_CLIENT);
-            self.all.put_back(UNPROVED);
+            bucket.refund(UNPROVED_OF_CLIENT);
+            self.all.refund(UNPROVED);
         }
     }
 }
@@ -354,7 +354,7 @@ mod tests {
         let client = |number: u32| IpAddr::from(std::net::Ipv4Addr::from_bits(number));
         for _ in 0..1000 {
             assert!(unproved.take(client(1), now), "right ones never run out");
-            unproved.put_back(client(1));
+            unproved.refund(client(1));
         }
         let admitted =
             |unproved: &mut Unproved, of: u32| (0..1000).filter(|_| unproved.take(client(of), now)).count();

@@ -81,7 +81,7 @@ fn directory(streams: &[(&str, StreamPolicy)]) -> Directory {
     }
 }
 
-fn knock(port: &PortPolicy, directory: &Directory, streamid: &str) -> Decision {
+fn decide_for(port: &PortPolicy, directory: &Directory, streamid: &str) -> Decision {
     let peer: SocketAddr = "127.0.0.1:4000".parse().unwrap();
     decide(
         port,
@@ -97,14 +97,14 @@ fn knock(port: &PortPolicy, directory: &Directory, streamid: &str) -> Decision {
 }
 
 fn admitted(port: &PortPolicy, directory: &Directory, streamid: &str) -> Grant {
-    match knock(port, directory, streamid) {
+    match decide_for(port, directory, streamid) {
         Decision::Admit(grant) => grant,
         other => panic!("{streamid:?} on {port}: {other:?}"),
     }
 }
 
 fn refused(port: &PortPolicy, directory: &Directory, streamid: &str) -> (i32, RefusalReason) {
-    match knock(port, directory, streamid) {
+    match decide_for(port, directory, streamid) {
         Decision::Refuse(why) => (why.code().value(), why),
         other => panic!("{streamid:?} on {port}: {other:?}"),
     }
@@ -156,7 +156,7 @@ fn what_each_kind_of_port_requires() {
     ];
     for (scope, kind, streamid, expected) in cells {
         let port = port(scope, kind);
-        let got = match knock(&port, &cam1, streamid) {
+        let got = match decide_for(&port, &cam1, streamid) {
             Decision::Admit(grant) => {
                 assert_eq!(grant.stream.as_str(), "live/cam1");
                 Ok(grant.role)
@@ -740,7 +740,7 @@ impl super::checks::CheckResults for FixedResults {
     }
 }
 
-fn knock_knowing(port: &PortPolicy, directory: &Directory, streamid: &str, known: &FixedResults) -> Decision {
+fn decide_with(port: &PortPolicy, directory: &Directory, streamid: &str, known: &FixedResults) -> Decision {
     let caller = Caller {
         peer: "127.0.0.1:4000".parse().unwrap(),
         streamid: streamid.as_bytes(),
@@ -770,7 +770,7 @@ fn while_passphrases_are_rotated_the_one_that_the_caller_has_counts() {
             passphrase,
             fits: None,
         };
-        match knock_knowing(&publish, &streams, "a", &told) {
+        match decide_with(&publish, &streams, "a", &told) {
             Decision::Admit(grant) => {
                 let wanted = chosen.map(|chosen: usize| &passphrases[chosen]);
                 assert_eq!(grant.passphrase.as_ref(), wanted);
@@ -820,7 +820,7 @@ allow = ["192.0.2.0/24"]
             passphrase: None,
             fits,
         };
-        match knock_knowing(&both, &streams, streamid, &told) {
+        match decide_with(&both, &streams, streamid, &told) {
             Decision::Admit(_) => 0,
             Decision::Refuse(why) => why.code().value(),
             Decision::Wait(question) => {

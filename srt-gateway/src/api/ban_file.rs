@@ -100,17 +100,17 @@ impl BanFile {
         };
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let bans = limiter.bans_by_operators(Instant::now());
-        let kept = BanList {
-            bans: bans.iter().map(|ban| kept(ban)).collect(),
+        let stored = BanList {
+            bans: bans.iter().map(|ban| stored(ban)).collect(),
         };
-        let written = toml::to_string(&kept)
+        let written = toml::to_string(&stored)
             .map_err(io::Error::other)
             .and_then(|text| replace(path, &format!("{HEADER}{text}")));
         written.map_err(|error| format!("{} cannot be written: {error}", path.display()))
     }
 }
 
-fn kept(ban: &Ban) -> StoredBan {
+fn stored(ban: &Ban) -> StoredBan {
     let time = |time| humantime::format_rfc3339_seconds(time).to_string();
     StoredBan {
         address: ban.network,
@@ -125,20 +125,20 @@ fn kept(ban: &Ban) -> StoredBan {
 }
 
 fn parse(text: &str, now: SystemTime) -> Result<Vec<Ban>, String> {
-    let kept: BanList = toml::from_str(text).map_err(|error| error.message().to_owned())?;
-    let ban = |kept: StoredBan| {
+    let stored: BanList = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+    let ban = |stored: StoredBan| {
         let time = |text: &str| humantime::parse_rfc3339(text).map_err(|error| format!("{text:?}: {error}"));
         // The clock may have been wrong when the ban was made.
         let latest = now + Duration::from_secs(BAN_MAX);
         Ok(Ban {
-            network: kept.address,
-            by: BannedBy::Operator(kept.by.into()),
-            reason: kept.reason.into(),
-            since: time(&kept.since)?,
-            until: time(&kept.until)?.min(latest),
+            network: stored.address,
+            by: BannedBy::Operator(stored.by.into()),
+            reason: stored.reason.into(),
+            since: time(&stored.since)?,
+            until: time(&stored.until)?.min(latest),
         })
     };
-    let bans: Result<Vec<_>, String> = kept.bans.into_iter().map(ban).collect();
+    let bans: Result<Vec<_>, String> = stored.bans.into_iter().map(ban).collect();
     Ok(bans?.into_iter().filter(|ban| now < ban.until).collect())
 }
 

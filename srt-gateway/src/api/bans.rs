@@ -61,7 +61,7 @@ pub(super) async fn kick(
     let peer = session.peer;
     if params.ban_seconds > 0 {
         let ban = new_ban(peer.ip().into(), &actor, &params.reason, params.ban_seconds)?;
-        put_in_force(&app, ban)?;
+        apply_ban(&app, ban)?;
     }
     let ended = end(&app, SessionId(id)).await?;
     if params.ban_seconds > 0 {
@@ -182,7 +182,7 @@ pub(super) async fn add_ban(
 ) -> Answer<(StatusCode, Json<Banned>)> {
     let network = network(&new.address).map_err(|problem| problem.at("address"))?;
     let ban = new_ban(network, &actor, &new.reason, new.seconds)?;
-    put_in_force(&app, ban.clone())?;
+    apply_ban(&app, ban.clone())?;
     let mut ended = 0;
     if new.end_sessions {
         for session in app.context().await?.sessions {
@@ -235,7 +235,7 @@ fn new_ban(network: IpNet, actor: &Actor, reason: &str, seconds: u64) -> Answer<
     ))
 }
 
-fn put_in_force(app: &App, ban: access::Ban) -> Answer<()> {
+fn apply_ban(app: &App, ban: access::Ban) -> Answer<()> {
     info!(address = %text_of(ban.network), "{ban}");
     let (before, network) = (standing(app, ban.network), ban.network);
     let after = sentence(&ban);

@@ -159,16 +159,16 @@ impl ResponseContext {
                     found.push(endpoint);
                 }
             }
-            found.extend(views.into_iter().map(|view| self.stray(view)));
+            found.extend(views.into_iter().map(|view| self.unconfigured(view)));
         }
         let mut others: Vec<_> = running.into_values().flatten().collect();
         others.sort_by_key(|view| view.id);
-        found.extend(others.into_iter().map(|view| self.stray(view)));
+        found.extend(others.into_iter().map(|view| self.unconfigured(view)));
         found
     }
 
     /// One that no table has: of a template, of a hook's answer, or taken out of the configuration a moment ago.
-    fn stray(&self, view: &EndpointView) -> Endpoint {
+    fn unconfigured(&self, view: &EndpointView) -> Endpoint {
         let (stream, role) = (view.status.stream.as_str(), view.status.role);
         let id = format!("{}-r{}", letter(role), view.id.0);
         self.endpoint(id, stream, role, &view.endpoint, Origin::Caller, Some(view))

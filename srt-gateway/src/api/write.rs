@@ -374,28 +374,28 @@ pub(super) fn entry_of<T>(
 #[utoipa::path(post, path = "/api/v1/outputs/{id}/start", tag = "endpoints", params(("id" = String, Path), Preconditions),
     responses((status = 200, body = Endpoint), (status = 404, body = Problem)))]
 pub(super) async fn start_output(app: Ctx, id: Part<String>, headers: HeaderMap) -> Answer<Json<Endpoint>> {
-    turn(app, id, headers, Role::Viewer, RequestedState::Started).await
+    set_running(app, id, headers, Role::Viewer, RequestedState::Started).await
 }
 
 /// Stops an output, until it is started again.
 #[utoipa::path(post, path = "/api/v1/outputs/{id}/stop", tag = "endpoints", params(("id" = String, Path), Preconditions),
     responses((status = 200, body = Endpoint), (status = 404, body = Problem)))]
 pub(super) async fn stop_output(app: Ctx, id: Part<String>, headers: HeaderMap) -> Answer<Json<Endpoint>> {
-    turn(app, id, headers, Role::Viewer, RequestedState::Stopped).await
+    set_running(app, id, headers, Role::Viewer, RequestedState::Stopped).await
 }
 
 /// Starts a stopped input.
 #[utoipa::path(post, path = "/api/v1/inputs/{id}/start", tag = "endpoints", params(("id" = String, Path), Preconditions),
     responses((status = 200, body = Endpoint), (status = 404, body = Problem)))]
 pub(super) async fn start_input(app: Ctx, id: Part<String>, headers: HeaderMap) -> Answer<Json<Endpoint>> {
-    turn(app, id, headers, Role::Publisher, RequestedState::Started).await
+    set_running(app, id, headers, Role::Publisher, RequestedState::Started).await
 }
 
 /// Stops an input, until it is started again.
 #[utoipa::path(post, path = "/api/v1/inputs/{id}/stop", tag = "endpoints", params(("id" = String, Path), Preconditions),
     responses((status = 200, body = Endpoint), (status = 404, body = Problem)))]
 pub(super) async fn stop_input(app: Ctx, id: Part<String>, headers: HeaderMap) -> Answer<Json<Endpoint>> {
-    turn(app, id, headers, Role::Publisher, RequestedState::Stopped).await
+    set_running(app, id, headers, Role::Publisher, RequestedState::Stopped).await
 }
 
 /// What an endpoint is to be.
@@ -405,7 +405,7 @@ enum RequestedState {
     Stopped,
 }
 
-async fn turn(
+async fn set_running(
     State(app): Ctx,
     Part(id): Part<String>,
     headers: HeaderMap,

@@ -100,17 +100,17 @@ impl Run<'_> {
             .map(|viewers| viewers.into_iter().map(|(_, viewer)| viewer).collect::<Vec<_>>());
         thread::scope(|scope| {
             let stopwatch = scope.spawn(|| {
-                take_turn(ThreadPriority::First);
+                set_priority(ThreadPriority::First);
                 let (sockets, is_timed) = (&sampled[..], true);
                 receive(Audience { sockets, is_timed }, self.begin, &self.shared)
             });
             let receiver = scope.spawn(|| {
-                take_turn(ThreadPriority::of_viewers(self.load));
+                set_priority(ThreadPriority::of_viewers(self.load));
                 let (sockets, is_timed) = (&others[..], false);
                 receive(Audience { sockets, is_timed }, self.begin, &self.shared)
             });
             let sender = scope.spawn(|| {
-                take_turn(ThreadPriority::First);
+                set_priority(ThreadPriority::First);
                 send(self.load, self.publishers, self.begin, &self.stop_sending)
             });
             thread::sleep(self.load.warmup());
@@ -255,8 +255,8 @@ fn tells_at_once() -> bool {
 }
 
 /// Gives this thread, and those that it starts, its place among all that wants to run, as far as that is allowed.
-fn take_turn(turn: ThreadPriority) {
-    let nice = match turn {
+fn set_priority(priority: ThreadPriority) {
+    let nice = match priority {
         ThreadPriority::First => -20,
         ThreadPriority::AsAll => return,
         ThreadPriority::Last => 19,
@@ -359,7 +359,7 @@ impl<'a> Calls<'a> {
             let ready: Vec<_> = events.iter().map(|event| event.socket()).chain(late).collect();
             for id in ready {
                 if let Some(call) = waiting.remove(&id)
-                    && let Some(pending) = self.look(part, call, &mut made)
+                    && let Some(pending) = self.poll_call(part, call, &mut made)
                 {
                     waiting.insert(id, pending);
                 }
@@ -369,7 +369,7 @@ impl<'a> Calls<'a> {
     }
 
     /// What became of a call; gives it back while nothing has.
-    fn look(&mut self, part: Part, call: Call, made: &mut [Option<SrtSocket>]) -> Option<Call> {
+    fn poll_call(&mut self, part: Part, call: Call, made: &mut [Option<SrtSocket>]) -> Option<Call> {
         let Call { connecting, since, n } = call;
         let id = connecting.id();
         match connecting.finish() {
@@ -418,17 +418,17 @@ impl<'a> Calls<'a> {
             .stream_id(stream_id(template, n % self.load.streams())?)
             .bind(local);
         let call = || caller.start_connect(self.target.addr);
-        let turn = match line {
+        let priority = match line {
             Line::Publisher | Line::Sampled => ThreadPriority::First,
             Line::Viewer => ThreadPriority::of_viewers(self.load),
         };
         // The threads of a local port have the priority of the one that opens it.
-        let connecting = if turn == ThreadPriority::AsAll || self.ports.contains_key(&slot) {
+        let connecting = if priority == ThreadPriority::AsAll || self.ports.contains_key(&slot) {
             call()
         } else {
             thread::scope(|scope| {
                 let opener = scope.spawn(|| {
-                    take_turn(turn);
+                    set_priority(priority);
                     call()
                 });
                 opener.join().map_err(|_| "a thread that calls panicked")

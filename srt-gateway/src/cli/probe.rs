@@ -117,7 +117,7 @@ pub(super) fn probe(args: &Probe) -> ExitCode {
     if target.mode != SrtMode::Caller {
         return usage("probe always calls: omit mode, and give the host: srt://host:port");
     }
-    let report = look(&endpoint, target, Duration::from_secs(args.seconds));
+    let report = probe_peer(&endpoint, target, Duration::from_secs(args.seconds));
     match (args.json, serde_json::to_string(&report)) {
         (true, Ok(text)) => say_json_text(&text),
         (true, Err(error)) => say_error(format_args!("srt-gateway: {error}")),
@@ -135,7 +135,7 @@ fn usage(why: &str) -> ExitCode {
     ExitCode::from(USAGE)
 }
 
-fn look(endpoint: &Endpoint, target: &SrtTarget, time: Duration) -> Report {
+fn probe_peer(endpoint: &Endpoint, target: &SrtTarget, time: Duration) -> Report {
     let begun = Instant::now();
     let connected = peer::connect(target, &AtomicBool::new(false));
     let mut report = Report {

@@ -232,7 +232,7 @@ pub(super) fn relay(args: &RelayArgs) -> anyhow::Result<ExitCode> {
         && !args.is_timed_out(begun, &relay)
     {
         std::thread::sleep(LOOK);
-        stats.look(&relay)?;
+        stats.report(&relay)?;
     }
     relay.end().map_err(anyhow::Error::msg)?;
     Ok(ExitCode::SUCCESS)
@@ -282,9 +282,9 @@ impl Statistics {
         })
     }
 
-    fn look(&mut self, relay: &Relay) -> io::Result<()> {
+    fn report(&mut self, relay: &Relay) -> io::Result<()> {
         let now = self.begun.elapsed();
-        self.tell_rate(relay, now);
+        self.report_rate(relay, now);
         let messages = relay.ends()[0]
             .messages
             .load(std::sync::atomic::Ordering::Relaxed);
@@ -311,7 +311,7 @@ impl Statistics {
         self.out.flush()
     }
 
-    fn tell_rate(&mut self, relay: &Relay, now: Duration) {
+    fn report_rate(&mut self, relay: &Relay, now: Duration) {
         let input = &relay.ends()[0];
         let (messages, bytes) = input.received();
         let (then, messages_then, bytes_then) = self.reported;

@@ -66,10 +66,10 @@ impl Reloader {
 }
 
 /// Changes that are kept for the next caller.
-const UNTOLD: usize = 1000;
+const UNREPORTED_MAX: usize = 1000;
 
 /// Questions that may wait.
-const ASKS: usize = 16;
+const REQUESTS_MAX: usize = 16;
 
 /// The configuration file of a running gateway.
 pub(super) struct ConfigWatcher {
@@ -77,7 +77,7 @@ pub(super) struct ConfigWatcher {
     /// Of the text that was read last, valid or not.
     seen: Option<u64>,
     /// What has been put in force since a caller was told last.
-    untold: Reloaded,
+    unreported: Reloaded,
     changed: Receiver<()>,
     watched: Arc<Mutex<Watched>>,
     /// Watches as long as it lives. Without it only SIGHUP and the API reload.
@@ -107,19 +107,19 @@ impl ConfigWatcher {
         let mut config_watcher = Self {
             path: path.to_owned(),
             seen: fingerprint(path),
-            untold: Reloaded::default(),
+            unreported: Reloaded::default(),
             changed,
             watched,
             watcher,
         };
-        config_watcher.follow();
+        config_watcher.watch_paths();
         config_watcher
     }
 
     /// Watches the folders of the file and of the links on the way to it: editors and mounts replace files and links, and a watch on
     /// the file itself would stay with the old one.
-    fn follow(&mut self) {
-        let way = way_to(&self.path);
+    fn watch_paths(&mut self) {
+        let way = paths_to(&self.path);
         let folders: BTreeSet<_> = way.iter().filter_map(|path| path.parent()).collect();
         // That of the file itself has to be watched; one of a link on the way may be none that we may read.
         let own = std::path::absolute(&self.path).ok();
@@ -138,7 +138,7 @@ impl ConfigWatcher {
     }
 
     /// Tells if the file cannot be watched.
-    pub(super) fn tell(&self) {
+    pub(super) fn warn_if_unwatched(&self) {
         if let Err(error) = &self.watcher {
             warn!(%error, "the configuration file cannot be watched: send SIGHUP after a change");
         }
@@ -155,7 +155,7 @@ impl ConfigWatcher {
         log: Arc<LogControl>,
         service: Service,
     ) -> io::Result<Reloader> {
-        let (sender, asks) = crossbeam_channel::bounded(ASKS);
+        let (sender, asks) = crossbeam_channel::bounded(REQUESTS_MAX);
         let target = Target {
             view,
             store,
@@ -186,7 +186,7 @@ impl ConfigWatcher {
                     }
                     Ok(ReloadRequest::Caller(reply)) => {
                         let (outcome, changes) = self.reload(target);
-                        let outcome = outcome.map(|reloaded| self.tell_all(reloaded));
+                        let outcome = outcome.map(|reloaded| self.take_changes(reloaded));
                         // Whoever asked may have gone away. The API records what came of it.
                         drop(reply.send((outcome, changes)));
                     }
@@ -199,7 +199,7 @@ impl ConfigWatcher {
                 },
                 recv(quiet) -> _ => {
                     first = None;
-                    self.follow();
+                    self.watch_paths();
                     let found = fingerprint(&self.path);
                     if found.is_some() && found != self.seen {
                         let reading = self.reload(target);
@@ -215,12 +215,12 @@ impl ConfigWatcher {
     fn reload(&mut self, target: &Target) -> ReloadResult {
         self.seen = fingerprint(&self.path);
         let mut differences = Changes::default();
-        let outcome = self.put_in_force(target, &mut differences);
+        let outcome = self.apply(target, &mut differences);
         target.store.note(&outcome);
         if let Ok(reloaded) = &outcome {
-            let changes = &mut self.untold.changes;
+            let changes = &mut self.unreported.changes;
             changes.extend_from_slice(&reloaded.changes);
-            changes.drain(..changes.len().saturating_sub(UNTOLD));
+            changes.drain(..changes.len().saturating_sub(UNREPORTED_MAX));
             // Something else than the text, such as a file that it names.
             if differences.changes.is_empty() {
                 let told = reloaded.changes.iter();
@@ -260,12 +260,12 @@ impl ConfigWatcher {
     }
 
     /// The outcome for a caller: with all changes that no caller has been told of, because the watch noticed the file first.
-    fn tell_all(&mut self, mut reloaded: Reloaded) -> Reloaded {
-        reloaded.changes = std::mem::take(&mut self.untold).changes;
+    fn take_changes(&mut self, mut reloaded: Reloaded) -> Reloaded {
+        reloaded.changes = std::mem::take(&mut self.unreported).changes;
         reloaded
     }
 
-    fn put_in_force(&self, target: &Target, changes: &mut Changes) -> Result<Reloaded, NotReloaded> {
+    fn apply(&self, target: &Target, changes: &mut Changes) -> Result<Reloaded, NotReloaded> {
         let (text, config) = match read_text(&self.path) {
             Ok(read) => read,
             Err(wrong) => {
@@ -340,7 +340,7 @@ fn watch(
 }
 
 /// The file and all links on the way to it, each with its folder's real path, which is what the watch names.
-fn way_to(path: &Path) -> Watched {
+fn paths_to(path: &Path) -> Watched {
     let mut way = Watched::new();
     let mut left = LINKS;
     add_way(path, &mut way, &mut left);
@@ -393,13 +393,13 @@ mod tests {
         fs::write(root.join("..1/gateway.toml"), "").unwrap();
         symlink("..1", root.join("..data")).unwrap();
         symlink("..data/gateway.toml", root.join("gateway.toml")).unwrap();
-        let way = way_to(&root.join("gateway.toml"));
+        let way = paths_to(&root.join("gateway.toml"));
         for path in ["gateway.toml", "..data", "..1/gateway.toml"] {
             assert!(way.contains(&root.join(path)), "{path}: {way:?}");
         }
         assert!(way.iter().all(|path| path.starts_with(&root)), "{way:?}");
         symlink("round", root.join("round")).unwrap();
-        assert_eq!(way_to(&root.join("round")), [root.join("round")].into());
+        assert_eq!(paths_to(&root.join("round")), [root.join("round")].into());
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let (store, config) = ConfigStore::open(&text, &config, file);
     let store = Arc::new(store);
     if let Some(config_watcher) = &config_watcher {
-        config_watcher.tell();
+        config_watcher.warn_if_unwatched();
     }
     // Before any other thread is there, so that none of them is interrupted in its place. The signals that may wait are as many as
     // there are kinds of them.

@@ -87,29 +87,29 @@ fn run(view: &View, every: Option<Duration>, news: &Receiver<Notification>) {
                     1 => "serving on 1 port".to_owned(),
                     ports => format!("serving on {ports} ports"),
                 };
-                tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
+                notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
             }
             Ok(Notification::Reloading) => match NotifyState::monotonic_usec_now() {
-                Ok(now) => tell(&[NotifyState::Reloading, now]),
-                Err(_) => tell(&[NotifyState::Reloading]),
+                Ok(now) => notify(&[NotifyState::Reloading, now]),
+                Err(_) => notify(&[NotifyState::Reloading]),
             },
-            Ok(Notification::Stopping(_)) => tell(&[NotifyState::Stopping]),
+            Ok(Notification::Stopping(_)) => notify(&[NotifyState::Stopping]),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
         if every.is_some() {
-            answered = sign_of_life(view, answered);
+            answered = is_responsive(view, answered);
         }
     }
 }
 
 /// Gives a sign of life if the gateway answers, for which this waits for 4 s at most. Whether it does; `answered` is whether it did
 /// the last time.
-fn sign_of_life(view: &View, answered: bool) -> bool {
+fn is_responsive(view: &View, answered: bool) -> bool {
     let report = view.threads.report();
     let answers = view.answers() && report.is_healthy();
     if answers {
-        tell(&[NotifyState::Watchdog]);
+        notify(&[NotifyState::Watchdog]);
     } else if answered {
         error!(
             stuck = report.names(),
@@ -120,7 +120,7 @@ fn sign_of_life(view: &View, answered: bool) -> bool {
     answers
 }
 
-fn tell(state: &[NotifyState<'_>]) {
+fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         warn!(%error, "cannot notify the service manager over NOTIFY_SOCKET");
     }

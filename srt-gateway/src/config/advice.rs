@@ -46,7 +46,7 @@ impl Config {
         let endpoints = endpoints.iter().map(EndpointWarning::placed);
         let secrets = self.secret_sources.warnings().iter().cloned();
         late.chain(secrets)
-            .chain(self.open_doors())
+            .chain(self.unprotected_paths())
             .chain(endpoints)
             .collect()
     }
@@ -71,7 +71,7 @@ impl Config {
     }
 
     /// A stream's own port has a passphrase, and the same can be done with the stream by another port without one.
-    fn open_doors(&self) -> Vec<String> {
+    fn unprotected_paths(&self) -> Vec<String> {
         // Whether these ask for a password is not to be seen from here.
         if self.auth.is_some() || !self.rules.is_empty() {
             return Vec::new();

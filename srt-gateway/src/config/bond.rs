@@ -62,18 +62,18 @@ pub(crate) fn bond(table: &Table<'_>, adapter: Option<ZonedIp>) -> Option<Bond> 
         for text in item.text()?.split(',') {
             match link(text.trim(), adapter) {
                 Some(link) => links.push(link),
-                None => return complain(&item),
+                None => return report_invalid(&item),
             }
         }
     }
     // The same place twice is no second way.
     if links.is_empty() || matches!(&nodes.node().value, Value::Array(items) if items.is_empty()) {
-        return complain(&nodes);
+        return report_invalid(&nodes);
     }
     Some(Bond { kind: kind?, links })
 }
 
-fn complain<T>(item: &Field<'_>) -> Option<T> {
+fn report_invalid<T>(item: &Field<'_>) -> Option<T> {
     item.must_be(
         "a comma-separated list of links such as \"192.0.2.1:9000\" or \"host:9000?weight=10&adapter=192.0.2.7\"",
     );

@@ -65,7 +65,7 @@ impl Link {
 
     /// Takes note of how it is; true: it is to be called again. A link that was called again has two members until libsrt
     /// has collected the lost one: the better of them counts.
-    fn look(&mut self, members: &[Member], now: Instant) -> bool {
+    fn update_state(&mut self, members: &[Member], now: Instant) -> bool {
         let mut states = members
             .iter()
             .filter(|member| member.token == self.token)
@@ -223,7 +223,7 @@ impl Control {
         };
         for (number, link) in (1..).zip(&mut links.each) {
             let worked = link.works;
-            let call = link.look(&members, now);
+            let call = link.update_state(&members, now);
             match (worked, link.works) {
                 (false, true) => info!(%stream, %endpoint, link = number, "the link works"),
                 (true, false) => warn!(%stream, %endpoint, link = number, "the link is lost"),

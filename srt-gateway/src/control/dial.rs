@@ -69,7 +69,7 @@ impl Control {
             // `select_input` looks at inputs.
             if let Some(state) = self.endpoints.all.get_mut(&id)
                 && state.role == Role::Viewer
-                && state.live.as_mut().is_some_and(|live| live.look(now))
+                && state.live.as_mut().is_some_and(|live| live.update_activity(now))
             {
                 self.note_flow(id);
             }
@@ -554,7 +554,7 @@ impl Control {
         state.links = None;
         let mut flowed = Duration::ZERO;
         if let Some(mut live) = state.live.take() {
-            live.look(now);
+            live.update_activity(now);
             flowed = live.flowed().unwrap_or_default();
             if state.role == Role::Viewer {
                 live.stream.remove_output();

@@ -150,7 +150,7 @@ impl LiveConnection {
     }
 
     /// Takes note of what came or went since the last look. True: there were data.
-    pub(super) fn look(&mut self, now: Instant) -> bool {
+    pub(super) fn update_activity(&mut self, now: Instant) -> bool {
         let messages = self.counters.messages();
         let is_new = messages != self.seen;
         if is_new {

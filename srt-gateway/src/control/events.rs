@@ -63,7 +63,7 @@ struct End {
 }
 
 impl End {
-    fn who(&self) -> String {
+    fn peer_or_url(&self) -> String {
         let peer = || self.peer.map(|peer| peer.to_string());
         let url = match (&self.name, &self.url) {
             (Some(name), Some(url)) => Some(format!("{name} ({url})")),
@@ -73,17 +73,17 @@ impl End {
     }
 
     /// `publisher 192.0.2.1:5000`, `output srt://next.example:9000`.
-    fn named(&self) -> String {
+    fn describe(&self) -> String {
         let kind = match (self.role, &self.url) {
             (Some(Role::Publisher), Some(_)) => "input",
             (Some(Role::Viewer), Some(_)) => "output",
             (Some(role), None) => role.as_str(),
             (None, _) => "session",
         };
-        format!("{kind} {}", self.who())
+        format!("{kind} {}", self.peer_or_url())
     }
 
-    fn happening(self, event: EventKind, stream: &StreamName, session: SessionId, text: String) -> Happening {
+    fn event(self, event: EventKind, stream: &StreamName, session: SessionId, text: String) -> Happening {
         Happening {
             stream: Some(stream.to_string()),
             session: Some(session.0),
@@ -122,8 +122,8 @@ impl Control {
             Some(_) => "connected",
             None => "open",
         };
-        let text = format!("{} is {state}", end.named());
-        let mut told = end.happening(EventKind::SessionOpen, stream, session, text);
+        let text = format!("{} is {state}", end.describe());
+        let mut told = end.event(EventKind::SessionOpen, stream, session, text);
         if let Some(open) = self.registry.session(session) {
             let SessionFacts {
                 encryption, latency, ..
@@ -151,14 +151,14 @@ impl Control {
             (None, None) => return,
         };
         let reason = closed.reason.to_string();
-        let text = format!("{} is closed: {reason}", end.named());
+        let text = format!("{} is closed: {reason}", end.describe());
         let told = Happening {
             reason: Some(reason.clone()),
             seconds: open.map(|open| (now.duration_since(open.opened).as_secs_f64() * 1e3).round() / 1e3),
             bytes: Some(closed.totals.bytes),
             lost: open.map(|_| closed.totals.lost),
             dropped: open.map(|_| closed.totals.dropped),
-            ..end.happening(EventKind::SessionClose, &stream, closed.session, text)
+            ..end.event(EventKind::SessionClose, &stream, closed.session, text)
         };
         if !self.is_quiet(closed.session) {
             self.journal.events.add(told);
@@ -263,7 +263,7 @@ impl Control {
             (_, Some(session)) => {
                 self.registry.note_loss(name, None);
                 let end = self.end_of(session);
-                let who = end.who();
+                let who = end.peer_or_url();
                 let before = self.sources.0.insert(
                     name.clone(),
                     Source {
@@ -275,16 +275,16 @@ impl Control {
                 );
                 match before {
                     None => {
-                        let text = format!("fed by {}", end.named());
-                        end.happening(EventKind::StreamUp, name, session, text)
+                        let text = format!("fed by {}", end.describe());
+                        end.event(EventKind::StreamUp, name, session, text)
                     }
                     Some(before) => {
-                        let text = format!("now fed by {}, instead of {}", end.named(), before.who);
+                        let text = format!("now fed by {}, instead of {}", end.describe(), before.who);
                         Happening {
                             from: Some(before.who),
                             to: Some(who),
                             reason: before.reason,
-                            ..end.happening(EventKind::InputSwitched, name, session, text)
+                            ..end.event(EventKind::InputSwitched, name, session, text)
                         }
                     }
                 }

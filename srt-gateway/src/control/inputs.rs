@@ -44,7 +44,7 @@ impl Control {
             let Some(live) = &mut state.live else {
                 continue;
             };
-            if live.look(now) {
+            if live.update_activity(now) {
                 inputs.failover.data(rank, now);
                 flowing.push(*id);
             }

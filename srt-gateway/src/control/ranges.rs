@@ -30,7 +30,7 @@ use tracing::{info, warn};
 
 use config_client::ConfigClient;
 use guard::{RangeGuard, Verdict};
-use sockets::{bind, raise_descriptors};
+use sockets::{bind, raise_descriptor_limit};
 
 use super::{
     Control, StreamPlan,
@@ -175,7 +175,7 @@ impl Ranges {
         let external = self.config_client.configure(config.config_external.as_ref());
         external.map_err(|error| ("the url of [config_external]".to_owned(), error))?;
         let wanted = wanted(config);
-        raise_descriptors(wanted.len()).map_err(|error| ("[[listeners]]".to_owned(), error))?;
+        raise_descriptor_limit(wanted.len()).map_err(|error| ("[[listeners]]".to_owned(), error))?;
         let mut failed = None;
         for (port_addr, mode) in wanted {
             if self.ports.contains_key(&port_addr) {
@@ -331,7 +331,7 @@ impl Control {
         match outcome(answer, &self.config) {
             AnswerOutcome::Configure(answer) => self.configure_port(id, *answer, now),
             AnswerOutcome::Refuse => {
-                let until = now + self.ranges.config_client.holds();
+                let until = now + self.ranges.config_client.cache_time();
                 self.close_ranged(id, Some((RefusalReason::PortRefused, until)));
             }
             AnswerOutcome::Failed(why) => self.config_failed(id, why, now),
@@ -353,7 +353,7 @@ impl Control {
     }
 
     fn configure_port(&mut self, id: IdleId, answer: PortAnswer, now: Instant) {
-        let until = now + self.ranges.config_client.holds();
+        let until = now + self.ranges.config_client.cache_time();
         if let Some(Ranged {
             state: PortState::Open(open),
             ..
@@ -499,7 +499,7 @@ impl Control {
 
     /// Ports that nobody has used for long become idle; those that could not be bound are tried.
     pub(super) fn tick_ranges(&mut self, now: Instant) {
-        let long = LONG.max(self.ranges.config_client.holds());
+        let long = LONG.max(self.ranges.config_client.cache_time());
         let mut unused = Vec::new();
         for port in self.ranges.ports.values_mut() {
             if let PortState::Open(open) = &mut port.state {

@@ -125,7 +125,7 @@ pub(crate) fn diff(old: &Config, new: &Config) -> Vec<Change> {
         let named = StreamName::new(name.as_str());
         match old.streams.get(name) {
             None => changes.push(Change::StreamAdded(named)),
-            Some(before) if but_for_ports(before) != but_for_ports(stream) => {
+            Some(before) if without_ports(before) != without_ports(stream) => {
                 changes.push(Change::StreamChanged(named));
             }
             Some(_) => {}
@@ -169,7 +169,7 @@ fn template_changes(old: &Config, new: &Config) -> Vec<Change> {
         let named = StreamName::new(name.as_str());
         let same = |before: &Template| {
             before.prefix == template.prefix
-                && but_for_ports(&before.stream) == but_for_ports(&template.stream)
+                && without_ports(&before.stream) == without_ports(&template.stream)
         };
         match old.templates.get(name) {
             None => Some(Change::TemplateAdded(named)),
@@ -221,7 +221,7 @@ fn ports(config: &Config) -> HashMap<PortKey, &SrtPort> {
         .collect()
 }
 
-fn but_for_ports(stream: &Stream) -> Stream {
+fn without_ports(stream: &Stream) -> Stream {
     Stream {
         ports: Vec::new(),
         ..stream.clone()
@@ -455,7 +455,7 @@ mod tests {
         srt_play = { port = 9002 }
     "#;
 
-    fn told(old: &str, new: &str) -> Vec<String> {
+    fn diff_lines(old: &str, new: &str) -> Vec<String> {
         let [old, new] = [old, new].map(|text| Config::parse(text).unwrap());
         diff(&old, &new).iter().map(Change::to_string).collect()
     }
@@ -472,7 +472,7 @@ mod tests {
             [srt]
             port = 9000
         "#;
-        assert_eq!(told(OLD, moved), Vec::<String>::new());
+        assert_eq!(diff_lines(OLD, moved), Vec::<String>::new());
     }
 
     #[test]
@@ -507,7 +507,7 @@ mod tests {
                 "log.format cannot change while the gateway runs: restart it to put this in force",
             ),
         ] {
-            assert_eq!(told(OLD, &OLD.replace(from, to)), [change]);
+            assert_eq!(diff_lines(OLD, &OLD.replace(from, to)), [change]);
         }
     }
 
@@ -515,7 +515,7 @@ mod tests {
     fn a_default_of_ports_changes_the_ports_that_have_no_value_of_their_own() {
         let new = format!("{OLD}\n[srt_defaults]\nlatency = 500");
         assert_eq!(
-            told(OLD, &new),
+            diff_lines(OLD, &new),
             [
                 "srt port 9000 (all addresses) changed",
                 "srt_play port 9002 (all addresses) of b changed"
@@ -535,7 +535,7 @@ mod tests {
             srt = { port = 9002 }
         "#;
         assert_eq!(
-            told(OLD, new),
+            diff_lines(OLD, new),
             [
                 "srt_publish port 9001 (all addresses) of a removed",
                 "srt_play port 9002 (all addresses) of b removed",
@@ -551,8 +551,8 @@ mod tests {
     fn there_and_back_names_the_same_ports_and_streams() {
         let empty = "";
         let count = |changes: Vec<String>| changes.len();
-        assert_eq!(count(told(OLD, empty)), 5);
-        assert_eq!(count(told(empty, OLD)), 5);
-        assert_eq!(count(told(OLD, OLD)), 0);
+        assert_eq!(count(diff_lines(OLD, empty)), 5);
+        assert_eq!(count(diff_lines(empty, OLD)), 5);
+        assert_eq!(count(diff_lines(OLD, OLD)), 0);
     }
 }

@@ -17,11 +17,11 @@ use socket2::{Domain, Protocol, Socket, Type};
 pub(super) fn bind(addr: SocketAddr, count: NonZeroU32) -> io::Result<Vec<UdpSocket>> {
     if addr.port() != 0 {
         // The system would let us in beside another gateway of the same user, and deal it half of our callers.
-        drop(one(addr, Sharing::Nobody)?);
+        drop(bind_one(addr, Sharing::Nobody)?);
     }
-    let first = one(addr, Sharing::Shards)?;
+    let first = bind_one(addr, Sharing::Shards)?;
     let addr = first.local_addr()?;
-    let others = (1..count.get()).map(|_| one(addr, Sharing::Shards));
+    let others = (1..count.get()).map(|_| bind_one(addr, Sharing::Shards));
     std::iter::once(Ok(first)).chain(others).collect()
 }
 
@@ -31,7 +31,7 @@ enum Sharing {
     Shards,
 }
 
-fn one(addr: SocketAddr, sharing: Sharing) -> io::Result<UdpSocket> {
+fn bind_one(addr: SocketAddr, sharing: Sharing) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     if addr.is_ipv6() {
         // Another listener has the IPv4 addresses.

@@ -52,7 +52,8 @@ impl Control {
     /// Sees to it that a stream that somebody uses has the inputs and outputs of its template, if it is of one.
     pub(super) fn apply_template(&mut self, name: &StreamName, now: Instant) {
         if let Some(stream) = self.registry.apply_template(name) {
-            self.endpoints.configure(name, &fit(name, stream), now);
+            self.endpoints
+                .configure(name, &expanded_or_empty(name, stream), now);
         }
     }
 
@@ -83,13 +84,13 @@ impl Control {
     /// A stream has come to another template, or to none.
     pub(super) fn reapply_template(&mut self, name: &StreamName, now: Instant) {
         let stream = self.registry.apply_template(name);
-        let stream = stream.map_or_else(Stream::default, |stream| fit(name, stream));
+        let stream = stream.map_or_else(Stream::default, |stream| expanded_or_empty(name, stream));
         self.endpoints.configure(name, &stream, now);
     }
 }
 
 /// Callers with names that do not fit are refused before it comes to this; but a template may have changed since.
-fn fit(name: &StreamName, stream: Result<Stream, ExpandError>) -> Stream {
+fn expanded_or_empty(name: &StreamName, stream: Result<Stream, ExpandError>) -> Stream {
     stream.unwrap_or_else(|why| {
         warn!(stream = %name, "cannot create its inputs and outputs: {why}");
         Stream::default()

@@ -205,7 +205,7 @@ pub(crate) enum CloseReason {
     /// A file has no clock references to play it by.
     NoClock,
     /// A file does not answer.
-    HungThread,
+    Stuck,
     /// The end of a file that is not to be begun again.
     EndOfFile,
     /// An input on demand: nobody watches any more.
@@ -278,7 +278,7 @@ impl fmt::Display for CloseReason {
             }
             Self::Unreadable(kind) => kind.fmt(f),
             Self::NoClock => f.write_str("the file has no clock references (PCR) to play it by"),
-            Self::HungThread => f.write_str("the file system does not answer"),
+            Self::Stuck => f.write_str("the file system does not answer"),
             Self::EndOfFile => f.write_str("the file ended (loop=true repeats it)"),
             Self::NotNeeded => f.write_str("no longer needed (on_demand)"),
             Self::Kicked => f.write_str("an operator ended it (API)"),

@@ -134,7 +134,7 @@ impl Recording {
     }
 
     /// Tells that the file has a gap, every now and then.
-    fn tell_skipped(&mut self, now: Instant) {
+    fn report_skipped(&mut self, now: Instant) {
         let (told, next) = self.told_skipped;
         let skipped = self.shared.counters.skipped();
         if skipped > told && now >= next {
@@ -199,7 +199,7 @@ impl Recorder {
             let now = Instant::now();
             if now >= next_tick {
                 next_tick = now + TICK;
-                self.look(now);
+                self.check_recordings(now);
             }
         }
     }
@@ -248,19 +248,19 @@ impl Recorder {
     }
 
     /// Forgets outputs that have ended, leaves those alone that should have, and reports those that hang.
-    fn look(&mut self, now: Instant) {
+    fn check_recordings(&mut self, now: Instant) {
         for recordings in self.all.values_mut() {
             recordings.retain_mut(|recording| {
                 if recording.thread.is_finished() {
                     // For a thread that has panicked.
-                    recording.shared.finish(CloseReason::HungThread);
+                    recording.shared.finish(CloseReason::Stuck);
                     return false;
                 }
                 if recording.deadline.is_some_and(|deadline| now >= deadline) {
                     leave_alone(recording);
                     return false;
                 }
-                recording.tell_skipped(now);
+                recording.report_skipped(now);
                 let is_stalled = recording.shared.is_stalled();
                 if is_stalled != recording.is_stalled {
                     recording.is_stalled = is_stalled;
@@ -279,7 +279,7 @@ impl Recorder {
             recording.end(End::Drained, deadline);
         }
         loop {
-            self.look(Instant::now());
+            self.check_recordings(Instant::now());
             if self.all.is_empty() {
                 return;
             }
@@ -294,7 +294,7 @@ fn leave_alone(recording: &Recording) {
     let reason = match shared.end.get() {
         Some(End::Now(reason)) => *reason,
         Some(End::Drained) => CloseReason::Shutdown,
-        None => CloseReason::HungThread,
+        None => CloseReason::Stuck,
     };
     if shared.finish(reason) {
         shared.stuck.set(HungThread::count()).unwrap_or_default();

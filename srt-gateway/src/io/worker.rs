@@ -150,7 +150,7 @@ impl Worker {
                     self.ready(event);
                 }
                 while let Some((at, id)) = self.due.pop(self.now) {
-                    self.come_due(at, id);
+                    self.handle_due(at, id);
                 }
             }
             if self.now >= next_tick {
@@ -386,7 +386,7 @@ impl Worker {
         }
     }
 
-    fn come_due(&mut self, at: Instant, id: SocketId) {
+    fn handle_due(&mut self, at: Instant, id: SocketId) {
         let due = self.publishers.get_mut(&id).map(|publisher| &mut publisher.due);
         if due.is_some_and(|due| due.take_if(|due| *due == at).is_some()) {
             self.attend(id);
@@ -446,7 +446,7 @@ impl Worker {
             self.peers[self.index].send(again);
         }
         if unsettled {
-            self.settle(name);
+            self.regroup_viewers(name);
         }
         reached
     }
@@ -469,12 +469,12 @@ impl Worker {
         viewer.flow = Flow::InStep;
         viewer.catch_up(&mut self.batch, self.now);
         if viewer.flow != Flow::InStep {
-            self.settle(&name);
+            self.regroup_viewers(&name);
         }
     }
 
     /// Does for a stream's viewers what must not be done while their group is borrowed: another turn, a watch, an end.
-    fn settle(&mut self, name: &StreamName) {
+    fn regroup_viewers(&mut self, name: &StreamName) {
         let Some(group) = self.groups.get_mut(name) else {
             return;
         };

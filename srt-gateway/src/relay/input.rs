@@ -27,28 +27,28 @@ pub(super) struct OutputHandle {
 }
 
 /// Runs until the input is through. Outputs see its end by their channel.
-pub(super) fn run(shared: &Shared, end: &End, ways: &[OutputHandle], chunk: usize) {
+pub(super) fn run(shared: &Shared, end: &End, outputs: &[OutputHandle], chunk: usize) {
     let read = match &end.endpoint {
-        RelayEndpoint::Srt(target, _) => return receive(shared, end, target, ways),
+        RelayEndpoint::Srt(target, _) => return receive(shared, end, target, outputs),
         RelayEndpoint::Datagrams(target, wrapping, _) => {
-            return datagrams(shared, end, (target, *wrapping), ways);
+            return datagrams(shared, end, (target, *wrapping), outputs);
         }
-        RelayEndpoint::Clocked(file) => return clocked(shared, end, file, ways),
+        RelayEndpoint::Clocked(file) => return clocked(shared, end, file, outputs),
         RelayEndpoint::Console => Ok(Box::new(io::stdin()) as Box<dyn Read>),
         RelayEndpoint::File(path) => File::open(path).map(|file| Box::new(file) as Box<dyn Read>),
     };
-    if !wait_for_outputs(shared, ways) {
+    if !wait_for_outputs(shared, outputs) {
         return;
     }
-    let done = read.and_then(|mut source| copy(shared, end, source.as_mut(), ways, chunk));
+    let done = read.and_then(|mut source| copy(shared, end, source.as_mut(), outputs, chunk));
     if let Err(error) = done {
         shared.fail(format!("{}: {error}", end.endpoint));
     }
 }
 
 /// What is read before somebody can take it would be lost. False: the relay ends.
-fn wait_for_outputs(shared: &Shared, ways: &[OutputHandle]) -> bool {
-    while !ways.iter().all(|way| way.end.open.load(Relaxed)) {
+fn wait_for_outputs(shared: &Shared, outputs: &[OutputHandle]) -> bool {
+    while !outputs.iter().all(|output| output.end.open.load(Relaxed)) {
         if shared.is_stopped() {
             return false;
         }
@@ -61,7 +61,7 @@ fn copy(
     shared: &Shared,
     end: &End,
     source: &mut dyn Read,
-    ways: &[OutputHandle],
+    outputs: &[OutputHandle],
     chunk: usize,
 ) -> io::Result<()> {
     let mut buffer = vec![0; chunk];
@@ -79,12 +79,12 @@ fn copy(
         if length == 0 {
             return Ok(());
         }
-        hand_on(shared, end, (&buffer[..length], None), ways);
+        forward(shared, end, (&buffer[..length], None), outputs);
     }
     Ok(())
 }
 
-fn receive(shared: &Shared, end: &End, target: &SrtTarget, ways: &[OutputHandle]) {
+fn receive(shared: &Shared, end: &End, target: &SrtTarget, outputs: &[OutputHandle]) {
     let mut buffer = [0; crate::data::MESSAGE_MAX];
     while let Some(socket) = shared.connect(end, target) {
         let mut last = Instant::now();
@@ -92,7 +92,7 @@ fn receive(shared: &Shared, end: &End, target: &SrtTarget, ways: &[OutputHandle]
             match socket.recv_message(&mut buffer) {
                 Ok((length, info)) => {
                     last = Instant::now();
-                    hand_on(shared, end, (&buffer[..length], info.source_time), ways);
+                    forward(shared, end, (&buffer[..length], info.source_time), outputs);
                 }
                 Err(error) if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock) => {
                     if shared.is_stopped() {
@@ -117,7 +117,12 @@ fn silent_for(last: Instant, target: &SrtTarget) -> Option<Duration> {
     target.settings.timeout.filter(|limit| last.elapsed() > *limit)
 }
 
-fn datagrams(shared: &Shared, end: &End, (target, wrapping): (&UdpTarget, Wrapping), ways: &[OutputHandle]) {
+fn datagrams(
+    shared: &Shared,
+    end: &End,
+    (target, wrapping): (&UdpTarget, Wrapping),
+    outputs: &[OutputHandle],
+) {
     loop {
         let opened = shared.again(end, || {
             let options = control::udp_options(target);
@@ -127,7 +132,7 @@ fn datagrams(shared: &Shared, end: &End, (target, wrapping): (&UdpTarget, Wrappi
         let Some(mut transport) = opened else { return };
         end.set_open(true);
         tracing::info!(url = %end.endpoint, "open");
-        match carry(shared, end, &mut transport, ways) {
+        match run_transport(shared, end, &mut transport, outputs) {
             None => return end.set_open(false),
             Some(reason) => {
                 shared.lost(end, &reason);
@@ -137,15 +142,15 @@ fn datagrams(shared: &Shared, end: &End, (target, wrapping): (&UdpTarget, Wrappi
     }
 }
 
-fn clocked(shared: &Shared, end: &End, file: &FileTarget, ways: &[OutputHandle]) {
-    if !wait_for_outputs(shared, ways) {
+fn clocked(shared: &Shared, end: &End, file: &FileTarget, outputs: &[OutputHandle]) {
+    if !wait_for_outputs(shared, outputs) {
         return;
     }
     let at_end = if file.repeat { AtEnd::Repeat } else { AtEnd::Stop };
     let reason = match open_and_wait(file.path.clone(), at_end, FileKinds::Any) {
         Ok(mut transport) => {
             end.set_open(true);
-            carry(shared, end, &mut transport, ways).map(|reason| match reason {
+            run_transport(shared, end, &mut transport, outputs).map(|reason| match reason {
                 CloseReason::EndOfFile => None,
                 other => Some(other.to_string()),
             })
@@ -158,14 +163,14 @@ fn clocked(shared: &Shared, end: &End, file: &FileTarget, ways: &[OutputHandle])
 }
 
 /// Hands on what a transport gives. None: the relay ends; else why the transport did.
-fn carry(
+fn run_transport(
     shared: &Shared,
     end: &End,
     transport: &mut dyn Transport,
-    ways: &[OutputHandle],
+    outputs: &[OutputHandle],
 ) -> Option<CloseReason> {
     while !shared.is_stopped() {
-        let mut take = |message: &[u8]| hand_on(shared, end, (message, None), ways);
+        let mut take = |message: &[u8]| forward(shared, end, (message, None), outputs);
         if let Err(reason) = transport.receive(Instant::now(), &mut take) {
             return Some(reason);
         }
@@ -173,27 +178,27 @@ fn carry(
     None
 }
 
-fn hand_on(shared: &Shared, end: &End, (bytes, due): (&[u8], Option<SourceTime>), ways: &[OutputHandle]) {
+fn forward(shared: &Shared, end: &End, (bytes, due): (&[u8], Option<SourceTime>), outputs: &[OutputHandle]) {
     end.count(bytes.len());
-    let parcel = RelayMessage {
+    let message = RelayMessage {
         bytes: bytes.into(),
         due,
     };
-    for way in ways {
-        let parcel = parcel.clone();
+    for output in outputs {
+        let message = message.clone();
         if end.endpoint.is_patient() {
-            wait_for_room(shared, way, parcel);
-        } else if let Err(TrySendError::Full(_)) = way.sender.try_send(parcel) {
-            way.end.drop_one();
+            wait_for_room(shared, output, message);
+        } else if let Err(TrySendError::Full(_)) = output.sender.try_send(message) {
+            output.end.drop_one();
         }
     }
 }
 
-fn wait_for_room(shared: &Shared, way: &OutputHandle, mut parcel: RelayMessage) {
-    while let Err(SendTimeoutError::Timeout(back)) = way.sender.send_timeout(parcel, LOOK) {
+fn wait_for_room(shared: &Shared, output: &OutputHandle, mut message: RelayMessage) {
+    while let Err(SendTimeoutError::Timeout(back)) = output.sender.send_timeout(message, LOOK) {
         if shared.is_stopped() {
             return;
         }
-        parcel = back;
+        message = back;
     }
 }

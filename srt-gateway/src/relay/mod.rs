@@ -272,7 +272,7 @@ impl Relay {
         });
         let from = End::new(plan.input);
         let mut ends = vec![Arc::clone(&from)];
-        let (mut outputs, mut ways) = (Vec::new(), Vec::new());
+        let (mut outputs, mut handles) = (Vec::new(), Vec::new());
         for endpoint in plan.outputs {
             let end = End::new(endpoint);
             let (sender, messages) = crossbeam_channel::bounded(plan.queue);
@@ -282,7 +282,7 @@ impl Relay {
                     .name("relay-out".to_owned())
                     .spawn(move || output::run(&shared, &to, &messages))?,
             );
-            ways.push(input::OutputHandle {
+            handles.push(input::OutputHandle {
                 end: Arc::clone(&end),
                 sender,
             });
@@ -291,7 +291,7 @@ impl Relay {
         let shared_in = Arc::clone(&shared);
         let input = thread::Builder::new()
             .name("relay-in".to_owned())
-            .spawn(move || input::run(&shared_in, &from, &ways, plan.chunk))?;
+            .spawn(move || input::run(&shared_in, &from, &handles, plan.chunk))?;
         Ok(Self {
             shared,
             ends,

@@ -28,22 +28,22 @@ const DELIVERY: Duration = Duration::from_secs(5);
 /// For a receiver's application to take what has become due.
 const MARGIN: Duration = Duration::from_millis(300);
 
-type Parcels = Receiver<RelayMessage>;
+type MessageQueue = Receiver<RelayMessage>;
 
 /// How often files are flushed.
 const TICK: Duration = Duration::from_millis(500);
 
 /// Runs until the input is through and all is written.
-pub(super) fn run(shared: &Shared, end: &End, parcels: &Parcels) {
+pub(super) fn run(shared: &Shared, end: &End, messages: &MessageQueue) {
     let write = match &end.endpoint {
-        RelayEndpoint::Srt(target, _) => return send(shared, end, target, parcels),
+        RelayEndpoint::Srt(target, _) => return send(shared, end, target, messages),
         RelayEndpoint::Datagrams(target, wrapping, _) => {
-            return datagrams(shared, end, (target, *wrapping), parcels);
+            return datagrams(shared, end, (target, *wrapping), messages);
         }
         RelayEndpoint::Clocked(file) => {
             let mut sink = FileOut::new(file.path.clone(), file.segment, FileKinds::Any);
             end.set_open(true);
-            if let Some(error) = pour(shared, end, &mut sink, parcels) {
+            if let Some(error) = write_messages(shared, end, &mut sink, messages) {
                 shared.fail(format!("{}: {error}", end.endpoint));
             }
             return;
@@ -53,11 +53,11 @@ pub(super) fn run(shared: &Shared, end: &End, parcels: &Parcels) {
     };
     let done = write.and_then(|mut sink| {
         end.set_open(true);
-        while let Some(parcel) = next(shared, parcels) {
-            sink.write_all(&parcel.bytes)?;
-            end.count(parcel.bytes.len());
+        while let Some(message) = next(shared, messages) {
+            sink.write_all(&message.bytes)?;
+            end.count(message.bytes.len());
             // A pipe is read by somebody who waits for it.
-            if parcels.is_empty() {
+            if messages.is_empty() {
                 sink.flush()?;
             }
         }
@@ -69,17 +69,22 @@ pub(super) fn run(shared: &Shared, end: &End, parcels: &Parcels) {
 }
 
 /// The next message; None when there will be none.
-fn next(shared: &Shared, parcels: &Parcels) -> Option<RelayMessage> {
+fn next(shared: &Shared, messages: &MessageQueue) -> Option<RelayMessage> {
     loop {
-        match parcels.recv_timeout(LOOK) {
-            Ok(parcel) => return Some(parcel),
+        match messages.recv_timeout(LOOK) {
+            Ok(message) => return Some(message),
             Err(RecvTimeoutError::Timeout) if !shared.is_stopped() => {}
             Err(_) => return None,
         }
     }
 }
 
-fn datagrams(shared: &Shared, end: &End, (target, wrapping): (&UdpTarget, Wrapping), parcels: &Parcels) {
+fn datagrams(
+    shared: &Shared,
+    end: &End,
+    (target, wrapping): (&UdpTarget, Wrapping),
+    messages: &MessageQueue,
+) {
     loop {
         let opened = shared.again(end, || {
             let missing = || ConnectError::Options("the URL has no host to send to".to_owned());
@@ -90,7 +95,7 @@ fn datagrams(shared: &Shared, end: &End, (target, wrapping): (&UdpTarget, Wrappi
         let Some(mut sink) = opened else { return };
         end.set_open(true);
         tracing::info!(url = %end.endpoint, "open");
-        match pour(shared, end, &mut sink, parcels) {
+        match write_messages(shared, end, &mut sink, messages) {
             None => return end.set_open(false),
             Some(error) => {
                 shared.lost(end, &error);
@@ -101,12 +106,17 @@ fn datagrams(shared: &Shared, end: &End, (target, wrapping): (&UdpTarget, Wrappi
 }
 
 /// Sends until the input is through, or until the sink fails.
-fn pour(shared: &Shared, end: &End, sink: &mut dyn Sink, parcels: &Parcels) -> Option<io::Error> {
+fn write_messages(
+    shared: &Shared,
+    end: &End,
+    sink: &mut dyn Sink,
+    messages: &MessageQueue,
+) -> Option<io::Error> {
     let mut flushed = Instant::now();
-    while let Some(parcel) = next(shared, parcels) {
+    while let Some(message) = next(shared, messages) {
         let now = Instant::now();
-        match sink.send(&parcel.bytes, now) {
-            Ok(()) => end.count(parcel.bytes.len()),
+        match sink.send(&message.bytes, now) {
+            Ok(()) => end.count(message.bytes.len()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => end.drop_one(),
             Err(error) => return Some(error),
         }
@@ -120,7 +130,7 @@ fn pour(shared: &Shared, end: &End, sink: &mut dyn Sink, parcels: &Parcels) -> O
     sink.flush().err()
 }
 
-fn send(shared: &Shared, end: &End, target: &SrtTarget, parcels: &Parcels) {
+fn send(shared: &Shared, end: &End, target: &SrtTarget, messages: &MessageQueue) {
     let mut pending = None;
     while let Some(socket) = shared.connect(end, target) {
         let mut sending = Sending {
@@ -133,7 +143,7 @@ fn send(shared: &Shared, end: &End, target: &SrtTarget, parcels: &Parcels) {
                 last: socket.connected_at().ok(),
             },
         };
-        match sending.all(parcels, &mut pending) {
+        match sending.all(messages, &mut pending) {
             Ok(()) => {
                 deliver(&socket);
                 return end.set_socket(None);
@@ -171,16 +181,16 @@ struct Pieces<'s> {
 
 impl Sending<'_> {
     /// Sends until the input is through. A message that a lost connection did not take stays in `pending` for the next one.
-    fn all(&mut self, parcels: &Parcels, pending: &mut Option<RelayMessage>) -> srt_safe::Result<()> {
+    fn all(&mut self, messages: &MessageQueue, pending: &mut Option<RelayMessage>) -> srt_safe::Result<()> {
         loop {
-            let Some(parcel) = pending.take().or_else(|| next(self.shared, parcels)) else {
+            let Some(message) = pending.take().or_else(|| next(self.shared, messages)) else {
                 return self.rest();
             };
-            if let Err(error) = self.message(&parcel.bytes, parcel.due) {
-                *pending = Some(parcel);
+            if let Err(error) = self.message(&message.bytes, message.due) {
+                *pending = Some(message);
                 return Err(error);
             }
-            self.end.count(parcel.bytes.len());
+            self.end.count(message.bytes.len());
         }
     }
 

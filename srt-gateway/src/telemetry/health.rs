@@ -216,7 +216,7 @@ fn of_absence(figures: &StreamFigures) -> Verdict {
                 .reason
                 .as_ref()
                 .map_or_else(String::new, |why| format!(": {why}"));
-            format!("lost {} ago: {}{why}", rough(loss.ago), loss.who)
+            format!("lost {} ago: {}{why}", approximate(loss.ago), loss.who)
         }
         (None, Some(input)) => format!("never came up: {}", input.describe()),
         (None, None) => {
@@ -616,7 +616,7 @@ impl EndpointFigures {
 }
 
 /// A time as people say it: `12 s`, `3 min`, `5 h`, `2 days`.
-fn rough(time: Duration) -> String {
+fn approximate(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..120 => format!("{seconds} s"),
         seconds @ 120..7200 => format!("{} min", seconds / 60),

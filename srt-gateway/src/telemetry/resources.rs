@@ -106,7 +106,7 @@ impl Resources {
     }
 
     /// Looks again, and logs what has changed.
-    pub(crate) fn look(&self) {
+    pub(crate) fn check(&self) {
         let shortage = self.find();
         let before = self.shortage();
         let number = match shortage {
@@ -351,7 +351,7 @@ mod tests {
     #[test]
     fn a_machine_with_enough_has_no_shortage() {
         let resources = Resources::default();
-        resources.look();
+        resources.check();
         assert_eq!(resources.shortage(), None);
     }
 }

@@ -246,7 +246,7 @@ impl Watchdog {
             .spawn(move || {
                 let mut detector = Detector::default();
                 while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(PERIOD) {
-                    look(&threads, &mut detector);
+                    check(&threads, &mut detector);
                     chores();
                 }
             })?;
@@ -266,7 +266,7 @@ impl Drop for Watchdog {
     }
 }
 
-fn look(threads: &Threads, detector: &mut Detector) {
+fn check(threads: &Threads, detector: &mut Detector) {
     let now = Instant::now();
     let found = detector.observe(now, threads.sightings());
     let before = threads.report();

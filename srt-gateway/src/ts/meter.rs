@@ -74,11 +74,11 @@ impl Meter {
 
     /// Looks at what has come since the last look.
     #[cold]
-    pub(super) fn look(&mut self, tracker: &mut Tracker, format: Format, has_parity: bool, at: Instant) {
+    pub(super) fn update(&mut self, tracker: &mut Tracker, format: Format, has_parity: bool, at: Instant) {
         let now = tracker.now;
         self.next_look = now + LOOK;
         if format == Format::Ts {
-            tracker.look();
+            tracker.check_absence();
         }
         if now - self.second_from >= SECOND {
             self.end_second(tracker, format, now - self.second_from);

@@ -112,7 +112,7 @@ impl Observer {
         let observation = self.observe(message);
         if self.meter.is_due(self.tracker.now) {
             self.meter
-                .look(&mut self.tracker, self.format, self.framer.has_parity(), now);
+                .update(&mut self.tracker, self.format, self.framer.has_parity(), now);
         }
         observation
     }

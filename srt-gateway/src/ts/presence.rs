@@ -22,13 +22,13 @@ impl Presence {
 
     /// It came; true when that was too late and not counted yet.
     pub(super) fn seen(&mut self, now: u64, limit: Duration) -> bool {
-        let is_late = self.look(now, limit);
+        let is_late = self.check_absence(now, limit);
         *self = Self::since(now);
         is_late
     }
 
     /// True when it is late, once for each absence.
-    pub(super) fn look(&mut self, now: u64, limit: Duration) -> bool {
+    pub(super) fn check_absence(&mut self, now: u64, limit: Duration) -> bool {
         let is_late = is_over(now.saturating_sub(self.last), limit) && !self.is_missed;
         self.is_missed |= is_late;
         is_late

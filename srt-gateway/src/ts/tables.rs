@@ -373,17 +373,23 @@ impl Tables {
     }
 
     /// Looks whether what has to come does.
-    pub(super) fn look(&mut self, now: u64, checks: &mut Checks) {
-        checks.add(Check::PatError, self.pat_packets.look(now, TABLE_INTERVAL).into());
+    pub(super) fn check_absence(&mut self, now: u64, checks: &mut Checks) {
+        checks.add(
+            Check::PatError,
+            self.pat_packets.check_absence(now, TABLE_INTERVAL).into(),
+        );
         checks.add(
             Check::PatError2,
-            self.pat_sections.look(now, TABLE_INTERVAL).into(),
+            self.pat_sections.check_absence(now, TABLE_INTERVAL).into(),
         );
         for program in self.programs.iter_mut().flatten() {
-            checks.add(Check::PmtError, program.packets.look(now, TABLE_INTERVAL).into());
+            checks.add(
+                Check::PmtError,
+                program.packets.check_absence(now, TABLE_INTERVAL).into(),
+            );
             checks.add(
                 Check::PmtError2,
-                program.sections.look(now, TABLE_INTERVAL).into(),
+                program.sections.check_absence(now, TABLE_INTERVAL).into(),
             );
         }
         let waited = self.scrambled_since.map_or(0, |since| now.saturating_sub(since));

@@ -316,8 +316,8 @@ impl Tracker {
     }
 
     /// Looks whether what has to come does; some times a second.
-    pub(super) fn look(&mut self) {
-        self.tables.look(self.now, &mut self.counters.checks);
+    pub(super) fn check_absence(&mut self) {
+        self.tables.check_absence(self.now, &mut self.counters.checks);
         self.sampler.grow_old();
         for figures in self.pids.all_mut() {
             if figures.packets != figures.packets_looked {

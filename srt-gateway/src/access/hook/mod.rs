@@ -113,7 +113,7 @@ enum Slot {
         client: IpAddr,
         waiters: Vec<Waiter>,
     },
-    CheckResults {
+    Answered {
         verdict: HookVerdict,
         since: Instant,
         until: Instant,
@@ -124,7 +124,7 @@ impl fmt::Debug for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Pending { .. } => "Pending",
-            Self::CheckResults { .. } => "Known",
+            Self::Answered { .. } => "Answered",
         })
     }
 }
@@ -163,7 +163,7 @@ impl Hook {
         let active = active.as_ref()?;
         let digest = active.digest(&question.body(&self.gateway));
         match active.state().slots.get(&digest) {
-            Some(Slot::CheckResults { verdict, until, .. }) if now < *until => Some(verdict.clone()),
+            Some(Slot::Answered { verdict, until, .. }) if now < *until => Some(verdict.clone()),
             _ => None,
         }
     }
@@ -248,7 +248,7 @@ impl Active {
                 waiters.extend(waiter);
                 return Submitted::Waiting;
             }
-            Some(Slot::CheckResults {
+            Some(Slot::Answered {
                 verdict,
                 since,
                 until,
@@ -313,7 +313,7 @@ impl Active {
         let read = terms::read(result);
         let mut state = self.state();
         let openings = state.breaker.openings();
-        state.heard(read.as_ref().err(), &self.client, self.settings.fail, now);
+        state.record_result(read.as_ref().err(), &self.client, self.settings.fail, now);
         self.counters.add_openings(state.breaker.openings() - openings);
         let (verdict, kept, outcome) = match read {
             Ok(verdict @ HookVerdict::Refused(_)) => {
@@ -345,7 +345,7 @@ impl Active {
 impl State {
     /// Keeps an answer; gives those who wait to be told.
     fn keep(&mut self, digest: Digest, verdict: HookVerdict, now: Instant, kept: Duration) -> Vec<Waiter> {
-        let slot = Slot::CheckResults {
+        let slot = Slot::Answered {
             verdict,
             since: now,
             until: now + kept,
@@ -368,12 +368,12 @@ impl State {
         }
         self.swept = Some(now);
         self.slots
-            .retain(|_, slot| !matches!(slot, Slot::CheckResults { until, .. } if now >= *until));
+            .retain(|_, slot| !matches!(slot, Slot::Answered { until, .. } if now >= *until));
         if self.slots.len() < HELD {
             return;
         }
         self.slots.retain(|_, slot| match slot {
-            Slot::CheckResults {
+            Slot::Answered {
                 verdict: HookVerdict::Refused(_),
                 since,
                 ..
@@ -397,7 +397,7 @@ impl State {
     }
 
     /// Tells the breaker how a call went, and the log what is new about it.
-    fn heard(&mut self, error: Option<&CallError>, client: &Client, fail: FailMode, now: Instant) {
+    fn record_result(&mut self, error: Option<&CallError>, client: &Client, fail: FailMode, now: Instant) {
         let before = self.breaker.state();
         match error {
             Some(error) if error.is_outage() => self.breaker.failed(now),

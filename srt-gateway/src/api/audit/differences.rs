@@ -71,7 +71,7 @@ impl Changes {
         }
     }
 
-    pub(super) fn tidy(&mut self) {
+    pub(super) fn sanitize(&mut self) {
         for change in &mut self.changes {
             let values = [&mut change.before, &mut change.after].into_iter().flatten();
             for text in values.chain([&mut change.key]) {

@@ -103,7 +103,7 @@ impl Writer {
     fn run(mut self, records: &Receiver<Box<Record>>, counts: &Counts) {
         // So that a path that cannot be used is known at the start.
         let opened = self.open().map(drop);
-        self.tell(opened);
+        self.report_outcome(opened);
         let mut told = 0;
         for record in records {
             // Those that found the queue full have not passed here.
@@ -118,13 +118,13 @@ impl Writer {
                 counts.lost.fetch_add(1, Relaxed);
                 told += 1;
             }
-            self.tell(written);
+            self.report_outcome(written);
             counts.done.fetch_add(1, Relaxed);
         }
     }
 
     /// Says once that it fails, and once that it does not any more.
-    fn tell(&mut self, outcome: io::Result<()>) {
+    fn report_outcome(&mut self, outcome: io::Result<()>) {
         let path = self.path.display();
         match outcome {
             Err(error) if !self.failed => {

@@ -121,7 +121,7 @@ pub(crate) struct Entry {
 
 impl Entry {
     /// Peers and callers have named some of it: nothing of it steers a terminal, and nothing is of any length.
-    fn tidy(&mut self) {
+    fn sanitize(&mut self) {
         let error = self.error.as_mut();
         for text in [&mut self.by, &mut self.action, &mut self.object]
             .into_iter()
@@ -130,7 +130,7 @@ impl Entry {
             shorten(text, TEXT);
             escape(text);
         }
-        self.changes.tidy();
+        self.changes.sanitize();
     }
 
     /// One line for people.
@@ -231,7 +231,7 @@ impl AuditLog {
 
     /// Records a change, or an attempt at one that failed. Waits for nobody.
     pub(crate) fn add(&self, mut entry: Entry, events: &EventLog) {
-        entry.tidy();
+        entry.sanitize();
         let record = {
             let mut records = self.records();
             let record = records.next(entry);
@@ -247,7 +247,7 @@ impl AuditLog {
 
     /// Records a request whose sender may not do what it asks for. Waits for nobody.
     pub(crate) fn add_refused(&self, mut entry: Entry, events: &EventLog, now: Instant) {
-        entry.tidy();
+        entry.sanitize();
         self.refused.fetch_add(1, Relaxed);
         let report = self.records().refuse(entry, now);
         if let Some(record) = report {

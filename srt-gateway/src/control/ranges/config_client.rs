@@ -98,7 +98,7 @@ impl ConfigClient {
     }
 
     /// How long an answer holds.
-    pub(super) fn holds(&self) -> Duration {
+    pub(super) fn cache_time(&self) -> Duration {
         let cache = self.external.as_ref().map(|external| external.cache);
         cache.unwrap_or_default().max(LEAST)
     }

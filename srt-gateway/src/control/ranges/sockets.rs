@@ -30,7 +30,7 @@ pub(super) fn bind((address, port): PortAddr) -> io::Result<UdpSocket> {
 }
 
 /// Sees to it that there are descriptors for so many idle ports, and as many again for when they are open, and for others.
-pub(super) fn raise_descriptors(ports: usize) -> io::Result<()> {
+pub(super) fn raise_descriptor_limit(ports: usize) -> io::Result<()> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     if ports == 0 {
         return Ok(());
