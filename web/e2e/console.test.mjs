@@ -174,6 +174,8 @@ test("an output is added, carries the stream, is stopped, started and removed", 
   const row = outputs.getByRole("row").filter({ hasText: address });
   await row.getByText("live").waitFor();
   await row.getByRole("button", { name: `Stop ${address}` }).click();
+  await row.getByText("The receiver gets no more data.").waitFor();
+  await row.getByRole("button", { name: "Stop it?" }).click();
   await row.getByText("stopped").waitFor();
   await until("no more datagrams come", async () => {
     const before = bytes;

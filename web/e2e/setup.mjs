@@ -4,14 +4,16 @@
  */
 import { spawn } from "node:child_process";
 import { createServer, request as forward } from "node:http";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
 export const TOKEN = "a token of the browser test";
 const BINARY = process.env.SRT_GATEWAY_BIN ?? fileURLToPath(new URL("../../target/debug/srt-gateway", import.meta.url));
+/** A bundle to test instead of the one in the gateway: with `npm run build` and this, no gateway need be built anew. */
+const DIST = process.env.CONSOLE_DIST;
 const CHROMIUM = process.env.CHROMIUM ?? ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
 /** The machine may be busy with other tests. */
 export const PATIENCE = Number(process.env.PATIENCE ?? 30_000);
@@ -85,7 +87,7 @@ export async function gateway(toml) {
   ).catch((error) => {
     throw new Error(`${error.message}\n${process.lines.join("\n")}`);
   });
-  return { base, process, config };
+  return { base: DIST ? await bundled(base) : base, direct: base, process, config };
 }
 
 /** What the API says at `path`; with a body, to what is sent there. */
@@ -122,8 +124,8 @@ export async function browser() {
  * A page that keeps count of what must not happen: errors in the console, violations of the policy, requests elsewhere.
  * `logIn` puts the token where a login puts it.
  */
-export async function open(browser, base, { width = 1440, height = 900, colorScheme = "dark", logIn = true, token = TOKEN } = {}) {
-  const context = await browser.newContext({ viewport: { width, height }, colorScheme });
+export async function open(browser, base, { width = 1440, height = 900, colorScheme = "dark", logIn = true, token = TOKEN, timezoneId } = {}) {
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme, ...(timezoneId ? { timezoneId } : {}) });
   const page = await context.newPage();
   const faults = [];
   page.on("console", (message) => {
@@ -136,10 +138,15 @@ export async function open(browser, base, { width = 1440, height = 900, colorSch
   await page.addInitScript((token) => {
     addEventListener("securitypolicyviolation", (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`));
     if (token) sessionStorage.setItem("srt-gateway-token", token);
+    window.presses = 0;
+    addEventListener("pointerdown", (event) => event.isTrusted && (window.presses += 1), true);
   }, logIn ? token : "");
   page.setDefaultTimeout(PATIENCE);
   return { page, faults, close: () => context.close() };
 }
+
+/** How often the mouse was pressed since the page was loaded. */
+export const presses = (page) => page.evaluate(() => window.presses);
 
 /** How far the page is wider than the window. */
 export function overflow(page) {
@@ -157,6 +164,58 @@ export async function shot(page, name, fullPage = false) {
   await page.screenshot({ path: join(process.env.SHOTS, `${name}.png`), fullPage });
 }
 
+/** Hands a request on to the gateway, and its answer back as it comes. */
+function pass(base, request, response) {
+  const { hostname, port } = new URL(base);
+  const onward = forward({ hostname, port, path: request.url, method: request.method, headers: request.headers }, (answer) => {
+    response.writeHead(answer.statusCode, answer.headers);
+    answer.on("close", () => answer.complete || response.destroy());
+    answer.pipe(response);
+  });
+  response.on("close", () => onward.destroy());
+  onward.on("error", () => response.destroy());
+  request.pipe(onward);
+}
+
+async function serve(server, before = () => {}) {
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  closers.push(() => {
+    before();
+    server.closeAllConnections();
+    return new Promise((resolve) => server.close(resolve));
+  });
+  return `http://127.0.0.1:${server.address().port}`;
+}
+
+const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
+
+/** The files of DIST under the gateway's own policy; all else is the gateway's. */
+async function bundled(base) {
+  const policy = (await fetch(`${base}/`)).headers.get("content-security-policy") ?? "";
+  return serve(
+    createServer((request, response) => {
+      const path = normalize(decodeURIComponent(request.url.split("?")[0])).replace(/\/$/, "/index.html");
+      const file = join(DIST, path);
+      if (/^\/(api|metrics|healthz|readyz)/.test(path) || !existsSync(file)) return pass(base, request, response);
+      response.writeHead(200, { "Content-Type": TYPES[extname(file)] ?? "application/octet-stream", "Content-Security-Policy": policy });
+      response.end(readFileSync(file));
+    }),
+  );
+}
+
+/** Answers in place of the gateway's: what `answers(method, path)` gives is sent as JSON; where it gives nothing, the gateway answers. */
+export async function stub(base, answers) {
+  return serve(
+    createServer(async (request, response) => {
+      const path = request.url.replace(/^\/api\/v1\//, "").split("?")[0];
+      const said = await answers(request.method, path);
+      if (said === undefined) return pass(base, request, response);
+      response.writeHead(200, { "Content-Type": "application/json" });
+      response.end(JSON.stringify(said));
+    }),
+  );
+}
+
 /**
  * The gateway's page before figures of our making: hundreds of streams that are live cost more than this machine has. All
  * else is the gateway's own answer. `streams(n)` makes what the n-th event tells; gives the address, and counts the events.
@@ -165,15 +224,7 @@ export async function standIn(base, streams, perSecond) {
   const told = { events: 0, bytes: 0 };
   const timers = new Set();
   const server = createServer((request, response) => {
-    if (!request.url.startsWith("/api/v1/live")) {
-      const { hostname, port } = new URL(base);
-      const onward = forward({ hostname, port, path: request.url, method: request.method, headers: request.headers }, (answer) => {
-        response.writeHead(answer.statusCode, answer.headers);
-        answer.pipe(response);
-      });
-      onward.on("error", () => response.destroy());
-      return request.pipe(onward);
-    }
+    if (!request.url.startsWith("/api/v1/live")) return pass(base, request, response);
     response.writeHead(200, { "Content-Type": "text/event-stream" });
     const send = () => {
       told.events += 1;
@@ -186,11 +237,5 @@ export async function standIn(base, streams, perSecond) {
     timers.add(timer);
     response.on("close", () => clearInterval(timer));
   });
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  closers.push(() => {
-    for (const timer of timers) clearInterval(timer);
-    server.closeAllConnections();
-    return new Promise((resolve) => server.close(resolve));
-  });
-  return { base: `http://127.0.0.1:${server.address().port}`, told };
+  return { base: await serve(server, () => timers.forEach(clearInterval)), told };
 }

@@ -182,6 +182,8 @@ test("the keyboard alone finds a stream, adds an output, stops and removes it", 
   await row.waitFor();
   await tabTo("Stop udp://127.0.0.1:9");
   await page.keyboard.press("Enter");
+  await row.getByRole("button", { name: "Stop it?" }).waitFor();
+  await page.keyboard.press("Enter");
   await row.getByText("stopped").waitFor();
   await tabTo("Remove udp://127.0.0.1:9");
   await page.keyboard.press("Enter");

@@ -1,7 +1,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
 import * as api from "./api/client";
-import { bitrate, count, plural } from "./lib/format";
+import { bitrate, count, duration, plural, zoneName } from "./lib/format";
 import type { Health } from "./model";
 import { Bans } from "./pages/bans";
 import { Changes } from "./pages/changes";
@@ -9,14 +9,15 @@ import { Connect } from "./pages/connect";
 import { Events } from "./pages/events";
 import { GatewayPage } from "./pages/gateway";
 import { Login } from "./pages/login";
-import { Overview, only } from "./pages/overview";
+import { Overview } from "./pages/overview";
 import { Refused } from "./pages/refused";
 import { StreamPage } from "./pages/stream";
-import { dismiss, notices } from "./state/notices";
-import { type Route, go, href, route } from "./state/router";
-import { theme } from "./state/settings";
-import { follow, gateway, link, pulse, totals } from "./state/store";
+import { dismiss, notices, takeBack } from "./state/notices";
+import { type Route, back, go, route } from "./state/router";
+import { theme, zone } from "./state/settings";
+import { follow, gateway, lastHeard, link, pulse, stale, totals } from "./state/store";
 import { Mark } from "./ui/icons";
+import { Time } from "./ui/time";
 
 const PAGES: { to: Route; word: string; also?: string }[] = [
   { to: { page: "overview" }, word: "Streams", also: "stream" },
@@ -31,8 +32,8 @@ function RefusedTabs({ page, children }: { page: "refused" | "bans"; children: C
   return (
     <>
       <nav class="sub" aria-label="Refused">
-        <a href={href({ page: "refused" })} aria-current={page === "refused" ? "page" : undefined}>Refused callers</a>
-        <a href={href({ page: "bans" })} aria-current={page === "bans" ? "page" : undefined}>Bans</a>
+        <a href={back({ page: "refused" })} aria-current={page === "refused" ? "page" : undefined}>Refused callers</a>
+        <a href={back({ page: "bans" })} aria-current={page === "bans" ? "page" : undefined}>Bans</a>
       </nav>
       {children}
     </>
@@ -44,8 +45,8 @@ function EventTabs({ page, children }: { page: "events" | "changes"; children: C
   return (
     <>
       <nav class="sub" aria-label="Events">
-        <a href={href({ page: "events" })} aria-current={page === "events" ? "page" : undefined}>Events</a>
-        <a href={href({ page: "changes" })} aria-current={page === "changes" ? "page" : undefined}>Changes</a>
+        <a href={back({ page: "events" })} aria-current={page === "events" ? "page" : undefined}>Events</a>
+        <a href={back({ page: "changes" })} aria-current={page === "changes" ? "page" : undefined}>Changes</a>
       </nav>
       {children}
     </>
@@ -76,10 +77,7 @@ function Page({ at }: { at: Route }) {
 /** How many streams need somebody; shows them when it is pressed. */
 function Trouble({ health, number, one }: { health: Health; number: number; one: string }) {
   if (number === 0) return null;
-  const show = () => {
-    only.value = "trouble";
-    go({ page: "overview" });
-  };
+  const show = () => go({ page: "overview" }, { only: "trouble" });
   return (
     <div>
       <dt class="hidden">{one}s</dt>
@@ -96,7 +94,7 @@ function Trouble({ health, number, one }: { health: Health; number: number; one:
 function Totals() {
   const sum = totals.value;
   return (
-    <dl class="totals num">
+    <dl class={stale.value === null ? "totals num" : "totals num stale"}>
       <div><dt>live</dt><dd>{count(sum.live)}<small>/{count(sum.streams)}</small></dd></div>
       <div><dt>in</dt><dd>{bitrate(sum.inBps)}</dd></div>
       <div><dt>out</dt><dd>{bitrate(sum.outBps)}</dd></div>
@@ -112,6 +110,9 @@ function Tools() {
   const words = { auto: "◐ Auto", dark: "● Dark", light: "○ Light" };
   return (
     <div class="tools">
+      <button type="button" onClick={() => { zone.value = zone.value === "utc" ? "local" : "utc"; }} title={zone.value === "utc" ? "Show times in this computer's zone" : "Show times in UTC"} aria-label={`Times: ${zone.value === "utc" ? "UTC" : `local, ${zoneName("local")}`}. Change`}>
+        {zone.value === "utc" ? "UTC" : `Local, ${zoneName("local")}`}
+      </button>
       <button type="button" onClick={() => { theme.value = next[theme.value]; }} aria-label={`Colours: ${theme.value}. Change`}>
         {words[theme.value]}
       </button>
@@ -126,12 +127,21 @@ function Tools() {
 
 function LinkState() {
   const draining = pulse.value?.draining ?? false;
-  if (link.value === "live") {
+  const old = stale.value;
+  if (old === null && link.value === "live") {
     if (!draining) return null;
     return <div class="link-state" role="status">The gateway is draining: it refuses new callers and ends when {plural(pulse.value?.sessions ?? 0, "session")} {pulse.value?.sessions === 1 ? "is" : "are"} gone.</div>;
   }
-  const lost = draining ? "The gateway has ended after its drain. Reconnecting…" : "No connection to the gateway: the figures are out of date. Reconnecting…";
-  return <div class={`link-state ${link.value}`} role="status">{link.value === "lost" ? lost : "Connecting…"}</div>;
+  if (old === null && link.value !== "lost") return <div class="link-state connecting" role="status">Connecting…</div>;
+  const heard = lastHeard();
+  const lost = draining ? "The gateway has ended after its drain." : link.value === "live" ? "The gateway sends nothing." : "No connection to the gateway.";
+  return (
+    <div class="link-state lost">
+      <span role="status">{lost} Reconnecting…</span>
+      {/* Counted for the eye: read out each second it would be a nuisance. */}
+      {heard ? <span class="num"> What you see is {duration(old ?? 0)} old, from <Time at={heard} named />.</span> : null}
+    </div>
+  );
 }
 
 function Notices() {
@@ -140,7 +150,8 @@ function Notices() {
       {notices.value.map((notice) => (
         <div class={notice.bad ? "notice bad" : "notice"} key={notice.id}>
           <span>{notice.text}</span>
-          <button type="button" aria-label="Dismiss" onClick={() => dismiss(notice.id)}>×</button>
+          {notice.undo ? <button type="button" class="act" onClick={() => void takeBack(notice)}>Undo</button> : null}
+          <button type="button" class="quiet" aria-label="Dismiss" onClick={() => dismiss(notice.id)}>×</button>
         </div>
       ))}
     </div>
@@ -152,8 +163,8 @@ export function App() {
   const title = at.page === "stream" ? at.name : at.page === "bans" ? "Bans" : (PAGES.find((one) => one.to.page === at.page)?.word ?? "");
   const name = gateway.value?.name ?? "SRT gateway";
   useEffect(() => {
-    document.title = `${title} · ${name}`;
-  }, [title, name]);
+    document.title = `${stale.value === null ? "" : "⚠ No connection · "}${title} · ${name}`;
+  }, [title, name, stale.value === null]);
   if (link.value === "login") return <Login />;
   return (
     <>
@@ -162,7 +173,7 @@ export function App() {
         <a class="brand" href="#/">{name}</a>
         <nav aria-label="Pages">
           {PAGES.map((one) => (
-            <a href={href(one.to)} aria-current={at.page === one.to.page || at.page === one.also ? "page" : undefined} key={one.word}>
+            <a href={back(one.to)} aria-current={at.page === one.to.page || at.page === one.also ? "page" : undefined} key={one.word}>
               {one.word}
             </a>
           ))}
@@ -171,7 +182,7 @@ export function App() {
         <Tools />
       </header>
       <LinkState />
-      <main id="main" tabIndex={-1}>
+      <main id="main" tabIndex={-1} class={stale.value === null ? "" : "stale"}>
         <Page at={at} />
       </main>
       <Notices />

@@ -41,8 +41,8 @@ describe("figures", () => {
 
   it("dates what is not of today", () => {
     const now = new Date(2026, 10, 22, 12, 0, 0);
-    expect(clock(new Date(2026, 10, 22, 9, 5, 7), now)).toBe("09:05:07");
-    expect(clock(new Date(2026, 10, 21, 9, 5, 7), now)).toBe("2026-11-21 09:05:07");
+    expect(clock(new Date(2026, 10, 22, 9, 5, 7), "local", now)).toBe("09:05:07");
+    expect(clock(new Date(2026, 10, 21, 9, 5, 7), "local", now)).toBe("2026-11-21 09:05:07");
   });
 
   it("writes PIDs in both bases, counts with thin spaces, and plurals", () => {

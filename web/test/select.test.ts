@@ -93,13 +93,13 @@ describe("routes", () => {
 
 describe("measure", () => {
   it("makes tiles as large as they can be with all of them in view", () => {
-    const few = measure("wall", 2500, 6, 1300, 17);
-    const many = measure("wall", 2500, 500, 1300, 17);
+    const few = measure("wall", "desk", 2500, 6, 1300, 17);
+    const many = measure("wall", "desk", 2500, 500, 1300, 17);
     expect(Math.ceil(6 / few.across) * few.row).toBeLessThanOrEqual(1300);
     expect(many.across).toBeGreaterThan(few.across);
-    expect(measure("wall", 340, 10, 700, 14).across).toBe(1);
-    expect(measure("wall without pictures", 2500, 500, 1300, 17).row).toBeLessThan(many.row * 0.8);
-    expect(measure("table", 1400, 10, 700, 14).across).toBe(1);
+    expect(measure("wall", "phone", 340, 10, 700, 14).across).toBe(1);
+    expect(measure("wall without pictures", "desk", 2500, 500, 1300, 17).row).toBeLessThan(many.row * 0.8);
+    expect(measure("table", "desk", 1400, 10, 700, 14).across).toBe(1);
   });
 });
 

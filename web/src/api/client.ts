@@ -80,6 +80,9 @@ interface ProblemJson {
   errors?: Fault[];
 }
 
+/** The gateway takes 30 s at most for a change. */
+const TIMEOUT_MS = 35_000;
+
 const STALE = "Someone else has changed this in the meantime: check the current version and try again.";
 
 async function problem(response: Response): Promise<Error> {
@@ -112,7 +115,8 @@ async function ask(path: string, { method = "GET", body, etag, anew, signal }: A
       cache: "no-store",
       credentials: "same-origin",
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      ...(signal ? { signal } : {}),
+      // What hangs is given up, so that it can be asked anew.
+      signal: signal ?? AbortSignal.timeout(TIMEOUT_MS),
     });
   } catch {
     throw new Error("The gateway does not answer.");
@@ -230,6 +234,8 @@ function listOf(endpoint: string): "inputs" | "outputs" {
 
 type Tag = string | null;
 
+/** All sessions; of thousands the first. */
+export const sessions = async () => (await json<{ items: wire.WireSession[] }>("sessions")).items.map(wire.session);
 export const kick = (session: string) => ask(`sessions/${part(session)}`, { method: "DELETE" });
 export const start = (endpoint: string, etag: Tag) => ask(`${listOf(endpoint)}/${part(endpoint)}/start`, { method: "POST", etag });
 export const stop = (endpoint: string, etag: Tag) => ask(`${listOf(endpoint)}/${part(endpoint)}/stop`, { method: "POST", etag });

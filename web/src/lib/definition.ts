@@ -1,4 +1,4 @@
-import type { Definition, Fault, Key, KeyTables, Value } from "../model";
+import type { Definition, Endpoint, Fault, Key, KeyTables, StreamDetail, Value } from "../model";
 import { type KeyPath, below, parseKeyPath } from "./keypath";
 
 /** A definition while somebody edits it: rows of text, as typed; and back. Only the gateway says what is valid. */
@@ -141,4 +141,20 @@ export function placed(faults: Fault[], base: KeyPath, rows: Row[]): Map<string,
 export function tableOf(address: string): keyof KeyTables {
   if (/^(udp|rtp):/i.test(address)) return "udp";
   return /^file:/i.test(address) ? "file" : "srt";
+}
+
+/** Whether something of it is masked, so that whoever has only this cannot make it anew. */
+export function hasSecrets(value: Value): boolean {
+  if (typeof value === "string") return value.includes("***");
+  if (Array.isArray(value)) return value.some(hasSecrets);
+  return typeof value === "object" && Object.values(value).some(hasSecrets);
+}
+
+/** The definition of an input or output within that of its stream; `null` if it is not to be told from others. */
+export function definitionOf(endpoint: Endpoint, detail: StreamDetail): Definition | null {
+  const list = detail.definition?.[`${endpoint.direction}s`];
+  if (!Array.isArray(list)) return null;
+  const tables = list.map((one): Definition | null => (typeof one === "string" ? { url: one } : typeof one === "object" && !Array.isArray(one) ? one : null));
+  const same = tables.filter((one) => one?.url === endpoint.url && (one?.name ?? one?.url) === endpoint.name);
+  return same.length === 1 ? (same[0] ?? null) : null;
 }

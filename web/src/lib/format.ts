@@ -76,12 +76,23 @@ export function duration(seconds: number | null | undefined): string {
   return `${Math.floor(whole / 86_400)} d ${two(Math.floor((whole % 86_400) / 3600))} h`;
 }
 
-/** The time of day, in the reader's zone, with the date when it is another day. */
-export function clock(at: Date, now: Date = new Date()): string {
-  const two = (value: number) => value.toString().padStart(2, "0");
-  const time = `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
-  if (at.toDateString() === now.toDateString()) return time;
-  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${time}`;
+/** The zone that times are shown in: the browser's, or UTC. */
+export type Zone = "local" | "utc";
+
+/** Its distance from UTC at that moment: `UTC+2`, `UTC-3:30`, `UTC`. */
+export function zoneName(zone: Zone, at: Date = new Date()): string {
+  const east = zone === "utc" ? 0 : -at.getTimezoneOffset();
+  if (east === 0) return "UTC";
+  const minutes = Math.abs(east) % 60;
+  return `UTC${east < 0 ? "-" : "+"}${Math.floor(Math.abs(east) / 60)}${minutes === 0 ? "" : `:${minutes.toString().padStart(2, "0")}`}`;
+}
+
+/** The time of day, with the date when it is another day. */
+export function clock(at: Date, zone: Zone, now: Date = new Date()): string {
+  // The same reading of the clock, shifted so that the UTC fields hold it.
+  const shown = (moment: Date) => new Date(moment.getTime() - (zone === "utc" ? 0 : moment.getTimezoneOffset() * 60_000)).toISOString();
+  const [day, time] = shown(at).split("T") as [string, string];
+  return shown(now).startsWith(day) ? time.slice(0, 8) : `${day} ${time.slice(0, 8)}`;
 }
 
 /** `0x0100 (256)`: engineers look for both. */
@@ -102,6 +113,11 @@ export function rate(fps: number | null | undefined): string {
 /** The address without its port, and without the brackets of IPv6. */
 export function hostOf(peer: string): string {
   return peer.replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
+}
+
+/** How often: `once`, `3 times`. */
+export function times(value: number): string {
+  return value === 1 ? "once" : `${count(value)} times`;
 }
 
 /** How far away a moment is: `in 5 min 10 s`. */

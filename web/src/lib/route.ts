@@ -7,7 +7,26 @@ export type Route =
   | { page: "bans" }
   | { page: "events" }
   | { page: "changes" }
+  | { page: "alarms" }
   | { page: "gateway" };
+
+/** What follows `?` in the part of the address behind `#`: the filters, order and layout of the page in view. */
+export function parseQuery(hash: string): URLSearchParams {
+  const at = hash.indexOf("?");
+  return new URLSearchParams(at < 0 ? "" : hash.slice(at + 1));
+}
+
+/** The same address with other parameters; `null` removes one. */
+export function withQuery(hash: string, changes: Record<string, string | null>): string {
+  const query = parseQuery(hash);
+  for (const [key, value] of Object.entries(changes)) {
+    if (value === null) query.delete(key);
+    else query.set(key, value);
+  }
+  const page = hash.split("?")[0] || "#/";
+  const text = query.toString();
+  return text ? `${page}?${text}` : page;
+}
 
 export function parseRoute(hash: string): Route {
   const [page, ...rest] = hash.replace(/^#?\/?/, "").split("?")[0]?.split("/") ?? [];
@@ -26,6 +45,7 @@ export function parseRoute(hash: string): Route {
     case "bans":
     case "events":
     case "changes":
+    case "alarms":
     case "gateway":
       return { page };
     default:

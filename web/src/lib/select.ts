@@ -5,6 +5,8 @@ import type { AuditRecord, Health, Refusal, Stream } from "../model";
 export type Column = "health" | "name" | "inBps" | "rttMs" | "loss" | "retransmitted" | "dropped" | "viewers";
 export type Which = "all" | "live" | "trouble";
 
+const SORTABLE: Column[] = ["health", "name", "inBps", "rttMs", "loss", "retransmitted", "dropped", "viewers"];
+
 /** How urgent: what needs somebody comes first. */
 const URGENCY: Record<Health, number> = { bad: 0, warning: 1, good: 2, standby: 3, idle: 4 };
 
@@ -14,14 +16,31 @@ function compare(a: Stream, b: Stream, by: Column): number {
   return (a[by] ?? -1) - (b[by] ?? -1);
 }
 
+/** What stands before the last slash of its name. */
+export function groupOf(name: string): string {
+  return name.includes("/") ? name.slice(0, name.lastIndexOf("/")) : "";
+}
+
+/** Each group once, in order. */
+export function groups(all: Stream[]): string[] {
+  return [...new Set(all.map((stream) => groupOf(stream.name)))].filter(Boolean).sort();
+}
+
+/** The column that an address asks for: `loss`, or `-loss` for the greatest first. */
+export function parseOrder(text: string): { by: Column; down: boolean } {
+  const by = text.replace(/^-/, "") as Column;
+  return SORTABLE.includes(by) ? { by, down: text.startsWith("-") } : { by: "name", down: false };
+}
+
 /** The streams that are asked for, in the order that is asked for. */
-export function selected(all: Stream[], text: string, which: Which, by: Column, down: boolean): Stream[] {
+export function selected(all: Stream[], text: string, which: Which, by: Column, down: boolean, group = ""): Stream[] {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   const kept = all.filter(
     (stream) =>
+      (group === "" || groupOf(stream.name) === group) &&
       (which === "all" ||
         (which === "live" ? stream.state === "live" : stream.health === "bad" || stream.health === "warning")) &&
-      words.every((word) => `${stream.name} ${stream.source ?? ""} ${stream.state}`.toLowerCase().includes(word)),
+      words.every((word) => `${stream.name} ${stream.source ?? ""} ${stream.state} ${reason(stream)}`.toLowerCase().includes(word)),
   );
   return kept.sort((a, b) => {
     const first = compare(a, b, by);
@@ -50,6 +69,12 @@ export function matching(list: Refusal[], text: string): Refusal[] {
 /** How bad a share of lost packets is: retransmission mends a little, and not much. */
 export function lossHealth(loss: number | null): "" | "warning" | "bad" {
   return loss === null || loss <= 0.01 ? "" : loss > 0.05 ? "bad" : "warning";
+}
+
+/** Why a stream needs somebody, in a sentence; empty where it does not. */
+export function reason(stream: Stream): string {
+  if (stream.verdict?.text) return stream.verdict.text;
+  return stream.health === "bad" || stream.health === "warning" ? inWords(stream) : "";
 }
 
 /** How a stream is, where the gateway has no verdict on it. */

@@ -20,12 +20,15 @@ export function visible(rows: number, height: number, top: number, view: number,
   return { first, end, above: first * height, below: (rows - end) * height };
 }
 
+/** How much room there is, as the style sheet tells it apart. */
+export type Screen = "phone" | "tablet" | "desk";
+
 /**
  * How high a row is and how many things lie in it, so that a long list can be drawn in part. The wall takes the largest
  * tiles with which all streams are on the screen, and when there are too many, the smallest that can still be read.
  */
-export function measure(kind: "table" | "wall" | "wall without pictures", width: number, items: number, view: number, rem: number): { row: number; across: number } {
-  if (kind === "table") return { row: Math.round((width < 46 * rem ? 5.4 : 3.15) * rem), across: 1 };
+export function measure(kind: "table" | "wall" | "wall without pictures", screen: Screen, width: number, items: number, view: number, rem: number): { row: number; across: number } {
+  if (kind === "table") return { row: Math.round({ phone: 7.3, tablet: 4.7, desk: 3.15 }[screen] * rem), across: 1 };
   const gap = 0.6 * rem;
   const most = Math.max(1, Math.floor((width + gap) / (15.5 * rem + gap)));
   const least = Math.min(most, Math.ceil((width + gap) / (44 * rem + gap)));

@@ -1,5 +1,7 @@
 import { useState } from "preact/hooks";
 import * as api from "../api/client";
+import { ofRemoval } from "../lib/consequence";
+import { hasSecrets } from "../lib/definition";
 import { toToml } from "../lib/toml";
 import type { StreamDetail } from "../model";
 import { go, href } from "../state/router";
@@ -33,15 +35,43 @@ function Why({ detail }: { detail: StreamDetail }) {
     case "config":
       return (
         <p class="lead">
-          Read-only: it stands in the configuration file{file ? <> <code>{file}</code></> : null}, which this page does not write. Change it there;{" "}
-          <a href={href({ page: "gateway" })}>the gateway rereads a saved file automatically, or with the button there</a>. Inputs and outputs may be added to it here.
+          Read-only: it is defined in the configuration file{file ? <> <code>{file}</code></> : null}, which this page does not write. Change it there;{" "}
+          <a href={href({ page: "gateway" })}>the gateway rereads a saved file automatically, or with the button there</a>. You can add inputs and outputs here.
         </p>
       );
     case "api":
-      return <p class="lead">Made here, and kept in the gateway's state file{gateway.value?.stateFile ? <> <code>{gateway.value.stateFile}</code></> : null}. Sessions stay; new settings hold for new connections.</p>;
+      return <p class="lead">Made here, and kept in the gateway's state file{gateway.value?.stateFile ? <> <code>{gateway.value.stateFile}</code></> : null}. Sessions stay connected; new settings apply to new connections.</p>;
     case "caller":
       return <p class="lead">This stream is not configured: it exists because someone published or requested it, and disappears with its last session. With a definition it stays, and can have inputs and outputs.</p>;
   }
+}
+
+function Removal({ detail, again }: { detail: StreamDetail; again: () => void }) {
+  const { name } = detail.stream;
+  const { definition } = detail;
+  const whole = definition !== null && !hasSecrets(definition);
+  const run = async () => {
+    try {
+      await api.removeStream(name, detail.etag);
+      go({ page: "overview" });
+    } catch (error) {
+      again();
+      throw error;
+    }
+  };
+  return (
+    <Act
+      run={run}
+      done={`${name} removed`}
+      confirm="Remove the stream?"
+      consequence={`${ofRemoval(detail)}${whole ? "" : " It has secrets, so the page cannot undo this."}`}
+      undo={whole ? { run: () => api.addStream(name, definition), done: `${name} is back` } : undefined}
+      danger
+      needs="admin"
+    >
+      Remove stream
+    </Act>
+  );
 }
 
 /** What the configuration says of a stream: changed here where it was made here. */
@@ -59,9 +89,7 @@ export function StreamDefinition({ detail, again }: { detail: StreamDetail; agai
           <span class="acts">
             <Ask open={open} needs="admin">{origin === "api" ? "Edit…" : "Define it…"}</Ask>
             {origin === "api" ? (
-              <Act run={() => api.removeStream(name, detail.etag).then(() => go({ page: "overview" }), (error: unknown) => { again(); throw error; })} done={`${name} removed`} confirm="Remove the stream, and end its sessions?" danger needs="admin">
-                Remove stream
-              </Act>
+              <Removal detail={detail} again={again} />
             ) : null}
           </span>
         )

@@ -1,5 +1,7 @@
 import { useState } from "preact/hooks";
 import * as api from "../api/client";
+import { ofStop, ofSwitch } from "../lib/consequence";
+import { definitionOf, hasSecrets } from "../lib/definition";
 import { bytes, count, milliseconds, percent } from "../lib/format";
 import { lossHealth } from "../lib/select";
 import type { Endpoint, Origin, StreamDetail } from "../model";
@@ -21,10 +23,33 @@ interface Shared {
   edit: (edit: Edit) => void;
 }
 
+/** Removes, and for a minute adds again; what has a secret cannot be added again, because the page does not know the secret. */
+function Removal({ endpoint, detail, again }: { endpoint: Endpoint; detail: StreamDetail; again: () => void }) {
+  const { id, url, direction } = endpoint;
+  const word = direction === "input" ? "Input" : "Output";
+  const definition = definitionOf(endpoint, detail);
+  const whole = definition !== null && !hasSecrets(definition);
+  return (
+    <Act
+      run={() => api.remove(id, detail.etag).finally(again)}
+      done={`${word} removed`}
+      confirm="Remove it?"
+      consequence={`${ofStop(endpoint, detail)}${whole ? "" : " It has a secret, so the page cannot undo this."}`}
+      undo={whole ? { run: () => api.add(detail.stream.name, direction, definition, null).finally(again), done: `${word} added again` } : undefined}
+      danger
+      label={`Remove ${url}`}
+      needs="admin"
+    >
+      Remove
+    </Act>
+  );
+}
+
 function Acts({ endpoint, detail, again, edit }: { endpoint: Endpoint } & Shared) {
   const { id, url } = endpoint;
   const after = (run: () => Promise<unknown>) => () => run().finally(again);
   const word = endpoint.direction === "input" ? "Input" : "Output";
+  const active = detail.endpoints.find((one) => one.active);
   const change = async () => {
     try {
       edit({
@@ -43,17 +68,36 @@ function Acts({ endpoint, detail, again, edit }: { endpoint: Endpoint } & Shared
   return (
     <div class="acts">
       {endpoint.direction === "input" && endpoint.enabled && !endpoint.active ? (
-        <Act run={after(() => api.switchTo(id))} done="Switched" label={`Switch to ${url}`} needs="operate">Switch to this</Act>
+        <Act
+          run={after(() => api.switchTo(id))}
+          done={`Switched to ${endpoint.name}`}
+          confirm="Switch?"
+          consequence={ofSwitch(detail)}
+          undo={active ? { run: after(() => api.switchTo(active.id)), done: `Switched back to ${active.name}` } : undefined}
+          label={`Switch to ${url}`} needs="operate"
+        >
+          Switch to this
+        </Act>
       ) : null}
       {endpoint.origin === "caller" ? null : endpoint.enabled ? (
-        <Act run={after(() => api.stop(id, detail.etag))} done={`${word} stopped`} label={`Stop ${url}`} needs="operate">Stop</Act>
+        <Act
+          run={after(() => api.stop(id, detail.etag))}
+          done={`${word} stopped`}
+          confirm="Stop it?"
+          consequence={ofStop(endpoint, detail)}
+          undo={{ run: after(() => api.start(id, null)), done: `${word} started` }}
+          label={`Stop ${url}`}
+          needs="operate"
+        >
+          Stop
+        </Act>
       ) : (
         <Act run={after(() => api.start(id, detail.etag))} done={`${word} started`} label={`Start ${url}`} needs="operate">Start</Act>
       )}
       {endpoint.origin === "api" ? (
         <>
           <Ask open={() => void change()} label={`Edit ${url}`} needs="admin">Edit…</Ask>
-          <Act run={after(() => api.remove(id, detail.etag))} done={`${word} removed`} confirm="Remove it?" danger label={`Remove ${url}`} needs="admin">Remove</Act>
+          <Removal endpoint={endpoint} detail={detail} again={again} />
         </>
       ) : null}
     </div>
@@ -72,7 +116,7 @@ function EndpointRow({ endpoint, ...shared }: { endpoint: Endpoint } & Shared) {
         <code>{endpoint.url}</code>
         <small>{ORIGINS[endpoint.origin]}</small>
         {endpoint.detail ? <small class="bad">{endpoint.detail}</small> : null}
-        {endpoint.warnings.map((text) => <small class="warning">{text}</small>)}
+        {endpoint.warnings.map((text) => <small class="warning" key={text}>{text}</small>)}
       </td>
       <td class="num" data-label="RTT">{milliseconds(endpoint.rttMs)}</td>
       <td class={`num ${lossHealth(endpoint.loss)}`} data-label="Loss">{percent(endpoint.loss)}</td>
@@ -163,7 +207,7 @@ export function Endpoints({ detail, direction, again }: { detail: StreamDetail; 
           <table class="list">
             <thead>
               <tr>
-                <th>State</th><th>Address</th><th class="num">RTT</th><th class="num">Loss</th><th class="num">Carried</th><th class="num">Failures</th><th />
+                <th>State</th><th>Address</th><th class="num">RTT</th><th class="num">Loss</th><th class="num">Carried</th><th class="num">Failures</th><th><span class="hidden">Actions</span></th>
               </tr>
             </thead>
             <tbody>{list.map((endpoint) => <EndpointRow endpoint={endpoint} detail={detail} again={again} edit={setEdit} key={endpoint.id} />)}</tbody>

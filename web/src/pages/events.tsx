@@ -1,12 +1,10 @@
-import { signal } from "@preact/signals";
 import * as api from "../api/client";
-import { clock } from "../lib/format";
 import { usePolled } from "../state/poll";
 import { href } from "../state/router";
 import { Empty, Section } from "../ui/controls";
 import { Mark } from "../ui/icons";
-
-const filter = signal("");
+import { Filter, filter } from "../ui/table";
+import { Time, inZone } from "../ui/time";
 
 export function EventList({ stream, limit }: { stream?: string; limit: number }) {
   const polled = usePolled(`events ${stream ?? ""}`, 3_000, () => api.events(stream));
@@ -16,12 +14,12 @@ export function EventList({ stream, limit }: { stream?: string; limit: number })
     return words.every((word) => text.includes(word));
   });
   if (polled.error) return <p class="problem" role="alert">{polled.error}</p>;
-  if (polled.value && list.length === 0) return <Empty title="Nothing has happened yet" />;
+  if (polled.value && list.length === 0) return <Empty title={words.length > 0 ? "No event matches" : "Nothing has happened yet"} />;
   return (
     <ol class={stream ? "events of-one" : "events"}>
       {list.slice(0, limit).map((event) => (
         <li key={event.id}>
-          <time class="num" dateTime={event.at.toISOString()}>{clock(event.at)}</time>
+          <Time at={event.at} />
           <Mark health={event.health} label="" />
           <code>{event.kind}</code>
           {stream ? null : event.stream ? <a href={href({ page: "stream", name: event.stream })} title={event.stream}>{event.stream}</a> : <i />}
@@ -37,15 +35,10 @@ export function Events() {
     <Section
       title="Events"
       aside={
-        <input
-          type="search"
-          aria-label="Filter events"
-          placeholder="stream, kind…"
-          value={filter.value}
-          onInput={(event) => {
-            filter.value = event.currentTarget.value;
-          }}
-        />
+        <>
+          <Filter label="Filter events" placeholder="stream, kind…" />
+          <span class="muted">{inZone("Times")}</span>
+        </>
       }
     >
       <EventList limit={500} />

@@ -1,6 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import * as api from "../api/client";
-import { bitrate, clock, count, duration, milliseconds, plural } from "../lib/format";
+import { bitrate, count, duration, milliseconds, plural } from "../lib/format";
 import { wholeToml } from "../lib/toml";
 import type { Fault, Gateway, Reading } from "../model";
 import { say } from "../state/notices";
@@ -8,6 +8,7 @@ import { usePolled } from "../state/poll";
 import { href } from "../state/router";
 import { gateway, pulse, streams, totals } from "../state/store";
 import { Act, Ask, Figure, Section } from "../ui/controls";
+import { Time } from "../ui/time";
 import { NewStream } from "./definition";
 
 const LEVELS = ["error", "warn", "info", "debug", "trace"];
@@ -44,7 +45,7 @@ function Read({ last }: { last: Reading }) {
   if (last.problem) {
     return (
       <>
-        <p class="bad">{last.at ? `The file was read at ${clock(last.at)}, and is not in force:` : ""}</p>
+        <p class="bad">{last.at ? <>The file that was read at <Time at={last.at} named /> has errors. The configuration before it stays in force.</> : null}</p>
         <FileFaults {...last.problem} />
       </>
     );
@@ -53,9 +54,9 @@ function Read({ last }: { last: Reading }) {
   const { changes, warnings } = last;
   return (
     <div class="outcome" role="status">
-      <p>Last read at {clock(last.at)}: {changes.length === 0 ? "it says what is in force." : `${plural(changes.length, "change")} put in force.`}</p>
+      <p>Last read at <Time at={last.at} named />: {changes.length === 0 ? "nothing has changed." : `${plural(changes.length, "change")} put in force.`}</p>
       <List title="Changed" list={changes} />
-      <List title="To be looked at" list={warnings} />
+      <List title="Warnings" list={warnings} />
     </div>
   );
 }
@@ -67,7 +68,7 @@ function Configuration({ now }: { now: Gateway }) {
     try {
       const { changes, warnings } = await api.reload();
       const news = [plural(changes.length, "change"), ...(warnings.length > 0 ? [plural(warnings.length, "warning")] : [])];
-      say(changes.length + warnings.length === 0 ? "The file was read: it says what is in force already" : `The file was read: ${news.join(", ")}`);
+      say(changes.length + warnings.length === 0 ? "The file was read: nothing has changed" : `The file was read: ${news.join(", ")}`);
       if (text !== null) setText(wholeToml(await api.config()));
     } catch (error) {
       // Its faults are shown below.
@@ -106,7 +107,7 @@ function MadeHere() {
   return (
     <Section title="Streams made here" aside={<Ask open={() => setAdding(true)} needs="admin">New stream…</Ask>}>
       {here.length === 0 ? (
-        <p class="muted">None: all {plural(streams.value.length, "stream")} come from the configuration file or from callers.</p>
+        <p class="muted">{streams.value.length === 0 ? "There are no streams yet." : "None: every stream comes from the configuration file or from a caller."}</p>
       ) : (
         <ul class="names">{here.map((stream) => <li key={stream.name}><a href={href({ page: "stream", name: stream.name })}>{stream.name}</a></li>)}</ul>
       )}
@@ -146,6 +147,9 @@ const WAITS: [number, string][] = [
 function Drain({ now, again }: { now: Gateway; again: () => void }) {
   const [wait, setWait] = useState(300);
   const draining = pulse.value?.draining ?? now.draining;
+  const sessions = pulse.value?.sessions ?? 0;
+  const word = WAITS.find(([seconds]) => seconds === wait)?.[1];
+  const consequence = sessions === 0 ? "Nobody is connected: the gateway ends at once." : `Ends ${plural(sessions, "session")} after ${word} at the latest, and all ${plural(streams.value.length, "stream")}.`;
   if (draining) return <p class="problem">The gateway is draining: it refuses new callers and ends with its last session. Only a restart cancels this.</p>;
   return (
     <div class="steer">
@@ -155,7 +159,7 @@ function Drain({ now, again }: { now: Gateway; again: () => void }) {
           {WAITS.map(([seconds, word]) => <option value={String(seconds)} key={seconds}>{word}</option>)}
         </select>
       </label>
-      <Act run={() => api.drain(wait).finally(again)} done="The gateway refuses new callers" confirm="Refuse new callers, and end the gateway?" danger needs="admin">
+      <Act run={() => api.drain(wait).finally(again)} done="The gateway refuses new callers" confirm="Refuse new callers, and end the gateway?" consequence={consequence} danger needs="admin">
         Drain the gateway
       </Act>
       <p class="muted">New callers are refused and sessions continue; the program ends with its last session or when the time is over. You cannot undo this.</p>

@@ -1,16 +1,17 @@
 import { signal, useComputed } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { bitrate, count, milliseconds, perSecond, percent, plural } from "../lib/format";
-import { type Column, type Which, inWords, lossHealth, selected } from "../lib/select";
-import { measure, visible } from "../lib/window";
+import { type Column, type Which, groups, inWords, lossHealth, parseOrder, reason, selected } from "../lib/select";
+import { type Screen, measure, visible } from "../lib/window";
 import type { Origin, Stream } from "../model";
-import { go, href } from "../state/router";
+import { go, href, parameter } from "../state/router";
 import { layout, stills } from "../state/settings";
 import { sparkOf, streams, version } from "../state/store";
 import { Ask, Empty } from "../ui/controls";
 import { Mark, State } from "../ui/icons";
 import { NewStream } from "./definition";
 import { Sparkline } from "../ui/sparkline";
+import { filter } from "../ui/table";
 import { StillPicture } from "../ui/still";
 
 const COLUMNS: { key: Column; title: string; className: string; hint?: string }[] = [
@@ -19,7 +20,7 @@ const COLUMNS: { key: Column; title: string; className: string; hint?: string }[
   { key: "inBps", title: "Bitrate in", className: "c-rate num", hint: "of the source, last 90 s" },
   { key: "rttMs", title: "RTT", className: "c-rtt num" },
   { key: "loss", title: "Loss", className: "c-loss num", hint: "packets that were lost on the way here and had to be retransmitted" },
-  { key: "retransmitted", title: "Retrans.", className: "c-retr num", hint: "packets retransmitted per second" },
+  { key: "retransmitted", title: "Retransmitted", className: "c-retr num", hint: "packets retransmitted per second" },
   { key: "dropped", title: "Too late", className: "c-drop num", hint: "packets dropped per second: gaps in the picture" },
   { key: "viewers", title: "Viewers", className: "c-view num" },
 ];
@@ -27,10 +28,15 @@ const COLUMNS: { key: Column; title: string; className: string; hint?: string }[
 /** Instead of a source, where there is none. */
 const ORIGINS: Record<Origin, string> = { config: "no source", api: "no source · made here", caller: "no source" };
 
-const filter = signal("");
-export const only = signal<Which>("all");
-const order = signal<{ by: Column; down: boolean }>({ by: "name", down: false });
+const only = parameter<Which>("only", "all", ["all", "live", "trouble"]);
+const group = parameter<string>("group", "");
+const sort = parameter<string>("sort", "name");
 const chosen = signal<string | null>(null);
+
+const NARROW: [Screen, MediaQueryList][] = [
+  ["phone", matchMedia("(max-width: 46rem)")],
+  ["tablet", matchMedia("(max-width: 60rem)")],
+];
 
 /** What of the list is on the screen; follows scrolling and resizing. */
 function useSlice<E extends HTMLElement>(kind: Parameters<typeof measure>[0], items: number) {
@@ -42,7 +48,7 @@ function useSlice<E extends HTMLElement>(kind: Parameters<typeof measure>[0], it
       if (!element) return;
       const rem = parseFloat(getComputedStyle(document.documentElement).fontSize) || 14;
       const place = element.getBoundingClientRect().top;
-      const { row, across } = measure(kind, element.clientWidth, items, innerHeight - place - scrollY - rem, rem);
+      const { row, across } = measure(kind, NARROW.find(([, query]) => query.matches)?.[0] ?? "desk", element.clientWidth, items, innerHeight - place - scrollY - rem, rem);
       const top = Math.max(0, -place);
       setState((before) => {
         const next = { row, across, top: Math.floor(top / row) * row, view: innerHeight };
@@ -118,14 +124,14 @@ function Row({ stream, index }: { stream: Stream; index: number }) {
         {stream.outputs > 0 ? <small title={plural(stream.outputs, "output")}> +{stream.outputs}</small> : null}
       </span>
       <span class="c-verdict" role="cell" title={stream.verdict?.text}>
-        {stream.verdict?.text ?? (stream.state === "idle" ? "" : inWords(stream))}
+        {reason(stream) || (stream.state === "idle" ? "" : inWords(stream))}
       </span>
     </div>
   );
 }
 
 function Head() {
-  const { by, down } = order.value;
+  const { by, down } = parseOrder(sort.value);
   return (
     <div class="row head" role="row" aria-rowindex={1}>
       {stills.value === "on" ? <span class="c-still" role="columnheader" aria-label="Picture" /> : null}
@@ -140,7 +146,8 @@ function Head() {
             type="button"
             title={column.hint}
             onClick={() => {
-              order.value = { by: column.key, down: by === column.key ? !down : column.key !== "name" && column.key !== "health" };
+              const falls = by === column.key ? !down : column.key !== "name" && column.key !== "health";
+              sort.value = falls ? `-${column.key}` : column.key;
             }}
           >
             {column.title}
@@ -175,6 +182,7 @@ function Tile({ stream }: { stream: Stream }) {
   return (
     <li class={`tile ${stream.health} ${chosen.value === stream.name ? "chosen" : ""}`}>
       {pictures ? <StillPicture stream={stream} /> : spark}
+      {stream.health === "bad" || stream.health === "warning" ? <span class="tile-reason" title={reason(stream)}>{reason(stream)}</span> : null}
       <span class="tile-name">
         <Mark health={stream.health} label={`${stream.state}, ${stream.health}`} />
         <Name stream={stream} />
@@ -260,8 +268,24 @@ function Toggle<T extends string>({ value, choices, label, set }: { value: T; ch
   );
 }
 
+/** Streams that share what stands before the last slash of their names. */
+function GroupChoice() {
+  const all = useComputed(() => groups(streams.value));
+  if (all.value.length < 2 && group.value === "") return null;
+  return (
+    <select aria-label="Group" value={group.value} onChange={(event) => { group.value = event.currentTarget.value; }}>
+      <option value="">All groups</option>
+      {all.value.includes(group.value) || group.value === "" ? null : <option value={group.value}>{group.value}</option>}
+      {all.value.map((one) => <option value={one} key={one}>{one}</option>)}
+    </select>
+  );
+}
+
 export function Overview() {
-  const list = useComputed(() => selected(streams.value, filter.value, only.value, order.value.by, order.value.down));
+  const list = useComputed(() => {
+    const { by, down } = parseOrder(sort.value);
+    return selected(streams.value, filter.value, only.value, by, down, group.value);
+  });
   const host = useRef<HTMLDivElement>(null);
   const [adding, setAdding] = useState(false);
   useKeys(list.value, host);
@@ -283,6 +307,7 @@ export function Overview() {
             if (event.key === "Enter" && first) go({ page: "stream", name: first.name });
           }}
         />
+        <GroupChoice />
         <Toggle value={only.value} label="Which streams" choices={[["all", "All"], ["live", "Live"], ["trouble", "Trouble"]]} set={(value) => { only.value = value; }} />
         <Toggle value={layout.value} label="Layout" choices={[["table", "Table"], ["wall", "Wall"]]} set={(value) => { layout.value = value; }} />
         <Toggle value={stills.value} label="Pictures" choices={[["on", "Pictures"], ["off", "None"]]} set={(value) => { stills.value = value; }} />

@@ -1,6 +1,7 @@
 import { useMemo, useState } from "preact/hooks";
 import * as api from "../api/client";
 import { bitrate, bytes, count, duration, hostOf, milliseconds, perSecond, percent, plural } from "../lib/format";
+import { ofSession } from "../lib/consequence";
 import { lossHealth } from "../lib/select";
 import type { Session, StreamDetail } from "../model";
 import { href } from "../state/router";
@@ -11,11 +12,12 @@ import { State } from "../ui/icons";
 interface RowProps {
   session: Session;
   blamed: boolean;
+  consequence: string;
   again: () => void;
   ban: (session: Session) => void;
 }
 
-function SessionRow({ session, blamed, again, ban }: RowProps) {
+function SessionRow({ session, blamed, consequence, again, ban }: RowProps) {
   const publishes = session.role === "publisher" || session.role === "input";
   const health = blamed ? "bad" : publishes && !session.feeds ? "standby" : "good";
   return (
@@ -43,7 +45,7 @@ function SessionRow({ session, blamed, again, ban }: RowProps) {
       <td class="num" data-label="Since">{duration(session.age)}</td>
       <td class="tools-cell" data-label="">
         <div class="acts">
-          <Act run={() => api.kick(session.id).finally(again)} done={`Session of ${session.peer} ended`} confirm="End it?" label={`End the session of ${session.peer}`} needs="operate">End</Act>
+          <Act run={() => api.kick(session.id).finally(again)} done={`Session of ${session.peer} ended`} confirm="End it?" consequence={consequence} label={`End the session of ${session.peer}`} needs="operate">End</Act>
           <Ask open={() => ban(session)} danger label={`Ban ${session.peer}`} needs="operate">Ban…</Ask>
         </div>
       </td>
@@ -63,7 +65,7 @@ export function Sessions({ detail, again }: { detail: StreamDetail; again: () =>
   );
   const shown = all ? list : list.slice(0, SHOWN);
   return (
-    <Section title="Sessions" aside={<span class="muted num">{plural(list.length, "session")}, the worst first</span>}>
+    <Section title="Sessions" aside={<span class="muted num">{list.length === 0 ? "" : list.length === 1 ? "1 session" : `${plural(list.length, "session")}, the worst first`}</span>}>
       {list.length === 0 ? (
         <Empty title="Nobody is connected">
           <a href={href({ page: "connect", name: detail.stream.name })}>How to publish or play this stream</a>
@@ -74,10 +76,10 @@ export function Sessions({ detail, again }: { detail: StreamDetail; again: () =>
             <thead>
               <tr>
                 <th>Role</th><th>Peer</th><th>Encryption</th><th class="num">Latency</th><th class="num">RTT</th><th class="num">Loss</th>
-                <th class="num">Too late</th><th class="num">Buffer</th><th class="num">Rate</th><th class="num">Carried</th><th class="num">Skipped</th><th class="num">Since</th><th />
+                <th class="num">Too late</th><th class="num">Buffer</th><th class="num">Rate</th><th class="num">Carried</th><th class="num">Skipped</th><th class="num">Since</th><th><span class="hidden">Actions</span></th>
               </tr>
             </thead>
-            <tbody>{shown.map((session) => <SessionRow session={session} blamed={blamed.has(session.id)} again={again} ban={setBanned} key={session.id} />)}</tbody>
+            <tbody>{shown.map((session) => <SessionRow session={session} blamed={blamed.has(session.id)} consequence={ofSession(session, detail)} again={again} ban={setBanned} key={session.id} />)}</tbody>
           </table>
         </div>
       )}

@@ -3,18 +3,22 @@ import * as api from "../api/client";
 import { bitrate, count, milliseconds, perSecond, percent } from "../lib/format";
 import type { Endpoint, Origin, Point, Stream } from "../model";
 import { usePolled } from "../state/poll";
-import { href } from "../state/router";
+import { back, href, parameter } from "../state/router";
 import { inWords, lossHealth } from "../lib/select";
 import { byName, version } from "../state/store";
 import { Chart, type Line } from "../ui/chart";
 import { Empty, Figure, Section } from "../ui/controls";
 import { Mark, State } from "../ui/icons";
 import { Player } from "../ui/player";
+import { inZone } from "../ui/time";
 import { StreamDefinition } from "./definition";
 import { Endpoints } from "./endpoints";
 import { EventList } from "./events";
 import { Sessions } from "./sessions";
 import { TransportSections } from "./transport";
+
+/** How far back the charts go. */
+const past = parameter<api.Span>("span", "10min", ["10min", "24h"]);
 
 const RATE: Line[] = [
   { label: "in", value: (point) => point.inBps, colour: "--line-1", fill: true },
@@ -24,7 +28,7 @@ const LOSS: Line[] = [
   { label: "lost", value: (point) => point.loss, colour: "--line-3", fill: true },
 ];
 const REPAIR: Line[] = [
-  { label: "sent again", value: (point) => point.retransmitted, colour: "--line-2" },
+  { label: "retransmitted", value: (point) => point.retransmitted, colour: "--line-2" },
   { label: "too late", value: (point) => point.dropped, colour: "--line-3", fill: true },
 ];
 const RTT: Line[] = [{ label: "RTT", value: (point) => point.rttMs, colour: "--line-1" }];
@@ -94,13 +98,13 @@ function useHistory(stream: Stream, span: api.Span): { points: Point[]; error: s
 }
 
 function Charts({ stream }: { stream: Stream }) {
-  const [span, setSpan] = useState<api.Span>("10min");
-  const { points: past, error } = useHistory(stream, span);
+  const span = past.value;
+  const { points: known, error } = useHistory(stream, span);
   // The past does not hold the latency: it is negotiated once for a connection.
   const latencyMs = stream.latencyMs;
   const points = useMemo(
-    () => (latencyMs === null ? past : past.map((point) => (point.bufferMs === null ? point : { ...point, latencyMs }))),
-    [past, latencyMs],
+    () => (latencyMs === null ? known : known.map((point) => (point.bufferMs === null ? point : { ...point, latencyMs }))),
+    [known, latencyMs],
   );
   const lines = (of: Line[], figure: keyof typeof HIGHEST) => (span === "24h" ? [...of, HIGHEST[figure]] : of);
   const shared = { points, span: span === "10min" ? 600 : 86_400, sync: `charts-${stream.name}` };
@@ -108,10 +112,10 @@ function Charts({ stream }: { stream: Stream }) {
     <Section
       title="Charts"
       aside={
-        <div class="toggle" role="group" aria-label="Time span">
-          <button type="button" aria-pressed={span === "10min"} onClick={() => setSpan("10min")}>10 min</button>
-          <button type="button" aria-pressed={span === "24h"} onClick={() => setSpan("24h")}>24 h</button>
-        </div>
+        <><span class="muted">{inZone("Times")}</span><div class="toggle" role="group" aria-label="Time span">
+          <button type="button" aria-pressed={span === "10min"} onClick={() => { past.value = "10min"; }}>10 min</button>
+          <button type="button" aria-pressed={span === "24h"} onClick={() => { past.value = "24h"; }}>24 h</button>
+        </div></>
       }
     >
       {error ? <p class="problem" role="alert">{error}</p> : null}
@@ -119,7 +123,7 @@ function Charts({ stream }: { stream: Stream }) {
         <Chart title="Bitrate" lines={lines(RATE, "inBps")} format={bitrate} least={100_000} {...shared} />
         <Chart title="Round-trip time of the source's link" lines={lines(RTT, "rttMs")} format={milliseconds} least={5} {...shared} />
         <Chart title="Loss on the source's link" lines={lines(LOSS, "loss")} format={percent} least={0.01} {...shared} />
-        <Chart title="Packets sent again, and too late" lines={REPAIR} format={perSecond} least={4} whole {...shared} />
+        <Chart title="Packets retransmitted, and too late" lines={REPAIR} format={perSecond} least={4} whole {...shared} />
         <Chart title="Buffer against latency" lines={BUFFER} format={milliseconds} least={50} {...shared} />
         <Chart title="Viewers" lines={VIEWERS} format={count} least={4} whole {...shared} />
       </div>
@@ -155,8 +159,8 @@ function Key({ stream }: { stream: Stream }) {
       <Figure name="In" value={bitrate(stream.inBps)} />
       <Figure name="Out" value={bitrate(stream.outBps)} />
       <Figure name="RTT" value={milliseconds(stream.rttMs)} title={`95 % of the last minute below ${milliseconds(stream.rttP95Ms)}`} />
-      <Figure name="Loss" value={percent(stream.loss)} health={lossHealth(stream.loss)} title="on the wire, before repetition" />
-      <Figure name="Sent again" value={perSecond(stream.retransmitted)} />
+      <Figure name="Loss" value={percent(stream.loss)} health={lossHealth(stream.loss)} title="on the wire, before retransmission" />
+      <Figure name="Retransmitted" value={perSecond(stream.retransmitted)} />
       <Figure name="Too late" value={perSecond(stream.dropped)} health={(stream.dropped ?? 0) > 0 ? "bad" : ""} title="dropped packets: gaps in the picture" />
       <Figure name="Buffer / latency" value={stream.bufferMs === null ? "–" : `${stream.bufferMs.toFixed(0)} / ${milliseconds(stream.latencyMs)}`} title="how much lies in the buffer, against the latency that bounds it" />
       <Figure name="Viewers" value={count(stream.viewers)} />
@@ -177,7 +181,7 @@ export function StreamPage({ name }: { name: string }) {
     return polled.error ? (
       <Empty title={`${name} cannot be shown`}>
         {polled.error.startsWith("there is no stream") ? "No stream has this name. A stream that is not configured disappears with its last session." : polled.error}{" "}
-        <a href="#/">All streams</a>
+        <a href={back({ page: "overview" })}>All streams</a>
       </Empty>
     ) : (
       <p class="muted">Loading…</p>
@@ -186,7 +190,7 @@ export function StreamPage({ name }: { name: string }) {
   return (
     <div class="stream-page">
       <header class="stream-head">
-        <a href="#/" class="back" aria-label="All streams">‹</a>
+        <a href={back({ page: "overview" })} class="back" aria-label="All streams">‹</a>
         <h1>{name}</h1>
         <State health={stream.health} word={stream.state} />
         <span class="muted">{stream.source ?? "no source"} · {ORIGINS[stream.origin]}</span>

@@ -12,6 +12,28 @@ export const gateway = signal<Gateway | null>(null);
 /** What the gateway as a whole does now; `null`: not known yet. */
 export const pulse = signal<Pulse | null>(null);
 export const streams = signal<Stream[]>([]);
+/** Seconds since the gateway was last heard, when that is too long; `null` while the figures are those of now. */
+export const stale = signal<number | null>(null);
+/** When it was last heard; `null` before the first time. */
+let heard: Date | null = null;
+/** It tells every second; what is older than this is no longer what is. */
+const STALE_MS = 3_500;
+/** A connection without a word for this long is given up: a cut cable closes none. */
+const SILENT_MS = 10_000;
+
+/** When the gateway was last heard. */
+export function lastHeard(): Date | null {
+  return heard;
+}
+
+function age(): void {
+  const ms = heard ? Date.now() - heard.getTime() : 0;
+  const late = heard !== null && link.value !== "login" && (link.value === "lost" || ms > STALE_MS);
+  stale.value = late ? Math.max(0, Math.floor(ms / 1000)) : null;
+}
+
+setInterval(age, 500);
+
 /** Counts updates: whoever draws what is not a signal (sparklines) depends on it. */
 export const version = signal(0);
 
@@ -62,6 +84,8 @@ function update(next: Stream[], second: number): void {
     streams.value = next;
     version.value += 1;
     link.value = "live";
+    heard = new Date();
+    stale.value = null;
   });
 }
 
@@ -83,11 +107,14 @@ export async function follow(): Promise<void> {
   link.value = "connecting";
   while (mine === session) {
     const abort = new AbortController();
+    let word = Date.now();
+    const silence = setInterval(() => Date.now() - word > SILENT_MS && abort.abort(), 1_000);
     try {
       gateway.value = await api.gateway();
       await fillSparks();
       await api.live((next, now, second) => {
         wait = 500;
+        word = Date.now();
         if (mine === session) {
           pulse.value = now;
           update(next, second);
@@ -98,9 +125,12 @@ export async function follow(): Promise<void> {
         if (mine === session) link.value = "login";
         return;
       }
+    } finally {
+      clearInterval(silence);
     }
     if (mine !== session) return;
     link.value = "lost";
+    age();
     await pause(wait);
     wait = Math.min(wait * 2, 8_000);
   }

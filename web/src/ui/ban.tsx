@@ -1,7 +1,8 @@
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import * as api from "../api/client";
-import type { Fault } from "../model";
+import { bannedBy, ending } from "../lib/consequence";
 import { plural } from "../lib/format";
+import type { Fault, Session } from "../model";
 import { say } from "../state/notices";
 import { Dialog } from "./dialog";
 import { Faults } from "./fields";
@@ -17,11 +18,14 @@ export const DURATIONS: [number, string][] = [
 ];
 
 /** Bans, and says what came of it; what the gateway does not take is given back. */
-async function ban(address: string, seconds: number, reason: string, endSessions: boolean): Promise<Fault[]> {
+async function ban(address: string, seconds: number, reason: string, endSessions: boolean, after: () => void): Promise<Fault[]> {
   try {
     const ended = await api.ban(address, seconds, reason, endSessions);
     const how = DURATIONS.find(([value]) => value === seconds)?.[1] ?? `${seconds} s`;
-    say(`${address} is banned for ${how}${endSessions ? `, ${plural(ended, "session")} ended` : ""}`);
+    say(`${address} is banned for ${how}${endSessions ? `, ${plural(ended, "session")} ended` : ""}`, false, {
+      run: () => api.unban(address).finally(after),
+      done: `${address} may connect again`,
+    });
     return [];
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
@@ -41,7 +45,7 @@ export function BanForm({ address: first, done, cancel }: { address: string; don
   const submit = async (event: Event) => {
     event.preventDefault();
     setBusy(true);
-    const told = await ban(address.trim(), seconds, reason.trim(), ends);
+    const told = await ban(address.trim(), seconds, reason.trim(), ends, done);
     setFaults(told);
     setBusy(false);
     if (told.length > 0) return;
@@ -50,6 +54,13 @@ export function BanForm({ address: first, done, cancel }: { address: string; don
     done();
   };
   const wrong = faults.length > 0;
+  const [sessions, setSessions] = useState<Session[] | null>(null);
+  useEffect(() => {
+    api.sessions().then(setSessions, () => setSessions(null));
+  }, []);
+  const hit = sessions && address.trim() ? bannedBy(address, sessions) : null;
+  const streams = new Set(hit?.map((session) => session.stream));
+  const told = hit ? (hit.length === 0 ? "Nobody is connected from there." : ends ? `${ending(hit)} Stream${streams.size === 1 ? "" : "s"}: ${[...streams].slice(0, 4).join(", ")}${streams.size > 4 ? ", …" : ""}` : `${plural(hit.length, "session")} from there stay${hit.length === 1 ? "s" : ""} connected.`) : "";
   return (
     <form class="ban-form" onSubmit={submit}>
       <label class="wide">
@@ -91,6 +102,7 @@ export function BanForm({ address: first, done, cancel }: { address: string; don
         {cancel ? <button type="button" onClick={cancel}>Cancel</button> : null}
         <button type="submit" class="act danger" disabled={busy}>Ban</button>
       </div>
+      <p class={`wide consequence ${hit && hit.length > 0 && ends ? "bad" : ""}`} role="status">{told}</p>
       <div class="wide"><Faults list={faults} /></div>
     </form>
   );

@@ -1,8 +1,9 @@
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
+import { clock } from "../lib/format";
 import type { Point } from "../model";
-import { colours } from "../state/settings";
+import { colours, zone } from "../state/settings";
 
 export interface Line {
   label: string;
@@ -41,6 +42,7 @@ function options(props: Props, width: number, height: number): uPlot.Options {
   return {
     width,
     height,
+    ...(zone.value === "utc" ? { tzDate: (time: number) => uPlot.tzDate(new Date(time * 1000), "Etc/UTC") } : {}),
     legend: { live: true },
     cursor: { sync: { key: props.sync }, points: { size: 6 }, drag: { x: false, y: false } },
     scales: {
@@ -66,7 +68,7 @@ function options(props: Props, width: number, height: number): uPlot.Options {
       },
     ],
     series: [
-      { value: (_plot, time) => (time === null || time === undefined ? "–" : new Date(time * 1000).toTimeString().slice(0, 8)) },
+      { value: (_plot, time) => (time === null || time === undefined ? "–" : clockOf(time, [])) },
       ...props.lines.map((line): uPlot.Series => {
         const colour = property(line.colour);
         return {
@@ -93,8 +95,9 @@ function timeRange(plot: uPlot, span: number): [number, number] {
 
 /** Hours and minutes, with seconds where the marks are closer than that. */
 function clockOf(time: number, splits: number[]): string {
-  const close = splits.length > 1 && (splits[1] ?? 0) - (splits[0] ?? 0) < 60;
-  return new Date(time * 1000).toTimeString().slice(0, close ? 8 : 5);
+  const close = splits.length < 2 || (splits[1] ?? 0) - (splits[0] ?? 0) < 60;
+  const at = new Date(time * 1000);
+  return clock(at, zone.value, at).slice(0, close ? 8 : 5);
 }
 
 /** While nobody points at it, the legend tells the newest figures. */

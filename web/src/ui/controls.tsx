@@ -1,6 +1,6 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { say, told } from "../state/notices";
+import { type Undo, say, told } from "../state/notices";
 import { type Needs, lacks } from "../state/scope";
 
 /** A button that does something at the gateway: busy until it is done, and the outcome is told. */
@@ -9,6 +9,8 @@ export function Act({
   run,
   done,
   confirm,
+  consequence,
+  undo,
   danger,
   label,
   needs,
@@ -20,6 +22,10 @@ export function Act({
   done?: string;
   /** Asked before; the second press does it. */
   confirm?: string;
+  /** What the second press will do to people: stands beside the question. */
+  consequence?: string | undefined;
+  /** Takes it back, for a minute. */
+  undo?: Undo | undefined;
   danger?: boolean;
   label?: string;
   /** The scope that the token must have. */
@@ -32,7 +38,7 @@ export function Act({
   const [asked, setAsked] = useState(false);
   useEffect(() => {
     if (!asked) return;
-    const timer = setTimeout(() => setAsked(false), 4000);
+    const timer = setTimeout(() => setAsked(false), 8000);
     return () => clearTimeout(timer);
   }, [asked]);
   const press = async () => {
@@ -44,21 +50,24 @@ export function Act({
     }
     setAsked(false);
     setBusy(true);
-    await told(run, done);
+    await told(run, done, undo);
     setBusy(false);
   };
   return (
-    <button
-      type="button"
-      class={`act ${danger ? "danger" : ""} ${asked ? "asked" : ""}`}
-      disabled={busy || idle}
-      aria-disabled={refused !== null}
-      title={refused ?? undefined}
-      aria-label={asked ? confirm : label}
-      onClick={press}
-    >
-      {asked ? confirm : children}
-    </button>
+    <>
+      {asked && consequence ? <span class="consequence" role="alert">{consequence}</span> : null}
+      <button
+        type="button"
+        class={`act ${danger ? "danger" : ""} ${asked ? "asked" : ""}`}
+        disabled={busy || idle}
+        aria-disabled={refused !== null}
+        title={refused ?? undefined}
+        aria-label={asked ? confirm : label}
+        onClick={press}
+      >
+        {asked ? confirm : children}
+      </button>
+    </>
   );
 }
 

@@ -1,0 +1,223 @@
+/** What an operator relies on: old figures look old, times name their zone, consequences are told before, and can be undone. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { after, before, test } from "node:test";
+import { TOKEN, api, browser, endAll, gateway, open, overflow, play, presses, publish, run, shot, standIn, until } from "./setup.mjs";
+
+const encoded = encodeURIComponent;
+
+let chromium;
+let base;
+let port;
+
+before(async () => {
+  ({ base } = await gateway(`
+[gateway]
+name = "gw-operator"
+[srt]
+port = "127.0.0.1:0"
+[api]
+listen = "127.0.0.1:0"
+token = "${TOKEN}"
+[streams."zone/a"]
+[streams."clicks/a"]
+[streams."news/one"]
+[streams."news/two"]
+[streams."sport/one"]
+`));
+  const listeners = await api(base, "listeners");
+  port = Number(listeners[0].address.split(":").at(-1));
+  chromium = await browser();
+});
+
+after(endAll);
+
+const live = (name, viewers = 0) =>
+  until(`${name} is live with ${viewers} viewers`, async () => {
+    const stream = await api(base, `streams/${encoded(name)}`);
+    return stream.state === "live" && stream.viewers === viewers;
+  });
+
+test("figures of a gateway that is gone look old, with their age, until it is back", async () => {
+  const own = await gateway(`[api]\nlisten = "127.0.0.1:0"\ntoken = "${TOKEN}"\n[streams.a]\n`);
+  const { page, close } = await open(chromium, own.base);
+  await page.goto(`${own.base}/#/`);
+  await page.getByRole("link", { name: "a", exact: true }).waitFor();
+  const old = page.locator("main.stale");
+  assert.equal(await old.count(), 0);
+  const age = async () => Number(/is (\d+) s old, from \d\d:\d\d:\d\d UTC/.exec(await page.locator(".link-state").innerText())?.[1]);
+  const isNew = async () => (await old.count()) === 0 && (await page.locator(".link-state").count()) === 0;
+
+  // It hangs: the connection stays open, and nothing comes.
+  own.process.child.kill("SIGSTOP");
+  await old.waitFor();
+  assert.match(await old.evaluate((main) => getComputedStyle(main).filter), /grayscale/);
+  assert.match(await page.locator(".totals").evaluate((totals) => getComputedStyle(totals).filter), /grayscale/);
+  assert.match(await page.title(), /No connection/);
+  const first = await age();
+  await until("the age is counted", async () => (await age()) >= first + 2);
+  await shot(page, "stale");
+  own.process.child.kill("SIGCONT");
+  await until("it looks new again", isNew);
+  assert.doesNotMatch(await page.title(), /No connection/);
+
+  // It ends, and another one starts in its place.
+  const { host } = new URL(own.direct);
+  own.process.child.kill("SIGKILL");
+  await page.getByText("No connection to the gateway.").waitFor();
+  await old.waitFor();
+  await until("it has ended", () => own.process.ended);
+  await gateway(readFileSync(own.config, "utf8").replace("127.0.0.1:0", host));
+  await until("it looks new again", isNew);
+  await close();
+});
+
+test("times name their zone, and are shown in UTC when asked to", async () => {
+  const { page, close } = await open(chromium, base, { timezoneId: "Asia/Kolkata" });
+  publish(port, "#!::r=zone/a,m=publish");
+  await live("zone/a");
+  const { time } = (await api(base, "events")).at(-1);
+  const utc = time.slice(11, 19);
+  const local = new Date(Date.parse(time) + 5.5 * 3_600_000).toISOString().slice(11, 19);
+  await page.goto(`${base}/#/events`);
+  await page.getByText("Times, UTC+5:30").waitFor();
+  const shown = (text) => page.locator("time").filter({ hasText: new RegExp(`${text}$`) }).first().waitFor();
+  await shown(local);
+  await page.getByRole("button", { name: "Times: local, UTC+5:30. Change" }).click();
+  await page.getByText("Times, UTC", { exact: true }).waitFor();
+  await shown(utc);
+  await page.reload();
+  await shown(utc);
+  // A link decides for whoever opens it.
+  await page.goto(`${base}/#/events?times=local`);
+  await shown(local);
+  await close();
+});
+
+const crowd = () => [
+  ["sport/final", "live", { level: "bad", fault: "publisher_link", sentence: "link of the publisher loses 8 % of its packets: raise its latency to 480 ms", evidence: [], viewers: [] }],
+  ["sport/studio", "waiting", { level: "none", fault: "none", sentence: "", evidence: [], viewers: [] }],
+].map(([name, state, verdict]) => ({ name, origin: "config", state, viewers: 2, outputs: 0, inputs: 0, figures: { bitrate_bps: 4e6, bitrate_out_bps: 8e6, bytes: 0, messages: 0, skipped: 0 }, verdict }));
+
+test("a phone, a tablet and the wall tell why a row is red", async () => {
+  const of = await standIn(base, crowd, 2);
+  for (const [width, layout] of [[390, "table"], [820, "table"], [1440, "table"], [390, "wall"], [1440, "wall"]]) {
+    const { page, close } = await open(chromium, of.base, { width, height: 844, colorScheme: "light" });
+    await page.goto(`${of.base}/#/?layout=${layout}`);
+    for (const [name, why] of [["sport/final", "raise its latency to 480 ms"], ["sport/studio", "No source"]]) {
+      const row = page.locator(layout === "wall" ? ".tile" : ".rows .row").filter({ hasText: name });
+      const reason = row.locator(layout === "wall" ? ".tile-reason" : ".c-verdict");
+      await reason.filter({ hasText: why }).waitFor();
+      const [outer, inner] = [await row.boundingBox(), await reason.boundingBox()];
+      assert.ok(inner.y >= outer.y && inner.y + inner.height <= outer.y + outer.height + 1, `${name} at ${width} px, ${layout}: the reason lies within its row`);
+      assert.ok(inner.height > 8, `${name} at ${width} px: it has height`);
+    }
+    assert.equal(await overflow(page), "");
+    await shot(page, `reason-${layout}-${width}`);
+    await close();
+  }
+});
+
+test("the address holds filter, group, order and layout, and shows the same to others", async () => {
+  const { page, close } = await open(chromium, base);
+  await page.goto(`${base}/#/`);
+  await page.getByRole("link", { name: "news/one" }).waitFor();
+  await page.getByLabel("Group").selectOption("news");
+  await page.getByLabel("Filter streams").fill("two");
+  await page.getByRole("button", { name: "Wall" }).click();
+  await page.getByRole("button", { name: "None", exact: true }).click();
+  await until("one is left", async () => (await page.locator(".tile").count()) === 1);
+  const address = page.url();
+  await page.getByRole("link", { name: "news/two" }).click();
+  await page.getByRole("button", { name: "24 h" }).click();
+  assert.match(page.url(), /span=24h/);
+  await page.getByRole("link", { name: "All streams" }).click();
+  assert.equal(page.url(), address, "the way back keeps the filters");
+  await close();
+  const other = await open(chromium, base);
+  await other.page.goto(address);
+  await other.page.getByRole("link", { name: "news/two" }).waitFor();
+  assert.equal(await other.page.locator(".tile").count(), 1);
+  assert.equal(await other.page.getByLabel("Filter streams").inputValue(), "two");
+  assert.equal(await other.page.getByLabel("Group").inputValue(), "news");
+  await other.page.goto(`${base}/#/?layout=table&sort=-name&group=news`);
+  await until("the last comes first", async () => (await other.page.locator(".whole").allInnerTexts()).join() === "news/two,news/one");
+  await other.page.goto(`${base}/#/events?q=nothing+like+this`);
+  await other.page.getByText("No event matches").waitFor();
+  await other.close();
+});
+
+test("what ends people says whom before, and is undone where it can be", async () => {
+  const name = "ends/a";
+  await api(base, `streams/${encoded(name)}`, { method: "PUT", body: { max_viewers: 9, outputs: ["udp://127.0.0.1:9"] } });
+  publish(port, `#!::r=${name},m=publish`);
+  await live(name);
+  const viewer = play(port, `#!::r=${name},m=request`);
+  await live(name, 1);
+  const { page, close } = await open(chromium, base);
+  await page.goto(`${base}/#/stream/${encoded(name)}`);
+  const sessions = page.getByRole("region", { name: "Sessions" });
+  await sessions.getByRole("row").filter({ hasText: "publisher" }).getByRole("button", { name: /^End the session/ }).click();
+  await sessions.getByText("Cuts the source of 1 output, 1 viewer.").waitFor();
+  await sessions.getByRole("row").filter({ hasText: "viewer" }).getByRole("button", { name: /^End the session/ }).click();
+  await sessions.getByText("Ends 1 viewer.").waitFor();
+
+  const outputs = page.getByRole("region", { name: "Outputs" });
+  await outputs.getByRole("button", { name: /^Stop/ }).click();
+  await outputs.getByText("The receiver gets no more data.").waitFor();
+  await outputs.getByRole("button", { name: "Stop it?" }).click();
+  await outputs.getByText("stopped").waitFor();
+  await page.getByRole("button", { name: "Undo" }).click();
+  await outputs.getByText("live", { exact: true }).waitFor();
+
+  await outputs.getByRole("button", { name: /^Remove/ }).click();
+  await outputs.getByRole("button", { name: "Remove it?" }).click();
+  await until("it is gone", async () => (await api(base, `streams/${encoded(name)}`)).outputs === 0);
+  await page.getByRole("button", { name: "Undo" }).click();
+  await until("it is back", async () => (await api(base, `streams/${encoded(name)}`)).outputs === 1);
+
+  await page.getByRole("button", { name: "Remove stream" }).click();
+  await page.getByText(/Ends 2 sessions: 1 publisher, 1 viewer, unless the configuration accepts unknown streams\. Stops 1 input or output without a session\./).waitFor();
+  await shot(page, "consequence", true);
+  await page.getByRole("button", { name: "Remove the stream?" }).click();
+  await until("the viewer has ended", () => viewer.ended);
+  await page.getByRole("button", { name: "Undo" }).first().click();
+  await until("the stream is back", async () => (await api(base, `streams/${encoded(name)}`)).definition?.max_viewers === 9);
+  // What the page does not know it cannot bring back, and says so.
+  await api(base, `streams/${encoded(name)}`, { method: "PUT", body: { play_passphrase: "nobody sees this" } });
+  await page.goto(`${base}/#/stream/${encoded(name)}`);
+  await page.getByText('play_passphrase = "***"').waitFor();
+  await page.getByRole("button", { name: "Remove stream" }).click();
+  await page.getByText("It has secrets, so the page cannot undo this.").waitFor();
+  await page.goto(`${base}/#/gateway`);
+  await page.getByRole("button", { name: "Drain the gateway" }).click();
+  await page.getByText(/Ends \d+ sessions? after 5 minutes at the latest|Nobody is connected: the gateway ends at once/).waitFor();
+  await close();
+});
+
+test("in few clicks: a ban and its undo, and why a caller was refused", async () => {
+  publish(port, "#!::r=clicks/a,m=publish");
+  await live("clicks/a");
+  const { page, close } = await open(chromium, base);
+  await page.goto(`${base}/#/stream/${encoded("clicks/a")}`);
+  await page.getByRole("button", { name: /^Ban 127/ }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByText(/Ends [1-9]\d* sessions?: [1-9]\d* publisher/).waitFor();
+  await dialog.getByText(/clicks\/a/).waitFor();
+  await shot(page, "ban-consequence");
+  await dialog.getByRole("button", { name: "Ban", exact: true }).click();
+  await until("it is banned", async () => (await api(base, "bans")).length === 1);
+  await page.getByRole("button", { name: "Undo" }).click();
+  await until("it is not", async () => (await api(base, "bans")).length === 0);
+  assert.ok((await presses(page)) <= 4, `a ban and its undo take ${await presses(page)} clicks`);
+
+  const caller = run("ffmpeg", ["-hide_banner", "-nostdin", "-i", `srt://127.0.0.1:${port}?streamid=${encoded("#!::r=clicks/a,m=publish,bad")}`, "-f", "null", "-"]);
+  await until("a caller was refused", async () => (await api(base, "rejections")).length > 0);
+  await page.goto(`${base}/#/`);
+  await page.reload();
+  await page.getByRole("link", { name: "Refused" }).click();
+  await page.locator(".why").first().waitFor();
+  assert.ok((await presses(page)) <= 2, `the reason takes ${await presses(page)} clicks`);
+  caller.child.kill();
+  await close();
+});
