@@ -21,6 +21,8 @@ listen = "127.0.0.1:0"
 token = "${TOKEN}"
 [streams."zone/a"]
 [streams."clicks/a"]
+[streams."codec/hevc"]
+[streams."codec/ac3"]
 [streams."news/one"]
 [streams."news/two"]
 [streams."sport/one"]
@@ -219,5 +221,34 @@ test("in few clicks: a ban and its undo, and why a caller was refused", async ()
   await page.locator(".why").first().waitFor();
   assert.ok((await presses(page)) <= 2, `the reason takes ${await presses(page)} clicks`);
   caller.child.kill();
+  await close();
+});
+
+test("what the browser cannot decode is named, and the rest is played", async () => {
+  const send = (name, video, audio) => {
+    const input = ["-re", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25", "-f", "lavfi", "-i", "sine"];
+    const url = `srt://127.0.0.1:${port}?streamid=${encoded(`#!::r=${name},m=publish`)}&pkt_size=1316`;
+    return run("ffmpeg", ["-hide_banner", "-loglevel", "warning", "-nostdin", ...input, "-c:v", ...video, "-pix_fmt", "yuv420p", "-g", "25", "-c:a", ...audio, "-f", "mpegts", url]);
+  };
+  const hevc = send("codec/hevc", ["libx265", "-preset", "ultrafast", "-x265-params", "log-level=none:pools=1"], ["aac"]);
+  const ac3 = send("codec/ac3", ["libx264", "-preset", "ultrafast", "-tune", "zerolatency"], ["ac3"]);
+  await live("codec/hevc");
+  await live("codec/ac3");
+  const { page, close } = await open(chromium, base);
+  const decodes = (type) => page.evaluate((type) => MediaSource.isTypeSupported(type), type);
+  await page.goto(`${base}/#/stream/${encoded("codec/hevc")}`);
+  const key = page.locator(".stream-now > .figures");
+  await key.getByText("HEVC 320×180p25").waitFor();
+  await key.getByText("Up for").waitFor();
+  if (!(await decodes('video/mp4; codecs="hvc1.1.6.L93.B0"'))) await page.getByText("HEVC: this browser cannot decode it. The stream is relayed all the same.").waitFor();
+  else await page.getByRole("button", { name: /Play/ }).waitFor();
+  await shot(page, "codec-hevc");
+  await page.goto(`${base}/#/stream/${encoded("codec/ac3")}`);
+  await key.getByText("AC-3").waitFor();
+  if (!(await decodes('audio/mp4; codecs="ac-3"'))) await page.getByText("AC-3: this browser cannot decode it. The picture plays without sound").waitFor();
+  await page.getByRole("button", { name: /Play/ }).click();
+  await until("the picture is played all the same", () => page.locator("video").evaluate((video) => video.currentTime > 0.5));
+  await shot(page, "codec-ac3");
+  await Promise.all([hevc.end(), ac3.end()]);
   await close();
 });

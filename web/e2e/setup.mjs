@@ -42,9 +42,9 @@ export async function until(what, ask, patience = PATIENCE) {
   }
 }
 
-/** A process with its lines; killed at the end if it still runs. */
-export function run(program, args) {
-  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+/** A process with its lines; killed at the end if it still runs, with all that it has started where it leads a `group`. */
+export function run(program, args, { group = false } = {}) {
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], detached: group });
   const process = { child, lines: [], ended: false };
   for (const stream of [child.stdout, child.stderr]) {
     let rest = "";
@@ -59,13 +59,15 @@ export function run(program, args) {
     process.ended = true;
   });
   child.once("error", (error) => process.lines.push(String(error)));
-  closers.push(async () => {
+  const signal = (name) => (group ? globalThis.process.kill(-child.pid, name) : child.kill(name));
+  process.end = async () => {
     if (process.ended) return;
-    child.kill("SIGTERM");
-    const late = setTimeout(() => child.kill("SIGKILL"), 5_000);
+    signal("SIGTERM");
+    const late = setTimeout(() => signal("SIGKILL"), 5_000);
     await exit;
     clearTimeout(late);
-  });
+  };
+  closers.push(process.end);
   return process;
 }
 
@@ -100,11 +102,12 @@ export async function api(base, path, { method = "GET", body } = {}) {
 }
 
 /** Publishes a moving test picture with a tone, as H.264 and AAC. */
-export function publish(port, streamid) {
+export function publish(port, streamid, passphrase) {
   const url = `srt://127.0.0.1:${port}?streamid=${encodeURIComponent(streamid)}&latency=120000&pkt_size=1316`;
+  const secret = passphrase ? ["-passphrase", passphrase] : [];
   const input = ["-re", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25", "-f", "lavfi", "-i", "sine=frequency=440"];
   const video = ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p", "-g", "25", "-threads", "1"];
-  return run("ffmpeg", ["-hide_banner", "-loglevel", "warning", "-nostdin", ...input, ...video, "-c:a", "aac", "-f", "mpegts", url]);
+  return run("ffmpeg", ["-hide_banner", "-loglevel", "warning", "-nostdin", ...input, ...video, "-c:a", "aac", "-f", "mpegts", ...secret, url]);
 }
 
 export function play(port, streamid) {

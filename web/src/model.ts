@@ -42,6 +42,10 @@ export interface Stream {
   previews?: number;
   outputs: number;
   inputs: number;
+  /** What it carries, in a few words; empty where the gateway does not tell. */
+  media: string;
+  /** How long its source has been feeding it. */
+  upSeconds: number | null;
   verdict: Verdict | null;
 }
 
@@ -137,6 +141,8 @@ export interface Transport {
   gopMaxSeconds: number | null;
   pcrJitterMs: number | null;
   pcrIntervalMs: number | null;
+  /** Of the first picture: `1920×1080i25`. */
+  resolution: string;
   /** Codecs of the first of each. */
   video: string | null;
   audio: string | null;

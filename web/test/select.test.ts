@@ -25,6 +25,8 @@ function stream(name: string, health: Health, change: Partial<Stream> = {}): Str
     viewers: 0,
     outputs: 0,
     inputs: 0,
+    media: "",
+    upSeconds: null,
     verdict: null,
     ...change,
   };

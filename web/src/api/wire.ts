@@ -67,6 +67,10 @@ export interface WireStream {
     skipped: number;
   };
   verdict?: WireVerdict | null;
+  /** What it carries, where the gateway tells it in lists. */
+  media?: { format?: string; video?: string; audio?: string; width?: number; height?: number; frame_rate?: number; interlaced?: boolean };
+  /** How long its source has been feeding it. */
+  up_seconds?: number;
 }
 
 export interface WireSession {
@@ -244,6 +248,18 @@ export function verdict(wire: WireVerdict | null | undefined): Verdict | null {
   return { health: wire.level, text: wire.sentence, evidence: wire.evidence, sessions: wire.viewers.map(String) };
 }
 
+function resolution(video: { width?: number; height?: number; frame_rate?: number | null; interlaced?: boolean }): string {
+  if (!video.width || !video.height) return "";
+  return `${video.width}×${video.height}${video.frame_rate ? `${video.interlaced ? "i" : "p"}${Number(video.frame_rate.toFixed(2))}` : ""}`;
+}
+
+/** Codecs and resolution in a few words: `H.264 1920×1080p25 · AAC`. */
+function mediaOf(media: WireStream["media"]): string {
+  if (!media) return "";
+  const parts = [[media.video, media.video ? resolution(media) : ""].filter(Boolean).join(" "), media.audio].filter(Boolean);
+  return parts.join(" · ") || (media.format && media.format !== "unknown" ? (PAYLOADS[media.format] ?? media.format) : "");
+}
+
 export function stream(wire: WireStream): Stream {
   const judged = verdict(wire.verdict);
   const state = STREAM_HEALTH[wire.state] ?? "idle";
@@ -269,6 +285,8 @@ export function stream(wire: WireStream): Stream {
     previews: wire.previews ?? 0,
     outputs: wire.outputs,
     inputs: wire.inputs,
+    media: mediaOf(wire.media),
+    upSeconds: wire.up_seconds ?? null,
     verdict: judged,
   };
 }
@@ -541,7 +559,7 @@ export function transport(wire: WireTs): Transport {
     pcrPid: program.pcr_pid ?? null,
     pids: program.streams.map((one) => {
       const video = one.video
-        ? `${one.video.width}×${one.video.height}${one.video.frame_rate ? `${one.video.interlaced ? "i" : "p"}${Number(one.video.frame_rate.toFixed(2))}` : ""}${one.video.profile ? ` ${one.video.profile}` : ""}`
+        ? `${resolution(one.video)}${one.video.profile ? ` ${one.video.profile}` : ""}`
         : "";
       const audio = one.audio ? `${one.audio.sample_rate / 1000} kHz${one.audio.channels ? `, ${one.audio.channels} ch` : ""}` : "";
       return pidOf(one.pid, one.kind, one.codec, video || audio, one.languages.join(", ") || null);
@@ -559,6 +577,7 @@ export function transport(wire: WireTs): Transport {
     gopMaxSeconds: wire.gop?.seconds_max ?? null,
     pcrJitterMs: wire.clocks[0]?.jitter_ms ?? null,
     pcrIntervalMs: wire.clocks[0]?.interval_max_ms ?? null,
+    resolution: video?.video ? resolution(video.video) : "",
     video: video ? video.codec : null,
     audio: audio ? audio.codec : null,
     programs,

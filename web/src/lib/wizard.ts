@@ -2,7 +2,8 @@
  * What to enter where to connect to a stream: the one place that knows how each program wants its SRT address.
  *
  * They agree on `srt://host:port?key=value` and on nothing else. ffmpeg and OBS take the latency in MICROseconds, all
- * others in milliseconds; ffmpeg decodes percent-encoding, OBS and srt-live-transmit take every character as it stands.
+ * others in milliseconds. Whether a program decodes percent-encoding depends on its version, so passphrases and streamids
+ * go into options and fields of their own wherever a program has them.
  */
 
 import type { ListeningPort } from "../model";
@@ -33,8 +34,8 @@ export interface Target {
 export interface Field {
   label: string;
   value: string;
-  /** A secret: hidden until asked for. */
-  secret?: boolean;
+  /** The same without the secrets that it has: shown until they are asked for. */
+  masked?: string;
 }
 
 export interface Recipe {
@@ -67,10 +68,9 @@ export function percentEncoded(value: string): string {
   );
 }
 
-/** For programs that take every character of a value as it stands, and so have no way to write `&`. */
+/** A streamid in a URL whose reader takes every character as it stands: the gateway decodes what cannot stand there. */
 function verbatim(value: string): string {
-  // The gateway decodes percent-encoded streamids, so these get through all the same.
-  return value.replace(/[&+%\s]/g, (char) => percentEncoded(char));
+  return value.includes("&") ? value.replace(/[&+%\s]/g, (char) => percentEncoded(char)) : value;
 }
 
 /** One word for a POSIX shell. */
@@ -87,13 +87,13 @@ export function authority(host: string, port: number): string {
 type Unit = "ms" | "us";
 
 /** The address with its parameters, in a program's own dialect. */
-export function srtUrl(target: Target, unit: Unit, escape: (value: string) => string, more: string[] = []): string {
+export function srtUrl(target: Target, unit: Unit, escape: (value: string) => string, more: string[] = [], escapeSecret = escape): string {
   const parameters = ["mode=caller"];
   const id = streamId(target);
   if (id) parameters.push(`streamid=${escape(id)}`);
   parameters.push(`latency=${unit === "us" ? target.latencyMs * 1000 : target.latencyMs}`);
   if (target.passphrase) {
-    parameters.push(`passphrase=${escape(target.passphrase)}`, `pbkeylen=${target.keyLength}`);
+    parameters.push(`passphrase=${escapeSecret(target.passphrase)}`, `pbkeylen=${target.keyLength}`);
   }
   return `srt://${authority(target.port.host, target.port.port)}?${[...parameters, ...more].join("&")}`;
 }
@@ -128,7 +128,7 @@ function boxes(target: Target, names: { mode?: string; key: string }): Field[] {
   if (target.passphrase) {
     fields.push(
       { label: names.key, value: `AES-${target.keyLength * 8}` },
-      { label: "Passphrase", value: target.passphrase, secret: true },
+      { label: "Passphrase", value: target.passphrase },
     );
   } else fields.push({ label: names.key, value: "None" });
   return fields;
@@ -136,92 +136,138 @@ function boxes(target: Target, names: { mode?: string; key: string }): Field[] {
 
 type Written = Omit<Recipe, "qr"> & { qr?: string };
 
+/** ffmpeg's own options: `streamid` is another thing there, and its URLs are decoded by newer versions only. */
+function ffmpegOptions(target: Target): string[] {
+  const id = streamId(target);
+  const options = id ? ["-srt_streamid", id] : [];
+  if (target.passphrase) options.push("-passphrase", target.passphrase, "-pbkeylen", String(target.keyLength));
+  options.push("-latency", String(target.latencyMs * 1000));
+  return options;
+}
+
+const command = (...words: string[]) => words.map(shellQuoted).join(" ");
+const plainUrl = ({ port }: Target) => `srt://${authority(port.host, port.port)}`;
+
 function ffmpeg(target: Target): Written {
-  const url = srtUrl(target, "us", percentEncoded, target.action === "publish" ? ["pkt_size=1316"] : []);
-  const command =
-    target.action === "publish"
-      ? `ffmpeg -re -i INPUT -c copy -f mpegts ${shellQuoted(url)}`
-      : `ffplay ${shellQuoted(url)}`;
+  const publish = target.action === "publish";
+  const options = ffmpegOptions(target);
+  const line = publish
+    ? command("ffmpeg", "-re", "-i", "FILE.ts", "-c", "copy", "-f", "mpegts", ...options, "-pkt_size", "1316", plainUrl(target))
+    : command("ffplay", ...options, plainUrl(target));
+  const long = new TextEncoder().encode(target.passphrase).length > 64;
   return {
     id: "ffmpeg",
-    name: target.action === "publish" ? "ffmpeg" : "ffmpeg / ffplay",
+    name: publish ? "ffmpeg" : "ffmpeg / ffplay",
     where: "In a terminal",
-    fields: [
-      { label: "Command", value: command },
-      { label: "URL", value: url },
-      { label: "Stream ID", value: streamId(target) || "(none needed)" },
-    ],
-    note: "Latency is in microseconds; the connection uses at least the latency of the gateway.",
+    fields: [{ label: "Command", value: line }, ...own(target)],
+    note: `Latency is in microseconds; the connection uses at least the latency of the gateway.${long ? " ffmpeg 5 and older take passphrases of up to 64 characters." : ""}`,
   };
+}
+
+/** The streamid and passphrase by themselves, for whoever writes their own command. */
+function own(target: Target): Field[] {
+  const fields: Field[] = [{ label: "Stream ID", value: streamId(target) || "(none needed)" }];
+  if (target.passphrase) fields.push({ label: "Passphrase", value: target.passphrase });
+  return fields;
 }
 
 function obs(target: Target): Written {
-  const url = srtUrl(target, "us", verbatim);
   const id = streamId(target);
-  return target.action === "publish"
-    ? {
-        id: "obs",
-        name: "OBS Studio",
-        where: "Settings → Stream → Service: Custom",
-        fields: [
-          { label: "Server", value: url },
-          { label: "Stream Key", value: "(leave empty)" },
-          { label: "Stream ID", value: id || "(none needed)" },
-        ],
-        note: "Its latency is in microseconds. Settings → Output: keyframe interval 1 or 2 s, so that viewers start quickly.",
-      }
-    : {
-        id: "obs",
-        name: "OBS Studio",
-        where: "Sources → Media Source, Local File off",
-        fields: [
-          { label: "Input", value: srtUrl(target, "us", percentEncoded) },
-          { label: "Input Format", value: "mpegts" },
-        ],
-        note: "Latency is in microseconds.",
-      };
-}
-
-function liveTransmit(target: Target): Written {
-  const url = srtUrl(target, "ms", (value) => value);
-  const publish = target.action === "publish";
-  const command = publish
-    ? `srt-live-transmit -chunk:1316 'udp://:5000' ${shellQuoted(url)}`
-    : `srt-live-transmit ${shellQuoted(url)} 'udp://127.0.0.1:5000'`;
-  const impossible = [streamId(target), target.passphrase].some((value) => value.includes("&"));
+  if (target.action === "publish") {
+    const key = target.passphrase ? `&pbkeylen=${target.keyLength}` : "";
+    const fields: Field[] = [
+      { label: "Server", value: `${plainUrl(target)}?latency=${target.latencyMs * 1000}${key}` },
+      { label: "Stream Key", value: id || "(leave empty)" },
+    ];
+    if (target.passphrase) {
+      fields.push(
+        { label: "Use authentication", value: "(on)" },
+        { label: "Username", value: "(leave empty)" },
+        { label: "Password", value: target.passphrase },
+      );
+    } else fields.push({ label: "Use authentication", value: "(off)" });
+    return {
+      id: "obs",
+      name: "OBS Studio",
+      where: "Settings → Stream → Service: Custom (OBS 29.1 or newer)",
+      fields,
+      note: "The stream key is the streamid, and the password is the passphrase. Latency is in microseconds. Settings → Output: keyframe interval 1 or 2 s, so that viewers start quickly.",
+    };
+  }
+  // Parsed by ffmpeg: a space separates options, quotes and backslashes are its own.
+  const quoted = (value: string) => `'${value.replaceAll("'", "'\\''")}'`;
+  const options = id ? [`srt_streamid=${quoted(id)}`] : [];
+  if (target.passphrase) options.push(`passphrase=${quoted(target.passphrase)}`, `pbkeylen=${target.keyLength}`);
+  options.push(`latency=${target.latencyMs * 1000}`);
   return {
-    id: "srt-live-transmit",
-    name: "srt-live-transmit",
-    where: "In a terminal",
+    id: "obs",
+    name: "OBS Studio",
+    where: "Sources → Media Source, Local File off",
     fields: [
-      { label: "Command", value: command },
-      { label: "URL", value: url },
-      { label: "Stream ID", value: streamId(target) || "(none needed)" },
+      { label: "Input", value: plainUrl(target) },
+      { label: "Input Format", value: "mpegts" },
+      { label: "FFmpeg Options", value: options.join(" ") },
     ],
-    ...(impossible ? { note: "It cannot express the & in the streamid or passphrase." } : {}),
+    note: "Latency is in microseconds.",
   };
 }
 
-/** It plays only: its SRT output sends nothing. The parameters are those of docs/interop.md, which were tried. */
+/** It takes every character of its URL as it stands, and so has no way to write `&`. */
+function liveTransmit(target: Target): Written {
+  const url = srtUrl(target, "ms", verbatim, [], (value) => value);
+  const where = "In a terminal";
+  const [id, name] = ["srt-live-transmit", "srt-live-transmit"];
+  if (target.passphrase.includes("&")) {
+    return { id, name, where, fields: own(target), note: "srt-live-transmit cannot take a passphrase with & in it: use another program, or a passphrase without it." };
+  }
+  const line =
+    target.action === "publish"
+      ? `ffmpeg -re -i FILE.ts -c copy -f mpegts - | ${command("srt-live-transmit", "-chunk:1316", "file://con", url)}`
+      : `${command("srt-live-transmit", "-chunk:1316", url, "file://con")} > OUT.ts`;
+  return {
+    id,
+    name,
+    where,
+    fields: [{ label: "Command", value: line }, { label: "URL", value: url }, ...own(target)],
+    ...(target.action === "publish" ? { note: "It does not pace what it reads, and reads no regular files: ffmpeg does both for it. From UDP: 'udp://:5000' instead of file://con." } : {}),
+  };
+}
+
+/** A property of a GStreamer element: gst-launch has quotes of its own. */
+function property(name: string, value: string): string {
+  return shellQuoted(`${name}="${value.replace(/["\\]/g, "\\$&")}"`);
+}
+
+function gstreamer(target: Target): Written {
+  const id = streamId(target);
+  const options = [`uri=${plainUrl(target)}`, ...(id ? [property("streamid", id)] : [])];
+  if (target.passphrase) options.push(property("passphrase", target.passphrase), `pbkeylen=${target.keyLength}`);
+  options.push(`latency=${target.latencyMs}`);
+  const line =
+    target.action === "publish"
+      ? `gst-launch-1.0 filesrc location=FILE.ts ! tsparse set-timestamps=true alignment=7 ! srtsink ${options.join(" ")}`
+      : `gst-launch-1.0 srtsrc ${options.join(" ")} ! decodebin ! autovideosink`;
+  return { id: "gstreamer", name: "GStreamer", where: "In a terminal", fields: [{ label: "Command", value: line }, ...own(target)] };
+}
+
+/** It plays only: its SRT output sends nothing. It decodes the streamid in a URL, and not the passphrase. */
 function vlc(target: Target): Written {
   const id = streamId(target);
-  const parameters = id ? [`streamid=${percentEncoded(id)}`] : [];
-  if (target.passphrase) parameters.push(`passphrase=${percentEncoded(target.passphrase)}`);
-  const query = parameters.length > 0 ? `?${parameters.join("&")}` : "";
-  const url = `srt://${authority(target.port.host, target.port.port)}${query}`;
-  const keyLength = target.passphrase ? ` --key-length=${target.keyLength}` : "";
+  const url = `${plainUrl(target)}${id ? `?streamid=${percentEncoded(id)}` : ""}`;
+  const key = target.passphrase ? [`--passphrase=${target.passphrase}`, `--key-length=${target.keyLength}`] : [];
+  const fields: Field[] = [
+    { label: "Command", value: command("vlc", url, ...key) },
+    { label: "URL", value: url },
+  ];
+  if (target.passphrase) fields.push({ label: "Edit Options", value: `:passphrase=${target.passphrase} :key-length=${target.keyLength}` });
   return {
     id: "vlc",
     name: "VLC",
-    where: "Media → Open Network Stream, or in a terminal",
-    fields: [
-      { label: "URL", value: url },
-      { label: "Command", value: `vlc ${shellQuoted(url)}${keyLength}` },
-      { label: "Stream ID", value: id || "(none needed)" },
-    ],
+    where: "In a terminal, or Media → Open Network Stream",
+    fields: [...fields, ...own(target)],
     qr: url,
     ...(target.passphrase
-      ? { note: `In its window the key length (${target.keyLength} bytes) is set in the preferences of the SRT input.` }
+      ? { note: `In its window, "Show more options" has "Edit Options"; there a passphrase cannot contain spaces: set it in the preferences of the SRT input instead.` }
       : {}),
   };
 }
@@ -236,7 +282,7 @@ function larix(target: Target): Written {
   ];
   if (target.passphrase) {
     fields.push(
-      { label: "passphrase", value: target.passphrase, secret: true },
+      { label: "passphrase", value: target.passphrase },
       { label: "pbkeylen", value: String(target.keyLength) },
     );
   }
@@ -249,8 +295,23 @@ function larix(target: Target): Written {
   };
 }
 
+/** Letters that no escaping and no quoting changes; shown as dots. */
+const HIDDEN = "hiddensecret";
+
 /** What to enter in each program, the commonest first. */
 export function recipes(target: Target): Recipe[] {
+  const masked = written({ ...target, passphrase: target.passphrase && HIDDEN, password: target.password && HIDDEN });
+  return written(target).map((recipe) => ({
+    ...recipe,
+    fields: recipe.fields.map((field): Field => {
+      const other = masked.find((one) => one.id === recipe.id)?.fields.find((one) => one.label === field.label);
+      const shown = other?.value.replaceAll(HIDDEN, "••••••••••");
+      return shown === undefined || shown === field.value ? field : { ...field, masked: shown };
+    }),
+  }));
+}
+
+function written(target: Target): Recipe[] {
   const publish = target.action === "publish";
   const plain = srtUrl(target, "ms", percentEncoded);
   const all: Written[] = [
@@ -264,6 +325,7 @@ export function recipes(target: Target): Recipe[] {
     ffmpeg(target),
     ...(publish ? [] : [vlc(target)]),
     liveTransmit(target),
+    gstreamer(target),
     {
       id: "haivision",
       name: "Haivision (Makito, KB, Play)",
@@ -277,9 +339,9 @@ export function recipes(target: Target): Recipe[] {
       where: "A player or encoder that takes a URL",
       fields: [
         { label: "URL", value: plain },
-        { label: "Stream ID", value: streamId(target) || "(none needed)" },
+        ...own(target),
       ],
-      note: "Values are percent-encoded, latency is in milliseconds.",
+      note: "Values are percent-encoded, latency is in milliseconds. A program that does not decode them has fields of its own for streamid and passphrase.",
     },
   ];
   return all.map((recipe) => ({ qr: plain, ...recipe }));

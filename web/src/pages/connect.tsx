@@ -1,15 +1,18 @@
 import { useState } from "preact/hooks";
 import { type Action, type Port, hostFor, portsFor, recipes } from "../lib/wizard";
-import { go } from "../state/router";
+import { go, parameter } from "../state/router";
 import { gateway, streams } from "../state/store";
 import { Copyable, Empty, Section } from "../ui/controls";
 import { Qr } from "../ui/qr";
+
+const purpose = parameter<Action>("for", "publish", ["publish", "play"]);
+const program = parameter<string>("program", "obs");
 
 export function Connect({ name }: { name: string | null }) {
   const known = streams.value.map((stream) => stream.name);
   const [typed, setTyped] = useState("");
   const stream = name ?? (typed || known[0] || "live/demo");
-  const [action, setAction] = useState<Action>("publish");
+  const action = purpose.value;
   const [chosen, setChosen] = useState<string | null>(null);
   const [host, setHost] = useState<string | null>(null);
   const [latencyMs, setLatency] = useState<number | null>(null);
@@ -17,7 +20,7 @@ export function Connect({ name }: { name: string | null }) {
   const [keyLength, setKeyLength] = useState<16 | 24 | 32>(16);
   const [user, setUser] = useState("");
   const [password, setPassword] = useState("");
-  const [program, setProgram] = useState("obs");
+  const [shown, setShown] = useState(false);
 
   const ports = portsFor(gateway.value?.ports ?? [], stream, action);
   const listening = ports.find((port) => port.label === chosen) ?? ports[0];
@@ -27,7 +30,8 @@ export function Connect({ name }: { name: string | null }) {
   const all = port
     ? recipes({ stream, action, port, latencyMs: latencyMs ?? listening?.latencyMs ?? 120, passphrase, keyLength, user, password })
     : [];
-  const recipe = all.find((one) => one.id === program) ?? all[0];
+  const recipe = all.find((one) => one.id === program.value) ?? all[0];
+  const secret = recipe?.fields.some((field) => field.masked !== undefined) ?? false;
   const short = passphrase.length > 0 && (passphrase.length < 10 || passphrase.length > 79);
   return (
     <Section title="Connect">
@@ -41,7 +45,7 @@ export function Connect({ name }: { name: string | null }) {
               spellcheck={false}
               onChange={(event) => {
                 setTyped(event.currentTarget.value);
-                go({ page: "connect", name: event.currentTarget.value || null });
+                go({ page: "connect", name: event.currentTarget.value || null }, { for: action, program: program.value });
               }}
             />
             <datalist id="known-streams">
@@ -52,10 +56,10 @@ export function Connect({ name }: { name: string | null }) {
           </label>
           <fieldset class="toggle wide">
             <legend>What for</legend>
-            <button type="button" aria-pressed={action === "publish"} onClick={() => setAction("publish")}>
+            <button type="button" aria-pressed={action === "publish"} onClick={() => { purpose.value = "publish"; }}>
               Publish (send)
             </button>
-            <button type="button" aria-pressed={action === "play"} onClick={() => setAction("play")}>
+            <button type="button" aria-pressed={action === "play"} onClick={() => { purpose.value = "play"; }}>
               Play (receive)
             </button>
           </fieldset>
@@ -101,7 +105,7 @@ export function Connect({ name }: { name: string | null }) {
               aria-invalid={short}
               onInput={(event) => setPassphrase(event.currentTarget.value)}
             />
-            {short ? <small class="bad">10 to 79 characters</small> : <small>Stays in this page. The gateway does not reveal secrets, so type the one from your configuration.</small>}
+            {short ? <small class="bad">10 to 79 characters</small> : <small>Stays in this page. The gateway does not reveal secrets: type the one from your configuration.</small>}
           </label>
           <label>
             User
@@ -116,7 +120,7 @@ export function Connect({ name }: { name: string | null }) {
           <div class="wizard-out">
             <div class="tabs" role="tablist" aria-label="Program">
               {all.map((one) => (
-                <button type="button" role="tab" aria-selected={one.id === recipe.id} onClick={() => setProgram(one.id)} key={one.id}>
+                <button type="button" role="tab" aria-selected={one.id === recipe.id} onClick={() => { program.value = one.id; }} key={one.id}>
                   {one.name}
                 </button>
               ))}
@@ -129,14 +133,21 @@ export function Connect({ name }: { name: string | null }) {
                 {recipe.fields.map((field) => (
                   <div key={field.label}>
                     <dt>{field.label}</dt>
-                    <dd>{field.value.startsWith("(") ? <em>{field.value}</em> : <Copyable value={field.value} secret={field.secret ?? false} key={`${recipe.id}${field.label}`} />}</dd>
+                    <dd>{field.value.startsWith("(") ? <em>{field.value}</em> : <Copyable value={field.value} masked={shown ? undefined : field.masked} />}</dd>
                   </div>
                 ))}
               </dl>
+              {secret ? (
+                <button type="button" aria-pressed={shown} onClick={() => setShown(!shown)}>{shown ? "Hide secrets" : "Show secrets"}</button>
+              ) : null}
               {recipe.note ? <p class="note">{recipe.note}</p> : null}
               </div>
               <figure class="qr-box">
-                <Qr text={recipe.qr} label={`QR code for ${recipe.name}`} />
+                {secret && !shown ? (
+                  <div class="qr qr-hidden"><p>The code contains the secrets.</p><button type="button" onClick={() => setShown(true)}>Show it</button></div>
+                ) : (
+                  <Qr text={recipe.qr} label={`QR code for ${recipe.name}`} />
+                )}
                 <figcaption>{recipe.id === "larix" && action === "publish" ? "Larix configures itself from this code." : "The URL, latency in milliseconds."}</figcaption>
               </figure>
               </div>

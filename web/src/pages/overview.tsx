@@ -1,6 +1,6 @@
 import { signal, useComputed } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { bitrate, count, milliseconds, perSecond, percent, plural } from "../lib/format";
+import { bitrate, count, duration, milliseconds, perSecond, percent, plural } from "../lib/format";
 import { type Column, type Which, groups, inWords, lossHealth, parseOrder, reason, selected } from "../lib/select";
 import { type Screen, measure, visible } from "../lib/window";
 import type { Origin, Stream } from "../model";
@@ -101,7 +101,7 @@ function Row({ stream, index }: { stream: Stream; index: number }) {
       </span>
       <span class="c-name" role="cell">
         <Name stream={stream} />
-        <small>{stream.source ?? ORIGINS[stream.origin]}</small>
+        <small>{[stream.source ?? ORIGINS[stream.origin], stream.media, stream.upSeconds === null ? "" : `for ${duration(stream.upSeconds)}`].filter(Boolean).join(" · ")}</small>
       </span>
       <span class="c-rate num" role="cell">
         <Sparkline series={sparkOf(stream.name)} version={version.value} health={stream.health} />

@@ -1,7 +1,8 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import * as api from "../api/client";
-import { bitrate, count, milliseconds, perSecond, percent } from "../lib/format";
-import type { Endpoint, Origin, Point, Stream } from "../model";
+import { undecodable } from "../lib/codecs";
+import { bitrate, count, duration, milliseconds, perSecond, percent } from "../lib/format";
+import type { Endpoint, Origin, Point, Stream, StreamDetail } from "../model";
 import { usePolled } from "../state/poll";
 import { back, href, parameter } from "../state/router";
 import { inWords, lossHealth } from "../lib/select";
@@ -153,9 +154,16 @@ function Verdict({ stream, endpoints }: { stream: Stream; endpoints: Endpoint[] 
   );
 }
 
-function Key({ stream }: { stream: Stream }) {
+function Key({ stream, detail }: { stream: Stream; detail: StreamDetail | null }) {
+  const transport = detail?.transport;
+  const source = detail?.sessions.find((session) => session.feeds);
+  const decodes = (type: string) => window.MediaSource?.isTypeSupported(type) ?? false;
+  const codec = (name: string | null) => (name ? <span title={undecodable(name, decodes) ?? ""}>{name}</span> : "–");
   return (
     <dl class="figures">
+      {transport ? <Figure name="Picture" value={<>{codec(transport.video)} {transport.resolution}</>} /> : null}
+      {transport ? <Figure name="Sound" value={codec(transport.audio)} /> : null}
+      {source ? <Figure name="Up for" value={duration(source.age)} /> : null}
       <Figure name="In" value={bitrate(stream.inBps)} />
       <Figure name="Out" value={bitrate(stream.outBps)} />
       <Figure name="RTT" value={milliseconds(stream.rttMs)} title={`95 % of the last minute below ${milliseconds(stream.rttP95Ms)}`} />
@@ -199,10 +207,10 @@ export function StreamPage({ name }: { name: string }) {
         </span>
       </header>
       <div class="stream-top">
-        <Player stream={stream} codec={detail?.transport?.video ?? null} />
+        <Player stream={stream} video={detail?.transport?.video ?? null} audio={detail?.transport?.audio ?? null} />
         <div class="stream-now">
           <Verdict stream={stream} endpoints={detail?.endpoints ?? []} />
-          <Key stream={stream} />
+          <Key stream={stream} detail={detail} />
           <Charts stream={stream} />
         </div>
       </div>

@@ -88,9 +88,8 @@ export function Ask({ children, open, danger, label, needs }: { children: Compon
   );
 }
 
-/** Text with a button that copies it. */
-export function Copyable({ value, secret }: { value: string; secret?: boolean }) {
-  const [shown, setShown] = useState(!secret);
+/** Text with a button that copies it. What is `masked` is copied whole all the same. */
+export function Copyable({ value, masked }: { value: string; masked?: string | undefined }) {
   const [copied, setCopied] = useState(false);
   const text = useRef<HTMLElement>(null);
   const copy = async () => {
@@ -98,11 +97,11 @@ export function Copyable({ value, secret }: { value: string; secret?: boolean })
       await navigator.clipboard.writeText(value);
     } catch {
       // Without https there is no clipboard to write to: select it, so that Ctrl+C does.
-      setShown(true);
       const range = document.createRange();
       if (text.current) range.selectNodeContents(text.current);
       getSelection()?.removeAllRanges();
       getSelection()?.addRange(range);
+      if (masked !== undefined) return say("Show the secrets, then copy: without https the page cannot use the clipboard.", true);
       if (!document.execCommand("copy")) return;
     }
     setCopied(true);
@@ -110,13 +109,8 @@ export function Copyable({ value, secret }: { value: string; secret?: boolean })
   };
   return (
     <span class="copyable">
-      <code ref={text}>{shown ? value : "••••••••••"}</code>
+      <code ref={text}>{masked ?? value}</code>
       <span class="copyable-acts">
-        {secret ? (
-          <button type="button" onClick={() => setShown(!shown)}>
-            {shown ? "Hide" : "Show"}
-          </button>
-        ) : null}
         <button type="button" onClick={copy} aria-live="polite">
           {copied ? "Copied" : "Copy"}
         </button>

@@ -1,24 +1,27 @@
 import type Mpegts from "mpegts.js";
 import { useEffect, useRef, useState } from "preact/hooks";
 import * as api from "../api/client";
+import { undecodable } from "../lib/codecs";
 import type { Stream } from "../model";
 
-/** Browsers take H.264 and HEVC with AAC or MPEG audio from MPEG-TS; what else comes is relayed, but not shown here. */
-function obstacle(stream: Stream, codec: string | null): string | null {
+const decodes = (type: string) => window.MediaSource?.isTypeSupported(type) ?? false;
+
+function obstacle(stream: Stream, video: string | null): string | null {
   if (stream.state !== "live") return "No source: there is nothing to play.";
-  if (codec && !/264|265|hevc|avc/i.test(codec)) return `Browsers do not decode ${codec}. The stream is relayed all the same.`;
-  return null;
+  const lacking = undecodable(video, decodes);
+  return lacking ? `${lacking}. The stream is relayed all the same.` : null;
 }
 
 type Phase = { now: "off" } | { now: "loading" } | { now: "playing" } | { now: "failed"; why: string };
 
 /** The picture itself, as the gateway relays it: the same bytes over HTTP, never transcoded. */
-export function Player({ stream, codec }: { stream: Stream; codec: string | null }) {
+export function Player({ stream, video: picture, audio }: { stream: Stream; video: string | null; audio: string | null }) {
   const [wanted, setWanted] = useState(false);
   const [phase, setPhase] = useState<Phase>({ now: "off" });
   const [behind, setBehind] = useState<number | null>(null);
   const video = useRef<HTMLVideoElement>(null);
-  const blocked = obstacle(stream, codec);
+  const blocked = obstacle(stream, picture);
+  const silent = undecodable(audio, decodes);
 
   useEffect(() => {
     const element = video.current;
@@ -33,7 +36,8 @@ export function Player({ stream, codec }: { stream: Stream; codec: string | null
       if (!mpegts.isSupported()) throw new Error("This browser has no Media Source Extensions.");
       mpegts.LoggingControl.enableAll = false;
       player = mpegts.createPlayer(
-        { type: "mpegts", isLive: true, url: api.videoUrl(stream.name), cors: false, withCredentials: false },
+        // Sound that the browser refuses would take the picture with it.
+        { type: "mpegts", isLive: true, ...(silent ? { hasAudio: false } : {}), url: api.videoUrl(stream.name), cors: false, withCredentials: false },
         {
           enableWorker: true,
           enableStashBuffer: false,
@@ -68,7 +72,7 @@ export function Player({ stream, codec }: { stream: Stream; codec: string | null
       player?.destroy();
       setBehind(null);
     };
-  }, [wanted, stream.name]);
+  }, [wanted, stream.name, silent === null]);
 
   useEffect(() => setWanted(false), [stream.name]);
 
@@ -99,6 +103,7 @@ export function Player({ stream, codec }: { stream: Stream; codec: string | null
         )}
         {wanted && phase.now === "loading" ? <div class="screen-note quiet">waiting for a keyframe…</div> : null}
       </div>
+      {silent && !blocked ? <p class="note" role="status">{silent}. The picture plays without sound; viewers get it all the same.</p> : null}
       {wanted ? (
         <div class="player-bar">
           <button type="button" onClick={stop}>
@@ -106,6 +111,7 @@ export function Player({ stream, codec }: { stream: Stream; codec: string | null
           </button>
           <button
             type="button"
+            disabled={silent !== null}
             onClick={() => {
               if (video.current) video.current.muted = !video.current.muted;
             }}
