@@ -1,15 +1,15 @@
-//! How long to wait before a connection is tried again. Pure: no clock, no thread.
+//! Delays between connection attempts. Pure: no clock, no thread.
 
 use std::time::Duration;
 
-/// After the first failure. It doubles with each further one.
+/// The delay after the first failure. Each further failure doubles it.
 const FIRST: Duration = Duration::from_millis(500);
 
-/// The longest step: with the jitter on top, no wait is longer than 10 s.
+/// The longest delay before jitter; with jitter, no delay exceeds 10 s.
 const LAST: Duration = Duration::from_secs(8);
 
-/// Waits between attempts: 0.5 s, 1, 2, 4, 8, 8, ... and up to a quarter more each time, so that many endpoints that lost one
-/// peer do not all come back at the same moment.
+/// Delays between attempts: 0.5 s, 1, 2, 4, 8, 8, ..., plus up to a quarter of jitter, so that many endpoints that lost
+/// the same peer do not reconnect at the same moment.
 #[derive(Clone, Debug)]
 pub(crate) struct Backoff {
     step: Duration,
@@ -18,14 +18,14 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// `seed` is to differ between endpoints.
+    /// `seed` should differ between endpoints.
     pub(crate) fn new(seed: u64) -> Self {
-        // Spreads small numbers over all bits; the constant is that of Fibonacci hashing.
+        // Spreads small seeds over all bits; the constant is the one of Fibonacci hashing.
         let noise = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         Self { step: FIRST, noise }
     }
 
-    /// The wait after one more failure.
+    /// Returns the delay after one more failure.
     pub(crate) fn failed(&mut self) -> Duration {
         self.noise ^= self.noise << 13;
         self.noise ^= self.noise >> 7;
@@ -36,7 +36,7 @@ impl Backoff {
         wait
     }
 
-    /// The connection was there: the next failure is a first one.
+    /// Resets the delay: the connection succeeded, so the next failure counts as the first.
     pub(crate) fn reset(&mut self) {
         self.step = FIRST;
     }

@@ -1,10 +1,10 @@
 //! Bonded connections: one session, many links.
 //!
-//! Of bonded callers, links knock and are granted one by one; the first that connects brings the session, the others join it
-//! inside libsrt, which tells nobody. Of bonded inputs and outputs, libsrt never connects a lost link again: that is done
-//! here, each link with its own back-off.
+//! libsrt asks the gate about each link of a bonded caller separately. The first link that connects creates the
+//! session; libsrt adds the others to the group without an event. libsrt never reconnects a lost link of an outgoing
+//! group, so this module does, with one back-off per link.
 //!
-//! Part of control's thread.
+//! Runs on control's thread.
 
 use std::{net::SocketAddr, time::Instant};
 
@@ -36,11 +36,12 @@ pub(super) struct Links {
 }
 
 /// ```text
-///   works ──libsrt has lost it──▶ lost ──its time has come──▶ called ──▶ works, or lost again for longer
+///   works ──libsrt has lost it──▶ lost ──back-off over──▶ called ──▶ works, or lost again for longer
 /// ```
 #[derive(Debug)]
 struct Link {
-    /// The addresses of its host, at least one. Each call goes to another one: one of them may be dead.
+    /// The addresses of the link's host, at least one. Each call uses the next address, because one of them may be
+    /// dead.
     addrs: Vec<SocketAddr>,
     turn: usize,
     weight: u16,
@@ -52,7 +53,7 @@ struct Link {
 }
 
 impl Link {
-    /// Where the next call goes.
+    /// Returns the next call to make.
     fn next_call(&mut self) -> GroupLink {
         let addr = self.addrs[self.turn % self.addrs.len()];
         self.turn = self.turn.wrapping_add(1);
@@ -63,8 +64,8 @@ impl Link {
         }
     }
 
-    /// Takes note of how it is; true: it is to be called again. A link that was called again has two members until libsrt
-    /// has collected the lost one: the better of them counts.
+    /// Updates the link's state; returns true if the link must be called again. A link that was called again has two
+    /// members until libsrt has collected the lost one; the better member counts.
     fn update_state(&mut self, members: &[Member], now: Instant) -> bool {
         let mut states = members
             .iter()
@@ -83,14 +84,14 @@ impl Link {
         }
         if self.works {
             self.works = false;
-            // A link that has worked is called at once.
+            // A link that has worked is called again at once.
             self.next = now;
         }
         now >= self.next
     }
 }
 
-/// What was granted to an accepted connection: to one of its links, if it is a group.
+/// Returns the grant of an accepted connection. For a group, one of its links holds it.
 pub(super) fn granted(gate: &Gate, socket: SocketId) -> Option<Granted> {
     if !socket.is_group() {
         return gate.take_granted(socket);
@@ -107,7 +108,7 @@ fn target(state: &EndpointRuntime) -> Option<(&EndpointRuntime, &SrtTarget)> {
 }
 
 impl Control {
-    /// Takes note of links that have joined, and forgets groups that never came.
+    /// Records links that have joined, and forgets groups that never connected.
     pub(super) fn tick_bonds(&self, now: Instant) {
         for gate in self.gates() {
             for link in gate.links() {
@@ -123,9 +124,9 @@ impl Control {
         self.opener.guards.tick_bonds(now);
     }
 
-    /// Begins to connect a bonded endpoint: looks its hosts up, if any is a name.
+    /// Starts to connect a bonded endpoint; resolves host names first.
     pub(super) fn begin_bond(&mut self, id: EndpointId, bond: &Bond) -> Result<Attempt, AttemptError> {
-        // A link whose interface is missing is left out, as one whose name has no address.
+        // A link whose interface is missing is left out, like a link whose name has no address.
         let addr = |host: &str, port| host.parse::<ZonedIp>().ok()?.socket_addr(port).ok();
         let addrs: Vec<_> = bond
             .links
@@ -178,7 +179,7 @@ impl Control {
         Ok(Attempt::Bonding(group, session))
     }
 
-    /// Looks how the call of a group went: one link is enough.
+    /// Checks whether a group's call has succeeded: one link is enough.
     pub(super) fn finish_bond(&mut self, id: EndpointId, group: SrtGroup, session: SessionId, now: Instant) {
         let socket = group.id();
         let members = group.members().unwrap_or_default();
@@ -239,11 +240,11 @@ impl Control {
     }
 }
 
-/// The links that have an address; their numbers in the configuration are their tokens.
+/// The links that have an address. A link's number in the configuration is its token.
 fn links(state: &EndpointRuntime, bond: &Bond, addrs: &[Vec<SocketAddr>], seed: u64) -> Vec<Link> {
     let now = Instant::now();
     let mut each = Vec::new();
-    // An attempt that has failed is repeated with other addresses.
+    // After a failure, the next attempt uses other addresses.
     let turn = usize::try_from(state.failures.count()).unwrap_or(0);
     for (token, (link, addrs)) in (0_i32..).zip(bond.links.iter().zip(addrs)) {
         if addrs.is_empty() {

@@ -1,7 +1,6 @@
-//! Makes the connections of inputs and outputs: looks up, calls, waits for calls, and turns what comes of it into
-//! sessions.
+//! Connects inputs and outputs: resolves names, calls peers, listens for callers, and opens sessions.
 //!
-//! Part of control's thread; nothing here waits. Calls that are under way are watched by the epoll thread.
+//! Runs on control's thread, so nothing here waits. The epoll thread watches pending calls.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -34,21 +33,21 @@ use crate::{
     telemetry::{LinkSampler, SessionCounters, WireSampler},
 };
 
-/// Callers that libsrt holds for an endpoint that waits for its one peer.
+/// The listen backlog of an endpoint that waits for its one peer.
 const BACKLOG: NonZeroU16 = NonZeroU16::new(4).unwrap();
 
-/// The peer of an endpoint that has called and was admitted.
+/// A peer that called an endpoint and was admitted.
 #[derive(Debug)]
 pub(super) struct AdmittedPeer {
     port: Arc<PortPolicy>,
     granted: Granted,
 }
 
-/// An attempt that cannot be made.
+/// Why an attempt could not be started.
 pub(super) enum AttemptError {
-    /// Not now.
+    /// It may work later.
     Temporary(String),
-    /// Never, as it is configured.
+    /// It cannot work with this configuration.
     Permanent(String),
 }
 
@@ -59,14 +58,14 @@ impl From<srt_safe::Error> for AttemptError {
 }
 
 impl Control {
-    /// Takes each endpoint a step on.
+    /// Advances every endpoint by one step.
     pub(super) fn tick_endpoints(&mut self, now: Instant) {
         let ids: Vec<_> = self.endpoints.all.keys().copied().collect();
         for id in ids {
             self.watch_opening(id, now);
             self.finish_call(id, now);
             self.keep_links(id, now);
-            // `select_input` looks at inputs.
+            // `select_input` updates the activity of inputs.
             if let Some(state) = self.endpoints.all.get_mut(&id)
                 && state.role == Role::Viewer
                 && state.live.as_mut().is_some_and(|live| live.update_activity(now))
@@ -79,7 +78,7 @@ impl Control {
         self.endpoints.publish();
     }
 
-    /// Puts what the configuration says of a stream's inputs and outputs in force.
+    /// Applies the configured inputs and outputs of a stream.
     pub(super) fn configure_endpoints(&mut self, name: &StreamName, stream: &config::Stream, now: Instant) {
         self.endpoints.configure(name, stream, now);
         self.tick_endpoints(now);
@@ -93,7 +92,7 @@ impl Control {
         let Some(state) = self.endpoints.all.get_mut(&id) else {
             return;
         };
-        // What was hung up is still closing: one connection at a time.
+        // The previous connection is still closing: an endpoint has one connection at a time.
         if state.live.is_some() && state.link.state() == LinkState::Idle {
             return;
         }
@@ -121,9 +120,9 @@ impl Control {
         }
         let stream = self.registry.stream(&state.stream);
         let wanted = match state.role {
-            // Nobody is called before there is something to send. A source that is lost may come back: until then the
-            // session is held as that of any other viewer.
-            // What calls nobody costs nothing while it waits, and a caller that comes early gets an answer.
+            // An output calls its peer only when the stream has a source. When the source is lost, it may come back, so
+            // the session stays open like any viewer's. A listening output costs nothing while it waits, and an early
+            // caller gets an answer.
             Role::Viewer => state.live.is_some() || stream.has_source() || !state.calls(),
             Role::Publisher => endpoints
                 .inputs
@@ -137,7 +136,7 @@ impl Control {
         }
     }
 
-    /// Begins an attempt.
+    /// Starts an attempt.
     fn begin(&mut self, id: EndpointId, now: Instant) -> Result<Option<Attempt>, AttemptError> {
         let Some(state) = self.endpoints.all.get(&id) else {
             return Ok(None);
@@ -212,7 +211,7 @@ impl Control {
         }
     }
 
-    /// The name server has answered.
+    /// Continues an attempt after its host name was resolved.
     pub(super) fn resolved(&mut self, id: EndpointId, found: Resolved, now: Instant) {
         let waits = |state: &EndpointRuntime| matches!(state.attempt, Some(Attempt::Resolving));
         if !self.endpoints.all.get(&id).is_some_and(waits) {
@@ -234,7 +233,7 @@ impl Control {
         self.attempt_started(id, attempt, now);
     }
 
-    /// Calls the first of these addresses that can be called at all; each attempt begins with another one.
+    /// Calls the first address that can be called; each attempt starts with a different one.
     fn call(&mut self, id: EndpointId, addrs: &[SocketAddr]) -> Result<Attempt, AttemptError> {
         let Some(state) = self.endpoints.all.get(&id) else {
             return Err(AttemptError::Permanent("gone".to_owned()));
@@ -289,7 +288,7 @@ impl Control {
         };
         let (listener, gate) = match ip {
             Some(ip) => open(ip)?,
-            // A host without IPv6 has IPv4 alone.
+            // A host without IPv6 listens on IPv4 only.
             None => open(ZonedIp::ANY_V6).or_else(|_| open(ZonedIp::ANY_V4))?,
         };
         self.opener.watch.add(&listener, Interest::READABLE)?;
@@ -301,7 +300,7 @@ impl Control {
         }))
     }
 
-    /// Who decides on the callers of an endpoint that listens: what decides on those of ports.
+    /// The gate for callers of a listening endpoint, the same as for ports.
     fn peer_gate(&self, id: EndpointId, addr: SocketAddr, settings: &SrtSettings) -> Arc<Gate> {
         let state = self.endpoints.all.get(&id);
         let stream = state.map_or_else(|| StreamName::new(""), |state| state.stream.clone());
@@ -317,7 +316,7 @@ impl Control {
         )
     }
 
-    /// A socket of an endpoint has an event.
+    /// Handles an event on an endpoint's socket.
     pub(super) fn endpoint_ready(&mut self, socket: SocketId, now: Instant) {
         let Some(id) = self.endpoints.sockets.get(&socket).copied() else {
             return;
@@ -358,7 +357,7 @@ impl Control {
         }
     }
 
-    /// Looks how a call went.
+    /// Checks whether a call has succeeded.
     fn finish_call(&mut self, id: EndpointId, now: Instant) {
         let Some(state) = self.endpoints.all.get_mut(&id) else {
             return;
@@ -371,7 +370,7 @@ impl Control {
                 return;
             }
         };
-        // A clone of what `finish` consumes: the watch ends by the socket's number.
+        // `finish` consumes the call, and the watch is removed by socket id.
         let socket = call.id();
         match call.finish() {
             Ok(Progress::Pending(call)) => state.attempt = Some(Attempt::Calling(call, session)),
@@ -404,7 +403,7 @@ impl Control {
         self.report_failure(id, "not connected", why, Some(wait), now);
     }
 
-    /// Opens a session for a connection of an endpoint. `caller` is what the gate granted, if the peer called.
+    /// Opens a session for an endpoint's connection. `caller` is the gate's grant if the peer called.
     pub(super) fn start(
         &mut self,
         id: EndpointId,
@@ -440,7 +439,7 @@ impl Control {
             .as_ref()
             .map_or(limits, |caller| caller.granted.grant.limits);
         let payload_size = srt.payload_size.map(usize::from);
-        // The streamid of a socket that called is ours.
+        // On a socket that called, the streamid is our own.
         let hop_list = match (srt.mode, socket.stream_id()) {
             (SrtMode::Listener, Ok(Some(id))) => HopList::of(id.as_bytes()),
             _ => HopList::default(),
@@ -499,7 +498,7 @@ impl Control {
             wire: WireSampler::default(),
             links: LinkSampler::default(),
             _placed: placed,
-            // Of a peer that called, control holds it (`PeerListener`).
+            // For a peer that called, `PeerListener` holds the slots.
             held: HeldSlots::default(),
         };
         self.pool.send(worker, Message::Start(Box::new(setup), task));
@@ -532,7 +531,7 @@ impl Control {
         self.select_input(&name, now);
     }
 
-    /// A session of an endpoint is over.
+    /// Handles the end of an endpoint's session.
     pub(super) fn endpoint_closed(&mut self, closed: &ClosedSession, now: Instant) {
         let Some(id) = self.endpoints.sessions.get(&closed.session).copied() else {
             return;
@@ -559,7 +558,7 @@ impl Control {
             if state.role == Role::Viewer {
                 live.stream.remove_output();
             } else {
-                // A writer on its way to a session that had ended was dropped on that way.
+                // A writer that was sent to a session which had already ended was dropped with its message.
                 live.stream.forget_source(live.session);
             }
         }
@@ -575,7 +574,7 @@ impl Control {
             }
         }
         if let Some(Attempt::Listening(waiting)) = &mut state.attempt {
-            // In this order: who is let in from here on finds the endpoint waiting.
+            // The order matters: a caller that is admitted from here on must find the endpoint listening.
             state.link.listens_again();
             waiting.held = HeldSlots::default();
         }
@@ -591,12 +590,12 @@ impl Control {
             self.report_failure(id, "lost", &closed.reason.to_string(), broke, now);
         }
         self.clear_active_input(&name, closed.session);
-        // Without waiting for the tick: a good connection is made again at once.
+        // Does not wait for the tick: a good connection is made again at once.
         self.step(id, now);
         self.select_input(&name, now);
     }
 
-    /// Gives up what an endpoint has or tries.
+    /// Drops the endpoint's connection or attempt.
     fn hang_up(&mut self, id: EndpointId) {
         let Some(state) = self.endpoints.all.get_mut(&id) else {
             return;
@@ -631,7 +630,7 @@ impl Control {
         }
     }
 
-    /// Gives up all attempts, for the end. Sessions are the workers' to end.
+    /// Cancels all attempts at shutdown. The workers end the sessions.
     pub(super) fn end_endpoints(&mut self, deadline: Instant) {
         self.ending = true;
         let attempts: Vec<_> = self
@@ -652,7 +651,7 @@ impl Control {
             Driver::Source(source) => source.end(),
             _ => None,
         });
-        // All are told before the first is waited for.
+        // Signals all of them before it waits for the first.
         let sources: Vec<_> = sources.collect();
         let left = join_until(sources, deadline);
         if left > 0 {

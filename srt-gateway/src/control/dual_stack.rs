@@ -1,5 +1,5 @@
-//! UDP sockets for callers of both address families. libsrt marks the packets of such a socket (`iptos`, `ipttl`) in IPv6 only,
-//! so the marks of IPv4 are set here.
+//! UDP sockets that serve both address families. On such sockets libsrt sets `iptos` and `ipttl` for IPv6 only, so this
+//! module sets them for IPv4.
 
 use std::{
     io,
@@ -10,10 +10,10 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::config::{OptionValue, SrtSettings};
 
-/// A socket on all IPv4 and all IPv6 addresses.
+/// Binds a socket to all IPv4 and all IPv6 addresses.
 ///
 /// # Errors
-/// What the system says; a machine without IPv6 has no such sockets.
+/// The error of the operating system; a machine without IPv6 has no such sockets.
 pub(crate) fn bind(port: u16, settings: &SrtSettings) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_only_v6(false)?;
@@ -23,10 +23,10 @@ pub(crate) fn bind(port: u16, settings: &SrtSettings) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// Marks what the socket sends by IPv4 as the settings say.
+/// Sets TOS and TTL of outgoing IPv4 packets.
 ///
 /// # Errors
-/// The system does not take the value.
+/// The operating system rejects the value.
 pub(crate) fn mark(socket: &UdpSocket, settings: &SrtSettings) -> io::Result<()> {
     let socket = SockRef::from(socket);
     let option = |name: &str| match settings.options.get(name)?.value {

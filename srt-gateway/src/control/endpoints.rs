@@ -1,7 +1,8 @@
-//! The inputs and outputs of all streams: what each is doing, and what is to be done next.
+//! The inputs and outputs of all streams: the state of each, and its next step.
 //!
-//! Owned by control's thread. Plain state and the decisions over it; the calls themselves are made in `dial`, and which
-//! input feeds a stream is settled in `inputs`. An endpoint that fails touches no other: each has its own [`Link`].
+//! Owned by control's thread. This module holds plain state and the decisions about it; `dial` makes the calls, and
+//! `inputs` chooses the input that feeds a stream. Each endpoint has its own [`Link`], so one that fails affects no
+//! other.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -30,7 +31,8 @@ use crate::{
     telemetry::SessionCounters,
 };
 
-/// Inputs on demand stay connected for this long after the last viewer has left: somebody who changes channels comes back.
+/// On-demand inputs stay connected for this long after the last viewer has left, because viewers who change channels
+/// often come back.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// An input that has received nothing for this long is silent.
@@ -48,9 +50,9 @@ pub(crate) struct Endpoints {
     pub(super) resolver: Resolver,
     pub(super) events: Sender<IoEvent>,
     pub(super) identity: Identity,
-    /// What was last configured, but for streams without any.
+    /// The last configured table of each stream that has inputs or outputs.
     tables: HashMap<StreamName, config::Stream>,
-    /// Outputs that publishers brought, which are theirs for as long as they are there.
+    /// Outputs that publishers brought. They exist as long as their publisher's session.
     brought: BTreeMap<SessionId, (StreamName, Vec<Endpoint>)>,
     status: Arc<ArcSwap<Vec<EndpointView>>>,
     last: u32,
@@ -66,18 +68,18 @@ pub(super) struct EndpointRuntime {
     pub(super) link: Link,
     pub(super) attempt: Option<Attempt>,
     pub(super) live: Option<LiveConnection>,
-    /// Of a bonded connection that is there or in the making.
+    /// The links of a bonded connection that is open or connecting.
     pub(super) links: Option<Links>,
     pub(super) failures: Failures,
-    /// The streamid of the last call, passwords masked.
+    /// The streamid of the last call, with passwords masked.
     pub(super) streamid: Option<String>,
-    /// Its file does not answer.
+    /// The file system does not respond.
     pub(super) is_stalled: bool,
     pub(super) membership: Membership,
 }
 
 impl EndpointRuntime {
-    /// Whether it calls its peer, rather than waiting for it or needing none.
+    /// Whether the endpoint calls its peer. Others listen, or need no peer.
     pub(super) fn calls(&self) -> bool {
         matches!(&self.endpoint.target, Target::Srt(srt) if srt.mode != SrtMode::Listener)
     }
@@ -87,22 +89,22 @@ impl EndpointRuntime {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Membership {
     ConfigureOutcome,
-    /// Not any more: it is forgotten when its connection has ended.
+    /// No longer: the endpoint is removed when its connection has ended.
     Retired,
 }
 
-/// A connection in the making.
+/// A connection that is being established.
 #[derive(Debug)]
 pub(super) enum Attempt {
-    /// The host's name is being looked up.
+    /// The host name is being resolved.
     Resolving,
-    /// Its file is being opened, since then.
+    /// The file is being opened, since this time.
     Opening(Instant),
-    /// The peer has been called.
+    /// The peer is being called.
     Calling(Connecting, SessionId),
-    /// The same over several links.
+    /// The peer is being called over several links.
     Bonding(SrtGroup, SessionId),
-    /// The peer is waited for; stays while it is connected.
+    /// The endpoint listens for its peer. The listener stays open while the peer is connected.
     Listening(PeerListener),
 }
 
@@ -111,30 +113,31 @@ pub(super) enum Attempt {
 pub(super) struct PeerListener {
     pub(super) listener: SrtListener,
     pub(super) gate: Arc<Gate>,
-    /// The place of the one peer, from its session on until control has put the endpoint back to waiting.
+    /// The slot of the one peer, held from the start of its session until control has set the endpoint back to
+    /// listening.
     pub(super) held: HeldSlots,
 }
 
-/// A connection that is there.
+/// An open connection.
 #[derive(Debug)]
 pub(super) struct LiveConnection {
     pub(super) session: SessionId,
     pub(super) stream: Arc<Stream>,
     pub(super) driver: Driver,
     pub(super) counters: Arc<SessionCounters>,
-    /// Messages that had come when it was last looked at.
+    /// The message count at the last update.
     pub(super) seen: u64,
-    /// When that number last changed. None: nothing has come by a socket that needs no peer to be open.
+    /// When that count last changed. None: nothing has arrived yet on a socket that needs no peer to be open.
     pub(super) last_data: Option<Instant>,
-    /// When the first message came or went.
+    /// When the first message was received or sent.
     pub(super) first_data: Option<Instant>,
     pub(super) opened: Instant,
     pub(super) is_silent: bool,
-    /// The endpoint keeps failing: neither the begin nor the end of this connection is reported unless data flow.
+    /// The endpoint keeps failing, so the beginning and the end of this connection are reported only if data flows.
     pub(super) is_quiet: bool,
 }
 
-/// Who serves a connection.
+/// What runs the connection.
 #[derive(Debug)]
 pub(super) enum Driver {
     Worker { worker: usize, socket: SocketId },
@@ -143,13 +146,13 @@ pub(super) enum Driver {
 }
 
 impl LiveConnection {
-    /// Whether nothing has come for [`SILENT`], or ever, since `opened`.
+    /// Whether no data has arrived for [`SILENT`], counted from `opened` if none ever arrived.
     pub(super) fn is_overdue(&self, now: Instant) -> bool {
         let since = self.last_data.unwrap_or(self.opened);
         now.saturating_duration_since(since) >= SILENT
     }
 
-    /// Takes note of what came or went since the last look. True: there were data.
+    /// Updates the activity since the last call; returns true if there was data.
     pub(super) fn update_activity(&mut self, now: Instant) -> bool {
         let messages = self.counters.messages();
         let is_new = messages != self.seen;
@@ -161,13 +164,13 @@ impl LiveConnection {
         is_new
     }
 
-    /// From the first data to the last.
+    /// The time from the first message to the last.
     pub(super) fn flowed(&self) -> Option<Duration> {
         let last = self.last_data?;
         Some(last.saturating_duration_since(self.first_data?))
     }
 
-    /// Gives the right to write to the ring.
+    /// Hands the ring's writer to the connection.
     pub(super) fn feed(&self, pool: &Pool, writer: Writer) {
         match &self.driver {
             Driver::Worker { worker, socket } => {
@@ -179,7 +182,7 @@ impl LiveConnection {
         }
     }
 
-    /// Takes it away again: [`IoEvent::StoodBy`] tells when.
+    /// Takes the writer back; [`IoEvent::StoodBy`] confirms it.
     pub(super) fn stand_by(&self, pool: &Pool) {
         match &self.driver {
             Driver::Worker { worker, socket } => pool.send(*worker, Message::StandBy(*socket)),
@@ -188,7 +191,7 @@ impl LiveConnection {
         }
     }
 
-    /// Ends the session: [`IoEvent::Closed`] tells when.
+    /// Closes the session; [`IoEvent::Closed`] confirms it.
     pub(super) fn close(&self, pool: &Pool, reason: CloseReason) {
         match &self.driver {
             Driver::Worker { worker, socket } => pool.send(*worker, Message::Close(*socket, reason)),
@@ -208,12 +211,12 @@ pub(super) struct Inputs {
     pub(super) demand: Demand,
 }
 
-/// Which input has the right to write to the ring.
+/// Which input holds the ring's writer.
 ///
 /// ```text
-///   Nobody ──claimed──▶ By ──another is chosen──▶ Leaving ──it has let go──▶ Nobody
-///     ▲                 │ its connection ended                                 │
-///     └─────────────────┴──────────────────────────────────────────────────────┘
+///   Unset ──claimed──▶ Feeding ──another is chosen──▶ Leaving ──it has stood by──▶ Unset
+///     ▲                   │ its connection ended                                    │
+///     └───────────────────┴─────────────────────────────────────────────────────────┘
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ActiveInput {
@@ -222,16 +225,16 @@ pub(super) enum ActiveInput {
     Leaving(SessionId),
 }
 
-/// When inputs are to be connected.
+/// When inputs are connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Demand {
     Always,
-    /// While somebody watches: when that was so last.
+    /// While somebody watches; holds the last time somebody did.
     Watched(Option<Instant>),
 }
 
 impl Demand {
-    /// Whether inputs are to be connected, given that the stream has so many viewers.
+    /// Whether inputs should be connected, given the number of viewers.
     pub(super) fn is_there(&mut self, viewers: u32, now: Instant) -> bool {
         match self {
             Self::Always => true,
@@ -245,14 +248,14 @@ impl Demand {
     }
 }
 
-/// An input or output with what belongs to its connection, for those inside who show or steer it.
+/// An input or output and its connection, for modules that show or control it.
 #[derive(Clone, Debug)]
 pub(crate) struct EndpointView {
     pub(crate) id: EndpointId,
     pub(crate) status: EndpointStatus,
-    /// As it is configured, secrets included.
+    /// As configured, secrets included.
     pub(crate) endpoint: Endpoint,
-    /// Of the connection that is there.
+    /// The counters of the open connection.
     pub(crate) counters: Option<Arc<SessionCounters>>,
 }
 
@@ -260,7 +263,7 @@ pub(crate) struct EndpointView {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EndpointStatus {
-    /// The stream that it belongs to.
+    /// The stream it belongs to.
     pub stream: StreamName,
     /// [`Role::Publisher`] for an input, [`Role::Viewer`] for an output.
     pub role: Role,
@@ -268,39 +271,39 @@ pub struct EndpointStatus {
     pub name: Option<String>,
     /// Its address, without parameters and secrets.
     pub url: String,
-    /// What it is doing.
+    /// Its state.
     pub state: EndpointState,
-    /// Attempts that failed and connections that broke, so far.
+    /// The number of failed attempts and broken connections so far.
     pub failures: u64,
-    /// Why the last one did.
+    /// The reason of the last failure.
     pub last_failure: Option<String>,
-    /// The session of the connection that is there.
+    /// The session of the open connection.
     pub session: Option<SessionId>,
-    /// The streamid that the last call sent, passwords masked.
+    /// The streamid that the last call sent, with passwords masked.
     pub streamid: Option<String>,
 }
 
-/// What an input or output is doing.
+/// The state of an input or output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EndpointState {
-    /// Nothing: it is not needed now.
+    /// Not needed at the moment.
     Idle,
-    /// It looks up a name, or calls.
+    /// Resolving a name, or calling.
     Connecting,
-    /// It waits for its peer to call.
+    /// Waiting for its peer to call.
     Listening,
-    /// It carries the stream.
+    /// Carrying the stream.
     Live,
-    /// It is connected, and another input feeds the stream.
+    /// Connected while another input feeds the stream.
     Standby,
-    /// It is connected or open, and receives nothing.
+    /// Connected or open, but receiving nothing.
     Silent,
-    /// Its file does not answer.
+    /// The file system does not respond.
     Stalled,
-    /// It waits before it tries again.
+    /// Waiting before the next attempt.
     BackingOff,
-    /// It cannot work as it is configured.
+    /// Cannot work as configured.
     Failed,
 }
 
@@ -311,7 +314,7 @@ impl Endpoints {
         inputs.is_some_and(|inputs| !matches!(inputs.demand, Demand::Always))
     }
 
-    /// `events` are those that control itself receives: names that were looked up come back by them.
+    /// Resolved names come back through `events`, control's own channel.
     pub(crate) fn new(identity: Identity, events: Sender<IoEvent>) -> Self {
         Self {
             all: BTreeMap::new(),
@@ -329,13 +332,13 @@ impl Endpoints {
         }
     }
 
-    /// What [`Endpoints::publish`] shows.
+    /// The snapshot that [`Endpoints::publish`] updates.
     pub(crate) fn status(&self) -> &Arc<ArcSwap<Vec<EndpointView>>> {
         &self.status
     }
 
-    /// Brings the inputs and outputs of a stream to what its table says: those that are the same in it stay as they are,
-    /// others come or are retired. What is new begins with the next tick.
+    /// Reconciles a stream's inputs and outputs with its table: unchanged endpoints stay as they are, others are added
+    /// or retired. New endpoints start with the next tick.
     pub(crate) fn configure(&mut self, name: &StreamName, stream: &config::Stream, now: Instant) {
         if stream.inputs.is_empty() && stream.outputs.is_empty() {
             self.tables.remove(name);
@@ -345,7 +348,7 @@ impl Endpoints {
         self.reconcile(name, now);
     }
 
-    /// A publisher brings outputs, in place of those that it has brought before.
+    /// Replaces the outputs that a publisher brought.
     pub(super) fn set_published_outputs(
         &mut self,
         session: SessionId,
@@ -360,14 +363,14 @@ impl Endpoints {
         }
     }
 
-    /// A publisher has gone, with what it brought.
+    /// Removes the outputs that a publisher brought.
     pub(super) fn remove_published_outputs(&mut self, session: SessionId, now: Instant) {
         if let Some((name, _)) = self.brought.remove(&session) {
             self.reconcile(&name, now);
         }
     }
 
-    /// Brings the endpoints of a stream to what is configured and brought.
+    /// Reconciles a stream's endpoints with what is configured and what publishers brought.
     fn reconcile(&mut self, name: &StreamName, now: Instant) {
         let mut stream = self.tables.get(name).cloned().unwrap_or_default();
         for (_, outputs) in self.brought.values().filter(|(of, _)| of == name) {
@@ -416,7 +419,7 @@ impl Endpoints {
         self.inputs.insert(name.clone(), inputs);
     }
 
-    /// The ids of these endpoints, in their order. Those that are there already are taken out of `old`.
+    /// Returns the ids of these endpoints, in order. Existing ones are taken out of `old`.
     fn keep_or_add(
         &mut self,
         name: &StreamName,
@@ -434,7 +437,7 @@ impl Endpoints {
             ids.push(match old.iter().position(same) {
                 Some(at) => {
                     let id = old.remove(at);
-                    // It may have another name.
+                    // The name may have changed.
                     if let Some(state) = self.all.get_mut(&id) {
                         state.endpoint.clone_from(endpoint);
                     }
@@ -466,7 +469,7 @@ impl Endpoints {
         id
     }
 
-    /// The gates of those that listen.
+    /// The gates of all listening endpoints.
     pub(super) fn gates(&self) -> impl Iterator<Item = &Arc<Gate>> {
         self.all.values().filter_map(|state| match &state.attempt {
             Some(Attempt::Listening(waiting)) => Some(&waiting.gate),
@@ -474,8 +477,8 @@ impl Endpoints {
         })
     }
 
-    /// Puts a new snapshot in place of the old one, if anything has changed. What the configuration has no more is left out,
-    /// while its session still ends: it would be taken for one that came otherwise.
+    /// Publishes a new snapshot if anything has changed. It omits endpoints that are no longer configured although
+    /// their session is still closing: they would look like another connection.
     pub(super) fn publish(&self) {
         let configured = || {
             self.all
@@ -496,7 +499,7 @@ impl Endpoints {
             })
             .collect();
         let shown = self.status.load();
-        // By number too: one that was configured anew may look as the one before did.
+        // Compares ids too: an endpoint that was removed and added again may look the same.
         let now = configured().map(|(id, _)| *id).zip(&status);
         if shown.iter().map(|view| (view.id, &view.status)).eq(now) {
             return;

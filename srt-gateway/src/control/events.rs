@@ -1,6 +1,6 @@
-//! Tells what happens to streams, sessions, inputs and outputs, for the API and for the receiver of `[events]`.
+//! Reports changes of streams, sessions, inputs and outputs to the API and to the receiver of `[events]`.
 //!
-//! Part of control's thread. What it tells of is decided elsewhere; it adds to the event log and waits for nobody.
+//! Runs on control's thread. It only appends to the event log and never waits; the decisions are made elsewhere.
 
 use std::{
     collections::HashMap,
@@ -19,11 +19,11 @@ use crate::{
     telemetry::{EventKind, EventLog, Happening, RejectionLog},
 };
 
-/// A stream is down when it has had no source for this long: from one source to the next there are moments without. A source that
-/// has connected and sent nothing counts from [`SILENT`] on.
+/// A stream is down when it has had no source for this long, because there are short gaps between one source and the
+/// next. For a source that is connected and has sent nothing, [`SILENT`] counts instead.
 const SETTLED: Duration = Duration::from_millis(100);
 
-/// Where control writes down what happens.
+/// Records control's events.
 #[derive(Clone, Debug)]
 pub(crate) struct Journal {
     pub(crate) rejections: Arc<RejectionLog>,
@@ -31,7 +31,7 @@ pub(crate) struct Journal {
     pub(crate) poster: Arc<Poster>,
 }
 
-/// The sources of all streams, as far as they have been told of.
+/// The last reported source of each stream.
 #[derive(Debug, Default)]
 pub(super) struct Sources(HashMap<StreamName, Source>);
 
@@ -46,18 +46,18 @@ struct Source {
     /// The URL of an input, or the address of a publisher.
     who: String,
     lost: Option<Instant>,
-    /// Why its session has ended, once it has.
+    /// Why its session ended, if it has.
     reason: Option<String>,
 }
 
-/// Who is at the other end.
+/// The other end of a session.
 #[derive(Debug, Default)]
 struct End {
     role: Option<Role>,
     peer: Option<SocketAddr>,
     port: Option<u16>,
     url: Option<String>,
-    /// The configured one of an input or output.
+    /// The configured name of an input or output.
     name: Option<String>,
     streamid: Option<String>,
 }
@@ -114,10 +114,10 @@ impl Control {
         end
     }
 
-    /// A session has begun.
+    /// Reports that a session has begun.
     pub(super) fn report_opened(&self, session: SessionId, stream: &StreamName) {
         let end = self.end_of(session);
-        // A socket for datagrams or a file has no peer that could be connected.
+        // A datagram socket or a file has no peer, so it is "open" rather than "connected".
         let state = match self.registry.session(session) {
             Some(_) => "connected",
             None => "open",
@@ -136,8 +136,8 @@ impl Control {
         self.journal.events.add(told);
     }
 
-    /// A session has ended; `open` is what it was, if it was one over SRT. To be called while an input or output is still
-    /// known to have had it.
+    /// Reports that a session has ended; `open` is its state if it was an SRT session. Must be called while the
+    /// endpoint still owns the session.
     pub(super) fn report_closed(&mut self, closed: &ClosedSession, open: Option<&Session>, now: Instant) {
         let mut end = self.end_of(closed.session);
         if let Some(open) = open {
@@ -170,7 +170,7 @@ impl Control {
         }
     }
 
-    /// An attempt of an input or output has failed, or its connection broke, so many times since this was last reported.
+    /// Reports that an input or output has failed `times` times since the last report.
     pub(super) fn report_failed(&self, id: EndpointId, why: &str, times: u64) {
         let Some(state) = self.endpoints.all.get(&id) else {
             return;
@@ -196,7 +196,7 @@ impl Control {
         });
     }
 
-    /// Tells whose stream has come, gone or changed hands.
+    /// Reports streams that came up, went down or changed their source.
     pub(super) fn note_sources(&mut self, now: Instant) {
         let known = &self.sources.0;
         let differs = |(name, source): &(&StreamName, &Source)| {
@@ -210,7 +210,8 @@ impl Control {
         }
     }
 
-    /// Whose data the stream carries. An input has a place before it has brought anything, and may never do so.
+    /// The session whose data the stream carries. An input can hold the writer before it has sent anything, and may
+    /// never send.
     fn feeding(&self, name: &StreamName) -> Option<SessionId> {
         let session = self.registry.source(name)?;
         let id = self.endpoints.sessions.get(&session);
@@ -219,8 +220,8 @@ impl Control {
         (!is_empty).then_some(session)
     }
 
-    /// Looks who feeds a stream, and tells if that is new. To be called when somebody has been given the right to, so that
-    /// one who feeds for a moment is not missed.
+    /// Reports a new source of a stream. Call it whenever a writer has been handed out, so that a source that feeds
+    /// only for a moment is not missed.
     pub(super) fn note_source(&mut self, name: &StreamName, now: Instant) {
         let feeds = self.feeding(name);
         let is_claimed = self.registry.source(name).is_some();
@@ -232,7 +233,7 @@ impl Control {
             }
             (Some(known), None) => {
                 let since = *known.lost.get_or_insert(now);
-                // An input that has just connected again is about to send.
+                // An input that has just reconnected is about to send.
                 let settled = if is_claimed { SILENT } else { SETTLED };
                 if now.duration_since(since) < settled {
                     return;
@@ -245,7 +246,7 @@ impl Control {
                     who: known.who.clone(),
                     reason: known.reason.clone(),
                 };
-                // Inputs on demand are closed when nobody watches any more.
+                // On-demand inputs close when nobody watches.
                 if !self.endpoints.is_on_demand(name) || self.registry.has_viewers(name) {
                     self.registry.note_loss(name, Some(loss));
                 }
@@ -293,7 +294,7 @@ impl Control {
         self.journal.events.add(told);
     }
 
-    /// Everybody has been sent away: what is down is so without waiting for who may come.
+    /// All sessions are closed: reports streams as down without waiting for a new source.
     pub(super) fn note_end(&mut self, now: Instant) {
         self.note_sources(now);
         self.note_sources(now + SETTLED);

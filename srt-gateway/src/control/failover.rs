@@ -1,8 +1,8 @@
-//! Which input of several feeds the stream. Pure: functions of `now`.
+//! Chooses which of several inputs feeds the stream. Pure: functions of `now`.
 
 use std::time::{Duration, Instant};
 
-/// The choice among the inputs of a stream, the preferred one first.
+/// The choice among a stream's inputs, the preferred one first.
 ///
 /// ```text
 ///                   no data for `after`, and another input has some
@@ -11,26 +11,25 @@ use std::time::{Duration, Instant};
 ///       └──────── an input before it has had data for `back` ────────────┘
 /// ```
 ///
-/// While none has data the choice stays as it is: there is nothing better. At the start the preferred input has `after`
-/// to begin.
+/// While no input has data, the choice does not change. At the start, the preferred input has `after` to deliver data.
 #[derive(Clone, Debug)]
 pub(crate) struct Failover {
     after: Duration,
     back: Duration,
     inputs: Vec<Health>,
     chosen: usize,
-    /// The operator's choice comes before the order.
+    /// An operator's choice, which precedes the configured order.
     pinned: Option<usize>,
-    /// What was just pinned is taken as soon as it has data, not after `back`.
+    /// The pinned input is taken as soon as it has data, without waiting for `back`.
     at_once: bool,
-    /// The chosen input is not judged by a silence before this.
+    /// Silence of the chosen input counts only from this time on.
     judged_from: Instant,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Health {
     last_data: Option<Instant>,
-    /// Since when it has had data without a pause of `after`.
+    /// Since when it has had data without a gap of `after`.
     healthy_since: Option<Instant>,
 }
 
@@ -47,28 +46,28 @@ impl Failover {
         }
     }
 
-    /// The inputs have rested: none of them is late yet.
+    /// Restarts all timers after the inputs were disconnected, so that none counts as late.
     pub(crate) fn begin(&mut self, now: Instant) {
         self.judged_from = now;
     }
 
-    /// Begins with this input in place of the first: it feeds the stream already.
+    /// Starts with this input instead of the first, because it already feeds the stream.
     pub(crate) fn prefer(&mut self, input: usize) {
         self.chosen = input;
     }
 
-    /// Prefers this input to those before it, until another is pinned.
+    /// Prefers this input until another one is pinned.
     pub(crate) fn pin(&mut self, input: usize) {
         self.pinned = Some(input);
         self.at_once = true;
     }
 
-    /// The input that an operator prefers.
+    /// The input that the operator pinned.
     pub(crate) fn pinned(&self) -> Option<usize> {
         self.pinned
     }
 
-    /// Data came from an input.
+    /// Records data from an input.
     pub(crate) fn data(&mut self, input: usize, now: Instant) {
         let after = self.after;
         let health = &mut self.inputs[input];
@@ -81,18 +80,18 @@ impl Failover {
         health.last_data = Some(now);
     }
 
-    /// The connection of an input is gone. Its silence counts from its last data all the same: a source that is back
-    /// within `after` is not left.
+    /// Records a lost connection. Silence still counts from the last data, so a source that reconnects within `after`
+    /// stays chosen.
     pub(crate) fn lost(&mut self, input: usize) {
         self.inputs[input].healthy_since = None;
     }
 
-    /// The input that is to feed the stream.
+    /// The chosen input.
     pub(crate) fn chosen(&self) -> usize {
         self.chosen
     }
 
-    /// Chooses anew; the input, if it is another than before.
+    /// Updates the choice; returns the input if it has changed.
     pub(crate) fn choose(&mut self, now: Instant) -> Option<usize> {
         let returned = match self.pinned {
             Some(pinned) if pinned == self.chosen => {
@@ -137,7 +136,7 @@ mod tests {
     const BACK: Duration = Duration::from_secs(10);
     const STEP: Duration = Duration::from_millis(100);
 
-    /// Inputs over virtual time: each step, those named have data.
+    /// Inputs in virtual time; in each step, the named ones have data.
     struct Fixture {
         failover: Failover,
         now: Instant,
@@ -181,7 +180,7 @@ mod tests {
         assert_eq!(fixture.failover.chosen(), 0);
         fixture.run(BACK + 2 * AFTER, &[0, 1, 2]);
         assert_eq!(fixture.failover.chosen(), 2);
-        // One that has nothing is taken when it has; until then the order counts.
+        // An input without data is skipped; among those with data the order counts.
         fixture.run(2 * AFTER, &[0, 2]);
         fixture.failover.pin(1);
         fixture.run(AFTER, &[0, 2]);

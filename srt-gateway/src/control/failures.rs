@@ -1,26 +1,27 @@
-//! The failures of one input or output: counts them, and folds repeats into one report. Pure: functions of `now`.
+//! Counts the failures of one input or output, and folds repeats into one report. Pure: functions of `now`.
 
 use std::time::{Duration, Instant};
 
-/// Repeats of a failure are reported after this time, and then after twice the time before.
+/// The first repeat is reported after this time; each later report doubles it.
 const FIRST: Duration = Duration::from_secs(60);
 
 /// The longest time between two reports of the same failure.
 const LAST: Duration = Duration::from_secs(3600);
 
-/// Data must flow this long before the next failure is a new one: a peer that sends a short clip and closes is still failing.
+/// Data must flow for this long before the next failure counts as a new one: a peer that sends a short clip and closes
+/// is still failing.
 const STEADY: Duration = Duration::from_secs(10);
 
-/// Reasons remembered at once. An endpoint alternates between two or three (silent, closed by the peer); a peer that makes up
-/// new ones must not fill the memory.
+/// The number of reasons remembered. An endpoint usually alternates between two or three (silent, closed by the peer);
+/// a peer that invents reasons must not fill the memory.
 const REASONS: usize = 8;
 
-/// What has failed so far, and what has been reported of it.
+/// The failures so far, and which of them have been reported.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
     count: u64,
     last: Option<String>,
-    /// Reported, and not over.
+    /// Failures that were reported and have not ended.
     known: Vec<Failure>,
 }
 
@@ -33,8 +34,8 @@ struct Failure {
 }
 
 impl Failures {
-    /// Counts a failure. Gives the number of failures to report now, this one included; `None`: it is a repeat, to be reported
-    /// later.
+    /// Counts a failure. Returns how many failures to report now, including this one; `None` if it is a repeat, which
+    /// is reported later.
     pub(super) fn add(&mut self, why: &str, now: Instant) -> Option<u64> {
         self.count += 1;
         self.last = Some(why.to_owned());
@@ -59,13 +60,13 @@ impl Failures {
         Some(std::mem::take(&mut known.unreported))
     }
 
-    /// Counts what ended as planned: it is shown, and never reported.
+    /// Records an expected end: it is shown and never reported as a failure.
     pub(super) fn add_unreported(&mut self, why: String) {
         self.count += 1;
         self.last = Some(why);
     }
 
-    /// Data has flowed for so long by the present connection.
+    /// Records that data has flowed for this long over the current connection.
     pub(super) fn flowed(&mut self, time: Duration) {
         self.last = None;
         if time >= STEADY {
@@ -73,17 +74,17 @@ impl Failures {
         }
     }
 
-    /// All so far.
+    /// The number of failures so far.
     pub(super) fn count(&self) -> u64 {
         self.count
     }
 
-    /// Why the last attempt failed, until data flow again.
+    /// The reason of the last failure, until data flows again.
     pub(super) fn last(&self) -> Option<&str> {
         self.last.as_deref()
     }
 
-    /// Whether a failure was reported that is not over.
+    /// Whether a reported failure has not ended.
     pub(super) fn is_failing(&self) -> bool {
         !self.known.is_empty()
     }
@@ -102,7 +103,7 @@ mod tests {
         let begin = Instant::now();
         let mut failures = Failures::default();
         let mut reports = Vec::new();
-        // Alternating, as of a peer that accepts a call, sends nothing and closes.
+        // Alternating reasons, as from a peer that accepts a call, sends nothing and closes.
         for at in (0..2 * 3600).step_by(10) {
             for why in ["silent", "closed"] {
                 if let Some(times) = failures.add(why, begin + seconds(at)) {

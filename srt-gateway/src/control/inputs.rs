@@ -1,8 +1,7 @@
-//! Which input feeds each stream: watches what comes from all of them, and hands the right to write to the ring from one
-//! to the other.
+//! Selects the input that feeds each stream: watches the data of all inputs, and moves the ring's writer from one to
+//! another.
 //!
-//! Part of control's thread. Inputs that do not feed are connected all the same, and what they send is thrown away by
-//! their workers.
+//! Runs on control's thread. Standby inputs stay connected, and their workers discard what they receive.
 
 use std::time::Instant;
 
@@ -20,7 +19,7 @@ use crate::{
 };
 
 impl Control {
-    /// Looks at what came from the inputs of all streams and settles who feeds them.
+    /// Updates the activity of all inputs and selects the input of each stream.
     pub(super) fn select_inputs(&mut self, now: Instant) {
         let names: Vec<_> = self.endpoints.inputs.keys().cloned().collect();
         for name in names {
@@ -28,7 +27,7 @@ impl Control {
         }
     }
 
-    /// Settles who feeds a stream.
+    /// Selects the input that feeds a stream.
     pub(super) fn select_input(&mut self, name: &StreamName, now: Instant) {
         let endpoints = &mut self.endpoints;
         let Some(inputs) = endpoints.inputs.get_mut(name) else {
@@ -76,7 +75,7 @@ impl Control {
         }
     }
 
-    /// Reports an input that has begun or ceased to be silent.
+    /// Reports that an input has become silent, or is no longer silent.
     fn note_silence(&mut self, id: EndpointId, now: Instant) {
         let Some(state) = self.endpoints.all.get(&id) else {
             return;
@@ -89,7 +88,7 @@ impl Control {
         self.report_failure(id, "silent", &why, None, now);
     }
 
-    /// Makes `chosen` the input that feeds the stream, as far as that is possible now.
+    /// Makes `chosen` the input that feeds the stream, as far as possible now.
     fn switch_input(&mut self, name: &StreamName, chosen: EndpointId) {
         let live = |id: &EndpointId| self.endpoints.all.get(id)?.live.as_ref();
         let Some(inputs) = self.endpoints.inputs.get(name) else {
@@ -104,7 +103,7 @@ impl Control {
             }
             (ActiveInput::Unset, Some(wanted)) => {
                 let (session, is_quiet) = (wanted.session, wanted.is_quiet);
-                // A publisher may have the place: the input stands by until it is free.
+                // A publisher may hold the writer: the input stands by until it is free.
                 let Some(writer) = wanted.stream.claim_source(session) else {
                     return;
                 };
@@ -119,7 +118,7 @@ impl Control {
         }
     }
 
-    /// Prefers this input of its stream from now on. False: there is no such input.
+    /// Prefers this input of its stream from now on. Returns false if there is no such input.
     pub(super) fn switch(&mut self, id: EndpointId, now: Instant) -> bool {
         let Some(name) = self.endpoints.all.get(&id).map(|state| state.stream.clone()) else {
             return false;
@@ -136,7 +135,7 @@ impl Control {
         true
     }
 
-    /// A session has given up the right to write.
+    /// A session has released the writer.
     pub(super) fn input_stood_by(&mut self, session: SessionId, now: Instant) {
         self.source_released(session, now);
         let Some(state) = self
@@ -152,7 +151,7 @@ impl Control {
         self.select_input(&name, now);
     }
 
-    /// `session` feeds `name` no more.
+    /// `session` no longer feeds `name`.
     pub(super) fn clear_active_input(&mut self, name: &StreamName, session: SessionId) {
         if let Some(inputs) = self.endpoints.inputs.get_mut(name) {
             match inputs.active {

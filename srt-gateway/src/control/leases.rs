@@ -1,8 +1,8 @@
-//! What sessions have by the word of the hook: a lifetime, after which it is asked again, and outputs that a publisher
-//! brings along.
+//! What the hook granted to sessions: a lifetime, after which the hook is asked again, and outputs that a publisher
+//! brings.
 //!
-//! Part of control's thread. The hook answers on another one; its answers wait in a channel until the next tick. A session
-//! that is still welcome notices nothing.
+//! Runs on control's thread. The hook answers on another thread; its answers wait in a channel until the next tick. A
+//! session that is renewed is not interrupted.
 
 use std::{
     collections::BTreeMap,
@@ -21,10 +21,10 @@ use crate::{
     names::{Role, SessionId},
 };
 
-/// When a question is put again that could not be put: too many were open.
+/// The delay before a question is repeated when too many questions were open.
 const BUSY: Duration = Duration::from_secs(1);
 
-/// The sessions that the hook has let in for a time.
+/// The sessions that the hook admitted for a limited time.
 #[derive(Debug)]
 pub(super) struct Leases {
     all: BTreeMap<SessionId, Lease>,
@@ -32,11 +32,11 @@ pub(super) struct Leases {
     answered: Receiver<(SessionId, HookVerdict)>,
 }
 
-/// One session's time.
+/// The lease of one session.
 ///
 /// ```text
-///   Held ──its lifetime is over──▶ Asking ──still admitted──▶ Held
-///                                     │──admitted for ever──▶ (forgotten)
+///   Held ──its lifetime has expired──▶ Asking ──still admitted──▶ Held
+///                                     │──admitted for ever──▶ (no lease)
 ///                                     └──refused────────────▶ the session is closed
 /// ```
 #[derive(Debug)]
@@ -54,7 +54,7 @@ enum Phase {
 
 impl Default for Leases {
     fn default() -> Self {
-        // At most one answer is under way for each session.
+        // Bounded in practice: each session has at most one answer pending.
         let (answers, answered) = crossbeam_channel::unbounded();
         Self {
             all: BTreeMap::new(),
@@ -71,7 +71,7 @@ impl Leases {
 }
 
 impl Control {
-    /// A session begins that the hook has agreed to.
+    /// Starts the lease of a session that the hook admitted.
     pub(super) fn hold_lease(&mut self, session: SessionId, grant: Option<HookGrant>, now: Instant) {
         let Some(HookGrant { question, terms }) = grant else {
             return;
@@ -88,13 +88,13 @@ impl Control {
         self.set_hook_outputs(session, &terms, now);
     }
 
-    /// A session has ended, and with it what it brought.
+    /// Ends the lease of a session, and removes its outputs.
     pub(super) fn end_lease(&mut self, session: SessionId, now: Instant) {
         self.leases.all.remove(&session);
         self.endpoints.remove_published_outputs(session, now);
     }
 
-    /// Asks about those whose time is over, and does what has been answered.
+    /// Renews expired leases, and applies the answers that have arrived.
     pub(super) fn tick_leases(&mut self, now: Instant) {
         let hook = &self.opener.guards.hook;
         self.leases.all.retain(|session, lease| {
@@ -105,12 +105,12 @@ impl Control {
                 return true;
             }
             let (session, answers) = (*session, self.leases.answers.clone());
-            // It is read as long as control runs.
+            // Control reads the channel as long as it runs.
             let done = move |verdict| drop(answers.send((session, verdict)));
             lease.phase = match hook.ask_again(&lease.question, now, done) {
                 Some(Submitted::Waiting) => Phase::Asking,
                 Some(Submitted::Busy) => Phase::Held(now + BUSY),
-                // A reload took the hook away, and with it all that it demanded.
+                // A reload has removed the hook, so its conditions no longer apply.
                 None => return false,
             };
             true
@@ -161,7 +161,7 @@ impl Control {
         }
     }
 
-    /// Puts the outputs in force that come with a publisher.
+    /// Applies the outputs that come with a publisher.
     fn set_hook_outputs(&mut self, session: SessionId, terms: &Terms, now: Instant) {
         let Some(open) = self.registry.session(session) else {
             return;

@@ -1,11 +1,11 @@
-//! Whether an input or an output connects, waits or rests. Pure: functions of `now`.
+//! Decides whether an input or output connects, waits or stays idle. Pure: functions of `now`.
 
 use std::time::{Duration, Instant};
 
 use super::backoff::Backoff;
 
-/// A connection that carried data for this long was a good one: when it ends, the next attempt is made at once. A peer that
-/// takes calls and drops them, or sends nothing, is backed off from instead.
+/// A connection that carried data for this long was a good one: when it ends, the next attempt starts at once. A peer
+/// that accepts calls and drops them, or sends nothing, causes a back-off.
 const STABLE: Duration = Duration::from_secs(1);
 
 /// The connection of one input or output.
@@ -16,7 +16,7 @@ const STABLE: Duration = Duration::from_secs(1);
 ///    ▲                  ▲  │ failed                   │ ended
 ///    │        time over │  ▼                          │   1 s of data: no wait
 ///    ├──────────────  BackingOff ◀────────────────────┘   less: like a failure
-///    │ not wanted any more (from any state but Failed)
+///    │ no longer wanted (from any state but Failed)
 ///                                     impossible
 ///   Failed ◀──────────────────────────────────────── Connecting: no attempt can ever work
 /// ```
@@ -26,7 +26,7 @@ pub(crate) struct Link {
     backoff: Backoff,
 }
 
-/// Where a [`Link`] is.
+/// The state of a [`Link`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LinkState {
     Idle,
@@ -36,25 +36,25 @@ pub(crate) enum LinkState {
     Failed,
 }
 
-/// Whether the connection is to be there.
+/// The desired state of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Desired {
     Connected,
     Disconnected,
 }
 
-/// What is to be done now.
+/// The action to take now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Nothing,
-    /// Begin an attempt: the state is [`LinkState::Connecting`] by now.
+    /// Start an attempt; the state is already [`LinkState::Connecting`].
     Connect,
-    /// Give up the attempt or close the connection: the state is [`LinkState::Idle`] by now.
+    /// Cancel the attempt or close the connection; the state is already [`LinkState::Idle`].
     HangUp,
 }
 
 impl Link {
-    /// `seed` is to differ between endpoints.
+    /// `seed` should differ between endpoints.
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             state: LinkState::Idle,
@@ -66,7 +66,7 @@ impl Link {
         self.state
     }
 
-    /// What is to be done at `now`.
+    /// Returns the action to take at `now`.
     pub(crate) fn step(&mut self, wanted: Desired, now: Instant) -> Step {
         match (wanted, self.state) {
             (_, LinkState::Failed)
@@ -97,15 +97,15 @@ impl Link {
         self.state = LinkState::Live;
     }
 
-    /// The attempt failed; gives the time until the next one.
+    /// Records a failed attempt; returns the time until the next one.
     pub(crate) fn failed(&mut self, now: Instant) -> Duration {
         let wait = self.backoff.failed();
         self.state = LinkState::BackingOff { until: now + wait };
         wait
     }
 
-    /// The connection ended by itself, after data had flowed for so long; gives the time until the next attempt. What ends
-    /// after it was hung up changes nothing.
+    /// Records that the connection ended by itself after data had flowed for this long; returns the time until the next
+    /// attempt. Has no effect after a hang-up.
     pub(crate) fn ended(&mut self, flowed: Duration, now: Instant) -> Option<Duration> {
         if self.state != LinkState::Live {
             return None;
@@ -118,13 +118,13 @@ impl Link {
         Some(Duration::ZERO)
     }
 
-    /// The connection ended or failed, and the listener that it came by still waits: there is nobody to back off from.
+    /// Records the end of a connection whose listener is still open: there is no peer to back off from.
     pub(crate) fn listens_again(&mut self) {
         self.backoff.reset();
         self.state = LinkState::Connecting;
     }
 
-    /// No attempt can ever work.
+    /// Stops all attempts: none can succeed.
     pub(crate) fn give_up(&mut self) {
         self.state = LinkState::Failed;
     }
@@ -183,13 +183,13 @@ mod tests {
         let later = now + seconds(60);
         assert_eq!(link.ended(seconds(60), later), Some(Duration::ZERO));
         assert_eq!(link.step(Desired::Connected, later), Step::Connect);
-        // And only once: a peer that is gone is backed off from, from the start of the scale.
+        // Only once: when the peer is gone, the back-off starts again from its first step.
         assert!(link.failed(later) < seconds(1));
     }
 
     #[test]
     fn a_peer_that_takes_calls_and_brings_nothing_is_backed_off_from() {
-        // It drops the connection at once, or after its own timeout.
+        // The peer drops the connection at once, or after its own timeout.
         for lasts in [Duration::from_millis(100), seconds(10)] {
             let mut now = Instant::now();
             let mut link = live(now);

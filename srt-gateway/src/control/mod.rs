@@ -1,8 +1,8 @@
-//! The owner of the registry: one thread that makes streams, opens and ends sessions, and keeps the time of streams
-//! without a source. Everything that changes the registry goes through it; others read the snapshot that it publishes.
+//! The owner of the registry: one thread that creates streams, opens and ends sessions, and times streams without a
+//! source. Every change of the registry goes through it; others read its snapshot.
 //!
-//! It accepts connections (the decision was made in the listen callback), and it writes the log line of each connection
-//! that is opened, refused or closed. It never sends or receives a message of a stream.
+//! It accepts connections, about which the listen callback has decided, and logs each connection that is opened,
+//! refused or closed. It never sends or receives a message of a stream.
 
 mod backoff;
 mod bonding;
@@ -71,54 +71,55 @@ use crate::{
     ts::Format,
 };
 
-/// What control is told to do.
+/// Commands to control.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// End in order, by `Instant` at the latest: the thread ends when all is closed.
+    /// Shut down by `Instant` at the latest: the thread ends when everything is closed.
     Shutdown(Instant),
-    /// Put this configuration in force and say what came of it.
+    /// Apply this configuration and reply with the changes.
     Reload(Box<Config>, Sender<Reloaded>),
-    /// Say which sessions are open.
+    /// Reply with the open sessions.
     Sessions(Sender<Vec<SessionStatus>>),
-    /// Say that you are there.
+    /// Reply, as a liveness check.
     Ping(Sender<()>),
-    /// Say which inputs a stream has, those that stand by included.
+    /// Reply with the inputs of a stream, standby ones included.
     Inputs(StreamName, Sender<Vec<(SessionId, Arc<SessionCounters>)>>),
-    /// End a session because an operator says so; false: there is none of this number.
+    /// End a session on behalf of an operator; replies false if there is no such session.
     Kick(SessionId, Sender<bool>),
-    /// Let this input feed its stream as soon as it has data, and prefer it from now on; false: there is no such input.
+    /// Switch the stream to this input as soon as it has data, and prefer it from now on; replies false if there is no
+    /// such input.
     Switch(EndpointId, Sender<bool>),
-    /// Take in nobody any more. What is connected goes on.
+    /// Refuse new callers. Connected sessions continue.
     Drain(Sender<()>),
 }
 
 impl Command {
-    /// Whether it changes nothing.
+    /// Whether the command only reads.
     const fn is_question(&self) -> bool {
         matches!(self, Self::Sessions(_) | Self::Ping(_) | Self::Inputs(..))
     }
 }
 
-/// What control listens to.
+/// The channels that control receives from.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     pub(crate) commands: Receiver<Command>,
     pub(crate) events: Receiver<IoEvent>,
     pub(crate) refused: Receiver<Refused>,
     pub(crate) ranges: Receiver<RangeEvent>,
-    /// Handshakes that ended over encryption: libsrt tells of them in its log only.
+    /// Handshakes that failed over encryption, which libsrt reports only in its log.
     pub(crate) faults: Receiver<(SocketId, EncryptionFault)>,
 }
 
 /// The control thread's state.
 #[derive(Debug)]
 pub(crate) struct Control {
-    /// In force.
+    /// The configuration in force.
     config: Config,
     in_force: Arc<ArcSwap<Config>>,
     opener: Opener,
     ports: Vec<Port>,
-    /// Ports of the configuration that could not be opened yet.
+    /// Configured ports that could not be opened yet.
     waiting: Vec<PendingPort>,
     listening: Arc<ArcSwap<Vec<Listening>>>,
     registry: Registry,
@@ -126,8 +127,7 @@ pub(crate) struct Control {
     ranges: Ranges,
     pool: Pool,
     last_session: u64,
-    /// No new sessions, whatever is configured.
-    /// The gateway ends: what breaks off now is not connected again.
+    /// The gateway is shutting down: no new sessions, and lost connections are not made again.
     ending: bool,
     refusals: Refusals,
     publisher_queue: PublisherQueue,
@@ -136,7 +136,7 @@ pub(crate) struct Control {
     sources: Sources,
 }
 
-/// Whether the thread goes on.
+/// Whether the loop continues.
 #[derive(Debug, PartialEq, Eq)]
 enum Next {
     Go,
@@ -181,19 +181,19 @@ impl Control {
         control
     }
 
-    /// The ports that are open, as of now.
+    /// The open ports.
     pub(crate) fn listening(&self) -> &Arc<ArcSwap<Vec<Listening>>> {
         &self.listening
     }
 
-    /// The configuration in force, as of now.
+    /// The configuration in force.
     pub(crate) fn in_force(&self) -> &Arc<ArcSwap<Config>> {
         &self.in_force
     }
 
     fn publish_listening(&self) {
         let mut listening: Vec<_> = self.ports.iter().map(Listening::of).collect();
-        // Those that share an address are opened one after the other.
+        // Sockets that share a port are adjacent.
         listening.dedup();
         self.listening.store(Arc::new(listening));
     }
@@ -202,7 +202,7 @@ impl Control {
     pub(crate) fn run(mut self, inbox: &Inbox, pulse: &Pulse) {
         let mut ticks = Ticks::new(Instant::now());
         loop {
-            // The ticks end each wait.
+            // Each wait ends with the next tick.
             pulse.beat();
             let mut is_event = true;
             let next = crossbeam_channel::select! {
@@ -256,7 +256,7 @@ impl Control {
         }
     }
 
-    /// Does what is told. Whoever asked may have given up: then nobody takes the reply.
+    /// Executes a command. The sender may have given up, in which case the reply is dropped.
     fn command(&mut self, command: Command, now: Instant) {
         match command {
             Command::Shutdown(_) => {}
@@ -282,8 +282,8 @@ impl Control {
         true
     }
 
-    /// Refuses new callers from now on, for good. Everything that listens stays open: a closed port would leave its callers
-    /// without an answer, and a caller that is told to go elsewhere does so at once.
+    /// Refuses new callers from now on, for good. Listeners stay open, because callers of a closed port would get no
+    /// answer; a caller that receives a code can go elsewhere at once.
     fn drain(&self) {
         info!("draining: new callers are refused");
         self.opener.guards.drain.begin();
@@ -386,7 +386,7 @@ impl Control {
             return None;
         }
         if connection.is_encrypted() && connection.key_bits < port.min_key_bits {
-            // libsrt without our edits does not show the key before.
+            // Without our edits, libsrt does not show the key before this point.
             info!(
                 role = %grant.role, stream = %grant.stream, %peer, port = %port, code = 1400,
                 "closed: the caller encrypts with {}, but min_key_length requires AES-{}", connection.encryption, port.min_key_bits
@@ -409,7 +409,7 @@ impl Control {
             Role::Viewer => Task::View(self.registry.start_at(&grant.stream)),
             Role::Publisher => match self.task_for_publisher(session, &stream) {
                 Some(task) => task,
-                // An input has begun to feed the stream since the verdict.
+                // An input has taken the stream since the verdict.
                 None => {
                     let why = RefusalReason::HasPublisher(grant.stream);
                     self.refusals.add(
@@ -522,7 +522,7 @@ impl Control {
         self.endpoint_closed(closed, now);
     }
 
-    /// A caller that was granted and failed at the passphrase: it is refused after all.
+    /// Refuses a caller that was granted and then failed at the passphrase.
     fn encryption_fault(&mut self, socket: SocketId, fault: EncryptionFault) {
         let refused = self.gates().find_map(|gate| {
             let granted = gate.take_granted(socket)?;
@@ -535,13 +535,13 @@ impl Control {
         }
     }
 
-    /// The gates of all listeners, those of inputs and outputs included.
+    /// The gates of all listeners, including those of inputs and outputs.
     fn gates(&self) -> impl Iterator<Item = &Arc<Gate>> {
         let of_ports = self.ports.iter().map(|port| &port.gate);
         of_ports.chain(self.endpoints.gates())
     }
 
-    /// Whether something is to be done after some time although nothing happens.
+    /// Whether something is due at a certain time even if no event arrives.
     fn has_deadlines(&self) -> bool {
         !self.endpoints.all.is_empty()
             || !self.waiting.is_empty()
@@ -578,7 +578,7 @@ impl Control {
         }
     }
 
-    /// Closes the listeners, then the sources, then the viewers once they have what is in the rings.
+    /// Closes the listeners, then the sources, then the viewers once they have received what the rings hold.
     fn shut_down(&mut self, deadline: Instant, inbox: &Inbox) {
         for port in self.ports.drain(..) {
             self.opener.close(port);
@@ -595,13 +595,13 @@ impl Control {
     }
 }
 
-/// What was negotiated with a caller.
+/// The negotiated parameters of a connection.
 #[derive(Debug)]
 struct Connection {
     latency: Duration,
     version: SrtVersion,
     encryption: &'static str,
-    /// 0: it is not encrypted.
+    /// 0 if it is not encrypted.
     key_bits: u16,
 }
 
@@ -610,7 +610,7 @@ impl Connection {
         self.key_bits > 0
     }
 
-    /// `role`: of the peer.
+    /// `role` is the peer's.
     fn of(socket: &SrtSocket, role: Role) -> srt_safe::Result<Self> {
         let latency = match role {
             Role::Publisher => socket.option::<opt::ReceiveLatency>()?,
@@ -637,67 +637,67 @@ impl Connection {
     }
 }
 
-/// For tests and operators: the streams that there are.
+/// A stream, for tests and operators.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamStatus {
     /// Its name.
     pub name: StreamName,
-    /// Whether somebody feeds it.
+    /// Whether it has a source.
     pub has_source: bool,
-    /// Viewers now.
+    /// The number of viewers.
     pub viewers: u32,
-    /// Bytes that came in so far, from all its sources.
+    /// Bytes received so far, from all its sources.
     pub bytes: u64,
 }
 
-/// For tests and operators: a session that is open.
+/// An open session, for tests and operators.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SessionStatus {
     /// Its number.
     pub id: SessionId,
-    /// What it does with the stream.
+    /// Publisher or viewer.
     pub role: Role,
     /// The stream.
     pub stream: StreamName,
-    /// Where the other end is.
+    /// The peer's address.
     pub peer: SocketAddr,
-    /// The port that it came in by, for people.
+    /// The port that it used, for display.
     pub port: String,
-    /// Since it was opened.
+    /// Time since it was opened.
     pub age: Duration,
     /// Messages carried.
     pub messages: u64,
     /// Bytes of payload carried.
     pub bytes: u64,
-    /// Messages that a viewer was too slow for.
+    /// Messages that a slow viewer skipped.
     pub skipped: u64,
-    /// Whether it is a publisher or an input while another one feeds the stream.
+    /// Whether it is a publisher or an input on standby.
     pub standby: bool,
-    /// Whether it is that of an input or output.
+    /// Whether it belongs to an input or output.
     pub of_endpoint: bool,
-    /// What was negotiated.
+    /// The negotiated parameters.
     pub facts: SessionFacts,
-    /// What libsrt told of the connection in the last second; None before the first sample.
+    /// libsrt's figures of the last second; None before the first sample.
     pub figures: Option<Arc<SrtFigures>>,
-    /// The links of a bonded connection, as of the last second; empty for others.
+    /// The links of a bonded connection as of the last second; otherwise empty.
     pub links: Vec<LinkFigures>,
     pub(crate) counters: Arc<SessionCounters>,
 }
 
-/// What both sides of a session have agreed upon when it was opened.
+/// The parameters that were negotiated when a session was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionFacts {
-    /// The peer's SRT version; 0.0.0 of peers before 1.3, whose handshakes do not have it.
+    /// The peer's SRT version; 0.0.0 for peers before 1.3, whose handshakes do not carry it.
     pub version: SrtVersion,
     /// `AES-128`, `AES-192`, `AES-256` or `none`.
     pub encryption: &'static str,
-    /// In the direction of the stream.
+    /// The latency in the direction of the stream.
     pub latency: Duration,
-    /// The caller's streamid for people: passwords masked. None: it sent none, or we called.
+    /// The caller's streamid for display, with passwords masked. None if it sent none, or if we called.
     pub streamid: Option<Arc<str>>,
-    /// Names and values that the hook gave it.
+    /// Labels that the hook assigned.
     pub labels: Vec<(Box<str>, Box<str>)>,
 }
 
@@ -712,7 +712,7 @@ impl SessionFacts {
         }
     }
 
-    /// The peer's version for people.
+    /// The peer's version for display.
     pub(crate) fn version_shown(&self) -> String {
         match self.version.number() {
             0 => "before 1.3".to_owned(),
@@ -720,7 +720,7 @@ impl SessionFacts {
         }
     }
 
-    /// The labels for people: those that are called as secrets are masked.
+    /// The labels for display; values whose names indicate secrets are masked.
     pub(crate) fn labels_shown(&self) -> BTreeMap<String, String> {
         let labels = self.labels.iter();
         labels

@@ -1,5 +1,5 @@
-//! Opens the inputs and outputs that are no SRT sockets: datagrams and files. Sockets are opened by control's thread, which waits for
-//! nobody there. Files are opened by threads of their own, because a file may hang for ever: control hears how that went.
+//! Opens inputs and outputs that are not SRT sockets: datagrams and files. Control's thread opens sockets, which never
+//! blocks. Other threads open files, because a file may hang forever, and report the result to control.
 
 use std::{
     io::{self, ErrorKind},
@@ -37,7 +37,7 @@ impl From<io::Error> for AttemptError {
 }
 
 impl Control {
-    /// Opens an endpoint that is no SRT socket; `addr` is that of its host, if it has one.
+    /// Opens an endpoint that is not an SRT socket; `addr` is the address of its host, if it has one.
     pub(super) fn open_plain(
         &mut self,
         id: EndpointId,
@@ -63,7 +63,7 @@ impl Control {
         Ok(None)
     }
 
-    /// Begins a session with what was opened.
+    /// Starts a session for an opened endpoint.
     fn live(
         &mut self,
         id: EndpointId,
@@ -99,7 +99,7 @@ impl Control {
         self.select_input(&name, now);
     }
 
-    /// Has the file of an input opened.
+    /// Starts to open the file of an input.
     pub(super) fn open_file(
         &self,
         id: EndpointId,
@@ -114,7 +114,7 @@ impl Control {
         Ok(Attempt::Opening(now))
     }
 
-    /// The file of an input was opened, or could not be.
+    /// Handles the result of opening an input's file.
     pub(super) fn opened(&mut self, id: EndpointId, outcome: io::Result<FileIn>, now: Instant) {
         let Some(state) = self.endpoints.all.get(&id) else {
             return;
@@ -139,7 +139,7 @@ impl Control {
         }
     }
 
-    /// Reports a file that is being opened for too long.
+    /// Reports a file that takes too long to open.
     pub(super) fn watch_opening(&mut self, id: EndpointId, now: Instant) {
         let Some(state) = self.endpoints.all.get(&id) else {
             return;
@@ -152,7 +152,7 @@ impl Control {
         }
     }
 
-    /// The file of a session does not answer, or does so again.
+    /// A session's file has stopped responding, or responds again.
     pub(super) fn stalled(&mut self, session: SessionId, is_stalled: bool, now: Instant) {
         if let Some(id) = self.endpoints.sessions.get(&session).copied() {
             self.set_stalled(id, is_stalled, now);
@@ -209,7 +209,7 @@ impl Control {
                 };
                 let to = addr.ok_or_else(missing)?;
                 let out = UdpOut::open(&udp_options(udp), to, udp.payload_size, wrapping)?;
-                // What came before now would go out in one burst, which few receivers of datagrams take.
+                // Older messages would be sent as one burst, which few datagram receivers can handle.
                 (OutletKind::Datagrams, StartAt::Live, Box::new(out))
             }
             Target::Srt(_) => return Err(AttemptError::Permanent("SRT is called, not opened".to_owned())),
@@ -251,7 +251,7 @@ fn kinds(file: &FileTarget) -> FileKinds {
     }
 }
 
-/// What a URL says of a socket for datagrams.
+/// The socket options of a datagram URL.
 pub(crate) fn udp_options(udp: &UdpTarget) -> UdpOptions {
     UdpOptions {
         port: udp.port,

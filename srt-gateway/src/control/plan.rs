@@ -1,4 +1,4 @@
-//! From the configuration of a stream to what the registry makes it of. Pure.
+//! Derives the properties of a stream from its configuration. Pure.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use srt_safe::ReaderTiming;
 use super::ports::passphrase;
 use crate::{access::StreamPolicy, config, data};
 
-/// How a stream is made: from its table, or from `[streams_default]`.
+/// The properties of a new stream, from its table or from `[streams_default]`.
 #[derive(Clone, Debug)]
 pub(crate) struct StreamPlan {
     pub(crate) policy: Arc<StreamPolicy>,
@@ -17,12 +17,12 @@ pub(crate) struct StreamPlan {
 }
 
 impl StreamPlan {
-    /// Of a stream that a table names.
+    /// For a stream with a table.
     pub(crate) fn of(stream: &config::Stream) -> Self {
         Self::new(Some(stream), &stream.settings)
     }
 
-    /// Of a stream that no table names.
+    /// For a stream without a table.
     pub(crate) fn of_unknown(config: &config::Config) -> Self {
         Self::new(None, &config.streams_default.settings)
     }

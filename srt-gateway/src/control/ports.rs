@@ -1,4 +1,4 @@
-//! Opens the listening ports: settings of the configuration become options of libsrt.
+//! Opens the listening ports: converts settings of the configuration into libsrt options.
 
 use std::{
     fmt, io,
@@ -25,7 +25,7 @@ use crate::{
 
 const IN_USE: &str = "another program uses this UDP port: choose another one, or stop that program";
 
-/// Connections that libsrt holds for us between two accepts.
+/// The listen backlog: connections that libsrt holds until control accepts them.
 const BACKLOG: NonZeroU16 = NonZeroU16::new(1024).unwrap();
 
 /// An open port.
@@ -33,7 +33,7 @@ const BACKLOG: NonZeroU16 = NonZeroU16::new(1024).unwrap();
 pub(crate) struct Port {
     pub(crate) listener: SrtListener,
     pub(crate) gate: Arc<Gate>,
-    /// The address that it got, where the configuration leaves the port open.
+    /// The bound address, in case the configuration leaves the port open.
     pub(crate) addr: SocketAddr,
     pub(crate) key: PortKey,
 }
@@ -49,7 +49,7 @@ pub struct PortError {
 #[derive(Debug)]
 enum Cause {
     Options(String),
-    /// A socket of several that share the port.
+    /// The failure of one of several sockets that share the port.
     Socket(io::Error),
     Srt(srt_safe::Error),
 }
@@ -79,7 +79,7 @@ impl fmt::Display for PortError {
 
 impl std::error::Error for PortError {}
 
-/// Opens all ports of the configuration and puts them under watch. Fails on the first that cannot be opened.
+/// Opens all configured ports and watches them. Fails on the first port that cannot be opened.
 pub(crate) fn open_ports(config: &config::Config, opener: &Opener) -> Result<Vec<Port>, PortError> {
     let mut ports = Vec::new();
     for (owner, port) in config.srt_ports() {
@@ -88,7 +88,7 @@ pub(crate) fn open_ports(config: &config::Config, opener: &Opener) -> Result<Vec
     Ok(ports)
 }
 
-/// What it takes to open a port at any time.
+/// What is needed to open a port at any time.
 #[derive(Debug)]
 pub(crate) struct Opener {
     pub(crate) directory: Arc<ArcSwap<Directory>>,
@@ -98,8 +98,8 @@ pub(crate) struct Opener {
 }
 
 impl Opener {
-    /// Opens a port, on each of its addresses, and puts it under watch. `connections` counts its sessions, those of an
-    /// earlier opening of the same port included.
+    /// Opens a port on each of its addresses and watches it. `connections` counts its sessions, including those of an
+    /// earlier opening of the same port.
     pub(crate) fn open(
         &self,
         key: &PortKey,
@@ -124,7 +124,7 @@ impl Opener {
                     addr,
                     key: key.clone(),
                 })),
-                // A host without IPv6: all its addresses are IPv4 ones.
+                // On a host without IPv6, all addresses are IPv4.
                 Err(Cause::Srt(error)) if port.listen.ip().is_none() && addr.is_ipv6() && no_ipv6(&error) => {
                 }
                 Err(cause) => {
@@ -140,7 +140,7 @@ impl Opener {
         Ok(ports)
     }
 
-    /// All listeners of one address: one, unless the port is shared by several sockets.
+    /// Opens the listeners of one address: one, unless several sockets share the port.
     fn open_shards(
         &self,
         gate: &Arc<Gate>,
@@ -170,7 +170,7 @@ impl Opener {
         Ok(opened)
     }
 
-    /// Opens a port on a UDP socket that is bound to it.
+    /// Opens a port on a UDP socket that is already bound.
     pub(super) fn open_on(
         &self,
         socket: UdpSocket,
@@ -203,7 +203,7 @@ impl Opener {
         }
     }
 
-    /// Closes a port to new callers. Its sessions stay.
+    /// Closes a port to new callers. Existing sessions continue.
     pub(crate) fn close(&self, port: Port) {
         self.watch.remove(&port.listener);
         if let Err(error) = port.listener.close() {
@@ -212,7 +212,7 @@ impl Opener {
     }
 }
 
-/// What makes two ports of two configurations the same port: whose it is, what for, and where.
+/// Identifies a port across configurations: its owner, its kind and its address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PortKey {
     owner: Owner,
@@ -226,12 +226,12 @@ enum Owner {
     Global,
     Stream(StreamName),
     Template(StreamName),
-    /// A backend's answer about a port of `[[listeners]]`, for this stream.
+    /// A backend's answer about a port of `[[listeners]]`, which assigned this stream.
     Range(StreamName),
 }
 
 impl PortKey {
-    /// Of a port of `[[listeners]]` that a backend has given to a stream.
+    /// The key of a port of `[[listeners]]` that a backend has assigned to a stream.
     pub(super) fn of_range(stream: &StreamName, port: &SrtPort) -> Self {
         Self {
             owner: Owner::Range(stream.clone()),
@@ -283,7 +283,7 @@ impl fmt::Display for PortKey {
 pub struct Listening {
     /// Publish, play or both.
     pub kind: PortKind,
-    /// Whose port it is.
+    /// The streams that it serves.
     pub scope: Scope,
     /// The bound address.
     pub addr: SocketAddr,
@@ -313,10 +313,10 @@ fn no_ipv6(error: &srt_safe::Error) -> bool {
     matches!(error.os_errno(), Some(97 | 99))
 }
 
-/// Where a listener comes to be.
+/// What a listener binds to.
 enum BindTo {
     Addr(SocketAddr),
-    /// On a socket that has its address.
+    /// A socket that is already bound.
     Bound(UdpSocket),
 }
 
@@ -348,22 +348,22 @@ fn open(
     };
     watch.add(&listener, Interest::READABLE)?;
     let addr = listener.local_addr()?;
-    // It is opened once: there is nothing in it yet.
+    // Set once: the cell is empty.
     bound.set(addr).unwrap_or_default();
     Ok((listener, addr))
 }
 
-/// Whose port it is, as access sees it.
+/// The access scope of a port.
 pub(crate) fn scope(owner: PortOwner<'_>) -> Scope {
     Owner::of(owner).scope()
 }
 
-/// What access needs to know of a port.
+/// The access policy of a port.
 pub(crate) fn policy(scope: Scope, port: &SrtPort, addr: SocketAddr) -> PortPolicy {
     policy_of(Accepts::Callers, scope, port.kind, &port.settings, addr)
 }
 
-/// The same for the listener of an input or output, which serves one peer.
+/// The access policy of a listening input or output, which serves one peer.
 pub(super) fn peer_policy(
     stream: StreamName,
     kind: PortKind,
@@ -384,9 +384,9 @@ fn policy_of(
     settings: &SrtSettings,
     addr: SocketAddr,
 ) -> PortPolicy {
-    // A listening input or output has one peer.
+    // A listening input or output has exactly one peer.
     let takes_groups = settings.group_connect && matches!(accepts, Accepts::Callers);
-    // libsrt takes these from the options of the port, and asks callers for the same.
+    // libsrt takes these from the port's options and requires the same of callers.
     let sets_mode = |name: &String| matches!(name.as_str(), "transtype" | "messageapi" | "congestion");
     PortPolicy {
         accepts,
@@ -424,12 +424,12 @@ fn filter_policy(settings: &SrtSettings) -> FilterPolicy {
     }
 }
 
-/// What sessions of these settings are held to.
+/// The limits of sessions with these settings.
 pub(crate) fn limits(settings: &SrtSettings) -> SessionLimits {
     SessionLimits {
         max_bitrate: settings.max_bitrate,
         first_data: settings.first_data_timeout,
-        // Whoever sets libsrt's own limit means that.
+        // An explicit libsrt limit takes precedence.
         resend_percent: settings
             .resend_limit
             .filter(|_| !settings.options.contains_key("maxrexmitbw")),
@@ -437,15 +437,15 @@ pub(crate) fn limits(settings: &SrtSettings) -> SessionLimits {
     }
 }
 
-/// A passphrase of the configuration, whose length the configuration has checked.
+/// Converts a passphrase of the configuration, whose length was checked there.
 pub(crate) fn passphrase(secret: &config::Secret) -> Passphrase {
     Passphrase::new(secret.expose()).expect("the configuration checked its length")
 }
 
-/// What libsrt is told for a port. Its connections inherit it.
+/// The libsrt options of a port, which its connections inherit.
 fn options(settings: &SrtSettings, addr: SocketAddr) -> Result<Options, String> {
     let options = srt_options(settings)?.group_connect(settings.group_connect || gate_sees_groups());
-    // Another listener has the IPv4 addresses; libsrt wants this said for a wildcard.
+    // Another listener serves the IPv4 addresses; libsrt requires this option for a wildcard address.
     Ok(if addr.is_ipv6() {
         options.ipv6_only(Ipv6Only::Yes)
     } else {
@@ -453,18 +453,18 @@ fn options(settings: &SrtSettings, addr: SocketAddr) -> Result<Options, String> 
     })
 }
 
-/// Whether the gate sees that a caller is bonded. Then libsrt may let all of them through to it: those that libsrt refuses by itself
-/// leave no record.
+/// Whether the gate can tell that a caller is bonded. If so, libsrt may pass all bonded callers to the gate, because
+/// callers that libsrt rejects by itself leave no record.
 pub(super) fn gate_sees_groups() -> bool {
     let mut edits = srt_safe::library_edits().split(',');
     edits.any(|edit| edit.trim() == "handshake-view")
 }
 
-/// What libsrt is told for a port, an input or an output of these settings.
+/// The libsrt options of a port, input or output with these settings.
 pub(crate) fn srt_options(settings: &SrtSettings) -> Result<Options, String> {
     let mut options = Options::new()
         .latency(settings.latency.max(settings.min_latency))
-        // A message is relayed as it came, so whatever fits a packet must go out again.
+        // Messages are relayed unchanged, so any message that fits a packet must be accepted.
         .payload_size(0)
         .key_length(match settings.key_length {
             None => KeyLength::Auto,
@@ -500,13 +500,13 @@ pub(crate) fn srt_options(settings: &SrtSettings) -> Result<Options, String> {
     Ok(options)
 }
 
-/// Whether libsrt knows an entry of `options` and takes its value: for [`config::Config::load_checked`].
+/// Checks that libsrt accepts an entry of `options`, for [`config::Config::load_checked`].
 pub(crate) fn check_option(name: &str, value: &config::OptionValue) -> Result<(), String> {
     let options = Options::new().named(name, option_value(value));
     options.map(drop).map_err(|error| error.to_string())
 }
 
-/// An entry of `options` as srt-safe takes it.
+/// Converts an entry of `options` for srt-safe.
 fn option_value(value: &config::OptionValue) -> OptionValue {
     match value {
         config::OptionValue::Int(n) => OptionValue::Int(*n),

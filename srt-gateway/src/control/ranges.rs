@@ -1,4 +1,4 @@
-//! Ports of `[[listeners]]`: idle until somebody calls, then as the backend of `[config_external]` says.
+//! Ports of `[[listeners]]`: idle until the first call, then configured by the backend of `[config_external]`.
 //!
 //! ```text
 //!              handshake            2xx
@@ -9,9 +9,10 @@
 //!    └─────────────────────────┘              nobody there, a caller             └─404──▶ idle
 //! ```
 //!
-//! Part of control's thread; [`RangeGuard`] runs on the thread of the idle ports and in listen callbacks. Control keeps each port's
-//! UDP socket for as long as the configuration has the port; libsrt gets a duplicate of the descriptor. So a port is never
-//! bound twice, and never lost to another program. What an answer says of a stream is the stream's table while such a port is open.
+//! Runs on control's thread; [`RangeGuard`] runs on the thread of the idle ports and in listen callbacks. Control keeps
+//! each port's UDP socket for as long as the port is configured, and libsrt receives a duplicate of the descriptor. So
+//! a port is never bound twice and never lost to another program. While such a port is open, the backend's answer is
+//! the table of its stream.
 
 mod config_client;
 mod guard;
@@ -46,29 +47,29 @@ use crate::{
     names::StreamName,
 };
 
-/// How long it holds that the backend could not be asked, or answered nonsense.
+/// How long a port refuses callers after the backend could not be asked or sent an invalid answer.
 const FAILURE_HOLDS: Duration = Duration::from_secs(2);
 
-/// A port that was opened is idle again when nobody has been there for this long, or for `cache` if that is longer.
+/// An open port becomes idle when it has had no session for this long, or for `cache` if that is longer.
 const LONG: Duration = Duration::from_secs(300);
 
-/// As [`LONG`], of a port that nobody has connected to since it was opened.
+/// Like [`LONG`], for a port that has had no session since it was opened.
 const UNUSED: Duration = Duration::from_secs(30);
 
-/// How often ports are tried that could not be bound.
+/// How often binding is retried.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// What control is told about ports of `[[listeners]]`.
+/// Events of ports of `[[listeners]]`.
 #[derive(Debug)]
 pub(crate) enum RangeEvent {
-    /// Somebody calls a port that is idle, or whose answer holds no longer. An idle port comes with the caller's place among those
-    /// whom ports are opened for.
+    /// A caller on an idle port, or on a port whose answer has expired. For an idle port, the event carries the
+    /// caller's reservation.
     Contact(IdleId, SocketAddr, Option<Slot>),
-    /// The backend's answer to a question.
+    /// The backend's answer to the question of this number.
     Answered(IdleId, u64, Result<Answer, CallError>),
 }
 
-/// One port: its address and number.
+/// A port: its address and number.
 type PortAddr = (Option<ZonedIp>, u16);
 
 /// All ports of `[[listeners]]`.
@@ -76,12 +77,12 @@ type PortAddr = (Option<ZonedIp>, u16);
 pub(crate) struct Ranges {
     ports: BTreeMap<PortAddr, Ranged>,
     addrs: HashMap<IdleId, PortAddr>,
-    /// There with the first port.
+    /// Exists once there is a port.
     idle: Option<IdlePorts>,
     guard: Arc<RangeGuard>,
     config_client: ConfigClient,
     last_id: u32,
-    /// Ports of the configuration that could not be bound yet.
+    /// Configured ports that could not be bound yet.
     missing: BTreeMap<PortAddr, Action>,
     next_try: Instant,
 }
@@ -98,7 +99,7 @@ struct Ranged {
 #[derive(Debug)]
 enum PortState {
     Idle,
-    /// The question's number, who calls, and the place that the port takes until it is used.
+    /// The number of the question, the caller, and the reservation that the port holds until it is used.
     Asking(u64, SocketAddr, Option<Slot>),
     Open(Box<OpenPort>),
 }
@@ -110,15 +111,15 @@ struct OpenPort {
     key: PortKey,
     policy: Arc<PortPolicy>,
     recheck: Arc<Recheck>,
-    /// The question under way.
+    /// The number of the pending question.
     asked: Option<u64>,
-    /// When somebody was there last.
+    /// When the port last had a session.
     used: Instant,
-    /// Nobody has been there yet: the port counts for whom it was opened for.
+    /// Set until the first session: the port counts against the caller it was opened for.
     unused: Option<Unused>,
 }
 
-/// Of a port that nobody has connected to yet.
+/// A port that has had no session yet.
 #[derive(Debug)]
 struct Unused {
     _slot: Option<Slot>,
@@ -132,7 +133,7 @@ fn kind(mode: Action) -> PortKind {
     }
 }
 
-/// The ports of a configuration.
+/// The ports of `[[listeners]]` in a configuration.
 fn wanted(config: &Config) -> BTreeMap<PortAddr, Action> {
     let ranges = config.listeners.iter();
     ranges
@@ -148,7 +149,7 @@ impl Ranges {
         self.ports.is_empty() && self.missing.is_empty()
     }
 
-    /// Without ports. `events` are those that control itself receives; `gateway` is what the backend is told that we are called.
+    /// Creates an empty set. `events` is control's own channel; `gateway` is the name that the backend sees.
     pub(crate) fn new(
         backend: Arc<Backend>,
         opener: &Opener,
@@ -167,10 +168,10 @@ impl Ranges {
         }
     }
 
-    /// Takes `[config_external]` over and binds the ports of `[[listeners]]`. What could not be bound is tried again.
+    /// Applies `[config_external]` and binds the ports of `[[listeners]]`. Ports that could not be bound are retried.
     ///
     /// # Errors
-    /// The first port that could not be bound, and why; or that there is no way to ask.
+    /// The first port that could not be bound, or why the backend cannot be asked.
     pub(crate) fn open(&mut self, config: &Config) -> Result<(), (String, io::Error)> {
         let external = self.config_client.configure(config.config_external.as_ref());
         external.map_err(|error| ("the url of [config_external]".to_owned(), error))?;
@@ -233,17 +234,17 @@ impl Ranges {
         self.ports.get_mut(self.addrs.get(&id)?)
     }
 
-    /// What the open ports' answers say of a stream, if they say anything.
+    /// The stream table from the answers of the open ports, if any.
     fn table_for(&self, name: &str) -> Option<&PortAnswer> {
         let answers = self.ports.values().filter_map(|port| match &port.state {
             PortState::Open(open) if open.answer.stream == name => Some(&open.answer),
             _ => None,
         });
-        // One that says something of the stream rather than one that only names it.
+        // Prefers an answer with a table to one that only names the stream.
         answers.max_by_key(|answer| answer.table.is_some())
     }
 
-    /// Makes a port idle. `verdict` is what its callers are told for a while.
+    /// Makes a port idle. Until the given time, its callers are refused for the given reason.
     fn make_idle(&mut self, id: IdleId, why: Option<(RefusalReason, Instant)>) {
         if let Some(mut verdict) = self.guard.verdict(id) {
             verdict.why = why;
@@ -260,7 +261,7 @@ impl Ranges {
     }
 }
 
-/// What came of a question.
+/// The result of a question.
 enum AnswerOutcome {
     Configure(Box<PortAnswer>),
     Refuse,
@@ -338,7 +339,7 @@ impl Control {
         }
     }
 
-    /// No answer: what was configured stays so, what was not is refused for a moment.
+    /// Handles a failed question: an open port stays open; an idle port refuses callers for a moment.
     fn config_failed(&mut self, id: IdleId, why: RefusalReason, now: Instant) {
         let until = now + FAILURE_HOLDS;
         let Some(port) = self.ranges.by_id(id) else {
@@ -363,7 +364,7 @@ impl Control {
             if open.answer == answer {
                 return open.recheck.holds_until(until);
             }
-            // Nobody is there: the question was put because of that.
+            // The port has no sessions, which is why the question was asked.
             self.close_ranged(id, None);
         }
         if let Err(why) = self.open_ranged(id, answer, until, now) {
@@ -405,7 +406,7 @@ impl Control {
         let key_length = srt.settings.key_length;
         self.ranges.guard.set_key_length(id, key_length);
         let key = PortKey::of_range(&name, &srt);
-        // Before libsrt has the socket: it finds the caller's handshake there.
+        // Must happen before libsrt receives the socket, because the caller's handshake is waiting in it.
         let before = self
             .ranges
             .table_for(&answer.stream)
@@ -448,7 +449,7 @@ impl Control {
         Ok(())
     }
 
-    /// Closes a port of libsrt, if it is one, and makes it idle.
+    /// Closes the port's libsrt listener, if there is one, and makes the port idle.
     fn close_ranged(&mut self, id: IdleId, why: Option<(RefusalReason, Instant)>) {
         let mut stream = None;
         if let Some(Ranged {
@@ -467,7 +468,8 @@ impl Control {
         }
     }
 
-    /// Puts in force what the open ports' answers say of a stream that no table names, or that they say nothing any more.
+    /// Applies the answers of open ports to a stream that no table names, or removes their settings when no answer is
+    /// left.
     fn apply_answers(&mut self, name: &StreamName, now: Instant) {
         match self.ranges.table_for(name.as_str()).cloned() {
             Some(answer) => self.apply_answer(name, &answer, now),
@@ -482,7 +484,7 @@ impl Control {
         }
     }
 
-    /// Makes a stream what an answer says, unless a table of the configuration names it.
+    /// Applies an answer to a stream, unless the configuration has a table for it.
     fn apply_answer(&mut self, name: &StreamName, answer: &PortAnswer, now: Instant) {
         let has_template = self.config.template_for(name.as_str()).is_some();
         if self.config.streams.contains_key(name.as_str()) || (answer.table.is_none() && has_template) {
@@ -497,7 +499,7 @@ impl Control {
         self.endpoints.configure(name, &stream, now);
     }
 
-    /// Ports that nobody has used for long become idle; those that could not be bound are tried.
+    /// Makes unused ports idle, and retries ports that could not be bound.
     pub(super) fn tick_ranges(&mut self, now: Instant) {
         let long = LONG.max(self.ranges.config_client.cache_time());
         let mut unused = Vec::new();
@@ -529,7 +531,7 @@ impl Control {
         }
     }
 
-    /// Puts other `[[listeners]]` and another `[config_external]` in force.
+    /// Applies a changed `[[listeners]]` and `[config_external]`.
     pub(super) fn set_ranges(&mut self, config: &Config, now: Instant) -> Result<(), String> {
         let wanted = wanted(config);
         self.ranges
@@ -559,7 +561,7 @@ impl Control {
         opened.map_err(|(what, error)| format!("{what}: {error}; the gateway retries until it succeeds"))
     }
 
-    /// Another backend, or the same with other times: refusals hold no longer, and what is open is asked about again.
+    /// The backend or its timing has changed: refusals expire, and open ports are asked about again.
     fn forget_answers(&mut self, now: Instant) {
         let ids: Vec<_> = self.ranges.addrs.keys().copied().collect();
         for id in ids {
@@ -568,14 +570,14 @@ impl Control {
                     open.asked = None;
                     open.recheck.holds_until(now);
                 }
-                // Those who asked the old one ask the new one with their next handshake.
+                // Callers whose question went to the old backend are asked about again with their next handshake.
                 Some(PortState::Idle | PortState::Asking(..)) => self.ranges.make_idle(id, None),
                 None => {}
             }
         }
     }
 
-    /// After another configuration is in force: what it says of streams comes before what answers say.
+    /// After a reload, the configuration takes precedence over answers.
     pub(super) fn restore_answers(&mut self, now: Instant) {
         let open = self.ranges.ports.values().filter_map(|port| match &port.state {
             PortState::Open(open) => Some(StreamName::new(open.answer.stream.as_str())),

@@ -1,8 +1,8 @@
-//! Reports refused callers: the first attempt at once, its repetitions in one line every few seconds.
+//! Reports refused callers: the first attempt at once, repeats in one line every few seconds.
 //!
-//! A caller that is refused tends to try again at once (srt-live-transmit: a hundred times a second). What a caller asks for is
-//! in its streamid: callers behind one NAT that ask for different things are reported apart. Lines and events of a second are
-//! bounded, for each client and in all; those beyond are added up in one.
+//! A refused caller usually tries again at once (srt-live-transmit: a hundred times a second). The streamid tells
+//! callers behind one NAT apart. The number of lines and events per second is bounded, per client and in total; the
+//! rest is summed up in one.
 
 use std::{
     collections::HashMap,
@@ -20,31 +20,31 @@ use crate::{
     telemetry::{CallerEncryption, EventKind, Happening, Rejection},
 };
 
-/// Least time between two lines about the same caller.
+/// The shortest time between two lines about the same caller.
 const EVERY: Duration = Duration::from_secs(10);
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Callers held at once: beyond them each refusal is reported.
+/// Callers tracked at once; further refusals are reported individually.
 const HELD: usize = 4096;
 
-/// Reports of a second: a flood of refusals must not push out everything else.
+/// Reports per second, so that a flood of refusals does not drown everything else.
 const REPORTS: u32 = 20;
 
-/// Of one client: a flood from one address must not hide the refusals of others.
+/// Reports per second and client, so that a flood from one address does not hide the refusals of others.
 const REPORTS_OF_CLIENT: u32 = 10;
 
-/// What makes two refusals the same.
+/// Identifies repeats of the same refusal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct RefusalKey {
     peer: IpAddr,
     port: u16,
     code: i32,
-    /// Has the stream, and what the caller wanted to do with it.
+    /// Contains the stream and the requested mode.
     streamid: Box<[u8]>,
 }
 
-/// What has been reported lately.
+/// The recently reported refusals.
 #[derive(Debug)]
 pub(super) struct Refusals {
     journal: Journal,
@@ -52,13 +52,13 @@ pub(super) struct Refusals {
     second: ReportWindow,
 }
 
-/// The reports of this second.
+/// The reports of the current second.
 #[derive(Debug)]
 struct ReportWindow {
     begin: Instant,
     reports: u32,
     clients: HashMap<IpAddr, u32>,
-    /// Refusals that were not reported.
+    /// The number of refusals that were not reported.
     beyond: u64,
 }
 
@@ -72,7 +72,7 @@ impl ReportWindow {
         }
     }
 
-    /// Whether there is room for a report of `times` refusals.
+    /// Whether a report of `times` refusals is within the limits.
     fn has_room(&mut self, peer: IpAddr, times: u64) -> bool {
         let of_client = self.clients.get(&client_of(peer)).copied().unwrap_or_default();
         if self.reports >= REPORTS || of_client >= REPORTS_OF_CLIENT {
@@ -93,7 +93,7 @@ struct Suppressed {
 }
 
 impl Refusals {
-    /// Writes each refusal down in `journal` as well.
+    /// Records each refusal in `journal` as well.
     pub(super) fn new(journal: Journal) -> Self {
         Self {
             journal,
@@ -129,14 +129,14 @@ impl Refusals {
         }
     }
 
-    /// Keeps what has been told of otherwise.
+    /// Records a refusal that was reported elsewhere.
     pub(super) fn record(&mut self, refused: &Refused) {
         let kept = record(refused);
         self.journal.events.add(happening(refused, &kept, 1));
         self.journal.rejections.add(kept);
     }
 
-    /// Tells what has gathered, and forgets who has given up. To be called every now and then.
+    /// Reports the accumulated repeats, and forgets callers that have stopped. Must be called regularly.
     pub(super) fn tick(&mut self, now: Instant) {
         let mut due = Vec::new();
         self.held.retain(|_, held| {
@@ -175,7 +175,7 @@ impl Refusals {
     }
 }
 
-/// What is told of a refusal.
+/// The event of a refusal.
 fn happening(refused: &Refused, kept: &Rejection, times: u64) -> Happening {
     let shown = Some(&kept.streamid_shown).filter(|shown| !shown.is_empty());
     Happening {
@@ -195,8 +195,7 @@ fn happening(refused: &Refused, kept: &Rejection, times: u64) -> Happening {
     }
 }
 
-/// The stream that the caller was refused at, where there are no two ways to read its name: the other one might hold a
-/// password.
+/// The requested stream, if its name has only one reading: another reading might contain a password.
 fn stream_of(refused: &Refused, kept: &Rejection) -> Option<String> {
     if let Scope::Stream(name) = &refused.port.scope {
         return Some(name.to_string());
@@ -210,7 +209,7 @@ fn stream_of(refused: &Refused, kept: &Rejection) -> Option<String> {
     }
 }
 
-/// What is kept of a refusal.
+/// The record of a refusal.
 fn record(refused: &Refused) -> Rejection {
     let dialect = match StreamRequest::read(&refused.streamid, Dialects::all()) {
         Ok(request) => request.dialect.map_or("none", Dialect::as_str),
@@ -297,7 +296,7 @@ mod tests {
             self.refusals.add(refused, self.begin + Duration::from_millis(ms));
         }
 
-        /// The streamids of the events, and how many refusals each stands for.
+        /// The streamids of the events, and how many refusals each represents.
         fn reported(&self) -> Vec<(String, u64)> {
             let all = self.journal.events.from(1, usize::MAX);
             let reported = all.iter().map(|event| {

@@ -1,4 +1,4 @@
-//! Streams and sessions as control knows them, and the snapshot of the streams for the listen callbacks.
+//! Control's streams and sessions, and the snapshot of the streams for the listen callbacks.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -37,20 +37,20 @@ pub(super) struct Session {
     pub(super) worker: usize,
     pub(super) opened: Instant,
     pub(super) via: SessionOrigin,
-    /// The gateways that the peer's call has come by.
+    /// The gateways that the peer's call has passed.
     pub(super) hop_list: HopList,
-    /// What the peer called with, byte for byte; it may hold a password.
+    /// The peer's streamid, byte for byte; it may contain a password.
     pub(super) streamid: Box<[u8]>,
     pub(super) facts: SessionFacts,
     pub(super) counters: Arc<SessionCounters>,
 }
 
-/// How a session came about.
+/// How a session was created.
 #[derive(Debug)]
 pub(super) enum SessionOrigin {
     /// The peer called this port.
     Port(Arc<PortPolicy>),
-    /// It is that of an input or output. If the peer called, this is the policy that admitted it.
+    /// It belongs to an input or output. If the peer called, this is the policy that admitted it.
     Endpoint(Option<Arc<PortPolicy>>),
 }
 
@@ -64,7 +64,7 @@ impl SessionOrigin {
     }
 }
 
-/// A stream and who is there.
+/// A stream and its sessions.
 ///
 /// ```text
 ///   configured ─────────────────────────────▶ stays
@@ -79,9 +79,9 @@ struct StreamState {
     ring_bytes: usize,
     origin: Origin,
     sessions: Vec<SessionId>,
-    /// Since when there has been no source.
+    /// Since when it has had no source.
     sourceless_since: Instant,
-    /// Who feeds it and how far, when that was looked at last, and since when that is so.
+    /// The source and its ring position at the last check that found progress, and the time of that check.
     progress: (Option<SessionId>, u64),
     progress_at: Instant,
 }
@@ -92,16 +92,16 @@ pub(crate) struct Registry {
     directory: Arc<ArcSwap<Directory>>,
     streams: HashMap<StreamName, StreamState>,
     sessions: BTreeMap<SessionId, Session>,
-    /// How a stream that no table names is made.
+    /// The properties of streams without a table.
     default_plan: StreamPlan,
-    /// How the streams of templates are made; the entries are in the directory too.
+    /// The properties of template streams; their entries are in the directory too.
     templates: Vec<(TemplateEntry, StreamPlan)>,
-    /// For those who read a stream: workers and outlets.
+    /// The number of readers of each stream: workers and outlets.
     places: usize,
 }
 
 impl Registry {
-    /// Makes the configured streams and publishes the first snapshot. `accept_unknown` is in the directory that it publishes.
+    /// Creates the configured streams and publishes the first snapshot. `accept_unknown` goes into the directory.
     pub(crate) fn new(
         configured: impl IntoIterator<Item = (StreamName, StreamPlan)>,
         templates: Vec<(TemplateEntry, StreamPlan)>,
@@ -135,12 +135,12 @@ impl Registry {
         registry
     }
 
-    /// The snapshot that the listen callbacks read.
+    /// The snapshot for the listen callbacks.
     pub(crate) fn directory(&self) -> &Arc<ArcSwap<Directory>> {
         &self.directory
     }
 
-    /// The stream of that name, made now if it is not there: a stream that was granted may have been forgotten meanwhile.
+    /// Returns the stream of that name, creating it if needed: a granted stream may have been removed in the meantime.
     pub(super) fn stream(&mut self, name: &StreamName) -> Arc<Stream> {
         if let Some(state) = self.streams.get(name) {
             return Arc::clone(&state.entry.stream);
@@ -151,7 +151,7 @@ impl Registry {
         stream
     }
 
-    /// Makes a stream as the configuration wants it, or changes the one that is there. Sessions stay.
+    /// Creates a stream as configured, or changes an existing one. Its sessions stay.
     pub(super) fn configure(&mut self, name: &StreamName, plan: &StreamPlan) -> ConfigureOutcome {
         let Some(state) = self.streams.get_mut(name) else {
             self.make_stream(name.clone(), plan, Origin::Configuration);
@@ -174,7 +174,7 @@ impl Registry {
         done
     }
 
-    /// How a stream is made that no table names.
+    /// The properties of a stream without a table.
     fn plan_for(&self, name: &StreamName) -> (StreamPlan, Origin) {
         let fits =
             |(entry, _): &&(TemplateEntry, StreamPlan)| name.as_str().starts_with(&entry.template.prefix);
@@ -187,8 +187,8 @@ impl Registry {
         }
     }
 
-    /// Takes a stream out of the configuration. It is forgotten at once, or with its last session; until then it is as
-    /// any other of that name that no table names.
+    /// Removes a stream from the configuration: at once, or with its last session. Until then it is treated like any
+    /// stream without a table.
     pub(super) fn unconfigure(&mut self, name: &StreamName) {
         self.replan(name);
         if self
@@ -201,7 +201,7 @@ impl Registry {
         self.publish();
     }
 
-    /// Makes a stream what a stream of its name is that no table names.
+    /// Gives a stream the properties of a stream without a table.
     fn replan(&mut self, name: &StreamName) {
         let (plan, origin) = self.plan_for(name);
         if let Some(state) = self.streams.get_mut(name) {
@@ -211,7 +211,7 @@ impl Registry {
         }
     }
 
-    /// Changes the templates; `changed` are those that are not as they were. Gives the streams that are touched by it.
+    /// Replaces the templates; `changed` names those that differ. Returns the affected streams.
     pub(super) fn set_templates(
         &mut self,
         templates: Vec<(TemplateEntry, StreamPlan)>,
@@ -238,7 +238,7 @@ impl Registry {
         touched
     }
 
-    /// Of a stream of a template that somebody uses: what it is to be furnished with, unless it is already.
+    /// Returns the table to apply to a used template stream, or None if it has already been applied.
     pub(super) fn apply_template(
         &mut self,
         name: &StreamName,
@@ -252,7 +252,7 @@ impl Registry {
         (!is_furnished).then(|| entry.template.for_stream(name.as_str()))
     }
 
-    /// The streams of templates that have been unused for too long. They are retired with this.
+    /// Retires and returns the template streams that have been unused for too long.
     pub(super) fn retire_unused_streams(&mut self, now: Instant) -> Vec<StreamName> {
         let mut unused = Vec::new();
         for (name, state) in &mut self.streams {
@@ -265,7 +265,8 @@ impl Registry {
             *usage = match *usage {
                 TemplateUse::Retired => TemplateUse::Retired,
                 _ if is_used => TemplateUse::Used,
-                // What was only asked for leaves nothing that is worth keeping, and anybody may ask for anything.
+                // A stream that was requested but never carried data is not worth keeping, and anybody can request any
+                // name.
                 TemplateUse::New | TemplateUse::Used => {
                     TemplateUse::Unused(if carried { now + KEPT } else { now })
                 }
@@ -294,7 +295,7 @@ impl Registry {
         self.streams.values().any(StreamState::is_retired)
     }
 
-    /// Forgets the retired streams that no session and no endpoint has to do with any more.
+    /// Removes retired streams that have neither sessions nor endpoints left.
     pub(super) fn forget_retired(&mut self, is_busy: impl Fn(&StreamName) -> bool) {
         let before = self.streams.len();
         self.streams
@@ -304,7 +305,7 @@ impl Registry {
         }
     }
 
-    /// Changes what holds for streams that no table names, those that are there included.
+    /// Replaces the defaults of streams without a table, including existing ones.
     pub(super) fn set_defaults(&mut self, plan: StreamPlan, accept_unknown: Option<Arc<StreamPolicy>>) {
         for state in self
             .streams
@@ -318,21 +319,21 @@ impl Registry {
         self.publish_with(accept_unknown);
     }
 
-    /// Changes what holds whatever the stream.
+    /// Replaces the access settings that apply to all streams.
     pub(super) fn set_access(&self, access: AccessPolicy) {
         let mut directory = Directory::clone(&self.directory.load());
         directory.access = Arc::new(access);
         self.directory.store(Arc::new(directory));
     }
 
-    /// Changes what `[limits]` allows to have at a time.
+    /// Replaces the quotas of `[limits]`.
     pub(crate) fn set_quotas(&self, quotas: Quotas) {
         let mut directory = Directory::clone(&self.directory.load());
         directory.quotas = quotas;
         self.directory.store(Arc::new(directory));
     }
 
-    /// Whether a stream may be there that no table names.
+    /// Whether streams without a table are allowed.
     pub(super) fn accepts_unknown(&self) -> bool {
         self.directory.load().unknown.is_some()
     }
@@ -342,7 +343,7 @@ impl Registry {
         self.sessions.values()
     }
 
-    /// The open sessions for people, the oldest first.
+    /// The open sessions for display, the oldest first.
     pub(super) fn session_statuses(&self, now: Instant) -> Vec<SessionStatus> {
         let status = |(id, session): (&SessionId, &Session)| SessionStatus {
             id: *id,
@@ -371,7 +372,7 @@ impl Registry {
         self.sessions.iter().map(status).collect()
     }
 
-    /// The sessions that feed a stream, or stand by to do so.
+    /// The sessions that feed a stream or stand by to do so.
     pub(super) fn inputs(&self, name: &StreamName) -> Vec<(SessionId, Arc<SessionCounters>)> {
         let sessions = self.streams.get(name).map(|state| state.sessions.as_slice());
         let sessions = sessions.unwrap_or_default().iter();
@@ -382,13 +383,13 @@ impl Registry {
             .collect()
     }
 
-    /// Whether the stream is there as a table says, of the configuration or of a backend's answer.
+    /// Whether the stream exists by a table, either of the configuration or of a backend's answer.
     pub(super) fn is_by_table(&self, name: &StreamName) -> bool {
         let state = self.streams.get(name);
         state.is_some_and(|state| state.origin == Origin::Configuration)
     }
 
-    /// Whether the stream is there and in the configuration: a table names it, or a template is for it.
+    /// Whether the stream exists and is configured, by a table or a template.
     pub(super) fn is_configured(&self, name: &StreamName) -> bool {
         self.streams
             .get(name)
@@ -401,7 +402,7 @@ impl Registry {
             entry: StreamEntry {
                 stream: Arc::clone(&stream),
                 policy: Arc::clone(&plan.policy),
-                // The directory says.
+                // The directory sets it.
                 is_created: false,
             },
             start_at: plan.start_at,
@@ -417,14 +418,14 @@ impl Registry {
         stream
     }
 
-    /// Where viewers of the stream begin.
+    /// The start position of the stream's viewers.
     pub(super) fn start_at(&self, name: &StreamName) -> StartAt {
         self.streams
             .get(name)
             .map_or(self.default_plan.start_at, |state| state.start_at)
     }
 
-    /// When what publishers of the stream send goes on.
+    /// When packets of the stream's publishers are relayed.
     pub(super) fn ingest(&self, name: &StreamName) -> ReaderTiming {
         self.streams
             .get(name)
@@ -459,7 +460,7 @@ impl Registry {
         Some(session)
     }
 
-    /// Looks which sources are silent, and since when.
+    /// Checks which sources are silent, and since when.
     pub(super) fn watch_sources(&mut self, now: Instant) {
         for state in self.streams.values_mut() {
             let stream = &state.entry.stream;
@@ -472,7 +473,7 @@ impl Registry {
         }
     }
 
-    /// Whether a viewer waits for a source, or a stream that a template made may go.
+    /// Whether a viewer waits for a source, or a template stream may expire.
     pub(super) fn has_deadlines(&self) -> bool {
         let is_temporary = |state: &StreamState| matches!(state.origin, Origin::Template(..));
         let waits = |session: &Session| {
@@ -482,25 +483,25 @@ impl Registry {
         self.sessions.values().any(waits) || self.streams.values().any(is_temporary)
     }
 
-    /// The session that feeds a stream.
+    /// The session that feeds the stream.
     pub(super) fn source(&self, name: &StreamName) -> Option<SessionId> {
         self.streams.get(name)?.entry.stream.source()
     }
 
-    /// Notes how a stream lost its source; None: it has one again.
+    /// Records how the stream lost its source; None: it has one again.
     pub(super) fn note_loss(&self, name: &StreamName, loss: Option<SourceLoss>) {
         if let Some(state) = self.streams.get(name) {
             state.entry.stream.set_loss(loss);
         }
     }
 
-    /// Whether anybody watches a stream, over SRT or HTTP.
+    /// Whether the stream has viewers, over SRT or HTTP.
     pub(super) fn has_viewers(&self, name: &StreamName) -> bool {
         let state = self.streams.get(name);
         state.is_some_and(|state| state.entry.stream.viewers() + state.entry.stream.watchers() > 0)
     }
 
-    /// The streams that are fed.
+    /// The streams that have a source.
     pub(super) fn fed(&self) -> impl Iterator<Item = &StreamName> {
         let fed = self
             .streams
@@ -509,7 +510,7 @@ impl Registry {
         fed.map(|(name, _)| name)
     }
 
-    /// What holds for a stream.
+    /// The policy of a stream.
     pub(super) fn policy(&self, name: &StreamName) -> Arc<StreamPolicy> {
         let state = self.streams.get(name);
         state.map_or_else(
@@ -518,7 +519,7 @@ impl Registry {
         )
     }
 
-    /// Viewers that have waited for a source for `on_source_lost`, or since they came.
+    /// Viewers that have waited longer than `on_source_lost` for a source.
     pub(super) fn overdue_viewers(&mut self, now: Instant) -> Vec<(SocketId, usize)> {
         for state in self.streams.values_mut() {
             if state.entry.stream.has_source() {
@@ -542,12 +543,12 @@ impl Registry {
             .collect()
     }
 
-    /// The gateways that the stream has come by, as its first session of `role` with such a past tells.
+    /// The gateways that the stream has passed, from its first session of `role` that carries such a list.
     pub(super) fn hop_list(&self, name: &StreamName, role: Role) -> HopList {
         let state = self.streams.get(name);
         let source = state.and_then(|state| state.entry.stream.source());
         let sessions = state.map(|state| state.sessions.as_slice()).unwrap_or_default();
-        // Publishers that stand by come after the one that feeds.
+        // The publisher that feeds comes before those on standby.
         let mut trails = source
             .iter()
             .chain(sessions)
@@ -562,7 +563,7 @@ impl Registry {
     }
 
     fn publish_with(&self, unknown: Option<Arc<StreamPolicy>>) {
-        // One that is not allowed any more is there until its sessions have ended, but takes nobody in.
+        // A stream that is no longer allowed exists until its sessions have ended, but admits nobody.
         let allowed = |state: &StreamState| state.origin != Origin::Caller || unknown.is_some();
         let streams = self
             .streams
@@ -587,24 +588,24 @@ impl Registry {
     }
 }
 
-/// Where a stream comes from.
+/// Why a stream exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Origin {
-    /// A table names it: it stays when nobody is there.
+    /// A table names it: it exists even without sessions.
     Configuration,
-    /// The template of this name is for it.
+    /// The template of this name matches it.
     Template(StreamName, TemplateUse),
-    /// Nothing but a caller.
+    /// A caller requested it.
     Caller,
 }
 
-/// What has been done for a stream of a template.
+/// The state of a template stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TemplateUse {
     New,
-    /// It has its inputs and outputs, and somebody publishes or plays it.
+    /// Its inputs and outputs are configured, and it has a publisher or viewer.
     Used,
-    /// It has them until then, unless somebody comes.
+    /// Its inputs and outputs are configured until this time, unless somebody connects.
     Unused(Instant),
     /// Its inputs and outputs are being closed.
     Retired,
@@ -629,11 +630,11 @@ fn entries(templates: &[(TemplateEntry, StreamPlan)]) -> Arc<[TemplateEntry]> {
     templates.iter().map(|(entry, _)| entry.clone()).collect()
 }
 
-/// How far a stream could be changed.
+/// The result of configuring a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConfigureOutcome {
-    /// As wanted.
+    /// Fully applied.
     Whole,
-    /// But for the size of its ring, which sessions use.
+    /// Applied except for the ring size, because sessions use the ring.
     RingInUse,
 }

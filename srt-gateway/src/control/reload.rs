@@ -1,8 +1,8 @@
-//! Live change: what differs between two configurations, and how control puts the difference in force.
+//! Configuration reload: finds the differences between two configurations and applies them.
 //!
-//! [`diff`] is pure. Applying runs on the control thread: it opens and closes ports, replaces policies in the snapshot that
-//! listen callbacks read, and ends the sessions of what is gone. It touches nothing that did not change: sessions of other
-//! ports and streams do not notice.
+//! [`diff`] is pure. Applying runs on control's thread: it opens and closes ports, replaces policies in the snapshot
+//! for listen callbacks, and ends the sessions of removed ports and streams. Sessions of unchanged ports and streams
+//! are not affected.
 //!
 //! ```text
 //!   port     gone ──▶ closed, its sessions ended       changed ──▶ closed and opened, its sessions stay
@@ -32,10 +32,10 @@ use crate::{
     names::StreamName,
 };
 
-/// How often a port that waits is tried.
+/// How often a pending port is retried.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// One difference between two configurations. [`Display`](fmt::Display) is for people.
+/// One difference between two configurations. [`Display`](fmt::Display) describes it for operators.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     PortRemoved(PortKey),
@@ -44,11 +44,11 @@ pub(crate) enum Change {
     /// `[[listeners]]` or `[config_external]`.
     Ranges,
     StreamsDefault,
-    /// The hook.
+    /// The hook settings.
     Auth,
-    /// Where events are posted.
+    /// The receiver of events.
     Events,
-    /// What holds whatever the stream.
+    /// Access settings that apply to all streams.
     Access,
     Limits,
     StreamAdded(StreamName),
@@ -58,7 +58,7 @@ pub(crate) enum Change {
     PortChanged(PortKey),
     PortAdded(PortKey),
     LogLevel(LogLevel),
-    /// What cannot change while the gateway runs, by its key.
+    /// A key that cannot change while the gateway runs.
     NeedsRestart(&'static str),
 }
 
@@ -89,8 +89,8 @@ impl fmt::Display for Change {
     }
 }
 
-/// What leads from one configuration to another, in the order in which it can be applied: what is removed makes room for
-/// what is added, and a stream is there before its ports.
+/// The changes from one configuration to another, in an order in which they can be applied: removals make room for
+/// additions, and a stream exists before its ports.
 pub(crate) fn diff(old: &Config, new: &Config) -> Vec<Change> {
     let (old_ports, new_ports) = (ports(old), ports(new));
     let mut changes = Vec::new();
@@ -136,7 +136,7 @@ pub(crate) fn diff(old: &Config, new: &Config) -> Vec<Change> {
             None => changes.push(Change::PortAdded(key)),
             Some(before) if *before != new_ports[&key] => {
                 let is_shared = |port: &SrtPort| port.settings.shards.is_some_and(|shards| shards.get() > 1);
-                // Its sockets cannot be opened anew beside those of its sessions.
+                // Its sockets cannot be opened again while those of its sessions are open.
                 changes.push(if is_shared(before) || is_shared(new_ports[&key]) {
                     Change::NeedsRestart("a port with shards")
                 } else {
@@ -146,7 +146,7 @@ pub(crate) fn diff(old: &Config, new: &Config) -> Vec<Change> {
             Some(_) => {}
         }
     }
-    // Ports that change or come go last, and those that change before those that come: a stable sort keeps the rest.
+    // Ports that are changed or added go last, changed before added. The sort is stable, so the rest keeps its order.
     changes.sort_by_key(|change| match change {
         Change::PortChanged(_) => 1,
         Change::PortAdded(_) => 2,
@@ -180,7 +180,7 @@ fn template_changes(old: &Config, new: &Config) -> Vec<Change> {
     gone.chain(here).collect()
 }
 
-/// What cannot change while the gateway runs.
+/// Keys that cannot change while the gateway runs.
 fn fixed(old: &Config, new: &Config) -> impl Iterator<Item = Change> {
     let differs = [
         ("gateway.workers", old.gateway.workers != new.gateway.workers),
@@ -190,7 +190,7 @@ fn fixed(old: &Config, new: &Config) -> impl Iterator<Item = Change> {
         ),
         ("gateway.name", old.gateway.name != new.gateway.name),
         ("log.format", old.log.format != new.log.format),
-        // Tokens, hosts and session_metrics are looked up in the configuration that is in force.
+        // Tokens, hosts and session_metrics are read from the configuration in force.
         ("api.listen", old.api.listen != new.api.listen),
         ("api.tls", old.api.tls != new.api.tls),
         ("api.state", old.api.state != new.api.state),
@@ -228,10 +228,10 @@ fn without_ports(stream: &Stream) -> Stream {
     }
 }
 
-/// What came of a new configuration.
+/// The result of applying a new configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reloaded {
-    /// What was changed, a sentence each. Empty: the two configurations say the same.
+    /// The changes, one sentence each. Empty if the configurations are equal.
     pub changes: Vec<String>,
     /// What could not be changed, or not yet, and what to do about it.
     pub warnings: Vec<String>,
@@ -242,13 +242,13 @@ pub struct Reloaded {
 pub(super) struct PendingPort {
     key: PortKey,
     port: SrtPort,
-    /// Of the port's earlier opening.
+    /// The counter of the port's earlier opening.
     connections: Arc<Slots>,
     next: Instant,
 }
 
 impl Control {
-    /// Puts `config` in force.
+    /// Applies `config`.
     pub(super) fn reload(&mut self, config: Config, now: Instant) -> Reloaded {
         let mut reloaded = Reloaded::default();
         let changes = diff(&self.config, &config);
@@ -345,16 +345,16 @@ impl Control {
                     ));
                 }
             }
-            // The log belongs to whoever started the gateway.
+            // The log belongs to the code that started the gateway.
             Change::LogLevel(_) => {}
             Change::NeedsRestart(_) => return Err(change.to_string()),
         }
         Ok(())
     }
 
-    /// Closes a port to new callers, those included that have just connected. Gives the counter of its sessions.
+    /// Closes a port to new callers, including those that have just connected. Returns the counter of its sessions.
     pub(super) fn close_port(&mut self, key: &PortKey) -> Arc<Slots> {
-        // Who is through its handshake is served, not dropped with the listener.
+        // Callers that have completed their handshake are served, not dropped with the listener.
         let of_port = self.ports.iter().filter(|port| port.key == *key);
         let listeners: Vec<_> = of_port.map(|port| port.listener.id()).collect();
         for listener in listeners {
@@ -394,8 +394,8 @@ impl Control {
         }
     }
 
-    /// Tries the ports that wait. libsrt lets go of a closed port's socket after a second or with its last session, and
-    /// until then refuses to open it with other settings.
+    /// Retries pending ports. libsrt releases a closed port's socket after a second or with its last session, and until
+    /// then refuses to open the port with other settings.
     pub(super) fn open_waiting(&mut self, now: Instant) {
         if self.waiting.iter().all(|waiting| now < waiting.next) {
             return;
@@ -422,7 +422,7 @@ impl Control {
         }
     }
 
-    /// Ends the sessions that came in by the port with this counter.
+    /// Ends the sessions of the port with this counter.
     pub(super) fn end_sessions_of_port(&self, connections: &Arc<Slots>) {
         self.end_sessions(
             |session| matches!(&session.via, SessionOrigin::Port(port) if Arc::ptr_eq(&port.connections, connections)),
@@ -525,7 +525,7 @@ mod tests {
 
     #[test]
     fn what_goes_makes_room_before_others_come() {
-        // The number goes from one stream to another, and the old stream goes away.
+        // The port number moves from one stream to another, and the old stream is removed.
         let new = r#"
             [srt]
             port = 9000

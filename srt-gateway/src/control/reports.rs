@@ -1,6 +1,6 @@
-//! Logs what happens to inputs and outputs. An endpoint that keeps failing is logged and reported once in a while, with a count.
+//! Logs the events of inputs and outputs. Repeated failures of an endpoint are logged from time to time, with a count.
 //!
-//! Part of control's thread; what is reported to others is in `events`.
+//! Runs on control's thread; `events` reports to the API and the event receiver.
 
 use std::{
     net::SocketAddr,
@@ -15,7 +15,7 @@ use crate::{
     names::{SessionId, StreamName},
 };
 
-/// An event at `info`, or at `debug` if it is one of an endpoint that keeps failing.
+/// Logs at `info`, or at `debug` if the endpoint keeps failing.
 macro_rules! note {
     ($is_quiet:expr, $($arg:tt)+) => {
         if $is_quiet {
@@ -46,7 +46,7 @@ pub(super) fn log_connected(
 }
 
 impl Control {
-    /// Counts a failure and reports it, unless it repeats one that has been reported lately.
+    /// Counts a failure and reports it, unless it repeats a recent one.
     pub(super) fn report_failure(
         &mut self,
         id: EndpointId,
@@ -73,7 +73,7 @@ impl Control {
         }
     }
 
-    /// Data flow by the connection of an endpoint.
+    /// Records that data flows over an endpoint's connection.
     pub(super) fn note_flow(&mut self, id: EndpointId) {
         let Some(state) = self.endpoints.all.get_mut(&id) else {
             return;
@@ -89,14 +89,14 @@ impl Control {
         }
     }
 
-    /// Whether neither the begin nor the end of this session is reported: it is one of an endpoint that keeps failing.
+    /// Whether the beginning and the end of this session go unreported, because its endpoint keeps failing.
     pub(super) fn is_quiet(&self, session: SessionId) -> bool {
         let id = self.endpoints.sessions.get(&session);
         let live = id.and_then(|id| self.endpoints.all.get(id)?.live.as_ref());
         live.is_some_and(|live| live.session == session && live.is_quiet)
     }
 
-    /// Logs the end of a session; `open` is what it was, if it was one over SRT.
+    /// Logs the end of a session; `open` is its state if it was an SRT session.
     pub(super) fn log_closed(
         &self,
         closed: &ClosedSession,

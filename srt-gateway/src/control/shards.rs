@@ -1,6 +1,6 @@
-//! The UDP sockets of a port that several share (`SO_REUSEPORT`), so that libsrt has a receiving thread for each and the
-//! system deals callers out to them. The set stays as it was opened: one more or less, and the system deals out anew,
-//! connections under way included.
+//! The UDP sockets of a port that several sockets share (`SO_REUSEPORT`), so that libsrt runs a receiving thread for
+//! each and the kernel distributes callers among them. The set never changes while the port is open: one socket more or
+//! less would redistribute all connections.
 
 use std::{
     io,
@@ -10,13 +10,14 @@ use std::{
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Binds `count` sockets to one address; port 0 is a free one, the same for all.
+/// Binds `count` sockets to one address. Port 0 selects a free port, the same for all.
 ///
 /// # Errors
-/// What the system says; `AddrInUse` also when another program that shares its ports has this one.
+/// The error of the operating system; `AddrInUse` also if another program with shared ports has this one.
 pub(super) fn bind(addr: SocketAddr, count: NonZeroU32) -> io::Result<Vec<UdpSocket>> {
     if addr.port() != 0 {
-        // The system would let us in beside another gateway of the same user, and deal it half of our callers.
+        // Otherwise the kernel would let us share the port with another gateway of the same user, which would receive
+        // half of our callers.
         drop(bind_one(addr, Sharing::Nobody)?);
     }
     let first = bind_one(addr, Sharing::Shards)?;
@@ -34,7 +35,7 @@ enum Sharing {
 fn bind_one(addr: SocketAddr, sharing: Sharing) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     if addr.is_ipv6() {
-        // Another listener has the IPv4 addresses.
+        // Another listener serves the IPv4 addresses.
         socket.set_only_v6(true)?;
     }
     if sharing == Sharing::Shards {

@@ -1,4 +1,4 @@
-//! The streamids that calls of inputs and outputs send.
+//! The streamids that inputs and outputs send.
 
 use std::net::{SocketAddr, UdpSocket};
 
@@ -12,7 +12,7 @@ use crate::{
     names::{Role, SessionId},
 };
 
-/// What libsrt is told for a call.
+/// The libsrt options of a call.
 pub(super) fn call_options(srt: &SrtTarget, streamid: Option<&str>) -> Result<Options, AttemptError> {
     let mut options = srt_options(&srt.settings).map_err(AttemptError::Permanent)?;
     if let Some(limit) = srt.settings.connect_timeout {
@@ -26,8 +26,8 @@ pub(super) fn call_options(srt: &SrtTarget, streamid: Option<&str>) -> Result<Op
 }
 
 impl Control {
-    /// The streamid of a call to one of these addresses. Only another gateway of this kind expects to read there which
-    /// gateways the stream has come by, so it is added on request and for calls to this gateway's own ports.
+    /// The streamid for a call to one of these addresses. The list of gateways that the stream has passed is added on
+    /// request, and for calls to this gateway's own ports, because only this gateway understands it.
     pub(super) fn streamid_for(
         &self,
         state: &EndpointRuntime,
@@ -43,7 +43,8 @@ impl Control {
         Some(self.endpoints.identity.sign(streamid, session, &hop_list))
     }
 
-    /// Whether this gateway listens there. To bind a socket to an address finds out whether it is one of this machine.
+    /// Whether this gateway listens on that address. Binding a socket to an address tests whether it belongs to this
+    /// machine.
     fn is_own_port(&self, to: SocketAddr) -> bool {
         self.gates().any(|gate| {
             let ip = gate.port().addr.ip();
@@ -55,15 +56,15 @@ impl Control {
         })
     }
 
-    /// Shows in the status what a call has sent.
+    /// Stores the streamid of a call for the status.
     pub(super) fn show_streamid(&mut self, id: EndpointId, streamid: Option<&str>) {
         if let Some(state) = self.endpoints.all.get_mut(&id) {
             state.streamid = streamid.map(|id| shown(id.as_bytes()));
         }
     }
 
-    /// Where the stream comes from that an endpoint's call is about: for an output by its publisher's call, for an input
-    /// by the calls of those who watch.
+    /// The gateways that an endpoint's stream has passed: for an output, from its publisher's call; for an input, from
+    /// its viewers' calls.
     fn hop_list(&self, state: &EndpointRuntime) -> HopList {
         let other = match state.role {
             Role::Viewer => Role::Publisher,

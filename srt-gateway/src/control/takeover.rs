@@ -1,14 +1,16 @@
-//! `duplicate_publisher`: what becomes of publishers of a stream that has a source, be that a publisher or an input.
+//! `duplicate_publisher`: what happens to publishers of a stream that already has a source, either a publisher or an
+//! input.
 //!
-//! Part of control's thread. Who takes over is connected first and does not feed before it has data: the one before it goes
-//! on feeding until then, so that viewers see a switch and no gap, and one that connects and never sends takes nothing.
+//! Runs on control's thread. A publisher that takes over is connected first, and feeds only once it has data. The
+//! previous source feeds until then, so viewers see a switch without a gap, and a publisher that connects and never
+//! sends displaces nobody.
 //!
 //! ```text
-//!   takeover            Waiting ──has data──▶ the source is told to let go ──it has──▶ Feeding, the one before it is closed
-//!                                               └──the heir has gone meanwhile──▶ the source feeds again
-//!   takeover_if_silent  the same; closed (1409 at the door) when the source is not silent
-//!   any         a source whose peer has gone delivers its last packets first; who comes meanwhile waits with its data
-//!   standby             Queued, what it sends is thrown away ──the source ends, and it is first──▶ Feeding
+//!   takeover            Waiting ──has data──▶ the source releases the writer ──▶ Feeding; the previous publisher is closed
+//!                                               └──the new publisher has left──▶ the source feeds again
+//!   takeover_if_silent  the same; refused with 1409 if the source is not silent
+//!   any                 a source whose peer has left delivers its last packets first; a new publisher waits with its data
+//!   standby             Queued, received data is discarded ──the source ends, and it is the first in the queue──▶ Feeding
 //! ```
 
 use std::{
@@ -27,12 +29,12 @@ use crate::{
     names::{SessionId, StreamName},
 };
 
-/// Publishers that are to feed a stream after its source.
+/// Publishers that wait to become the source of their stream.
 #[derive(Debug, Default)]
 pub(super) struct PublisherQueue {
-    /// Who waits for the source to end, the longest first.
+    /// Publishers on standby, in order of arrival.
     standby: HashMap<StreamName, VecDeque<SessionId>>,
-    /// Who has data and waits for the source to let go.
+    /// Publishers that have data and wait until the source has released the writer.
     taking_over: HashMap<StreamName, SessionId>,
 }
 
@@ -49,7 +51,7 @@ impl PublisherQueue {
         });
     }
 
-    /// Who comes next, if anybody.
+    /// The next publisher, if any.
     fn next(&self, name: &StreamName) -> Option<SessionId> {
         let standby = || self.standby.get(name).and_then(VecDeque::front);
         self.taking_over.get(name).or_else(standby).copied()
@@ -57,16 +59,16 @@ impl PublisherQueue {
 }
 
 impl Control {
-    /// What a publisher that has just come is there for; None: it must go.
+    /// The task of a new publisher; None if it must be closed.
     pub(super) fn task_for_publisher(&mut self, session: SessionId, stream: &Arc<Stream>) -> Option<Task> {
-        // Who has waited is not overtaken by somebody who comes at the right moment.
+        // A waiting publisher must not be overtaken by one that arrives at the right moment.
         if self.publisher_queue.next(stream.name()).is_none()
             && let Some(writer) = stream.claim_source(session)
         {
             return Some(Task::Publish(writer));
         }
         match self.registry.policy(stream.name()).duplicate_publisher {
-            // It feeds when the last packets of the one that has gone have been delivered.
+            // It feeds once the last packets of the previous publisher have been delivered.
             _ if stream.is_source_leaving() => Some(Task::TakeOver),
             DuplicatePublisher::Reject => None,
             DuplicatePublisher::Takeover | DuplicatePublisher::TakeoverIfSilent => Some(Task::TakeOver),
@@ -82,7 +84,7 @@ impl Control {
         }
     }
 
-    /// A publisher that may take over has data.
+    /// A publisher that may take over has received data.
     pub(super) fn publisher_has_data(&mut self, session: SessionId, now: Instant) {
         let Some(waiting) = self.registry.session(session) else {
             return;
@@ -95,19 +97,19 @@ impl Control {
             return self.start_next_publisher(&name, now);
         };
         if stream.is_source_leaving() {
-            // It ends by itself, and the place is passed on then.
+            // The source is ending by itself; the next publisher starts then.
             if let Some(before) = self.publisher_queue.taking_over.insert(name, session) {
                 self.close_publisher(before);
             }
             return;
         }
-        // The source may have come back meanwhile, or another one may have been faster.
+        // The source may have recovered in the meantime, or another publisher may have been faster.
         if policy.duplicate_publisher != DuplicatePublisher::Takeover && !policy.admits_second(&stream) {
             return self
                 .pool
                 .send(worker, Message::Close(socket, CloseReason::TakenOver));
         }
-        // Of several the last one wins, here as later.
+        // If several take over, the last one wins.
         if let Some(before) = self.publisher_queue.taking_over.insert(name.clone(), session) {
             self.close_publisher(before);
         }
@@ -127,11 +129,11 @@ impl Control {
         }
     }
 
-    /// `session` has let go of the ring: who takes over gets it, before any input does.
+    /// `session` has released the writer: a publisher that takes over receives it before any input does.
     pub(super) fn source_released(&mut self, session: SessionId, now: Instant) {
         let name = match self.registry.session(session) {
             Some(session) => session.stream.clone(),
-            // An input that is no SRT socket.
+            // An input that is not an SRT socket.
             None => match self.endpoints.sessions.get(&session) {
                 Some(id) => self.endpoints.all[id].stream.clone(),
                 None => return,
@@ -140,7 +142,7 @@ impl Control {
         if self.publisher_queue.taking_over.contains_key(&name) {
             self.start_next_publisher(&name, now);
         }
-        // An input is taken up again when its stream's inputs are settled.
+        // `select_input` resumes inputs.
         if self.endpoints.sessions.contains_key(&session) {
             return;
         }
@@ -149,7 +151,8 @@ impl Control {
         }
     }
 
-    /// Gives the place back to a source that has let go for an heir that is gone. False: somebody has it by now.
+    /// Returns the writer to a source that released it for a publisher that has left. Returns false if another session
+    /// already has it.
     fn restore_source(&mut self, session: SessionId, name: &StreamName, now: Instant) -> bool {
         let Some(open) = self.registry.session(session) else {
             return false;
@@ -174,7 +177,7 @@ impl Control {
         }
     }
 
-    /// Gives the place of the source to who comes next, if it is free.
+    /// Hands the writer to the next publisher, if it is free.
     pub(super) fn start_next_publisher(&mut self, name: &StreamName, now: Instant) {
         let Some(next) = self.publisher_queue.next(name) else {
             return;
@@ -194,12 +197,12 @@ impl Control {
         self.note_source(name, now);
     }
 
-    /// A session is over, that of an heir or not.
+    /// Removes an ended session from the queue.
     pub(super) fn dequeue_publisher(&mut self, session: SessionId) {
         self.publisher_queue.remove(session);
     }
 
-    /// Tries again what could not be passed on: a writer may have been on its way to somebody who had gone.
+    /// Retries what could not be handed over: a writer may have been in a message to a session that had ended.
     pub(super) fn tick_publisher_queue(&mut self, now: Instant) {
         let publisher_queue = &self.publisher_queue;
         let names: Vec<_> = publisher_queue

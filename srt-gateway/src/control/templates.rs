@@ -1,7 +1,7 @@
-//! Streams that are made from `[templates.*]`: furnished with their inputs and outputs when somebody comes, taken down again
-//! when nobody has used them for a while.
+//! Streams that are created from `[templates.*]`: they receive their inputs and outputs when the first session
+//! connects, and lose them after they have been unused for a while.
 //!
-//! Part of control's thread. Which template is for a name is the directory's to say, in `access`.
+//! Runs on control's thread. The directory in `access` decides which template matches a name.
 //!
 //! ```text
 //!   name ──published or asked for──▶ furnished ──unused for a while──▶ retired ──inputs and outputs closed──▶ forgotten
@@ -23,13 +23,13 @@ use crate::{
     names::StreamName,
 };
 
-/// How long a stream of a template is kept, with its ring, inputs and outputs, after its last publisher or viewer.
+/// How long a template stream keeps its ring, inputs and outputs after its last publisher or viewer.
 pub(super) const KEPT: Duration = Duration::from_secs(60);
 
-/// Unused streams kept at once: beyond them the one that was left first goes.
+/// The number of unused streams kept; beyond it, the one that has been unused for longest is removed.
 pub(super) const KEPT_AT_MOST: usize = 64;
 
-/// The templates of a configuration, the longest prefix first, each with how its streams are made.
+/// The templates of a configuration, the longest prefix first, each with the properties of its streams.
 pub(crate) fn template_plans(config: &Config) -> Vec<(TemplateEntry, StreamPlan)> {
     let mut plans: Vec<_> = config
         .templates
@@ -49,7 +49,7 @@ pub(crate) fn template_plans(config: &Config) -> Vec<(TemplateEntry, StreamPlan)
 }
 
 impl Control {
-    /// Sees to it that a stream that somebody uses has the inputs and outputs of its template, if it is of one.
+    /// Applies its template to a stream that is in use.
     pub(super) fn apply_template(&mut self, name: &StreamName, now: Instant) {
         if let Some(stream) = self.registry.apply_template(name) {
             self.endpoints
@@ -57,7 +57,7 @@ impl Control {
         }
     }
 
-    /// Takes down the streams of templates that nobody has used for [`KEPT`].
+    /// Removes template streams that have been unused for [`KEPT`].
     pub(super) fn retire_unused(&mut self, now: Instant) {
         for name in self.registry.retire_unused_streams(now) {
             debug!(stream = %name, "unused: its inputs and outputs are closed");
@@ -74,14 +74,14 @@ impl Control {
         }
     }
 
-    /// Puts other templates in force; `changed` are those that are not as they were. Streams of others do not notice.
+    /// Replaces the templates; `changed` names those that differ. Streams of other templates are not affected.
     pub(super) fn set_templates(&mut self, config: &Config, changed: &[StreamName], now: Instant) {
         for name in self.registry.set_templates(template_plans(config), changed) {
             self.reapply_template(&name, now);
         }
     }
 
-    /// A stream has come to another template, or to none.
+    /// Applies a stream's new template, or removes the settings of its old one.
     pub(super) fn reapply_template(&mut self, name: &StreamName, now: Instant) {
         let stream = self.registry.apply_template(name);
         let stream = stream.map_or_else(Stream::default, |stream| expanded_or_empty(name, stream));
@@ -89,7 +89,7 @@ impl Control {
     }
 }
 
-/// Callers with names that do not fit are refused before it comes to this; but a template may have changed since.
+/// Callers whose names do not fit are refused before this point, but the template may have changed since.
 fn expanded_or_empty(name: &StreamName, stream: Result<Stream, ExpandError>) -> Stream {
     stream.unwrap_or_else(|why| {
         warn!(stream = %name, "cannot create its inputs and outputs: {why}");

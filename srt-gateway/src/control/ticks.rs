@@ -1,17 +1,18 @@
-//! When control looks at its deadlines. Pure: time is an argument.
+//! Schedules control's checks of its deadlines. Pure: time is an argument.
 
 use std::time::{Duration, Instant};
 
-/// Longest time from an event to the next look at deadlines, and between two looks while something has a deadline.
+/// The longest time from an event to the next check, and between two checks while there are deadlines.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Time between two looks when nothing has a deadline: the quiet time of sources is measured this finely.
+/// The time between two checks without deadlines; silence of sources is measured with this resolution.
 const IDLE_TICK: Duration = Duration::from_millis(500);
 
-/// How long control looks each [`TICK`] after an event: an event may start a deadline that only others know of.
+/// How long control checks every [`TICK`] after an event: an event may start a deadline that only another module
+/// tracks.
 const ALERT: Duration = Duration::from_secs(1);
 
-/// When control looks at its deadlines: often while there are any, seldom in a gateway where nothing changes.
+/// Schedules the checks: frequent while there are deadlines, rare in an idle gateway.
 #[derive(Debug)]
 pub(super) struct Ticks {
     next: Instant,

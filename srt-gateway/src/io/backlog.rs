@@ -13,24 +13,24 @@ use crate::data::Seq;
 /// libsrt drops no packet younger than this, whatever the latency (`SRT_TLPKTDROP_MINTHRESHOLD_MS`).
 const MIN_DROP_AGE: Duration = Duration::from_secs(1);
 
-/// A buffer that has not become shorter for this long will not drain by itself. A receiver whose buffer was almost full does not
-/// announce that it has room again, and libsrt discards what is too late only when something new is sent.
+/// A buffer that has not become shorter for this long will not drain by itself: a receiver whose buffer was almost full
+/// does not announce free space, and libsrt discards late packets only when something new is sent.
 const STUCK: Duration = Duration::from_secs(2);
 
-/// How long the buffer of a held viewer may take to drain.
+/// The longest time that the buffer of a held viewer may take to drain.
 const MAX_DRAIN: Duration = Duration::from_secs(15);
 
-/// How long a viewer whose buffer has drained waits for a keyframe: a stream may have shown one and then none any more.
+/// How long a drained viewer waits for a keyframe: a stream may have sent one and then never another.
 const MAX_KEYFRAME_WAIT: Duration = Duration::from_secs(5);
 
-/// What waits in a send buffer.
+/// The contents of a send buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Queue {
-    /// Packets that have not been sent yet; those in flight do not count.
+    /// Unsent packets; those in flight do not count.
     packets: u32,
-    /// How much of the stream they hold.
+    /// How much time of the stream they cover.
     span: Duration,
-    /// Packets that libsrt has dropped since the connection began.
+    /// Packets that libsrt has dropped since the connection was opened.
     dropped: u64,
     /// The viewer's latency.
     latency: Duration,
@@ -46,23 +46,23 @@ impl Queue {
         }
     }
 
-    /// Whether half of what libsrt keeps is reached.
+    /// Whether half of what libsrt keeps is waiting.
     fn is_long(&self) -> bool {
         self.span * 2 >= self.latency.max(MIN_DROP_AGE)
     }
 
-    /// Whether it can become long before the next second is over.
+    /// Whether the queue can become long within the next second.
     fn is_growing(&self) -> bool {
         self.span * 10 >= self.latency.max(MIN_DROP_AGE)
     }
 }
 
-/// What to do with the viewer.
+/// The action for the viewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Go on as before.
+    /// Continue.
     Keep,
-    /// Send nothing more.
+    /// Stop sending.
     Hold,
     /// Send again, from this position on.
     Resume(Seq),
@@ -78,7 +78,7 @@ pub(super) enum Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Clear,
-    /// Observed more often.
+    /// The queue grows: observe more often.
     Growing,
     Held(Hold),
 }
@@ -88,11 +88,11 @@ struct Hold {
     since: Instant,
     /// The newest start point at the last observation.
     start: Seq,
-    /// Packets at the last observation.
+    /// The number of packets at the last observation.
     packets: u32,
-    /// When there were last fewer packets than before.
+    /// When the number of packets last decreased.
     progress: Instant,
-    /// Since when nothing but the missing keyframe keeps the viewer.
+    /// Since when the viewer has only been waiting for a keyframe.
     ready: Option<Instant>,
 }
 
@@ -107,7 +107,7 @@ impl Hold {
         }
     }
 
-    /// Where the viewer resumes, if it does.
+    /// Returns where the viewer resumes, if it does.
     fn observe(&mut self, queue: Queue, start: Seq, head: Seq, now: Instant) -> Option<Seq> {
         if queue.packets < self.packets {
             self.progress = now;
@@ -119,7 +119,7 @@ impl Hold {
         } else {
             self.ready.get_or_insert(now);
         }
-        // An older keyframe would bring what has come since with it, and the queue would be long again.
+        // An older keyframe would bring everything since then with it, and the queue would be long again.
         let is_fresh = start > self.start || start == head;
         self.start = start;
         let ready = self.ready?;
@@ -150,10 +150,10 @@ impl Backlog {
         self.phase != Phase::Clear
     }
 
-    /// `start`: the newest position at which a viewer may begin; `head`: the live edge, which is `start` where the stream has
-    /// shown no keyframe.
+    /// `start` is the newest start point; `head` is the live edge, which equals `start` if the stream has had no
+    /// keyframe.
     pub(super) fn observe(&mut self, queue: Queue, start: Seq, head: Seq, now: Instant) -> Step {
-        // Without a queue it was not the rate: packets got lost and were not recovered in time.
+        // If nothing is queued, the rate was not the cause: packets were lost and not recovered in time.
         let has_dropped = queue.dropped > self.dropped && queue.packets > 0;
         self.dropped = queue.dropped;
         if let Phase::Held(hold) = &mut self.phase {
@@ -163,8 +163,8 @@ impl Backlog {
             self.phase = Phase::Growing;
             return Step::Resume(position);
         }
-        // A receiver may have asked its sender to drop nothing (tlpktdrop = false), and libsrt does not say so. Until libsrt has
-        // dropped something, a long queue may be what that viewer wants.
+        // A receiver may have asked its sender to drop nothing (tlpktdrop = false), and libsrt does not report that.
+        // Until libsrt has dropped something, a long queue may be what that viewer wants.
         if has_dropped || (queue.dropped > 0 && queue.is_long()) {
             self.phase = Phase::Held(Hold::new(queue, start, now));
             return Step::Hold;
@@ -184,7 +184,7 @@ mod tests {
 
     const TICK: Duration = Duration::from_millis(250);
 
-    /// A viewer, and the clock and the stream that it is observed by.
+    /// A viewer with the clock and the stream that it is tested with.
     struct Observed {
         backlog: Backlog,
         now: Instant,
@@ -202,7 +202,7 @@ mod tests {
             }
         }
 
-        /// One that libsrt has dropped something of, and that is held with 300 packets; the last keyframe was at `start`.
+        /// A held viewer: libsrt has dropped packets, 300 are waiting, and the last keyframe was at `start`.
         fn held(start: u64) -> Self {
             let mut viewer = Self::new();
             viewer.dropped = 1;
@@ -210,7 +210,7 @@ mod tests {
             viewer
         }
 
-        /// A quarter of a second later, `queue` (packets and milliseconds) waits.
+        /// Observes `queue` (packets and milliseconds) a quarter of a second later.
         fn observe(&mut self, (packets, millis): (u32, u64), start: u64, head: u64) -> Step {
             self.now += TICK;
             let queue = Queue {
@@ -222,7 +222,7 @@ mod tests {
             self.backlog.observe(queue, at(start), at(head), self.now)
         }
 
-        /// Observes a stream without new keyframes until it resumes: where, and after how long.
+        /// Observes a stream without new keyframes until the viewer resumes; returns the position and the time it took.
         fn resumes(&mut self, start: u64, mut queue: impl FnMut(u32) -> u32) -> (u64, Duration) {
             let begin = self.now;
             for round in 0..1000 {
@@ -261,7 +261,7 @@ mod tests {
         assert!(viewer.backlog.is_urgent());
         viewer.dropped = 3;
         assert_eq!(viewer.observe((300, 500), 10, 90), Step::Hold);
-        // A keyframe comes while packets wait: it is old once they are sent.
+        // A keyframe that arrives while packets wait is too old once they are sent.
         assert_eq!(viewer.observe((200, 400), 100, 120), Step::Keep);
         assert_eq!(viewer.observe((0, 0), 100, 150), Step::Keep);
         assert_eq!(viewer.observe((0, 0), 190, 195), Step::Resume(at(190)));
@@ -296,7 +296,7 @@ mod tests {
     fn queue_that_does_not_move_holds_nobody_for_good() {
         let (_, waited) = Observed::held(50).resumes(50, |_| 300);
         assert_eq!(waited, STUCK + MAX_KEYFRAME_WAIT);
-        // With keyframes it is over sooner.
+        // With keyframes the hold ends sooner.
         let mut viewer = Observed::held(50);
         let mut start = 50;
         let begin = viewer.now;
@@ -310,7 +310,7 @@ mod tests {
     fn peer_that_acknowledges_one_packet_at_a_time_is_held_for_a_while_only() {
         let (_, waited) = Observed::held(50).resumes(50, |round| 10_000 - round);
         assert_eq!(waited, MAX_DRAIN + MAX_KEYFRAME_WAIT);
-        // Nor one whose queue grows and shrinks.
+        // Nor does a queue that grows and shrinks.
         let (_, waited) = Observed::held(50).resumes(50, |round| 300 - round % 2);
         assert_eq!(waited, MAX_DRAIN + MAX_KEYFRAME_WAIT);
     }

@@ -1,8 +1,9 @@
-//! Opens files below a folder and nowhere else, for definitions that the operator has not written: those of the API and of
+//! Opens files only below a given folder, for definitions that the operator has not written: those of the API and of
 //! backends.
 //!
-//! The path is walked from the folder's descriptor, a component at a time, and no symbolic link is followed, so that there is
-//! no moment between a check and its use. Blocks as any opening of a file does: for threads that may wait for a disk.
+//! Walks the path component by component, each relative to the open descriptor of its parent, and follows no symbolic
+//! link, so nothing can change between a check and its use. Blocks like any file access: call it on threads that may
+//! wait for a disk.
 
 use std::{
     fs::File,
@@ -16,19 +17,19 @@ use rustix::{
     io::Errno,
 };
 
-/// What a file is opened for.
+/// The purpose of opening a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Read,
-    /// Made if it is not there, with the folders above it; what is there stays.
+    /// Appends; creates the file and its parent folders if they do not exist.
     Append,
 }
 
-/// Opens the regular file `path`, which is below `folder`.
+/// Opens the regular file `path`, which must be below `folder`.
 ///
 /// # Errors
-/// Those of the system; `Unsupported` for a path that leads out of the folder or through a symbolic link, and for what is no
-/// regular file.
+/// Errors of the system; `Unsupported` for a path that leaves the folder or passes a symbolic link, and for anything
+/// but a regular file.
 pub(crate) fn open_below(folder: &Path, path: &Path, purpose: Purpose) -> io::Result<File> {
     let rest = path
         .strip_prefix(folder)
@@ -44,7 +45,7 @@ pub(crate) fn open_below(folder: &Path, path: &Path, purpose: Purpose) -> io::Re
     let Some((name, parents)) = names.split_last() else {
         return Err(refused("it is a folder"));
     };
-    // The folder itself is the operator's, and may be a link.
+    // The folder itself belongs to the operator, and may be a link.
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut at = rustix::fs::open(folder, flags, Mode::empty())?;
     for parent in parents {
@@ -58,7 +59,7 @@ pub(crate) fn open_below(folder: &Path, path: &Path, purpose: Purpose) -> io::Re
         };
     let file = match rustix::fs::openat(&at, *name, flags, Mode::from_raw_mode(0o666)) {
         Err(Errno::LOOP) => return Err(refused("it is a symbolic link")),
-        // A FIFO that nobody reads, a socket.
+        // A FIFO without a reader, or a socket.
         Err(Errno::NXIO) => return Err(refused("it is not a regular file")),
         opened => opened?,
     };
@@ -89,7 +90,7 @@ fn enter(at: &OwnedFd, name: &std::ffi::OsStr, purpose: Purpose) -> io::Result<O
     }
 }
 
-/// It stays so until somebody changes the definition or the files: trying again is no use.
+/// A permanent error: retrying is pointless until somebody changes the definition or the files.
 fn refused(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, why)
 }
@@ -188,7 +189,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the path: what is made is made below the folder.
+        /// For any path, everything that is created is below the folder.
         #[test]
         fn no_path_escapes(parts in proptest::collection::vec("\\.{0,3}|[a-z]{1,3}|up|/|\\.\\./out", 1..6)) {
             let root = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! When a worker's sessions are to be served again, by time.
+//! The times at which a worker's sessions are due.
 
 use std::{
     cmp::Reverse,
@@ -8,7 +8,8 @@ use std::{
 
 use srt_safe::SocketId;
 
-/// The times, the next first. None is taken back: who adds an earlier one for a session knows which of them holds.
+/// The due times, earliest first. Entries are never removed early; a session that adds an earlier time keeps track of
+/// which one is valid.
 #[derive(Debug, Default)]
 pub(super) struct DeliveryTimes(BinaryHeap<Reverse<(Instant, SocketId)>>);
 
@@ -17,12 +18,12 @@ impl DeliveryTimes {
         self.0.push(Reverse((at, socket)));
     }
 
-    /// The next of the times.
+    /// The earliest time.
     pub(super) fn next(&self) -> Option<Instant> {
         self.0.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// One whose time has come.
+    /// Removes and returns an entry that is due.
     pub(super) fn pop(&mut self, now: Instant) -> Option<(Instant, SocketId)> {
         let first = self.0.peek_mut()?;
         (first.0.0 <= now).then(|| PeekMut::pop(first).0)

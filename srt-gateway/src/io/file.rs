@@ -1,5 +1,5 @@
-//! Opening what a `file://` URL names. Whoever opens, reads or writes a file does so on a thread that may hang with it: a FIFO, a
-//! network mount or a dying disk can hold a call for ever. Control, workers and libsrt's threads never do.
+//! Opens the targets of `file://` URLs. A FIFO, a network mount or a dying disk can block a call forever, so files are
+//! opened, read and written only on threads that may hang. Control, workers and libsrt's threads never touch files.
 
 use std::{
     fs::{self, File, FileType, Metadata, OpenOptions},
@@ -14,26 +14,26 @@ use rustix::fs::OFlags;
 
 use super::confined::{Purpose, open_below};
 
-/// A call to the file system that takes longer is reported: the input or output is stalled.
+/// A file system call that takes longer is reported: the input or output is stalled.
 pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(5);
 
-/// Threads that may be stuck in a file at once, beyond those of the inputs and outputs that there are.
+/// The limit of abandoned threads that hang in a file.
 const STUCK_MAX: usize = 256;
 
 static STUCK: AtomicUsize = AtomicUsize::new(0);
 
-/// What a path may be.
+/// The kinds of files that a path may name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum FileKinds {
     /// A regular file.
     Regular,
-    /// FIFOs and devices too.
+    /// FIFOs and devices as well.
     Any,
-    /// A regular file that is in this folder, whatever links there are.
+    /// A regular file inside this folder, whatever links it contains.
     Below(PathBuf),
 }
 
-/// What a path is that is not a regular file.
+/// The kind of a path that is not a regular file.
 pub(crate) fn special_kind(kind: FileType) -> Option<&'static str> {
     match kind {
         kind if kind.is_file() => None,
@@ -58,10 +58,10 @@ fn check(kinds: &FileKinds, metadata: &Metadata) -> io::Result<()> {
     }
 }
 
-/// Opens a file to read from it.
+/// Opens a file for reading.
 ///
 /// # Errors
-/// Those of the system; `InvalidInput` or `Unsupported` for what `kinds` does not allow.
+/// Errors of the system; `InvalidInput` or `Unsupported` for kinds that `kinds` does not allow.
 pub(super) fn open_to_read(path: &Path, kinds: &FileKinds) -> io::Result<File> {
     match kinds {
         FileKinds::Below(folder) => open_below(folder, path, Purpose::Read),
@@ -69,8 +69,8 @@ pub(super) fn open_to_read(path: &Path, kinds: &FileKinds) -> io::Result<File> {
     }
 }
 
-/// Opens a file to write at its end, and makes it and its folders if they are not there. Gives whether it was made, as far as that is
-/// known.
+/// Opens a file for appending, and creates it and its folders if needed. Returns whether it was created, as far as that
+/// is known.
 ///
 /// # Errors
 /// As [`open_to_read`].
@@ -91,9 +91,10 @@ pub(super) fn open_to_append(path: &Path, kinds: &FileKinds) -> io::Result<(File
     }
 }
 
-/// Opens a file without waiting for the other end of a FIFO. May hang all the same, with the file system.
+/// Opens a file without waiting for the other end of a FIFO. The file system may still block it.
 fn open(options: &mut OpenOptions, path: &Path, kinds: &FileKinds) -> io::Result<File> {
-    // Before it is opened, because opening a device may have an effect, and again afterwards, because the path may have changed.
+    // Checked before opening, because opening a device may have an effect, and again afterwards, because the path may
+    // have changed.
     match fs::metadata(path) {
         Ok(metadata) => check(kinds, &metadata)?,
         Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -104,7 +105,7 @@ fn open(options: &mut OpenOptions, path: &Path, kinds: &FileKinds) -> io::Result
         .custom_flags(i32::try_from(flags.bits()).unwrap_or(0))
         .open(path)
         .map_err(|error| match error.raw_os_error() {
-            // ENXIO: a FIFO is opened for writing, and nobody reads from it.
+            // ENXIO: a FIFO is opened for writing and has no reader.
             Some(6) => io::Error::new(ErrorKind::NotConnected, "no process reads from the FIFO"),
             _ => error,
         })?;
@@ -112,7 +113,7 @@ fn open(options: &mut OpenOptions, path: &Path, kinds: &FileKinds) -> io::Result
     Ok(file)
 }
 
-/// Counts a thread that is left alone because a file holds it, until it comes back.
+/// Counts an abandoned thread that hangs in a file, until it returns.
 #[derive(Debug)]
 pub(super) struct HungThread(());
 
@@ -132,7 +133,7 @@ impl Drop for HungThread {
 /// Whether another thread may be started for a file.
 ///
 /// # Errors
-/// Too many are stuck.
+/// Too many threads hang.
 pub(super) fn may_start() -> io::Result<()> {
     match STUCK.load(Relaxed) {
         stuck if stuck >= STUCK_MAX => Err(io::Error::other(format!(

@@ -3,8 +3,8 @@
 //! ```text
 //!   read-file: opens, reads ahead ──bounded channel──▶ in-file: paces, feeds the ring
 //! ```
-//! The thread that feeds the ring never touches the file, so an input whose disk hangs still obeys orders and gives way to the next
-//! input of its stream. A reader that hangs is left alone and ends when the file system answers.
+//! The thread that feeds the ring never touches the file, so an input whose disk hangs still obeys commands and is
+//! replaced by the next input of its stream. A reader that hangs is abandoned and ends when the file system responds.
 
 use std::{
     collections::VecDeque,
@@ -26,25 +26,25 @@ use super::{
 };
 use crate::ts::{PACKET_LEN, Pcr, Pid, TsPacket};
 
-/// Packets of a message.
+/// TS packets in a message.
 const PER_MESSAGE: usize = 7;
 
-/// So many bytes without a clock reference, and the file cannot be paced.
+/// A file with so many bytes without a clock reference cannot be paced.
 const WITHOUT_CLOCK: usize = 4 << 20;
 
-/// Between two references that follow each other; a longer step is a jump of the clock (the standard has 100 ms).
+/// The longest step between two consecutive references; a longer one is a clock jump (the standard requires 100 ms).
 const STEP_MAX: Duration = Duration::from_secs(1);
 
-/// How late packets may be before the clock is set anew instead of hurrying after it.
+/// How late packets may be before the clock is reset instead of catching up.
 const LATE_MAX: Duration = Duration::from_secs(1);
 
-/// Bytes read at once.
+/// Bytes per read.
 const READ: usize = 256 * PACKET_LEN;
 
-/// Reads that may wait for the input's thread.
+/// The number of chunks that may wait for the input's thread.
 const AHEAD: usize = 4;
 
-/// How often a reader that waits for a FIFO looks whether it is still wanted.
+/// How often a reader that waits for a FIFO checks whether it is still needed.
 const LOOK: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 200_000_000,
@@ -57,65 +57,67 @@ pub(crate) enum AtEnd {
     Repeat,
 }
 
-/// What the reader hands over.
+/// What the reader delivers.
 #[derive(Debug)]
 enum Chunk {
-    /// Whole packets.
+    /// Whole TS packets.
     Packets(Vec<u8>),
-    /// The end of the file, or of what one process wrote into a FIFO.
+    /// The end of the file, or of the data of one FIFO writer.
     End,
 }
 
 /// An input from a file.
 ///
-/// The packets between two clock references are spread evenly over the time between these. Where the clock jumps (at the
-/// begin of each round, too), the packets up to the next reference take as long per byte as those before.
+/// The packets between two clock references are spread evenly over the time between them. Where the clock jumps,
+/// including the start of each round, the packets up to the next reference use the previous time per byte.
 #[derive(Debug)]
 pub(crate) struct FileIn {
     chunks: Receiver<io::Result<Chunk>>,
-    /// The reader goes on for as long as this is there.
+    /// The reader runs as long as this exists.
     _wanted: Arc<()>,
     kinds: FileKinds,
     chunk: Vec<u8>,
-    /// The next packet of `chunk`.
+    /// The position of the next packet in `chunk`.
     at: usize,
-    /// Since when nothing has come from the reader.
+    /// Since when the reader has delivered nothing.
     starved: Option<Instant>,
     at_end: AtEnd,
     clock_pid: Option<Pid>,
     last_clock: Option<Pcr>,
-    /// When the packets from the last reference on are due.
+    /// When the packets after the last reference are due.
     due: Instant,
-    /// Time of a byte, as last known.
+    /// The last known time per byte.
     per_byte: Duration,
-    /// Messages that are due at their times.
+    /// Messages with their due times.
     ready: VecDeque<(Instant, Vec<u8>)>,
-    /// What follows the last reference.
+    /// The packets after the last reference.
     block: Vec<u8>,
     round_had_packets: bool,
     is_restart: bool,
 }
 
-/// What comes next from the reader.
+/// The next item from the reader.
 enum Next {
     Packet([u8; PACKET_LEN]),
     End,
-    /// Nothing within [`PATIENCE`].
+    /// Nothing arrived within [`PATIENCE`].
     NotYet,
 }
 
-/// How far reading has come.
+/// The progress of reading.
 enum Progress {
-    /// Up to a clock reference, or as far as there is anything.
+    /// More to read, up to the next clock reference.
     Going,
     End,
 }
 
 impl FileIn {
-    /// Opens a file of whole TS packets on a thread of its own, which calls `tell` with the outcome and then reads ahead.
+    /// Opens a file of whole TS packets on a thread of its own, which calls `tell` with the result and then reads
+    /// ahead.
     ///
     /// # Errors
-    /// No thread. What is wrong with the file is told: errors of the system, `InvalidData` if it does not begin with a TS packet.
+    /// The thread could not be started. Problems with the file go to `tell`: errors of the system, or `InvalidData` if
+    /// it does not begin with a TS packet.
     pub(crate) fn open(
         path: PathBuf,
         at_end: AtEnd,
@@ -126,7 +128,7 @@ impl FileIn {
         thread::Builder::new()
             .name("read-file".to_owned())
             .spawn(move || {
-                // Until it has ended: a thread that hangs in `open` has nobody else to count it.
+                // Counted until `open` returns, because nothing else tracks a thread that hangs there.
                 let _stuck = HungThread::count();
                 let wanted = Arc::new(());
                 let (sender, chunks) = crossbeam_channel::bounded(AHEAD);
@@ -196,7 +198,7 @@ impl FileIn {
         }
     }
 
-    /// Takes what was read up to the next clock reference and makes messages of what is before it.
+    /// Reads up to the next clock reference and turns the packets before it into messages.
     fn take_block(&mut self) -> Result<Progress, CloseReason> {
         loop {
             let packet = match self.next()? {
@@ -235,10 +237,10 @@ impl FileIn {
         }
     }
 
-    /// The clock reference of a packet, if it has one of the program that is followed.
+    /// The clock reference of a packet, if it belongs to the selected program.
     fn reference(&mut self, packet: &[u8; PACKET_LEN]) -> Result<Option<Pcr>, CloseReason> {
         let Some(packet) = TsPacket::new(packet) else {
-            // Nobody has looked at the begin of a FIFO before.
+            // The beginning of a FIFO has not been checked before.
             return match self.kinds {
                 FileKinds::Any => Err(CloseReason::Unreadable(ErrorKind::InvalidData)),
                 FileKinds::Regular | FileKinds::Below(_) => Ok(None),
@@ -269,7 +271,7 @@ impl FileIn {
         }
         let is_through = match self.at_end {
             AtEnd::Stop => true,
-            // A FIFO waits for the next process that writes into it.
+            // A FIFO waits for its next writer.
             AtEnd::Repeat => !self.round_had_packets && self.kinds != FileKinds::Any,
         };
         if is_through {
@@ -289,7 +291,7 @@ impl FileIn {
 impl Transport for FileIn {
     fn receive(&mut self, now: Instant, take: &mut dyn FnMut(&[u8])) -> Result<(), CloseReason> {
         if self.ready.is_empty() {
-            // After a pause of the machine: what is overdue is not sent in a burst.
+            // After a pause of the machine, overdue packets are not sent as a burst.
             if now.saturating_duration_since(self.due) > LATE_MAX {
                 self.due = now;
             }
@@ -298,7 +300,7 @@ impl Transport for FileIn {
         while let Some((due, message)) = self.ready.front() {
             let wait = due.saturating_duration_since(now);
             if !wait.is_zero() {
-                // The pace is the point of it; an order waits no longer than for a datagram.
+                // This sleep sets the pace; a command waits no longer than with datagrams.
                 thread::sleep(wait.min(PATIENCE));
                 return Ok(());
             }
@@ -309,12 +311,12 @@ impl Transport for FileIn {
     }
 
     fn take_restart(&mut self) -> bool {
-        // What is ready is still of the round before.
+        // The ready messages belong to the previous round.
         self.ready.is_empty() && std::mem::take(&mut self.is_restart)
     }
 
     fn is_stalled(&self, now: Instant) -> bool {
-        // Nobody may be writing into a FIFO.
+        // A FIFO may have no writer.
         self.kinds != FileKinds::Any
             && self
                 .starved
@@ -322,7 +324,7 @@ impl Transport for FileIn {
     }
 }
 
-/// The thread that reads.
+/// The thread that reads the file.
 struct Reader {
     wanted: Weak<()>,
     sender: Sender<io::Result<Chunk>>,
@@ -351,7 +353,7 @@ impl Reader {
     fn run(&mut self, mut file: File) {
         let outcome = loop {
             match self.read_all(&mut file) {
-                // Nobody takes it any more.
+                // The input has been closed.
                 Err(None) => return,
                 Err(Some(error)) => break error,
                 Ok(()) => {}
@@ -363,11 +365,11 @@ impl Reader {
                 break error;
             }
         };
-        // A receiver that is gone has no use for it.
+        // The receiver may be gone.
         drop(self.sender.send(Err(outcome)));
     }
 
-    /// Reads to the end. None: it is not wanted any more.
+    /// Reads to the end. `Err(None)`: the input has been closed.
     fn read_all(&self, file: &mut File) -> Result<(), Option<io::Error>> {
         let mut rest = Vec::new();
         loop {
@@ -377,7 +379,7 @@ impl Reader {
             let length = self.read(file, &mut chunk[kept..])?;
             chunk.truncate(kept + length);
             if length == 0 {
-                // Half a packet at the end is what a recorder was writing when it ended.
+                // Half a packet at the end is what a recorder left when it stopped.
                 return Ok(());
             }
             rest = chunk.split_off(chunk.len() / PACKET_LEN * PACKET_LEN);
@@ -387,7 +389,7 @@ impl Reader {
         }
     }
 
-    /// Reads some bytes; waits for them where it is a FIFO.
+    /// Reads some bytes; waits for data on a FIFO.
     fn read(&self, file: &mut File, into: &mut [u8]) -> Result<usize, Option<io::Error>> {
         loop {
             if self.kinds == FileKinds::Any {
@@ -414,7 +416,7 @@ impl Reader {
         if is_regular(file)? {
             return file.rewind();
         }
-        // A FIFO whose writer has gone is at its end until it is opened anew.
+        // A FIFO whose writer has closed it returns end-of-file until it is opened again.
         *file = file::open_to_read(&self.path, &self.kinds)?;
         Ok(())
     }
@@ -424,10 +426,10 @@ fn is_regular(file: &File) -> io::Result<bool> {
     Ok(file.metadata()?.is_file())
 }
 
-/// As [`FileIn::open`], for a thread that may wait.
+/// Like [`FileIn::open`], for a thread that may block.
 ///
 /// # Errors
-/// Those of [`FileIn::open`], and what is wrong with the file.
+/// The errors of [`FileIn::open`], and problems with the file.
 pub(crate) fn open_and_wait(path: PathBuf, at_end: AtEnd, kinds: FileKinds) -> io::Result<FileIn> {
     let (sender, opened) = crossbeam_channel::bounded(1);
     FileIn::open(path, at_end, kinds, move |outcome| {

@@ -1,4 +1,5 @@
-//! An output into files: one, or one after the other cut at the stream's PATs. Runs on a thread that may hang with the file.
+//! Writes an output to files: a single one, or segments that begin at the stream's PATs. Runs on a thread that may hang
+//! with the file.
 
 use std::{
     fs::{self, File},
@@ -13,16 +14,16 @@ use super::{
 };
 use crate::ts::{Pid, TsPacket};
 
-/// How much longer than `segment` a file may get, until the stream has a PAT to begin the next one with.
+/// How far a segment may exceed `segment` while it waits for a PAT to begin the next one with.
 const PAT_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Bytes that are written at once.
+/// Bytes per write.
 const WRITE: usize = 1 << 16;
 
 /// An output into files.
 ///
-/// The name is made when a file begins; one that is there already is continued, never overwritten. Whatever fails, a file ends with a
-/// whole message, and one that nothing was written to is removed again.
+/// The name is computed when a file begins. An existing file is continued, never overwritten. Even after an error, a
+/// file ends with a whole message, and an empty new file is removed.
 #[derive(Debug)]
 pub(crate) struct FileOut {
     path: PathBuf,
@@ -32,16 +33,16 @@ pub(crate) struct FileOut {
     lost: u64,
 }
 
-/// The file that is being written.
+/// The current file.
 #[derive(Debug)]
 struct OpenFile {
     since: Instant,
     file: File,
     path: PathBuf,
-    /// It was not there before, and has nothing in it.
+    /// It was created and is still empty.
     is_new: bool,
     is_regular: bool,
-    /// What is to be written next, and where each message in it ends.
+    /// The data to write next, and the end of each message in it.
     buffer: Vec<u8>,
     ends: Vec<usize>,
 }
@@ -73,7 +74,7 @@ impl FileOut {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let expanded = |path: &Path| PathBuf::from(expand(&path.to_string_lossy(), time.as_secs()));
         let path = match &self.kinds {
-            // The name of the folder is no pattern.
+            // Folder names contain no pattern.
             FileKinds::Below(folder) => {
                 folder.join(expanded(self.path.strip_prefix(folder).unwrap_or(&self.path)))
             }
@@ -93,7 +94,7 @@ impl FileOut {
 }
 
 impl OpenFile {
-    /// Puts a message into the buffer, or writes it at once if it goes into a FIFO, which takes a message or refuses it as a whole.
+    /// Buffers a message, or writes it at once to a FIFO, which accepts or refuses it as a whole.
     fn push(&mut self, message: &[u8]) -> io::Result<()> {
         if !self.is_regular {
             return self.file.write_all(message);
@@ -107,7 +108,8 @@ impl OpenFile {
         }
     }
 
-    /// Writes the buffer. If that fails, takes back what is there of a message; `ends` then has the messages that are not in the file.
+    /// Writes the buffer. On failure, removes a partly written message from the file; `ends` then has the messages that
+    /// are not in the file.
     fn write(&mut self) -> io::Result<()> {
         let (mut done, mut failure) = (0, None);
         while done < self.buffer.len() && failure.is_none() {
@@ -132,7 +134,7 @@ impl OpenFile {
         }
     }
 
-    /// Takes `bytes` off the end of the file. Errors change nothing about what is told: the write that failed is.
+    /// Removes `bytes` from the end of the file. Errors are ignored: the failed write is what gets reported.
     fn take_back(&self, bytes: usize) {
         if bytes > 0
             && let Ok(metadata) = self.file.metadata()
@@ -170,7 +172,8 @@ impl Sink for FileOut {
 }
 
 impl FileOut {
-    /// Gives the file up after a failure: what its disk does not take now is not written later, behind newer messages.
+    /// Closes the file after a failure: messages that the disk did not accept must not be written later, behind newer
+    /// ones.
     fn settle(&mut self, outcome: io::Result<()>) -> io::Result<()> {
         if outcome
             .as_ref()
@@ -183,7 +186,7 @@ impl FileOut {
     }
 }
 
-/// Replaces the `strftime` fields `%Y %m %d %H %M %S %j %s %F %T %%` by the time, in UTC; any other stays as it is.
+/// Replaces the `strftime` fields `%Y %m %d %H %M %S %j %s %F %T %%` with the time in UTC; other text stays.
 fn expand(pattern: &str, seconds: u64) -> String {
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day, of_year) = civil(days);
@@ -213,7 +216,7 @@ fn expand(pattern: &str, seconds: u64) -> String {
     out + rest
 }
 
-/// Year, month, day and day of the year of a day since 1970.
+/// Year, month, day and day of the year, from days since 1970.
 fn civil(days: u64) -> (u64, u64, u64, u64) {
     let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let (mut year, mut left) = (1970, days);
@@ -247,7 +250,7 @@ mod tests {
             "/rec/2024-02-29_123456_060_1709210096_%_%q_%"
         );
         assert_eq!(expand("%F %T", 0), "1970-01-01 00:00:00");
-        // The last second of a leap year, and of a century that is none.
+        // The last second of a leap year, and of a century that is not one.
         assert_eq!(expand("%F %T %j", 1_735_689_599), "2024-12-31 23:59:59 366");
         assert_eq!(expand("%F %j", 4_107_542_399), "2100-02-28 059");
         assert_eq!(expand("%F", 4_107_542_400), "2100-03-01");

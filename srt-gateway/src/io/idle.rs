@@ -1,5 +1,5 @@
-//! Ports that nobody has called yet: plain UDP sockets in one ordinary epoll, on one thread, `idle-ports`. libsrt knows nothing
-//! of them, and each costs a descriptor.
+//! Ports that nobody has called yet: plain UDP sockets in one ordinary epoll, served by one thread, `idle-ports`.
+//! libsrt does not know them, and each costs one descriptor.
 //!
 //! ```text
 //!              ┌──induction: the cookie──┐
@@ -9,13 +9,14 @@
 //!      └──┘ anything else is thrown away; a refused caller gets the code
 //! ```
 //!
-//! An induction may come from a forged address, so it is answered here, with the cookie that libsrt's listener would give, and
-//! nobody hears of it. An [`IdleGuard`] decides about conclusions. The caller repeats its conclusion until it is answered, and
-//! libsrt accepts the cookie, which covers the address of the socket and not who reads from it.
+//! An induction may come from a forged address, so this module answers it with the cookie that libsrt's listener would
+//! send, and reports nothing. An [`IdleGuard`] decides about conclusions. The caller repeats its conclusion until it is
+//! answered, and libsrt accepts the cookie, because the cookie depends on the socket's address and not on the program
+//! that reads from it.
 //!
-//! An installed libsrt has no cookie that we could give: with it, the guard decides about inductions.
+//! An installed libsrt cannot compute such a cookie: with it, the guard decides about inductions.
 //!
-//! The sockets stay in blocking mode: libsrt, which gets a duplicate of the descriptor, waits in them.
+//! The sockets stay in blocking mode: libsrt receives a duplicate of the descriptor and waits in it.
 
 use std::{
     collections::HashMap,
@@ -37,37 +38,37 @@ use srt_safe::{
     datagram::{Peeked, peek, report_destination, send_from},
 };
 
-/// Number of an idle port; never used again while the gateway runs.
+/// The number of an idle port; never reused while the gateway runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct IdleId(pub(crate) u32);
 
-/// The eventfd that ends the thread; no port has this number.
+/// The epoll key of the eventfd that ends the thread; no port has this number.
 const WAKE: u64 = u64::MAX;
 
-/// Datagrams of one port in a row, so that a flood at one port does not keep others waiting.
+/// Datagrams handled per port in a row, so that a flood on one port does not delay the others.
 const IN_A_ROW: usize = 64;
 
-/// Header and handshake of SRT; what follows are extensions.
+/// The length of an SRT header with its handshake; extensions follow.
 const HANDSHAKE: usize = 64;
 
 /// A handshake that the guard decides about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attempt {
-    /// A conclusion with a valid cookie, for this socket of the caller: the caller receives at its address.
+    /// A conclusion with a valid cookie, from this socket of the caller: the caller does receive at its address.
     Proven(i32),
-    /// An induction, where only libsrt can answer it.
+    /// An induction that only libsrt can answer.
     Induction,
-    /// A conclusion whose cookie only the listener could check that gave it, and that is not there any more.
+    /// A conclusion whose cookie only its listener could verify, which no longer exists.
     Late,
 }
 
-/// What to do about a caller's handshake.
+/// The reaction to a caller's handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reaction {
-    /// Leave it in the socket, and the socket alone: see [`IdlePorts::forget`] and [`IdlePorts::add`].
+    /// Leave it in the socket, and stop watching the socket; see [`IdlePorts::forget`] and [`IdlePorts::add`].
     Leave,
     Drop,
-    /// Answer with this code.
+    /// Answer with this reject code.
     Refuse(u16),
 }
 
@@ -75,7 +76,7 @@ pub(crate) enum Reaction {
 pub(crate) trait IdleGuard: Send + 'static {
     fn decide(&self, port: IdleId, peer: SocketAddr, attempt: Attempt) -> Reaction;
 
-    /// The length of the AES key in bytes that callers of this port are advised to use; 0: theirs.
+    /// The AES key length in bytes that the port advertises to callers; 0: the caller's choice.
     fn key_length(&self, port: IdleId) -> u8;
 }
 
@@ -94,7 +95,7 @@ struct Shared {
 
 struct Watched {
     socket: Arc<UdpSocket>,
-    /// Its local address, which the cookies cover.
+    /// The local address, which the cookies depend on.
     addr: SocketAddr,
 }
 
@@ -110,7 +111,7 @@ impl Shared {
     }
 }
 
-/// One event, after which the socket is left alone until it is asked for again.
+/// Reports one event, and then nothing until the socket is armed again.
 const WATCHED: epoll::EventFlags = epoll::EventFlags::IN.union(epoll::EventFlags::ONESHOT);
 
 impl IdlePorts {
@@ -138,9 +139,9 @@ impl IdlePorts {
             socket: Arc::clone(socket),
             addr: socket.local_addr()?,
         };
-        // Callers take no answer from another address than they called. libsrt's listeners see to the same.
+        // Callers accept no answer from another address than the one they called; libsrt's listeners do the same.
         report_destination(socket)?;
-        // The map first: the event may come at once.
+        // Inserted first, because the event may fire at once.
         self.shared.sockets().insert(port, watched);
         let data = epoll::EventData::new_u64(port.0.into());
         epoll::add(&self.shared.epoll, socket, data, WATCHED).map_err(|error| {
@@ -149,11 +150,11 @@ impl IdlePorts {
         })
     }
 
-    /// Lets go of a socket. The thread may be looking at a datagram of it just now, but takes none afterwards.
+    /// Stops watching a socket. The thread may be processing a datagram of it, but takes none afterwards.
     pub(crate) fn forget(&self, port: IdleId) {
         let mut sockets = self.shared.sockets();
         if let Some(watched) = sockets.remove(&port) {
-            // It is in the epoll as long as it is in the map.
+            // A socket is in the epoll exactly while it is in the map.
             epoll::delete(&self.shared.epoll, &watched.socket).unwrap_or_default();
         }
     }
@@ -161,7 +162,7 @@ impl IdlePorts {
 
 impl Drop for IdlePorts {
     fn drop(&mut self) {
-        // A counter that is full wakes as well.
+        // A full counter wakes the thread as well.
         rustix::io::write(&self.shared.wake, &1u64.to_ne_bytes()).ok();
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
@@ -189,7 +190,7 @@ impl Shared {
     }
 
     fn ready(&self, port: IdleId, guard: &impl IdleGuard) {
-        // Under the lock, so that who has forgotten a socket can be sure that nobody takes a datagram out of it.
+        // Under the lock, so that after `forget` no datagram is taken out of the socket.
         let sockets = self.sockets();
         let Some(watched) = sockets.get(&port) else {
             return;
@@ -218,7 +219,7 @@ impl Shared {
 }
 
 impl Watched {
-    /// Answers a datagram, if anything. An answer that is lost is asked for again.
+    /// Answers a datagram if needed. Callers repeat their handshakes, so a lost answer does no harm.
     fn handle(&self, port: IdleId, datagram: &[u8], peeked: Peeked, guard: &impl IdleGuard) -> Reaction {
         let (Some(peer), Some(handshake)) = (peeked.from, Handshake::of(datagram)) else {
             return Reaction::Drop;
@@ -252,7 +253,7 @@ impl Watched {
     }
 }
 
-/// Whether an error is that of a datagram that we sent: it is over with having been told.
+/// Whether an error only reports a datagram that we sent; reading it clears it.
 fn is_over(error: &io::Error) -> bool {
     let kept = [
         Errno::AGAIN,
@@ -264,12 +265,12 @@ fn is_over(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| !kept.contains(&errno))
 }
 
-/// A caller's handshake, by the fields that every caller of SRT fills in alike.
+/// A caller's handshake, identified by the fields that all SRT callers fill in alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Handshake {
-    /// The first one, which asks for a cookie.
+    /// The first handshake, which requests a cookie.
     Induction,
-    /// The second one, with the cookie.
+    /// The second handshake, with the cookie.
     Conclusion { socket: i32, cookie: u32 },
 }
 
@@ -278,7 +279,8 @@ impl Handshake {
         if datagram.len() < HANDSHAKE {
             return None;
         }
-        // A control packet of type 0, to no socket yet. From a socket, which is never 0: an answer to 0 would be an induction.
+        // A control packet of type 0, without a destination socket. The source socket is never 0: an answer to socket 0
+        // would itself be an induction.
         let socket = word(datagram, 40)?.cast_signed();
         if word(datagram, 0)? != 0x8000_0000 || word(datagram, 12)? != 0 || socket == 0 {
             return None;
@@ -296,7 +298,7 @@ fn word(datagram: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.try_into().ok()?))
 }
 
-/// The caller's handshake, sent back to the socket that it is from, with some of its words changed.
+/// The caller's handshake, addressed to its own socket, with some words replaced.
 fn answer(handshake: &[u8], words: &[(usize, u32)]) -> Vec<u8> {
     let mut answer = handshake.to_vec();
     if answer.len() >= HANDSHAKE {
@@ -308,17 +310,17 @@ fn answer(handshake: &[u8], words: &[(usize, u32)]) -> Vec<u8> {
     answer
 }
 
-/// What libsrt's listener answers to an induction: its version, the mark of SRT with the key length in units of 8 bytes, and
-/// the cookie. No larger than the induction, so that nothing is gained by forging one.
+/// The answer of libsrt's listener to an induction: its version, the SRT magic code with the key length in units of 8
+/// bytes, and the cookie. It is no larger than the induction, so a forged induction gains no amplification.
 fn induction_answer(induction: &[u8], cookie: u32, key_length: u8) -> Vec<u8> {
     const SRT_MAGIC: u32 = 0x4A17;
     let kind = (u32::from(key_length / 8) << 16) | SRT_MAGIC;
     answer(induction, &[(16, 5), (20, kind), (44, cookie)])
 }
 
-/// The answer of a listener that refuses: the caller's handshake, with the code for its type.
+/// A listener's rejection: the caller's handshake with the code as its type.
 fn refusal(handshake: &[u8], code: u16) -> Vec<u8> {
-    /// What libsrt adds to a code to make a type of it (`URQ_FAILURE_TYPES` of handshake.h).
+    /// The offset that libsrt adds to a code to form the handshake type (`URQ_FAILURE_TYPES` of handshake.h).
     const FAILURE: u32 = 1000;
     answer(handshake, &[(36, FAILURE + u32::from(code))])
 }
@@ -367,7 +369,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(10);
 
-    /// A handshake that the guard hears of, and what it hears: with an installed libsrt, of inductions.
+    /// A handshake that reaches the guard, and what the guard receives; with an installed libsrt, an induction.
     fn heard(port: &UdpSocket, caller: &UdpSocket) -> (Vec<u8>, Attempt) {
         match SrtListener::cookie_for(caller.local_addr().unwrap(), port.local_addr().unwrap()) {
             Some(cookie) => (conclusion(cookie), Attempt::Proven(77)),
@@ -414,7 +416,7 @@ mod tests {
         let length = caller.recv(&mut answer).unwrap();
         let words = [(12, 77), (16, 5), (20, 0x0004_4A17), (44, cookie)];
         assert_eq!(answer[..length], super::answer(&induction(), &words));
-        // Neither somebody else's cookie nor a guess counts; both are dropped before the one that is right.
+        // Neither another caller's cookie nor a guessed one is accepted; both are dropped before the valid one.
         stranger.send_to(&conclusion(cookie), to).unwrap();
         caller.send_to(&conclusion(cookie ^ 1), to).unwrap();
         caller.send_to(&conclusion(0), to).unwrap();

@@ -1,4 +1,4 @@
-//! The way of a message from an input into the ring, whatever it came by. Runs on the thread that serves the input.
+//! Passes messages of any input into the ring. Runs on the thread that serves the input.
 
 use std::{sync::Arc, time::Instant};
 
@@ -11,11 +11,11 @@ use crate::{
 /// ```text
 ///   standing by ──feed──▶ feeding ──stand_by──▶ standing by
 /// ```
-/// While it stands by, what comes is counted and thrown away.
+/// On standby, messages are counted and discarded.
 #[derive(Debug)]
 pub(super) struct Intake {
     writer: Option<Writer>,
-    /// None before the first message, so that an input that is silent costs little.
+    /// Created with the first message, so that a silent input costs little.
     observer: Option<Box<Observer>>,
     format_to_tell: Option<Format>,
 }
@@ -29,7 +29,7 @@ impl Intake {
         }
     }
 
-    /// Takes a message of 1 to [`MESSAGE_MAX`](crate::data::MESSAGE_MAX) bytes, which came at `now`.
+    /// Processes a message of 1 to [`MESSAGE_MAX`](crate::data::MESSAGE_MAX) bytes that arrived at `now`.
     pub(super) fn take(&mut self, message: &[u8], counters: &SessionCounters, now: Instant) {
         counters.add(message.len());
         let Some(writer) = &mut self.writer else {
@@ -53,26 +53,26 @@ impl Intake {
         }
     }
 
-    /// The next message begins the same content again.
+    /// The next message starts the same content again.
     pub(super) fn restart(&mut self) {
         if let Some(observer) = &mut self.observer {
             observer.restart();
         }
     }
 
-    /// What has just been found out about the payload, once.
+    /// Returns a newly detected payload format, once.
     pub(super) fn take_format_change(&mut self) -> Option<Format> {
         self.format_to_tell.take()
     }
 
-    /// Feeds the stream from the next message on. The observer begins anew, but for its counts: start points are
-    /// counted back in messages of the ring, and none of the earlier ones is in it.
+    /// Feeds the stream from the next message on. The observer starts again but keeps its counters: start points count
+    /// back in messages of the ring, which has none of the earlier ones.
     pub(super) fn feed(&mut self, writer: Writer) {
         self.observer = None;
         self.writer = Some(writer);
     }
 
-    /// Gives up the place of the source.
+    /// Releases the writer.
     pub(super) fn stand_by(&mut self, stream: &Stream) {
         if let Some(writer) = self.writer.take() {
             stream.release_source(writer);

@@ -1,6 +1,6 @@
-//! The way to a worker: a queue, and a bell for one that sleeps in libsrt's wait.
+//! A worker's mailbox: a queue, and a wake-up for a worker that sleeps in libsrt's wait.
 //!
-//! A worker that is busy looks into its queue by itself, so that a message to it costs no call of libsrt.
+//! A busy worker checks its queue by itself, so sending to it needs no call of libsrt.
 
 use std::{
     sync::{
@@ -19,7 +19,7 @@ use srt_safe::{Epoll, Events, Waker};
 
 use super::Message;
 
-/// Where messages to a worker, or to a thread of outlets, go in.
+/// The sending side of the mailbox of a worker or an outlet thread.
 #[derive(Clone, Debug)]
 pub(crate) struct Mailbox {
     sender: Sender<Message>,
@@ -29,19 +29,19 @@ pub(crate) struct Mailbox {
 
 #[derive(Debug)]
 struct WakeSignal {
-    /// Set before the worker looks into its queue for the last time and waits.
+    /// Set before the worker checks its queue for the last time and waits.
     asleep: AtomicBool,
     waker: Waker,
 }
 
 impl Mailbox {
-    /// For a thread that sleeps on the queue.
+    /// A mailbox for a thread that sleeps on the queue.
     pub(super) fn plain() -> (Self, Receiver<Message>) {
         let (sender, receiver) = crossbeam_channel::unbounded();
         (Self { sender, signal: None }, receiver)
     }
 
-    /// For a thread that sleeps in a wait of `epoll`.
+    /// A mailbox for a thread that sleeps in `epoll`'s wait.
     pub(super) fn for_waiter_of(epoll: Epoll) -> (Self, MailboxReceiver) {
         let (sender, messages) = crossbeam_channel::unbounded();
         let signal = Arc::new(WakeSignal {
@@ -60,13 +60,13 @@ impl Mailbox {
         (mailbox, post)
     }
 
-    /// A thread ends only by [`Message::Drain`]; what comes later is of no use to anybody.
+    /// A thread ends only after [`Message::Drain`], so messages that come later can be dropped.
     pub(crate) fn send(&self, message: Message) {
         drop(self.sender.send(message));
         let Some(signal) = &self.signal else {
             return;
         };
-        // With the one in `wait`: either the worker finds the message, or this finds it asleep.
+        // Pairs with the fence in `wait`: either the worker sees the message, or the sender sees the worker asleep.
         fence(SeqCst);
         if signal.asleep.load(Relaxed) && signal.asleep.swap(false, Relaxed) {
             signal.waker.wake();
@@ -74,7 +74,7 @@ impl Mailbox {
     }
 }
 
-/// A worker's end of its mailbox, and the epoll of its sessions.
+/// The receiving side, with the epoll of the worker's sessions.
 #[derive(Debug)]
 pub(super) struct MailboxReceiver {
     pub(super) messages: Receiver<Message>,
@@ -83,7 +83,7 @@ pub(super) struct MailboxReceiver {
 }
 
 impl MailboxReceiver {
-    /// Waits for events of the sessions, for a message, or for `timeout`. Not at all where there is a message already.
+    /// Waits for session events, a message, or `timeout`; returns at once if there is a message.
     pub(super) fn wait(&mut self, events: &mut Events, timeout: Duration) -> srt_safe::Result<()> {
         self.signal.asleep.store(true, Relaxed);
         fence(SeqCst);

@@ -1,16 +1,16 @@
-//! Sockets and the threads that serve them: a pool of workers, each with an epoll of its own, and a thread that waits on
-//! another one for control.
+//! Sockets and the threads that serve them: a pool of workers, each with its own epoll, and a thread that waits on
+//! another epoll for control.
 //!
 //! ```text
 //!   libsrt ──events, time──▶ worker 0..n ──Closed──▶ control ◀──Ready── srt_poll ◀──events── libsrt
 //!   control ──Start, Feed, StandBy, Close──▶ worker      worker ──Fanout──▶ worker, outlets, recorder
 //! ```
 //!
-//! Knows data, ts, telemetry and srt_safe. Decides nothing: who may connect and what happens when a source is lost is
-//! control's and access's business.
+//! Depends on data, ts, telemetry and srt_safe. Control and access decide who may connect and what happens when a
+//! source is lost.
 //!
-//! The channels are unbounded and yet bounded by what feeds them: at most one `Ready` per change of a socket's state
-//! (edge-triggered), one `Fanout` per stream and worker (its wake flag), and one command per session.
+//! The channels have no fixed capacity, but their senders bound them: at most one `Ready` per change of a socket's
+//! state (edge-triggered), one `Fanout` per stream and worker (its wake flag), and one command per session.
 
 mod backlog;
 mod confined;
@@ -84,53 +84,53 @@ impl From<io::Error> for StartPoolError {
     }
 }
 
-/// What io tells control.
+/// Events for control.
 #[derive(Debug)]
 pub(crate) enum IoEvent {
-    /// A socket of control's has an event: connections to accept, or a call that was answered.
+    /// A socket of control has an event: a connection to accept, or a call that was answered.
     Ready(SocketId),
-    /// A session is over and its socket closed.
+    /// A session has ended and its socket is closed.
     Closed(ClosedSession),
-    /// A session of [`Task::TakeOver`] has its first data.
+    /// A session with [`Task::TakeOver`] has received its first data.
     HasData(SessionId),
-    /// A session has given up the right to write to the ring, as it was told to.
+    /// A session has released the ring's writer as requested.
     StoodBy(SessionId),
-    /// A host's name was looked up.
+    /// The result of resolving a host name.
     Resolved(EndpointId, Resolved),
-    /// The file of an input has been opened, or cannot be.
+    /// The result of opening an input's file.
     Opened(EndpointId, io::Result<FileIn>),
-    /// The file of an input or output does not answer (true), or does so again.
+    /// The file of an input or output has stopped responding (true) or responds again.
     Stalled(SessionId, bool),
-    /// What a publisher sends has been recognised, or not any more.
+    /// The payload format of a publisher has changed.
     Format(SessionId, Format),
-    /// A thread that waits for events cannot go on.
+    /// The wait for events has failed, and the thread has ended.
     PollFailed(srt_safe::Error),
 }
 
-/// A session's seat on a worker.
+/// What a worker needs to run a session.
 #[derive(Debug)]
 pub(crate) struct SessionSetup {
     pub(crate) session: SessionId,
     pub(crate) socket: SrtSocket,
     pub(crate) stream: Arc<Stream>,
     pub(crate) limits: SessionLimits,
-    /// For publishers.
+    /// Used by publishers only.
     pub(crate) ingest: ReaderTiming,
-    /// An output's messages are cut into pieces of this many bytes; None: they go out as they came.
+    /// The message size of an output; None: messages are sent as they were received.
     pub(crate) payload_size: Option<usize>,
     pub(crate) counters: Arc<SessionCounters>,
-    /// Of what libsrt counts.
+    /// Samples libsrt's counters.
     pub(crate) wire: WireSampler,
-    /// Of the links, where it is bonded.
+    /// Samples the links of a bonded session.
     pub(crate) links: LinkSampler,
-    /// Its place on the worker that serves it, held for as long as it lives.
+    /// The reservation on its worker, held as long as the session.
     pub(crate) _placed: WorkerAssignment,
-    /// Its places under the limits of its port and stream.
+    /// The reservations under the limits of its port and stream.
     pub(crate) held: HeldSlots,
 }
 
 impl SessionSetup {
-    /// Takes libsrt's counters, unless the connection is gone: libsrt has forgotten them then.
+    /// Samples libsrt's counters, unless the connection is gone: libsrt has then discarded them.
     fn sample(&mut self) {
         if let Ok(mut stats) = self.socket.stats() {
             if self.socket.is_group() {
@@ -153,13 +153,13 @@ impl SessionSetup {
     }
 }
 
-/// What the session is there for.
+/// The purpose of a session.
 #[derive(Debug)]
 pub(crate) enum Task {
     Publish(Writer),
-    /// Take what comes and throw it away, until there is a [`Message::Feed`].
+    /// Discard received data until [`Message::Feed`].
     StandBy,
-    /// Say when there are data, and keep them until there is a [`Message::Feed`].
+    /// Report the first data, and keep it in the socket until [`Message::Feed`].
     TakeOver,
     View(StartAt),
 }
@@ -176,52 +176,52 @@ pub(crate) struct ClosedSession {
 /// Why a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CloseReason {
-    /// The peer closed, or was not heard of for `peer_idle_timeout`: libsrt does not tell.
+    /// The peer closed the connection or fell silent for `peer_idle_timeout`; libsrt does not say which.
     PeerGone,
-    /// The peer closed.
+    /// The peer closed the connection.
     PeerClosed,
-    /// Nothing was heard of the peer for `peer_idle_timeout`.
+    /// Nothing was received from the peer for `peer_idle_timeout`.
     PeerLost,
     /// No data for the configured `timeout`.
     NoData(Duration),
     /// A publisher that has sent nothing within `first_data_timeout`.
     NeverSent(Duration),
-    /// A publisher above `max_bitrate`: both in b/s.
+    /// A publisher exceeded `max_bitrate`; both in b/s.
     TooFast { sent: u64, max: u64 },
-    /// A viewer that asked for more than `resend_limit`, this many percent, for too long.
+    /// A viewer exceeded `resend_limit`, in percent, for too long.
     ResendLimit(u32),
     /// The stream's source did not come back within `on_source_lost`.
     SourceLost,
-    /// Another publisher has the place (duplicate_publisher).
+    /// Another publisher took over the stream (duplicate_publisher).
     TakenOver,
     /// libsrt reported an error that ends the session.
     Failed(srt_safe::Error),
-    /// A reload took its port or stream away.
+    /// A reload removed its port or stream.
     Unconfigured,
-    /// The system reported an error that ends the session: its number.
+    /// The system reported an error that ends the session; its number.
     System(i32),
-    /// A file that cannot be read as what it should be.
+    /// A file is not in the expected format.
     Unreadable(io::ErrorKind),
-    /// A file has no clock references to play it by.
+    /// A file has no clock references to pace it by.
     NoClock,
-    /// A file does not answer.
+    /// A file does not respond.
     Stuck,
-    /// The end of a file that is not to be begun again.
+    /// The end of a file that is not repeated.
     EndOfFile,
-    /// An input on demand: nobody watches any more.
+    /// An on-demand input without viewers.
     NotNeeded,
     /// An operator ended it.
     Kicked,
-    /// Its lifetime was over, and the hook did not let it go on.
+    /// Its lifetime expired, and the hook did not renew it.
     NotRenewed(RejectCode),
-    /// The gateway shuts down.
+    /// The gateway is shutting down.
     Shutdown,
 }
 
 impl CloseReason {
-    /// Why a connection is gone.
+    /// The reason why a connection is gone.
     fn of_peer(socket: &SrtSocket) -> Self {
-        /// Without a SHUTDOWN, a connection breaks at the end of a silence.
+        /// A connection that breaks without a SHUTDOWN does so after a silence.
         const HEARD: Duration = Duration::from_millis(900);
         match socket.peer_state() {
             Some(state) if state.has_closed => Self::PeerClosed,
@@ -230,7 +230,7 @@ impl CloseReason {
         }
     }
 
-    /// An error of the system.
+    /// An error of the operating system.
     fn of_io(error: &io::Error) -> Self {
         error
             .raw_os_error()
@@ -266,7 +266,7 @@ impl fmt::Display for CloseReason {
             Self::Failed(error) => write!(f, "{error}"),
             Self::Unconfigured => f.write_str("its port or stream was removed from the configuration"),
             Self::System(errno) => io::Error::from_raw_os_error(*errno).fmt(f),
-            // What opens a file says it so (`confined`).
+            // `confined` uses this error kind for refused paths.
             Self::Unreadable(io::ErrorKind::Unsupported) => f.write_str(
                 "it is not a regular file, or its path leads out of its folder or through a symbolic link (file_folders of [api])",
             ),

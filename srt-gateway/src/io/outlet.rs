@@ -1,6 +1,6 @@
-//! Outputs to datagrams, all on one thread. Each is a cursor in its stream's ring, as a viewer is, and the thread is woken by the same
-//! notices as the workers. Nothing here waits for a receiver: a datagram that the system does not take is lost and counted, as on
-//! the wire. Outputs to files are in `recorder.rs`.
+//! Outputs to datagrams, all on one thread. Each is a cursor in its stream's ring, like a viewer, and the thread is
+//! woken by the same notices as the workers. Nothing waits for a receiver: a datagram that the system does not accept
+//! is lost and counted, as on the wire. `recorder.rs` has the outputs to files.
 
 use std::{
     collections::HashMap,
@@ -19,10 +19,10 @@ use crate::{
     telemetry::{Pulse, SessionCounters, Totals},
 };
 
-/// Threads that streams wake for outlets, beside the workers: one for datagrams, one for files.
+/// Threads that streams wake in addition to the workers: one for datagrams, one for files.
 pub(crate) const OUTLETS: usize = 2;
 
-/// Messages read from a ring at once.
+/// Messages per read of a ring.
 pub(super) const BATCH: usize = 64;
 
 /// Batches that an output sends before others get their turn.
@@ -31,15 +31,15 @@ const TURN: usize = 4;
 /// How often outputs are flushed.
 const TICK: Duration = Duration::from_millis(500);
 
-/// Where an outlet's messages go.
+/// The destination of an outlet's messages.
 pub(crate) trait Sink: Send + std::fmt::Debug {
-    /// Sends a message, without waiting for anybody.
+    /// Sends a message without waiting.
     ///
     /// # Errors
-    /// What ends the output: it is set up anew after a while. `WouldBlock` costs the message only.
+    /// An error that ends the output, which is set up again after a while. `WouldBlock` loses only this message.
     fn send(&mut self, message: &[u8], now: Instant) -> io::Result<()>;
 
-    /// Brings on its way what has been held back. Called from time to time and at the end.
+    /// Sends buffered data. Called from time to time and at the end.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -47,7 +47,7 @@ pub(crate) trait Sink: Send + std::fmt::Debug {
         Ok(())
     }
 
-    /// Messages that were taken by [`send`](Self::send) and could not be brought on their way after all.
+    /// Messages that [`send`](Self::send) accepted and that were lost later.
     fn lost(&self) -> u64 {
         0
     }
@@ -63,14 +63,14 @@ pub(crate) struct Outlet {
     pub(crate) sink: Box<dyn Sink>,
 }
 
-/// Which of the threads serves an outlet.
+/// The thread that serves an outlet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OutletKind {
     Datagrams,
     Files,
 }
 
-/// How far an outlet has come.
+/// How far an outlet has read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SendOutcome {
     /// The end of the ring.
@@ -80,7 +80,7 @@ pub(super) enum SendOutcome {
 }
 
 impl Outlet {
-    /// Sends what the ring has for it, up to `turn` batches. `next` is asked before each batch.
+    /// Sends what the ring has for it, up to `turn` batches. Calls `next` before each batch.
     pub(super) fn catch_up(
         &mut self,
         batch: &mut Batch,
@@ -119,7 +119,7 @@ impl Outlet {
         Ok(())
     }
 
-    /// What control is told when it has ended.
+    /// The event for control when the outlet has ended.
     pub(super) fn closed(&self, reason: CloseReason) -> IoEvent {
         IoEvent::Closed(ClosedSession {
             session: self.session,
@@ -130,7 +130,7 @@ impl Outlet {
     }
 }
 
-/// What an output has carried.
+/// The totals of an output.
 pub(super) fn totals(counters: &SessionCounters) -> Totals {
     Totals {
         messages: counters.messages(),
@@ -143,9 +143,9 @@ pub(super) fn totals(counters: &SessionCounters) -> Totals {
 /// A thread's state.
 #[derive(Debug)]
 pub(super) struct Outlets {
-    /// Its place among those whom a stream wakes: after the workers.
+    /// The thread's index among a stream's readers, after the workers.
     slot: usize,
-    /// Its own.
+    /// The thread's own mailbox.
     mailbox: Mailbox,
     control: Sender<IoEvent>,
     all: HashMap<StreamName, Vec<Outlet>>,
@@ -175,7 +175,7 @@ impl Outlets {
                 Ok(Message::Attach(outlet)) => self.attach(*outlet),
                 Ok(Message::Detach(session, reason)) => self.detach(session, reason),
                 Ok(Message::Drain(deadline)) => return self.drain(deadline),
-                // The other ones are for workers; an answer that is dropped is given.
+                // Other messages are for workers; dropping a reply channel counts as the reply.
                 Ok(_) => {}
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -211,7 +211,7 @@ impl Outlets {
         for (session, reason) in ended {
             self.detach(session, reason);
         }
-        // Others first.
+        // Lets other outlets go first.
         if reached == SendOutcome::Behind && stream.wake_again(self.slot) {
             self.mailbox.send(Message::Fanout(Arc::clone(stream)));
         }
@@ -222,7 +222,7 @@ impl Outlets {
         self.end(|outlet| outlet.sink.flush().err().map(|error| CloseReason::of_io(&error)));
     }
 
-    /// Ends those for which `which` has a reason.
+    /// Closes the outlets for which `which` returns a reason.
     fn end(&mut self, mut which: impl FnMut(&mut Outlet) -> Option<CloseReason>) {
         for outlets in self.all.values_mut() {
             let mut at = 0;
@@ -233,7 +233,7 @@ impl Outlets {
                 };
                 let mut outlet = outlets.swap_remove(at);
                 outlet.stream.remove_viewer(self.slot);
-                // The reason to end, if there is one already, says more than a flush that fails for the same.
+                // An existing reason says more than the error of a flush that fails because of it.
                 drop(outlet.sink.flush());
                 drop(self.control.send(outlet.closed(reason)));
             }
@@ -241,7 +241,7 @@ impl Outlets {
         self.all.retain(|_, outlets| !outlets.is_empty());
     }
 
-    /// The sources have ended: what the rings hold goes out, and then all is over.
+    /// The sources have ended: sends what the rings hold, then closes everything.
     fn drain(mut self, deadline: Instant) {
         let streams = self.all.values().filter_map(|outlets| outlets.first());
         for stream in streams
@@ -263,7 +263,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes longer for a message than the source for the next one.
+    /// A sink that is slower than the source.
     #[derive(Debug)]
     struct Slow;
 
@@ -309,7 +309,7 @@ mod tests {
         };
         mailbox.send(Message::Attach(outlet(1, &streams[0])));
         mailbox.send(Message::Attach(outlet(2, &streams[1])));
-        // When the first one is far behind.
+        // By then the first one is far behind.
         thread::sleep(Duration::from_millis(300));
         mailbox.send(Message::Detach(SessionId(2), CloseReason::Kicked));
         let closed = events.recv_timeout(limit);

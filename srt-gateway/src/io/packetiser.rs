@@ -1,21 +1,21 @@
-//! Cuts a stream's messages to what an output carries: whole TS packets, at most `limit` bytes at a time.
+//! Cuts a stream's messages to the size that an output carries: whole TS packets, at most `limit` bytes at a time.
 //!
-//! Owned by one output, on the thread that serves it. Pure: it knows no sockets and no clock. It never changes a byte or
-//! their order, only where one send ends and the next one begins; ISO/IEC 13818-1 packets of 188 bytes, and of 204 bytes
-//! with Reed-Solomon parity, stay whole wherever the limit has room for one.
+//! Owned by one output, on the thread that serves it. Pure: no sockets and no clock. It never changes bytes or their
+//! order, only the boundaries between sends. ISO/IEC 13818-1 packets of 188 bytes, and of 204 bytes with Reed-Solomon
+//! parity, stay whole wherever the limit has room for one.
 
-/// Lengths of a transport packet: plain, and with 16 bytes of parity.
+/// Packet lengths: plain, and with 16 bytes of parity.
 const STRIDES: [usize; 2] = [188, 204];
 
 const SYNC: u8 = 0x47;
 
-/// What an output does with a message that fits.
+/// How an output treats a message that fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Boundaries {
-    /// A message that fits goes out as it came, whatever it holds: SRT keeps message boundaries.
+    /// Any message that fits is sent unchanged: SRT preserves message boundaries.
     Keep,
-    /// A message that fits goes out as it came only if it holds whole TS packets, or none: RFC 2250, section 2, and
-    /// receivers of plain UDP expect datagrams that begin with a packet.
+    /// A message that fits is sent unchanged only if it holds whole TS packets, or none: according to RFC 2250, section
+    /// 2, and for receivers of plain UDP, datagrams begin with a packet.
     WholePackets,
 }
 
@@ -33,18 +33,18 @@ pub(crate) enum Boundaries {
 pub(crate) struct Packetiser {
     limit: usize,
     boundaries: Boundaries,
-    /// Packet length of this stream, as last seen.
+    /// The last detected packet length.
     stride: usize,
-    /// Accepted and not sent: complete pieces up to `ready`, then the beginning of a packet whose rest is to come.
+    /// Accepted and unsent: complete pieces up to `ready`, then the beginning of an incomplete packet.
     buffer: Vec<u8>,
     /// Ends of the complete pieces in `buffer`.
     pieces: Vec<usize>,
-    /// Pieces that have been sent.
+    /// The number of pieces already sent.
     sent: usize,
 }
 
 impl Packetiser {
-    /// A packetiser for sends of at most `limit` bytes (at least 1).
+    /// Creates a packetiser for sends of at most `limit` bytes (at least 1).
     pub(crate) fn new(limit: usize, boundaries: Boundaries) -> Self {
         Self {
             limit: limit.max(1),
@@ -56,15 +56,16 @@ impl Packetiser {
         }
     }
 
-    /// Sends `message`, or what it completes, by `send`. `Ok` means that the message is accepted: the packetiser holds at
-    /// most the beginning of a packet back. After an error nothing of `message` is accepted if [`is_pending`] was false
-    /// and stays false; otherwise the packetiser has it, and [`flush_ready`] sends the rest.
+    /// Sends `message`, or what it completes, with `send`. `Ok` means that the message was accepted; the packetiser
+    /// holds back at most the beginning of a packet. After an error, nothing of `message` was accepted if
+    /// [`is_pending`] was false before and is still false; otherwise the packetiser has all of it, and [`flush_ready`]
+    /// sends the rest.
     ///
     /// [`is_pending`]: Self::is_pending
     /// [`flush_ready`]: Self::flush_ready
     ///
     /// # Errors
-    /// Those of `send`.
+    /// Errors of `send`.
     pub(crate) fn push<E>(
         &mut self,
         message: &[u8],
@@ -78,7 +79,7 @@ impl Packetiser {
         self.flush_ready(&mut send)
     }
 
-    /// Whether complete pieces wait for a send that failed.
+    /// Whether complete pieces are left from a failed send.
     pub(crate) fn is_pending(&self) -> bool {
         self.sent < self.pieces.len()
     }
@@ -86,7 +87,7 @@ impl Packetiser {
     /// Sends the complete pieces that a failed send has left.
     ///
     /// # Errors
-    /// Those of `send`: the piece that failed is sent again by the next call.
+    /// Errors of `send`: the next call repeats the piece that failed.
     pub(crate) fn flush_ready<E>(&mut self, mut send: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         while let Some(end) = self.pieces.get(self.sent) {
             let begin = self.sent.checked_sub(1).map_or(0, |before| self.pieces[before]);
@@ -101,17 +102,17 @@ impl Packetiser {
         Ok(())
     }
 
-    /// Sends everything, the beginning of an incomplete packet included: the stream pauses, or begins anew.
+    /// Sends everything, including an incomplete packet, because the stream pauses or restarts.
     ///
     /// # Errors
-    /// Those of `send`.
+    /// Errors of `send`.
     pub(crate) fn flush<E>(&mut self, send: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         let begin = self.pieces.last().copied().unwrap_or(0);
         self.mark(begin, self.buffer.len(), self.limit);
         self.flush_ready(send)
     }
 
-    /// Forgets what is held back: the output skips ahead in the stream.
+    /// Discards held data, because the output skips ahead in the stream.
     pub(crate) fn clear(&mut self) {
         self.buffer.clear();
         self.pieces.clear();
@@ -128,7 +129,7 @@ impl Packetiser {
         }
     }
 
-    /// Takes `message` into the buffer. Nothing there is ready at this moment.
+    /// Adds `message` to the buffer, which must have no ready pieces.
     fn accept(&mut self, message: &[u8]) {
         let held = self.buffer.len();
         if held > 0 && !continues(&self.buffer, message, self.stride) {
@@ -159,18 +160,18 @@ impl Packetiser {
     }
 }
 
-/// Where the packets of some bytes are.
+/// The positions of TS packets in a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Alignment {
-    /// `lead` bytes that end a packet, then packets; the last one may be cut.
+    /// `lead` bytes that end a packet, then packets; the last one may be incomplete.
     Packets { lead: usize, stride: usize },
     /// No MPEG-TS.
     Other,
 }
 
 impl Alignment {
-    /// Looks at every place where a sync byte has to be; the packet length `likely` is tried first. A lead is believed
-    /// only where two sync bytes or more follow it.
+    /// Checks every position where a sync byte must be, trying the packet length `likely` first. A lead is accepted
+    /// only if at least two sync bytes follow it.
     fn of(bytes: &[u8], likely: usize) -> Self {
         let other = STRIDES[usize::from(likely == STRIDES[0])];
         for stride in [likely, other] {
@@ -192,16 +193,16 @@ impl Alignment {
     }
 }
 
-/// Whether a sync byte is wherever a packet begins.
+/// Whether there is a sync byte at the start of every packet.
 fn is_packets(bytes: &[u8], stride: usize) -> bool {
     !bytes.is_empty() && bytes.iter().step_by(stride).all(|byte| *byte == SYNC)
 }
 
-/// Whether `message` goes on with the packet that `held` begins.
+/// Whether `message` continues the packet that `held` begins.
 fn continues(held: &[u8], message: &[u8], stride: usize) -> bool {
     let missing = stride.saturating_sub(held.len() % stride);
     match message.get(missing..) {
-        // A message that ends before the packet does: nothing tells otherwise, unless it begins one itself.
+        // The message ends before the packet does: it is assumed to continue the packet, unless it begins one itself.
         None | Some([]) => !is_packets(message, stride) || message.len() < missing,
         Some(rest) => is_packets(rest, stride),
     }
@@ -223,7 +224,7 @@ mod tests {
             .collect()
     }
 
-    /// What comes out of `messages`, the end flushed.
+    /// The output for `messages`, including a final flush.
     fn run(limit: usize, boundaries: Boundaries, messages: &[&[u8]]) -> Vec<Vec<u8>> {
         let mut out = Vec::new();
         let mut packetiser = Packetiser::new(limit, boundaries);

@@ -1,4 +1,4 @@
-//! The pool of workers: their threads, what they are told, and who goes to which.
+//! The pool of workers: their threads, their messages, and the assignment of sessions to them.
 
 use std::{
     io,
@@ -27,53 +27,53 @@ use crate::{
     telemetry::{Criticality, LoopLag, Threads},
 };
 
-/// What a worker is told.
+/// Messages to a worker.
 #[derive(Debug)]
 pub(crate) enum Message {
-    /// From the worker of the stream's source: the ring has news.
+    /// From the worker of the stream's source: the ring has new messages.
     Fanout(Arc<Stream>),
-    /// From itself: a viewer that had more to send than one turn allows.
+    /// From itself: a viewer had more to send than one turn allows.
     CatchUp(SocketId),
-    /// From itself: a publisher that had more to take than one turn allows.
+    /// From itself: a publisher had more to receive than one turn allows.
     Receive(SocketId),
-    /// From itself: a viewer that sent more than one turn takes.
+    /// From itself: a viewer sent more than one turn discards.
     Discard(SocketId),
     /// From control: a new session.
     Start(Box<SessionSetup>, Task),
-    /// From control: a session that stands by is to feed the stream.
+    /// From control: a standby session starts to feed the stream.
     Feed(SocketId, Arc<Stream>, Writer),
-    /// From control: a session that feeds the stream is to stand by, and to say so.
+    /// From control: the session that feeds the stream stands by, and confirms it.
     StandBy(SocketId),
-    /// From control: a session is to end.
+    /// From control: close a session.
     Close(SocketId, CloseReason),
-    /// From control, for outlets: a new output that is no SRT socket.
+    /// From control, for outlets: a new output that is not an SRT socket.
     Attach(Box<Outlet>),
-    /// From control, for outlets: an output is to end.
+    /// From control, for outlets: close an output.
     Detach(SessionId, CloseReason),
-    /// Shutdown, first step: take what the publishers have sent, close them, and answer.
+    /// Shutdown, first step: receive what the publishers have sent, close them, and reply.
     EndSources(Sender<()>),
-    /// Shutdown, second step: bring what is in the rings to the viewers until `Instant`, close them, and end.
+    /// Shutdown, second step: send what the rings hold until `Instant`, close the viewers, and end.
     Drain(Instant),
 }
 
 /// The workers' threads.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    /// Of the workers, then of the outlets.
+    /// The workers' mailboxes, then those of the outlets.
     mailboxes: Box<[Mailbox]>,
-    /// What each worker has to do.
+    /// The load of each worker.
     loads: Box<[Arc<AtomicU32>]>,
     lag: Arc<LoopLag>,
     threads: Vec<JoinHandle<()>>,
 }
 
-/// What workers may take, beyond the deadline, to close what is still open then.
+/// The extra time after the deadline in which workers close what is still open.
 const MARGIN: Duration = Duration::from_millis(300);
 
-/// How often the end of threads is looked for.
+/// How often the end of threads is polled.
 const POLL: Duration = Duration::from_millis(1);
 
-/// Joins those threads that end by `deadline`; gives how many do not.
+/// Joins the threads that end by `deadline`; returns how many do not.
 pub(crate) fn join_until(threads: impl IntoIterator<Item = JoinHandle<()>>, deadline: Instant) -> usize {
     let mut left = 0;
     for thread in threads {
@@ -89,25 +89,25 @@ pub(crate) fn join_until(threads: impl IntoIterator<Item = JoinHandle<()>>, dead
     left
 }
 
-/// What each worker has to do.
+/// The load of each worker.
 #[derive(Debug)]
 pub(crate) struct Loads(Box<[Arc<AtomicU32>]>);
 
 impl Loads {
-    /// Of all workers, in viewers.
+    /// The total load, in viewers.
     pub(crate) fn total(&self) -> u32 {
         self.0.iter().map(|load| load.load(Relaxed)).sum()
     }
 }
 
-/// A publisher in viewers: what each costs its worker (docs/performance.md).
+/// The load of a publisher, in viewers (docs/performance.md).
 const PUBLISHER_LOAD: u32 = 4;
 
-/// Viewers of a stream that its source's worker serves by itself. To tell another worker costs about as much as to send to a
+/// How many viewers of a stream stay on its source's worker. Waking another worker costs about as much as sending to a
 /// few viewers.
 const NEAR: u32 = 8;
 
-/// A session's place on a worker, which is free again when this is dropped.
+/// A session's reservation on a worker, released when dropped.
 #[derive(Debug)]
 pub(crate) struct WorkerAssignment {
     worker: usize,
@@ -188,12 +188,12 @@ impl Pool {
         Ok(())
     }
 
-    /// What the workers have to do, for other threads to look at.
+    /// The load of the workers, for other threads.
     pub(crate) fn loads(&self) -> Loads {
         Loads(self.loads.clone())
     }
 
-    /// How late the workers are.
+    /// The lag of the workers.
     pub(crate) fn lag(&self) -> &Arc<LoopLag> {
         &self.lag
     }
@@ -202,8 +202,8 @@ impl Pool {
         self.mailboxes.clone()
     }
 
-    /// A place for a new session of `stream`. Its source and its first viewers are together, which spares a wake-up of
-    /// another thread for each message; where many watch, they are dealt out to all.
+    /// Assigns a worker to a new session of `stream`. The source and the first viewers share a worker, which saves
+    /// waking another thread for each message; further viewers are distributed over all workers.
     pub(crate) fn place(&self, stream: &Stream, role: Role) -> WorkerAssignment {
         let home = stream.home().unwrap_or_else(|| self.least_loaded());
         stream.set_home(home);
@@ -238,7 +238,8 @@ impl Pool {
         self.mailboxes[worker].send(message);
     }
 
-    /// Ends all sessions in order: sources first, then viewers once they have what the rings hold, or at `deadline`.
+    /// Closes all sessions in order: sources first, then viewers once they have received what the rings hold, or at
+    /// `deadline`.
     pub(crate) fn shut_down(&mut self, deadline: Instant) {
         let (answer, answers) = crossbeam_channel::bounded(self.mailboxes.len());
         for mailbox in &self.mailboxes {
@@ -257,7 +258,7 @@ impl Pool {
 }
 
 impl Drop for Pool {
-    /// For a start that failed half way: without sessions this ends at once.
+    /// For a start that failed halfway: without sessions this returns at once.
     fn drop(&mut self) {
         self.shut_down(Instant::now());
     }

@@ -1,4 +1,4 @@
-//! A publisher's session on its worker: takes messages from libsrt into the stream's ring.
+//! A publisher's session on its worker: moves messages from libsrt to the stream's ring.
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +10,10 @@ use crate::{
     ts::Format,
 };
 
-/// Messages taken in one turn before other sessions get theirs: some 20 ms of a 20 Mb/s stream.
+/// Messages received in one turn before other sessions get theirs: some 20 ms of a 20 Mb/s stream.
 const TURN: usize = 64;
 
-/// The last packets of a peer that is gone are waited for no longer: some behind a loss are never handed over.
+/// The longest wait for the last packets of a peer that is gone: some of those behind a loss are never delivered.
 const LAST_PACKETS: Duration = Duration::from_secs(10);
 
 /// ```text
@@ -32,9 +32,9 @@ pub(super) struct Publisher {
     pub(super) last_data: Instant,
     rate: Option<RateLimit>,
     pub(super) gate: IngestGate,
-    /// Whether the worker times what it sends. If not, events tell.
+    /// Whether the worker times the publisher's packets; otherwise events announce them.
     is_timed_here: bool,
-    /// When the worker looks at it again.
+    /// When the worker serves it next.
     pub(super) due: Option<Instant>,
 }
 
@@ -43,21 +43,21 @@ pub(super) struct Publisher {
 pub(super) enum NextDelivery {
     Now,
     In(Duration),
-    /// Not before there is an event.
+    /// After an event.
     ByEvent,
 }
 
-/// Whether what has come may be taken.
+/// Whether received data may be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum IngestGate {
     Open,
-    /// Not yet, and nothing has come.
+    /// Not yet, and nothing has arrived.
     Waiting,
-    /// Not yet, though something has come: control knows.
+    /// Not yet; data has arrived, and control has been notified.
     Notified,
 }
 
-/// What a turn came to.
+/// The result of a turn.
 #[derive(Debug)]
 pub(super) enum ReceiveOutcome {
     Drained,
@@ -80,7 +80,7 @@ impl Publisher {
         }
     }
 
-    /// When there is something to take. To be asked before the worker turns to others, or nobody tells it.
+    /// When there is something to receive. Must be called before the worker serves others, or nothing announces it.
     pub(super) fn next_delivery(&self) -> NextDelivery {
         match self.setup.socket.next_delivery() {
             Some(Duration::ZERO) => NextDelivery::Now,
@@ -96,7 +96,7 @@ impl Publisher {
         self.setup.socket.unread().is_ok_and(|packets| packets > 0)
     }
 
-    /// Takes what libsrt has, up to [`TURN`] messages.
+    /// Receives what libsrt has, up to [`TURN`] messages.
     pub(super) fn receive(&mut self, buffer: &mut [u8; MESSAGE_MAX], now: Instant) -> ReceiveOutcome {
         for _ in 0..TURN {
             match self.setup.socket.recv(buffer) {
@@ -105,7 +105,7 @@ impl Publisher {
                 Err(error) => {
                     return match error.kind() {
                         ErrorKind::WouldBlock => ReceiveOutcome::Drained,
-                        // libsrt says so at once, with up to a latency of packets still to be handed over.
+                        // libsrt reports this at once, with up to a latency of packets still to be delivered.
                         ErrorKind::ConnectionLost
                             if now.duration_since(self.last_data) < LAST_PACKETS
                                 && self.setup.socket.unread().is_ok_and(|packets| packets > 0) =>
@@ -125,11 +125,11 @@ impl Publisher {
 
     fn take(&mut self, message: &[u8], now: Instant) {
         self.last_data = now;
-        // libsrt delivers 1 to 1456 bytes, which is what the ring takes.
+        // libsrt delivers 1 to 1456 bytes, which the ring accepts.
         self.intake.take(message, &self.setup.counters, now);
     }
 
-    /// What has just been found out about the payload, once.
+    /// Returns a newly detected payload format, once.
     pub(super) fn take_format_change(&mut self) -> Option<Format> {
         self.intake.take_format_change()
     }
@@ -140,7 +140,7 @@ impl Publisher {
         self.intake.feed(writer);
     }
 
-    /// What of its limits it has broken. To be asked every now and then, not for each message.
+    /// Returns the limit that it has exceeded. Call it regularly, not for each message.
     pub(super) fn broken_limit(&mut self, now: Instant) -> Option<CloseReason> {
         let (limits, counters) = (&self.setup.limits, &self.setup.counters);
         let quiet_for = now.duration_since(self.last_data);
@@ -159,19 +159,19 @@ impl Publisher {
         })
     }
 
-    /// The peer has gone, and the last packets are not due yet: gives back its slots, so that it can come back at once. Whoever
-    /// comes feeds the stream after this session.
+    /// The peer has gone and the last packets are not due yet: releases its reservations so that it can reconnect at
+    /// once. A new publisher feeds the stream after this session.
     pub(super) fn leave(&mut self) {
         self.setup.stream.set_source_leaving(self.setup.session);
         drop(std::mem::take(&mut self.setup.held));
     }
 
-    /// Gives up the place of the source and goes on taking what comes.
+    /// Releases the writer and continues to receive.
     pub(super) fn stand_by(&mut self) {
         self.intake.stand_by(&self.setup.stream);
     }
 
-    /// Gives up the place of the source, for good.
+    /// Releases the writer for good.
     pub(super) fn release(mut self) -> SessionSetup {
         self.stand_by();
         self.setup

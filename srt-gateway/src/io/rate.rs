@@ -1,5 +1,5 @@
-//! `max_bitrate`: what a publisher sends, over a sliding window. Pure: reads no clock, and is asked at the worker's ticks
-//! rather than at each message.
+//! `max_bitrate`: measures what a publisher sends over a sliding window. Pure: reads no clock; called at the worker's
+//! ticks instead of for each message.
 
 use std::{
     collections::VecDeque,
@@ -7,15 +7,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What counts is the mean over this time: shorter peaks (a large keyframe, what piled up behind a loss) are no reason to
-/// close anybody.
+/// The mean over this time counts: shorter peaks (a large keyframe, data that piled up behind a loss) must not close a
+/// session.
 const WINDOW: Duration = Duration::from_secs(5);
 
-/// A limit, and how much had been sent at the last ticks.
+/// A limit, and the byte counts at the last ticks.
 #[derive(Debug)]
 pub(super) struct RateLimit {
     max: NonZeroU64,
-    /// When, and bytes by then; the first is the latest one that is [`WINDOW`] old, or the beginning.
+    /// Times and byte counts; the first is the latest that is at least [`WINDOW`] old, or the beginning.
     marks: VecDeque<(Instant, u64)>,
 }
 
@@ -30,8 +30,8 @@ impl RateLimit {
         self.max.get()
     }
 
-    /// Takes note that `bytes` have been sent by `now`. Gives the bits a second of the window if they are too many; never
-    /// before a whole window has passed.
+    /// Records that `bytes` had been sent by `now`. Returns the bit rate of the window if it exceeds the limit, and
+    /// never before the first full window.
     pub(super) fn exceeded(&mut self, now: Instant, bytes: u64) -> Option<u64> {
         self.marks.push_back((now, bytes));
         let is_old = |mark: &(Instant, u64)| now.duration_since(mark.0) >= WINDOW;
@@ -52,7 +52,7 @@ mod tests {
 
     const TICK: Duration = Duration::from_millis(250);
 
-    /// When a publisher that sends `bytes(tick)` at each tick is found to be too fast, and at which rate.
+    /// When a publisher that sends `bytes(tick)` at each tick exceeds the limit, and its rate.
     fn caught(max: u64, ticks: u32, bytes: impl Fn(u32) -> u64) -> Option<(Duration, u64)> {
         let begin = Instant::now();
         let mut limit = RateLimit::new(NonZeroU64::new(max).unwrap(), begin);
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn a_peak_is_forgiven_and_a_lasting_rise_is_not() {
-        // Ten times as much for a quarter of a second in each five, and still below on average.
+        // Ten times the rate for a quarter of a second in each five, and still below the limit on average.
         let peaks = |tick: u32| if tick.is_multiple_of(20) { 312_500 } else { 31_250 };
         assert_eq!(caught(1_500_000, 1_000, peaks), None);
         let rise = |tick| if tick > 400 { 62_500 } else { 31_250 };

@@ -1,12 +1,13 @@
-//! Outputs to files: a thread for each, which alone waits for its disk, and one that watches over them.
+//! Outputs to files: one thread for each, which alone waits for its disk, and one that watches them.
 //!
 //! ```text
 //!   streams ──Fanout──▶ recorder ──wake──▶ out-file (one for each output): ring ──▶ file
 //!   control ──Attach, Detach, Drain──▶ recorder
 //! ```
-//! The ring is the queue of each output, and bounds what may wait for a disk: whoever is lapped goes on at a start point and counts
-//! what it has missed. A thread that hangs is reported as stalled. If it is to end and does not, it is left alone: control hears that the
-//! session is over, and the thread ends without another write when the file system answers.
+//! The ring is the queue of each output, and bounds what may wait for a disk: an output that is lapped continues at a
+//! start point and counts what it has missed. A thread that hangs is reported as stalled. If it does not end when it
+//! should, it is abandoned: control learns that the session has ended, and the thread ends without another write when
+//! the file system responds.
 
 use std::{
     collections::HashMap,
@@ -36,31 +37,31 @@ use crate::{
     telemetry::SessionCounters,
 };
 
-/// How often files are flushed and threads looked at.
+/// How often files are flushed and threads are checked.
 const TICK: Duration = Duration::from_millis(500);
 
-/// Least time between two lines about what a file is too slow for.
+/// The shortest time between two log lines about skipped messages of a file.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
-/// How long a thread may take to end an output that is not wanted any more.
+/// How long a thread may take to end an output.
 const END: Duration = Duration::from_secs(2);
 
-/// How long a thread lets messages gather before it writes again.
+/// How long a thread lets messages accumulate before it writes again.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How often the end of threads is looked for while the gateway ends.
+/// How often the end of threads is polled during shutdown.
 const END_POLL: Duration = Duration::from_millis(2);
 
 /// How an output ends.
 #[derive(Clone, Copy, Debug)]
 enum End {
-    /// With what is written.
+    /// With what has been written.
     Now(CloseReason),
-    /// With all that the ring holds.
+    /// With everything in the ring.
     Drained,
 }
 
-/// What an output's thread and its watcher share.
+/// Shared by an output's thread and its watcher.
 #[derive(Debug)]
 struct Shared {
     session: SessionId,
@@ -69,17 +70,17 @@ struct Shared {
     slot: usize,
     control: Sender<IoEvent>,
     end: OnceLock<End>,
-    /// Whoever sets it tells control that the session is over.
+    /// Whoever sets it reports the end of the session to control.
     is_over: AtomicBool,
-    /// Milliseconds from `begun` to the begin of the call that the thread is in, and 1; 0: it is in none.
+    /// Milliseconds from `begun` to the start of the current call, plus 1; 0: not in a call.
     busy: AtomicU64,
     begun: Instant,
-    /// There once the thread is left alone. It counts until the thread, the last to have this, is gone.
+    /// Set when the thread is abandoned. The thread drops the last reference, so the count ends with it.
     stuck: OnceLock<HungThread>,
 }
 
 impl Shared {
-    /// Ends the session, unless that has been done. Whether it was done now.
+    /// Ends the session if it has not ended; returns whether this call ended it.
     fn finish(&self, reason: CloseReason) -> bool {
         let is_first = !self.is_over.swap(true, AcqRel);
         if is_first {
@@ -114,26 +115,26 @@ impl Shared {
     }
 }
 
-/// An output as its watcher sees it.
+/// An output from its watcher's point of view.
 #[derive(Debug)]
 struct Recording {
     shared: Arc<Shared>,
     wake: Sender<()>,
     thread: JoinHandle<()>,
     is_stalled: bool,
-    /// Messages that it was too slow for, as far as the log has told of them, and when it may tell again.
+    /// The number of skipped messages that has been logged, and when the next line may be logged.
     told_skipped: (u64, Instant),
-    /// When it is left alone.
+    /// When the thread is abandoned.
     deadline: Option<Instant>,
 }
 
 impl Recording {
     fn wake(&self) {
-        // A wake-up that is on its way will do.
+        // A pending wake-up is enough.
         self.wake.try_send(()).unwrap_or_default();
     }
 
-    /// Tells that the file has a gap, every now and then.
+    /// Logs gaps in the file, at most every [`TELL_EVERY`].
     fn report_skipped(&mut self, now: Instant) {
         let (told, next) = self.told_skipped;
         let skipped = self.shared.counters.skipped();
@@ -162,7 +163,7 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    /// `slot` is its place among those whom a stream wakes.
+    /// `slot` is its index among a stream's readers.
     pub(super) fn new(slot: usize, control: Sender<IoEvent>) -> Self {
         Self {
             slot,
@@ -192,7 +193,7 @@ impl Recorder {
                     }
                 }
                 Ok(Message::Drain(deadline)) => return self.drain(deadline),
-                // The other ones are for workers; an answer that is dropped is given.
+                // Other messages are for workers; dropping a reply channel counts as the reply.
                 Ok(_) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -247,12 +248,12 @@ impl Recorder {
         }
     }
 
-    /// Forgets outputs that have ended, leaves those alone that should have, and reports those that hang.
+    /// Removes outputs that have ended, abandons those that are overdue, and reports those that hang.
     fn check_recordings(&mut self, now: Instant) {
         for recordings in self.all.values_mut() {
             recordings.retain_mut(|recording| {
                 if recording.thread.is_finished() {
-                    // For a thread that has panicked.
+                    // In case the thread has panicked.
                     recording.shared.finish(CloseReason::Stuck);
                     return false;
                 }
@@ -273,7 +274,7 @@ impl Recorder {
         self.all.retain(|_, recordings| !recordings.is_empty());
     }
 
-    /// The sources have ended: what the rings hold goes into the files, as far as these take it in time.
+    /// The sources have ended: writes what the rings hold, as far as the files accept it in time.
     fn drain(mut self, deadline: Instant) {
         for recording in self.all.values_mut().flatten() {
             recording.end(End::Drained, deadline);
@@ -288,7 +289,7 @@ impl Recorder {
     }
 }
 
-/// Gives a thread up that hangs.
+/// Abandons a thread that hangs.
 fn leave_alone(recording: &Recording) {
     let shared = &recording.shared;
     let reason = match shared.end.get() {
@@ -316,7 +317,7 @@ impl Writing {
         let mut batch = Batch::with_capacity(BATCH);
         let mut flushed = Instant::now();
         let reason = loop {
-            // The watcher lives longer than this thread, or leaves it alone.
+            // The watcher outlives this thread, or abandons it.
             woken.recv_timeout(TICK).unwrap_or_default();
             if let Some(End::Now(reason)) = self.shared.end.get() {
                 break *reason;
@@ -330,7 +331,7 @@ impl Writing {
             thread::sleep(PAUSE);
         };
         self.shared.begin_call();
-        // The reason to end, if there is one already, says more than a flush that fails for the same.
+        // An existing reason says more than the error of a flush that fails because of it.
         if !self.shared.is_over.load(Acquire) {
             drop(self.outlet.sink.flush());
         }
@@ -342,7 +343,7 @@ impl Writing {
         let shared = &self.shared;
         let is_ending = || matches!(shared.end.get(), Some(End::Now(_))) || shared.is_over.load(Acquire);
         loop {
-            // Each batch is a call of its own: a slow disk is not one that hangs.
+            // Each batch is timed as a call of its own, because a slow disk does not hang.
             let reached = self.outlet.catch_up(batch, 1, || {
                 shared.begin_call();
                 match is_ending() {
@@ -368,7 +369,7 @@ impl Writing {
 
 impl Drop for Writing {
     fn drop(&mut self) {
-        // The file is closed here, which may hang as well; by then nobody waits for the thread.
+        // Closing the file may hang as well; by then nobody waits for the thread.
         self.shared.end_call();
     }
 }

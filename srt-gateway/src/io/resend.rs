@@ -1,33 +1,34 @@
-//! `resend_limit`: how much a viewer may have sent again. Pure: reads no clock and touches no socket; the worker asks once a
-//! second.
+//! `resend_limit`: how much is retransmitted to a viewer. Pure: reads no clock and touches no socket; the worker calls
+//! it once a second.
 
 use std::num::NonZeroU32;
 
-/// Bytes a second that any viewer may have sent again. A share of a small stream would not repair a burst of losses.
+/// Bytes per second that may be retransmitted to any viewer: a percentage of a small stream would not repair a burst of
+/// losses.
 const FLOOR: u64 = 125_000;
 
-/// Bytes a second until the rate of the stream is known.
+/// Bytes per second until the rate of the stream is known.
 pub(super) const INITIAL: u64 = 1_250_000;
 
-/// Seconds in a row at the limit after which a viewer is closed.
+/// A viewer is closed after this many seconds in a row at the limit.
 pub(super) const PATIENCE: u32 = 10;
 
 /// The limit of one viewer.
 #[derive(Debug)]
 pub(super) struct ResendLimit {
     percent: NonZeroU32,
-    /// Bytes sent to it, without repetitions, by the last second.
+    /// Bytes sent to it by the last second, without retransmissions.
     sent: u64,
-    /// Bytes a second; falls slowly, so that a pause of the stream takes nothing from what is repaired after it.
+    /// Bytes per second. It falls slowly, so that a pause of the stream does not reduce the repairs after it.
     rate: u64,
     held: u64,
     seconds_at_limit: u32,
 }
 
-/// What follows from a second.
+/// The result of a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
-    /// Bytes a second from now on.
+    /// The new limit in bytes per second.
     pub(super) limit: u64,
     /// The viewer has been at the limit for too long.
     pub(super) is_exhausted: bool,
@@ -48,8 +49,8 @@ impl ResendLimit {
         self.percent.get()
     }
 
-    /// A second has passed. `sent`: bytes sent to the viewer so far, without repetitions. `held`: how often a packet has had
-    /// to wait for the limit so far.
+    /// Processes one second. `sent` counts the bytes sent to the viewer without retransmissions; `held` counts how
+    /// often the limit has delayed a packet.
     pub(super) fn second(&mut self, sent: u64, held: u64) -> Verdict {
         let fallen = self.rate - self.rate / 8;
         self.rate = fallen.max(sent.saturating_sub(self.sent));
@@ -105,7 +106,7 @@ mod tests {
         let mut limit = limit(100);
         let mut held = 0;
         for second in 1..=100 {
-            // Each tenth second it asks for less.
+            // Every tenth second it requests less.
             held += u64::from(second % 10 != 0);
             assert!(!limit.second(0, held).is_exhausted, "{second}");
         }

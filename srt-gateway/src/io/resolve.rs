@@ -1,7 +1,7 @@
-//! Looks up host names, on threads of its own: a name server that does not answer holds up other names at worst, and
-//! never control.
+//! Resolves host names on threads of its own, so that a name server that does not answer delays at worst other names,
+//! and never control.
 //!
-//! The threads start with the first name that is asked for: a configuration of addresses has none.
+//! The threads start with the first name: a configuration that has only addresses needs none.
 
 use std::{io, net::SocketAddr, net::ToSocketAddrs, thread};
 
@@ -9,18 +9,18 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::IoEvent;
 
-/// A name server that does not answer holds a thread for seconds; with several, other names get theirs meanwhile.
+/// A name server that does not answer blocks a thread for seconds; the others continue to resolve.
 const THREADS: usize = 4;
 
-/// A question: whose it is, host and port.
+/// A query: its endpoint, and the hosts.
 type Question = (EndpointId, Hosts);
 
-/// What is asked for.
+/// The hosts to resolve.
 #[derive(Debug)]
 pub(crate) enum Hosts {
     /// All addresses of one host.
     One(String, u16),
-    /// All addresses of each host: links of a bonded connection.
+    /// All addresses of each host, for the links of a bonded connection.
     Each(Vec<(String, u16)>),
 }
 
@@ -43,7 +43,7 @@ impl Hosts {
     }
 }
 
-/// Number of an input or output, never used again while the gateway runs.
+/// The number of an input or output; never reused while the gateway runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct EndpointId(pub(crate) u32);
 
@@ -57,7 +57,7 @@ pub(crate) struct Resolver {
 }
 
 impl Resolver {
-    /// Answers come as [`IoEvent::Resolved`].
+    /// Results arrive as [`IoEvent::Resolved`].
     pub(crate) fn new(answers: Sender<IoEvent>) -> Self {
         let (questions, receiver) = crossbeam_channel::unbounded();
         Self {
@@ -68,7 +68,7 @@ impl Resolver {
         }
     }
 
-    /// Asks for the addresses of hosts. An endpoint has one question at a time, which bounds the queue.
+    /// Starts to resolve hosts. An endpoint has one query at a time, which bounds the queue.
     pub(crate) fn ask(&mut self, endpoint: EndpointId, hosts: Hosts) -> io::Result<()> {
         while self.threads < THREADS {
             let (receiver, answers) = (self.receiver.clone(), self.answers.clone());
@@ -86,14 +86,14 @@ impl Resolver {
     }
 }
 
-/// The addresses that a question was about.
+/// The resolved addresses.
 #[derive(Debug)]
 pub(crate) enum Found {
-    /// Several, or none.
+    /// The addresses of one host, possibly none.
     All(Vec<SocketAddr>),
-    /// Those of each host, in the order of the question.
+    /// The addresses of each host, in the order of the query.
     Each(Vec<Vec<SocketAddr>>),
 }
 
-/// What came of a question: addresses, or why there are none.
+/// The result of a query: addresses, or the error.
 pub(crate) type Resolved = Result<Found, String>;

@@ -1,4 +1,4 @@
-//! RTP as far as MPEG-TS needs it (RFC 3550, RFC 2250): headers, and the order of packets. Pure: functions of `now`.
+//! The parts of RTP that MPEG-TS needs (RFC 3550, RFC 2250): headers and packet order. Pure: functions of `now`.
 
 use std::{
     collections::VecDeque,
@@ -12,13 +12,13 @@ const MP2T: u8 = 33;
 /// How many packets are held while an earlier one is missing.
 const WINDOW: usize = 64;
 
-/// How long.
+/// How long they are held.
 const HOLD: Duration = Duration::from_millis(100);
 
-/// A jump of sequence numbers that is no reordering: the sender has begun anew.
+/// A jump of sequence numbers that is no reordering: the sender has restarted.
 const RESTART: u16 = 3_000;
 
-/// A sender that was silent for so long has begun anew, whatever its numbers are.
+/// A sender that was silent for this long has restarted, whatever its sequence numbers are.
 const SILENCE: Duration = Duration::from_secs(2);
 
 /// The headers of an outgoing stream.
@@ -32,7 +32,7 @@ pub(super) struct Framing {
 
 impl Framing {
     pub(super) fn new() -> Self {
-        // Random, as RFC 3550 asks for: streams that begin at once must differ.
+        // Random, as RFC 3550 requires: streams that start at the same moment must differ.
         let noise = RandomState::new().build_hasher().finish().to_be_bytes();
         let [a, b, c, d, e, f, g, h] = noise;
         Self {
@@ -65,12 +65,12 @@ impl Framing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Packet<'p> {
     number: u16,
-    /// SSRC: a sender that begins anew draws another one.
+    /// SSRC: a sender that restarts chooses a new one.
     source: u32,
     payload: &'p [u8],
 }
 
-/// None for bytes that are no packet of MPEG-TS.
+/// Returns None if the bytes are no RTP packet with MPEG-TS.
 fn parse(packet: &[u8]) -> Option<Packet<'_>> {
     let [flags, kind, high, low, ..] = *packet else {
         return None;
@@ -98,7 +98,7 @@ fn parse(packet: &[u8]) -> Option<Packet<'_>> {
     })
 }
 
-/// Puts packets into the order of their numbers.
+/// Restores the order of packets by sequence number.
 ///
 /// ```text
 ///   the next number   ──▶ out, and those held that follow it
@@ -112,12 +112,12 @@ pub(super) struct Reorder {
     next: Option<u16>,
     source: u32,
     last: Option<Instant>,
-    /// By distance from `next`.
+    /// Sorted by distance from `next`.
     held: VecDeque<(u16, Instant, Box<[u8]>)>,
 }
 
 impl Reorder {
-    /// Takes a datagram; gives payloads to `out` in order. What is no RTP packet of MPEG-TS is thrown away.
+    /// Processes a datagram and passes payloads to `out` in order. Discards anything but RTP packets with MPEG-TS.
     pub(super) fn packet(&mut self, packet: &[u8], now: Instant, out: &mut dyn FnMut(&[u8])) {
         let Some(Packet {
             number,
@@ -166,7 +166,7 @@ impl Reorder {
         }
     }
 
-    /// Gives up what has been missing for too long.
+    /// Skips packets that have been missing for too long.
     pub(super) fn expire(&mut self, now: Instant, out: &mut dyn FnMut(&[u8])) {
         let old = |held: &(u16, Instant, Box<[u8]>)| now.saturating_duration_since(held.1) >= HOLD;
         if let Some(last_old) = self.held.iter().rposition(old) {
@@ -174,7 +174,7 @@ impl Reorder {
         }
     }
 
-    /// Gives out the first `count` of those held, whatever is missing before them, and those that follow.
+    /// Delivers the first `count` held packets, skipping missing ones before them, and those that follow without a gap.
     fn give_up(&mut self, count: usize, out: &mut dyn FnMut(&[u8])) {
         for (number, _, payload) in self.held.drain(..count) {
             out(&payload);
@@ -216,7 +216,7 @@ mod tests {
         packet
     }
 
-    /// The first bytes of what comes out for these numbers, one a millisecond.
+    /// The first bytes of the output for these numbers, one per millisecond.
     fn order(numbers: &[u16]) -> Vec<u16> {
         let mut reorder = Reorder::default();
         let mut out = Vec::new();

@@ -1,7 +1,7 @@
-//! Inputs that are no SRT sockets: each has a thread that waits for datagrams or for the time of a file's next packets,
-//! and feeds the ring as a worker does.
+//! Inputs that are not SRT sockets: each has a thread that waits for datagrams, or for the due time of a file's next
+//! packets, and feeds the ring like a worker.
 //!
-//! One thread per input: there are few of them, and each blocks in the one call that tells it of new data.
+//! One thread per input: there are few of them, and each blocks in the one call that returns new data.
 
 use std::{
     io,
@@ -19,26 +19,26 @@ use crate::{
     telemetry::{SessionCounters, Totals},
 };
 
-/// How long an input may wait for data before it looks whether it is told something.
+/// How long an input may wait for data before it checks for commands.
 pub(super) const PATIENCE: Duration = Duration::from_millis(50);
 
-/// What an input's thread is told.
+/// Commands to an input's thread.
 #[derive(Debug)]
 pub(crate) enum SourceOrder {
     Feed(Writer),
-    /// Let go of the ring, and say so.
+    /// Release the writer, and confirm it.
     StandBy,
     Close(CloseReason),
 }
 
-/// An input's thread. Dropping it ends the thread within [`PATIENCE`].
+/// An input's thread. Dropping this ends it within [`PATIENCE`].
 #[derive(Debug)]
 pub(crate) struct Source {
     orders: Sender<SourceOrder>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the thread has besides the transport.
+/// What the thread needs besides the transport.
 #[derive(Debug)]
 pub(crate) struct SourceContext {
     pub(crate) session: SessionId,
@@ -48,20 +48,20 @@ pub(crate) struct SourceContext {
     pub(crate) workers: Box<[Mailbox]>,
 }
 
-/// Where the data come from.
+/// The source of the data.
 pub(crate) trait Transport: Send + 'static {
-    /// Gives messages to `take`, or returns after [`PATIENCE`] without any.
+    /// Passes messages to `take`, or returns after [`PATIENCE`] without any.
     ///
     /// # Errors
-    /// Why there will be no more.
+    /// Why the input has ended.
     fn receive(&mut self, now: Instant, take: &mut dyn FnMut(&[u8])) -> Result<(), CloseReason>;
 
-    /// Whether the next message begins the content again, once.
+    /// Whether the next message starts the content again; reported once.
     fn take_restart(&mut self) -> bool {
         false
     }
 
-    /// Whether it waits for something that ought to have answered long ago.
+    /// Whether an answer is overdue.
     fn is_stalled(&self, _now: Instant) -> bool {
         false
     }
@@ -83,12 +83,12 @@ impl Source {
         })
     }
 
-    /// A thread that has ended has told so, and needs no orders.
+    /// A thread that has ended has reported it, and needs no commands.
     pub(crate) fn order(&self, order: SourceOrder) {
         drop(self.orders.send(order));
     }
 
-    /// Ends the session because the gateway does; join what it gives to know that it has.
+    /// Ends the session at shutdown; join the returned handle to wait for its end.
     pub(crate) fn end(&mut self) -> Option<JoinHandle<()>> {
         self.order(SourceOrder::Close(CloseReason::Shutdown));
         self.thread.take()
@@ -97,11 +97,13 @@ impl Source {
 
 fn run(context: &SourceContext, mut transport: Box<dyn Transport>, orders: &Receiver<SourceOrder>) {
     let mut intake = Intake::new(None);
-    // The order to feed comes right behind the start: what comes first, such as the begin of a file, is to be fed as well.
+    // The command to feed follows the start at once, and waiting for it keeps the beginning of a file from being
+    // discarded.
     let mut first = Some(orders.recv_timeout(PATIENCE));
     let mut is_stalled = false;
     let reason = loop {
-        // recv_timeout gives the processor away before it looks at the time, and whoever has it keeps it for milliseconds.
+        // `recv_timeout` yields the processor before it checks the time, and another thread then keeps it for
+        // milliseconds.
         let order = first.take().unwrap_or_else(|| {
             orders.try_recv().map_err(|error| match error {
                 TryRecvError::Empty => RecvTimeoutError::Timeout,

@@ -1,5 +1,5 @@
-//! Callers that share a few local ports: libsrt runs two threads for each local port of a process, however many callers
-//! use it.
+//! Calls that share a few local ports, because libsrt runs two threads for each local port, however many sockets use
+//! it.
 //!
 //! Used by control's thread; nothing here waits.
 
@@ -7,10 +7,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use srt_safe::{Connecting, ErrorKind, SrtSocketBuilder};
 
-/// Local ports of each address family that calls share. More than one, so that one core need not carry all pushes.
+/// The number of shared local ports per address family. More than one, so that outgoing calls are not limited to one
+/// core.
 const SHARED: usize = 2;
 
-/// The local ports that calls go out from.
+/// The local ports of outgoing calls.
 #[derive(Debug, Default)]
 pub(crate) struct CallPorts {
     v4: [Option<u16>; SHARED],
@@ -19,11 +20,11 @@ pub(crate) struct CallPorts {
 }
 
 impl CallPorts {
-    /// Begins a call from one of the shared ports. Where one cannot be shared (a caller with other settings of the UDP
-    /// socket, or another program took it meanwhile), a new port takes its place.
+    /// Starts a call from one of the shared ports. If that port cannot be shared (the socket options differ, or another
+    /// program has taken it), a new port replaces it.
     ///
     /// # Errors
-    /// Those of [`SrtSocketBuilder::start_connect`].
+    /// Errors of [`SrtSocketBuilder::start_connect`].
     pub(crate) fn call(&mut self, caller: &SrtSocketBuilder, to: SocketAddr) -> srt_safe::Result<Connecting> {
         self.turn = (self.turn + 1) % SHARED;
         let (any, ports): (IpAddr, _) = if to.is_ipv4() {

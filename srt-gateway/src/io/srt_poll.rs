@@ -1,8 +1,7 @@
-//! Watching sockets with libsrt's epoll: control's thread for its listeners and calls, and what a worker needs for its
-//! sessions.
+//! Watches sockets with libsrt's epoll: control's listeners and calls, and a worker's sessions.
 //!
-//! Each worker waits on an epoll of its own (`mailbox.rs`), and one thread here waits for control, which sleeps on channels:
-//! it touches no socket and hands each event on.
+//! Each worker waits on its own epoll (`mailbox.rs`). One thread here waits for control, which sleeps on channels; it
+//! forwards each event and touches no socket.
 
 use std::{
     io,
@@ -19,10 +18,10 @@ use srt_safe::{AsSrtSocket, Epoll, Events, Interest, Registry, Trigger, Waker};
 use super::IoEvent;
 use crate::telemetry::Pulse;
 
-/// Events taken from libsrt at once; more come with the next wait.
+/// Events per wait; the rest come with the next wait.
 pub(super) const EVENTS: usize = 1024;
 
-/// The sockets that one thread watches, edge-triggered. Any thread adds and removes.
+/// The sockets that one thread watches, edge-triggered. Any thread may add and remove.
 #[derive(Clone, Debug)]
 pub(crate) struct Watch(Registry);
 
@@ -31,17 +30,17 @@ impl Watch {
         Self(epoll.registry().clone())
     }
 
-    /// Watches `socket`. Data that are there already are reported as well.
+    /// Watches `socket`. Data that is already there is reported as well.
     pub(crate) fn add(&self, socket: &impl AsSrtSocket, interest: Interest) -> srt_safe::Result<()> {
         self.0.add(socket, interest, Trigger::Edge)
     }
 
-    /// Changes what a watched socket is watched for. What is ready already is reported again.
+    /// Changes the events of a watched socket. Events that are already pending are reported again.
     pub(crate) fn modify(&self, socket: &impl AsSrtSocket, interest: Interest) -> srt_safe::Result<()> {
         self.0.modify(socket, interest, Trigger::Edge)
     }
 
-    /// Ends the watch. An event on its way may still arrive. A socket that is closed needs none of it.
+    /// Stops watching. An event that is under way may still arrive. Closing a socket makes this unnecessary.
     pub(crate) fn remove(&self, socket: &impl AsSrtSocket) {
         if let Err(error) = self.0.remove(socket) {
             tracing::debug!(%error, "removing a socket from the epoll");
@@ -58,7 +57,7 @@ pub(crate) struct Poller {
 }
 
 impl Poller {
-    /// Makes the epoll; [`Poller::start`] runs the thread.
+    /// Creates the epoll; [`Poller::start`] runs the thread.
     pub(crate) fn prepare() -> srt_safe::Result<(Epoll, Watch)> {
         let epoll = Epoll::new()?;
         let watch = Watch::of(&epoll);
@@ -75,13 +74,13 @@ impl Poller {
                 while !stopped.load(Relaxed) {
                     pulse.rest();
                     if let Err(error) = epoll.wait(&mut events, None) {
-                        // Control is told, and ends the gateway: one that sees no callers is worse than none.
+                        // Control ends the gateway: one that sees no callers is worse than none.
                         drop(control.send(IoEvent::PollFailed(error)));
                         return;
                     }
                     pulse.beat();
                     for event in &events {
-                        // A receiver that is gone means that the gateway is ending: `stop` follows.
+                        // If the receiver is gone, the gateway is shutting down, and `stop` follows.
                         drop(control.send(IoEvent::Ready(event.socket())));
                     }
                 }

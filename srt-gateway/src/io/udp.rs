@@ -1,6 +1,6 @@
-//! Datagrams in and out: sockets, multicast groups, interfaces.
+//! UDP inputs and outputs: sockets, multicast groups, interfaces.
 //!
-//! Sockets are made by control's thread (nothing there waits), and used by the thread of an input or of the outlets.
+//! Control's thread opens the sockets, which never blocks; the thread of an input or of the outlets uses them.
 
 use std::{
     io::{self, ErrorKind},
@@ -27,36 +27,36 @@ pub(crate) enum Wrapping {
     Rtp,
 }
 
-/// Where datagrams come from or go to, besides the address.
+/// The source or destination of datagrams, besides the address.
 #[derive(Clone, Debug)]
 pub(crate) struct UdpOptions {
     pub(crate) port: u16,
-    /// Of a multicast group: by name or address.
+    /// The interface of a multicast group, by name or address.
     pub(crate) interface: Option<String>,
-    /// `None`: 1 for multicast, the system's for others.
+    /// `None`: 1 for multicast, the system's default otherwise.
     pub(crate) ttl: Option<u8>,
-    /// Only from this sender.
+    /// The only accepted sender.
     pub(crate) source: Option<ZonedIp>,
-    /// Of the socket, in bytes.
+    /// The socket buffer size in bytes.
     pub(crate) buffer_size: usize,
-    /// To send from.
+    /// The local address to send from.
     pub(crate) local_address: Option<ZonedIp>,
-    /// Type of service, or traffic class, of what is sent.
+    /// Type of service, or traffic class, of sent packets.
     pub(crate) tos: u8,
-    /// Whether this host gets the multicast datagrams that it sends.
+    /// Whether this host receives its own multicast datagrams.
     pub(crate) echo: bool,
 }
 
 /// A packet of MPEG-TS.
 const TS_PACKET: usize = 188;
 
-/// A message of seven TS packets: what a longer datagram is cut into.
+/// A message of seven TS packets, into which longer datagrams are cut.
 const PIECE: usize = 7 * TS_PACKET;
 
 /// The longest datagram.
 const DATAGRAM_MAX: usize = 65_535;
 
-/// Calls `take` with `payload` in messages that the ring holds: the datagram as it came if it fits.
+/// Passes `payload` to `take` in messages that the ring accepts: the whole datagram if it fits.
 fn cut(payload: &[u8], take: &mut dyn FnMut(&[u8])) {
     if payload.len() <= crate::data::MESSAGE_MAX {
         take(payload);
@@ -88,11 +88,11 @@ fn unsupported(what: &str) -> io::Error {
     io::Error::new(ErrorKind::Unsupported, what.to_owned())
 }
 
-/// Opens the socket of an input. `at` is the group, the local address, or (None) all addresses. Beside the socket: the only
-/// sender that counts, if there is one.
+/// Opens the socket of an input. `at` is the group, the local address, or None for all addresses. Also returns the only
+/// accepted sender, if any.
 ///
 /// # Errors
-/// Those of the system, an interface that is not there.
+/// Errors of the system, or a missing interface.
 pub(crate) fn open_input(
     target: &UdpOptions,
     at: Option<SocketAddr>,
@@ -102,14 +102,15 @@ pub(crate) fn open_input(
     if let (true, SocketAddr::V6(group), Interface::Index(index)) =
         (ip.is_multicast(), &mut addr, interface(target)?)
     {
-        // The system binds no socket to a link-local group without its interface.
+        // The system does not bind a socket to a link-local group without its interface.
         group.set_scope_id(index);
     }
     let sender = target.source.map(|source| source.socket_addr(0)).transpose()?;
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_recv_buffer_size(target.buffer_size)?;
     if ip.is_multicast() {
-        // Several may receive one group. Bound to the group, not to all: else other groups of the port come in, too.
+        // Several sockets may receive one group. Bound to the group rather than to all addresses: otherwise other
+        // groups on the port arrive too.
         socket.set_reuse_address(true)?;
     }
     socket.bind(&SockAddr::from(addr))?;
@@ -143,7 +144,8 @@ fn join(socket: &Socket, target: &UdpOptions, group: IpAddr) -> io::Result<()> {
                 "an IPv4 group needs an interface's name or IPv4 address",
             )),
         },
-        // No safe binding has the source-specific join of IPv6: the whole group is joined, and who else sends is read over.
+        // No safe binding offers the source-specific join of IPv6, so the whole group is joined and other senders are
+        // skipped.
         (IpAddr::V6(group), None | Some(IpAddr::V6(_)), interface) => match interface {
             Interface::Index(index) => socket.join_multicast_v6(&group, index),
             Interface::Any => socket.join_multicast_v6(&group, 0),
@@ -155,8 +157,8 @@ fn join(socket: &Socket, target: &UdpOptions, group: IpAddr) -> io::Result<()> {
     }
 }
 
-/// The IPv4 address that the interface `target` names has for sending to `group`: what the system gives a socket that is
-/// bound to the interface. Nothing is sent.
+/// The IPv4 address of the interface in `target` for sending to `group`, as the system chooses it for a socket bound to
+/// that interface. Sends nothing.
 fn address_of(target: &UdpOptions, group: Ipv4Addr) -> io::Result<Ipv4Addr> {
     let address_for = |to: Ipv4Addr| {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
@@ -165,8 +167,8 @@ fn address_of(target: &UdpOptions, group: Ipv4Addr) -> io::Result<Ipv4Addr> {
         let address = socket.local_addr()?.as_socket_ipv4();
         Ok::<_, io::Error>(address.map_or(Ipv4Addr::UNSPECIFIED, |address| *address.ip()))
     };
-    // For a group, the system takes the address of another interface before one of the loopback interface, and only that one
-    // reaches a loopback address from there.
+    // For a group, the system prefers the address of another interface to the loopback address, but only the loopback
+    // address can reach a loopback address.
     if let Ok(ip) = address_for(Ipv4Addr::LOCALHOST)
         && ip.is_loopback()
     {
@@ -179,11 +181,11 @@ fn address_of(target: &UdpOptions, group: Ipv4Addr) -> io::Result<Ipv4Addr> {
     }
 }
 
-/// An input of datagrams.
+/// A UDP input.
 #[derive(Debug)]
 pub(crate) struct UdpIn {
     socket: UdpSocket,
-    /// Only from this sender, whatever its port.
+    /// The only accepted sender; its port does not matter.
     sender: Option<SocketAddr>,
     reorder: Option<Reorder>,
     buffer: Box<[u8]>,
@@ -227,7 +229,7 @@ impl Transport for UdpIn {
     }
 }
 
-/// Whether a datagram is of this sender. A sender without a zone may be on any interface.
+/// Whether a datagram comes from this sender. A sender without a zone may be on any interface.
 fn is_of(sender: SocketAddr, from: SocketAddr) -> bool {
     let zone = |addr| match addr {
         SocketAddr::V6(v6) => v6.scope_id(),
@@ -236,16 +238,16 @@ fn is_of(sender: SocketAddr, from: SocketAddr) -> bool {
     sender.ip() == from.ip().to_canonical() && (zone(sender) == 0 || zone(sender) == zone(from))
 }
 
-/// Makes an output's socket.
+/// Opens an output's socket.
 ///
 /// # Errors
-/// Those of the system, an interface that is not there.
+/// Errors of the system, or a missing interface.
 fn open_output(target: &UdpOptions, to: SocketAddr) -> io::Result<Socket> {
     let any = ZonedIp::any_like(&to);
     let socket = Socket::new(Domain::for_address(to), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_send_buffer_size(target.buffer_size)?;
     let to = to.ip();
-    // srt-live-transmit's `adapter` is the address to send from, where there is no group.
+    // For unicast, `adapter` of srt-live-transmit is the address to send from.
     let named = || target.interface.as_ref().and_then(|name| name.parse().ok());
     let local = match target.local_address {
         None if !to.is_multicast() => named(),
@@ -293,7 +295,7 @@ fn open_output(target: &UdpOptions, to: SocketAddr) -> io::Result<Socket> {
 
 /// The largest packet that the route to `to` takes without fragments (`IP_MTU`), as far as the system knows it now.
 fn route_mtu(target: &UdpOptions, to: SocketAddr) -> io::Result<usize> {
-    // Of a connected socket only, and a connected one would get the errors of hosts where nobody listens.
+    // Only a connected socket reports it, and a connected one would receive errors from hosts where nobody listens.
     let probe = open_output(target, to)?;
     probe.connect(&SockAddr::from(to))?;
     let mtu = match to {
@@ -316,8 +318,8 @@ fn fitting(mtu: usize, to: SocketAddr, wrapping: Wrapping, wanted: usize) -> usi
     }
 }
 
-/// An output of datagrams. Each holds whole TS packets (RFC 2250, section 2), at most `pkt_size` bytes of them and what the
-/// route takes, wherever the source has cut its messages; messages that are no MPEG-TS keep their boundaries.
+/// A UDP output. Each datagram holds whole TS packets (RFC 2250, section 2), at most `pkt_size` bytes of them and what
+/// the route takes, wherever the source has cut its messages; messages that are not MPEG-TS keep their boundaries.
 #[derive(Debug)]
 pub(crate) struct UdpOut {
     socket: UdpSocket,
@@ -328,10 +330,11 @@ pub(crate) struct UdpOut {
 }
 
 impl UdpOut {
-    /// Opens an output to `to`, with at most `payload_size` bytes of the stream in a datagram. Sends nothing, and does not block.
+    /// Opens an output to `to`, with at most `payload_size` bytes of the stream in a datagram. Sends nothing and does
+    /// not block.
     ///
     /// # Errors
-    /// Those of the system, an interface that is not there.
+    /// Errors of the system, or a missing interface.
     pub(crate) fn open(
         target: &UdpOptions,
         to: SocketAddr,
@@ -340,7 +343,7 @@ impl UdpOut {
     ) -> io::Result<Self> {
         let socket = open_output(target, to)?;
         let wanted = usize::from(payload_size);
-        // Without a route there is nothing to know, and sending will tell.
+        // Without a route nothing is known yet, and sending will report it.
         let size = route_mtu(target, to).map_or(wanted, |mtu| fitting(mtu, to, wrapping, wanted));
         if size < wanted {
             tracing::info!(%to, pkt_size = wanted, "datagrams hold at most {size} bytes: the route takes no more without fragments");
@@ -376,9 +379,9 @@ impl Sink for UdpOut {
                 }
             };
             match socket.send_to(datagram, *to) {
-                // A host that says that nobody listens there may have somebody the next moment.
+                // A host that refuses a datagram may have a receiver the next moment.
                 Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
-                // This datagram is lost, as on the wire; the packets behind it keep their boundaries.
+                // This datagram is lost, as on the wire; the following packets keep their boundaries.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     dropped = Some(error);
                     Ok(())

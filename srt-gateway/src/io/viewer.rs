@@ -1,4 +1,4 @@
-//! A viewer's session on its worker: a cursor in the stream's ring, and a socket that takes what it can.
+//! A viewer's session on its worker: a cursor in the stream's ring, and a socket that accepts what it can.
 
 use std::time::Instant;
 
@@ -25,23 +25,24 @@ const TURN: usize = 256;
 ///      │  error
 ///      └────────────────────▶ Ended ───settled──▶ removed
 /// ```
-/// "Settled" is the worker's `settle`. A viewer that the ring laps skips to a start point, and that is counted.
+/// "Settled" is the worker's `regroup_viewers`. A viewer that the ring laps skips to a start point, and the skip is
+/// counted.
 #[derive(Debug)]
 pub(super) struct Viewer {
     pub(super) setup: SessionSetup,
     cursor: Cursor,
-    /// Cuts what the peer's packets do not hold.
+    /// Cuts messages that do not fit the peer's packets.
     packetiser: Packetiser,
     pub(super) flow: Flow,
     pub(super) last_data: Instant,
     resend_limit: Option<ResendLimit>,
-    /// What libsrt was told last, in bytes a second.
+    /// The last limit that was set in libsrt, in bytes per second.
     told_limit: u64,
-    /// None: the viewer is bonded, and what waits for one link may be on its way by another.
+    /// None for bonded viewers: data that waits for one link may already be on its way over another.
     backlog: Option<Backlog>,
 }
 
-/// How much of what a viewer sent has been taken.
+/// How much of the data that a viewer sent has been discarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Received {
     All,
@@ -53,23 +54,23 @@ pub(super) enum Received {
 pub(super) enum Flow {
     /// The next message.
     InStep,
-    /// To be queued: it has had its turn, and the ring has more.
+    /// To be queued: its turn is over, and the ring has more.
     Behind,
     /// Its next turn.
     Queued,
-    /// To be watched: libsrt's send buffer is full.
+    /// To be watched for writability: libsrt's send buffer is full.
     Full,
     /// The event that its socket is writable again.
     Blocked,
-    /// That libsrt's send buffer drains, and then the next keyframe ([`Backlog`]).
+    /// libsrt's send buffer to drain, and then the next keyframe ([`Backlog`]).
     Held,
-    /// To be removed: the session is over.
+    /// To be removed: the session has ended.
     Ended(CloseReason),
 }
 
 impl Viewer {
     pub(super) fn new(setup: SessionSetup, cursor: Cursor, now: Instant) -> Self {
-        // A connection that is gone already says so with the first message.
+        // If the connection is already gone, the first message reports it.
         let peer = setup.socket.max_message_size().unwrap_or(MESSAGE_MAX);
         let limit = setup.payload_size.map_or(peer, |size| size.min(peer));
         let resend_limit = setup.limits.resend_percent.map(ResendLimit::new);
@@ -90,8 +91,8 @@ impl Viewer {
         viewer
     }
 
-    /// Takes libsrt's counters, fits the limit of what is sent again to the last second, and holds a viewer whose path is too
-    /// slow. To be called once a second.
+    /// Samples libsrt's counters, adjusts the retransmission limit, and holds a viewer whose path is too slow. Call it
+    /// once a second.
     pub(super) fn second(&mut self, now: Instant) -> Option<CloseReason> {
         self.setup.sample();
         let state = self.setup.socket.send_state();
@@ -112,10 +113,10 @@ impl Viewer {
         verdict.is_exhausted.then_some(CloseReason::ResendLimit(percent))
     }
 
-    /// Holds a viewer that has fallen behind, or lets it go on, before the second is over. To be called several times a second.
+    /// Holds a viewer that has fallen behind, or releases it, within the second. Call it several times a second.
     pub(super) fn watch_backlog(&mut self, now: Instant) {
         if self.flow == Flow::Held {
-            // Nothing is sent on purpose: that is no silence of the stream.
+            // Sending is paused on purpose: the stream is not silent.
             self.last_data = now;
         }
         if self.backlog.is_some_and(|backlog| backlog.is_urgent())
@@ -126,7 +127,7 @@ impl Viewer {
     }
 
     fn observe_backlog(&mut self, state: SendState, now: Instant) {
-        // In the other states the viewer is on its way back to `InStep`, or out.
+        // In the other states the viewer is returning to `InStep` or ending.
         if !matches!(self.flow, Flow::InStep | Flow::Held) {
             return;
         }
@@ -149,7 +150,7 @@ impl Viewer {
 
     fn limit_resends_to(&mut self, bytes_per_second: u64) {
         let bandwidth = RetransmitBandwidth::BytesPerSecond(bytes_per_second);
-        // A libsrt that was built without it has no such option; a connection that is gone needs none.
+        // A libsrt that was built without it lacks the option; a connection that is gone does not need it.
         if let Err(error) = self
             .setup
             .socket
@@ -160,7 +161,8 @@ impl Viewer {
         self.told_limit = bytes_per_second;
     }
 
-    /// Whether `batch` connects to what the viewer has had: it may hold more, or nothing, for this viewer.
+    /// Whether `batch` continues at the viewer's position; it may also hold earlier messages, or nothing for this
+    /// viewer.
     pub(super) fn is_reached_by(&self, batch: &Batch) -> bool {
         batch.first() <= self.cursor.next()
     }
@@ -172,7 +174,7 @@ impl Viewer {
             let sent = self
                 .packetiser
                 .push(message, |piece| socket.send(piece).map(drop));
-            // What the packetiser has of a message it sends later: the message counts as sent.
+            // The packetiser sends the rest of a message later, so the message counts as sent.
             if sent.is_ok() || self.packetiser.is_pending() {
                 self.cursor.advance(1);
                 self.setup.counters.add(message.len());
@@ -194,7 +196,7 @@ impl Viewer {
         };
     }
 
-    /// Sends what a full socket has left of a message.
+    /// Sends the rest of a message that a full socket did not accept.
     fn send_rest(&mut self) {
         let socket = &self.setup.socket;
         if let Err(error) = self.packetiser.flush_ready(|piece| socket.send(piece).map(drop)) {
@@ -226,14 +228,14 @@ impl Viewer {
         }
     }
 
-    /// What of its limits it has broken. To be asked every now and then, not for each message.
+    /// Returns the limit that it has exceeded. Call it regularly, not for each message.
     pub(super) fn broken_limit(&self, now: Instant) -> Option<CloseReason> {
         let silence = self.setup.limits.silence?;
         (now.duration_since(self.last_data) >= silence).then_some(CloseReason::NoData(silence))
     }
 
-    /// Takes and drops what a viewer sends: it is not expected to, and must not fill libsrt's buffer. Where there is more, nothing but
-    /// another call takes it: libsrt tells of what comes next only once all has been taken.
+    /// Receives and discards what a viewer sends, so that it does not fill libsrt's buffer. If more is left, call this
+    /// again: libsrt reports new data only after everything has been received.
     pub(super) fn discard_received(&self, buffer: &mut [u8; MESSAGE_MAX]) -> Received {
         for _ in 0..TURN {
             if self.setup.socket.recv(buffer).is_err() {

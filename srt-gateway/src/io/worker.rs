@@ -1,11 +1,11 @@
-//! A worker: it runs its sessions from one loop, and sleeps in one place, the wait for their events.
+//! A worker runs its sessions from one loop, and sleeps in one place, the wait for their events.
 //!
-//! It is woken by libsrt (a session has something to say), by its mailbox, and by the clock: it times what publishers send
-//! by itself, so that a packet that is due wakes one thread, the one that sends it on.
+//! libsrt wakes it for session events, its mailbox for messages, and the clock for due packets: it times its
+//! publishers' packets itself, so that a due packet wakes one thread, the one that relays it.
 //!
-//! A session lives on one worker from its first to its last message. A publisher's worker writes the stream's ring and
+//! A session stays on one worker from its first to its last message. A publisher's worker writes the stream's ring and
 //! sends one coalesced notice to each worker with viewers of it; a viewer's worker sends from the ring. No lock is held
-//! across a call of libsrt, nothing is allocated per message.
+//! across a call of libsrt, and nothing is allocated per message.
 
 use std::{
     collections::HashMap,
@@ -33,31 +33,31 @@ use crate::{
     telemetry::{LoopLag, Pulse},
 };
 
-/// How often time limits are looked at.
+/// How often time limits are checked.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Messages handled before the loop looks at the clock again.
+/// Messages handled before the loop checks the clock again.
 const BURST: usize = 256;
 
-/// Messages read from a ring at once.
+/// Messages per read of a ring.
 const BATCH: usize = 64;
 
 /// Batches of a stream sent to its viewers before others get their turn.
 const TURN: usize = 4;
 
-/// How long messages are handled before the loop looks at events and the clock again.
+/// How long messages are handled before the loop checks events and the clock again.
 const ROUND: Duration = Duration::from_millis(20);
 
-/// How long publishers that go on sending while the gateway ends are listened to.
+/// How long publishers that keep sending are received from during shutdown.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
-/// How often libsrt's counters are taken: a connection that is gone has none any more, and its totals are these.
+/// How often libsrt's counters are sampled: they are lost with the connection, so the last sample provides its totals.
 const SAMPLE: Duration = Duration::from_secs(1);
 
-/// How often a publisher that is gone, and that libsrt times, is asked for what is due by now: libsrt tells nobody.
+/// How often a disconnected publisher that libsrt times is polled for due packets: libsrt sends no event for them.
 const DUE_POLL: Duration = Duration::from_millis(5);
 
-/// How often a draining worker looks whether its viewers have it all.
+/// How often a draining worker checks whether its viewers have received everything.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
 
 /// Viewers of one stream on one worker.
@@ -65,7 +65,7 @@ const DRAIN_POLL: Duration = Duration::from_millis(5);
 struct Group {
     stream: Arc<Stream>,
     viewers: Vec<Viewer>,
-    /// Up to here the group has been served together.
+    /// The group has been served together up to here.
     position: Seq,
 }
 
@@ -79,10 +79,10 @@ pub(super) struct Worker {
     publishers: HashMap<SocketId, Publisher>,
     groups: HashMap<StreamName, Group>,
     viewer_streams: HashMap<SocketId, StreamName>,
-    /// When publishers have something that can be received.
+    /// When publishers have something to receive.
     due: DeliveryTimes,
     batch: Batch,
-    /// For a viewer that stands elsewhere than its group, while `batch` is in use.
+    /// For a viewer whose position differs from its group's, while `batch` is in use.
     straggler_batch: Batch,
     buffer: Box<[u8; MESSAGE_MAX]>,
     now: Instant,
@@ -116,7 +116,7 @@ impl Worker {
     }
 
     pub(super) fn run(mut self, pulse: &Pulse) {
-        // A wait that ends for a packet that is due ends then, not up to 0.05 ms later, which is what Linux allows itself.
+        // Without this, Linux may end a timed wait up to 0.05 ms late.
         if let Err(error) = rustix::thread::set_current_timer_slack(NonZeroU64::new(1)) {
             tracing::debug!(%error, "cannot set a precise timer for the worker");
         }
@@ -126,16 +126,16 @@ impl Worker {
             let wake = self.due.next().map_or(next_tick, |due| due.min(next_tick));
             let timeout = wake.saturating_duration_since(Instant::now());
             if let Err(error) = self.post.wait(&mut events, timeout) {
-                // Control is told, and ends the gateway: a relay that sees no events is worse than none.
+                // Control ends the gateway: a relay that sees no events is worse than none.
                 drop(self.control.send(IoEvent::PollFailed(error)));
                 return;
             }
             pulse.beat();
             self.now = Instant::now();
             {
-                // What this round sends goes to the system together, before the thread sleeps again.
+                // Everything sent in this round is passed to the system together, before the thread sleeps again.
                 let _collected = CollectedSends::begin();
-                // What is sent meanwhile, by this worker to itself above all, is for the next round.
+                // Messages sent in the meantime, above all by this worker to itself, are handled in the next round.
                 for _ in 0..self.post.messages.len().min(BURST) {
                     match self.post.messages.try_recv() {
                         Ok(Message::Drain(deadline)) => return self.drain(deadline),
@@ -195,14 +195,14 @@ impl Worker {
             Task::TakeOver => self.add_publisher(setup, None, IngestGate::Waiting),
             Task::View(start_at) => self.add_viewer(setup, start_at),
         }
-        // Before the first message is sent: a socket that is full then is put under another watch.
+        // Before the first message is sent: a socket that becomes full then is watched for other events.
         let added = match self.socket(id) {
             Some(socket) => self.watch.add(socket, Interest::READABLE),
             None => Ok(()),
         };
         match added {
             Ok(()) if is_viewer => self.catch_up(id),
-            // What came before it was under watch raises no event.
+            // Data that arrived before the socket was watched raises no event.
             Ok(()) => self.attend(id),
             Err(error) => self.close(id, CloseReason::Failed(error)),
         }
@@ -234,10 +234,10 @@ impl Worker {
         match self.publishers.get_mut(&id) {
             Some(publisher) => {
                 publisher.feed(writer);
-                // The event that told of what has come is spent.
+                // The event that announced the data has been consumed.
                 self.receive(id);
             }
-            // It has closed meanwhile; control hears of that.
+            // The session has closed in the meantime, and control is informed of that.
             None => stream.release_source(writer),
         }
     }
@@ -266,7 +266,7 @@ impl Worker {
     fn ready(&mut self, event: Event) {
         let id = event.socket();
         if let Some(publisher) = self.publishers.get(&id) {
-            // One that is gone is served all the same if it has left something.
+            // A disconnected publisher is still served if it has left data.
             let has_left = || publisher.setup.socket.unread().is_ok_and(|packets| packets > 0);
             if publisher.gate != IngestGate::Open && event.is_error() && !has_left() {
                 let reason = CloseReason::of_peer(&publisher.setup.socket);
@@ -302,7 +302,7 @@ impl Worker {
         }
     }
 
-    /// A viewer that sent more than one turn takes.
+    /// Discards the rest of what a viewer sent.
     fn discard(&mut self, id: SocketId) {
         let group = self
             .viewer_streams
@@ -315,7 +315,7 @@ impl Worker {
         }
     }
 
-    /// A publisher has, or may have, something: a packet that can be received, or one whose time is known.
+    /// A publisher may have something: a packet that can be received, or one whose due time is known.
     fn attend(&mut self, id: SocketId) {
         let Some(publisher) = self.publishers.get_mut(&id) else {
             return;
@@ -335,7 +335,7 @@ impl Worker {
         }
     }
 
-    /// A publisher's turn: libsrt -> ring, then notices to the workers with viewers.
+    /// A publisher's turn: libsrt to ring, then notices to the workers with viewers.
     fn receive(&mut self, id: SocketId) {
         let Some(publisher) = self.publishers.get_mut(&id) else {
             return;
@@ -362,13 +362,13 @@ impl Worker {
         }
     }
 
-    /// Sees to it that a publisher gets its turn when it has something again. `poll`: look then, where libsrt does not say.
+    /// Schedules a publisher's next turn. `poll`: check again after this time, because libsrt sends no event.
     fn await_next(&mut self, id: SocketId, poll: Option<Duration>) {
         let Some(publisher) = self.publishers.get(&id) else {
             return;
         };
         match (publisher.next_delivery(), poll) {
-            // Between the two calls its time has come.
+            // It became due between the two calls.
             (NextDelivery::Now, None) => self.peers[self.index].send(Message::Receive(id)),
             (NextDelivery::In(wait), _) => self.call_at(Instant::now() + wait, id),
             (_, Some(poll)) => self.call_at(self.now + poll, id),
@@ -408,7 +408,7 @@ impl Worker {
         }
     }
 
-    /// Brings the ring's news to this worker's viewers of the stream, as far as its turn goes.
+    /// Sends new messages of the ring to this worker's viewers of the stream, as far as the turn allows.
     fn fan_out(&mut self, name: &StreamName) -> SendOutcome {
         let Some(group) = self.groups.get_mut(name) else {
             return SendOutcome::Head;
@@ -422,7 +422,7 @@ impl Worker {
                     reached = SendOutcome::Head;
                     break;
                 }
-                // The whole group was late: each viewer goes on by itself, and counts what it skips.
+                // The whole group was lapped: each viewer continues by itself, and counts what it skips.
                 ReadOutcome::Lapped { oldest } => group.position = ring.skip_target(oldest),
                 ReadOutcome::Read { .. } => {
                     group.position = self.batch.end();
@@ -473,7 +473,8 @@ impl Worker {
         }
     }
 
-    /// Does for a stream's viewers what must not be done while their group is borrowed: another turn, a watch, an end.
+    /// Handles what must wait until the group is no longer borrowed: viewers that need another turn, a watch or their
+    /// end.
     fn regroup_viewers(&mut self, name: &StreamName) {
         let Some(group) = self.groups.get_mut(name) else {
             return;
@@ -499,7 +500,7 @@ impl Worker {
         }
     }
 
-    /// Ends a session: closes its socket and tells control.
+    /// Closes a session's socket and informs control.
     fn close(&mut self, id: SocketId, reason: CloseReason) {
         let (mut setup, role) = if let Some(publisher) = self.publishers.remove(&id) {
             (publisher.release(), Role::Publisher)
@@ -510,9 +511,9 @@ impl Worker {
         };
         self.watch.remove(&setup.socket);
         let totals = setup.totals();
-        // Closing does not wait: what is unsent lingers inside libsrt, and a broken socket has nothing to say.
+        // Closing does not block: unsent data lingers inside libsrt, and a broken socket has none.
         drop(setup.socket);
-        // Whoever hears of the end finds the places free.
+        // Released before control is informed, so that whoever learns of the end finds the slots free.
         drop(setup.held);
         drop(self.control.send(IoEvent::Closed(ClosedSession {
             session: setup.session,
@@ -537,7 +538,7 @@ impl Worker {
         Some(viewer)
     }
 
-    /// Closes sessions that have broken a limit, and holds or releases viewers that fall behind.
+    /// Closes sessions that have exceeded a limit, and holds or releases viewers that fall behind.
     fn enforce_limits(&mut self) {
         let now = self.now;
         for viewer in self.groups.values_mut().flat_map(|group| &mut group.viewers) {
@@ -558,7 +559,7 @@ impl Worker {
         }
     }
 
-    /// Takes libsrt's counters of all sessions, and adapts what is sent to viewers again.
+    /// Samples libsrt's counters of all sessions, and adjusts the retransmission limits.
     fn sample(&mut self) {
         let publishers = self.publishers.values_mut().map(|publisher| &mut publisher.setup);
         for setup in publishers {
@@ -591,13 +592,13 @@ impl Worker {
         }
     }
 
-    /// Sends what the rings hold, waits until the viewers have had it, closes everything.
+    /// Sends what the rings hold, waits until the viewers have received it, and closes everything.
     fn drain(mut self, deadline: Instant) {
         let viewers = self.groups.values().flat_map(|group| &group.viewers);
         let latencies = viewers
             .filter_map(|viewer| viewer.setup.socket.stats().ok())
             .map(|stats| stats.link.send_latency);
-        // What has arrived waits there for its time, and many receivers throw it away when the connection closes.
+        // Received data waits at the peer until it is due, and many receivers discard it when the connection closes.
         let hold = latencies.max().unwrap_or_default();
         let mut last_unsent = Instant::now();
         loop {
@@ -630,7 +631,7 @@ impl Worker {
             if over || self.now >= deadline {
                 break;
             }
-            // No event tells that libsrt's send buffers are empty.
+            // No event reports that libsrt's send buffers are empty.
             thread::sleep(DRAIN_POLL);
         }
         for id in self.viewer_streams.keys().copied().collect::<Vec<_>>() {
@@ -665,7 +666,7 @@ mod tests {
         };
         worker.groups.insert(name.clone(), group);
         assert_eq!(worker.fan_out(&name), SendOutcome::Behind);
-        // It comes back to the rest after what others have sent meanwhile.
+        // The worker returns to the rest after the messages that others have sent in the meantime.
         let Ok(Message::Fanout(again)) = worker.post.messages.try_recv() else {
             panic!("no notice to itself");
         };

@@ -1,5 +1,4 @@
-//! Puts questions about ports to the backend of `[config_external]`. Called by control; waits for nothing: answers come back as
-//! events.
+//! Asks the backend of `[config_external]` about ports. Never waits: answers come back as events.
 
 use std::{
     io,
@@ -18,13 +17,13 @@ use crate::{
     io::IdleId,
 };
 
-/// Questions that may be under way at once.
+/// The limit of pending questions.
 const QUESTIONS: usize = 256;
 
-/// The longest answer.
+/// The size limit of an answer.
 const ANSWER_MAX: usize = 256 << 10;
 
-/// An answer holds for this long at least: the repeated handshake of the caller that it was asked for must find it.
+/// An answer is valid for at least this long, because the repeated handshake of the same caller must find it.
 const LEAST: Duration = Duration::from_secs(1);
 
 /// Asks the backend.
@@ -71,7 +70,7 @@ impl ConfigClient {
         Ok(())
     }
 
-    /// Puts the question; its number comes back with the answer.
+    /// Asks the question; returns its number, which comes back with the answer.
     pub(super) fn ask(&mut self, id: IdleId, port: &Ranged, peer: SocketAddr) -> Result<u64, String> {
         let Some(client) = &self.client else {
             return Err("cannot be asked: there is no [config_external]".to_owned());
@@ -90,28 +89,28 @@ impl ConfigClient {
             "gateway": self.gateway,
         });
         let done = move |answer| {
-            // The gateway may be ending.
+            // The gateway may be shutting down.
             drop(events.send(RangeEvent::Answered(id, number, answer)));
         };
         let asked = client.post(question.to_string().into_bytes(), done);
         asked.map(|()| number).map_err(|busy| busy.to_string())
     }
 
-    /// How long an answer holds.
+    /// How long an answer is valid.
     pub(super) fn cache_time(&self) -> Duration {
         let cache = self.external.as_ref().map(|external| external.cache);
         cache.unwrap_or_default().max(LEAST)
     }
 }
 
-/// The address that this machine answers the peer from: a socket on all addresses does not tell which one was called.
+/// The local address that reaches the peer: a socket on all addresses does not reveal which one was called.
 fn local_towards(peer: SocketAddr) -> Option<IpAddr> {
     let any: IpAddr = match peer {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
     let socket = UdpSocket::bind((any, 0)).ok()?;
-    // Sends nothing.
+    // Connecting a UDP socket sends nothing.
     socket.connect(peer).ok()?;
     socket.local_addr().ok().map(|addr| addr.ip())
 }

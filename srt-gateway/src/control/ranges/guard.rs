@@ -1,5 +1,5 @@
-//! Decides about callers of idle ports, on the thread of these: limits first, then the refusals that hold, else the backend is to
-//! be asked. Takes short locks of its own; asks nobody itself.
+//! Decides about callers of idle ports, on the thread that watches them: first the limits, then cached refusals;
+//! otherwise control asks the backend. Takes only short locks and never waits.
 
 use std::{
     collections::HashMap,
@@ -18,7 +18,8 @@ use crate::{
     io::{Attempt, IdleGuard, IdleId, Reaction},
 };
 
-/// Ports that may be open for an address before it has connected to them: each has threads of its own.
+/// The number of ports that may be open for an address before it has connected to them, because each port has threads
+/// of its own.
 const UNUSED_PER_ADDRESS: u32 = 32;
 
 /// Decides about callers of idle ports.
@@ -28,15 +29,15 @@ pub(super) struct RangeGuard {
     refused: Sender<Refused>,
     events: Sender<RangeEvent>,
     verdicts: Mutex<HashMap<IdleId, Verdict>>,
-    /// Ports that are open for an address and not used yet.
+    /// Per address, the ports that are open and not used yet.
     unused: Keyed<IpAddr, Slots>,
 }
 
-/// What holds at an idle port: a refusal, for a while.
+/// The cached verdict of an idle port.
 #[derive(Clone, Debug)]
 pub(super) struct Verdict {
     pub(super) policy: Arc<PortPolicy>,
-    /// What the last answer of the backend said, for the next caller.
+    /// The key length from the backend's last answer, advertised to the next caller.
     pub(super) key_length: Option<KeyLength>,
     pub(super) why: Option<(RefusalReason, Instant)>,
 }
@@ -74,7 +75,7 @@ impl RangeGuard {
         }
     }
 
-    /// The place of a port that is to be opened for `peer`; None: of an address that no limit holds for.
+    /// Reserves a port for `peer`; None for addresses that are exempt from limits.
     fn reserve(&self, peer: SocketAddr) -> Result<Option<Slot>, RefusalReason> {
         let Some(address) = limited(peer.ip()) else {
             return Ok(None);
@@ -91,7 +92,7 @@ impl RangeGuard {
             let (code, now) = (why.code().value(), Instant::now());
             self.guards.limiter.count_failure(peer.ip(), tried, code, now);
         }
-        // A full channel means that refusals come faster than they can be recorded.
+        // A full channel means that refusals arrive faster than they can be recorded.
         drop(self.refused.try_send(Refused {
             peer,
             port: Arc::clone(policy),
@@ -134,7 +135,7 @@ impl IdleGuard for Arc<RangeGuard> {
                         self.guards.limiter.deferred(peer, caller, now);
                         Reaction::Leave
                     }
-                    // The gateway ends.
+                    // The gateway is shutting down.
                     Err(_) => Reaction::Drop,
                 }
             }

@@ -1,4 +1,4 @@
-//! The UDP sockets of ports of `[[listeners]]`, and the descriptors that they need.
+//! The UDP sockets of ports of `[[listeners]]`, and the file descriptors that they need.
 
 use std::{io, net::UdpSocket};
 
@@ -7,7 +7,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::PortAddr;
 use crate::address::ZonedIp;
 
-/// A UDP socket for callers of one port: for all addresses one socket of both families, where the machine has both.
+/// Binds the UDP socket of a port. For all addresses, one socket serves both families, if the machine supports both.
 pub(super) fn bind((address, port): PortAddr) -> io::Result<UdpSocket> {
     let open = |address: ZonedIp| {
         let ip = address.ip();
@@ -22,14 +22,14 @@ pub(super) fn bind((address, port): PortAddr) -> io::Result<UdpSocket> {
     match address {
         Some(ip) => open(ip),
         None => open(ZonedIp::ANY_V6).or_else(|error: io::Error| match error.raw_os_error() {
-            // EAFNOSUPPORT, EADDRNOTAVAIL: no IPv6 here.
+            // EAFNOSUPPORT, EADDRNOTAVAIL: the machine has no IPv6.
             Some(97 | 99) => open(ZonedIp::ANY_V4),
             _ => Err(error),
         }),
     }
 }
 
-/// Sees to it that there are descriptors for so many idle ports, and as many again for when they are open, and for others.
+/// Raises the descriptor limit: one for each idle port, another for each port when it is open, and a reserve.
 pub(super) fn raise_descriptor_limit(ports: usize) -> io::Result<()> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     if ports == 0 {
