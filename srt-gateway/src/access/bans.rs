@@ -1,8 +1,8 @@
-//! Bans of addresses and networks: who made them, why, and until when. Plain data; [`RateLimiter`](super::RateLimiter) holds
-//! it behind a lock.
+//! Bans of addresses and networks: who made them, why, and until when. Plain data; [`RateLimiter`](super::RateLimiter)
+//! keeps it behind a lock.
 //!
-//! A look-up costs one probe for each prefix length that is banned, not one for each ban: a flood must not slow down a
-//! gateway that bans thousands.
+//! A look-up costs one probe per banned prefix length, not one per ban, so a flood does not slow down a gateway with
+//! thousands of bans.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -16,22 +16,22 @@ use ipnet::IpNet;
 
 use super::rate_limiter::Report;
 
-/// Networks that operators may ban at once.
+/// The number of networks that operators may ban at once.
 const BANNED: usize = 4096;
 
 /// Who made a ban.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BannedBy {
-    /// An operator, by the name of the token that the request had.
+    /// An operator, by the name of the token used for the request.
     Operator(Box<str>),
-    /// A limit, by its key in the configuration.
+    /// A limit, by its configuration key.
     Limit(&'static str),
 }
 
 /// A ban.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ban {
-    /// Without host bits, and never an IPv4-mapped one.
+    /// Without host bits; never IPv4-mapped.
     pub(crate) network: IpNet,
     pub(crate) by: BannedBy,
     /// May be empty.
@@ -41,7 +41,7 @@ pub(crate) struct Ban {
 }
 
 impl Ban {
-    /// A ban from now on.
+    /// A ban that starts now.
     pub(crate) fn new(network: IpNet, by: BannedBy, reason: &str, length: Duration) -> Self {
         let since = SystemTime::now();
         Self {
@@ -53,7 +53,7 @@ impl Ban {
         }
     }
 
-    /// How much of it is left.
+    /// The remaining time.
     pub(crate) fn remaining(&self) -> Duration {
         self.until.duration_since(SystemTime::now()).unwrap_or_default()
     }
@@ -84,15 +84,15 @@ struct BanEntry {
     reported: Option<Instant>,
 }
 
-/// The bans that operators have made.
+/// The bans made by operators.
 #[derive(Debug, Default)]
 pub(super) struct Bans {
     held: HashMap<IpNet, BanEntry>,
-    /// Of the networks in `held`, and of some that were there.
+    /// The prefix lengths in `held`, and possibly some that are no longer used.
     prefixes: BTreeSet<u8>,
 }
 
-/// The address as callers have it, whichever way it was written, without host bits.
+/// The network in the form in which callers' addresses appear, without host bits.
 pub(crate) fn canonical(network: IpNet) -> IpNet {
     let mapped = match network {
         IpNet::V6(v6) if v6.prefix_len() >= 96 => {
@@ -105,7 +105,7 @@ pub(crate) fn canonical(network: IpNet) -> IpNet {
 }
 
 impl Bans {
-    /// Adds a ban, or replaces that of the same network. False: there are too many.
+    /// Adds a ban, or replaces the one of the same network. Returns false if there are too many.
     pub(super) fn add(&mut self, ban: Ban, until: Instant, now: Instant) -> bool {
         self.held.retain(|_, held| now < held.until);
         self.prefixes = self.held.keys().map(IpNet::prefix_len).collect();
@@ -123,12 +123,12 @@ impl Bans {
         true
     }
 
-    /// False: there is no such ban.
+    /// Returns false if there is no such ban.
     pub(super) fn remove(&mut self, network: IpNet) -> bool {
         self.held.remove(&canonical(network)).is_some()
     }
 
-    /// The bans in force, by address.
+    /// The bans in force, sorted by address.
     pub(super) fn all(&self, now: Instant) -> Vec<Arc<Ban>> {
         let in_force = self.held.values().filter(|held| now < held.until);
         let mut all: Vec<_> = in_force.map(|held| Arc::clone(&held.ban)).collect();
@@ -136,7 +136,7 @@ impl Bans {
         all
     }
 
-    /// The ban that holds for `peer`, and whether to report the attempt.
+    /// The ban that applies to `peer`, and whether to report the attempt.
     pub(super) fn find(&mut self, peer: IpAddr, now: Instant) -> Option<(Arc<Ban>, Report)> {
         let peer = peer.to_canonical();
         for prefix in &self.prefixes {

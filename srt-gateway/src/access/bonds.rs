@@ -1,7 +1,7 @@
-//! Bonded callers that are here or on their way. Each link of a group knocks by itself and is decided on by itself; what
-//! belongs to the group as a whole (the place of the source, a place among the viewers) is the first link's to get.
+//! Bonded callers that are connected or connecting. libsrt asks about each link of a group separately; the first link
+//! takes what belongs to the group as a whole, such as the stream's writer or a viewer's slot.
 //!
-//! Asked and told in the listen callbacks, told by control. One lock, held for a look-up.
+//! Read and written in the listen callbacks, and written by control. One lock, held for a look-up.
 //!
 //! ```text
 //!   (none) ──a link is granted──▶ Expected ──accepted──▶ Open ──its session ends──▶ (none)
@@ -22,7 +22,7 @@ use crate::{
     names::{Role, SessionId, StreamName},
 };
 
-/// What the first link of a group was let in for.
+/// What the first link of a group was granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BondOf {
     pub(crate) stream: StreamName,
@@ -31,12 +31,12 @@ pub(crate) struct BondOf {
 
 #[derive(Debug)]
 enum Phase {
-    /// The group holds its slots, not the link that brought it: any of its links may be the first to connect.
+    /// The group holds the slots rather than the link that brought them, because any of its links may connect first.
     Expected(Instant, HeldSlots),
     Open(SessionId),
 }
 
-/// How many links a group may have at a time.
+/// The number of links that a group may have.
 pub(crate) const MAX_LINKS: usize = 16;
 
 /// A bonded caller.
@@ -44,11 +44,11 @@ pub(crate) const MAX_LINKS: usize = 16;
 struct Bonded {
     bond: BondOf,
     phase: Phase,
-    /// Since when each of its links is granted. Links that are gone are in it until the group is full.
+    /// When each of its links was granted. Lost links stay here until the group is full.
     links: HashMap<SocketId, Instant>,
 }
 
-/// All bonded callers, by the number that each gives its group. libsrt joins links by that number and nothing else.
+/// All bonded callers, by their group ids, which libsrt uses to join links.
 #[derive(Debug, Default)]
 pub(crate) struct Bonds {
     known: Mutex<HashMap<SocketId, Bonded>>,
@@ -61,21 +61,21 @@ impl Bonded {
 }
 
 impl Bonds {
-    /// What the group is here for, if it is.
+    /// What the group was granted, if it is known.
     pub(crate) fn find(&self, group: SocketId) -> Option<BondOf> {
         self.lock().get(&group).map(|bonded| bonded.bond.clone())
     }
 
-    /// Whether the group has as many links as it may.
+    /// Whether the group has the maximum number of links.
     pub(super) fn is_full(&self, group: SocketId) -> bool {
         self.lock().get(&group).is_some_and(Bonded::is_full)
     }
 
-    /// Adds a link that is granted, the first one with slots. Of two links that come at once by two ports, the group keeps
-    /// the slots of one.
+    /// Adds a granted link; the first one brings the slots. If two first links arrive at once on two ports, the group
+    /// keeps the slots of one.
     ///
     /// # Errors
-    /// The group has as many links as it may.
+    /// The group has the maximum number of links.
     pub(super) fn add_link(
         &self,
         (group, link): (SocketId, SocketId),
@@ -99,7 +99,7 @@ impl Bonds {
         Ok(())
     }
 
-    /// The links of full groups that were granted at least `age` ago: some of them may be gone.
+    /// Links of full groups that were granted at least `age` ago: some of them may be lost.
     pub(crate) fn links_of_full(&self, age: Duration, now: Instant) -> Vec<SocketId> {
         let known = self.lock();
         let full = known.values().filter(|bonded| bonded.is_full());
@@ -109,7 +109,7 @@ impl Bonds {
             .collect()
     }
 
-    /// Makes room for others in place of these links.
+    /// Removes these links to make room for others.
     pub(crate) fn remove_links(&self, gone: &[SocketId]) {
         if gone.is_empty() {
             return;
@@ -119,7 +119,7 @@ impl Bonds {
         }
     }
 
-    /// The group was accepted. Gives what it holds.
+    /// Called when the group is accepted. Returns its slots.
     pub(crate) fn opened(&self, group: SocketId, session: SessionId) -> HeldSlots {
         let mut known = self.lock();
         let Some(bonded) = known.get_mut(&group) else {
@@ -131,18 +131,18 @@ impl Bonds {
         }
     }
 
-    /// The group was accepted, and closed before it had a session.
+    /// The group was accepted and closed before it had a session.
     pub(crate) fn forget(&self, group: SocketId) {
         self.lock().remove(&group);
     }
 
-    /// The session of a group is over.
+    /// Called when a group's session has ended.
     pub(crate) fn closed(&self, session: SessionId) {
         let is_it = |phase: &Phase| matches!(phase, Phase::Open(of) if *of == session);
         self.lock().retain(|_, bonded| !is_it(&bonded.phase));
     }
 
-    /// Forgets groups that were expected for longer than `patience`.
+    /// Removes groups that have been expected for longer than `patience`.
     pub(crate) fn expire(&self, patience: Duration, now: Instant) {
         let is_late = |phase: &Phase| match phase {
             Phase::Expected(since, _) => now.duration_since(*since) >= patience,

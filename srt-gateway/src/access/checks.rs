@@ -1,22 +1,22 @@
-//! Checks that take too long for a port's thread: passwords against argon2 hashes (some 20 ms) and key material against
-//! passphrases (PBKDF2, about 1 ms each).
+//! Checks that take too long for a port's thread: passwords against argon2 hashes (about 20 ms) and key material
+//! against passphrases (PBKDF2, about 1 ms each).
 //!
 //! ```text
 //!   unknown ──asked──▶ waits for the thread ──checked──▶ known ──expired or evicted──▶ unknown
 //! ```
 //!
-//! The listen callback looks a result up, or asks and leaves the caller waiting; the caller's next handshake finds the result.
-//! Each kind of check has a thread of its own, because one kind must not delay the other. All locks are held for a look-up.
-//! Secrets are keys of the tables only as keyed digests.
+//! The listen callback looks up a result, or submits the check and leaves the caller without an answer; the caller's
+//! next handshake finds the result. Each kind of check has its own thread, so that one kind does not delay the other.
+//! Locks are held for a look-up only. The tables store secrets only as keyed digests.
 //!
 //! # Floods
-//! Failures are remembered as well as successes, and apart from them: wrong guesses never push out a right one. Each client
-//! has a bounded number of checks that wait, and clients that failed lately come after those that did not. Who finds no place
-//! is left waiting too: its next handshake asks again.
+//! Failures are remembered apart from successes, so wrong guesses never push out a right one. The number of pending
+//! checks per client is bounded, and clients that failed lately come after the others. A caller whose check does not
+//! fit the queue gets no answer either; its next handshake submits it again.
 //!
-//! libsrt derives a key itself for each caller that it is to let in, on the port's thread. A caller of a port with one
-//! passphrase may go there unchecked, which saves it the wait for its next handshake, but only few whose passphrase has not
-//! proved right: see [`Unproved`].
+//! For each caller that is let in, libsrt derives the key itself, on the port's thread. A caller of a port with a
+//! single passphrase may skip the check, which saves it a handshake, but only a limited number of callers whose
+//! passphrase has not proved right: see [`Unproved`].
 
 mod results;
 mod worker;
@@ -40,27 +40,28 @@ use crate::{
 };
 use worker::Worker;
 
-/// Unchecked passphrases of a client that may be wrong.
+/// The rate of unchecked passphrases per client.
 const UNPROVED_OF_CLIENT: Rate = Rate {
     per_second: 0.1,
     burst: 8.0,
 };
 
-/// The same of all clients: at most a tenth of a second of the ports' threads at once, and half a percent of their time.
+/// The rate of unchecked passphrases in total: a burst of at most a tenth of a second of the ports' threads, and half a
+/// percent of their time.
 const UNPROVED: Rate = Rate {
     per_second: 5.0,
     burst: 100.0,
 };
 
-/// Clients whose unproved passphrases are counted. Those beyond are checked.
+/// Clients with a budget of their own; callers beyond them are checked.
 const CLIENTS_HELD: usize = 4096;
 
-/// What the callback cannot answer by itself.
+/// A question that the callback cannot answer by itself.
 #[derive(Clone, Debug)]
 pub(crate) enum Question {
     Password(PasswordQuestion),
     Key(Box<KeyQuestion>),
-    /// To the hook of `[auth]`.
+    /// A question to the hook of `[auth]`.
     Hook(Box<HookQuestion>),
 }
 
@@ -71,7 +72,7 @@ pub(crate) struct PasswordQuestion {
     pub(crate) password: Secret,
 }
 
-/// Which passphrase a caller's key material was made with.
+/// With which passphrase a caller's key material was made.
 #[derive(Clone)]
 pub(crate) struct KeyQuestion {
     pub(crate) key: KeyRequest,
@@ -87,29 +88,29 @@ impl fmt::Debug for KeyQuestion {
     }
 }
 
-/// What a caller's key material says of its passphrase.
+/// What a caller's key material reveals about its passphrase.
 #[derive(Clone, Debug)]
 pub(crate) enum KeyFit {
-    /// The material cannot be seen, or libsrt may try it: with the first of the passphrases.
+    /// The key material is not visible, or libsrt may try it, with the first passphrase.
     Unseen,
-    /// It was made with the passphrase at this place.
+    /// It was made with the passphrase of this index.
     Fits(usize),
     Wrong,
-    /// It must be checked.
+    /// It must be checked first.
     NotYet(Box<KeyQuestion>),
 }
 
-/// What a decision cannot find out by itself.
+/// The results of slow checks, as far as they are known.
 pub(crate) trait CheckResults: fmt::Debug {
-    /// Which of `passphrases`, of which there is at least one, the caller has.
+    /// Which of `passphrases` (at least one) the caller has.
     fn key(&self, passphrases: &[Passphrase]) -> KeyFit;
     /// Whether `password` fits `hash`; None: not known yet.
     fn password(&self, hash: &Secret, password: &Secret) -> Option<bool>;
-    /// What the hook says; None: not known yet.
+    /// The hook's verdict; None: not known yet.
     fn hook(&self, question: &HookQuestion) -> Option<HookVerdict>;
 }
 
-/// Nothing is known.
+/// No results.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NoResults;
 
@@ -129,7 +130,7 @@ impl CheckResults for NoResults {
 
 type Digest = [u8; 32];
 
-/// What a thread checks.
+/// The work of a check.
 #[derive(Debug)]
 enum Work {
     Password(PasswordQuestion),
@@ -137,7 +138,7 @@ enum Work {
 }
 
 impl Work {
-    /// The place of the secret that fits; None: none does. Takes its time.
+    /// The index of the matching secret; None: none matches. Slow.
     fn check(&self) -> Option<usize> {
         match self {
             Self::Password(PasswordQuestion { hash, password }) => {
@@ -154,7 +155,7 @@ impl Work {
     }
 }
 
-/// All results, and the way to the threads that find them.
+/// All results, and the threads that produce them.
 #[derive(Debug)]
 pub(crate) struct Checks {
     key: hmac::Key,
@@ -164,7 +165,7 @@ pub(crate) struct Checks {
 }
 
 impl Checks {
-    /// With its threads, which end when this is dropped.
+    /// Starts the threads, which end when this is dropped.
     pub(crate) fn start() -> io::Result<Arc<Self>> {
         let mut key = [0; 32];
         aws_lc_rs::rand::fill(&mut key).map_err(|_| io::Error::other("the system has no random numbers"))?;
@@ -176,7 +177,7 @@ impl Checks {
         }))
     }
 
-    /// Asks whether a password fits. False: too many wait, so that the next handshake has to ask again.
+    /// Submits a password check. Returns false if the queue is full; the caller's next handshake must submit it again.
     pub(crate) fn ask_password(&self, question: PasswordQuestion, peer: IpAddr, now: Instant) -> bool {
         let digest = self.digest([
             question.hash.expose().as_bytes(),
@@ -186,20 +187,20 @@ impl Checks {
         self.passwords.ask(digest, client_of(peer), work, now)
     }
 
-    /// Asks which passphrase a caller has. False: as [`ask_password`](Self::ask_password).
+    /// Submits a passphrase check. Returns false as [`ask_password`](Self::ask_password) does.
     pub(crate) fn ask_key(&self, question: Box<KeyQuestion>, peer: IpAddr, now: Instant) -> bool {
         let digest = self.digest_of_key(&question.key, &question.passphrases);
         self.keys.ask(digest, client_of(peer), Work::Key(question), now)
     }
 
-    /// Whether a password fits, if that is known.
+    /// Whether a password matches, if known.
     pub(crate) fn password(&self, hash: &Secret, password: &Secret) -> Option<bool> {
         let digest = self.digest([hash.expose().as_bytes(), password.expose().as_bytes()]);
         let known = self.passwords.known(&digest, Instant::now());
         known.map(|place| place.is_some())
     }
 
-    /// Which of the passphrases the key material was made with, as far as that is known and matters.
+    /// With which passphrase the key material was made, as far as that is known and relevant.
     pub(crate) fn key(
         &self,
         key: &KeyRequest,
@@ -233,7 +234,7 @@ impl Checks {
         self.digest([key.salt(), key.wrapped()].into_iter().chain(passphrases))
     }
 
-    /// A keyed digest of the parts, whose borders count.
+    /// A keyed digest of the parts and their boundaries.
     fn digest<'p>(&self, parts: impl IntoIterator<Item = &'p [u8]>) -> Digest {
         let mut context = hmac::Context::with_key(&self.key);
         for part in parts {
@@ -246,8 +247,8 @@ impl Checks {
     }
 }
 
-/// Callers that libsrt tries unchecked, as far as they have not proved right: a budget for each client and for all, so that
-/// wrong passphrases soon cost the ports' threads nothing. Who connects gives its share back.
+/// The budgets for callers whose passphrase libsrt tries unchecked, per client and in total, so that wrong passphrases
+/// soon cost the ports' threads nothing. A caller that connects gets its share refunded.
 #[derive(Debug)]
 struct Unproved {
     all: TokenBucket,
@@ -264,7 +265,7 @@ impl Unproved {
 
     fn take(&mut self, client: IpAddr, now: Instant) -> bool {
         if self.clients.len() >= CLIENTS_HELD && !self.clients.contains_key(&client) {
-            // Once the budget for all is empty there is no need to look for room.
+            // Once the total budget is used up, no client needs an entry.
             if self.all.take(UNPROVED, now).is_err() {
                 return false;
             }

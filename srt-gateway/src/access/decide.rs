@@ -1,5 +1,5 @@
-//! The decision on a caller: a function of the port, the streamid, the address and the streams as they are. It changes nothing
-//! but the slots that a grant holds.
+//! The decision on a caller: a function of the port, the streamid, the address and the current streams. Its only side
+//! effect are the slots that a grant holds.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -28,32 +28,32 @@ use crate::{
     names::{Role, SessionLimits, StreamName},
 };
 
-/// A publisher that has sent nothing for this long hangs, for the reason that the next one is told.
+/// A publisher that has sent nothing for this long hangs, as the reason for refusing the next one states.
 const HANGS: Duration = Duration::from_secs(2);
 
-/// Who knocks.
+/// A caller.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Caller<'a> {
     pub(crate) peer: SocketAddr,
     pub(crate) streamid: &'a [u8],
-    /// What it says of itself, where libsrt lets us see it.
+    /// Its handshake, if libsrt lets us see it.
     pub(crate) handshake: Option<CallerHandshake>,
-    /// What the group is here for that this is another link of.
+    /// The grant of the group, if this is another link of a known group.
     pub(crate) bond: Option<&'a BondOf>,
-    /// What takes more than looking.
+    /// Results of slow checks.
     pub(crate) known: &'a dyn CheckResults,
 }
 
-/// The answer.
+/// The decision.
 #[derive(Debug)]
 pub(crate) enum Decision {
     Admit(Grant),
     Refuse(RefusalReason),
-    /// It depends on the answer to this: to be asked again when that is known.
+    /// It depends on this question: decide again when the answer is known.
     Wait(Question),
 }
 
-/// What ends a decision early.
+/// Ends a decision early.
 pub(super) enum Stop {
     Refuse(RefusalReason),
     Wait(Question),
@@ -65,25 +65,25 @@ impl From<RefusalReason> for Stop {
     }
 }
 
-/// What a caller gets.
+/// What an admitted caller receives.
 #[derive(Debug)]
 pub(crate) struct Grant {
     pub(crate) role: Role,
     pub(crate) stream: StreamName,
-    /// The passphrase that this caller must have; None: none.
+    /// The passphrase that this caller must use; None: no encryption.
     pub(crate) passphrase: Option<Passphrase>,
-    /// Those of the port, until somebody who knows better changes them.
+    /// The port's limits, unless the hook changes them.
     pub(crate) limits: SessionLimits,
-    /// What the hook said of it; None: it was not asked.
+    /// The hook's verdict; None: it was not asked.
     pub(crate) hook: Option<HookGrant>,
-    /// Its places under the limits, from the verdict to the end of the session. A further link of a group has none.
+    /// The caller's slots, held from the verdict to the end of the session. A further link of a group has none.
     pub(crate) held: HeldSlots,
 }
 
-/// A grant that the hook has agreed to.
+/// A grant that the hook has approved.
 #[derive(Clone, Debug)]
 pub(crate) struct HookGrant {
-    /// To be put again when the lifetime is over.
+    /// Repeated when the lifetime is over.
     pub(crate) question: Box<HookQuestion>,
     pub(crate) terms: Arc<Terms>,
 }
@@ -155,7 +155,7 @@ fn grant_caller(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) ->
         HookUse::NotConfigured => None,
         HookUse::Asked => Some(ask_hook(port, &request, subject, caller)?),
     };
-    // The hook may know the stream by another name than the caller, so whether there is such a stream is asked after it.
+    // The hook may map the name to another stream, so whether the stream exists is checked afterwards.
     let named = hook.as_ref().and_then(|hook| hook.terms.stream.clone());
     let stream = named.unwrap_or(stream);
     let (entry, policy) = find(directory, &stream)?;
@@ -185,7 +185,8 @@ fn grant_caller(port: &PortPolicy, directory: &Directory, caller: Caller<'_>) ->
     })
 }
 
-/// A further link of a group takes no place of its own, and is for what the first one is for. All else is asked of each.
+/// A further link of a group takes no slot, and must request what the first link did. All other checks apply to each
+/// link.
 fn check_bond(bond: &BondOf, stream: &StreamName, role: Role) -> Result<(), RefusalReason> {
     if bond.stream == *stream && bond.role == role {
         return Ok(());
@@ -196,7 +197,7 @@ fn check_bond(bond: &BondOf, stream: &StreamName, role: Role) -> Result<(), Refu
     })
 }
 
-/// Whether somebody in this role can do with the stream's source what it came for.
+/// Whether the state of the stream's source allows this role.
 fn check_source(
     role: Role,
     stream: &StreamName,
@@ -227,7 +228,7 @@ fn has_publisher(stream: &StreamName, policy: &StreamPolicy, entry: Option<&Stre
     }
 }
 
-/// How many may have this role in a stream, 0 for any number; and why the next one is refused.
+/// The limit of this role in a stream (0: none), and the reason for refusing the next caller.
 fn stream_limit(
     role: Role,
     stream: &StreamName,
@@ -245,7 +246,7 @@ fn stream_limit(
     }
 }
 
-/// Refuses early whom the stream has no place for: nothing that costs time is asked about such a caller.
+/// Refuses early if the stream has no free slot, so that such a caller causes no slow checks.
 fn check_slots(
     directory: &Directory,
     role: Role,
@@ -259,8 +260,8 @@ fn check_slots(
     Ok(())
 }
 
-/// Takes the caller's places under the limits of the port and the stream. The last thing that is asked: a caller that is
-/// refused for another reason must not stand in the way of one that is not.
+/// Reserves the caller's slots under the limits of the port and the stream. This comes last: a caller that is refused
+/// for another reason must not block one that would be admitted.
 fn take_slots(
     port: &PortPolicy,
     directory: &Directory,
@@ -291,7 +292,7 @@ fn too_many_streams(full: CreatedFull, quotas: Quotas) -> RefusalReason {
     }
 }
 
-/// Refuses early whom `[limits]` has no room for.
+/// Refuses early if `[limits]` leaves no room.
 fn check_quotas(
     directory: &Directory,
     entry: Option<&StreamEntry>,
@@ -310,7 +311,7 @@ fn check_quotas(
     room.map_err(|full| too_many_streams(full, quotas))
 }
 
-/// Takes the caller's places under the limits that hold for all ports together.
+/// Reserves the caller's slots under the limits that apply to all ports together.
 fn take_quotas(
     directory: &Directory,
     entry: Option<&StreamEntry>,
@@ -332,8 +333,8 @@ fn take_quotas(
     Ok((of_address, of_created))
 }
 
-/// The passphrases of which a caller must have one; none: it must have none. A stream's own port has been given its
-/// passphrase on purpose; a shared one serves each stream by the stream's.
+/// The passphrases of which the caller must use one; empty: none. On a stream's own port, the port's passphrase
+/// applies; on a shared port, the stream's.
 fn passphrases<'a>(port: &'a PortPolicy, role: Role, policy: &'a StreamPolicy) -> &'a [Passphrase] {
     let own = match role {
         Role::Publisher => policy.publish_passphrases.as_slice(),
@@ -347,7 +348,7 @@ fn passphrases<'a>(port: &'a PortPolicy, role: Role, policy: &'a StreamPolicy) -
     }
 }
 
-/// The stream of that name, if it is there, and what holds for it.
+/// The stream of that name, if it exists, and its policy.
 fn find(
     directory: &Directory,
     stream: &StreamName,
@@ -369,7 +370,7 @@ fn find(
     Ok((entry, policy))
 }
 
-/// What the hook says of somebody whom the rules let in.
+/// The hook's verdict on a caller that the rules admit.
 pub(super) fn ask_hook(
     port: &PortPolicy,
     request: &StreamRequest,
@@ -399,7 +400,7 @@ pub(super) fn ask_hook(
     }
 }
 
-/// Whether the place of the source is free, or a second publisher is let in all the same.
+/// Whether the stream has no source, or admits a second publisher.
 fn may_publish(policy: &StreamPolicy, entry: Option<&StreamEntry>) -> bool {
     entry.is_none_or(|entry| {
         let stream = &entry.stream;
@@ -407,7 +408,7 @@ fn may_publish(policy: &StreamPolicy, entry: Option<&StreamEntry>) -> bool {
     })
 }
 
-/// What the session is held to: the port says it, unless the hook does.
+/// The limits of the session: the port's, unless the hook overrides them.
 pub(super) fn limits_of(port: &PortPolicy, hook: Option<&HookGrant>) -> SessionLimits {
     let mut limits = port.limits;
     if let Some(max_bitrate) = hook.and_then(|hook| hook.terms.max_bitrate) {
@@ -416,7 +417,7 @@ pub(super) fn limits_of(port: &PortPolicy, hook: Option<&HookGrant>) -> SessionL
     limits
 }
 
-/// The passphrase that the caller must have: one of `configured`, unless the hook names another one.
+/// The passphrase that the caller must use: one of `configured`, unless the hook names another one.
 pub(super) fn key_used(
     hook: Option<&HookGrant>,
     configured: &[Passphrase],
@@ -433,7 +434,7 @@ pub(super) fn key_used(
     }
 }
 
-/// Which of the valid passphrases the caller has. Where that cannot be seen, the first: libsrt finds out.
+/// Which valid passphrase the caller uses. If that is not visible, the first: libsrt verifies it.
 fn passphrase_used(
     valid: &[Passphrase],
     role: Role,
@@ -454,7 +455,7 @@ fn passphrase_used(
     }
 }
 
-/// Whether the stream's password and the rules let somebody in.
+/// Whether the stream's password and the rules admit the caller.
 pub(super) fn check_subject(
     directory: &Directory,
     policy: Option<&StreamPolicy>,
@@ -480,7 +481,7 @@ pub(super) fn check_subject(
     }
 }
 
-/// The length of an AES key; without one of its own, libsrt takes 128.
+/// The length of an AES key; libsrt defaults to 128 bits.
 pub(crate) const fn key_bits(key: KeyLength) -> u16 {
     match key {
         KeyLength::Aes256 => 256,
@@ -489,8 +490,8 @@ pub(crate) const fn key_bits(key: KeyLength) -> u16 {
     }
 }
 
-/// What a caller asks for that the port's settings do not allow. libsrt would refuse some of it too, but later: the reason would
-/// be lost, and the caller would hold its places until then.
+/// Refuses handshakes that the port's settings do not allow. libsrt would refuse some of them too, but later: the
+/// reason would be lost, and the caller would hold its slots until then.
 pub(super) fn check_handshake(
     port: &PortPolicy,
     role: Role,
@@ -536,7 +537,7 @@ pub(super) fn check_handshake(
     }
 }
 
-/// Whether the template's inputs and outputs can be made for the stream.
+/// Whether the template's inputs and outputs can be created for the stream.
 fn check_name(entry: &TemplateEntry, stream: &StreamName) -> Result<(), RefusalReason> {
     let made = entry.template.for_stream(stream.as_str());
     made.map(drop).map_err(|why| RefusalReason::UnfitName {
@@ -546,7 +547,7 @@ fn check_name(entry: &TemplateEntry, stream: &StreamName) -> Result<(), RefusalR
     })
 }
 
-/// The stream that a caller asks for.
+/// The stream that a caller requests.
 fn stream_for(
     port: &PortPolicy,
     directory: &Directory,
@@ -601,16 +602,16 @@ fn stream_for(
     }
 }
 
-/// Chooses among the readings of a name so that nobody receives another stream than the one that they named: where a stream
-/// of the full name can be made, no shorter reading applies, whoever is connected at that moment.
+/// Chooses among the readings of a name so that nobody receives another stream than the requested one: where a stream
+/// of the full name can be created, no shorter reading applies, whoever is connected at that moment.
 struct Choice<'a> {
     directory: &'a Directory,
-    /// None: the caller does not say what it wants, and is refused for that.
+    /// None: the caller does not say, and is refused for that.
     role: Option<Role>,
 }
 
 impl Choice<'_> {
-    /// `makes` says whether a stream of that name would be made for a caller.
+    /// `makes` returns whether a stream of that name would be created for a caller.
     fn choose<'n>(&self, names: &'n [Reading], makes: impl Fn(&StreamName) -> bool) -> Option<&'n Reading> {
         let exists = |name: &StreamName| self.directory.streams.contains_key(name);
         let full = names
@@ -649,7 +650,8 @@ impl Choice<'_> {
     }
 }
 
-/// What a caller wants, as far as port and streamid say. For refused callers: counts nothing and decides nothing.
+/// The role that a caller requests, as far as port and streamid tell. For the record of refused callers: it counts and
+/// decides nothing.
 pub(super) fn asked_role(port: &PortPolicy, streamid: &[u8]) -> Option<Role> {
     role_for(port, &StreamRequest::read(streamid, Dialects::all()).ok()?).ok()
 }

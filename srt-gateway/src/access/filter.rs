@@ -1,8 +1,7 @@
-//! Which packet filters a port takes from its callers.
+//! Which packet filters a port accepts from its callers.
 //!
-//! libsrt gives a connection two buffers of a packet for each column of its filter, and more as data comes, before the
-//! connection is accepted. Columns and rows are the caller's to name, up to 65,535 each: hundreds of megabytes for one
-//! handshake.
+//! Before a connection is accepted, libsrt allocates two packet buffers for each column of its filter, and more as data
+//! arrives. The caller chooses columns and rows, up to 65,535 each: hundreds of megabytes for one handshake.
 
 use std::fmt;
 
@@ -11,12 +10,12 @@ use srt_safe::{CallerFilter, PacketFilter};
 use super::RefusalReason;
 use crate::config::FilterSize;
 
-/// What a port says about packet filters.
+/// A port's policy for packet filters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FilterPolicy {
-    /// Its own, in part perhaps: the caller fills in the rest.
+    /// The port's own filter, possibly partial: the caller fills in the rest.
     pub(crate) own: Option<PacketFilter>,
-    /// The largest that a caller may bring; None: it may bring none.
+    /// The largest filter that a caller may request; None: no filter.
     pub(crate) largest: Option<FilterSize>,
 }
 
@@ -26,15 +25,15 @@ pub(crate) enum FilterFault {
     NotAllowed(PacketFilter),
     Unreadable,
     TooLarge(PacketFilter, FilterSize),
-    /// The port's, and the caller's.
+    /// The port's and the caller's.
     Differs(PacketFilter, PacketFilter),
     NoColumns,
 }
 
-/// Whether the filter that libsrt would make of the port's and the caller's is one that the port takes.
+/// Whether the port accepts the filter that libsrt would derive from the port's and the caller's settings.
 pub(super) fn check_filter(policy: FilterPolicy, asked: CallerFilter) -> Result<(), RefusalReason> {
     let asked = match asked {
-        // Of a caller that wants none, libsrt does not demand the port's.
+        // libsrt does not require the port's filter of a caller without one.
         CallerFilter::None => return Ok(()),
         CallerFilter::Asked(asked) => asked,
         CallerFilter::Unreadable => return Err(RefusalReason::Filter(FilterFault::Unreadable)),
@@ -49,7 +48,7 @@ pub(super) fn check_filter(policy: FilterPolicy, asked: CallerFilter) -> Result<
     let columns = merged
         .column_count()
         .ok_or(RefusalReason::Filter(FilterFault::NoColumns))?;
-    // What the port names itself is the operator's choice, however large.
+    // A size that the port itself names is the operator's choice, however large.
     let is_within = |size: u16, own: Option<u16>, largest: u16| size <= largest || own == Some(size);
     let rows = merged.row_count().unwrap_or(1);
     if is_within(columns, own.column_count(), largest.columns)

@@ -1,7 +1,7 @@
-//! The gate of one listener, whatever opens it: asks `decide` from libsrt's listen callback and keeps what it granted until accept.
+//! The gate of one listener of any kind: calls `decide` from libsrt's listen callback and keeps grants until accept.
 //!
-//! Runs on the receive thread of the port, under the listener's lock: it reads a snapshot, takes one short lock of its
-//! own, and hands refusals to control by a bounded channel. It does no I/O and waits for nobody.
+//! Runs on the port's receiving thread, under the listener's lock: it reads a snapshot, takes one short lock of its
+//! own, and sends refusals to control over a bounded channel. It does no I/O and never waits.
 
 use std::{
     collections::HashMap,
@@ -36,16 +36,16 @@ use crate::{
     telemetry::Resources,
 };
 
-/// A handshake that was granted and not completed by then (wrong passphrase, caller gone) is forgotten.
+/// A granted handshake that is not completed by then (wrong passphrase, caller gone) is dropped.
 const COMPLETION: Duration = Duration::from_secs(10);
 
 /// The version of handshakes of SRT 1.3 and later.
 const FIRST_WITH_STREAMID: i32 = 5;
 
-/// Since libsrt has a granted handshake for this long, and its socket is gone, it has refused it or the caller has left.
+/// If a granted handshake is this old and its socket is gone, libsrt has refused it or the caller has left.
 const SETTLED: Duration = Duration::from_millis(500);
 
-/// Whether libsrt has given the socket up.
+/// Whether libsrt has closed the socket.
 fn is_gone(socket: SocketId) -> bool {
     matches!(
         socket.state(),
@@ -63,7 +63,7 @@ pub(crate) struct Refused {
     pub(crate) why: RefusalReason,
 }
 
-/// A grant that waits for its handshake to be completed.
+/// A grant whose handshake is not completed yet.
 #[derive(Debug)]
 pub(crate) struct Granted {
     since: Instant,
@@ -82,7 +82,7 @@ impl Granted {
         self.handshake
     }
 
-    /// It came to nothing, and libsrt does not tell why.
+    /// The handshake was not completed, and libsrt does not say why.
     pub(crate) fn incomplete(self, port: Arc<PortPolicy>) -> Refused {
         Refused {
             peer: self.peer,
@@ -93,12 +93,12 @@ impl Granted {
         }
     }
 
-    /// The caller's number for its group, if it is bonded.
+    /// The caller's group id, if it is bonded.
     pub(crate) fn group(&self) -> Option<SocketId> {
         Some(self.handshake?.group?.id)
     }
 
-    /// It was refused after all: libsrt ended the handshake over encryption.
+    /// libsrt refused the caller after the grant, because of encryption.
     pub(crate) fn refused(self, port: Arc<PortPolicy>, fault: EncryptionFault) -> Refused {
         let why = match self.handshake {
             Some(handshake) => RefusalReason::of_encryption_seen(fault, handshake, self.grant),
@@ -114,7 +114,7 @@ impl Granted {
     }
 }
 
-/// What all gates share.
+/// Shared by all gates.
 #[derive(Clone, Debug)]
 pub(crate) struct Guards {
     pub(crate) limiter: Arc<RateLimiter>,
@@ -125,31 +125,31 @@ pub(crate) struct Guards {
     pub(crate) drain: Arc<Drain>,
 }
 
-/// Whether new sessions are refused, at ports that stay open too.
+/// Whether new sessions are refused, including on ports that stay open.
 #[derive(Debug, Default)]
 pub(crate) struct Drain(AtomicBool);
 
 impl Drain {
-    /// Refuses everybody from now on.
+    /// Refuses all callers from now on.
     pub(crate) fn begin(&self) {
         self.0.store(true, Relaxed);
     }
 }
 
 impl Guards {
-    /// Makes room in full groups for other links in place of those that are gone, and forgets groups that never came.
+    /// Replaces lost links of full groups, and drops groups that never connected.
     pub(crate) fn tick_bonds(&self, now: Instant) {
-        // Without the lock: a listen callback may hold libsrt's locks while it waits for it.
+        // Without the lock: a listen callback may hold libsrt's locks while it waits for this one.
         let mut gone = self.bonds.links_of_full(SETTLED, now);
         gone.retain(|link| is_gone(*link));
         self.bonds.remove_links(&gone);
         self.bonds.expire(COMPLETION, now);
     }
 
-    /// What is asked about an address before anything else is done for it.
+    /// Checks an address before anything else is done for it.
     ///
     /// # Errors
-    /// Why it is refused whatever it asks for, and whether the record is to hear of it.
+    /// The reason for refusing it, and whether to record the refusal.
     pub(crate) fn admit_address(
         &self,
         peer: SocketAddr,
@@ -170,12 +170,12 @@ impl Guards {
         }
     }
 
-    /// Puts a question whose answer is not known; gives the reason to refuse the caller with, if it cannot be kept waiting.
+    /// Submits a question whose answer is not known; returns a reason to refuse if the caller cannot be kept waiting.
     pub(super) fn ask(&self, question: Question, peer: IpAddr, now: Instant) -> Result<(), RefusalReason> {
         let can_wait = SrtListener::can_defer();
         match question {
             Question::Password(question) => {
-                // Where there is no room, the caller's next handshake asks again.
+                // If the queue is full, the caller's next handshake asks again.
                 self.checks.ask_password(question, peer, now);
                 if can_wait {
                     Ok(())
@@ -200,7 +200,7 @@ impl Guards {
     }
 }
 
-/// What can be found out about the caller whose handshake it is.
+/// The check results for the caller of a handshake.
 pub(super) struct CallerResults<'a> {
     request: &'a AccessRequest<'a>,
     guards: &'a Guards,
@@ -221,7 +221,7 @@ impl fmt::Debug for CallerResults<'_> {
 
 impl CheckResults for CallerResults<'_> {
     fn key(&self, passphrases: &[Passphrase]) -> KeyFit {
-        // A library that cannot keep the caller waiting shows no key material either.
+        // A library that cannot defer verdicts shows no key material either.
         let key = self.request.key_request().filter(|_| SrtListener::can_defer());
         let Some(key) = key else {
             return KeyFit::Unseen;
@@ -269,7 +269,7 @@ impl Gate {
         &self.port
     }
 
-    /// What was granted to a connection, and to whom.
+    /// The grant of a connection, and its caller.
     pub(crate) fn take_granted(&self, socket: SocketId) -> Option<Granted> {
         self.granted().remove(&socket)
     }
@@ -278,14 +278,14 @@ impl Gate {
         self.granted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The links of groups that were granted and are not accounted for.
+    /// The granted links of groups that have not been recorded as joined.
     pub(crate) fn links(&self) -> Vec<SocketId> {
         let granted = self.granted();
         let links = granted.iter().filter(|(_, granted)| granted.group().is_some());
         links.map(|(link, _)| *link).collect()
     }
 
-    /// Takes the grants that came to nothing: libsrt has given the socket up, or nobody has completed the handshake.
+    /// Takes the grants that have failed: libsrt has closed the socket, or nobody completed the handshake.
     pub(crate) fn take_incomplete(&self, now: Instant) -> Vec<Granted> {
         let waiting = |least: Duration| -> Vec<SocketId> {
             let granted = self.granted();
@@ -294,7 +294,7 @@ impl Gate {
                 .filter(|(_, granted)| now.duration_since(granted.since) >= least);
             old.map(|(socket, _)| *socket).collect()
         };
-        // Without the lock: a listen callback may hold libsrt's locks while it waits for it.
+        // Without the lock: a listen callback may hold libsrt's locks while it waits for this one.
         let mut over = waiting(SETTLED);
         over.retain(|socket| is_gone(*socket));
         over.extend(waiting(COMPLETION));
@@ -305,13 +305,13 @@ impl Gate {
 }
 
 impl Gate {
-    /// Why a caller of before SRT 1.3 is refused, whose handshake tells neither its version nor a streamid.
+    /// Why a caller older than SRT 1.3 is refused: its handshake carries neither a version nor a streamid.
     fn refusal_before_streamids(&self, request: &AccessRequest<'_>) -> Option<RefusalReason> {
         let port = &self.port;
         if request.handshake_version() >= FIRST_WITH_STREAMID || !port.admits(request.peer_addr().ip()) {
             return None;
         }
-        // libsrt would let it in, and break the connection when it tells its version.
+        // libsrt would admit it, and break the connection once it learns the version.
         let is_too_old = port.min_version >= SrtVersion::new(1, 3, 0);
         let needs_streamid = !matches!(port.scope, Scope::Stream(_)) || port.kind == PortKind::Both;
         (is_too_old || needs_streamid).then(|| RefusalReason::BeforeStreamids {
@@ -320,7 +320,7 @@ impl Gate {
         })
     }
 
-    /// The verdict on a caller: what the listener's callback runs.
+    /// The listen callback: returns the verdict on a caller.
     pub(crate) fn authorize(&self, request: &AccessRequest<'_>) -> Verdict {
         let (peer, now) = (request.peer_addr(), Instant::now());
         let socket = request.caller_socket().map(SocketId::value);
@@ -336,7 +336,7 @@ impl Gate {
         if let Err((why, report)) = address {
             return self.refuse(caller, why, report);
         }
-        // With a libsrt that cannot keep callers waiting, what was answered last holds.
+        // With a libsrt that cannot defer verdicts, the last answer remains valid.
         if SrtListener::can_defer() && self.port.is_due(peer, now) {
             self.guards.limiter.deferred(peer, socket, now);
             return Verdict::Defer;
@@ -364,7 +364,7 @@ impl Gate {
     fn decide(&self, caller: Caller<'_>) -> Decision {
         let directory = self.directory.load();
         let group = caller.handshake.and_then(|handshake| handshake.group);
-        // Before anything is asked that costs time, and after `allow` and `deny`.
+        // Before any slow check, and after `allow` and `deny`.
         let is_full = group.is_some_and(|group| self.guards.bonds.is_full(group.id));
         if is_full && self.port.admits(caller.peer.ip()) {
             return Decision::Refuse(RefusalReason::BondFull);
@@ -382,7 +382,7 @@ impl Gate {
             )
         };
         match with(&bond) {
-            // The place may have gone, at another port and this very moment, to another link of the same group.
+            // At this very moment, another link of the same group may have taken the slot on another port.
             Decision::Refuse(why) if bond.is_none() && why.is_full() => match find() {
                 None => Decision::Refuse(why),
                 found => with(&found),
@@ -418,7 +418,7 @@ impl Gate {
         Verdict::Admit(admission)
     }
 
-    /// Counts a refusal towards a ban, if it is of that kind.
+    /// Counts a refusal towards a ban if it may be a guess.
     pub(crate) fn count_failure(&self, peer: SocketAddr, streamid: &[u8], why: &RefusalReason) {
         let role = asked_role(&self.port, streamid);
         if let Some(attempt) = why.failure(role, self.port.number(), streamid) {
@@ -433,7 +433,7 @@ impl Gate {
             _ => Verdict::Refuse(why.code().code().unwrap_or(RejectCode::FALLBACK)),
         };
         if report == Report::Yes {
-            // A full channel means that refusals come faster than they can be recorded: the verdict stands all the same.
+            // A full channel means that refusals arrive faster than they can be recorded; the verdict stands.
             drop(self.refused.try_send(Refused {
                 peer: caller.peer,
                 port: Arc::clone(&self.port),

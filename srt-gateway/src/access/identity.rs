@@ -1,7 +1,7 @@
-//! Who this gateway is to others: what it adds to the streamids that it sends, and how it knows its own again.
+//! This gateway's identity in streamids: what it adds to those that it sends, and how it recognises its own calls.
 //!
-//! Pure. A call carries `a=srt-gateway/VERSION/NAME` and `s=INSTANCE.SESSION`; a stream that we push on carries behind
-//! that what its publisher's call carried, so that a loop over any number of gateways comes back to its start.
+//! Pure. A call carries `a=srt-gateway/VERSION/NAME` and `s=INSTANCE.SESSION`; a relayed stream carries in addition
+//! what its publisher's call carried, so a loop over any number of gateways is detected at its start.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
@@ -9,26 +9,26 @@ use srt_safe::StreamId;
 
 use crate::names::SessionId;
 
-/// What begins `a=` of every gateway of this kind.
+/// The beginning of `a=` for all gateways of this kind.
 const AGENT: &str = "srt-gateway/";
 
-/// Gateways that a stream may have come through and that are still told on: what is longer is no loop of any sense.
+/// The number of gateways listed; longer loops do not occur in practice.
 const HOPS: usize = 8;
 
 /// This gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Identity {
-    /// Another one each time a gateway starts. Empty: there is none, and nothing is ever a loop.
+    /// Differs for each start of a gateway. Empty: no identity, so nothing counts as a loop.
     instance: String,
     agent: String,
 }
 
-/// The calls that a stream has come by, the latest first: the value of `s=`.
+/// The calls that a stream has passed, the latest first: the value of `s=`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HopList(Vec<String>);
 
 impl HopList {
-    /// Reads it from the streamid of a caller that is a gateway; others have none.
+    /// Parses the streamid of a caller that is a gateway; for others it is empty.
     pub(crate) fn of(streamid: &[u8]) -> Self {
         let Ok(id) = StreamId::new(streamid) else {
             return Self::default();
@@ -48,8 +48,8 @@ impl HopList {
     }
 }
 
-/// Whether `session`, the `s=` of a caller whose `a=` is `agent`, is what a gateway of this kind says of itself:
-/// INSTANCE.SESSION, and behind it the calls before. One that was given another `s=` to send (a password, say) sends that.
+/// Whether `session`, the `s=` of a caller whose `a=` is `agent`, has the format of this kind of gateway:
+/// INSTANCE.SESSION, followed by earlier calls. A gateway with an explicit `s=` (a password, say) sends that instead.
 pub(super) fn is_hops(agent: Option<&str>, session: &str) -> bool {
     let is_hop = |hop: &str| {
         hop.split_once('.').is_some_and(|(instance, number)| {
@@ -63,9 +63,9 @@ pub(super) fn is_hops(agent: Option<&str>, session: &str) -> bool {
 }
 
 impl Identity {
-    /// Makes a new one, for a gateway of this name.
+    /// Creates a new identity for a gateway of this name.
     pub(crate) fn new(name: &str) -> Self {
-        // The standard library's only source of randomness; it needs to differ, not to be secret.
+        // The standard library's only source of randomness; the value must be unique, not secret.
         let instance = format!("{:016x}", RandomState::new().build_hasher().finish());
         let name: String = name
             .chars()
@@ -87,7 +87,7 @@ impl Identity {
         u64::from_str_radix(&self.instance, 16).unwrap_or_default()
     }
 
-    /// Whether a caller with this streamid is this gateway, or brings a stream that has come through it before.
+    /// Whether a caller with this streamid is this gateway, or brings a stream that has passed it before.
     pub(crate) fn is_in(&self, streamid: &[u8]) -> bool {
         let own = |hop: &String| {
             hop.split_once('.')
@@ -96,8 +96,8 @@ impl Identity {
         !self.instance.is_empty() && HopList::of(streamid).0.iter().any(own)
     }
 
-    /// `streamid` as it is sent by a call of ours: with `s=` and `a=` where it is of the standard form and has them not.
-    /// Any other streamid, and one that would get too long, stays as it is.
+    /// Adds `s=` and `a=` to `streamid` if it has the standard form and lacks them. Other streamids, and ones that
+    /// would become too long, stay unchanged.
     pub(crate) fn sign(&self, streamid: &str, session: SessionId, hop_list: &HopList) -> String {
         let Ok(id) = StreamId::new(streamid) else {
             return streamid.to_owned();

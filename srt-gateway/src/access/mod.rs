@@ -1,10 +1,10 @@
-//! Who may connect, as what, to which stream.
+//! Decides who may connect, in which role, to which stream.
 //!
-//! `streamid` reads what a caller asks for, `decide` answers from what it is given (a pure function), `gate` asks it from
-//! libsrt's listen callback over a snapshot of the registry. `rules` judges by `[[rules]]`, `hook` has an operator's backend
-//! judge, `rate_limiter` limits and bans addresses. `gate` is the one door: ports of tables, of ranges and templates, and inputs and
-//! outputs that listen all go through it, each with a [`PortPolicy`] of its own.
-//! No I/O happens here, and no callback waits: what takes time is found out on the threads of `checks`, and asked for again.
+//! `streamid` parses what a caller requests, `decide` answers from its arguments (a pure function), and `gate` calls it
+//! from libsrt's listen callback with a snapshot of the registry. `rules` evaluates `[[rules]]`, `hook` asks an
+//! operator's backend, and `rate_limiter` limits and bans addresses. Every listener has a gate with its own
+//! [`PortPolicy`]: ports of tables, ranges and templates, and listening inputs and outputs. No I/O happens here, and no
+//! callback waits: slow checks run on the threads of `checks`, and the caller's next handshake finds the results.
 
 mod bans;
 mod bonds;

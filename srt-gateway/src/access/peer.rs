@@ -1,7 +1,7 @@
-//! Who may be the peer of an input or output that listens (`mode=listener`): one caller at a time, whose role is known.
+//! Decides on the peer of a listening input or output (`mode=listener`): one caller at a time, whose role is known.
 //!
-//! Pure but for the slot, like the decision on callers of ports, which it is a part of. It asks what a port of the stream would
-//! ask, except for the name: the endpoint belongs to its stream, and an encoder may send any streamid.
+//! Pure except for the slot, like the decision on callers of ports, which it is part of. It checks what a port of the
+//! stream would check, except for the name: the endpoint belongs to its stream, and an encoder may send any streamid.
 
 use srt_safe::RejectCode;
 
@@ -28,7 +28,7 @@ pub(super) fn grant_peer(
     if port.is_full() {
         return Err(RefusalReason::HasPeer.into());
     }
-    // What cannot be read says nothing, and so has no password.
+    // An unreadable streamid carries no password.
     let request = StreamRequest::read(caller.streamid, directory.access.dialects).unwrap_or_default();
     let role = match port.kind {
         PortKind::Play => Role::Viewer,
@@ -93,7 +93,7 @@ pub(super) fn grant_peer(
     })
 }
 
-/// The hook may send a caller of a port to another stream, but an endpoint serves its own stream only.
+/// The hook may move a caller of a port to another stream, but an endpoint serves only its own.
 fn check_stream(stream: &StreamName, hook: &HookGrant) -> Result<(), RefusalReason> {
     match &hook.terms.stream {
         Some(other) if other != stream => Err(RefusalReason::Hook(HookRefusal {
@@ -102,7 +102,7 @@ fn check_stream(stream: &StreamName, hook: &HookGrant) -> Result<(), RefusalReas
                 "the hook of [auth] assigns the caller to {other:?}, but this endpoint belongs to {stream:?}"
             )
             .into(),
-            // The caller guessed nothing.
+            // The caller made no guess.
             by: RefusalSource::FailMode,
         })),
         _ => Ok(()),

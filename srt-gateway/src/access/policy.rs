@@ -1,4 +1,5 @@
-//! What access decides from: the ports, and a snapshot of the streams. Made by control, read by listen callbacks.
+//! The data for access decisions: the ports, and a snapshot of the streams. Created by control, read by listen
+//! callbacks.
 
 use std::{
     collections::HashMap,
@@ -19,19 +20,19 @@ use crate::{
     names::{SessionLimits, StreamName},
 };
 
-/// Whose port it is.
+/// The streams that a port serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Everybody's: the streamid names the stream.
+    /// All streams: the streamid names one.
     Global,
     /// One stream's.
     Stream(StreamName),
-    /// The template's of this name: the streamid names a stream that begins with its prefix.
+    /// The streams of this template: the streamid names one that begins with its prefix.
     Template(StreamName),
 }
 
 impl Scope {
-    /// What the names of a template's streams begin with; None for others, and for a template that is just being removed.
+    /// The prefix of a template's streams; None for other scopes, and for a template that is being removed.
     pub(crate) fn prefix<'d>(&self, directory: &'d Directory) -> Option<&'d str> {
         let Self::Template(name) = self else {
             return None;
@@ -51,68 +52,68 @@ impl fmt::Display for Scope {
     }
 }
 
-/// Whom a door serves.
+/// The callers that a listener accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Accepts {
-    /// Anybody who asks for a stream in a way that the port's table allows.
+    /// Any caller that the port's policy admits.
     Callers,
-    /// The one peer of an input or output of this stream that listens (`mode=listener`).
+    /// The one peer of a listening input or output of this stream (`mode=listener`).
     Peer(StreamName),
 }
 
-/// A UDP port that callers reach, whether a table opens it or an input or output that listens.
+/// A UDP port that accepts callers, either from a table or of a listening input or output.
 #[derive(Debug)]
 pub(crate) struct PortPolicy {
     pub(crate) accepts: Accepts,
     pub(crate) scope: Scope,
     pub(crate) kind: PortKind,
-    /// As written in the configuration.
+    /// As configured.
     pub(crate) addr: SocketAddr,
-    /// What the system made of it, once the port is open: the configuration may leave its number open.
+    /// The bound address, once the port is open: the configuration may leave the number open.
     pub(crate) bound: OnceLock<SocketAddr>,
-    /// The port's own passphrase; already among the listener's options.
+    /// The port's own passphrase; already set in the listener's options.
     pub(crate) passphrase: Option<Passphrase>,
     pub(crate) max_latency: Duration,
-    /// The AES key that is configured; 0: any.
+    /// The configured AES key length; 0: any.
     pub(crate) key_bits: u16,
-    /// No caller may have a shorter AES key; 0: any.
+    /// The shortest AES key accepted from callers; 0: any.
     pub(crate) min_key_bits: u16,
-    /// No caller may have an older SRT version.
+    /// The oldest SRT version accepted.
     pub(crate) min_version: SrtVersion,
-    /// Exactly this SRT version is required of a caller.
+    /// The only SRT version accepted.
     pub(crate) version: Option<SrtVersion>,
-    /// Of its sessions, unless a grant says otherwise.
+    /// The limits of its sessions, unless a grant overrides them.
     pub(crate) limits: SessionLimits,
     pub(crate) allow: Vec<IpNet>,
     pub(crate) deny: Vec<IpNet>,
-    /// 0: any number.
+    /// 0: no limit.
     pub(crate) max_connections: u32,
-    /// Those who came in by this port and are here, or on their way; shared with its earlier openings.
+    /// Callers of this port that are connected or connecting; shared with its earlier openings.
     pub(crate) connections: Arc<Slots>,
     pub(crate) filter: FilterPolicy,
-    /// Whether its own `options` leave it in live mode: callers must be in the same.
+    /// Whether its `options` leave it in live mode: callers must use the same mode.
     pub(crate) is_live: bool,
-    /// Whether bonded callers may come (`groupconnect`).
+    /// Whether bonded callers are accepted (`groupconnect`).
     pub(crate) takes_groups: bool,
-    /// For a port that a backend has configured.
+    /// Set for a port that a backend has configured.
     pub(crate) recheck: Option<Arc<Recheck>>,
 }
 
 impl PortPolicy {
-    /// The number that callers reach it by.
+    /// The port number that callers use.
     pub(crate) fn number(&self) -> u16 {
         self.bound.get().unwrap_or(&self.addr).port()
     }
 
-    /// Whether `allow` and `deny` let an address in: `deny` first, an empty `allow` means everyone.
+    /// Whether `allow` and `deny` admit an address: `deny` comes first, and an empty `allow` admits everyone.
     pub(crate) fn admits(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
         let within = |nets: &[IpNet]| nets.iter().any(|net| net.contains(&peer));
         !within(&self.deny) && (self.allow.is_empty() || within(&self.allow))
     }
 
-    /// Whether a caller is to wait until the port's settings have been asked for again. Nobody is disturbed by that who is
-    /// there already.
+    /// Whether a caller must wait until the port's settings have been requested again. Connected sessions are not
+    /// affected.
     pub(crate) fn is_due(&self, peer: SocketAddr, now: Instant) -> bool {
         let recheck = self.recheck.as_ref();
         recheck.is_some_and(|recheck| self.connections.taken() == 0 && recheck.is_due(peer, now))
@@ -123,7 +124,7 @@ impl PortPolicy {
     }
 }
 
-/// `srt_publish port 9002 of live/cam1`, `listening input 9003 of live/cam1`: for people.
+/// `srt_publish port 9002 of live/cam1`, `listening input 9003 of live/cam1`: for display.
 impl fmt::Display for PortPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.accepts, self.kind) {
@@ -140,27 +141,26 @@ impl fmt::Display for PortPolicy {
     }
 }
 
-/// What holds for a stream whatever the port.
+/// The policy of a stream, independent of the port.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct StreamPolicy {
-    /// Any of them is valid; the first is the one that counts where the caller's key material cannot be seen.
+    /// Any of them is valid; the first one is used where the caller's key material is not visible.
     pub(crate) publish_passphrases: Vec<Passphrase>,
     pub(crate) play_passphrases: Vec<Passphrase>,
-    /// That a publisher must give in its streamid.
+    /// The password that a publisher's streamid must contain.
     pub(crate) password: Option<Secret>,
-    /// 0: any number.
+    /// 0: no limit.
     pub(crate) max_viewers: u32,
     /// How long viewers wait for a source; zero: not at all.
     pub(crate) on_source_lost: Duration,
-    /// What becomes of a second publisher.
+    /// What happens to a second publisher.
     pub(crate) duplicate_publisher: DuplicatePublisher,
     /// A source that has sent nothing for this long is silent.
     pub(crate) silent_after: Duration,
 }
 
 impl StreamPolicy {
-    /// Whether a publisher may come while another one, or an input, feeds `stream`. If it may, control settles what
-    /// becomes of the two.
+    /// Whether another publisher is admitted while `stream` has a source. If so, control decides between the two.
     pub(crate) fn admits_second(&self, stream: &Stream) -> bool {
         match self.duplicate_publisher {
             DuplicatePublisher::Reject => false,
@@ -175,27 +175,27 @@ impl StreamPolicy {
 pub(crate) struct StreamEntry {
     pub(crate) stream: Arc<Stream>,
     pub(crate) policy: Arc<StreamPolicy>,
-    /// No table names it: it exists because a caller named it.
+    /// No table names it: a caller created it.
     pub(crate) is_created: bool,
 }
 
-/// The streams as they are now. Never changed: control puts a new one in its place.
+/// A snapshot of the streams. Immutable: control replaces it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Directory {
     pub(crate) streams: HashMap<StreamName, StreamEntry>,
-    /// The longest prefix first.
+    /// Longest prefix first.
     pub(crate) templates: Arc<[TemplateEntry]>,
-    /// What holds for a stream that no table names and no template is for; None: such a stream is refused.
+    /// The policy of a stream without a table or template; None: such a stream is refused.
     pub(crate) unknown: Option<Arc<StreamPolicy>>,
-    /// This gateway: its own calls are not let in.
+    /// This gateway, whose own calls are refused.
     pub(crate) identity: Identity,
     pub(crate) access: Arc<AccessPolicy>,
     pub(crate) quotas: Quotas,
-    /// Who is let in where: shared by all directories of a gateway.
+    /// The slots of sessions, shared by all directories of a gateway.
     pub(crate) slots: Arc<SharedSlots>,
 }
 
-/// What `[limits]` allows to have at a time; 0: no limit.
+/// The quotas of `[limits]`; 0: no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Quotas {
     pub(crate) sessions_per_address: u32,
@@ -216,14 +216,14 @@ impl Quotas {
 }
 
 impl Directory {
-    /// The template for streams of this name: the one with the longest prefix that fits.
+    /// The template for streams of this name: the one with the longest matching prefix.
     pub(crate) fn template_for(&self, stream: &str) -> Option<&TemplateEntry> {
         let mut templates = self.templates.iter();
         templates.find(|entry| stream.starts_with(&entry.template.prefix))
     }
 }
 
-/// A template: how streams are made that no table names.
+/// A template for streams without a table.
 #[derive(Clone, Debug)]
 pub(crate) struct TemplateEntry {
     pub(crate) name: StreamName,
@@ -231,16 +231,16 @@ pub(crate) struct TemplateEntry {
     pub(crate) policy: Arc<StreamPolicy>,
 }
 
-/// What holds whatever the stream.
+/// The access settings that apply to all streams.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct AccessPolicy {
-    /// Ways of writing a streamid that are understood.
+    /// The accepted streamid formats.
     pub(crate) dialects: Dialects,
     pub(crate) rules: Vec<Rule>,
     pub(crate) hook: HookUse,
 }
 
-/// Whether the hook of `[auth]` is asked about those whom the rules let in.
+/// Whether the hook of `[auth]` is asked about callers that the rules admit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum HookUse {
     #[default]
@@ -261,13 +261,13 @@ impl AccessPolicy {
     }
 }
 
-/// Settings of one connection that differ from its listener's.
+/// The options of one connection that differ from its listener's.
 pub(crate) fn connection_options(grant: &Grant) -> Options {
     let terms = grant.hook.as_ref().map(|hook| &hook.terms);
     let mut options = Options::new();
     match (&grant.passphrase, terms.map(|terms| &terms.passphrase)) {
         (Some(passphrase), _) => options = options.passphrase(passphrase.clone()),
-        // Without it the port's would hold.
+        // Without this, the port's passphrase would apply.
         (None, Some(KeyTerm::None)) => options = options.passphrase(None),
         (None, _) => {}
     }

@@ -1,12 +1,12 @@
-//! `[limits]`: how many attempts an address may begin, and which addresses are banned. Asked before anything else is done for
-//! a caller.
+//! `[limits]`: how many attempts an address may make, and which addresses are banned. Checked before anything else is
+//! done for a caller.
 //!
-//! Runs in the listen callbacks, under locks that are held for one look-up. Loopback addresses are exempt, except from bans by
-//! operators: a relay on this machine speaks for many. An IPv6 caller counts by its /64.
+//! Runs in the listen callbacks, under locks that are held for one look-up. Loopback addresses are exempt, except from
+//! bans by operators, because a relay on this machine represents many clients. An IPv6 caller counts by its /64.
 //!
-//! What is counted are attempts, not handshakes: a caller that waits for a deferred verdict repeats its handshake, and that is
-//! free. What leads to a ban is guessing: a misconfigured client that asks for the same thing again and again must not cost
-//! its neighbours behind the same NAT their access.
+//! It counts attempts rather than handshakes: a caller that waits for a deferred verdict repeats its handshake for
+//! free. Only guesses lead to a ban: a misconfigured client that keeps requesting the same thing must not block its
+//! neighbours behind the same NAT.
 
 use std::{
     collections::VecDeque,
@@ -26,32 +26,32 @@ use crate::{
     recent::Recent,
 };
 
-/// Failures that count towards a ban are those of this time.
+/// The period in which failures count towards a ban.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The same attempt that fails again within this time is not counted again.
+/// The same attempt that fails again within this time does not count again.
 const COUNTED_ONCE_FOR: Duration = Duration::from_secs(600);
 
-/// Failed attempts of a client that are told apart.
+/// The number of distinct failed attempts remembered per client.
 const FAILURES_HELD: usize = 64;
 
 /// A deferred caller that has not come back by then has given up.
 const WAITS: Duration = Duration::from_secs(10);
 
-/// Repeats that come faster are handshakes like any other: libsrt repeats each 250 ms.
+/// Faster repeats count as new handshakes: libsrt repeats every 250 ms.
 const REPEATS_AFTER: Duration = Duration::from_millis(100);
 
-/// Deferred callers of a client that are told apart.
+/// The number of deferred callers tracked per client.
 const WAITING_HELD: usize = 64;
 
-/// Clients held at once. Beyond them those that were not seen lately are forgotten, except banned ones and those with open
-/// sessions. If these are too many, strangers share one rate.
+/// The number of clients tracked. Beyond it, those that were not seen lately are dropped, except banned ones and those
+/// with open sessions. If there are too many of these, all unknown clients share one rate.
 const HELD: usize = 65_536;
 
-/// The key of the limit that bans.
+/// The key of the limit that leads to bans.
 const BAN_AFTER_REJECTIONS: &str = "ban_after_rejections";
 
-/// The answer to a caller.
+/// The result for a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Check {
     Pass,
@@ -67,7 +67,7 @@ pub(crate) enum Report {
 }
 
 impl Report {
-    /// Yes once a second.
+    /// Returns yes once a second.
     pub(super) fn once_a_second(reported: &mut Option<Instant>, now: Instant) -> Self {
         if reported.is_some_and(|reported| now.duration_since(reported) < Duration::from_secs(1)) {
             return Self::No;
@@ -77,12 +77,12 @@ impl Report {
     }
 }
 
-/// What tells attempts of a client apart.
+/// Identifies the attempts of a client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum AttemptKey<'a> {
-    /// Whatever was guessed is in the streamid, so the same one at the same port is no further guess.
+    /// The guess is in the streamid, so repeating it on the same port is no new guess.
     Streamid(u16, &'a [u8]),
-    /// A passphrase, which cannot be told from another one: each is a guess.
+    /// Passphrases cannot be compared, so each attempt is a guess.
     Passphrase,
 }
 
@@ -103,14 +103,14 @@ struct Client {
     sessions: u32,
     failures: u32,
     failures_since: Instant,
-    /// Those of the last [`COUNTED_ONCE_FOR`], the oldest first.
+    /// The failures of the last [`COUNTED_ONCE_FOR`], oldest first.
     counted: VecDeque<(u64, Instant)>,
     ban: Option<(Arc<Ban>, Instant)>,
     reported: Option<Instant>,
 }
 
 impl Client {
-    /// Whether the handshake repeats that of a deferred caller.
+    /// Whether the handshake repeats one of a deferred caller.
     fn is_repeat(&mut self, port: u16, caller: Option<i32>, now: Instant) -> bool {
         self.waiting
             .retain(|waiting| now.duration_since(waiting.since) < WAITS);
@@ -125,7 +125,7 @@ impl Client {
         is_repeat
     }
 
-    /// Whether this failure was counted lately. If not, it is remembered.
+    /// Whether this failure was counted lately; if not, it is remembered.
     fn was_counted(&mut self, failure: u64, now: Instant) -> bool {
         let is_old = |since: Instant| now.duration_since(since) >= COUNTED_ONCE_FOR;
         while self.counted.front().is_some_and(|(_, since)| is_old(*since))
@@ -140,7 +140,7 @@ impl Client {
         false
     }
 
-    /// Whether it must not be forgotten.
+    /// Whether it must be kept.
     fn is_kept(&self, now: Instant) -> bool {
         self.sessions > 0 || self.ban.as_ref().is_some_and(|(_, until)| now < *until)
     }
@@ -163,14 +163,14 @@ impl Client {
     }
 }
 
-/// Those that limits hold for.
+/// The tracked clients.
 #[derive(Debug)]
 struct Clients {
     known: Recent<Client>,
     strangers: Client,
 }
 
-/// The client with this address; None: too many others are kept.
+/// The client with this address; None: all entries are in use.
 fn client<'c>(
     known: &'c mut Recent<Client>,
     key: IpAddr,
@@ -181,12 +181,12 @@ fn client<'c>(
     known.get_or(key, now, is_kept, || Client::new(limits, now))
 }
 
-/// Limits and bans for the callers of all ports.
+/// Limits and bans for callers of all ports.
 #[derive(Debug)]
 pub(crate) struct RateLimiter {
     limits: ArcSwap<Limits>,
     clients: Mutex<Clients>,
-    /// By operators.
+    /// Made by operators.
     bans: Mutex<Bans>,
     hasher: RandomState,
 }
@@ -205,12 +205,12 @@ impl RateLimiter {
         }
     }
 
-    /// Changes the limits. Bans that are in force end when they were to end.
+    /// Changes the limits. Bans in force keep their end.
     pub(crate) fn set_limits(&self, limits: Limits) {
         self.limits.store(Arc::new(limits));
     }
 
-    /// Counts a handshake. `caller` is the socket that it is for on the caller's side, where that can be seen.
+    /// Counts a handshake. `caller` is the caller's socket id, if visible.
     pub(crate) fn check(&self, peer: SocketAddr, caller: Option<i32>, now: Instant) -> Check {
         if let Some((ban, report)) = self.operator_bans().find(peer.ip(), now) {
             return Check::Banned(ban, report);
@@ -236,7 +236,7 @@ impl RateLimiter {
         Check::RateLimited(Report::once_a_second(&mut client.reported, now))
     }
 
-    /// The caller was left without an answer, and will repeat its handshake.
+    /// The verdict was deferred, so the caller will repeat its handshake.
     pub(crate) fn deferred(&self, peer: SocketAddr, caller: Option<i32>, now: Instant) {
         let Some(key) = limited(peer.ip()) else {
             return;
@@ -264,14 +264,14 @@ impl RateLimiter {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts an operator's ban in force, for loopback addresses too. False: there are too many.
+    /// Adds an operator's ban, which also applies to loopback addresses. Returns false if there are too many.
     pub(crate) fn ban(&self, ban: Ban) -> bool {
         let now = Instant::now();
         let until = now + ban.remaining();
         self.operator_bans().add(ban, until, now)
     }
 
-    /// Lifts the bans of this network, whoever made them. False: there is none.
+    /// Lifts all bans of this network. Returns false if there is none.
     pub(crate) fn lift(&self, network: IpNet) -> bool {
         let by_operator = self.operator_bans().remove(network);
         let network = bans::canonical(network);
@@ -285,12 +285,12 @@ impl RateLimiter {
         by_operator || by_limits
     }
 
-    /// The bans that operators have made and that are in force.
+    /// The operators' bans in force.
     pub(crate) fn bans_by_operators(&self, now: Instant) -> Vec<Arc<Ban>> {
         self.operator_bans().all(now)
     }
 
-    /// The bans that `[limits]` have made and that are in force.
+    /// The bans in force that `[limits]` has made.
     pub(crate) fn bans_by_limits(&self, now: Instant) -> Vec<Arc<Ban>> {
         let clients = self.clients();
         let bans = clients.known.iter().filter_map(|(_, client)| client.ban.as_ref());
@@ -301,8 +301,8 @@ impl RateLimiter {
         all
     }
 
-    /// Counts a failure of the kind that guessing meets, and bans the address after too many. `told` is what the caller was
-    /// told. An address with an open session is spared: others behind it are welcome.
+    /// Counts a failed guess, and bans the address after too many. `told` is the code that the caller received. An
+    /// address with an open session is spared, because others behind it are legitimate.
     pub(crate) fn count_failure(&self, peer: IpAddr, attempt: AttemptKey<'_>, told: i32, now: Instant) {
         let limits = self.limits.load();
         let (Some(key), Some(limit)) = (limited(peer), limits.ban_after_rejections) else {
@@ -337,7 +337,7 @@ impl RateLimiter {
         client.reported = None;
     }
 
-    /// Notes that a session from this address is open, until [`session_closed`](Self::session_closed).
+    /// Records that a session from this address is open, until [`session_closed`](Self::session_closed).
     pub(crate) fn session_opened(&self, peer: IpAddr) {
         let limits = self.limits.load();
         if let Some(key) = limited(peer)
@@ -347,7 +347,7 @@ impl RateLimiter {
         }
     }
 
-    /// Notes that a session from this address has ended.
+    /// Records that a session from this address has ended.
     pub(crate) fn session_closed(&self, peer: IpAddr) {
         if let Some(key) = limited(peer)
             && let Some(client) = self.clients().known.get_mut(&key)
@@ -357,7 +357,7 @@ impl RateLimiter {
     }
 }
 
-/// The client that limits hold for; None: none do.
+/// The client that limits apply to; None: exempt.
 pub(crate) fn limited(peer: IpAddr) -> Option<IpAddr> {
     (!peer.to_canonical().is_loopback()).then(|| client_of(peer))
 }
@@ -368,7 +368,7 @@ fn network_of(client: IpAddr) -> IpNet {
     IpNet::new(client, prefix).unwrap_or_else(|_| client.into())
 }
 
-/// A second's worth of attempts may come at once.
+/// A burst may use the attempts of one second.
 fn rate_of(limits: &Limits) -> Option<Rate> {
     let per_second = f64::from(limits.handshakes_per_second_per_ip?.get());
     Some(Rate {
@@ -396,7 +396,7 @@ mod tests {
         })
     }
 
-    /// A handshake of a new caller.
+    /// The handshake of a new caller.
     fn attempt(limiter: &RateLimiter, peer: IpAddr, now: Instant) -> Check {
         limiter.check(SocketAddr::new(peer, 4000), None, now)
     }
@@ -432,7 +432,7 @@ mod tests {
         let limiter = limiter(20, 0);
         let begin = Instant::now();
         let callers = || (0..20_u16).map(|number| SocketAddr::new(PEER, 4000 + number));
-        // A hook that takes 1.8 s: each caller comes eight times.
+        // A hook that takes 1.8 s: each caller repeats its handshake eight times.
         for round in 0..8 {
             let now = begin + round * Duration::from_millis(250);
             for peer in callers() {

@@ -1,4 +1,4 @@
-//! Why a caller is refused, or a session ended: who decided, with which code, and the sentence for the operator.
+//! Why a caller is refused or a session is closed: who decided, with which code, and the sentence for operators.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -17,14 +17,14 @@ use crate::{
     telemetry::{RejectedBy, Shortage},
 };
 
-/// Why a caller is refused. [`Display`](fmt::Display) is the sentence for the operator.
+/// Why a caller is refused. [`Display`](fmt::Display) is the sentence for operators.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RefusalReason {
     Unreadable(Unreadable),
     AddressNotAllowed,
     NameMissing {
         port: String,
-        /// The caller sent no streamid at all.
+        /// The caller sent no streamid.
         is_empty: bool,
     },
     ModeMissing {
@@ -44,20 +44,20 @@ pub(crate) enum RefusalReason {
         prefix: String,
         exists: bool,
     },
-    /// The name does not go into the inputs and outputs of its template.
+    /// The name does not fit the inputs and outputs of its template.
     UnfitName {
         stream: StreamName,
         template: StreamName,
         why: ExpandError,
     },
     UnknownStream(StreamName),
-    /// The path would have a password behind the name of this stream, which has none.
+    /// The path would contain a password for this stream, which has none.
     NoPasswordThere(StreamName),
     NoSource(StreamName),
     HasPublisher(StreamName),
-    /// That is connected and sends nothing.
+    /// It is connected and sends nothing.
     HasSilentPublisher(StreamName),
-    /// That is not silent, so it is not taken over from.
+    /// It is not silent, so it cannot be taken over.
     HasActivePublisher {
         stream: StreamName,
         silent_after: Duration,
@@ -73,27 +73,27 @@ pub(crate) enum RefusalReason {
     TooManySessions {
         max: u32,
     },
-    /// Of `[[listeners]]`, opened for this address.
+    /// Ports of `[[listeners]]`, opened for this address.
     TooManyUnusedPorts {
         max: u32,
     },
-    /// That callers have created.
+    /// Created by callers.
     TooManyStreams {
         max: u32,
     },
     TooManyStreamsOfAddress {
         max: u32,
     },
-    /// An input or output that listens has its one peer.
+    /// A listening input or output already has its peer.
     HasPeer,
     Draining,
-    /// The packet filter that the caller asks for.
+    /// The packet filter that the caller requests.
     Filter(FilterFault),
-    /// `transtype=file`, or what amounts to it.
+    /// `transtype=file`, or an equivalent.
     FileMode,
-    /// A caller of several links, at a port for single ones.
+    /// A bonded caller on a port that accepts none.
     Bonded,
-    /// libsrt has ended the handshake after the verdict, for a reason that it does not tell; or the caller has left.
+    /// libsrt ended the handshake after the verdict without giving a reason, or the caller left.
     Incomplete,
     LatencyTooLong {
         offered: Duration,
@@ -103,10 +103,10 @@ pub(crate) enum RefusalReason {
         offered: u16,
         required: u16,
     },
-    /// The caller has a handshake of before SRT 1.3, which has no streamid.
+    /// The caller's handshake is older than SRT 1.3 and has no streamid.
     BeforeStreamids {
         port: String,
-        /// The oldest version that the port takes, if that is what keeps the caller out.
+        /// The oldest version that the port accepts, if that is the reason.
         required: Option<SrtVersion>,
     },
     OldVersion {
@@ -137,38 +137,38 @@ pub(crate) enum RefusalReason {
         role: Role,
         stream: StreamName,
     },
-    /// The answer takes time, and this libsrt cannot keep a caller waiting for it; or too many wait.
+    /// The check takes time, and this libsrt cannot defer the verdict, or the queue is full.
     Undecided,
-    /// A link of a group that is here for something else.
+    /// A link of a group that was admitted for something else.
     OtherBond {
         role: Role,
         stream: StreamName,
     },
-    /// A link of a group that has as many as it may.
+    /// A link of a group that has the maximum number of links.
     BondFull,
-    /// The hook has said no, or nothing that can be used.
+    /// The hook refused the caller, or gave an unusable answer.
     Hook(HookRefusal),
-    /// The hook is being asked, and this libsrt cannot keep a caller waiting for it.
+    /// The hook is being asked, and this libsrt cannot defer the verdict.
     HookUndecided,
-    /// More questions to the hook than may be open are.
+    /// Too many questions to the hook are pending.
     HookBusy,
     TooManyHandshakes,
     Banned(Arc<Ban>),
-    /// The machine, or the process's limits, have too little of it.
+    /// The machine or the process is short of this resource.
     Short(Shortage),
     /// By the backend of `[config_external]`.
     PortRefused,
     /// The backend could not be asked.
     BackendFailed(String),
-    /// The backend answered with what cannot be used.
+    /// The backend sent an unusable answer.
     BackendNonsense(String),
-    /// Not refused but closed: a publisher above `max_bitrate`.
+    /// Closed rather than refused: a publisher above `max_bitrate`.
     TooFast {
         stream: StreamName,
         sent: u64,
         max: u64,
     },
-    /// Not refused but closed: a viewer above `resend_limit`.
+    /// Closed rather than refused: a viewer above `resend_limit`.
     ResendLimit {
         stream: StreamName,
         percent: u32,
@@ -176,7 +176,7 @@ pub(crate) enum RefusalReason {
 }
 
 impl RefusalReason {
-    /// A handshake that libsrt ended over encryption.
+    /// A handshake that libsrt ended because of encryption.
     pub(crate) fn of_encryption(fault: EncryptionFault, grant: Grant) -> Self {
         let Grant {
             role,
@@ -192,7 +192,7 @@ impl RefusalReason {
         }
     }
 
-    /// The same where the caller's handshake was seen: it says whether there was a passphrase at all.
+    /// The same, if the caller's handshake was visible: it shows whether the caller had a passphrase at all.
     pub(crate) fn of_encryption_seen(fault: EncryptionFault, seen: CallerHandshake, grant: Grant) -> Self {
         let Grant { role, stream, .. } = grant;
         match (fault, seen.encryption, grant.passphrase) {
@@ -203,7 +203,7 @@ impl RefusalReason {
         }
     }
 
-    /// Whether a limit refuses, which another link of the same group may have reached.
+    /// Whether a limit was reached, possibly by another link of the same group.
     pub(crate) fn is_full(&self) -> bool {
         matches!(
             self,
@@ -217,9 +217,9 @@ impl RefusalReason {
         )
     }
 
-    /// How the refusal counts towards a ban of the caller's address; None: it is not what guessing meets. A publisher that
-    /// comes back too early or a viewer that waits for a source guesses nothing, nor does a player whose stream is not there
-    /// yet: `role` is what the caller wants, as far as that is known.
+    /// How the refusal counts towards a ban of the caller's address; None: it is no guess. A publisher that reconnects
+    /// too early, a viewer that waits for a source and a player whose stream does not exist yet guess nothing: `role`
+    /// is what the caller requests, as far as known.
     pub(crate) fn failure<'s>(
         &self,
         role: Option<Role>,
@@ -265,7 +265,7 @@ impl RefusalReason {
         .then_some(AttemptKey::Streamid(port, streamid))
     }
 
-    /// Who refuses.
+    /// Who decided.
     pub(crate) fn decided_by(&self) -> RejectedBy {
         match self {
             Self::WrongPassword(_) | Self::NotByRules { .. } | Self::Undecided => RejectedBy::Rules,
@@ -319,7 +319,7 @@ impl RefusalReason {
         }
     }
 
-    /// What the caller is told: libsrt's own reason where it was libsrt that refused.
+    /// The code for the caller: libsrt's own if libsrt refused.
     pub(crate) fn code(&self) -> RejectReason {
         let code = match self {
             Self::Unreadable(Unreadable::Bidirectional) => RejectCode::BAD_MODE,

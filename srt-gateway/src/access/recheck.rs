@@ -1,6 +1,6 @@
-//! A port whose settings hold for a while: afterwards its next caller waits until they have been asked for again.
+//! A port whose settings expire: the next caller after that waits until they have been requested again.
 //!
-//! Read in listen callbacks, which wait for nobody; set by control.
+//! Read in listen callbacks, which never wait; set by control.
 
 use std::{
     fmt,
@@ -9,9 +9,9 @@ use std::{
     time::Instant,
 };
 
-/// How long the settings of a port hold, and what to do when they do not.
+/// When the settings of a port expire, and what to do then.
 pub(crate) struct Recheck {
-    /// None: it is being asked.
+    /// None: being requested.
     until: Mutex<Option<Instant>>,
     ask: Box<dyn Fn(SocketAddr) + Send + Sync>,
 }
@@ -25,7 +25,7 @@ impl fmt::Debug for Recheck {
 }
 
 impl Recheck {
-    /// `ask` is called once each time that the settings hold no longer, with the caller's address; it must not block.
+    /// `ask` is called once each time the settings expire, with the caller's address; it must not block.
     pub(crate) fn new(until: Instant, ask: impl Fn(SocketAddr) + Send + Sync + 'static) -> Self {
         Self {
             until: Mutex::new(Some(until)),
@@ -37,7 +37,7 @@ impl Recheck {
         *self.until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
     }
 
-    /// Whether a caller is to wait.
+    /// Whether a caller must wait.
     pub(super) fn is_due(&self, peer: SocketAddr, now: Instant) -> bool {
         let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
         match *until {

@@ -1,4 +1,4 @@
-//! `[[rules]]`, and the `password` of a stream: pure functions over what a caller says.
+//! `[[rules]]`, and the `password` of a stream: pure functions of the caller's request.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use crate::{
     names::{Role, StreamName},
 };
 
-/// Who wants what.
+/// The subject of an access decision.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subject<'a> {
     pub(crate) role: Role,
@@ -20,20 +20,20 @@ pub(crate) struct Subject<'a> {
     pub(crate) peer: IpAddr,
 }
 
-/// What the rules make of somebody.
+/// The result of the rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RuleOutcome {
-    /// No rule is about this stream and action.
+    /// No rule matches this stream and action.
     NoRule,
-    /// One of the rules that are about it lets the caller in.
+    /// A matching rule admits the caller.
     Admitted,
-    /// None of them does.
+    /// No matching rule admits the caller.
     Refused,
-    /// It takes an answer that is not known yet.
+    /// It depends on a check whose result is not known yet.
     Pending(PasswordQuestion),
 }
 
-/// Asks the rules.
+/// Evaluates the rules.
 pub(crate) fn judge(rules: &[Rule], subject: Subject<'_>, known: &dyn CheckResults) -> RuleOutcome {
     let mut standing = RuleOutcome::NoRule;
     for rule in rules.iter().filter(|rule| is_about(rule, subject)) {
@@ -69,14 +69,14 @@ fn governs(rule: &Rule, role: Role, stream: &StreamName) -> bool {
     action && matches(&rule.stream, stream.as_str())
 }
 
-/// Whether a rule about this stream and role has a password.
+/// Whether a rule for this stream and role has a password.
 pub(crate) fn ask_for_password(rules: &[Rule], role: Role, stream: &StreamName) -> bool {
     let mut passwords = rules.iter().filter(|rule| rule.password.is_some());
     passwords.any(|rule| governs(rule, role, stream))
 }
 
-/// Whether `given` is the password that is `required`, which may be an argon2 hash: then it takes time, and the question is
-/// what there is to ask.
+/// Whether `given` matches `required`, which may be an argon2 hash: then the check takes time, and the error is the
+/// question to submit.
 pub(crate) fn password_fits(
     required: &Secret,
     given: Option<&Secret>,
@@ -95,7 +95,7 @@ pub(crate) fn password_fits(
     })
 }
 
-/// Whether `text` is what `pattern` says, where `*` is any text.
+/// Whether `text` matches `pattern`, in which `*` stands for any text.
 fn matches(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();

@@ -1,8 +1,8 @@
-//! Reads a streamid: which stream a caller asks for, what it wants to do with it, and who it says it is.
+//! Parses streamids: which stream a caller requests, in which role, and as which user.
 //!
-//! Pure functions over bytes. Each way of writing that is met in the field is a [`Dialect`], and each can be switched off
-//! (`streamid_dialects` of `[gateway]`). Some texts can be read in two ways (`publish/live/cam1` is the stream `live/cam1`,
-//! or the stream `live` with a password): all readings are kept, and `decide` chooses one.
+//! Pure functions over bytes. Each format in use is a [`Dialect`], and each can be disabled (`streamid_dialects` of
+//! `[gateway]`). Some texts have two readings (`publish/live/cam1` is the stream `live/cam1`, or the stream `live` with
+//! a password): all readings are kept, and `decide` chooses one.
 
 use std::{borrow::Cow, fmt};
 
@@ -15,38 +15,38 @@ use crate::{
     names::StreamName,
 };
 
-/// What a caller asks for.
+/// What a caller requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StreamRequest {
-    /// How it was written; None: there is no streamid.
+    /// The format; None: there is no streamid.
     pub(crate) dialect: Option<Dialect>,
-    /// The readings of the name, the preferred first; empty if no stream is named.
+    /// The readings of the name, the preferred one first; empty if no stream is named.
     pub(crate) names: Vec<Reading>,
-    /// What for, if that is said.
+    /// The requested mode, if given.
     pub(crate) mode: Option<RequestMode>,
-    /// The password that comes without a name: on a stream's own port none is needed.
+    /// The password without a stream name: on a stream's own port no name is needed.
     pub(crate) password: Option<Secret>,
-    /// Who.
+    /// The user.
     pub(crate) user: Option<Box<str>>,
-    /// What else it says, unknown keys included; no password among them.
+    /// Other keys, including unknown ones; never a password.
     pub(crate) labels: Vec<(Box<str>, Box<str>)>,
 }
 
-/// One way to read the name.
+/// One reading of the name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reading {
     pub(crate) stream: StreamName,
-    /// The password that comes with this reading.
+    /// The password in this reading.
     pub(crate) password: Option<Secret>,
     pub(crate) form: Form,
 }
 
-/// What a reading makes of the text. Several texts may be read as one stream in all forms but [`Form::Name`].
+/// How a reading interprets the text. In all forms but [`Form::Name`], several texts may name the same stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// All that the dialect says about the name.
+    /// The name as the dialect defines it.
     Name,
-    /// The whole text, with a host that is no part of the name unless a stream is called so.
+    /// The whole text, including a host that belongs to the name only if a stream is called so.
     Whole,
     /// Without the application or the playlist.
     Short,
@@ -63,20 +63,20 @@ pub(crate) enum RequestMode {
     Request,
 }
 
-/// Why a streamid cannot be read.
+/// Why a streamid cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unreadable {
-    /// It breaks the rules of the standard form.
+    /// It violates the standard form.
     Syntax(StreamIdError),
     /// It is not UTF-8.
     NotText,
     /// `m=bidirectional`.
     Bidirectional,
-    /// It is written in a way that the configuration does not list.
+    /// Its format is not enabled.
     Dialect(Dialect),
-    /// It is a URL, and names nothing.
+    /// It is a URL without a stream name.
     Url,
-    /// The name of the stream has a control character, or the like.
+    /// The stream name contains control characters or similar.
     Name,
 }
 
@@ -103,7 +103,7 @@ impl fmt::Display for Unreadable {
 }
 
 impl StreamRequest {
-    /// Reads the bytes as they came in the handshake.
+    /// Parses the bytes of the handshake.
     pub(crate) fn read(streamid: &[u8], dialects: Dialects) -> Result<Self, Unreadable> {
         if streamid.is_empty() {
             return Ok(Self::default());
@@ -164,7 +164,7 @@ impl StreamRequest {
     }
 }
 
-/// The dialects in the order of their marks: what has the plainest mark comes first, the plain name takes the rest.
+/// Tries the dialects, those with the most distinctive marks first; the plain name takes the rest.
 fn read_text(text: &str, dialects: Dialects) -> Result<StreamRequest, Unreadable> {
     let mut off = None;
     let mut on = |dialect| {
@@ -219,7 +219,7 @@ fn read_text(text: &str, dialects: Dialects) -> Result<StreamRequest, Unreadable
     Err(Unreadable::Dialect(off.unwrap_or(Dialect::Plain)))
 }
 
-/// `#!::r=name,m=publish,u=user,s=secret`, and what vendors make of it.
+/// `#!::r=name,m=publish,u=user,s=secret`, and vendors' variants.
 fn standard(text: &str, dialects: Dialects) -> Result<StreamRequest, Unreadable> {
     let id = StreamId::new(text).map_err(Unreadable::Syntax)?;
     let fields = id.fields().map_err(Unreadable::Syntax)?;
@@ -231,7 +231,8 @@ fn standard(text: &str, dialects: Dialects) -> Result<StreamRequest, Unreadable>
         Some(_) => return Err(Unreadable::Bidirectional),
     };
     request.user = fields.user().filter(|user| !user.is_empty()).map(Into::into);
-    // `s=` is a session's id to some and a password to others: it is one where nothing else is, and no gateway says it.
+    // Some use `s=` as a session id and others as a password: it counts as the password if there is no other, unless a
+    // gateway sent it.
     let password = fields
         .get("password")
         .or_else(|| {
@@ -261,7 +262,7 @@ fn standard(text: &str, dialects: Dialects) -> Result<StreamRequest, Unreadable>
     Ok(request)
 }
 
-/// SRS: `r=app/stream?key=value`, or the stream behind the host, `h=host/app/stream`.
+/// SRS: `r=app/stream?key=value`, or the stream after the host, `h=host/app/stream`.
 fn srs(request: &mut StreamRequest, resource: Option<&str>, password: Option<&str>) {
     if let Some((name, query)) = resource.and_then(|resource| resource.split_once('?')) {
         request.dialect = Some(Dialect::Srs);
@@ -276,7 +277,7 @@ fn srs(request: &mut StreamRequest, resource: Option<&str>, password: Option<&st
     }
 }
 
-/// `srt://host/app/stream?key=value` without its scheme, as pasted into the field for the streamid.
+/// `srt://host/app/stream?key=value` without its scheme, as pasted into a streamid field.
 fn nested_url(rest: &str) -> Result<StreamRequest, Unreadable> {
     let (location, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (host, path) = location.split_once('/').unwrap_or((location, ""));
@@ -290,7 +291,7 @@ fn nested_url(rest: &str) -> Result<StreamRequest, Unreadable> {
     Ok(request)
 }
 
-/// `key=value&key=value`: mode, user and password, the rest labels.
+/// `key=value&key=value`: mode, user and password; the rest become labels.
 fn read_query(request: &mut StreamRequest, query: &str) {
     for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
         read_pair(request, key, value);
@@ -311,7 +312,7 @@ fn read_pair(request: &mut StreamRequest, key: &str, value: &str) {
     }
 }
 
-/// The words for the mode in a query. SRS and its clients say push and pull.
+/// The words for the mode in a query. SRS and its clients use push and pull.
 fn mode(word: &str) -> Option<RequestMode> {
     match word {
         "push" => Some(RequestMode::Publish),
@@ -345,8 +346,8 @@ fn colon(text: &str) -> Option<StreamRequest> {
     Some(request)
 }
 
-/// `name,mode:publish,token:secret`, as the datarhei Restreamer has it, and `name,m=publish`: the standard form without
-/// its mark. A name with commas is a plain one unless a mode is said behind it.
+/// `name,mode:publish,token:secret`, as in datarhei Restreamer, and `name,m=publish`: the standard form without its
+/// prefix. A name with commas is a plain one unless a mode follows.
 fn comma(text: &str) -> Option<StreamRequest> {
     let (name, rest) = text.split_once(',')?;
     let mut request = StreamRequest::new(Dialect::Comma);
@@ -358,8 +359,8 @@ fn comma(text: &str) -> Option<StreamRequest> {
     (request.mode.is_some() && !request.names.is_empty()).then_some(request)
 }
 
-/// `app/stream?m=publish&key=value`, the resource of SRS without the rest. A name with a question mark is a plain one
-/// unless a mode is said behind it.
+/// `app/stream?m=publish&key=value`, an SRS resource on its own. A name with a question mark is a plain one unless a
+/// mode follows.
 fn name_with_query(text: &str) -> Option<StreamRequest> {
     let (name, query) = text.split_once('?')?;
     let mut request = StreamRequest::new(Dialect::Srs);
@@ -381,7 +382,7 @@ fn slash(text: &str) -> Option<StreamRequest> {
     (!request.names.is_empty()).then_some(request)
 }
 
-/// `host/app/stream`, where the host is one: it has a dot, or a port. A fourth part is a playlist's name.
+/// `host/app/stream`, if the first part has a dot or a port. A fourth part is the name of a playlist.
 fn host_app_stream(text: &str) -> Option<StreamRequest> {
     let (host, rest) = text.split_once('/')?;
     if !host.contains(['.', ':']) || host.contains(char::is_whitespace) {
@@ -390,7 +391,7 @@ fn host_app_stream(text: &str) -> Option<StreamRequest> {
     let parts: Vec<_> = rest.split('/').collect();
     let (app, stream, whole, form) = match parts[..] {
         [app, stream] => (app, stream, Form::Whole, Form::Name),
-        // With a playlist, the whole text is the only reading that no other stream shares.
+        // With a playlist, only the reading of the whole text is unique to one stream.
         [app, stream, _] => (app, stream, Form::Name, Form::Short),
         _ => return None,
     };
@@ -398,14 +399,14 @@ fn host_app_stream(text: &str) -> Option<StreamRequest> {
         return None;
     }
     let mut request = StreamRequest::new(Dialect::Sls);
-    // A stream that has the whole text for its name is meant by it.
+    // If a stream has the whole text as its name, that stream is meant.
     request.add_reading(whole, text, None);
     request.add_reading(form, &format!("{app}/{stream}"), None);
     request.add_label("h", host);
     Some(request)
 }
 
-/// Undoes what URLs do to a streamid on its way: some programs send `%23!::...` as it stands in their URL, some lose the `#`.
+/// Undoes URL encoding of a streamid: some programs send `%23!::...` as in their URL, and some drop the `#`.
 fn undo_url(text: &str) -> Cow<'_, str> {
     let decoded = percent_decode_str(text)
         .decode_utf8()
@@ -417,17 +418,17 @@ fn undo_url(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The streamid for people: what is not printable escaped, passwords masked.
+/// The streamid for display: unprintable characters escaped, passwords masked.
 pub(crate) fn shown(streamid: &[u8]) -> String {
     let escaped = |bytes: &[u8]| bytes.escape_ascii().to_string();
     let Ok(text) = str::from_utf8(streamid) else {
         return mask_keys(&mask_login(escaped(streamid)));
     };
-    // All dialects, whatever is switched on: a password is one in any of them.
+    // All dialects, whatever is enabled: a password is one in any of them.
     let request = StreamRequest::read(streamid, Dialects::all()).unwrap_or_default();
     let mut shown = mask_keys(&mask_login(escaped(undo_url(text).as_bytes())));
     for password in request.names.iter().filter_map(|name| name.password.as_ref()) {
-        // What may as well be a part of the name is masked too: better a name less than a password more.
+        // A part that may be either name or password is masked: hiding a name is better than showing a password.
         let password = escaped(password.expose().as_bytes());
         if let Some(at) = shown.rfind(&password) {
             shown.replace_range(at..at + password.len(), "***");
@@ -436,7 +437,7 @@ pub(crate) fn shown(streamid: &[u8]) -> String {
     shown
 }
 
-/// Masks user and password of a URL.
+/// Masks the user and password of a URL.
 fn mask_login(mut text: String) -> String {
     if let Some(login) = login_in(&text) {
         text.replace_range(login, "***");
@@ -444,8 +445,7 @@ fn mask_login(mut text: String) -> String {
     text
 }
 
-/// Masks the values of keys that hold passwords, wherever they stand: also in what cannot be read. A key ends with `=`, or
-/// behind a comma with `:`.
+/// Masks the values of password keys anywhere, even in unreadable text. A key ends with `=`, or after a comma with `:`.
 fn mask_keys(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut rest = text;
@@ -471,7 +471,7 @@ fn mask_keys(text: &str) -> String {
     masked + rest
 }
 
-/// Whether a comma stands before the key at whose end `text` ends.
+/// Whether a comma precedes the key at the end of `text`.
 fn is_behind_a_comma(text: &str) -> bool {
     let key = text.trim_end_matches(':');
     key.rfind(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-'))

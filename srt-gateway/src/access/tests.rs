@@ -1,4 +1,4 @@
-//! The decision, cell by cell.
+//! Tests of the decision, cell by cell.
 
 use std::{
     collections::HashMap,
@@ -60,7 +60,7 @@ fn stream_policy() -> StreamPolicy {
     }
 }
 
-/// A directory with these streams; unknown names are refused.
+/// A directory with these streams; other names are refused.
 fn directory(streams: &[(&str, StreamPolicy)]) -> Directory {
     let entry = |(name, policy): &(&str, StreamPolicy)| {
         let name = StreamName::new(*name);
@@ -231,7 +231,7 @@ fn a_second_publisher_conflicts_and_a_viewer_needs_a_source_or_patience() {
     let writer = strict.claim_source(SessionId(1)).unwrap();
     assert_eq!(refused(&publish, &streams, "strict").0, 1409);
     assert_eq!(admitted(&play, &streams, "strict").role, Role::Viewer);
-    // One that hangs keeps its place, and the next one is told what lets it in.
+    // A hanging publisher keeps its slot, and the next one learns which setting would admit it.
     strict.set_quiet_for(Duration::from_mins(20));
     let (code, why) = refused(&publish, &streams, "strict");
     assert_eq!(
@@ -422,7 +422,7 @@ fn what_the_caller_says_of_itself_is_held_against_the_ports_limits() {
         };
         assert_eq!(ask(&demanding, handshake), code, "{key:?}");
     }
-    // Of a publisher only the latency for what it sends counts.
+    // For a publisher, only the latency of what it sends counts.
     caller.receive_latency = Duration::from_millis(501);
     assert_eq!(ask(&publish, caller), 0);
     caller.send_latency = Duration::from_millis(501);
@@ -557,8 +557,8 @@ fn ways(app: &str, name: &str, way: u8) -> (String, String) {
 }
 
 proptest! {
-    /// Whoever is there already, and whoever came first: where every name exists, different texts of one form are different
-    /// streams, and a publisher and a viewer who write the same meet.
+    /// Whoever is connected, and whoever came first: where every name exists, different texts of one form name
+    /// different streams, and a publisher and a viewer that use the same text meet.
     #[test]
     fn nobody_receives_another_stream_than_the_one_that_they_named(
         callers in prop::collection::vec(("[ab]", "[ab]", 0u8..5), 1..8),
@@ -594,7 +594,7 @@ proptest! {
             prop_assert_eq!(before.as_str(), &wanted, "{}", play);
             let stream = admitted(&both, &directory, &publish).stream.clone();
             prop_assert_eq!(stream.as_str(), &wanted, "{}", publish);
-            // The stream is there from now on.
+            // The stream exists from now on.
             let entry = StreamEntry {
                 stream: Stream::new(stream.clone(), 1 << 16, 1),
                 policy: Arc::new(stream_policy()),
@@ -605,14 +605,14 @@ proptest! {
     }
 }
 
-/// What a test knows: the caller's passphrase, and whether its password fits any hash.
+/// Fixed results: the caller's passphrase, and whether its password matches any hash.
 #[derive(Debug)]
 struct FixedResults {
     passphrase: Option<&'static str>,
     fits: Option<bool>,
 }
 
-/// The hook's word about everybody.
+/// The hook's verdict on everybody.
 #[derive(Debug)]
 struct HookResults(Option<HookVerdict>);
 
@@ -663,7 +663,7 @@ fn the_hook_is_asked_after_the_rules_and_before_the_state_of_the_stream() {
         }
         other => panic!("{other:?}"),
     }
-    // Also about a name that is no stream: the hook may know which is meant.
+    // Also for a name that is no stream: the hook may know which is meant.
     assert!(matches!(ask(&publish, "token", None), Decision::Wait(_)));
     assert_eq!(code(ask(&publish, "token", terms(Terms::default()))), 1404);
     let to_b = Terms {

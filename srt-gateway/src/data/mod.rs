@@ -1,12 +1,12 @@
 //! The data of a stream between its source and its viewers: the [`Ring`] and the [`WakeFlag`] that goes with it.
 //!
-//! Owns the memory that holds messages. Runs on whichever worker writes (one at a time, by [`Writer`]) and on
-//! every worker that reads. Deliberately knows no sockets, no TS, no configuration and no threads: what a message
-//! means, whom to wake and when to give up on a viewer is decided by `io`.
+//! Owns the memory of messages. Runs on the worker that writes (one at a time, by [`Writer`]) and on every worker that
+//! reads. Deliberately independent of sockets, TS, configuration and threads: `io` decides what a message means, whom
+//! to wake and when to give up on a viewer.
 //!
-//! `ring.rs` and `wake.rs` are model-checked: `srt-gateway/loom` compiles the same two files over loom's atomics
-//! (`cargo test -p srt-gateway-loom --release`). They may therefore use nothing of `std::sync::atomic` but what
-//! `shim.rs` gives them.
+//! `ring.rs` and `wake.rs` are model-checked: `srt-gateway/loom` compiles the same two files with loom's atomics
+//! (`cargo test -p srt-gateway-loom --release`). They may therefore use only what `shim.rs` re-exports from
+//! `std::sync::atomic`.
 
 mod ring;
 mod shim;

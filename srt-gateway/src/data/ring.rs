@@ -1,11 +1,11 @@
 //! The ring of a stream: one writer, many cursors, no locks.
 //!
-//! Owns the stream's last messages, exactly as received, with their boundaries. The writer runs on the worker that
-//! serves the source, readers on any worker. Neither ever waits for the other: each slot is a sequence lock whose
-//! words are atomics, so a reader that was overtaken while it copied finds out and throws the copy away.
-//! A mutex per slot was the alternative; its reader, preempted in the middle of a copy, would have held up the writer.
+//! Holds the stream's last messages, exactly as received, with their boundaries. The writer runs on the worker that
+//! serves the source, readers on any worker. Neither ever waits for the other: each slot is a sequence lock whose words
+//! are atomics, so a reader that was overtaken while it copied notices and discards the copy. With a mutex per slot, a
+//! reader that is preempted in the middle of a copy would hold up the writer.
 //!
-//! Deliberately wakes nobody, knows no sockets, and keeps no list of its readers: a reader is a [`Seq`].
+//! Deliberately wakes nobody, uses no sockets, and keeps no list of its readers: a reader is just a [`Seq`].
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::{Arc, OnceLock};
@@ -16,36 +16,36 @@ use super::shim::{AtomicBool, AtomicU16, AtomicU64, MESSAGE_MAX, fence};
 /// 64-bit words that hold one message.
 const WORDS: usize = MESSAGE_MAX / 8;
 
-/// Stamp of a slot that holds no complete message. No sequence number gets there.
+/// The stamp of a slot without a complete message. No sequence number reaches it.
 const INCOMPLETE: u64 = u64::MAX;
 
-/// `newest_start` when the source has not shown a start point yet.
+/// `newest_start` while the source has had no start point.
 const NO_START: u64 = u64::MAX;
 
-/// How many messages of a source a reader gets that comes before the source's tables are complete. They may be in the first of
-/// these; a stream that has none by then has none for a while.
+/// How many messages of a source a reader receives that joins before the source's tables are complete. The tables may
+/// be in the first of these; a stream without tables by then will have none for a while.
 pub(super) const FIRST_MESSAGES: u64 = 64;
 
-/// A chunk is the unit of allocation. About this many make a full ring: their table is what an idle stream costs
-/// (24 bytes each), one chunk is what the first message costs.
+/// A chunk is the unit of allocation. A full ring has about this many: their table is the cost of an idle stream (24
+/// bytes each), and one chunk that of the first message.
 const CHUNKS: usize = 96;
 
 /// Smallest chunk in slots (23 kB).
 const CHUNK_SLOTS_MIN: usize = 16;
 
-/// Position of a message in its stream's ring: the first ever written is 0, and the numbers go on through every
-/// source that feeds the ring. Positions of different rings are not comparable.
+/// Position of a message in its stream's ring: the first message ever written is 0, and the numbers continue through
+/// all sources of the ring. Positions of different rings are not comparable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seq(u64);
 
 impl Seq {
-    /// The position as a number of messages from the start of the ring's life.
+    /// The position as a number of messages since the ring was created.
     #[must_use]
     pub fn as_u64(self) -> u64 {
         self.0
     }
 
-    /// The position `messages` further on.
+    /// The position `messages` later.
     #[must_use]
     pub fn ahead(self, messages: u64) -> Self {
         Self(self.0.saturating_add(messages))
@@ -57,7 +57,7 @@ impl Seq {
         Self(self.0.saturating_sub(messages))
     }
 
-    /// Messages from `earlier` up to here; 0 when `earlier` is not earlier.
+    /// The number of messages from `earlier` to here; 0 if `earlier` is later.
     #[must_use]
     pub fn messages_since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
@@ -73,32 +73,33 @@ impl fmt::Display for Seq {
 /// Where a new viewer begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StartAt {
-    /// At the newest start point (PAT and PMT before a keyframe) that is still in the ring: a picture at once. While there is
-    /// none, at the newest PAT and PMT, so that a decoder knows the streams before their packets come; else at the live edge.
+    /// At the newest start point (PAT and PMT before a keyframe) that is still in the ring, so that there is a picture
+    /// at once. If there is none, at the newest PAT and PMT, so that a decoder knows the streams before their packets
+    /// arrive; otherwise at the live edge.
     #[default]
     Keyframe,
-    /// At the next message to come: least delay, no picture before the next keyframe.
+    /// At the next message: least delay, but no picture before the next keyframe.
     Live,
 }
 
-/// What a batch read came to.
+/// The result of reading a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadOutcome {
-    /// The batch holds this many messages, at least one, the first of them at the position asked for.
+    /// The batch holds this many messages, at least one, starting at the requested position.
     Read {
         /// Messages in the batch.
         count: usize,
     },
-    /// Nothing at that position yet.
+    /// There is no message at that position yet.
     UpToDate,
     /// The writer has overwritten that position: continue at [`Ring::skip_target`].
     Lapped {
-        /// The oldest position that a reader can count on reading.
+        /// The oldest position that a reader can rely on.
         oldest: Seq,
     },
 }
 
-/// What the read of one message came to.
+/// The result of reading one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageOutcome {
     /// The message is in the first `len` bytes of the buffer.
@@ -106,21 +107,21 @@ pub enum MessageOutcome {
         /// Length in bytes, 1 to [`MESSAGE_MAX`].
         len: usize,
     },
-    /// Nothing at that position yet.
+    /// There is no message at that position yet.
     UpToDate,
     /// The writer has overwritten that position: continue at [`Ring::skip_target`].
     Lapped {
-        /// The oldest position that a reader can count on reading.
+        /// The oldest position that a reader can rely on.
         oldest: Seq,
     },
 }
 
-/// What was ever written to a ring, by all its sources.
+/// The totals of a ring over all its sources.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Messages.
     pub messages: u64,
-    /// Bytes of their payload.
+    /// Payload bytes.
     pub bytes: u64,
 }
 
@@ -168,7 +169,8 @@ impl Slot {
 
     fn store(&self, seq: u64, message: &[u8], len: u16) {
         self.stamp.store(INCOMPLETE, Relaxed);
-        // Pairs with the fence in `load`: whoever sees one of the words below sees the stamp above, or a later one.
+        // Pairs with the fence in `load`: a reader that sees one of the words below also sees the stamp above, or a
+        // later one.
         fence(Release);
         self.len.store(len, Relaxed);
         let (words, tail) = message.as_chunks::<8>();
@@ -183,7 +185,8 @@ impl Slot {
         self.stamp.store(seq, Release);
     }
 
-    /// Copies the message out; None when the slot no longer holds `seq`, whatever `into` holds by then.
+    /// Copies the message; None if the slot no longer holds `seq`, in which case the contents of `into` are
+    /// unspecified.
     fn load(&self, seq: u64, into: &mut [u8; MESSAGE_MAX]) -> Option<u16> {
         if self.stamp.load(Acquire) != seq {
             return None;
@@ -212,24 +215,24 @@ impl Slot {
 ///                                a reader sent there is not lapped again at once
 /// ```
 ///
-/// Memory is allocated in chunks as the writer first gets to them, and kept: after one time round, a message costs
-/// no allocation.
+/// Memory is allocated in chunks when the writer first reaches them, and kept: after one lap, a message costs no
+/// allocation.
 pub struct Ring {
     chunks: Box<[OnceLock<Box<[Slot]>>]>,
     chunk_slots: usize,
     slots: u64,
     head: AtomicU64,
     newest_start: AtomicU64,
-    /// The newest PAT that its PMT followed; before that, the source's first message.
+    /// The newest PAT that was followed by its PMT; before that, the source's first message.
     newest_tables: AtomicU64,
     bytes: AtomicU64,
     has_writer: AtomicBool,
 }
 
 impl Ring {
-    /// Makes a ring that holds messages in at most `bytes` of memory, none of it allocated yet.
+    /// Creates a ring that uses at most `bytes` of memory, none of it allocated yet.
     ///
-    /// A message takes 1472 bytes of it, however short it is. A ring never has fewer than 32 slots (47 kB).
+    /// Each message takes 1472 bytes, however short it is. A ring has at least 32 slots (47 kB).
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Arc<Self> {
         let slots = bytes / mem::size_of::<Slot>();
@@ -237,7 +240,7 @@ impl Ring {
         Self::with_geometry((slots / chunk_slots).max(2), chunk_slots)
     }
 
-    /// Makes a ring of `chunks` times `chunk_slots` slots: for `with_capacity`, and for tests that need a tiny one.
+    /// Creates a ring of `chunks` times `chunk_slots` slots: for `with_capacity`, and for tests that need a tiny one.
     pub(crate) fn with_geometry(chunks: usize, chunk_slots: usize) -> Arc<Self> {
         Arc::new(Self {
             chunks: iter::repeat_with(OnceLock::new).take(chunks).collect(),
@@ -253,11 +256,11 @@ impl Ring {
 
     /// Becomes the ring's writer; None while there is another. Never blocks.
     ///
-    /// Dropping the [`Writer`] makes room for the next source: positions and counters go on, and its start points are
-    /// forgotten, so that a reader that begins afterwards gets nothing of a source that has left.
+    /// Dropping the [`Writer`] makes room for the next source: positions and counters continue, and the start points
+    /// are cleared, so a reader that joins afterwards receives nothing of a source that has left.
     #[must_use]
     pub fn claim_writer(self: &Arc<Self>) -> Option<Writer> {
-        // Acquire: what the last writer did is done before this one continues.
+        // Acquire: everything the last writer did happens before this one continues.
         self.has_writer
             .compare_exchange(false, true, Acquire, Relaxed)
             .ok()?;
@@ -272,13 +275,13 @@ impl Ring {
         Some(writer)
     }
 
-    /// The live edge: the position of the next message to come.
+    /// The live edge: the position of the next message.
     #[must_use]
     pub fn head(&self) -> Seq {
         Seq(self.head.load(Acquire))
     }
 
-    /// The oldest position that a reader can count on reading.
+    /// The oldest position that a reader can rely on.
     #[must_use]
     pub fn oldest(&self) -> Seq {
         self.oldest_below(self.head())
@@ -288,18 +291,18 @@ impl Ring {
         head.back(self.slots - self.margin())
     }
 
-    /// Messages between the slot that is overwritten next and the oldest position that is handed out.
+    /// The number of messages between the slot that is overwritten next and the oldest position that is returned.
     fn margin(&self) -> u64 {
         (self.slots / 8).max(1)
     }
 
-    /// `oldest` as a reader that found its position overwritten may take it: it has seen the overtaking stamp, but
-    /// need not see the head that went with it yet.
+    /// `oldest` for a reader that found its position overwritten: it has seen the new stamp, but possibly not the
+    /// matching head yet.
     fn oldest_after_lap(&self, from: Seq) -> Seq {
         self.oldest().max(from.ahead(self.margin()))
     }
 
-    /// How many messages the ring holds when it is full.
+    /// The number of messages in a full ring.
     #[must_use]
     pub fn capacity(&self) -> u64 {
         self.slots
@@ -312,7 +315,7 @@ impl Ring {
         chunks * self.chunk_slots * mem::size_of::<Slot>()
     }
 
-    /// What was ever written. The two numbers are read one after the other, not at one instant.
+    /// The totals. The two numbers are read one after the other, not atomically.
     #[must_use]
     pub fn counters(&self) -> Counters {
         Counters {
@@ -321,7 +324,7 @@ impl Ring {
         }
     }
 
-    /// Where a new viewer begins.
+    /// Where a new viewer starts.
     #[must_use]
     pub fn start_position(&self, start_at: StartAt) -> Seq {
         match start_at {
@@ -330,12 +333,12 @@ impl Ring {
         }
     }
 
-    /// Where a lapped reader continues, given the `oldest` of its [`ReadOutcome::Lapped`]: at the newest start point
-    /// still in the ring, else at the newest tables, else at the live edge. Never before `oldest`, so that a lapped reader always
-    /// gets on.
+    /// Where a lapped reader continues, given the `oldest` of its [`ReadOutcome::Lapped`]: at the newest start point in
+    /// the ring, otherwise at the newest tables, otherwise at the live edge. Never before `oldest`, so a lapped reader
+    /// always makes progress.
     #[must_use]
     pub fn skip_target(&self, oldest: Seq) -> Seq {
-        // In this order the head is not behind the others.
+        // Loaded in this order, the head is not older than the others.
         let starts = [&self.newest_start, &self.newest_tables].map(|start| start.load(Acquire));
         let head = self.head();
         let oldest = oldest.max(self.oldest_below(head));
@@ -361,8 +364,8 @@ impl Ring {
         }
     }
 
-    /// Replaces the contents of `batch` by the messages from `from` on: all there are, or as many as it has room
-    /// for. Never blocks; nothing of the ring is held afterwards, so the caller may take its time to send them.
+    /// Replaces the contents of `batch` with the messages from `from` on: all of them, or as many as fit. Never blocks;
+    /// afterwards nothing of the ring is held, so the caller may take its time to send them.
     #[must_use]
     pub fn read_batch(&self, from: Seq, batch: &mut Batch) -> ReadOutcome {
         batch.begin(from);
@@ -374,7 +377,7 @@ impl Ring {
         for (seq, (buffer, len)) in (from.0..from.0 + available).zip(room) {
             match self.load(Seq(seq), buffer) {
                 Some(read) => *len = read,
-                // What was read before is whole and in order; the next call will report the lap.
+                // The messages read so far are whole and in order; the next call reports the lap.
                 None => break,
             }
             batch.count += 1;
@@ -412,23 +415,24 @@ impl fmt::Debug for Ring {
     }
 }
 
-/// The right to write to a ring: there is one at a time, and dropping it gives it back.
+/// The right to write to a ring: there is one at a time, and dropping it releases it.
 #[derive(Debug)]
 pub struct Writer {
     ring: Arc<Ring>,
     next: u64,
     bytes: u64,
     newest_start: u64,
-    /// Where the source's first message is given up as a place to begin; None when its tables are known, or given up.
+    /// Where the source's first message stops being a start position; None if its tables are known, or that point has
+    /// passed.
     tables_by: Option<u64>,
 }
 
 impl Writer {
-    /// Appends a message and publishes it; returns its position. Never blocks. Allocates only on the first time
-    /// round, one chunk at a time.
+    /// Appends a message and publishes it; returns its position. Never blocks. Allocates only during the first lap, one
+    /// chunk at a time.
     ///
     /// # Errors
-    /// [`MessageSizeError`] when it is empty or longer than [`MESSAGE_MAX`]; nothing is written then.
+    /// [`MessageSizeError`] if it is empty or longer than [`MESSAGE_MAX`]; then nothing is written.
     pub fn push(&mut self, message: &[u8]) -> Result<Seq, MessageSizeError> {
         let size_error = MessageSizeError { len: message.len() };
         if message.is_empty() || message.len() > MESSAGE_MAX {
@@ -450,7 +454,7 @@ impl Writer {
         Ok(Seq(seq))
     }
 
-    /// Says that a viewer may begin at `seq`. Ignored when a newer start point is known already.
+    /// Marks `seq` as a start point. Ignored if a newer one is known.
     pub fn mark_start_point(&mut self, seq: Seq) {
         if self.newest_start == NO_START || seq.0 > self.newest_start {
             self.newest_start = seq.0;
@@ -458,14 +462,15 @@ impl Writer {
         }
     }
 
-    /// Says that a PAT begins at `seq` which its PMT has followed: a viewer may begin there while there is no start point.
+    /// Marks `seq` as the start of a PAT that was followed by its PMT: viewers may start there while there is no start
+    /// point.
     pub fn mark_tables(&mut self, seq: Seq) {
         self.tables_by = None;
         self.ring.newest_tables.store(seq.0, Release);
     }
 
-    /// Says that another source follows in this writer's hands: a viewer that begins now shall not begin in the
-    /// earlier one. Positions go on. A fresh writer has done this already.
+    /// Starts another source with the same writer: a viewer that joins from now on must not start in the earlier
+    /// source. Positions continue. A fresh writer has done this already.
     pub fn begin_source(&mut self) {
         self.newest_start = NO_START;
         self.ring.newest_start.store(NO_START, Release);
@@ -479,7 +484,7 @@ impl Writer {
         Seq(self.next)
     }
 
-    /// The ring that this writes to.
+    /// The ring of this writer.
     #[must_use]
     pub fn ring(&self) -> &Arc<Ring> {
         &self.ring
@@ -488,8 +493,8 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // What is left in the ring is for those who were watching: a viewer that comes now waits for the next source, and
-        // is shown nothing of this one.
+        // What is left in the ring is for current viewers: one that joins now waits for the next source, and receives
+        // nothing of this one.
         self.ring.newest_start.store(NO_START, Release);
         self.ring.newest_tables.store(NO_START, Release);
         // Release: pairs with `claim_writer`.
@@ -497,8 +502,8 @@ impl Drop for Writer {
     }
 }
 
-/// A worker's scratch for consecutive messages: allocated once, filled by [`Ring::read_batch`], sent from to every
-/// viewer whose cursor stands within it.
+/// A worker's buffer for consecutive messages: allocated once, filled by [`Ring::read_batch`], and sent to every viewer
+/// whose cursor is within it.
 pub struct Batch {
     first: Seq,
     count: usize,
@@ -524,12 +529,12 @@ impl Batch {
         self.count = 0;
     }
 
-    /// Forgets the contents: positions of another ring must not find them.
+    /// Clears the contents, so that positions of another ring do not match.
     pub fn clear(&mut self) {
         self.count = 0;
     }
 
-    /// Position of the first message; of the read that filled this, when there is none.
+    /// Position of the first message; if empty, of the read that filled it.
     #[must_use]
     pub fn first(&self) -> Seq {
         self.first
@@ -547,26 +552,26 @@ impl Batch {
         self.count
     }
 
-    /// Whether it holds none.
+    /// Whether it is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// How many messages it has room for.
+    /// The number of messages that it has room for.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.lens.len()
     }
 
-    /// The message at a position; None when the batch does not hold it.
+    /// The message at a position; None if it is not in the batch.
     #[must_use]
     pub fn message(&self, seq: Seq) -> Option<&[u8]> {
         let index = usize::try_from(seq.0.checked_sub(self.first.0)?).ok()?;
         (index < self.count).then(|| &self.buffers[index][..usize::from(self.lens[index])])
     }
 
-    /// The messages from a position on, in order, with their positions; none when the batch does not hold it.
+    /// The messages from a position on, in order, with their positions; none if it is not in the batch.
     pub fn messages_from(&self, seq: Seq) -> impl Iterator<Item = (Seq, &[u8])> {
         let held = seq >= self.first && seq < self.end();
         let start = if held { seq } else { self.end() };
@@ -588,7 +593,7 @@ impl fmt::Debug for Batch {
     }
 }
 
-/// Where a viewer stands, and how much it missed.
+/// A viewer's position, and how much it missed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
     next: Seq,
@@ -596,7 +601,7 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// A cursor whose first message is the one at `next`, see [`Ring::start_position`].
+    /// A cursor whose first message is the one at `next`; see [`Ring::start_position`].
     #[must_use]
     pub fn new(next: Seq) -> Self {
         Self { next, skipped: 0 }
@@ -608,18 +613,18 @@ impl Cursor {
         self.next
     }
 
-    /// Messages skipped so far, because the viewer was too slow.
+    /// Messages skipped so far because the viewer was too slow.
     #[must_use]
     pub fn skipped(&self) -> u64 {
         self.skipped
     }
 
-    /// Moves past `messages` messages that the viewer has been sent.
+    /// Moves past `messages` messages that were sent to the viewer.
     pub fn advance(&mut self, messages: u64) {
         self.next = self.next.ahead(messages);
     }
 
-    /// Moves on to `target`, see [`Ring::skip_target`]; returns the messages skipped by that. Never moves back.
+    /// Moves to `target`, see [`Ring::skip_target`]; returns the number of messages skipped. Never moves back.
     pub fn skip_to(&mut self, target: Seq) -> u64 {
         let skipped = target.messages_since(self.next);
         self.skipped += skipped;

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::{ring::FIRST_MESSAGES, *};
 
-/// A message whose length and bytes follow from its number, so that a reader can tell any wrong byte.
+/// A message whose length and bytes derive from its number, so that a reader can detect any wrong byte.
 fn message(number: u64, buffer: &mut [u8; MESSAGE_MAX]) -> &[u8] {
     let len = 1 + (number.wrapping_mul(0x9E37_79B9) % MESSAGE_MAX as u64) as usize;
     for (index, byte) in buffer[..len].iter_mut().enumerate() {
@@ -183,7 +183,7 @@ fn readers_on_other_threads_get_every_byte_or_a_lap() {
     });
 }
 
-/// Reads until the message before `end` was read or skipped; returns how many were read and how many skipped.
+/// Reads until the message before `end` was read or skipped; returns the numbers of read and skipped messages.
 fn follow(ring: &Ring, end: u64, mut batch: Batch) -> (u64, u64) {
     let mut cursor = Cursor::new(Seq::default());
     let mut expected = [0; MESSAGE_MAX];
@@ -235,7 +235,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The ring as it should be: a queue of the last `slots` messages.
+/// The reference model of a ring: a queue of the last `slots` messages.
 #[derive(Default)]
 struct Model {
     held: VecDeque<Vec<u8>>,

@@ -1,4 +1,4 @@
-//! What the model checker replaces: the atomics, and the sizes that would make a model too large to explore.
+//! What the model checker replaces: the atomics, and sizes that would make a model too large to explore.
 //!
 //! `srt-gateway/loom` has its own version of this module with loom's atomics and 16-byte messages.
 

@@ -1,8 +1,8 @@
-//! Slots: a limit as something that is taken, held and given back, so that no burst of callers gets past it.
+//! Slots: limits that are reserved, held and released, so that no burst of callers exceeds them.
 //!
-//! A count that is compared first and raised later lets in everybody who asks in between. Here the comparison is the taking,
-//! and a [`Slot`] gives its place back when it is dropped, wherever its owner ends: a refused verdict, a handshake that is never
-//! completed, a session.
+//! A count that is compared first and increased later admits everybody who asks in between. Here, comparing and
+//! reserving is one step, and dropping a [`Slot`] releases it wherever its owner ends: in a refused verdict, an
+//! incomplete handshake, or a session.
 
 use std::{
     collections::HashMap,
@@ -17,20 +17,20 @@ use std::{
 
 use crate::names::{Role, StreamName};
 
-/// How many of a kind there are: connections of a port, viewers of a stream.
+/// A counter of one kind: connections of a port, viewers of a stream.
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
     taken: AtomicU32,
 }
 
-/// One of them, until dropped.
+/// One reservation, until dropped.
 #[derive(Debug)]
 pub(crate) struct Slot(Arc<Slots>);
 
 impl Slots {
-    /// Takes a slot unless `limit` are taken; 0 is no limit.
+    /// Reserves a slot unless `limit` are taken; 0 means no limit.
     ///
-    /// The limit is the caller's to name, each time: a reload may change it. What is held above a lowered limit stays.
+    /// The caller passes the limit each time, because a reload may change it. Slots above a lowered limit stay.
     pub(crate) fn take(self: &Arc<Self>, limit: u32) -> Option<Slot> {
         let limit = if limit == 0 { u32::MAX } else { limit };
         let one_more = |taken| (taken < limit).then(|| taken + 1);
@@ -38,12 +38,12 @@ impl Slots {
         Some(Slot(Arc::clone(self)))
     }
 
-    /// How many are taken now.
+    /// The number of reserved slots.
     pub(crate) fn taken(&self) -> u32 {
         self.taken.load(Relaxed)
     }
 
-    /// Whether nobody could take one now. An answer that is out of date when it arrives: to refuse early, not to let in.
+    /// Whether no slot is free. The answer may be outdated when it arrives: use it to refuse early, not to admit.
     pub(crate) fn is_full(&self, limit: u32) -> bool {
         limit > 0 && self.taken() >= limit
     }
@@ -55,7 +55,7 @@ impl Drop for Slot {
     }
 }
 
-/// What a session holds.
+/// The slots of a session.
 #[derive(Debug, Default)]
 pub(crate) struct HeldSlots {
     pub(crate) _port: Option<Slot>,
@@ -64,11 +64,11 @@ pub(crate) struct HeldSlots {
     pub(crate) _created: Option<CreatedSlot>,
 }
 
-/// The slots that all ports share.
+/// The slots shared by all ports.
 #[derive(Debug, Default)]
 pub(crate) struct SharedSlots {
-    /// By name and role: callers are let in to streams that are not there yet, and a stream that is made anew by a reload
-    /// still has the sessions of before.
+    /// By name and role: callers are admitted to streams that do not exist yet, and a stream that a reload creates
+    /// again still has its earlier sessions.
     pub(crate) streams: Keyed<(StreamName, Role), Slots>,
     /// Sessions by address.
     pub(crate) addresses: Keyed<IpAddr, Slots>,
@@ -84,11 +84,11 @@ pub(crate) struct Keyed<K, V> {
 #[derive(Debug)]
 struct WeakMap<K, V> {
     of: HashMap<K, Weak<V>>,
-    /// When keys whose value nobody holds are forgotten.
+    /// The size at which unused keys are swept.
     sweep_at: usize,
 }
 
-/// Keys are swept out only beyond this many.
+/// Keys are swept only beyond this many.
 const FEW: usize = 64;
 
 impl<K, V> Default for Keyed<K, V> {
@@ -109,7 +109,7 @@ impl<K: Eq + Hash, V> Keyed<K, V> {
         known.of.get(key).and_then(Weak::upgrade)
     }
 
-    /// The value of `key`; if nobody holds one, the one that `make` gives.
+    /// The value of `key`; if nobody holds one, `make` creates it.
     fn get_or<E>(&self, key: K, make: impl FnOnce() -> Result<V, E>) -> Result<Arc<V>, E> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(value) = known.of.get(&key).and_then(Weak::upgrade) {
@@ -134,13 +134,13 @@ impl<K: Eq + Hash> Keyed<K, Slots> {
         }
     }
 
-    /// As [`Slots::is_full`].
+    /// Like [`Slots::is_full`].
     pub(crate) fn is_full(&self, key: &K, limit: u32) -> bool {
         self.get(key).is_some_and(|slots| slots.is_full(limit))
     }
 }
 
-/// Limits on streams that exist because a caller named them; 0: no limit.
+/// Limits on streams that callers create; 0: no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CreatedLimits {
     pub(crate) all: u32,
@@ -154,9 +154,8 @@ pub(crate) enum CreatedFull {
     OfAddress,
 }
 
-/// Streams that exist because a caller named them. Such a stream counts as one while any session is in it, and for the
-/// address that created it while one of that address's sessions is: whoever joins a stream cannot keep it on its creator's
-/// account.
+/// Streams created by callers. Such a stream counts once in total while it has any session, and for the address that
+/// created it while one of that address's sessions is in it: others who join cannot keep it on its creator's account.
 #[derive(Debug, Default)]
 pub(crate) struct CreatedStreams {
     all: Arc<Slots>,
@@ -179,7 +178,7 @@ pub(crate) struct CreatedSlot {
 }
 
 impl CreatedStreams {
-    /// Takes part in a stream, and creates it if nobody does yet. An `address` of None is exempt from the limit per address.
+    /// Joins a stream, creating it if nobody has. An `address` of None is exempt from the limit per address.
     pub(crate) fn take(
         &self,
         stream: &StreamName,
@@ -211,7 +210,7 @@ impl CreatedStreams {
         })
     }
 
-    /// Whether [`take`](Self::take) would fail now: to refuse early, not to let in.
+    /// Whether [`take`](Self::take) would fail now: use it to refuse early, not to admit.
     pub(crate) fn check(
         &self,
         stream: &StreamName,
@@ -312,7 +311,7 @@ mod tests {
             CreatedFull::OfAddress,
             "its viewer is in a"
         );
-        // Its creator has left b, which another keeps.
+        // Its creator has left b, but another session keeps it.
         drop(b);
         let d = take("d", address(1)).unwrap();
         assert_eq!(take("e", None).unwrap_err(), CreatedFull::All);
@@ -349,8 +348,8 @@ mod tests {
     }
 
     proptest! {
-        /// Any order of taking under changing limits and of giving back: taken is what is held, and nobody gets one beyond
-        /// the limit of the moment.
+        /// For any order of reserving under changing limits and of releasing: the count equals the held slots, and
+        /// nobody exceeds the limit of the moment.
         #[test]
         fn taken_is_what_is_held(steps in prop::collection::vec((any::<bool>(), 0u32..6, any::<prop::sample::Index>()), 0..200)) {
             let slots = Arc::new(Slots::default());

@@ -1,7 +1,7 @@
-//! A stream as the data path sees it: its ring, who feeds it, and which workers have viewers of it.
+//! A stream on the data path: its ring, its source, and the workers that have viewers of it.
 //!
-//! Shared by the control thread (which makes and removes streams), the workers (which write and read) and the listen
-//! callbacks (which only look). Holds no sockets and no settings.
+//! Shared by control's thread (which creates and removes streams), the workers (which write and read) and the listen
+//! callbacks (which only read). Holds no sockets and no settings.
 
 use std::{
     sync::{
@@ -16,7 +16,7 @@ use arc_swap::ArcSwapOption;
 use super::{Ring, WakeFlag, Writer};
 use crate::names::{SessionId, StreamName};
 
-/// How a stream came to have no source any more.
+/// How a stream lost its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SourceLoss {
     pub(crate) since: Instant,
@@ -26,24 +26,24 @@ pub(crate) struct SourceLoss {
     pub(crate) reason: Option<String>,
 }
 
-/// One stream: a ring with a place for each worker.
+/// One stream: a ring with a slot for each worker.
 #[derive(Debug)]
 pub struct Stream {
     name: StreamName,
     ring: Arc<Ring>,
-    /// Session that feeds the ring; 0: none. A hint for the listen callback: the claim itself is the ring's writer.
+    /// The session that feeds the ring; 0: none. A hint for the listen callback: the claim itself is the ring's writer.
     source: AtomicU64,
-    /// The session that feeds the ring when its peer has gone, and only packets that are not due yet remain; 0: none.
+    /// The session that feeds the ring although its peer has gone, until its remaining packets are due; 0: none.
     leaving: AtomicU64,
-    /// How long the source had sent nothing when control last looked, in ms.
+    /// For how long the source had sent nothing at control's last check, in ms.
     quiet_ms: AtomicU64,
-    /// Set by control while the stream has lost its source; None before its first one too.
+    /// Set by control while the stream has lost its source; also None before the first one.
     loss: ArcSwapOption<SourceLoss>,
-    /// Outputs among those whom the places count.
+    /// The outputs among the counted viewers.
     outputs: AtomicU32,
-    /// Those who read over HTTP, and have no place.
+    /// Readers over HTTP, which have no slot.
     watchers: AtomicU32,
-    /// Worker of the source and the first viewers, counted from 1; 0: none.
+    /// The worker of the source and the first viewers, counted from 1; 0: none.
     home: AtomicUsize,
     slots: Box<[WorkerSlot]>,
 }
@@ -56,7 +56,7 @@ struct WorkerSlot {
 }
 
 impl Stream {
-    /// Makes a stream with `ring_bytes` of history, for `workers` workers.
+    /// Creates a stream with `ring_bytes` of history, for `workers` workers.
     #[must_use]
     pub fn new(name: StreamName, ring_bytes: usize, workers: usize) -> Arc<Self> {
         Arc::new(Self {
@@ -85,7 +85,7 @@ impl Stream {
         &self.ring
     }
 
-    /// Whether somebody feeds the stream.
+    /// Whether the stream has a source.
     #[must_use]
     pub fn has_source(&self) -> bool {
         self.source.load(Relaxed) != 0
@@ -98,7 +98,8 @@ impl Stream {
             .map(SessionId)
     }
 
-    /// Whether the source's peer has gone: another publisher may come, and feeds when the last packets have been delivered.
+    /// Whether the source's peer has gone: another publisher is admitted, and feeds once the last packets have been
+    /// delivered.
     pub(crate) fn is_source_leaving(&self) -> bool {
         let source = self.source.load(Relaxed);
         source != 0 && self.leaving.load(Relaxed) == source
@@ -119,18 +120,18 @@ impl Stream {
         self.loss.store(loss.map(Arc::new));
     }
 
-    /// How long the source has sent nothing, as control saw it a moment ago.
+    /// How long the source has sent nothing, as of control's last check.
     pub(crate) fn quiet_for(&self) -> Duration {
         Duration::from_millis(self.quiet_ms.load(Relaxed))
     }
 
-    /// For control: what [`quiet_for`](Self::quiet_for) gives from now on.
+    /// Sets the value of [`quiet_for`](Self::quiet_for); called by control.
     pub(crate) fn set_quiet_for(&self, time: Duration) {
         let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self.quiet_ms.store(millis, Relaxed);
     }
 
-    /// Makes `session` the source, unless there is one: the right to write comes with it.
+    /// Makes `session` the source and returns the writer, unless there is a source.
     pub(crate) fn claim_source(&self, session: SessionId) -> Option<Writer> {
         let mut writer = self.ring.claim_writer()?;
         writer.begin_source();
@@ -139,53 +140,53 @@ impl Stream {
         Some(writer)
     }
 
-    /// Gives the place of the source up; `writer` is what [`claim_source`](Self::claim_source) gave.
+    /// Releases the source; `writer` comes from [`claim_source`](Self::claim_source).
     pub(crate) fn release_source(&self, writer: Writer) {
-        // In this order a newcomer that finds the hint down finds the claim free as well, or is refused by the claim.
+        // In this order, a new session that sees no source also finds the writer free, or is refused by the claim.
         drop(writer);
         self.source.store(0, Relaxed);
     }
 
-    /// Says that `session` is not the source (any more), if that is still said: its writer is dropped already.
+    /// Clears `session` as the source if it is still recorded; its writer has already been dropped.
     pub(crate) fn forget_source(&self, session: SessionId) {
         let is_said = |source: u64| (source == session.0).then_some(0);
-        // Nothing to do when another session has claimed the place meanwhile.
+        // Nothing to do if another session has become the source in the meantime.
         self.source.fetch_update(Relaxed, Relaxed, is_said).ok();
     }
 
-    /// Viewers on all workers, outputs not among them, nor those who read over HTTP.
+    /// Viewers on all workers, without outputs and HTTP readers.
     #[must_use]
     pub fn viewers(&self) -> u32 {
         let readers: u32 = self.slots.iter().map(|slot| slot.viewers.load(Relaxed)).sum();
         readers.saturating_sub(self.outputs.load(Relaxed))
     }
 
-    /// Those who read over HTTP: the console's picture.
+    /// Readers over HTTP: the console's picture.
     pub(crate) fn watchers(&self) -> u32 {
         self.watchers.load(Relaxed)
     }
 
-    /// Somebody reads it by other ways than a place: over HTTP.
+    /// Counts a reader over HTTP.
     pub(crate) fn add_watcher(&self) {
         self.watchers.fetch_add(1, Relaxed);
     }
 
-    /// Such a reader is gone.
+    /// Removes a reader over HTTP.
     pub(crate) fn remove_watcher(&self) {
         self.watchers.fetch_sub(1, Relaxed);
     }
 
-    /// One of those who read is an output.
+    /// Counts an output among the readers.
     pub(crate) fn add_output(&self) {
         self.outputs.fetch_add(1, Relaxed);
     }
 
-    /// An output is gone.
+    /// Removes an output.
     pub(crate) fn remove_output(&self) {
         self.outputs.fetch_sub(1, Relaxed);
     }
 
-    /// The worker where its source and its first viewers are; None: nobody is there.
+    /// The worker of its source and first viewers; None: there are none.
     pub(crate) fn home(&self) -> Option<usize> {
         let is_empty = !self.has_source() && self.slots.iter().all(|slot| slot.viewers.load(Relaxed) == 0);
         self.home.load(Relaxed).checked_sub(1).filter(|_| !is_empty)
@@ -208,7 +209,7 @@ impl Stream {
         self.slots[worker].viewers.fetch_sub(1, Relaxed);
     }
 
-    /// Calls `notify` with each worker that has viewers and no notice on its way yet. To be called after a push.
+    /// Calls `notify` with each worker that has viewers and no pending notice. Call it after a push.
     pub(crate) fn wake_viewers(&self, mut notify: impl FnMut(usize)) {
         for (worker, slot) in self.slots.iter().enumerate() {
             if slot.viewers.load(Relaxed) > 0 && slot.wake.request() {
@@ -217,13 +218,13 @@ impl Stream {
         }
     }
 
-    /// For a worker that ends its turn before it has read everything: whether it has to send itself a notice, because none is on its
-    /// way.
+    /// For a worker that ends its turn before it has read everything: whether it must send itself a notice, because
+    /// none is pending.
     pub(crate) fn wake_again(&self, worker: usize) -> bool {
         self.slots[worker].wake.request()
     }
 
-    /// To be called by a worker that got its notice, before it reads.
+    /// Must be called by a worker that received its notice, before it reads.
     pub(crate) fn wake_received(&self, worker: usize) {
         self.slots[worker].wake.clear();
     }

@@ -1,4 +1,4 @@
-//! What checks have found. Plain data, bounded.
+//! The results of checks. Plain data, bounded.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -8,36 +8,36 @@ use std::{
 
 use super::Digest;
 
-/// How long a result is remembered. It never becomes untrue: this bounds memory.
+/// How long a result is kept. Results never become wrong; this bounds memory.
 const KEPT: Duration = Duration::from_secs(600);
 
-/// Successes held at once. The oldest makes room, and is found again at the price of a check.
+/// Successes kept. The oldest is dropped first, and costs one check to find again.
 const FITS: usize = 10_000;
 
-/// Failures held at once, ...
+/// Failures kept, ...
 const FAILS: usize = 8192;
 
-/// ... and of one client.
+/// ... and per client.
 const FAILS_OF_CLIENT: usize = 64;
 
-/// A client that failed within this time comes after others.
+/// A client that failed within this time is checked after others.
 const LATELY: Duration = Duration::from_secs(60);
 
 /// Results, by what was checked.
 #[derive(Debug, Default)]
 pub(super) struct Results {
     fits: HashMap<Digest, (usize, Instant)>,
-    /// The oldest first.
+    /// Oldest first.
     fits_order: VecDeque<Digest>,
     fails: HashMap<Digest, Instant>,
-    /// The oldest first; some are not in `fails` any more.
+    /// Oldest first; some are no longer in `fails`.
     fails_order: VecDeque<(IpAddr, Digest)>,
-    /// The failures of each client, the oldest first.
+    /// The failures of each client, oldest first.
     clients: HashMap<IpAddr, VecDeque<(Digest, Instant)>>,
 }
 
 impl Results {
-    /// The place of what fits, or that nothing does; None: not known.
+    /// The index of the matching secret, or that none matches; None: not known.
     pub(super) fn get(&self, digest: &Digest, now: Instant) -> Option<Option<usize>> {
         let is_kept = |since: &Instant| now.duration_since(*since) < KEPT;
         if let Some((place, _)) = self.fits.get(digest).filter(|(_, since)| is_kept(since)) {

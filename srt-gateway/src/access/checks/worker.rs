@@ -1,4 +1,4 @@
-//! A thread that checks, and its queue.
+//! A thread that runs checks, and its queue.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -13,13 +13,13 @@ use rustix::process::setpriority_process;
 
 use super::{Digest, Work, results::Results};
 
-/// Checks that wait, of clients that did not fail lately and of those that did, each.
+/// Pending checks of clients that did not fail lately, and the same number of those that did.
 const QUEUE: usize = 512;
 
-/// Checks that wait, of one client.
+/// Pending checks per client.
 const QUEUE_OF_CLIENT: u32 = 8;
 
-/// Each so many checks, one of a client that failed lately comes first, so that these too get their turn.
+/// After this many checks, one of a client that failed lately goes first, so that these are not starved.
 const TURN: u32 = 4;
 
 /// The priority of the thread, as of nice(1).
@@ -53,14 +53,14 @@ struct Job {
 struct Queue {
     first: VecDeque<Job>,
     later: VecDeque<Job>,
-    /// What waits or is being checked.
+    /// Checks that wait or are running.
     pending: HashSet<Digest>,
     clients: HashMap<IpAddr, u32>,
     taken: u32,
 }
 
 impl Queue {
-    /// False: there is no room.
+    /// Returns false if there is no room.
     fn push(&mut self, job: Job, failed_lately: bool) -> bool {
         let of_client = self.clients.get(&job.client).copied().unwrap_or_default();
         let queue = if failed_lately {
@@ -107,8 +107,8 @@ impl Worker {
         let shared = Arc::<Shared>::default();
         let worker = Self(Arc::clone(&shared));
         thread::Builder::new().name(name.to_owned()).spawn(move || {
-            // Wrong keys and passwords can keep it busy: whoever carries streams comes first. On Linux the priority is that of
-            // the calling thread alone.
+            // Wrong keys and passwords can keep this thread busy, so it yields to those that carry streams. On Linux,
+            // this sets the priority of the calling thread only.
             if let Err(error) = setpriority_process(None, NICE) {
                 tracing::debug!(%error, "cannot lower the priority of a thread that checks secrets");
             }
@@ -117,7 +117,7 @@ impl Worker {
         Ok(worker)
     }
 
-    /// Has `work` done, unless its result is known or on its way. False: too much waits.
+    /// Queues `work`, unless its result is known or pending. Returns false if the queue is full.
     pub(super) fn ask(&self, digest: Digest, client: IpAddr, work: Work, now: Instant) -> bool {
         let mut state = self.0.state();
         if state.queue.pending.contains(&digest) || state.results.get(&digest, now).is_some() {
@@ -132,7 +132,7 @@ impl Worker {
         queued
     }
 
-    /// The place of what fits, or that nothing does; None: not known.
+    /// The index of the matching secret, or that none matches; None: not known.
     pub(super) fn known(&self, digest: &Digest, now: Instant) -> Option<Option<usize>> {
         self.0.state().results.get(digest, now)
     }
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn a_flood_delays_clients_that_did_not_fail_by_little() {
         let mut queue = Queue::default();
-        // An attacker's address is full at once, and so are those that failed lately.
+        // An attacker's address reaches its limit at once, and so do those that failed lately.
         for client in 1..=200 {
             for number in 0..100 {
                 queue.push(job(client, number), client > 1);

@@ -1,10 +1,10 @@
 //! The hook of `[auth]`: an operator's HTTP backend that decides on callers after the rules have.
 //!
-//! The listen callback looks an answer up, or puts the question; the call is made on the backend's thread, and the caller's
-//! next handshake finds the answer. The same question is put once, however many callers wait for it. Everything is under one
-//! lock, which is held for a look-up. A reload replaces the hook as a whole, its answers included.
+//! The listen callback looks up an answer or submits the question; the backend's thread makes the call, and the
+//! caller's next handshake finds the answer. Each question is sent once, however many callers wait for it. One lock
+//! protects everything and is held for a look-up. A reload replaces the whole hook, including its answers.
 //!
-//! Does not decide what is asked when (`decide`), and does not end sessions (control).
+//! `decide` chooses what to ask and when, and control ends sessions.
 
 mod question;
 mod terms;
@@ -33,30 +33,30 @@ use crate::{
     telemetry::{HookCounters, HookOutcome, HookStatus},
 };
 
-/// The least time that an answer holds: whoever asked comes for it with its next handshake, which a caller that blocks in
+/// The shortest validity of an answer: the caller fetches it with its next handshake, which a caller that blocks in
 /// libsrt sends after a second.
 const LEAST: Duration = Duration::from_millis(2500);
 
-/// Whoever asks again is content with an answer that others with the same question got so lately.
+/// A renewal accepts an answer of this age that other callers with the same question received.
 const RECENT: Duration = Duration::from_millis(500);
 
-/// Answers and questions held at once.
+/// The number of answers and questions kept.
 const HELD: usize = 10_000;
 
-/// Calls under way at once.
+/// The number of concurrent calls.
 const CALLS: usize = 512;
 
-/// Of these, for callers of one client: one that asks about ever new names must not take all of them. Loopback addresses are
-/// exempt, as from [`RateLimiter`](super::RateLimiter).
+/// Concurrent calls per client, so that one that keeps asking for new names does not use all of them. Loopback
+/// addresses are exempt, as from [`RateLimiter`](super::RateLimiter).
 const CALLS_OF_CLIENT: u32 = 64;
 
-/// Least time between two searches for answers that may be forgotten.
+/// The shortest time between two sweeps of expired answers.
 const SWEEP_EVERY: Duration = Duration::from_millis(100);
 
-/// The longest answer, in bytes.
+/// The size limit of an answer, in bytes.
 const ANSWER_MAX: usize = 64 << 10;
 
-/// Least time between two lines about answers that cannot be used.
+/// The shortest time between two log lines about unusable answers.
 const TOLD_EVERY: Duration = Duration::from_secs(10);
 
 /// The hook, if one is configured.
@@ -68,21 +68,21 @@ pub(crate) struct Hook {
     counters: Arc<HookCounters>,
 }
 
-/// What is called with the answer to a question that was put again.
+/// Receives the answer to a repeated question.
 type Waiter = Box<dyn FnOnce(HookVerdict) + Send>;
 
-/// What became of a question that was put.
+/// The result of submitting a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Submitted {
-    /// Its answer will be there, or is.
+    /// The answer will arrive, or is there already.
     Waiting,
-    /// It was not put: too many are.
+    /// Not submitted: too many calls are under way.
     Busy,
 }
 
 type Digest = [u8; 32];
 
-/// One hook as it is configured.
+/// One configured hook.
 #[derive(Debug)]
 struct Active {
     settings: Auth,
@@ -95,11 +95,11 @@ struct Active {
 #[derive(Debug, Default)]
 struct State {
     slots: HashMap<Digest, Slot>,
-    /// Calls under way.
+    /// Concurrent calls per client.
     clients: HashMap<IpAddr, u32>,
     swept: Option<Instant>,
     breaker: Breaker,
-    /// When a useless answer was last told of.
+    /// When an unusable answer was last logged.
     told: Option<Instant>,
 }
 
@@ -130,10 +130,10 @@ impl fmt::Debug for Slot {
 }
 
 impl Hook {
-    /// `gateway` is the name that the hook is told.
+    /// `gateway` is the name that the hook receives.
     ///
     /// # Errors
-    /// As [`configure`](Self::configure).
+    /// As for [`configure`](Self::configure).
     pub(crate) fn new(backend: Arc<Backend>, gateway: &str, auth: Option<&Auth>) -> io::Result<Arc<Self>> {
         let hook = Self {
             backend,
@@ -145,10 +145,11 @@ impl Hook {
         Ok(Arc::new(hook))
     }
 
-    /// Puts these settings in force, or takes the hook away. Answers to earlier questions are forgotten.
+    /// Applies these settings, or removes the hook. Earlier answers are dropped.
     ///
     /// # Errors
-    /// No thread to make the calls, no random numbers, a URL that no client takes: what was in force stays.
+    /// No thread for the calls, no random numbers, or a URL that the client does not accept: the previous settings
+    /// stay.
     pub(crate) fn configure(&self, auth: Option<&Auth>) -> io::Result<()> {
         let active = auth
             .map(|auth| Active::new(&self.backend, auth, &self.counters))
@@ -168,16 +169,16 @@ impl Hook {
         }
     }
 
-    /// Puts a question whose answer is not known.
+    /// Submits a question whose answer is not known.
     pub(crate) fn ask(&self, question: &HookQuestion, now: Instant) -> Submitted {
         match self.active.load_full() {
             Some(active) => active.ask(question.peer, question.body(&self.gateway), None, now),
-            // A reload has just taken the hook away: the next handshake is decided without.
+            // A reload has just removed the hook: the next handshake is decided without it.
             None => Submitted::Waiting,
         }
     }
 
-    /// Puts a question again, past the cache; `done` is called with its answer, on any thread, and must not block. None:
+    /// Repeats a question, bypassing the cache. `done` receives the answer, on any thread, and must not block. None:
     /// there is no hook any more, and `done` is not called.
     pub(crate) fn ask_again(
         &self,
@@ -224,7 +225,7 @@ impl Active {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The body has the password in it: what is kept of it is a keyed digest.
+    /// The body contains the password, so only a keyed digest of it is kept.
     fn digest(&self, body: &[u8]) -> Digest {
         let mut digest = [0; 32];
         digest.copy_from_slice(hmac::sign(&self.key, body).as_ref());
@@ -241,7 +242,7 @@ impl Active {
         let (digest, client) = (self.digest(&body), client_of(peer));
         let mut state = self.state();
         state.make_room(now);
-        // Sessions whose lifetime is over have been let in once: they are no flood.
+        // Renewals come from admitted sessions: they are no flood.
         let full = state.slots.len() >= HELD || (waiter.is_none() && state.is_full_for(client));
         match state.slots.get_mut(&digest) {
             Some(Slot::Pending { waiters, .. }) => {
@@ -253,7 +254,7 @@ impl Active {
                 since,
                 until,
             }) => {
-                // Who asks again wants to hear something new, but others with the same question may just have.
+                // A renewal needs a fresh answer, but another caller with the same question may just have received one.
                 let fresh = match waiter {
                     Some(_) => now.duration_since(*since) < RECENT,
                     None => now < *until,
@@ -343,7 +344,7 @@ impl Active {
 }
 
 impl State {
-    /// Keeps an answer; gives those who wait to be told.
+    /// Stores an answer; returns the waiters to notify.
     fn keep(&mut self, digest: Digest, verdict: HookVerdict, now: Instant, kept: Duration) -> Vec<Waiter> {
         let slot = Slot::Answered {
             verdict,
@@ -359,8 +360,8 @@ impl State {
         }
     }
 
-    /// Where too much is held, forgets what has expired, and if that is not enough, refusals: a flood of them must not keep
-    /// out those who will be admitted.
+    /// When the table is full, drops expired answers and then refusals: a flood of refused callers must not keep out
+    /// those who will be admitted.
     fn make_room(&mut self, now: Instant) {
         let is_recent = |swept: Instant| now.saturating_duration_since(swept) < SWEEP_EVERY;
         if self.slots.len() < HELD || self.swept.is_some_and(is_recent) {
@@ -396,7 +397,7 @@ impl State {
         }
     }
 
-    /// Tells the breaker how a call went, and the log what is new about it.
+    /// Reports the result of a call to the breaker, and logs changes.
     fn record_result(&mut self, error: Option<&CallError>, client: &Client, fail: FailMode, now: Instant) {
         let before = self.breaker.state();
         match error {

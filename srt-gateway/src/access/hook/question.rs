@@ -1,5 +1,5 @@
-//! What the hook is asked about a caller. Plain data; its body is the cache's key, so that an answer is used again only for
-//! the very same question.
+//! A question to the hook about a caller. Plain data; its body is the cache's key, so an answer is reused only for
+//! exactly the same question.
 
 use std::{fmt, net::IpAddr};
 
@@ -11,7 +11,7 @@ use crate::{
     names::{Role, StreamName},
 };
 
-/// A question to the hook of `[auth]`. Holds nothing that differs between two attempts of the same caller.
+/// A question to the hook of `[auth]`. Contains nothing that differs between two attempts of the same caller.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct HookQuestion {
     pub(crate) role: Role,
@@ -22,7 +22,7 @@ pub(crate) struct HookQuestion {
     /// The UDP port that was called.
     pub(crate) port: u16,
     pub(crate) streamid: Box<str>,
-    /// Whether the caller means to encrypt; None: the library does not let us see it.
+    /// Whether the caller uses encryption; None: the library does not show it.
     pub(crate) encrypted: Option<bool>,
     pub(crate) version: Option<SrtVersion>,
     pub(crate) labels: Vec<(Box<str>, Box<str>)>,
@@ -30,7 +30,7 @@ pub(crate) struct HookQuestion {
 
 impl fmt::Debug for HookQuestion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The streamid may hold a password, and so may labels that we do not know.
+        // The streamid may contain a password, and so may labels of unknown keys.
         f.debug_struct("HookQuestion")
             .field("role", &self.role)
             .field("stream", &self.stream)
@@ -56,7 +56,7 @@ struct Body<'a> {
 }
 
 impl HookQuestion {
-    /// What is POSTed: JSON.
+    /// The JSON body of the POST.
     pub(crate) fn body(&self, gateway: &str) -> Vec<u8> {
         let labels = self.labels.iter();
         let body = Body {

@@ -1,4 +1,4 @@
-//! What an answer of the hook says: from JSON to types. Pure.
+//! Parses the hook's answers from JSON. Pure.
 
 use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
@@ -10,67 +10,67 @@ use crate::{
     names::{StreamName, is_control},
 };
 
-/// Labels of a session that are kept.
+/// The number of labels kept per session.
 const LABELS: usize = 32;
 
-/// Bytes of a label's name and of its value.
+/// The length limit of a label's name and value, in bytes.
 const LABEL_BYTES: usize = 256;
 
-/// Outputs that one publisher may bring.
+/// The number of outputs that one publisher may bring.
 const OUTPUTS: usize = 16;
 
-/// The longest latency that libsrt can agree upon.
+/// The longest latency that libsrt can negotiate.
 const LATENCY_MAX: u64 = 60_000;
 
-/// Names and values that the hook gives a session.
+/// Names and values that the hook assigns to a session.
 pub(crate) type Labels = Vec<(Box<str>, Box<str>)>;
 
-/// What the hook says about somebody.
+/// The hook's verdict.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum HookVerdict {
     Admitted(Arc<Terms>),
-    /// It gave no answer, and `fail = "open"`.
+    /// The hook gave no answer, and `fail = "open"`.
     LetIn,
     Refused(HookRefusal),
 }
 
-/// Why somebody is not let in.
+/// Why a caller is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HookRefusal {
     pub(crate) code: RejectCode,
-    /// The sentence for the operator.
+    /// The sentence for operators.
     pub(crate) why: Arc<str>,
     pub(crate) by: RefusalSource,
 }
 
-/// Whose word a refusal is.
+/// The origin of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RefusalSource {
-    /// The hook has said no.
+    /// The hook has refused the caller.
     Hook,
-    /// The hook has said nothing that can be used, or nothing at all and `fail = "closed"`.
+    /// The hook gave an unusable answer, or none and `fail = "closed"`.
     FailMode,
 }
 
-/// On what terms somebody is let in.
+/// The conditions under which a caller is admitted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Terms {
-    /// In place of the one that was asked for.
+    /// Replaces the requested stream.
     pub(crate) stream: Option<StreamName>,
     pub(crate) passphrase: KeyTerm,
     pub(crate) latency: Option<Duration>,
-    /// Some(None): any bitrate.
+    /// Some(None): no limit.
     pub(crate) max_bitrate: Option<Option<NonZeroU64>>,
-    /// After it the hook is asked again; None: never.
+    /// The hook is asked again afterwards; None: never.
     pub(crate) lifetime: Option<Duration>,
     pub(crate) labels: Labels,
     pub(crate) outputs: Vec<Endpoint>,
 }
 
-/// Which passphrase the hook demands.
+/// The passphrase that the hook requires.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum KeyTerm {
-    /// It says nothing: the configuration's.
+    /// Not mentioned: the configuration applies.
     #[default]
     Configured,
     /// No passphrase.
@@ -80,7 +80,7 @@ pub(crate) enum KeyTerm {
 
 impl Terms {
     /// # Errors
-    /// The field that is not what it must be.
+    /// The first field with an invalid value.
     fn read(fields: &Fields) -> Result<Self, CallError> {
         let stream = match fields.text("stream")? {
             None => None,
@@ -137,7 +137,7 @@ fn outputs(urls: &[&str]) -> Result<Vec<Endpoint>, CallError> {
         let endpoint =
             Endpoint::output_for_any(url).map_err(|why| wrong(field(), format!("an output: {why}")))?;
         match endpoint.target {
-            // A hook says who may do what; it is not to write files of its choice.
+            // The hook grants access; it must not write files of its choice.
             Target::File(_) => Err(wrong(field(), "an srt://, udp:// or rtp:// URL")),
             _ => match endpoint.confine_output() {
                 Ok(()) => Ok(endpoint),
@@ -148,7 +148,7 @@ fn outputs(urls: &[&str]) -> Result<Vec<Endpoint>, CallError> {
     urls.iter().enumerate().map(read).collect()
 }
 
-/// In seconds; in an answer that OvenMediaEngine would understand (`allowed`), in milliseconds, as there.
+/// In seconds; in an answer in OvenMediaEngine's format (`allowed`), in milliseconds, as defined there.
 fn lifetime(fields: &Fields) -> Result<Option<Duration>, CallError> {
     match fields.value("allowed") {
         None => fields.seconds("lifetime"),
@@ -156,7 +156,7 @@ fn lifetime(fields: &Fields) -> Result<Option<Duration>, CallError> {
     }
 }
 
-/// The fields of a 2xx. Others may say no, or admit on terms that we would not keep.
+/// The known fields of a 2xx answer. Unknown ones may refuse, or set conditions that we would not enforce.
 const FIELDS: [&str; 8] = [
     "stream",
     "passphrase",
@@ -168,23 +168,23 @@ const FIELDS: [&str; 8] = [
     "reason",
 ];
 
-/// What comes with `code` in the answers of SRS's hooks, and says nothing.
+/// Fields that accompany `code` in the answers of SRS hooks, and have no meaning here.
 const BESIDE_CODE: [&str; 4] = ["data", "msg", "message", "server"];
 
-/// What a body of a 2xx says on the whole.
+/// The verdict of a 2xx body.
 #[derive(Debug, PartialEq)]
 enum BodyVerdict {
-    /// Yes, on the terms of these fields.
+    /// Admitted, under the conditions of these fields.
     Yes(Fields),
-    /// No, and the reason in words.
+    /// Refused, with the reason.
     No(String),
 }
 
-/// Reads the forms of other servers' hooks as well: SRS says no with 200 and a `code` that is not 0, OvenMediaEngine with 200
-/// and `allowed: false`; both are refusals here too. An empty body, `0`, `true` and `OK` say yes.
+/// Also accepts the formats of other servers' hooks: SRS refuses with 200 and a non-zero `code`, OvenMediaEngine with
+/// 200 and `allowed: false`; both refuse here too. An empty body, `0`, `true` and `OK` admit.
 ///
 /// # Errors
-/// It is neither one of these words nor a JSON object, or has a field that is not known: that may be how it says no.
+/// It is neither one of these words nor a JSON object, or has an unknown field, which may be a refusal.
 fn word(answer: &Answer) -> Result<BodyVerdict, CallError> {
     let plain = answer.text().unwrap_or_default();
     if plain == "0" || plain == "true" || plain.eq_ignore_ascii_case("ok") {
@@ -238,7 +238,7 @@ fn refused(code: RejectCode, why: String, by: RefusalSource) -> HookVerdict {
     })
 }
 
-/// What an outcome of a call means, or the failure that leaves it to `fail`.
+/// The verdict from the result of a call, or the failure for which `fail` decides.
 pub(super) fn read(result: Result<Answer, CallError>) -> Result<HookVerdict, CallError> {
     let answer = result?;
     if answer.is_success() {
@@ -274,7 +274,7 @@ pub(super) fn read(result: Result<Answer, CallError>) -> Result<HookVerdict, Cal
     Ok(refused(code, why, RefusalSource::Hook))
 }
 
-/// What a hook means that answered what cannot be used. That may have been a no, so nobody is let in, whatever `fail` says.
+/// The verdict for an unusable answer. It may have been a refusal, so nobody is admitted, whatever `fail` says.
 pub(super) fn unclear(error: &CallError) -> HookVerdict {
     refused(
         RejectCode::INTERNAL,
@@ -286,7 +286,7 @@ pub(super) fn unclear(error: &CallError) -> HookVerdict {
     )
 }
 
-/// What a hook means that gave no answer.
+/// The verdict when the hook gave no answer.
 pub(super) fn failed(fail: FailMode, why: &str) -> HookVerdict {
     match fail {
         FailMode::Open => HookVerdict::LetIn,

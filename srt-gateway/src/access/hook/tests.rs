@@ -39,7 +39,7 @@ fn question(stream: &str) -> HookQuestion {
     }
 }
 
-/// Puts the question and waits for its answer, as a caller does that repeats its handshake.
+/// Asks the question and waits for its answer, like a caller that repeats its handshake.
 fn answer(hook: &Hook, question: &HookQuestion) -> HookVerdict {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -243,7 +243,7 @@ fn a_hook_that_does_not_answer_is_left_alone_and_asked_again_later() {
     );
     assert_eq!(server.requests().len(), 5);
     server.follow(|_| Reply::ok("{}"));
-    // Its first pause is a second: what is asked then goes through and closes it.
+    // The breaker's first pause is one second: a question after it goes through and closes the breaker.
     let later = Instant::now() + Duration::from_secs(2);
     assert_eq!(hook.ask(&question("probe"), later), Submitted::Waiting);
     assert!(matches!(
@@ -268,7 +268,7 @@ fn fail_open_lets_everybody_in_whom_the_hook_says_nothing_about() {
     let status = hook.status().unwrap();
     let counted = [HookOutcome::Failed, HookOutcome::NotAsked].map(|outcome| status.count(outcome));
     assert_eq!(counted, [5, 2]);
-    // It means only what is not said: a refusal is one.
+    // `fail` applies only to missing answers, and a refusal is one.
     server.follow(|_| Reply::status(403));
     hook.configure(Some(&auth(&server.url("/"), "fail = \"open\"")))
         .unwrap();

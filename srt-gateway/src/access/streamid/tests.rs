@@ -248,7 +248,7 @@ fn streamids() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    /// Whatever key a secret stands at, and in whichever form.
+    /// Whatever the key of a secret, and in any form.
     #[test]
     fn no_secret_is_shown(
         secret in "[a-zA-Z0-9]{12,20}",

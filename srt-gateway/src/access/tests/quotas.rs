@@ -1,4 +1,4 @@
-//! Limits on what all ports share: sessions of an address, and streams that callers create.
+//! Limits that apply to all ports together: sessions per address, and streams created by callers.
 
 use super::*;
 use crate::{access::Quotas, data::CreatedLimits};
@@ -38,7 +38,7 @@ fn callers_create_as_many_streams_as_the_limits_allow() {
     let (here, there) = ("192.0.2.1:4000", "192.0.2.2:4000");
     let refusal = |peer, port, streamid| call_from(peer, port, &streams, streamid).unwrap_err();
     let mut held = vec![call_from(here, &publish, &streams, "a").unwrap()];
-    // A viewer that waits creates a stream as well.
+    // A waiting viewer creates a stream as well.
     held.push(call_from(here, &play, &streams, "b").unwrap());
     let why = refusal(here, &publish, "c");
     assert_eq!(why, RefusalReason::TooManyStreamsOfAddress { max: 2 });
@@ -48,7 +48,7 @@ fn callers_create_as_many_streams_as_the_limits_allow() {
         why.failure(Some(Role::Publisher), 9998, b"c").is_none(),
         "no guess"
     );
-    // What is there can be joined, and what has a table is not created.
+    // Existing streams can be joined, and a stream with a table is not created by a caller.
     for streamid in ["a", "listed"] {
         held.push(call_from(here, &play, &streams, streamid).unwrap());
     }
@@ -57,7 +57,7 @@ fn callers_create_as_many_streams_as_the_limits_allow() {
         refusal(there, &publish, "d"),
         RefusalReason::TooManyStreams { max: 3 }
     );
-    // A relay on this machine speaks for many, but not for more than all.
+    // A relay on this machine represents many clients, but the total limit applies to it too.
     assert_eq!(
         refusal("127.0.0.1:4000", &publish, "d"),
         RefusalReason::TooManyStreams { max: 3 }
