@@ -1,8 +1,8 @@
-//! Who may do what over HTTP: bearer tokens with scopes, the `Host` check against DNS rebinding, and the check that no
-//! other site's page is behind a write.
+//! Authorization over HTTP: bearer tokens with scopes, the `Host` check against DNS rebinding, and the check that no
+//! page of another site causes a write.
 //!
-//! Tokens are kept and compared as digests, in constant time. Without any token everybody who reaches the address may do
-//! everything: the configuration allows that on loopback only.
+//! Tokens are stored and compared as digests, in constant time. Without any token, everybody who reaches the address
+//! may do everything; the configuration allows that on loopback only.
 
 use std::{sync::Arc, time::Instant};
 
@@ -26,10 +26,10 @@ use super::{
 };
 use crate::{address::ZonedIp, config};
 
-/// Who sent a request with a token that is not known, in the audit log ...
+/// The sender of a request with an unknown token, in the audit log ...
 const UNKNOWN: &str = "unknown token";
 
-/// ... and without any.
+/// ... and of one without a token.
 const NOBODY: &str = "no token";
 
 /// What a token allows. Each includes those before it.
@@ -54,7 +54,7 @@ impl From<config::TokenScope> for Scope {
     }
 }
 
-/// Who sent a request: the name of its token.
+/// The sender of a request: the name of its token.
 #[derive(Clone, Debug)]
 pub(crate) struct Actor(pub(crate) Arc<str>);
 
@@ -79,7 +79,7 @@ impl StoredToken {
 /// The tokens of `[api]`.
 #[derive(Debug)]
 pub(crate) struct Tokens {
-    /// They are of this configuration.
+    /// The configuration that they come from.
     pub(crate) config: Arc<config::Config>,
     known: Vec<StoredToken>,
     hosts: Vec<String>,
@@ -106,7 +106,8 @@ impl Tokens {
         self.known.is_empty()
     }
 
-    /// What the request's token allows, and its name; None: it has none that is known. Looks at all tokens, whichever fits.
+    /// The scope and name of the request's token; None: it has no known token. Compares all tokens, whichever matches,
+    /// to take constant time.
     fn identify(&self, headers: &HeaderMap) -> Option<(Scope, Actor)> {
         if self.is_open() {
             return Some((Scope::Admin, Actor("the API (no token is set)".into())));
@@ -123,8 +124,8 @@ impl Tokens {
         Some((most.scope, Actor(Arc::clone(&most.name))))
     }
 
-    /// Whether a browser that was led here by a foreign name could not have sent this. An address cannot be rebound, and
-    /// where tokens are needed a page of somebody else has none.
+    /// Whether the `Host` header rules out DNS rebinding. An address cannot be rebound, and where tokens are required,
+    /// a foreign page has none.
     fn knows_host(&self, headers: &HeaderMap) -> bool {
         if !self.is_open() {
             return true;
@@ -147,7 +148,7 @@ fn digested(token: &str) -> [u8; 32] {
     bytes
 }
 
-/// The host without its port, and an IPv6 address without its brackets.
+/// The host without its port, and an IPv6 address without brackets.
 fn name_of(host: &str) -> &str {
     if let Some(rest) = host.strip_prefix('[') {
         return rest.split_once(']').map_or(rest, |(ip, _)| ip);
@@ -155,7 +156,7 @@ fn name_of(host: &str) -> &str {
     host.rsplit_once(':').map_or(host, |(name, _)| name)
 }
 
-/// Whether a browser says that a page of another site is behind the request.
+/// Whether the browser's headers show that a page of another site sent the request.
 fn is_cross_site(headers: &HeaderMap) -> bool {
     let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let fetch_site = headers
@@ -171,14 +172,14 @@ fn is_cross_site(headers: &HeaderMap) -> bool {
     text(header::HOST) != Some(authority)
 }
 
-/// What a request needs.
+/// The scope that a request requires.
 fn needed(method: &Method, path: &str) -> Option<Scope> {
     let Some(rest) = path.strip_prefix("/api/v1/") else {
-        // The console's own files hold nothing that is secret, and probes have no tokens.
+        // The console's files contain no secrets, and probes have no tokens.
         return (path == "/metrics").then_some(Scope::Read);
     };
     if matches!(*method, Method::GET | Method::HEAD) {
-        // It says from where operators work, and what their tokens are called.
+        // It reveals from where operators work, and the names of their tokens.
         return Some(if rest == "audit" {
             Scope::Operate
         } else {
@@ -186,21 +187,22 @@ fn needed(method: &Method, path: &str) -> Option<Scope> {
         });
     }
     let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| rest.starts_with(prefix));
-    // What is posted to an endpoint starts, stops and switches it; what is put or deleted is its definition.
+    // POST to an endpoint starts, stops or switches it; PUT and DELETE change its definition.
     let operates =
         begins(&["sessions/", "bans"]) || (*method == Method::POST && begins(&["inputs/", "outputs/"]));
     Some(if operates { Scope::Operate } else { Scope::Admin })
 }
 
-/// Whether this is the path of a probe, which is answered whatever else the API has to do.
+/// Whether this is the path of a probe, which is answered whatever else the API is doing.
 pub(super) fn is_probe(uri: &Uri) -> bool {
     matches!(uri.path(), "/healthz" | "/readyz")
 }
 
-/// Lets a request through, with its [`Scope`], or refuses it.
+/// Passes an authorized request on with its [`Scope`], or refuses it.
 pub(super) async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
-    // Behind a proxy all have one address: who asks too much is not to have the gateway restarted by a failing probe.
+    // Behind a proxy, all clients share one address: too many requests must not make a probe fail and get the gateway
+    // restarted.
     let is_probe = is_probe(request.uri());
     if let Some(peer) = peer.filter(|_| !is_probe)
         && let Err(wait) = app.rates.request(peer)
@@ -235,7 +237,7 @@ pub(super) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
     };
     match known {
         None => {
-            // The console asks without a token to learn whether it needs one.
+            // The console sends a request without a token to find out whether it needs one.
             if is_given || changes_something {
                 let (by, error) = match is_given {
                     true => (UNKNOWN, "the token is not known"),

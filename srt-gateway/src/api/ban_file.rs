@@ -1,7 +1,7 @@
-//! The bans that operators have made, kept in a file beside the state file so that they hold after a restart.
+//! The operators' bans, stored in a file beside the state file so that they survive a restart.
 //!
-//! Read before the first port is open, and written anew after each change, on a thread that may block. Bans by `[limits]` are
-//! not kept: they are short.
+//! Read before the first port is open, and written after each change, on a thread that may block. Bans by `[limits]`
+//! are not stored, because they are short.
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ use tracing::warn;
 use super::bans::BAN_MAX;
 use crate::access::{Ban, BannedBy, RateLimiter};
 
-/// What stands above the text.
+/// The header of the file.
 const HEADER: &str = "# Bans made through the API of srt-gateway. The gateway rewrites this file at every change: edit it only\n\
                       # while the gateway is stopped.\n\n";
 
@@ -40,17 +40,17 @@ struct StoredBan {
     reason: String,
 }
 
-/// Where the bans are kept.
+/// The file with the bans.
 #[derive(Debug)]
 pub(crate) struct BanFile {
-    /// None: nowhere.
+    /// None: bans are not stored.
     path: Option<PathBuf>,
-    /// Of two writers the later one must see what the earlier one saw.
+    /// Serializes writers, so that the later one writes the later state.
     writing: Mutex<()>,
 }
 
 impl BanFile {
-    /// The file beside the state file: `gateway.state.toml` has `gateway.state.bans.toml`.
+    /// The file beside the state file: `gateway.state.bans.toml` for `gateway.state.toml`.
     pub(super) fn beside(state: Option<&Path>) -> Self {
         Self {
             path: state.map(|state| state.with_extension("bans.toml")),
@@ -58,7 +58,7 @@ impl BanFile {
         }
     }
 
-    /// The kept bans that have not ended. A file that cannot be read is moved out of the way: a gateway that does not start
+    /// The stored bans that have not ended. An unreadable file is moved aside, because a gateway that does not start
     /// helps nobody.
     pub(crate) fn read(&self) -> Vec<Ban> {
         let Some(path) = &self.path else {
@@ -90,10 +90,10 @@ impl BanFile {
         }
     }
 
-    /// Writes the bans of operators that are in force. Blocks.
+    /// Writes the operators' bans in force. Blocks.
     ///
     /// # Errors
-    /// Says which file cannot be written, and why. What it held before stays.
+    /// The file that cannot be written, and why. Its old content stays.
     pub(crate) fn write(&self, limiter: &RateLimiter) -> Result<(), String> {
         let Some(path) = &self.path else {
             return Ok(());
@@ -142,7 +142,7 @@ fn parse(text: &str, now: SystemTime) -> Result<Vec<Ban>, String> {
     Ok(bans?.into_iter().filter(|ban| now < ban.until).collect())
 }
 
-/// Replaces the file in one step, readable by its owner only.
+/// Replaces the file atomically, readable by its owner only.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let new = path.with_extension("toml.new");
     let mut file = fs::OpenOptions::new()

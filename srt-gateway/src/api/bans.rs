@@ -1,4 +1,4 @@
-//! Sessions that an operator ends, and addresses and networks that are banned for a while.
+//! Ends sessions and bans addresses and networks on behalf of operators.
 
 use std::{
     net::IpAddr,
@@ -28,10 +28,10 @@ use crate::{
 
 type Ctx = State<Arc<App>>;
 
-/// The longest ban: beyond it, the network's firewall is the place.
+/// The longest ban: longer ones belong in the network's firewall.
 pub(super) const BAN_MAX: u64 = 30 * 86_400;
 
-/// The longest reason, in bytes.
+/// The length limit of a reason, in bytes.
 const REASON_MAX: usize = 200;
 
 /// How to end a session.
@@ -80,7 +80,7 @@ fn note_ended(session: &SessionStatus) {
     note(Change::new(&format!("session {}", session.id.0), Some(who), None));
 }
 
-/// Whether it was there.
+/// Returns whether there was such a session.
 async fn end(app: &App, id: SessionId) -> Answer<bool> {
     let kicked = app
         .ask(move |view| view.ask(|reply| Command::Kick(id, reply)))
@@ -162,7 +162,7 @@ fn shown(ban: &access::Ban) -> Ban {
     }
 }
 
-/// An address without a prefix where it is one address.
+/// A network as text; a single address without its prefix length.
 fn text_of(network: IpNet) -> String {
     if network.prefix_len() == network.max_prefix_len() {
         network.addr().to_string()
@@ -252,7 +252,7 @@ fn apply_ban(app: &App, ban: access::Ban) -> Answer<()> {
     ))
 }
 
-/// The ban of exactly this network that is in force.
+/// The ban in force of exactly this network.
 fn standing(app: &App, network: IpNet) -> Option<String> {
     let (limiter, now) = (&app.view.limiter, Instant::now());
     let all = limiter
@@ -271,7 +271,7 @@ fn sentence(ban: &access::Ban) -> String {
     }
 }
 
-/// Writes down which bans are in force.
+/// Stores the bans in force.
 async fn keep(app: &Arc<App>) -> Answer<()> {
     let store = Arc::clone(&app.store);
     let kept = app.ask(move |view| store.bans.write(&view.limiter)).await?;

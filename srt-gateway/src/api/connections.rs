@@ -1,8 +1,8 @@
-//! Which TCP connections the API keeps: so many in all, so many of one address, and always room for probes.
+//! Limits the TCP connections of the API: in total and per address, with a reserve for probes.
 //!
-//! A connection that is at its limit is not left in the system's queue, where a probe would wait behind it. The newcomer gets
-//! the place of a connection that has no request under way, or whose client does not read its answer; where there is none,
-//! it is served if it asks for `/healthz` or `/readyz`. Used on the API's thread; a lock is held for a look at the table.
+//! A connection beyond a limit is not left in the system's queue, where a probe would wait behind it. It replaces a
+//! connection that has no request under way, or whose client does not read its answer; if there is none, it may only
+//! request `/healthz` or `/readyz`. Used on the API's thread; the lock is held for a look-up.
 
 use std::{
     collections::{HashMap, HashSet, hash_map},
@@ -20,28 +20,28 @@ use axum::body::{Body, Bytes};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::Notify;
 
-/// Connections at a time.
+/// Connections in total.
 pub(super) const MOST: usize = 512;
 
-/// Connections of one address at a time; of an IPv6 network of 64 bits.
+/// Connections per address; an IPv6 address counts as its /64.
 pub(super) const MOST_OF_ADDRESS: usize = 256;
 
-/// Connections beyond these limits at a time, for probes.
+/// Connections beyond these limits, for probes.
 pub(super) const RESERVE: usize = 32;
 
-/// The longest part of an answer that is handed on at once. What is behind it stays in [`AnswerBody`], and is counted.
+/// The longest part of an answer that is passed on at once. The rest stays in [`AnswerBody`], and is counted.
 const PART: usize = 64 << 10;
 
-/// Bytes of answers that clients of one address have not read yet. Who asks for more loses the oldest of these answers.
+/// Unread bytes of answers per address. A client that requests more loses the oldest of these answers.
 const UNREAD_OF_ADDRESS: usize = 32 << 20;
 
-/// The same of all clients.
+/// Unread bytes of answers in total.
 const UNREAD: usize = 128 << 20;
 
-/// An answer that has not been read for this long does not keep its connection's place.
+/// A connection whose answer has not been read for this long may be replaced.
 const STUCK_AFTER: Duration = Duration::from_secs(2);
 
-/// What a new connection may ask for.
+/// What a new connection may request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Service {
     Everything,
@@ -55,10 +55,10 @@ pub(super) struct Connections(Mutex<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
-    /// Counts on with each connection and each end of a request.
+    /// Advances with each connection and each end of a request.
     clock: u64,
     open: HashMap<u64, Arc<TrackedConnection>>,
-    /// Connections of each address; those of the reserve are not counted.
+    /// Connections of each address, without those of the reserve.
     regular: HashMap<IpAddr, usize>,
     /// Connections of the reserve.
     probes: usize,
@@ -68,16 +68,16 @@ struct Table {
 struct TrackedConnection {
     address: IpAddr,
     service: Service,
-    /// Requests under way: 1 at most, until its answer has been sent.
+    /// Requests under way: at most 1, until its answer has been sent.
     requests: AtomicUsize,
-    /// The table's clock when it was last busy.
+    /// The table's clock when it last became idle.
     idle_since: AtomicU64,
-    /// Bytes of an answer that wait to be read; 0: none worth counting.
+    /// Bytes of an answer that are not read yet; 0: too few to count.
     unread: AtomicUsize,
-    /// The table's clock when these began to wait.
+    /// The table's clock when these started to wait.
     unread_since: AtomicU64,
     opened: Instant,
-    /// When these began to wait or were last read, in milliseconds after `opened`.
+    /// When these started to wait or were last read, in milliseconds since `opened`.
     read_at: AtomicU64,
     evicted: Notify,
 }
@@ -87,13 +87,13 @@ impl TrackedConnection {
         self.requests.load(Relaxed) == 0
     }
 
-    /// Notes that a part of the answer has been asked for.
+    /// Records that a part of the answer was read.
     fn note_reading(&self) {
         let at = self.opened.elapsed().as_millis();
         self.read_at.store(u64::try_from(at).unwrap_or(u64::MAX), Relaxed);
     }
 
-    /// Whether the client has not read its answer for a while.
+    /// Whether the client has stopped reading its answer.
     fn is_stuck(&self, now: Instant) -> bool {
         let read_at = self.opened + Duration::from_millis(self.read_at.load(Relaxed));
         self.unread.load(Relaxed) > 0 && now.saturating_duration_since(read_at) >= STUCK_AFTER
@@ -101,12 +101,12 @@ impl TrackedConnection {
 }
 
 impl Connections {
-    /// A place for a connection from this address; None: not even the reserve has one.
+    /// A permit for a connection from this address; None: not even the reserve has one.
     pub(super) fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<ConnectionPermit> {
         self.admit_for(peer, Service::Everything)
     }
 
-    /// A place of the reserve, for a connection that has one of the last descriptors.
+    /// A permit of the reserve, for a connection that uses one of the last descriptors.
     pub(super) fn admit_probe(self: &Arc<Self>, peer: IpAddr) -> Option<ConnectionPermit> {
         self.admit_for(peer, Service::ProbesOnly)
     }
@@ -137,8 +137,8 @@ impl Connections {
         })
     }
 
-    /// Ends the connection with this service that has been idle for the longest time, or else one whose client does not read
-    /// its answer; false: there is none.
+    /// Closes the connection with this service that has been idle for longest, or else one whose client does not read
+    /// its answer; returns false if there is none.
     pub(super) fn evict_idle(&self, service: Service) -> bool {
         self.table()
             .evict(|entry| entry.service == service, Instant::now())
@@ -178,7 +178,7 @@ impl Table {
         Some(entry)
     }
 
-    /// What a new connection of this address may ask for, once there is room for it; None: there is none.
+    /// What a new connection of this address may request, once there is room for it; None: there is no room.
     fn make_room(&mut self, address: IpAddr, wanted: Service, now: Instant) -> Option<Service> {
         let is_regular = |entry: &TrackedConnection| entry.service == Service::Everything;
         if wanted == Service::Everything {
@@ -187,7 +187,8 @@ impl Table {
             let has_room = if own >= MOST_OF_ADDRESS {
                 self.evict(is_own, now)
             } else if self.open.len() - self.probes >= MOST {
-                // Whoever has most gives way; of several the one that has been idle for longest.
+                // The address with the most connections gives way, and of several the one that has been idle for
+                // longest.
                 let busiest = self.busiest_addresses();
                 self.evict(|entry| is_regular(entry) && busiest.contains(&entry.address), now)
                     || self.evict(is_regular, now)
@@ -203,14 +204,14 @@ impl Table {
         has_room.then_some(Service::ProbesOnly)
     }
 
-    /// The addresses that have most connections.
+    /// The addresses with the most connections.
     fn busiest_addresses(&self) -> HashSet<IpAddr> {
         let most = self.regular.values().copied().max();
         let busiest = self.regular.iter().filter(|(_, count)| Some(**count) == most);
         busiest.map(|(address, _)| *address).collect()
     }
 
-    /// The address with most bytes of answers that wait to be read.
+    /// The address with the most unread bytes of answers.
     fn address_with_most_unread(&self) -> Option<IpAddr> {
         let mut amounts = HashMap::<IpAddr, usize>::new();
         for entry in self.open.values() {
@@ -220,8 +221,8 @@ impl Table {
         most.map(|(address, _)| address)
     }
 
-    /// Ends the connection among these that has been idle for the longest time; if all have requests, the one with the oldest
-    /// answer that its client does not read.
+    /// Closes the connection among these that has been idle for longest; if all have requests, the one with the oldest
+    /// unread answer.
     fn evict(&mut self, is_meant: impl Fn(&TrackedConnection) -> bool, now: Instant) -> bool {
         let is_idle = |entry: &TrackedConnection| entry.is_idle() && is_meant(entry);
         let is_stuck = |entry: &TrackedConnection| entry.is_stuck(now) && is_meant(entry);
@@ -250,7 +251,7 @@ impl Table {
         counted.map(|entry| entry.unread.load(Relaxed)).sum()
     }
 
-    /// Ends the connections with the oldest unread answers until there is room for that of this connection.
+    /// Closes the connections with the oldest unread answers until this connection's answer fits.
     fn make_room_for_answer(&mut self, address: IpAddr) {
         let is_own = |entry: &TrackedConnection| entry.address == address;
         let newest = self.clock;
@@ -275,7 +276,7 @@ impl Table {
     }
 }
 
-/// A connection's place. Dropping it gives it back.
+/// A connection's permit, released when dropped.
 #[derive(Debug)]
 pub(super) struct ConnectionPermit {
     id: u64,
@@ -288,12 +289,12 @@ impl ConnectionPermit {
         self.entry.service
     }
 
-    /// Waits until another connection needs this place.
+    /// Waits until another connection needs this permit.
     pub(super) async fn evicted(&self) {
         self.entry.evicted.notified().await;
     }
 
-    /// A request is under way until the result is dropped.
+    /// Marks a request as under way until the result is dropped.
     pub(super) fn begin_request(self: &Arc<Self>) -> InRequest {
         self.entry.requests.fetch_add(1, Relaxed);
         InRequest(Arc::clone(self))
@@ -306,7 +307,7 @@ impl Drop for ConnectionPermit {
     }
 }
 
-/// Keeps a connection from being taken for idle.
+/// Marks a connection as busy.
 #[derive(Debug)]
 pub(super) struct InRequest(Arc<ConnectionPermit>);
 
@@ -319,7 +320,7 @@ impl Drop for InRequest {
     }
 }
 
-/// Counts the bytes of an answer until it is dropped.
+/// Counts the unread bytes of an answer until dropped.
 #[derive(Debug)]
 struct Unread(Arc<ConnectionPermit>);
 
@@ -329,12 +330,12 @@ impl Drop for Unread {
     }
 }
 
-/// The body of an answer, and the request that it ends. A long one is handed on in parts: it is here until the client has
-/// read it, and not in a buffer where nobody counts it.
+/// The body of an answer, and the request that it ends. A long body is passed on in parts, so that it stays here, where
+/// it is counted, until the client has read it.
 #[derive(Debug)]
 pub(super) struct AnswerBody {
     body: Body,
-    /// Of the last frame, what is not handed on yet.
+    /// The part of the last frame that has not been passed on.
     rest: Bytes,
     _unread: Option<Unread>,
     request: InRequest,
@@ -400,7 +401,7 @@ impl HttpBody for AnswerBody {
     }
 }
 
-/// What is counted as one address: an IPv6 customer has a /64 to choose from.
+/// The unit that counts as one address: an IPv6 customer has a whole /64.
 fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(v6) => {
@@ -477,7 +478,7 @@ mod tests {
         );
         assert!(busy.iter().all(|permit| is_open(permit)));
         assert_eq!(probes.iter().filter(|permit| is_open(permit)).count(), RESERVE);
-        // A request has ended: its connection is the one that gives way.
+        // A request has ended: its connection is the one to be replaced.
         requests.swap_remove(7);
         assert_eq!(admit(&connections, 1, 1)[0].service(), Service::Everything);
         assert!(!is_open(&busy[7]));
@@ -538,7 +539,7 @@ mod tests {
         // However long an answer is, it is not refused.
         answers.push(answer(&slow[2], 100 << 20));
         assert!(is_open(&slow[2]) && !is_open(&slow[1]) && !is_open(&slow[3]));
-        // Of all addresses, the one with most.
+        // Of all addresses, the one with the most.
         let many: Vec<_> = (3..6).flat_map(|from| admit(&connections, 1, from)).collect();
         let _more: Vec<_> = many.iter().map(|permit| answer(permit, 20 << 20)).collect();
         assert!(!is_open(&slow[2]) && is_open(&other[0]) && many.iter().all(|permit| is_open(permit)));

@@ -1,8 +1,7 @@
-//! The console: serves the page for people, from the bundle that the build script has put into the program, or a plain
-//! page of our own where there is none.
+//! Serves the console's page from the bundle that the build script has embedded, or a plain page if there is none.
 //!
-//! Runs on the API's threads. Knows nothing of streams: the page asks the API as any other client does, with a token of
-//! its own where one is needed; these files hold nothing that is secret.
+//! Runs on the API's threads. It serves files only: the page uses the API like any other client, with a token if one is
+//! required, and these files contain no secrets.
 
 use axum::{
     Router,
@@ -19,15 +18,16 @@ mod bundled {
 /// A file of the page.
 #[derive(Debug)]
 struct Asset {
-    /// Where it is served.
+    /// Its path.
     path: &'static str,
     bytes: &'static [u8],
-    /// The same, packed.
+    /// The same, gzipped.
     gzip: Option<&'static [u8]>,
 }
 
-/// What the page may do: run its own scripts, speak to this gateway, and play what it was sent (the player's worker and
-/// media source are `blob:`). No inline script or style, nothing from anywhere else, no frame around it.
+/// The page's content security policy: it may run its own scripts, contact this gateway, and play what it received (the
+/// player's worker and media source are `blob:`). No inline scripts or styles, nothing from other hosts, and no
+/// framing.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; \
                       worker-src blob:; media-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -50,12 +50,12 @@ static PLAIN: &[Asset] = &[
     },
 ];
 
-/// Whether this program has the console.
+/// Whether this binary contains the console.
 pub(crate) fn is_bundled() -> bool {
     !bundled::ASSETS.is_empty()
 }
 
-/// The routes of the page's files, `/` among them.
+/// The routes of the page's files, including `/`.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let assets = if is_bundled() { bundled::ASSETS } else { PLAIN };
     assets.iter().fold(Router::new(), |router, asset| {
@@ -80,14 +80,14 @@ fn answer(asset: &'static Asset, asked: &HeaderMap) -> Response {
     if packed.is_some() {
         set(header::CONTENT_ENCODING, "gzip");
     }
-    // The names of what the bundler writes change with the content; all else is asked for each time.
+    // The bundler's file names change with their content; other files are revalidated each time.
     if asset.path.starts_with("/assets/") {
         set(header::CACHE_CONTROL, "public, max-age=31536000, immutable");
     }
     response
 }
 
-/// Whether the client says that it can unpack gzip (RFC 9110, 12.5.3).
+/// Whether the client accepts gzip (RFC 9110, 12.5.3).
 fn takes_gzip(asked: &HeaderMap) -> bool {
     let values = asked.get_all(header::ACCEPT_ENCODING).iter();
     let mut codings = values
@@ -163,7 +163,7 @@ mod tests {
                 continue;
             };
             let page = std::str::from_utf8(index.bytes).unwrap();
-            // Every script is a file of ours, none is in the page, and nothing comes from elsewhere.
+            // Every script is a file of ours, none is inline, and nothing comes from elsewhere.
             for script in page.split("<script").skip(1) {
                 let (tag, inside) = script.split_once('>').unwrap();
                 assert!(tag.contains("src="), "{tag}");

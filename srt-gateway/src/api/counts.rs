@@ -1,4 +1,5 @@
-//! How many streams, inputs and outputs a client of the API may make: each takes memory, some a thread or a port. Pure.
+//! Limits the number of streams, inputs and outputs that API clients may create, because each takes memory and some
+//! take a thread or a port. Pure.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +11,16 @@ use super::{
 };
 use crate::names::Role;
 
-/// Streams that the API may make.
+/// Streams that the API may create.
 const STREAMS: usize = 2_000;
 
-/// Inputs, and outputs, that the API may give a stream.
+/// Inputs, and outputs, that the API may add to a stream.
 const ENDPOINTS_OF_STREAM: usize = 100;
 
-/// Inputs and outputs that the API may make in all: some have a thread each.
+/// Inputs and outputs that the API may create in total, because some have a thread each.
 const ENDPOINTS: usize = 5_000;
 
-/// The lists of inputs and outputs, each with its key.
+/// The number of entries in each list of inputs and outputs, by key.
 fn lists(state: &SavedState) -> BTreeMap<String, usize> {
     let mut lists = BTreeMap::new();
     for role in [Role::Publisher, Role::Viewer] {
@@ -35,7 +36,7 @@ fn lists(state: &SavedState) -> BTreeMap<String, usize> {
     lists
 }
 
-/// Refuses what would be more than the API may make. What is there already may be more, and shrink.
+/// Refuses a change that exceeds these limits. Lists that are already longer may shrink.
 ///
 /// # Errors
 /// The list that is too long.
@@ -117,7 +118,7 @@ mod tests {
         };
         many(1_999).unwrap();
         assert!(told(many(2_000).unwrap_err()).contains("at most 2000 streams"));
-        // One that has more, of an earlier version, may shrink.
+        // A longer list, created by an earlier version, may shrink.
         let mut before = SavedState::default();
         for number in 0..2_100 {
             before.streams.insert(format!("s/{number}"), Table::new());

@@ -1,4 +1,4 @@
-//! The definition of one input or output, to be read and to be replaced; and the keys that definitions may have.
+//! Reads and replaces the definition of one input or output, and lists the keys that definitions may have.
 
 use std::sync::Arc;
 

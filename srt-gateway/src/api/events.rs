@@ -1,7 +1,8 @@
-//! What the sampler alone sees happen: sources that fall silent and send again, and verdicts that change. It goes into the
-//! event log like what control tells of.
+//! Events that only the sampler detects: sources that fall silent and send again, and verdicts that change. They are
+//! added to the event log like control's.
 //!
-//! Runs on the thread `telemetry`, on the figures that are made there anyway: what lasts for less than a second may be missed.
+//! Runs on the thread `telemetry`, on figures that are computed anyway, so anything shorter than a second may be
+//! missed.
 
 use std::collections::HashMap;
 
@@ -11,20 +12,20 @@ use crate::{
     telemetry::{EventKind, Happening, health::Level},
 };
 
-/// What streams looked like in the second before.
+/// The status of each stream in the previous second.
 #[derive(Debug, Default)]
 pub(super) struct Watch(HashMap<StreamName, LastStatus>);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct LastStatus {
     flows: bool,
-    /// That it is silent has been told.
+    /// That it is silent has been reported.
     silent: bool,
     level: Level,
 }
 
 impl Watch {
-    /// What has changed. `has_source` says whether a stream is fed.
+    /// Reports changes. `has_source` returns whether a stream has a source.
     pub(super) fn observe(
         &mut self,
         snapshot: &Snapshot,
@@ -67,7 +68,7 @@ fn changes(
     if has_source && before.flows && !sample.flows {
         now.silent = true;
         let text = match sample.verdict.level {
-            // It says whether keep-alives come.
+            // It says whether keep-alives arrive.
             Level::Bad if !sample.verdict.sentence.is_empty() => sample.verdict.sentence.clone(),
             _ => "the source is connected but sends no data".to_owned(),
         };
@@ -80,7 +81,7 @@ fn changes(
             None,
         );
     }
-    // A stream that comes up well, or goes, is told of already.
+    // Control reports streams that come up without faults, and streams that end.
     if before.level != level && level != Level::Idle && before.level != Level::Idle {
         tell(EventKind::Verdict, sample.verdict.sentence.clone(), Some(level));
     }
@@ -115,7 +116,7 @@ mod tests {
         let mut watch = Watch::default();
         for (has_source, flows, level, wanted) in [
             (false, false, Level::Idle, &[][..]),
-            // It is connected, its first data come later.
+            // It is connected; its first data comes later.
             (true, false, Level::Good, &[]),
             (true, true, Level::Good, &[]),
             (true, true, Level::Warning, &[Verdict]),
@@ -124,7 +125,7 @@ mod tests {
             (true, false, Level::Bad, &[]),
             (true, true, Level::Good, &[StreamResumed, Verdict]),
             (true, false, Level::Bad, &[StreamSilent, Verdict]),
-            // Gone: control tells of that.
+            // Gone: control reports that.
             (false, false, Level::Idle, &[]),
             (true, true, Level::Good, &[]),
         ] {

@@ -1,15 +1,15 @@
-//! The counts of libsrt as metrics: one list, from which the totals of streams and of sessions are made. Pure.
+//! libsrt's counters as metrics: one list for the totals of streams and sessions. Pure.
 
 use srt_safe::Counters;
 
-/// A count of libsrt's.
+/// A counter of libsrt.
 #[derive(Debug)]
 pub(crate) struct Figure {
-    /// Of the metric, without `srt_gateway_link_`, `srt_gateway_session_` and `_total`.
+    /// The name of the metric without `srt_gateway_link_`, `srt_gateway_session_` and `_total`.
     pub(crate) name: &'static str,
     pub(crate) help: &'static str,
     get: fn(&Counters) -> u64,
-    /// From what is counted to the unit of the name.
+    /// Converts the counter to the unit in the name.
     pub(crate) scale: f64,
 }
 
@@ -32,7 +32,7 @@ const fn count(name: &'static str, help: &'static str, get: fn(&Counters) -> u64
     }
 }
 
-/// All of them.
+/// All figures.
 #[rustfmt::skip] // One a line: it is read as a table.
 pub(crate) static FIGURES: [Figure; COUNT] = [
     count("sent_packets", "Data packets sent, including retransmissions and packets of the packet filter", |c| c.sent.packets),
@@ -72,15 +72,15 @@ pub(crate) static FIGURES: [Figure; COUNT] = [
     },
 ];
 
-/// The values of all, in their order.
+/// The values of all figures, in order.
 pub(crate) type Values = [u64; COUNT];
 
-/// What was counted.
+/// The values of `counters`.
 pub(crate) fn values(counters: &Counters) -> Values {
     std::array::from_fn(|at| FIGURES[at].of(counters))
 }
 
-/// Adds to `totals` what came between two looks.
+/// Adds the difference between two samples to `totals`.
 pub(crate) fn add(totals: &mut Values, now: &Values, before: &Values) {
     for (total, (now, before)) in totals.iter_mut().zip(now.iter().zip(before)) {
         *total += now.saturating_sub(*before);

@@ -1,14 +1,15 @@
-//! The past of each stream: a point a second for ten minutes, and the mean and maximum of ten seconds for a day.
+//! The history of each stream: a point per second for ten minutes, and the mean and maximum of each ten seconds for a
+//! day.
 //!
-//! Bounded: a value takes two bytes (the upper half of a float: three digits, any size), so that a stream has 13 kB for the
-//! ten minutes and at most 380 kB for the day, taken hour by hour. Streams that nobody used take nothing. Plain data; the
-//! sampler's thread writes.
+//! Bounded: a value takes two bytes (the upper half of a float: three digits, any magnitude), so a stream needs 13 kB
+//! for the ten minutes and at most 380 kB for the day, allocated hour by hour. Unused streams take nothing. Plain data;
+//! written by the sampler's thread.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::model::{self, Step, StreamFigures};
 
-/// Figures of a point, in the order of [`COLUMNS`].
+/// The number of figures in a point, in the order of [`COLUMNS`].
 const WIDTH: usize = 10;
 
 /// Their names in the API.
@@ -28,18 +29,18 @@ const COLUMNS: [&str; WIDTH] = [
 const SECONDS: usize = 600;
 const TENS: usize = 8640;
 
-/// Rows that memory is taken for at once: those of an hour.
+/// Rows per allocation: one hour.
 const GROWTH: usize = 360;
 
 type Row = [u16; WIDTH];
 type Values = [Option<f32>; WIDTH];
 
-/// Rows one step apart, the oldest first.
+/// Rows at equal intervals, oldest first.
 #[derive(Debug)]
 struct Tier<R> {
     rows: VecDeque<R>,
     limit: usize,
-    /// Number of the step after the last row.
+    /// The step number after the last row.
     end: u64,
 }
 
@@ -52,7 +53,7 @@ impl<R: Clone> Tier<R> {
         }
     }
 
-    /// Puts `row` at `step`; steps that were left out are filled with `gap`. What is not newer is ignored.
+    /// Stores `row` at `step`; skipped steps are filled with `gap`. Older steps are ignored.
     fn push(&mut self, step: u64, row: R, gap: &R) {
         if step < self.end {
             return;
@@ -78,7 +79,7 @@ impl<R: Clone> Tier<R> {
     }
 }
 
-/// One stream's past.
+/// The history of one stream.
 #[derive(Debug)]
 pub(crate) struct History {
     seconds: Tier<Row>,
@@ -86,7 +87,7 @@ pub(crate) struct History {
     bucket: Bucket,
 }
 
-/// The ten seconds that are not over yet.
+/// The current ten seconds.
 #[derive(Debug, Default)]
 struct Bucket {
     step: u64,
@@ -148,7 +149,7 @@ impl History {
         self.seconds.end.saturating_sub(1)
     }
 
-    /// The newest points of one figure, `most` at most; None: there is no figure of that name.
+    /// The newest points of one figure, at most `most`; None: there is no such figure.
     pub(crate) fn column(&self, figure: &str, step: Step, most: usize) -> Option<model::Past> {
         let at = COLUMNS.iter().position(|name| *name == figure)?;
         let (seconds, end, held): (u64, u64, usize) = match step {
@@ -172,7 +173,7 @@ impl History {
         })
     }
 
-    /// The newest points, `most` at most.
+    /// The newest points, at most `most`.
     pub(crate) fn shown(&self, step: Step, most: Option<usize>) -> model::History {
         let (seconds, end, rows): (u64, u64, usize) = match step {
             Step::Second => (1, self.seconds.end, self.seconds.rows.len()),
@@ -206,7 +207,7 @@ impl History {
         }
     }
 
-    /// Bytes of memory that the points take.
+    /// The memory used by the points, in bytes.
     #[cfg(test)]
     fn bytes(&self) -> usize {
         self.seconds.rows.capacity() * size_of::<Row>() + self.tens.rows.capacity() * size_of::<[Row; 2]>()
@@ -241,7 +242,7 @@ fn pack(value: Option<f32>) -> u16 {
     let Some(value) = value.filter(|value| value.is_finite()) else {
         return (f32::NAN.to_bits() >> 16) as u16;
     };
-    // Halves that round up beyond the largest float would be infinite: nothing here comes near it.
+    // Only values near the largest float would round up to infinity, and no figure is that large.
     (value.to_bits().saturating_add(0x8000) >> 16) as u16
 }
 

@@ -1,5 +1,4 @@
-//! Server-sent events: the figures of each second. A reader that does not keep up misses seconds, and nothing is kept
-//! for it.
+//! Server-sent events: the figures of each second. A slow reader misses seconds; nothing is queued for it.
 
 use std::{
     convert::Infallible,
@@ -24,7 +23,7 @@ use super::{
     streaming,
 };
 
-/// Event streams at a time.
+/// Concurrent event streams.
 pub(super) const READERS: usize = 64;
 
 /// Streams the figures of each second as server-sent events named `figures`, each a LiveEvent in JSON.

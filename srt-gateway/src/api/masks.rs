@@ -1,15 +1,15 @@
-//! Definitions on their way out and in: as JSON with secrets masked, and back, with each mask replaced by what it masked, so
-//! that whoever edits a definition need not know its secrets. Pure.
+//! Converts definitions to JSON with masked secrets and back, replacing each mask with the secret behind it, so that an
+//! editor need not know the secrets. Pure.
 
 use toml::{Table, Value};
 
 use super::problem::{Answer, Problem};
 use crate::config::redacted;
 
-/// What stands where a secret was.
+/// Replaces a secret.
 const MASK: &str = "***";
 
-/// A table as JSON, secrets masked.
+/// A table as JSON, with secrets masked.
 pub(super) fn shown_table(table: &Table) -> serde_json::Value {
     let entry = |(key, value): (&String, &Value)| (key.clone(), shown(key, value));
     serde_json::Value::Object(table.iter().map(entry).collect())
@@ -45,8 +45,8 @@ fn unmask(key: &str, new: &mut Value, old: &Value) {
     }
 }
 
-/// Pairs entries by what is shown of them, not by place: one may have been put before the others. Those of which something
-/// was changed are known by their address.
+/// Pairs entries by their displayed form rather than by position, because entries may have been inserted before them.
+/// Modified entries are matched by their address.
 fn unmask_list(key: &str, new: &mut [Value], old: &[Value]) {
     let mut left: Vec<_> = old.iter().collect();
     let mut changed = Vec::new();
@@ -66,7 +66,7 @@ fn unmask_list(key: &str, new: &mut [Value], old: &[Value]) {
     }
 }
 
-/// The masks in a URL that is another one than before, by what they masked: where the old one has the same parameter.
+/// Restores the masks in a changed URL from the parameters of the same name in the old one.
 fn unmask_url(new: &mut String, old: &str) {
     let parts = |url: &str| {
         let (front, query) = url.split_once('?').unwrap_or((url, ""));
@@ -102,7 +102,7 @@ fn unmask_url(new: &mut String, old: &str) {
     *new = whole;
 }
 
-/// JSON as TOML.
+/// Converts JSON to TOML.
 pub(crate) fn toml_of(json: serde_json::Value) -> Answer<Value> {
     use serde_json::Value as Json;
     Ok(match json {
@@ -121,7 +121,7 @@ pub(crate) fn toml_of(json: serde_json::Value) -> Answer<Value> {
     })
 }
 
-/// A JSON object as a table.
+/// Converts a JSON object to a table.
 pub(crate) fn table_of(entries: serde_json::Map<String, serde_json::Value>) -> Answer<Table> {
     let entry = |(key, value)| Ok((key, toml_of(value)?));
     entries.into_iter().map(entry).collect()

@@ -1,8 +1,8 @@
-//! The stream itself over HTTP, byte for byte, for the console: live from the last keyframe on, and the piece that makes a
-//! still picture.
+//! Serves a stream over HTTP, byte for byte, for the console: live from the last keyframe on, and the data for a still
+//! picture.
 //!
-//! A viewer here is a cursor in the ring, as any other, that looks for news every [`LOOK`] and so costs the source's worker
-//! nothing. What the browser does not take is not kept: whoever stands still for [`STALL`] is left.
+//! An HTTP viewer is a cursor in the ring like any other, but polls every [`LOOK`], so it costs the source's worker
+//! nothing. Nothing is queued for a slow browser: one that reads nothing for [`STALL`] is disconnected.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,28 +24,28 @@ use super::{
 };
 use crate::data::{Batch, Cursor, ReadOutcome, StartAt, Stream};
 
-/// Viewers over HTTP at a time.
+/// Concurrent HTTP viewers.
 pub(super) const VIEWERS: usize = 32;
 
-/// How often the ring is looked at.
+/// How often the ring is polled.
 const LOOK: Duration = Duration::from_millis(30);
 
-/// Messages in one piece of the body.
+/// Messages per chunk of the body.
 const BATCH: usize = 64;
 
-/// Pieces that may wait for the browser's socket.
+/// Chunks that may wait for the browser's socket.
 const PIECES: usize = 8;
 
-/// A browser that takes nothing for so long is left.
+/// A browser that reads nothing for this long is disconnected.
 const STALL: Duration = Duration::from_secs(5);
 
-/// A stream without data for so long is at its end for a viewer over HTTP.
+/// An HTTP response ends after this long without data.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// Largest piece for a still picture.
+/// The size limit of the data for a still picture.
 const STILL_MAX: usize = 1 << 20;
 
-/// How long a still picture may be kept by a browser.
+/// How long a browser may cache a still picture.
 const STILL_AGE: HeaderValue = HeaderValue::from_static("private, max-age=3");
 
 const MPEG_TS: HeaderValue = HeaderValue::from_static("video/mp2t");
@@ -56,7 +56,7 @@ fn stream_of(app: &App, name: &str) -> Answer<Arc<Stream>> {
     Ok(Arc::clone(&entry.stream))
 }
 
-/// Counts as a viewer of the stream as long as it lives: inputs on demand are connected for it.
+/// Counts as a viewer of the stream while it exists, so on-demand inputs connect for it.
 struct Watching(Arc<Stream>);
 
 impl Watching {
@@ -117,7 +117,7 @@ pub(super) async fn video(
     Ok(([(header::CONTENT_TYPE, MPEG_TS)], Body::from_stream(pieces)))
 }
 
-/// What the ring has behind the cursor.
+/// The data after the cursor.
 fn next_piece(stream: &Stream, cursor: &mut Cursor, batch: &mut Batch) -> Option<Bytes> {
     let ring = stream.ring();
     loop {
@@ -154,7 +154,8 @@ pub(super) async fn keyframe(State(app): State<Arc<App>>, Part(name): Part<Strin
         still.extend_from_slice(&piece);
     }
     if still.is_empty() {
-        // Not an error: sound alone has none, and a page that asks every stream would fill its console with them.
+        // Not an error: audio-only streams have no picture, and a page that asks for every stream would fill its
+        // console with errors.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let headers = [

@@ -1,7 +1,7 @@
-//! `/metrics` in the form of OpenMetrics. Made at each scrape of what the sampler has and of snapshots; holds no state.
+//! `/metrics` in OpenMetrics format. Computed at each scrape from the sampler's figures and from snapshots; stateless.
 //!
-//! Labels are bounded: streams and endpoints beyond [`STREAMS`] are left out and counted, sessions are there only if the
-//! configuration asks for them. Every total only goes up while the gateway runs.
+//! Labels are bounded: streams and endpoints beyond [`STREAMS`] are left out and counted, and sessions appear only if
+//! configured. Totals never decrease while the gateway runs.
 
 mod backends;
 
@@ -40,10 +40,10 @@ use crate::{
 /// Streams with series of their own.
 const STREAMS: usize = 1000;
 
-/// Sessions with series of their own, where they are asked for.
+/// Sessions with series of their own, if configured.
 const SESSIONS: usize = 2000;
 
-/// The form of OpenMetrics 1.0.
+/// The media type of OpenMetrics 1.0.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Returns the metrics in the OpenMetrics format, for Prometheus.
@@ -54,7 +54,7 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Answer<impl IntoResp
     let context = app.context().await?;
     let scraped = Arc::clone(&app);
     let text = tokio::task::spawn_blocking(move || {
-        // Until the text is written, also when the client has gone meanwhile.
+        // Held until the text is written, even if the client has left.
         let _turn = turn;
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Scrape {
@@ -86,17 +86,17 @@ enum Kind {
     Gauge,
 }
 
-/// The value of a label as it stands between quotes: the encoder writes it as it is.
+/// Escapes a label value, because the encoder does not.
 fn label(value: &str) -> String {
     let value = escaped(value, Notation::Text);
     value.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
-/// Writes families.
+/// Encodes metric families.
 struct FamilyEncoder<'e>(DescriptorEncoder<'e>);
 
 impl FamilyEncoder<'_> {
-    /// A family; none without a row.
+    /// Encodes a family, unless it has no rows.
     fn family(
         &mut self,
         kind: Kind,
@@ -256,7 +256,7 @@ impl Scrape {
         )
     }
 
-    /// The checks of TR 101 290 of the sources.
+    /// The failed checks of TR 101 290, by source.
     fn checks(
         &self,
         streams: &[(&StreamName, &StreamSample)],
@@ -316,7 +316,7 @@ impl Scrape {
         )
     }
 
-    /// What libsrt tells of each session.
+    /// libsrt's figures of each session.
     fn sessions(&self, families: &mut FamilyEncoder<'_>) -> fmt::Result {
         let known = self.context.sessions.iter().take(SESSIONS);
         let known: Vec<_> = known
@@ -347,7 +347,7 @@ impl Scrape {
     }
 }
 
-/// The unit of a level: `Unit` has no constants.
+/// The unit of a level, because `Unit` has no constants.
 #[derive(Clone, Copy)]
 enum LevelUnit {
     Seconds,
@@ -369,7 +369,7 @@ impl LevelUnit {
 
 type Level = (&'static str, &'static str, LevelUnit, fn(&SrtFigures) -> f64);
 
-/// What libsrt tells of a session at a moment.
+/// libsrt's levels of a session.
 #[rustfmt::skip] // One a line: it is read as a table.
 static LEVELS: [Level; 23] = [
     ("session_rtt", "Round-trip time", LevelUnit::Seconds, |f| f.stats.link.rtt.as_secs_f64()),
@@ -397,7 +397,7 @@ static LEVELS: [Level; 23] = [
     ("session_rtt_p95", "95th percentile of the round-trip time over the last minute", LevelUnit::Seconds, |f| f.rtt_p95.as_secs_f64()),
 ];
 
-/// The name of a family of `prefix` for a figure, and its unit, which the encoder appends.
+/// The family name for a figure with `prefix`, and its unit, which the encoder appends.
 fn named(prefix: &str, figure: &str) -> (String, Option<Unit>) {
     let units = [
         ("_bytes", Unit::Bytes),
@@ -466,7 +466,7 @@ fn streams_of(streams: &[(&StreamName, &StreamSample)], families: &mut FamilyEnc
     )
 }
 
-/// What libsrt tells of the links of sources and viewers, by stream.
+/// libsrt's figures of the links of sources and viewers, by stream.
 fn links_of(streams: &[(&StreamName, &StreamSample)], families: &mut FamilyEncoder<'_>) -> fmt::Result {
     let labels = |name: &StreamName, at: usize| {
         vec![

@@ -1,4 +1,4 @@
-//! The HTTP API: what there is to see and to steer, figures, metrics, and a page for people.
+//! The HTTP API: status and control of the gateway, figures, metrics, and the console.
 //!
 //! ```text
 //!   api (a tokio runtime)  sockets, TLS, probes
@@ -7,7 +7,7 @@
 //!   telemetry              a sample a second ──snapshot──▶ api-work
 //! ```
 //!
-//! Reads snapshots and sends commands; touches neither sockets of SRT nor a ring. Every error is a [`problem`].
+//! Reads snapshots and sends commands; touches neither SRT sockets nor a ring. Every error is a [`problem`].
 
 mod audit;
 mod auth;
@@ -77,11 +77,11 @@ use sampler::{Sampler, Snapshot};
 use shape::ResponseContext;
 pub(crate) use store::ConfigStore;
 
-/// Where a request comes from.
+/// The address that sent a request.
 #[derive(Clone, Copy, Debug)]
 struct Peer(IpAddr);
 
-/// What all handlers share.
+/// Shared by all handlers.
 #[derive(Debug)]
 struct App {
     view: View,
@@ -95,24 +95,24 @@ struct App {
     draining: AtomicBool,
     live_places: Arc<Semaphore>,
     video_places: Arc<Semaphore>,
-    /// Metrics are written for one request at a time: side by side they would keep all cores from the probes.
+    /// Metrics are written for one request at a time: concurrent ones would keep all cores from answering probes.
     metrics_turn: Arc<Semaphore>,
-    /// True when the gateway ends: what is open for long is to close.
+    /// True when the gateway shuts down: long-running responses must end.
     stopped: watch::Receiver<bool>,
     openapi: Bytes,
 }
 
 impl App {
-    /// All that is there now. Waits for control's answer elsewhere.
+    /// The current state. Waits for control's answer on another thread.
     async fn context(&self) -> Answer<ResponseContext> {
         let sessions = self.ask(View::sessions_if_told).await?;
-        // Not an empty list, which would be believed.
+        // An error rather than an empty list, which would look like a valid answer.
         let sessions =
             sessions.ok_or_else(|| Problem::busy("the gateway is overloaded or shutting down: try again"))?;
         Ok(self.context_of(self.sampler.latest(), sessions))
     }
 
-    /// What control answers, waited for on another thread.
+    /// Asks control, and waits for the answer on another thread.
     async fn ask<T: Send + 'static>(&self, question: impl FnOnce(&View) -> T + Send + 'static) -> Answer<T> {
         let view = self.view.clone();
         let answer = tokio::task::spawn_blocking(move || question(&view));
@@ -142,22 +142,22 @@ impl App {
         tokens
     }
 
-    /// Tells whoever started the gateway to do something.
+    /// Sends a command to the code that started the gateway.
     fn order(&self, order: ApiCommand) -> Answer<()> {
         let sent = self.orders.try_send(order);
         sent.map_err(|_| Problem::busy("the gateway is busy or shutting down: try again"))
     }
 }
 
-/// What came of reading the configuration file again, and what is different in it.
+/// The result of reloading the configuration file, and the differences in it.
 pub(crate) type ReloadResult = (Result<Reloaded, NotReloaded>, Changes);
 
-/// What the API tells whoever started the gateway to do.
+/// Commands to the code that started the gateway.
 #[derive(Debug)]
 pub(crate) enum ApiCommand {
-    /// Read the configuration file again, and say what came of it.
+    /// Reload the configuration file, and reply with the result.
     Reload(tokio::sync::oneshot::Sender<ReloadResult>),
-    /// The doors are closed: end when nobody is left, or after this time.
+    /// New callers are refused: shut down when no session is left, or after this time.
     Drain(Duration),
 }
 
@@ -170,9 +170,9 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// Listens and serves; None where the configuration says nowhere. Returns when the address is bound.
+    /// Listens and serves; None if no address is configured. Returns once the address is bound.
     ///
-    /// `store` holds the configuration; `orders` go to whoever started the gateway.
+    /// `store` holds the configuration; `orders` go to the code that started the gateway.
     pub(crate) fn start(
         config: &Config,
         view: View,
@@ -226,7 +226,7 @@ impl Drop for Api {
     }
 }
 
-/// All routes, and their description as JSON.
+/// All routes, and the OpenAPI description as JSON.
 fn routes() -> (Router<Arc<App>>, Bytes) {
     let (router, mut document) = OpenApiRouter::with_openapi(openapi::Document::openapi())
         .routes(routes!(read::version))
@@ -284,7 +284,7 @@ fn routes() -> (Router<Arc<App>>, Bytes) {
     (router, document.into())
 }
 
-/// What surrounds all routes.
+/// Adds the layers that apply to all routes.
 fn finished(router: Router<Arc<App>>, app: Arc<App>) -> Router {
     router
         .merge(console::routes())
@@ -307,7 +307,7 @@ async fn wrong_method(method: Method, uri: Uri) -> Problem {
     Problem::method_not_allowed(format!("{method} is not allowed for {}", uri.path()))
 }
 
-/// Headers of all answers: nothing is cached unless it says so, nothing may be framed or guessed.
+/// The headers of all answers: no caching unless stated, no framing, no content sniffing.
 async fn with_headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [

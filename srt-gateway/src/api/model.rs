@@ -1,4 +1,4 @@
-//! What the API sends, as types: their fields are the contract. Units are in the names; what is not known is absent.
+//! The types of the API's answers: their fields are the contract. Names include units; unknown values are absent.
 
 use std::collections::BTreeMap;
 
@@ -41,11 +41,11 @@ pub(crate) struct RecordParams {
     pub(crate) limit: Option<usize>,
 }
 
-/// Longest list in one answer.
+/// The longest list in one answer.
 pub(crate) const LIMIT: usize = 1000;
 
 impl ListParams {
-    /// The part of `items` that is asked for.
+    /// The requested part of `items`.
     pub(crate) fn page<T>(&self, items: Vec<T>) -> Page<T> {
         let total = items.len();
         let limit = self.limit.unwrap_or(LIMIT).min(LIMIT);
@@ -56,7 +56,7 @@ impl ListParams {
         }
     }
 
-    /// Whether any of these texts has what `q` asks for.
+    /// Whether any of these texts matches `q`.
     pub(crate) fn finds(&self, texts: &[&str]) -> bool {
         let Some(wanted) = self.q.as_deref().filter(|q| !q.is_empty()) else {
             return true;
@@ -65,14 +65,14 @@ impl ListParams {
         texts.iter().any(|text| text.to_lowercase().contains(&wanted))
     }
 
-    /// Whether it is of the stream that is asked for.
+    /// Whether it belongs to the requested stream.
     pub(crate) fn is_of(&self, stream: &str) -> bool {
         self.stream.as_deref().is_none_or(|wanted| wanted == stream)
     }
 }
 
 impl RecordParams {
-    /// The newest of those after the number, the oldest first.
+    /// The newest items after the given number, oldest first.
     pub(crate) fn part<T>(&self, mut items: Vec<T>, number: impl Fn(&T) -> u64) -> Vec<T> {
         items.retain(|item| number(item) > self.after);
         let limit = self.limit.unwrap_or(LIMIT).min(LIMIT);

@@ -1,4 +1,4 @@
-//! The description of the API: what the code of the handlers says, and what is the same for all of them.
+//! Completes the API description: adds what is common to all handlers.
 
 use utoipa::{
     Modify, OpenApi,
@@ -36,10 +36,11 @@ impl Modify for Bearer {
     }
 }
 
-/// Where the schema of errors is.
+/// The schema of errors.
 const PROBLEM: &str = "#/components/schemas/Problem";
 
-/// Gives every operation what any of them may answer (401, 403, 413, 421, 429, 503 and so on), and errors their media type.
+/// Adds to every operation the errors that any of them may return (401, 403, 413, 421, 429, 503 and so on), with their
+/// media type.
 pub(super) fn finish(openapi: &mut Description) {
     for item in openapi.paths.paths.values_mut() {
         let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
@@ -66,7 +67,7 @@ fn give_errors(operation: &mut Operation) {
         .or_insert_with(|| any.into());
 }
 
-/// The attribute of a handler names a type, which stands for JSON of any kind.
+/// A handler's attribute names a type that stands for any JSON.
 fn name_media_type(response: &mut Response) {
     let is_problem =
         |content: &Content| matches!(&content.schema, Some(RefOr::Ref(to)) if to.ref_location == PROBLEM);

@@ -1,6 +1,6 @@
-//! The one shape of an error: RFC 9457, `application/problem+json`; and extractors whose refusals have it.
+//! Errors in one format, RFC 9457 `application/problem+json`, and extractors whose rejections have it.
 //!
-//! Holds no secret: what is quoted of a request is what the configuration's faults quote.
+//! Contains no secrets: it quotes of a request only what the configuration's errors quote.
 
 use std::path::Path as FilePath;
 
@@ -73,10 +73,10 @@ impl FieldProblem {
 /// The media type of errors.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
-/// What handlers return.
+/// The result of handlers.
 pub(crate) type Answer<T> = Result<T, Problem>;
 
-/// The words of types, with status and title.
+/// Error types with their status and title.
 macro_rules! kinds {
     ($($name:ident: $status:ident, $word:literal, $title:literal;)*) => {
         impl Problem {
@@ -134,7 +134,7 @@ impl Problem {
         problem
     }
 
-    /// The same, said of a field of what was sent.
+    /// Adds the field of the request that is at fault.
     pub(crate) fn at(mut self, key: &str) -> Self {
         self.errors.push(FieldProblem {
             key: key.to_owned(),
@@ -146,14 +146,14 @@ impl Problem {
         self
     }
 
-    /// The faults of a configuration that a change would make.
+    /// The errors of a configuration after a change.
     pub(crate) fn faults(errors: &ConfigErrors) -> Self {
         let mut problem = Self::invalid("the configuration with this change is not valid");
         problem.errors = errors.faults().iter().map(FieldProblem::of).collect();
         problem
     }
 
-    /// The faults of a file of somebody else's: with their places in it.
+    /// The errors of a file on disk, with their positions.
     pub(crate) fn faults_in_file(path: &FilePath, errors: &ConfigErrors) -> Self {
         let told = format!("{} is not valid: the configuration is unchanged", path.display());
         let mut problem = Self::invalid(told);
@@ -171,12 +171,12 @@ impl Problem {
     }
 }
 
-/// What an answer says of its error, for the audit log.
+/// The error text for the audit log.
 #[derive(Clone, Debug)]
 pub(super) struct AuditDetail(pub(super) String);
 
 impl Problem {
-    /// One line: the detail, and the faults.
+    /// One line: the detail and the faults.
     pub(super) fn line(&self) -> String {
         let faults = self.errors.iter();
         let faults: String = faults
@@ -205,7 +205,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// A JSON body; `T::default()` where there is none.
+/// A JSON body; `T::default()` if there is none.
 #[derive(Debug)]
 pub(crate) struct Body<T>(pub(crate) T);
 
@@ -242,7 +242,7 @@ where
     }
 }
 
-/// What is wrong with a part of the request, without what axum says before the colon, which is for its developers.
+/// The error in a part of the request, without axum's prefix, which is meant for its developers.
 fn in_part(part: &str, rejection: &str) -> String {
     let why = rejection.split_once(": ").map_or(rejection, |(_, why)| why);
     format!("in {part}: {why}")
@@ -261,7 +261,7 @@ fn of_body(status: StatusCode, why: &str) -> Problem {
     }
 }
 
-/// The parameters behind the `?`.
+/// The query parameters.
 #[derive(Debug)]
 pub(crate) struct Params<T>(pub(crate) T);
 
@@ -283,7 +283,7 @@ where
     }
 }
 
-/// A part of the path, decoded.
+/// A decoded part of the path.
 #[derive(Debug)]
 pub(crate) struct Part<T>(pub(crate) T);
 

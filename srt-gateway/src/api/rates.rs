@@ -1,6 +1,6 @@
-//! How often an address may ask: a bucket of tokens for requests, and a smaller one for wrong tokens.
+//! Rate limits per address: one for requests, and a lower one for wrong tokens.
 //!
-//! Under a lock for one look-up. Bounded: beyond [`HELD`] addresses those that did not ask lately are forgotten.
+//! Under a lock for one look-up. Bounded: beyond [`HELD`] addresses, those that have been idle are dropped.
 
 use std::{
     collections::HashMap,
@@ -14,46 +14,47 @@ use crate::{
     recent::Recent,
 };
 
-/// Requests a second, and at once.
+/// Requests per second, and in a burst.
 const REQUESTS: Rate = Rate {
     per_second: 100.0,
     burst: 300.0,
 };
 
-/// Wrong tokens a second, and at once.
+/// Wrong tokens per second, and in a burst.
 const LOGINS: Rate = Rate {
     per_second: 0.5,
     burst: 20.0,
 };
 
-/// TLS handshakes of an address a second, and at once. One takes up to a millisecond of the thread that answers probes.
+/// TLS handshakes per address and second, and in a burst. A handshake takes up to a millisecond of the thread that
+/// answers probes.
 const HANDSHAKES: Rate = Rate {
     per_second: 20.0,
     burst: 60.0,
 };
 
-/// The same of all addresses together that are no clients, and of clients beyond [`CLIENT_HANDSHAKES`].
+/// TLS handshakes of all unknown addresses together, and of clients beyond [`CLIENT_HANDSHAKES`].
 const STRANGERS_HANDSHAKES: Rate = Rate {
     per_second: 200.0,
     burst: 400.0,
 };
 
-/// Handshakes of a client that no flood from other addresses takes away: those of a monitoring system, or of a browser.
+/// Handshakes that are reserved for each client, such as a monitoring system or a browser, whatever other addresses do.
 const CLIENT_HANDSHAKES: Rate = Rate {
     per_second: 5.0,
     burst: 30.0,
 };
 
-/// Clients at a time.
+/// The number of clients tracked.
 const CLIENTS: usize = 128;
 
-/// A client that has not asked for this long gives its place to another one, if there are more.
+/// A client that has been idle for this long may be replaced by another one.
 const CLIENT_STAYS: Duration = Duration::from_secs(60);
 
-/// Addresses held at once.
+/// The number of addresses tracked.
 const HELD: usize = 10_000;
 
-/// Buckets by address.
+/// Token buckets by address.
 #[derive(Debug)]
 pub(crate) struct Rates {
     requests: Mutex<Recent<TokenBucket>>,
@@ -70,19 +71,19 @@ impl Default for Rates {
 }
 
 impl Rates {
-    /// Counts a request; else the seconds to wait.
+    /// Counts a request, or returns the seconds to wait.
     pub(crate) fn request(&self, peer: IpAddr) -> Result<(), u64> {
         take(&self.requests, REQUESTS, peer, Instant::now())
     }
 
-    /// Counts a wrong token; else the seconds to wait.
+    /// Counts a wrong token, or returns the seconds to wait.
     pub(crate) fn failed_login(&self, peer: IpAddr) -> Result<(), u64> {
         take(&self.logins, LOGINS, peer, Instant::now())
     }
 }
 
-/// TLS handshakes: so many of an address, and so many of all. Addresses that have sent a request over TLS are clients, and have
-/// some handshakes of their own, so that a flood from many addresses does not keep them out.
+/// Limits TLS handshakes per address and in total. Addresses that have sent a request over TLS count as clients and
+/// have handshakes of their own, so a flood from many addresses does not keep them out.
 #[derive(Debug)]
 pub(super) struct Handshakes {
     of_addresses: Mutex<Recent<TokenBucket>>,
@@ -107,7 +108,7 @@ impl Default for Handshakes {
 }
 
 impl Handshakes {
-    /// Counts a handshake. False: the address has begun too many, or all strangers together have.
+    /// Counts a handshake. Returns false if the address, or all unknown addresses together, have started too many.
     pub(super) fn admit(&self, peer: IpAddr, now: Instant) -> bool {
         if take(&self.of_addresses, HANDSHAKES, peer, now).is_err() {
             return false;
@@ -122,7 +123,7 @@ impl Handshakes {
         strangers.take(STRANGERS_HANDSHAKES, now).is_ok()
     }
 
-    /// Notes that this address has sent a request after its handshake.
+    /// Records that this address has sent a request after its handshake.
     pub(super) fn note_request(&self, peer: IpAddr, now: Instant) {
         let address = client_of(peer);
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
@@ -199,7 +200,7 @@ mod tests {
         assert!((390..=400).contains(&admitted), "{admitted}");
         assert!(!handshakes.admit(address(20_000), now));
         assert!(handshakes.admit(client, now), "it has handshakes of its own");
-        // Newcomers do not push it out either, as long as it asks.
+        // Newcomers do not replace it either while it is active.
         for second in 1..100 {
             let now = now + Duration::from_secs(second);
             for n in 0..10 {

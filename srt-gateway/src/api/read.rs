@@ -1,4 +1,4 @@
-//! What only looks. Handlers run on the API's thread; what asks control does so on a thread for blocking.
+//! Handlers that only read. They run on the API's thread; those that ask control use a blocking thread.
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -305,10 +305,10 @@ pub(super) async fn readyz(State(app): Ctx) -> (StatusCode, Json<Health>) {
     health(&app, "")
 }
 
-/// `why_not`: a reason beside the threads; empty for none.
+/// `why_not`: a reason besides stuck threads, or empty.
 fn health(app: &App, why_not: &'static str) -> (StatusCode, Json<Health>) {
     let report = app.view.threads.report();
-    // The sampler asks control each second: a control that goes round and does not answer shows here.
+    // The sampler asks control every second, so a control that loops without answering shows here.
     let answers = app.sampler.latest().taken.elapsed() < PATIENCE;
     let (code, status) = match (report.is_healthy() && answers, report.stuck.is_empty()) {
         (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "stuck"),

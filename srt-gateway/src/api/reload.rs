@@ -1,6 +1,6 @@
-//! The configuration file, read again: on demand, and what came of it when it was read last, by whomever.
+//! Reloads the configuration file on request, and keeps the result of the last reload, whatever triggered it.
 //!
-//! A file that is saved with faults changes nothing, and only the log says so: whoever steers without a shell is told here.
+//! A saved file with errors changes nothing and is otherwise only logged: operators without shell access see it here.
 
 use std::{
     sync::Arc,
@@ -20,13 +20,13 @@ use crate::{config::LoadError, control::Reloaded};
 
 type Ctx = State<Arc<App>>;
 
-/// How long a request waits for its answer: the file, or control, may hang.
+/// How long a request waits, because the file or control may hang.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Why the configuration file was not put in force.
+/// Why the configuration file was not applied.
 #[derive(Debug)]
 pub(crate) enum NotReloaded {
-    /// It cannot be read, or is not valid.
+    /// It cannot be read, or is invalid.
     Wrong(LoadError),
     /// The gateway was started without one.
     NoFile,
@@ -34,7 +34,7 @@ pub(crate) enum NotReloaded {
 }
 
 impl NotReloaded {
-    /// One line, with each fault.
+    /// One line with every error.
     pub(crate) fn line(&self) -> String {
         Problem::from(self).line()
     }
@@ -67,7 +67,7 @@ pub(crate) struct LastReload {
 }
 
 impl LastReload {
-    /// What is to be remembered after this outcome: one that found nothing new says less than the one before.
+    /// What to remember after this result: one without changes says less than the one before.
     pub(super) fn after(&self, outcome: &Result<Reloaded, NotReloaded>) -> Option<Self> {
         let time = Some(humantime::format_rfc3339_seconds(SystemTime::now()).to_string());
         match outcome {

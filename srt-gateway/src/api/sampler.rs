@@ -1,7 +1,6 @@
-//! The thread `telemetry`: once a second it looks at everything and makes the figures of that second of it, for whoever
-//! shows them, and the history.
+//! The thread `telemetry`: once a second it computes the figures of that second, and the history.
 //!
-//! Reads atomics and snapshots, and asks control for the sessions. Calls nothing of libsrt: the workers sample their own
+//! Reads atomics and snapshots, and asks control for the sessions. It never calls libsrt: the workers sample their own
 //! sockets.
 
 use std::{
@@ -36,34 +35,34 @@ use crate::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// History of a stream that is gone is kept for so long: one that comes and goes keeps its past.
+/// How long the history of a removed stream is kept, so that one that comes and goes keeps it.
 const KEPT_AFTER: u64 = 600;
 
 /// A source without data for this long is silent.
 const SILENT: Duration = Duration::from_secs(2);
 
-/// A gateway that does its work so late has stood still: peers have lost packets by then.
+/// A delay of this length counts as a pause of the gateway: peers have lost packets by then.
 const STALL: Duration = Duration::from_millis(500);
 
 /// The figures of a second.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) at: SystemTime,
-    /// The same by a clock that nobody sets.
+    /// The same time on a monotonic clock.
     pub(crate) taken: Instant,
     pub(crate) streams: HashMap<StreamName, StreamSample>,
     pub(crate) sessions: Vec<SessionStatus>,
     pub(crate) lag: Duration,
-    /// Sessions so far, those of inputs and outputs included.
+    /// Sessions so far, including those of inputs and outputs.
     pub(crate) opened: u64,
 }
 
-/// A stream in that second.
+/// The figures of a stream in that second.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StreamSample {
     pub(crate) figures: StreamFigures,
     pub(crate) viewers: u32,
-    /// Data came within the last two seconds.
+    /// Data has arrived within the last two seconds.
     pub(crate) flows: bool,
     pub(crate) totals: Totals,
     pub(crate) verdict: Verdict,
@@ -86,7 +85,7 @@ impl Default for Snapshot {
 }
 
 impl Snapshot {
-    /// Bits a second in and out, of all streams.
+    /// Bits per second in and out, of all streams.
     pub(crate) fn bitrates(&self) -> (u64, u64) {
         let all = self.streams.values().map(|sample| &sample.figures);
         all.fold((0, 0), |(into, out), figures| {
@@ -125,7 +124,7 @@ impl Sampler {
                     if let Some(snapshot) = state.sample(Instant::now()) {
                         sender.send_replace(Arc::new(snapshot));
                     }
-                    // A late sample is not caught up with.
+                    // Missed samples are skipped.
                     next = (next + SECOND).max(Instant::now() + SECOND / 2);
                 }
             })?;
@@ -142,18 +141,18 @@ impl Sampler {
         Arc::clone(&self.latest.borrow())
     }
 
-    /// Tells when there are newer ones.
+    /// Notifies of newer figures.
     pub(crate) fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.latest.clone()
     }
 
-    /// What `with` makes of the past of a stream; None: it has none.
+    /// Applies `with` to the history of a stream; None: it has none.
     pub(crate) fn history<T>(&self, name: &str, with: impl FnOnce(&History) -> T) -> Option<T> {
         let all = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(name).map(with)
     }
 
-    /// What `with` makes of the past of each stream.
+    /// Applies `with` to the history of each stream.
     pub(crate) fn histories<T>(&self, mut with: impl FnMut(&History) -> T) -> Vec<(StreamName, T)> {
         let all = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         all.iter()
@@ -176,7 +175,7 @@ fn unix_seconds() -> u64 {
     now.map_or(0, |now| now.as_secs())
 }
 
-/// What the counters of a ring stood at, and when something came last.
+/// A ring's counters at the last sample, and the time of the last data.
 #[derive(Clone, Copy, Debug, Default)]
 struct IngressCounters {
     bytes: u64,
@@ -184,7 +183,7 @@ struct IngressCounters {
     last: Option<Instant>,
 }
 
-/// What a counter stood at.
+/// A session's counters at the last sample.
 #[derive(Clone, Copy, Debug, Default)]
 struct EgressCounters {
     bytes: u64,
@@ -196,20 +195,20 @@ struct SamplerState {
     view: View,
     history: Arc<Mutex<HashMap<StreamName, History>>>,
     watch: Watch,
-    /// Of streams: what had come in.
+    /// The received data, by stream.
     before: HashMap<StreamName, IngressCounters>,
-    /// Of sessions, those of outputs included.
+    /// The sent data by session, including outputs.
     carried: HashMap<SessionId, EgressCounters>,
     ledger: Ledger,
-    /// Of sessions, what libsrt had counted.
+    /// libsrt's counters, by session.
     links: HashMap<SessionId, figures::Values>,
-    /// Of streams, the session that fed it, and what its transport stream had counted.
+    /// By stream, the session that fed it and the counters of its transport stream.
     checks: HashMap<StreamName, (SessionId, [u64; Check::ALL.len()])>,
     opened: u64,
     sampled: Instant,
-    /// An instant and its Unix time: steps of the clock do not disturb the history.
+    /// An instant and its Unix time, so that clock changes do not affect the history.
     clock: (Instant, u64),
-    /// The last time that the gateway stood still, and when that was noticed.
+    /// The last pause of the gateway, and when it was noticed.
     stall: Option<(StallFigures, Instant)>,
 }
 
@@ -231,8 +230,8 @@ impl SamplerState {
         }
     }
 
-    /// None while control does not answer: without sessions all that they counted would be counted again when they are
-    /// back, and whoever looks at [`Snapshot::taken`] is to see that it stands.
+    /// None while control does not answer: without sessions, their counters would be added again when they return, and
+    /// [`Snapshot::taken`] must show that sampling has stopped.
     fn sample(&mut self, now: Instant) -> Option<Snapshot> {
         let sessions = self.view.sessions_if_told()?;
         let elapsed = now.duration_since(self.sampled).max(Duration::from_millis(1));
@@ -261,7 +260,7 @@ impl SamplerState {
         Some(snapshot)
     }
 
-    /// This thread, or a worker, got to its work so much after it was due.
+    /// Records how late this thread or a worker was.
     fn note_stall(&mut self, late: Duration, now: Instant) {
         if late >= STALL {
             let stall = StallFigures {
@@ -286,7 +285,7 @@ impl SamplerState {
         }
     }
 
-    /// What came in, by stream.
+    /// The received data, by stream.
     fn incoming(&mut self, elapsed: Duration, now: Instant) -> HashMap<StreamName, StreamSample> {
         let directory = self.view.directory.load();
         let before = std::mem::take(&mut self.before);
@@ -294,7 +293,7 @@ impl SamplerState {
         for (name, entry) in &directory.streams {
             let counters = entry.stream.ring().counters();
             let before = before.get(name).copied().unwrap_or_default();
-            // A ring of another size begins anew.
+            // The counters of a ring that was replaced start at zero.
             let since = |now: u64, before: u64| now.checked_sub(before).unwrap_or(now);
             let new = since(counters.bytes, before.bytes);
             let totals = self.ledger.of(name);
@@ -324,7 +323,7 @@ impl SamplerState {
         samples
     }
 
-    /// What went out, to viewers and outputs.
+    /// The data sent to viewers and outputs.
     fn outgoing(
         &mut self,
         streams: &mut HashMap<StreamName, StreamSample>,
@@ -342,7 +341,7 @@ impl SamplerState {
             };
             (s.id, &s.stream, carried)
         });
-        // Outputs that are no SRT have no session among those.
+        // Outputs that are not SRT have no session in that list.
         let plain = endpoints.iter().filter_map(|view| {
             let counters = view.counters.as_ref()?;
             let id = view.status.session?;
@@ -372,7 +371,7 @@ impl SamplerState {
         }
     }
 
-    /// Adds up what libsrt has counted since the last look.
+    /// Adds up what libsrt has counted since the last sample.
     fn count_links(&mut self, sessions: &[SessionStatus]) {
         let before = std::mem::take(&mut self.links);
         for session in sessions {
@@ -386,7 +385,7 @@ impl SamplerState {
         }
     }
 
-    /// Says whose fault it is where a stream stutters, and adds up the errors of the transport streams of those who feed.
+    /// Computes the verdict of each stream, and adds up the errors of the sources' transport streams.
     fn judge(
         &mut self,
         streams: &mut HashMap<StreamName, StreamSample>,
@@ -432,7 +431,7 @@ impl SamplerState {
             };
             let (counters, _) = board.counts();
             let now = Check::ALL.map(|check| counters.checks.of(check));
-            // Of another source all is new.
+            // For another source, all its errors are new.
             let before = self.checks.insert(name.clone(), (source, now));
             let before = before
                 .filter(|(of, _)| *of == source)
@@ -443,7 +442,7 @@ impl SamplerState {
         }
     }
 
-    /// Puts the totals into the samples.
+    /// Copies the totals into the samples.
     fn hand_totals(&mut self, streams: &mut HashMap<StreamName, StreamSample>) {
         self.checks.retain(|name, _| streams.contains_key(name));
         for (name, sample) in streams {
@@ -456,7 +455,7 @@ impl SamplerState {
         let second = self.clock.1 + now.duration_since(self.clock.0).as_secs();
         let mut all = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, sample) in streams {
-            // Nobody has ever been there: nothing to remember.
+            // A stream that was never used has no history.
             let is_used = sample.flows || sample.viewers > 0;
             if is_used && !all.contains_key(name) {
                 all.insert(name.clone(), History::new());
@@ -492,7 +491,7 @@ fn links(streams: &mut HashMap<StreamName, StreamSample>, sessions: &[SessionSta
     }
 }
 
-/// Each figure of the worse; counts are added up.
+/// The worse value of each figure; counts are added.
 fn worst_of(a: &LinkSummary, b: &LinkSummary) -> LinkSummary {
     LinkSummary {
         rtt_ms: a.rtt_ms.max(b.rtt_ms),

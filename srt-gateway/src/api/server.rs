@@ -1,7 +1,7 @@
-//! The listening socket and its connections: limits in number, size and time, and TLS.
+//! The listening socket and its connections: limits of number, size and time, and TLS.
 //!
-//! Runs on the thread `api` (a tokio runtime of one thread), which answers probes and nothing else: whatever takes longer is
-//! made on the thread `api-work`, so that probes are answered at once. Knows no route.
+//! Runs on the thread `api` (a single-threaded tokio runtime), which answers only probes itself: everything slower runs
+//! on the thread `api-work`. Independent of the routes.
 
 use std::{
     convert::Infallible,
@@ -48,38 +48,38 @@ use super::{
 };
 use crate::config::ListenAddr;
 
-/// Time for the headers of a request, the TLS handshake, or until the next request of a kept connection begins.
+/// The time limit for request headers, the TLS handshake, and an idle kept-alive connection.
 const HEADER_TIME: Duration = Duration::from_secs(10);
 
 /// The same for a connection of the reserve.
 const PROBE_HEADER_TIME: Duration = Duration::from_secs(2);
 
-/// Descriptors that are kept for probes.
+/// Descriptors that are reserved for probes.
 const SPARE_DESCRIPTORS: usize = 4;
 
-/// Connections that are accepted before those that are open get a turn. One at a time, a burst of connections fills the
-/// system's queue while others are served, and who finds it full waits a second until the system repeats its SYN.
+/// Connections accepted before the open ones get a turn. One at a time, a burst would fill the system's queue, and a
+/// client that finds it full waits a second until its SYN is repeated.
 const ACCEPT_TURN: u32 = 32;
 
-/// Pause after an accept that failed.
+/// The pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Time for the body of a request.
+/// The time limit for a request's body.
 pub(super) const BODY_TIME: Duration = Duration::from_secs(10);
 
-/// Longest body in bytes.
+/// The size limit of a body, in bytes.
 pub(super) const BODY_MAX: usize = 256 << 10;
 
-/// A peer that acknowledges nothing for so long is gone, whatever we still have for it.
+/// A peer that acknowledges nothing for this long is gone, even if data is left to send.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
-/// Time that requests have when the gateway ends.
+/// How long requests may take at shutdown.
 const END_TIME: Duration = Duration::from_millis(300);
 
 /// Why the API cannot be served.
 #[derive(Debug)]
 pub(crate) enum ApiError {
-    /// The address cannot be listened on.
+    /// Cannot listen on the address.
     Listen(ListenAddr, io::Error),
     /// The certificate or key cannot be used.
     Tls(String),
@@ -106,7 +106,7 @@ impl fmt::Display for ApiError {
 
 impl std::error::Error for ApiError {}
 
-/// Sockets bound to the address: two where it means all of them.
+/// The sockets bound to the address: two if it means all addresses.
 pub(super) fn bind(listen: ListenAddr) -> Result<Vec<TcpListener>, ApiError> {
     let mut bound = Vec::new();
     let addrs = listen
@@ -115,7 +115,7 @@ pub(super) fn bind(listen: ListenAddr) -> Result<Vec<TcpListener>, ApiError> {
     for addr in addrs {
         match bind_one(addr) {
             Ok(listener) => bound.push(listener),
-            // A machine without IPv6 serves IPv4.
+            // A machine without IPv6 serves IPv4 only.
             Err(error) if !bound.is_empty() && matches!(error.raw_os_error(), Some(97 | 99)) => {}
             Err(error) => return Err(ApiError::Listen(listen, error)),
         }
@@ -163,7 +163,7 @@ impl Running {
         let working = thread::Builder::new()
             .name("api-work".to_owned())
             .spawn(move || {
-                // It is dropped, never sent.
+                // The sender is dropped, never used.
                 drop(work.block_on(end));
                 work.shutdown_timeout(END_TIME);
             })
@@ -213,7 +213,7 @@ async fn serve(listeners: Vec<TcpListener>, server: Server) {
         accepting.spawn(server.clone().accept(listener));
     }
     while accepting.join_next().await.is_some() {}
-    // Those who are served get what they asked for; the live ones are told by their own watch.
+    // Current requests are completed; event streams watch for shutdown themselves.
     let end = async {
         while !connections.is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -222,14 +222,14 @@ async fn serve(listeners: Vec<TcpListener>, server: Server) {
     drop(timeout(END_TIME, end).await);
 }
 
-/// What a listening socket serves its connections with.
+/// What a listening socket needs to serve its connections.
 #[derive(Clone)]
 struct Server {
     router: Router,
     tls: Option<Acceptor>,
     connections: Arc<Connections>,
     handshakes: Arc<Handshakes>,
-    /// Where requests are served, probes apart.
+    /// Serves all requests but probes.
     work: Handle,
     stopped: watch::Receiver<bool>,
 }
@@ -241,7 +241,7 @@ impl Server {
         let mut may_refill = true;
         let mut turn = 0_u32;
         loop {
-            // Those that were given to a probe come back when it has gone.
+            // The descriptors used for a probe are reserved again after it.
             while may_refill
                 && spare.len() < SPARE_DESCRIPTORS
                 && let Ok(file) = File::open("/dev/null")
@@ -274,12 +274,12 @@ impl Server {
                     self.begin(stream, peer, permit);
                     turn = turn.wrapping_add(1);
                     if is_probe || turn.is_multiple_of(ACCEPT_TURN) {
-                        // It may ask before the next one comes, and is not idle then.
+                        // It may send a request before the next connection comes, and then it is not idle.
                         tokio::task::yield_now().await;
                     }
                 }
                 Err(error) => {
-                    // Out of descriptors, mostly.
+                    // Usually out of descriptors.
                     debug!(%error, "accepting on the API");
                     may_refill = false;
                     if has_waiting_client(&listener) && self.free_descriptor(&mut spare) {
@@ -293,19 +293,20 @@ impl Server {
         }
     }
 
-    /// Whether this address may begin a TLS handshake now, where there is TLS.
+    /// Whether this address may start a TLS handshake now; always true without TLS.
     fn may_begin(&self, peer: SocketAddr) -> bool {
         self.tls.is_none() || self.handshakes.admit(peer.ip(), Instant::now())
     }
 
-    /// Closes something so that a client can be accepted. Probes give way last: they have not asked yet.
+    /// Closes something so that a client can be accepted. Probes are closed last, because they have not sent their
+    /// request yet.
     fn free_descriptor(&self, spare: &mut Vec<File>) -> bool {
         self.connections.evict_idle(Service::Everything)
             || spare.pop().is_some()
             || self.connections.evict_idle(Service::ProbesOnly)
     }
 
-    /// Without a place the connection is closed at once.
+    /// Without a permit, the connection is closed at once.
     fn begin(&self, stream: TcpStream, peer: SocketAddr, permit: Option<ConnectionPermit>) {
         let Some(permit) = permit else { return };
         let server = self.clone();
@@ -392,8 +393,8 @@ impl Server {
     }
 }
 
-/// Whether a client waits. accept(2) needs a descriptor before it looks at the queue: without one it fails on an empty queue as
-/// well, and nobody needs the place of another connection then.
+/// Whether a client is waiting. accept(2) needs a descriptor before it looks at the queue, so without one it fails even
+/// on an empty queue, in which case no connection needs to be closed.
 fn has_waiting_client(listener: &tokio::net::TcpListener) -> bool {
     let mut queue = [PollFd::new(listener, PollFlags::IN)];
     poll(&mut queue, Some(&Timespec::default())) != Ok(0)
@@ -420,7 +421,7 @@ fn refusal() -> Response {
     answer
 }
 
-/// Waits for the end of the gateway. What `wait_for` gives holds a lock and must not be kept.
+/// Waits for shutdown. The value returned by `wait_for` holds a lock and must not be kept.
 pub(super) async fn ended(stopped: &mut watch::Receiver<bool>) {
     drop(stopped.wait_for(|stop| *stop).await);
 }

@@ -1,4 +1,4 @@
-//! From what the gateway knows to what the API sends. Pure; masks what may not be seen.
+//! Converts the gateway's state to the API's answers. Pure; masks secrets.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -20,7 +20,7 @@ use crate::{
     telemetry::{self, SrtFigures},
 };
 
-/// All that an answer is made of, at one moment.
+/// The data for an answer, taken at one moment.
 #[derive(Debug)]
 pub(crate) struct ResponseContext {
     pub(crate) config: Arc<Config>,
@@ -32,7 +32,7 @@ pub(crate) struct ResponseContext {
 }
 
 impl ResponseContext {
-    /// All streams, by name.
+    /// All streams, sorted by name.
     pub(crate) fn streams(&self) -> Vec<StreamSummary> {
         let mut names: Vec<_> = self.directory.streams.keys().collect();
         names.sort();
@@ -96,7 +96,7 @@ impl ResponseContext {
         })
     }
 
-    /// The sessions, the oldest first.
+    /// The sessions, oldest first.
     pub(crate) fn sessions(&self, of: impl Fn(&SessionStatus) -> bool) -> Vec<Session> {
         let wanted = self.sessions.iter().filter(|session| of(session));
         wanted.map(|session| self.session(session)).collect()
@@ -127,7 +127,7 @@ impl ResponseContext {
         }
     }
 
-    /// The inputs and outputs of all streams: those of the configuration in its order, then those that came otherwise.
+    /// The inputs and outputs of all streams: configured ones in order, then the others.
     pub(crate) fn all_endpoints(&self) -> Vec<Endpoint> {
         let mut running: HashMap<&str, Vec<&EndpointView>> = HashMap::new();
         for view in self.endpoints.iter() {
@@ -167,7 +167,8 @@ impl ResponseContext {
         found
     }
 
-    /// One that no table has: of a template, of a hook's answer, or taken out of the configuration a moment ago.
+    /// An endpoint that no table defines: of a template, of a hook's answer, or removed from the configuration a moment
+    /// ago.
     fn unconfigured(&self, view: &EndpointView) -> Endpoint {
         let (stream, role) = (view.status.stream.as_str(), view.status.role);
         let id = format!("{}-r{}", letter(role), view.id.0);
@@ -242,7 +243,7 @@ pub(crate) fn state_word(state: EndpointState) -> &'static str {
     }
 }
 
-/// What the endpoints of a list are called: no two the same.
+/// The names of a list's endpoints, all distinct.
 fn names_of(list: &[config::Endpoint]) -> Vec<String> {
     let mut addresses: HashMap<String, u32> = HashMap::new();
     for endpoint in list {
@@ -271,8 +272,8 @@ fn names_of(list: &[config::Endpoint]) -> Vec<String> {
     list.iter().map(name).collect()
 }
 
-/// The ids of a list of endpoints: the same for the same stream, direction and name, or address without one, whatever else
-/// changes and however often the gateway starts. Of equal addresses the second has another id than the first.
+/// The ids of a list of endpoints: stable for the same stream, direction and name (or address without one), across
+/// other changes and restarts. Of equal addresses, the second has a different id.
 pub(crate) fn ids_of(stream: &str, role: Role, list: &[config::Endpoint]) -> Vec<String> {
     let mut seen: HashMap<String, u32> = HashMap::new();
     list.iter()
@@ -292,7 +293,7 @@ fn millis(duration: std::time::Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
-/// A link in short.
+/// The summary of a link.
 pub(crate) fn link_summary(figures: &SrtFigures) -> LinkSummary {
     LinkSummary {
         rtt_ms: millis(figures.stats.link.rtt),
@@ -383,7 +384,7 @@ fn link_totals(total: &srt_safe::Counters) -> LinkTotals {
     }
 }
 
-/// A port with what the configuration says of it.
+/// A port with its configuration.
 pub(crate) fn listener(listening: &Listening, config: &Config) -> Listener {
     let stream = match &listening.scope {
         Scope::Stream(name) => Some(name.to_string()),

@@ -1,12 +1,12 @@
-//! The state file on disk: read at the start, replaced in one step with each change.
+//! The state file on disk: read at the start, replaced atomically with each change.
 //!
 //! ```text
 //!   staged (STATE.new, on the disk) ──▶ put in force ──▶ committed (renamed over STATE)
 //!                                    └─ failed, hung or killed ──▶ discarded, by `Drop` or at the next start
 //! ```
 //!
-//! A change that stops the gateway is therefore not found again when it is started anew, and a file that cannot be used
-//! never keeps the gateway from starting. Reads and writes block: call them on the main thread or a thread for blocking.
+//! A change that stops the gateway is therefore gone after a restart, and an unusable file never keeps the gateway from
+//! starting. Reads and writes block: call them on the main thread or a blocking thread.
 
 use std::{
     fs,
@@ -17,18 +17,18 @@ use std::{
 
 use super::store::SavedState;
 
-/// What stands above the state file's text.
+/// The header of the state file.
 const HEADER: &str = "# Additions and changes made through the API of srt-gateway. The gateway rewrites this file at every change: edit the\n\
                       # configuration file instead, or edit this file while the gateway is stopped. It may contain secrets.\n\n";
 
-/// The longest state file in bytes.
+/// The size limit of the state file, in bytes.
 const MOST: u64 = 16 << 20;
 
 fn too_long() -> io::Error {
     io::Error::other(format!("it is longer than {MOST} bytes"))
 }
 
-/// A new state file that is on the disk under another name. Dropping it removes it.
+/// A new state file that is on disk under another name. Dropping it removes it.
 #[derive(Debug)]
 pub(super) struct StagedFile {
     new: PathBuf,
@@ -39,7 +39,7 @@ impl StagedFile {
     /// Writes `state` beside `path`, readable by its owner only.
     ///
     /// # Errors
-    /// Those of the system; nothing is left behind.
+    /// Errors of the system; nothing is left behind.
     pub(super) fn write(path: &Path, state: &SavedState) -> io::Result<Self> {
         let text = toml::to_string(state).map_err(io::Error::other)?;
         if (HEADER.len() + text.len()) as u64 > MOST {
@@ -56,13 +56,13 @@ impl StagedFile {
         Ok(staged)
     }
 
-    /// Puts it in the place of the state file.
+    /// Renames it over the state file.
     ///
     /// # Errors
-    /// Those of the system; the state file is then as it was.
+    /// Errors of the system; the state file is then unchanged.
     pub(super) fn commit(self) -> io::Result<()> {
         fs::rename(&self.new, &self.path)?;
-        // Without this the rename may be lost with the power. Some file systems cannot sync a folder: nothing to do then.
+        // Without this, a power failure may undo the rename. Some file systems cannot sync a folder, which is ignored.
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = fs::File::open(folder.unwrap_or_else(|| Path::new(".")));
         drop(folder.and_then(|folder| folder.sync_all()));
@@ -84,7 +84,7 @@ fn create_private(path: &Path) -> io::Result<fs::File> {
         options.write(true).create_new(true).mode(0o600).open(path)
     };
     match create() {
-        // One that an earlier run left, or somebody's link: never written through.
+        // A file that an earlier run left, or somebody's link: never written through.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             fs::remove_file(path)?;
             create()
@@ -99,7 +99,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// The state to start with, and what the operator has to know about it, a sentence each.
+/// The state at the start, and what the operator has to know about it, one sentence each.
 pub(super) fn recover(path: &Path) -> (SavedState, Vec<String>) {
     let mut told = Vec::new();
     let new = beside(path, ".new");
@@ -118,7 +118,7 @@ pub(super) fn recover(path: &Path) -> (SavedState, Vec<String>) {
     (state, told)
 }
 
-/// Moves a file that cannot be used out of the way, so that the next change does not overwrite it.
+/// Moves an unusable file aside, so that the next change does not overwrite it.
 fn set_aside(path: &Path, why: &str) -> String {
     let seconds = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -135,14 +135,14 @@ fn set_aside(path: &Path, why: &str) -> String {
     }
 }
 
-/// The state in the file; that of no file is empty.
+/// The state in the file; empty if there is no file.
 fn read(path: &Path) -> Result<SavedState, String> {
     let text = match read_regular(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(SavedState::default()),
         Err(error) => return Err(format!("{}: {error}", path.display())),
     };
-    // The message alone: toml's own display quotes lines that may hold secrets.
+    // Only the message: toml's own display quotes lines that may contain secrets.
     toml::from_str(&text).map_err(|error| {
         let before = error.span().and_then(|span| text.get(..span.start));
         let line = 1 + before.map_or(0, |before| before.matches('\n').count());
@@ -211,7 +211,7 @@ mod tests {
         let path = folder.path().join("state.toml");
         drop(StagedFile::write(&path, &state("a")).unwrap());
         assert_eq!(names(folder.path()), [""; 0]);
-        // A folder in its place: the rename fails.
+        // A folder in its place makes the rename fail.
         fs::create_dir(&path).unwrap();
         fs::write(path.join("x"), "").unwrap();
         StagedFile::write(&path, &state("a"))

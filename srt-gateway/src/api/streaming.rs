@@ -1,4 +1,4 @@
-//! A body that another task writes to, piece by piece. The one `Stream` of ours: what futures crates would be for.
+//! A body that another task writes to, chunk by chunk. Our only `Stream`; it saves a dependency on a futures crate.
 
 use std::{
     pin::Pin,
@@ -8,11 +8,11 @@ use std::{
 use futures_core::Stream;
 use tokio::sync::mpsc;
 
-/// The reading end, as axum wants it.
+/// The receiving end, as a stream for axum.
 #[derive(Debug)]
 pub(super) struct Pieces<T>(mpsc::Receiver<T>);
 
-/// A channel for a body; `room` pieces wait at most.
+/// A channel for a body that holds at most `room` chunks.
 pub(super) fn channel<T>(room: usize) -> (mpsc::Sender<T>, Pieces<T>) {
     let (sender, receiver) = mpsc::channel(room);
     (sender, Pieces(receiver))

@@ -1,4 +1,4 @@
-//! The API over HTTP, of a gateway in this process, so that a test can make threads hang.
+//! The API of a gateway in this process over HTTP, so that tests can make threads hang.
 
 use std::{
     io::{Read as _, Write as _},
@@ -13,7 +13,7 @@ use srt_safe::{AccessRequest, Admission, SrtListener, SrtSocket};
 use super::*;
 use crate::{Gateway, config::LogLevel, telemetry::Criticality};
 
-/// Longer than a thread takes to be called stuck on a busy machine.
+/// Longer than a thread takes to count as stuck on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
@@ -24,7 +24,7 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// The status and the body of the answer.
+/// The status and body of the answer.
 fn ask(addr: SocketAddr, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(addr).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -40,7 +40,7 @@ fn ask(addr: SocketAddr, path: &str) -> (u16, String) {
 fn health(addr: SocketAddr, path: &str) -> (u16, Vec<String>) {
     let (status, body) = ask(addr, path);
     let body: Value = serde_json::from_str(&body).unwrap();
-    // Left out when there are none.
+    // Absent if there are none.
     let stuck = body["stuck"].as_array().into_iter().flatten();
     let names = stuck.map(|entry| {
         let since = entry["since"].as_str().unwrap();
@@ -50,7 +50,7 @@ fn health(addr: SocketAddr, path: &str) -> (u16, Vec<String>) {
     (status, names.collect())
 }
 
-/// A listener whose thread hangs in its callback, and goes on when the sender is dropped.
+/// A listener whose thread hangs in its callback until the sender is dropped.
 fn hanging_listener() -> (SrtListener, mpsc::Sender<()>) {
     let (entered, inside) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
@@ -80,7 +80,7 @@ fn health_checks_fail_and_name_the_threads_while_they_hang() {
     let api = Api::start(&config, gateway.view().clone(), shared, orders);
     let api = api.unwrap().unwrap();
     let addr = api.addrs()[0];
-    // Threads of libsrt that other tests of this process make hang count as well.
+    // libsrt threads that other tests of this process make hang count as well.
     wait_until("health", || health(addr, "/healthz").0 == 200);
 
     let (go_on, wait) = mpsc::channel::<()>();

@@ -1,4 +1,4 @@
-//! The certificate of the API: read from PEM files, and read again when they change, so that a renewal needs no restart.
+//! The API's certificate: read from PEM files, and again when they change, so that a renewal needs no restart.
 
 use std::{
     fs, io,
@@ -29,16 +29,16 @@ use tracing::{info, warn};
 use super::server::ApiError;
 use crate::config::Tls;
 
-/// How often the files are looked at, at most.
+/// The shortest time between two checks of the files.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Makes TLS of connections.
+/// Wraps connections in TLS.
 #[derive(Clone)]
 pub(super) struct Acceptor(Arc<Certificate>);
 
 struct Certificate {
     loaded: ArcSwap<Loaded>,
-    /// A thread is reading the files: there is one at a time. If their file system hangs, it hangs alone.
+    /// A thread is reading the files. There is at most one, so a hanging file system blocks only that thread.
     reading: AtomicBool,
 }
 
@@ -65,7 +65,7 @@ impl Acceptor {
         TlsAcceptor::from(config).accept(stream).await
     }
 
-    /// Has a thread of its own look at the files, at most every [`LOOK`]. The API's thread never touches a file.
+    /// Starts a thread that checks the files, at most every [`LOOK`]. The API's thread never touches a file.
     fn look_for_newer(&self) {
         let certificate = Arc::clone(&self.0);
         if certificate.loaded.load().looked.elapsed() < LOOK || certificate.reading.swap(true, Acquire) {
@@ -84,7 +84,7 @@ impl Acceptor {
 }
 
 impl Certificate {
-    /// Takes newer files, if they are valid.
+    /// Loads newer files if they are valid.
     fn renew(&self) {
         let loaded = self.loaded.load();
         let mut next = Loaded {
@@ -101,7 +101,7 @@ impl Certificate {
                     next = read;
                 }
                 Err(why) => {
-                    // Logged once for each change: a half-written pair is followed by another change.
+                    // Logged once per change: a half-written pair is followed by another change.
                     warn!("the API keeps its current certificate: {why}");
                     next.written = written;
                 }

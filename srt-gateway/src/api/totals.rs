@@ -1,30 +1,30 @@
-//! What streams have counted since the gateway began. A stream that nobody uses is gone from the gateway and comes back with
-//! the next publisher: what it had counted is kept, so that no total ever falls. Plain data of the sampler's thread.
+//! The counters of streams since the gateway started. An unused stream is removed and created again with its next
+//! publisher; its totals are kept, so that no total ever decreases. Plain data of the sampler's thread.
 
 use std::collections::HashMap;
 
 use super::figures;
 use crate::{names::StreamName, ts::Check};
 
-/// Streams that are gone and whose totals are kept; beyond it those that have been gone longest begin anew.
+/// The number of removed streams whose totals are kept; beyond it, those removed longest ago start at zero again.
 const GONE: usize = 1000;
 
-/// What a stream has counted; never less than before.
+/// The totals of a stream; they never decrease.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Totals {
-    /// Bytes of payload from all sources.
+    /// Payload bytes from all sources.
     pub(crate) received: u64,
-    /// Messages of them.
+    /// Messages from all sources.
     pub(crate) messages: u64,
-    /// Bytes of payload to viewers and outputs.
+    /// Payload bytes to viewers and outputs.
     pub(crate) sent: u64,
-    /// Messages that they were too slow for.
+    /// Messages that slow ones skipped.
     pub(crate) skipped: u64,
     /// How often `resend_limit` held back a packet.
     pub(crate) resends_held: u64,
-    /// What libsrt counted, by role, in the order of [`ROLES`](super::sampler::ROLES).
+    /// libsrt's counters by role, in the order of [`ROLES`](super::sampler::ROLES).
     pub(crate) links: [figures::Values; 2],
-    /// Errors of the sources' transport stream, in the order of [`Check::ALL`].
+    /// Errors of the sources' transport streams, in the order of [`Check::ALL`].
     pub(crate) checks: [u64; Check::ALL.len()],
 }
 
@@ -39,12 +39,12 @@ pub(super) struct Ledger {
 #[derive(Debug, Default)]
 struct Account {
     totals: Totals,
-    /// The last sample in which the stream was there.
+    /// The last sample that contained the stream.
     seen: u64,
 }
 
 impl Ledger {
-    /// The totals of a stream that is there.
+    /// The totals of an existing stream.
     pub(super) fn of(&mut self, name: &StreamName) -> &mut Totals {
         if !self.accounts.contains_key(name) {
             self.accounts.insert(name.clone(), Account::default());
@@ -57,7 +57,7 @@ impl Ledger {
         &mut account.totals
     }
 
-    /// Ends a sample: forgets streams that have been gone for long, if there are too many.
+    /// Ends a sample: drops streams that were removed long ago, if there are too many.
     pub(super) fn close(&mut self) {
         let mut gone: Vec<u64> = self
             .accounts

@@ -1,5 +1,6 @@
-//! What changes things. Streams, inputs and outputs go over the [`ConfigStore`](super::store::Desk) to the same reader and the same
-//! reload as the configuration file; the rest is a command to control, or to whoever started the gateway.
+//! Handlers that change something. Streams, inputs and outputs go through the
+//! [`ConfigStore`](super::store::ConfigStore) to the reader and the reload code of the configuration file; the rest are
+//! commands to control, or to the code that started the gateway.
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -78,7 +79,7 @@ impl From<Reloaded> for Changed {
 const FILES: Duration = Duration::from_secs(1);
 
 impl App {
-    /// Edits the configuration on a thread for blocking, and puts the outcome in force.
+    /// Edits the configuration on a blocking thread, and applies the result.
     pub(super) async fn edit<T: Send + 'static>(
         self: &Arc<Self>,
         change: impl FnOnce(&mut store::SavedState, &Edit<'_>) -> Answer<T> + Send + 'static,
@@ -100,7 +101,7 @@ impl App {
         Ok((made, reloaded))
     }
 
-    /// Adds what is probably wrong with the files of these endpoints: all of one stream and direction, in their order.
+    /// Adds warnings about the files of these endpoints, which belong to one stream and direction, in order.
     pub(super) async fn warn_of_files(self: &Arc<Self>, list: &mut [Endpoint]) -> Answer<()> {
         let Some(file) = list.iter().find(|endpoint| endpoint.url.starts_with("file:")) else {
             return Ok(());
@@ -109,7 +110,7 @@ impl App {
         let Some((name, stream)) = in_force.streams.get_key_value(&file.stream) else {
             return Ok(());
         };
-        // That stream alone: a page is not to cost what is configured beside it.
+        // Only this stream, so that a page does not pay for the rest of the configuration.
         let mut config = Config::default();
         config.streams.insert(name.clone(), stream.clone());
         drop(in_force);
@@ -127,7 +128,7 @@ impl App {
         Ok(())
     }
 
-    /// The endpoint of this id, and its place in its stream's list.
+    /// The endpoint with this id, and its index in its stream's list.
     pub(super) async fn endpoint(&self, id: &str, role: Role) -> Answer<(Endpoint, usize)> {
         let direction = super::shape::direction(role);
         let all = self.context().await?.all_endpoints();
@@ -146,7 +147,7 @@ fn shortened(text: &str) -> String {
     text.chars().take(100).collect()
 }
 
-/// Compares the version of a stream with what `If-Match` and `If-None-Match` ask for.
+/// Compares the version of a stream with `If-Match` and `If-None-Match`.
 pub(super) fn check_version(headers: &HeaderMap, edit: &Edit<'_>, name: &str) -> Answer<()> {
     let tags = |name| {
         let value = headers.get(name)?.to_str().ok()?;
@@ -294,7 +295,7 @@ async fn add(
         endpoint.stream == name && endpoint.direction == direction && !endpoint.id.contains("-r")
     });
     app.warn_of_files(&mut all).await?;
-    // A list's last entry is the newest.
+    // The last entry of a list is the newest.
     let added = all
         .pop()
         .ok_or_else(|| Problem::internal("it was removed again at the same time"))?;
@@ -346,7 +347,7 @@ async fn remove(
     Ok(Json(reloaded.into()))
 }
 
-/// Does something with an endpoint of ours where it stands in the state.
+/// Modifies an endpoint that the API created in the saved state.
 pub(super) fn entry_of<T>(
     state: &mut store::SavedState,
     edit: &Edit<'_>,
@@ -398,7 +399,7 @@ pub(super) async fn stop_input(app: Ctx, id: Part<String>, headers: HeaderMap) -
     set_running(app, id, headers, Role::Publisher, RequestedState::Stopped).await
 }
 
-/// What an endpoint is to be.
+/// The requested state of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RequestedState {
     Started,

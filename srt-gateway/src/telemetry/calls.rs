@@ -1,4 +1,4 @@
-//! Counters of the calls of one HTTP backend: outcomes and durations, with labels that are fixed. Written on the backend's
+//! Counters of the calls to one HTTP backend: outcomes and durations, with fixed labels. Written on the backend's
 //! thread, read on any.
 
 use std::{
@@ -10,7 +10,7 @@ use std::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CallOutcome {
-    /// With an answer, whatever its status below 500.
+    /// An answer, with any status below 500.
     Answered,
     /// With a status of 500 or above.
     ServerError,
@@ -22,12 +22,12 @@ pub enum CallOutcome {
     Broken,
     /// The answer was too long.
     TooLarge,
-    /// It was not made: too many were under way.
+    /// Not made, because too many were under way.
     Busy,
 }
 
 impl CallOutcome {
-    /// All of them, in the order of their labels.
+    /// All variants, in the order of their labels.
     pub const ALL: [Self; 7] = [
         Self::Answered,
         Self::ServerError,
@@ -38,7 +38,7 @@ impl CallOutcome {
         Self::Busy,
     ];
 
-    /// The word for labels.
+    /// The label value.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -53,10 +53,10 @@ impl CallOutcome {
     }
 }
 
-/// Upper bounds of the classes of durations, in milliseconds; the last class has none.
+/// Upper bounds of the duration buckets, in milliseconds; the last bucket has none.
 const BOUNDS_MS: [u16; 11] = [2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000];
 
-/// The calls of one backend so far.
+/// The calls to one backend so far.
 #[derive(Debug, Default)]
 pub struct CallStats {
     outcomes: [AtomicU64; CallOutcome::ALL.len()],
@@ -66,20 +66,20 @@ pub struct CallStats {
 }
 
 impl CallStats {
-    /// Calls that ended so.
+    /// The number of calls with this outcome.
     #[must_use]
     pub fn count(&self, outcome: CallOutcome) -> u64 {
         self.outcomes[outcome as usize].load(Relaxed)
     }
 
-    /// Calls that are under way.
+    /// The number of calls under way.
     #[must_use]
     pub fn under_way(&self) -> usize {
         self.under_way.load(Relaxed)
     }
 
-    /// The durations of the calls that were made, as a cumulative histogram: upper bound in seconds and calls up to it. The
-    /// last bound is infinite, and its count that of all calls.
+    /// The durations of completed calls as a cumulative histogram: upper bound in seconds, and calls up to it. The last
+    /// bound is infinite, and its count is the total.
     #[must_use]
     pub fn durations(&self) -> [(f64, u64); BOUNDS_MS.len() + 1] {
         let mut calls = 0;
@@ -107,7 +107,7 @@ impl CallStats {
         begun.is_ok()
     }
 
-    /// Ends it.
+    /// Ends a call.
     pub(crate) fn end(&self, outcome: CallOutcome, took: Duration) {
         self.outcomes[outcome as usize].fetch_add(1, Relaxed);
         let class = BOUNDS_MS

@@ -1,4 +1,4 @@
-//! All that is known about a stream at a moment: plain data that serializes, for the API, the commands and the console.
+//! The details of a stream: plain data that serializes, for the API, the commands and the console.
 
 use serde::{Deserialize, Serialize};
 

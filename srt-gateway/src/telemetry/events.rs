@@ -1,7 +1,7 @@
-//! What has happened: one list, which the API shows and the poster of `[events]` posts from.
+//! The event log: one list, which the API shows and the poster of `[events]` posts from.
 //!
-//! Control writes most of it, once a decision is made; any thread may. A lock is held for as long as it takes to move one
-//! entry or copy some. What is posted waits here and nowhere else, so the list's length is the bound of what may wait.
+//! Control adds most events, once a decision is made; any thread may. The lock is held to move one entry or to copy
+//! some. Events to be posted wait only here, so the list's length bounds what may wait.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 use super::health::Level;
 use crate::names::escape;
 
-/// Events that are kept.
+/// The number of events kept.
 pub(crate) const KEPT: usize = 2000;
 
 /// What an event is about.
@@ -137,7 +137,7 @@ pub(crate) struct Happening {
 }
 
 impl Happening {
-    /// Whatever a peer has sent of it: nothing of it steers a terminal or breaks a line.
+    /// Escapes everything that a peer may have sent, so that it cannot control a terminal or break a line.
     fn escape(&mut self) {
         let optional = [
             &mut self.stream,
@@ -156,7 +156,7 @@ impl Happening {
             .for_each(escape);
     }
 
-    /// Without any field but the line for people.
+    /// An event without any field but the text.
     pub(crate) fn new(event: EventKind, text: String) -> Self {
         Self {
             event,
@@ -229,7 +229,7 @@ impl fmt::Debug for EventLog {
 }
 
 impl EventLog {
-    /// `gateway` is what each event says of its origin.
+    /// `gateway` is the name in each event.
     pub(crate) fn new(gateway: &str) -> Self {
         Self {
             gateway: gateway.into(),
@@ -238,7 +238,8 @@ impl EventLog {
         }
     }
 
-    /// Calls `reader` after each event from now on, on the thread that adds it: it must not block. Only the first one counts.
+    /// Calls `reader` after each event from now on, on the thread that adds it: it must not block. Only the first call
+    /// has an effect.
     pub(crate) fn on_event(&self, reader: impl Fn() + Send + Sync + 'static) {
         self.reader.set(Box::new(reader)).unwrap_or_default();
     }
@@ -247,7 +248,7 @@ impl EventLog {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps an event, numbered, in the place of the oldest.
+    /// Adds a numbered event and drops the oldest if the log is full.
     pub(crate) fn add(&self, mut what: Happening) {
         what.escape();
         let mut entries = self.entries();
@@ -268,12 +269,12 @@ impl EventLog {
         }
     }
 
-    /// The number of the newest; 0: there was none.
+    /// The newest number; 0: there is none.
     pub(crate) fn last(&self) -> u64 {
         self.entries().last
     }
 
-    /// The number of the oldest that is kept; that of the next one if there is none.
+    /// The oldest number kept; the next one if there is none.
     pub(crate) fn oldest(&self) -> u64 {
         let entries = self.entries();
         entries
@@ -282,7 +283,7 @@ impl EventLog {
             .map_or(entries.last + 1, |event| event.number)
     }
 
-    /// So many at most from this number on, the oldest first.
+    /// At most so many events from this number on, oldest first.
     pub(crate) fn from(&self, number: u64, most: usize) -> Vec<Arc<Event>> {
         let entries = self.entries();
         let at = entries.kept.partition_point(|event| event.number < number);
@@ -290,7 +291,7 @@ impl EventLog {
     }
 }
 
-/// What there is to count of the posting of events. Goes on when a reload changes where they are posted.
+/// Counters of event posts. They survive a reload that changes the receiver.
 #[derive(Debug, Default)]
 pub(crate) struct EventCounters {
     posted: AtomicU64,
@@ -299,12 +300,12 @@ pub(crate) struct EventCounters {
 }
 
 impl EventCounters {
-    /// So many events have been taken by the receiver.
+    /// The receiver has accepted so many events.
     pub(crate) fn add_posted(&self, events: u64) {
         self.posted.fetch_add(events, Relaxed);
     }
 
-    /// A post has failed, and is repeated.
+    /// A post has failed and will be repeated.
     pub(crate) fn add_failed(&self) {
         self.failed.fetch_add(1, Relaxed);
     }
@@ -324,17 +325,17 @@ impl EventCounters {
     }
 }
 
-/// The posting of events, for metrics.
+/// The state of event posts, for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EventsStatus {
-    /// Events that the receiver took.
+    /// Events that the receiver accepted.
     pub posted: u64,
-    /// Posts that failed; each is repeated.
+    /// Failed posts; each is repeated.
     pub failed: u64,
-    /// Events that were never posted: more happened than are kept while the receiver did not answer, or it refused them.
+    /// Events that were never posted: the log was full while the receiver did not answer, or it refused them.
     pub dropped: u64,
-    /// Events that are still to be posted.
+    /// Events that are yet to be posted.
     pub waiting: u64,
 }
 

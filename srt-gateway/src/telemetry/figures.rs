@@ -1,8 +1,7 @@
-//! What libsrt tells of a connection, as the worker that serves it samples it: once a second, for whoever shows or judges
-//! links.
+//! libsrt's figures of a connection, which its worker samples once a second, for display and for verdicts.
 //!
-//! The sampler belongs to the session's worker; what it published last is read by any thread, without a lock. Nothing here
-//! ever clears libsrt's counters: seconds are differences.
+//! The sampler belongs to the session's worker; any thread reads the last published sample, without a lock. libsrt's
+//! counters are never cleared: the figures of a second are differences.
 
 use std::{
     collections::VecDeque,
@@ -13,44 +12,45 @@ use srt_safe::{Counters, Delta, Stats, StatsAccumulator};
 
 use super::{SessionCounters, Totals};
 
-/// Samples that are kept: those of a minute.
+/// The number of samples kept: one minute.
 const SAMPLES: usize = 60;
 
-/// A connection's figures, as last sampled. All counts are since the connection began, and do not wrap.
+/// The last sample of a connection. All counts are since the connection was opened, and do not wrap.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SrtFigures {
-    /// When they were taken.
+    /// The time of the sample.
     pub at: Instant,
-    /// Levels as of then: round-trip time, buffers, negotiated latencies, flight. Its counters are libsrt's own, of 32 bits:
-    /// use [`totals`](Self::totals).
+    /// Levels at that time: round-trip time, buffers, negotiated latencies, flight. Its counters are libsrt's own
+    /// 32-bit ones: use [`totals`](Self::totals) instead.
     pub stats: Stats,
-    /// All that was counted since the connection began.
+    /// All counters since the connection was opened.
     pub totals: Counters,
-    /// What was counted since the sample before, about a second.
+    /// Counters since the previous sample, about a second.
     pub last: Delta,
-    /// 95 % of the round-trip times sampled within the last minute were not above this.
+    /// The 95th percentile of the round-trip times of the last minute.
     pub rtt_p95: Duration,
-    /// What was counted within the last minute.
+    /// The counters of the last minute.
     pub minute: Minute,
-    /// How long before the sample the peer was heard of last, if only by a keep-alive. `None`: libsrt does not tell.
+    /// How long before the sample the peer was last heard from, including keep-alives. `None`: libsrt does not report
+    /// it.
     pub unheard: Option<Duration>,
 }
 
-/// Counts of the last minute, or since the connection began if that is later. Both directions: one of them carries the
-/// stream.
+/// Counts of the last minute, or since the connection was opened if that is shorter. Both directions: only one of them
+/// carries the stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Minute {
-    /// How far back they reach.
+    /// The period that they cover.
     pub window: Duration,
     /// Packets of the stream, each once.
     pub packets: u64,
     /// Packets lost on the wire.
     pub lost: u64,
-    /// Packets given up as too late.
+    /// Packets dropped as too late.
     pub dropped: u64,
-    /// Messages that a viewer was too slow for.
+    /// Messages that a slow viewer skipped.
     pub skipped: u64,
 }
 
@@ -67,19 +67,19 @@ impl Minute {
 }
 
 impl SrtFigures {
-    /// Packets lost on the wire in the last second, both directions: one of them carries the stream.
+    /// Packets lost on the wire in the last second, both directions: only one of them carries the stream.
     #[must_use]
     pub fn lost(&self) -> u64 {
         lost(&self.last.counters)
     }
 
-    /// Packets sent again in the last second, both directions.
+    /// Packets retransmitted in the last second, both directions.
     #[must_use]
     pub fn retransmitted(&self) -> u64 {
         retransmitted(&self.last.counters)
     }
 
-    /// Packets given up as too late in the last second, both directions: gaps in the stream.
+    /// Packets dropped as too late in the last second, both directions: gaps in the stream.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         dropped(&self.last.counters)
@@ -91,25 +91,25 @@ impl SrtFigures {
         self.last.counters.sent_unique.packets + self.last.counters.received_unique.packets
     }
 
-    /// The share of packets lost on the wire in the last second, 0 to 1, before they were sent again.
+    /// The ratio of packets lost on the wire in the last second, 0 to 1, before retransmission.
     #[must_use]
     pub fn loss(&self) -> f64 {
         share(self.lost(), self.packets() + self.dropped())
     }
 
-    /// The latency that counts: of the direction that carries the stream, the larger where both do.
+    /// The latency of the direction that carries the stream; the larger one if both do.
     #[must_use]
     pub fn latency(&self) -> Duration {
         self.stats.link.send_latency.max(self.stats.link.receive_latency)
     }
 
-    /// The time between the first and the last packet of the buffer that carries the stream.
+    /// The time between the first and the last packet in the buffer that carries the stream.
     #[must_use]
     pub fn buffered(&self) -> Duration {
         self.stats.send_buffer.span.max(self.stats.receive_buffer.span)
     }
 
-    /// What is counted for the log's line at the end.
+    /// The wire counters for the log line at the end.
     pub(crate) fn totals_of_wire(&self) -> Totals {
         Totals {
             lost: lost(&self.totals),
@@ -121,17 +121,17 @@ impl SrtFigures {
     }
 }
 
-/// Packets lost on the wire: one direction of a session carries data, so both may be added up.
+/// Packets lost on the wire: only one direction of a session carries data, so both may be added up.
 fn lost(counters: &Counters) -> u64 {
     counters.receive_lost.packets + counters.send_lost
 }
 
-/// Packets sent again, as seen from either side.
+/// Packets retransmitted, as seen from either side.
 fn retransmitted(counters: &Counters) -> u64 {
     counters.retransmitted.packets + counters.received_retransmitted
 }
 
-/// Packets given up as too late, by either side of ours.
+/// Packets dropped as too late, on our side.
 fn dropped(counters: &Counters) -> u64 {
     counters.send_dropped.packets + counters.receive_dropped.packets
 }
@@ -144,18 +144,18 @@ fn share(part: u64, whole: u64) -> f64 {
     (part as f64 / whole as f64).min(1.0)
 }
 
-/// Takes a session's samples. Kept with its socket.
+/// Samples a session. Kept with its socket.
 #[derive(Debug, Default)]
 pub(crate) struct WireSampler {
     accumulator: StatsAccumulator,
     rtts: VecDeque<Duration>,
-    /// Counts since the connection began, as of the samples of the last minute.
+    /// The counts of the last minute's samples, since the connection was opened.
     sums: VecDeque<Minute>,
     last: Totals,
 }
 
 impl WireSampler {
-    /// Takes in what libsrt says now, and publishes it. Allocates: once a second for a session.
+    /// Processes a sample of libsrt's counters and publishes it. Allocates, once a second per session.
     pub(crate) fn take(
         &mut self,
         stats: Stats,
@@ -194,7 +194,7 @@ impl WireSampler {
         counters.set_figures(figures);
     }
 
-    /// What was counted on the wire, as of the last sample.
+    /// The wire counters of the last sample.
     pub(crate) fn totals(&self) -> Totals {
         self.last
     }

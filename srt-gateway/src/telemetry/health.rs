@@ -1,34 +1,34 @@
-//! Whose fault it is when a stream is lost or stutters: joins what is wrong in the transport stream with what SRT says of each
-//! link, what has become of the source, the inputs and the outputs, and whether the gateway itself stood still.
+//! Finds the cause when a stream is lost or stutters: combines errors in the transport stream with SRT's figures of
+//! each link, the state of the source, the inputs and the outputs, and pauses of the gateway itself.
 //!
-//! A pure function of figures that others have taken ([`verdict`]); runs on the thread of whoever asks. Decides nothing and
-//! changes nothing. What it advises of latencies is the table of the SRT deployment guide: a multiple of the round-trip
-//! time that grows with the loss.
+//! A pure function of sampled figures ([`verdict`]); runs on the caller's thread. Decides nothing and changes nothing.
+//! Its latency advice follows the table of the SRT deployment guide: a multiple of the round-trip time that grows with
+//! the loss.
 
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-/// What a verdict is made of: counts of the same last seconds.
+/// The figures for a verdict: counts of the same last seconds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StreamFigures {
-    /// How far back the counts reach.
+    /// The period that the counts cover.
     pub window: Duration,
-    /// What came in; None: nobody feeds the stream.
+    /// The source; None: the stream has none.
     pub source: Option<SourceFigures>,
     /// How the stream lost its source, if it had one.
     pub loss: Option<LossFigures>,
-    /// The stream's inputs and outputs that do not work.
+    /// The stream's failing inputs and outputs.
     pub endpoints: Vec<EndpointFigures>,
-    /// The gateway itself stood still within the window.
+    /// A pause of the gateway within the window.
     pub stall: Option<StallFigures>,
-    /// The SRT link that it came by; None: by something else.
+    /// The SRT link of the source; None: it is not SRT.
     pub publisher: Option<LinkFigures>,
-    /// Those who get it by SRT.
+    /// The SRT viewers.
     pub viewers: Vec<ViewerFigures>,
 }
 
-/// How a stream came to have no source.
+/// How a stream lost its source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LossFigures {
     /// How long ago.
@@ -37,44 +37,44 @@ pub struct LossFigures {
     pub who: String,
     /// Why its session ended.
     pub reason: Option<String>,
-    /// Viewers and outputs that wait for it to come back.
+    /// Viewers and outputs that wait for it to return.
     pub waiting: u32,
 }
 
-/// An input or output that does not work.
+/// A failing input or output.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EndpointFigures {
     /// An input; otherwise an output.
     pub is_input: bool,
     /// Its address, without secrets.
     pub url: String,
-    /// Attempts that failed and connections that broke, so far.
+    /// Failed attempts and broken connections so far.
     pub failures: u64,
-    /// Why the last one did.
+    /// The reason of the last failure.
     pub reason: Option<String>,
 }
 
-/// A time in which the gateway's process did nothing: it was stopped, or the machine was too busy to run it.
+/// A period in which the gateway's process did not run: it was stopped, or the machine was too busy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StallFigures {
-    /// When it was over.
+    /// When it ended.
     pub until: SystemTime,
     /// How long it lasted.
     pub length: Duration,
 }
 
-/// What was wrong in the transport stream as it came out of the publisher's link.
+/// Errors in the transport stream as it left the publisher's link.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SourceFigures {
-    /// It is MPEG-TS: otherwise the counts say nothing.
+    /// Whether it is MPEG-TS; otherwise the counts mean nothing.
     pub is_mpeg_ts: bool,
-    /// Nothing has come for so long.
+    /// For how long nothing has arrived.
     pub silent_for: Duration,
     /// Continuity errors.
     pub continuity_errors: u64,
-    /// Packets that were marked as faulty before they came here.
+    /// Packets that were already marked as faulty on arrival.
     pub transport_errors: u64,
-    /// The other checks of TR 101 290 that failed.
+    /// Other failed checks of TR 101 290.
     pub others: Vec<Failed>,
 }
 
@@ -89,20 +89,20 @@ pub struct Failed {
     pub count: u64,
 }
 
-/// What SRT says of a link.
+/// SRT's figures of a link.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinkFigures {
-    /// Negotiated.
+    /// The negotiated latency.
     pub latency: Duration,
-    /// 95 % of the round-trip times were not above this.
+    /// The 95th percentile of the round-trip time.
     pub rtt_p95: Duration,
     /// Packets of the stream, each once.
     pub packets: u64,
-    /// Packets that were lost on the way, most of which were sent again.
+    /// Packets lost on the wire, most of which were retransmitted.
     pub lost: u64,
-    /// Packets that came too late or never: gaps.
+    /// Packets that arrived too late or never: gaps.
     pub dropped: u64,
-    /// The peer was heard of last so long ago, if only by a keep-alive; None: that is not known.
+    /// How long ago the peer was last heard from, including keep-alives; None: not known.
     pub unheard: Option<Duration>,
 }
 
@@ -113,7 +113,7 @@ pub struct ViewerFigures {
     pub session: u64,
     /// Its link.
     pub link: LinkFigures,
-    /// Messages that were thrown away because it took them too slowly.
+    /// Messages that were discarded because the viewer was too slow.
     pub skipped: u64,
 }
 
@@ -172,19 +172,19 @@ pub struct Verdict {
     pub viewers: Vec<u64>,
 }
 
-/// A source that has sent nothing for so long stutters.
+/// A source that has sent nothing for this long stutters.
 const SILENCE: Duration = Duration::from_secs(2);
 
-/// Packets that a message of SRT usually has: one that is dropped breaks at most so many PIDs.
+/// The usual number of TS packets in an SRT message: a lost message breaks at most so many PIDs.
 const PACKETS_IN_MESSAGE: u64 = 7;
 
-/// Links that lose less than one packet in so many are not spoken of while nobody misses anything.
+/// Links that lose less than one packet in this many are not mentioned while no viewer misses anything.
 const RARE: u64 = 1000;
 
-/// The shortest round-trip time that latencies are advised for: queues and threads take their time too.
+/// The shortest round-trip time for latency advice, because queues and threads take time too.
 const RTT_MIN: Duration = Duration::from_millis(20);
 
-/// Says who is at fault.
+/// Returns the verdict.
 #[must_use]
 pub fn verdict(figures: &StreamFigures) -> Verdict {
     let Some(source) = &figures.source else {
@@ -199,7 +199,7 @@ pub fn verdict(figures: &StreamFigures) -> Verdict {
         .unwrap_or_else(|| of_nothing(figures, source))
 }
 
-/// Nobody feeds the stream.
+/// The stream has no source.
 fn of_absence(figures: &StreamFigures) -> Verdict {
     let inputs: Vec<_> = figures
         .endpoints
@@ -235,7 +235,7 @@ fn of_absence(figures: &StreamFigures) -> Verdict {
     }
 }
 
-/// What somebody sees or hears at this moment.
+/// Damage that viewers see or hear now.
 fn of_harm(figures: &StreamFigures, source: &SourceFigures) -> Option<Verdict> {
     of_publisher(figures)
         .or_else(|| of_silence(figures, source))
@@ -243,7 +243,7 @@ fn of_harm(figures: &StreamFigures, source: &SourceFigures) -> Option<Verdict> {
         .or_else(|| of_viewers(figures))
 }
 
-/// The gateway stood still, and something went wrong then: a stop of a second makes every link lose packets.
+/// The gateway paused and something went wrong at that time: a pause of a second makes every link lose packets.
 fn of_stall(figures: &StreamFigures, source: &SourceFigures) -> Option<Verdict> {
     let stall = figures.stall?;
     let harm = of_harm(figures, source)?;
@@ -263,14 +263,14 @@ fn of_stall(figures: &StreamFigures, source: &SourceFigures) -> Option<Verdict> 
     })
 }
 
-/// Outputs that do not work: those who are to receive the stream there do not.
+/// Failing outputs: their receivers miss the stream.
 fn of_outputs(figures: &StreamFigures) -> Option<Verdict> {
     let is_output = |endpoint: &&EndpointFigures| !endpoint.is_input;
     let outputs: Vec<_> = figures.endpoints.iter().filter(is_output).collect();
     blame_endpoints(&outputs, Level::Bad, Fault::Output)
 }
 
-/// Inputs that are to stand by and cannot.
+/// Failing standby inputs.
 fn of_inputs(figures: &StreamFigures) -> Option<Verdict> {
     let inputs: Vec<_> = figures
         .endpoints
@@ -324,7 +324,7 @@ fn of_publisher(figures: &StreamFigures) -> Option<Verdict> {
 }
 
 fn of_silence(figures: &StreamFigures, source: &SourceFigures) -> Option<Verdict> {
-    // What has just been sent is delivered when the latency has passed.
+    // What has just been sent is delivered once the latency has passed.
     let delay = figures
         .publisher
         .as_ref()
@@ -333,7 +333,7 @@ fn of_silence(figures: &StreamFigures, source: &SourceFigures) -> Option<Verdict
         return None;
     }
     let silent = source.silent_for.as_secs();
-    // A connected peer that has nothing to send sends a keep-alive each second.
+    // A connected peer without data sends a keep-alive every second.
     let unheard = figures.publisher.as_ref().and_then(|link| link.unheard);
     let (fault, sentence) = match unheard {
         Some(unheard) if unheard >= SILENCE => (
@@ -362,7 +362,7 @@ fn of_silence(figures: &StreamFigures, source: &SourceFigures) -> Option<Verdict
     })
 }
 
-/// What came without a gap was broken already.
+/// The link delivered everything, so the stream was damaged before.
 fn of_source(figures: &StreamFigures, source: &SourceFigures) -> Option<Verdict> {
     let broken = source.continuity_errors + source.transport_errors;
     if !source.is_mpeg_ts || broken == 0 {
@@ -396,14 +396,14 @@ fn of_source(figures: &StreamFigures, source: &SourceFigures) -> Option<Verdict>
     })
 }
 
-/// Some viewers miss something.
+/// Some viewers miss data.
 fn of_viewers(figures: &StreamFigures) -> Option<Verdict> {
     let is_short = |viewer: &&ViewerFigures| viewer.link.dropped > 0 || viewer.skipped > 0;
     let short: Vec<_> = figures.viewers.iter().filter(is_short).collect();
     blame_viewers(figures, &short, Level::Bad)
 }
 
-/// Links that lose packets and have too little time to get them again.
+/// Links that lose packets and have too little latency to recover them.
 fn of_strain(figures: &StreamFigures) -> Option<Verdict> {
     if let Some(link) = figures.publisher.as_ref().filter(|link| link.is_strained()) {
         return Some(Verdict {
@@ -472,7 +472,7 @@ fn blame_viewers(figures: &StreamFigures, blamed: &[&ViewerFigures], level: Leve
     })
 }
 
-/// The stream does not keep to the rules that decoders rely on.
+/// The stream violates rules that decoders rely on.
 fn of_rules(figures: &StreamFigures, source: &SourceFigures) -> Option<Verdict> {
     let is_serious = |check: &Failed| check.priority == 1 || check.name == "CRC_error";
     let serious = failed(source, is_serious);
@@ -507,7 +507,7 @@ fn of_nothing(figures: &StreamFigures, source: &SourceFigures) -> Verdict {
     }
 }
 
-/// The checks that failed, for people: the most frequent first.
+/// The failed checks for display, most frequent first.
 fn failed(source: &SourceFigures, is_wanted: impl Fn(&Failed) -> bool) -> Vec<String> {
     let mut checks: Vec<_> = source
         .others
@@ -522,7 +522,7 @@ fn failed(source: &SourceFigures, is_wanted: impl Fn(&Failed) -> bool) -> Vec<St
 }
 
 impl LinkFigures {
-    /// The latency that gives lost packets the time to come again: the round-trip time times a factor that grows with the
+    /// The latency that leaves enough time for retransmission: the round-trip time times a factor that grows with the
     /// loss (SRT deployment guide: 3 up to 1 %, 4 up to 3 %, 5 up to 7 %, 6 up to 10 %), in steps of 10 ms.
     #[must_use]
     pub fn advised_latency(&self) -> Duration {
@@ -536,7 +536,7 @@ impl LinkFigures {
             11..=30 => 4,
             31..=70 => 5,
             71..=100 => 6,
-            // The guide ends here: more chances for each packet.
+            // Beyond the guide's table: more attempts per packet.
             _ => 8,
         };
         let millis = (self.rtt_p95.max(RTT_MIN) * factor).as_millis().div_ceil(10) * 10;
@@ -547,12 +547,12 @@ impl LinkFigures {
         (self.packets + self.dropped).max(1)
     }
 
-    /// It loses more than a few packets, and its latency is below what is advised.
+    /// Whether it loses more than a few packets with a latency below the advice.
     fn is_strained(&self) -> bool {
         self.lost.saturating_mul(RARE) > self.sent() && self.latency < self.advised_latency()
     }
 
-    /// What to do.
+    /// The advice for the operator.
     fn advice(&self) -> String {
         let advised = self.advised_latency();
         if advised > self.latency {
@@ -615,7 +615,7 @@ impl EndpointFigures {
     }
 }
 
-/// A time as people say it: `12 s`, `3 min`, `5 h`, `2 days`.
+/// An approximate time for display: `12 s`, `3 min`, `5 h`, `2 days`.
 fn approximate(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..120 => format!("{seconds} s"),

@@ -1,5 +1,5 @@
-//! Counters of the hook of `[auth]`, with labels that are fixed. Written by whoever asks and on the backend's thread, read
-//! on any.
+//! Counters of the hook of `[auth]`, with fixed labels. Written by the threads that ask and by the backend's, read on
+//! any.
 
 use std::sync::{
     Arc,
@@ -25,7 +25,7 @@ pub enum HookOutcome {
 }
 
 impl HookOutcome {
-    /// All of them, in the order of their labels.
+    /// All variants, in the order of their labels.
     pub const ALL: [Self; 5] = [
         Self::Admitted,
         Self::Refused,
@@ -34,7 +34,7 @@ impl HookOutcome {
         Self::Busy,
     ];
 
-    /// The word for labels.
+    /// The label value.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -47,7 +47,7 @@ impl HookOutcome {
     }
 }
 
-/// What there is to count of the hook. Goes on when a reload changes the hook.
+/// Counters of the hook. They survive a reload that changes the hook.
 #[derive(Debug, Default)]
 pub(crate) struct HookCounters {
     outcomes: [AtomicU64; HookOutcome::ALL.len()],
@@ -65,7 +65,7 @@ impl HookCounters {
         self.rechecks.fetch_add(1, Relaxed);
     }
 
-    /// The breaker has opened so often since.
+    /// Adds the number of times that the breaker has opened since the last call.
     pub(crate) fn add_openings(&self, openings: u64) {
         self.openings.fetch_add(openings, Relaxed);
     }
@@ -102,7 +102,7 @@ pub struct HookStatus {
 }
 
 impl HookStatus {
-    /// Questions that came out so.
+    /// The number of questions with this outcome.
     #[must_use]
     pub fn count(&self, outcome: HookOutcome) -> u64 {
         self.outcomes[outcome as usize].1

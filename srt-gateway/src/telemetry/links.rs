@@ -1,5 +1,5 @@
-//! What libsrt tells of the links of a bonded connection. Of the group itself it tells little, so its figures are put together
-//! from theirs.
+//! libsrt's figures of the links of a bonded connection. libsrt has few figures for the group itself, so they are
+//! combined from those of the links.
 //!
 //! The sampler belongs to the session's worker.
 
@@ -7,15 +7,15 @@ use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 use srt_safe::{Counters, Member, MemberState, SocketId, Stats};
 
-/// A link of a bonded connection, as last sampled. Counts are since the link was connected.
+/// The last sample of a link. Counts are since the link was connected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LinkFigures {
-    /// Where its other end is.
+    /// The peer's address.
     pub peer: Option<SocketAddr>,
-    /// What it does for the group: `running` and `idle` links work.
+    /// Its state in the group: `running` and `idle` links work.
     pub state: MemberState,
-    /// How much a backup group prefers it.
+    /// Its priority in a backup group.
     pub weight: u16,
     /// Round-trip time.
     pub rtt: Duration,
@@ -23,20 +23,20 @@ pub struct LinkFigures {
     pub packets: u64,
     /// Packets lost on the wire, both directions.
     pub lost: u64,
-    /// Packets sent again, both directions.
+    /// Packets retransmitted, both directions.
     pub retransmitted: u64,
 }
 
-/// Takes the samples of a bonded session's links. Kept with its socket.
+/// Samples the links of a bonded session. Kept with its socket.
 #[derive(Debug, Default)]
 pub(crate) struct LinkSampler {
-    /// Of all links that there have been: what a lost link counted stays counted.
+    /// The counters of all links so far, because those of lost links still count.
     seen: HashMap<SocketId, Counters>,
 }
 
 impl LinkSampler {
-    /// Samples `members`, and puts into their group's `stats` what libsrt leaves out: sums of what the links count, and the
-    /// path of the link in use that has the longest round trip.
+    /// Samples `members`, and adds to their group's `stats` what libsrt leaves out: the sums of the links' counters,
+    /// and the path of the active link with the longest round-trip time.
     pub(crate) fn complete(&mut self, stats: &mut Stats, members: &[Member]) -> Vec<LinkFigures> {
         let mut figures = Vec::with_capacity(members.len());
         for member in members {

@@ -1,19 +1,19 @@
-//! When memory that sessions and refused callers have left behind goes back to the system.
+//! Decides when to return free memory to the system after sessions and refused callers have gone.
 //!
-//! Pure: asked once a second, on the watchdog's thread, with what the workers have to do.
+//! Pure: called once a second on the watchdog's thread, with the load of the workers.
 
 use std::time::{Duration, Instant};
 
-/// So much less to do than before is worth it: about as many viewers have gone.
+/// A drop of the load that makes a release worthwhile: about as many viewers have left.
 const DROP: u32 = 16;
 
-/// So many refused callers are worth it.
+/// The number of refused callers that makes a release worthwhile.
 const REFUSED: u64 = 1000;
 
-/// libsrt frees what a closed connection had after up to so long.
+/// libsrt frees the memory of a closed connection within this time.
 const SOON: Duration = Duration::from_secs(6);
 
-/// And what lingered, or timed out later.
+/// A second release, for connections that lingered or timed out later.
 const LATER: Duration = Duration::from_secs(36);
 
 /// Decides when to release memory.
@@ -26,8 +26,8 @@ pub(crate) struct MemoryRelease {
 }
 
 impl MemoryRelease {
-    /// Whether free memory is to be released now, given how many callers were refused since the start. Under a constant load
-    /// with sessions that come and go, and while a flood of refused callers lasts: never.
+    /// Whether to release free memory now, given the number of callers refused since the start. Never under a constant
+    /// load with sessions that come and go, nor during a flood of refused callers.
     pub(crate) fn is_due(&mut self, load: u32, refused: u64, now: Instant) -> bool {
         if refused.saturating_sub(self.refused) >= REFUSED {
             self.refused = refused;
@@ -50,7 +50,7 @@ impl MemoryRelease {
 mod tests {
     use super::*;
 
-    /// The seconds at which memory is released, given the load in each.
+    /// The seconds at which memory is released, given the load of each second.
     fn releases(load: impl Fn(u32) -> u32) -> Vec<u32> {
         let mut release = MemoryRelease::default();
         let begin = Instant::now();

@@ -1,4 +1,4 @@
-//! Counters that the data path writes and others read: plain atomics, no locks, no labels made on the way.
+//! Counters that the data path writes and other threads read: plain atomics, without locks or labels.
 
 mod calls;
 mod detail;
@@ -43,7 +43,7 @@ use arc_swap::ArcSwapOption;
 
 use crate::ts;
 
-/// What one session has carried. Written by its worker only.
+/// The counters of one session. Written by its worker only.
 #[derive(Debug, Default)]
 pub struct SessionCounters {
     messages: AtomicU64,
@@ -58,12 +58,12 @@ pub struct SessionCounters {
 impl SessionCounters {
     /// Counts one message of `bytes`.
     pub(crate) fn add(&self, bytes: usize) {
-        // One writer: a load and a store are cheaper than a locked read-modify-write, and lose nothing.
+        // One writer: a load and a store are cheaper than a locked read-modify-write, and nothing is lost.
         self.messages.store(self.messages.load(Relaxed) + 1, Relaxed);
         self.bytes.store(self.bytes.load(Relaxed) + bytes as u64, Relaxed);
     }
 
-    /// Counts messages that a viewer was too slow for.
+    /// Counts messages that a slow viewer skipped.
     pub(crate) fn add_skipped(&self, messages: u64) {
         self.skipped.store(self.skipped.load(Relaxed) + messages, Relaxed);
     }
@@ -73,7 +73,7 @@ impl SessionCounters {
         self.resends_held.store(count, Relaxed);
     }
 
-    /// How often `resend_limit` has held back a packet that the viewer had asked for again.
+    /// How often `resend_limit` has held back a packet that the viewer had requested again.
     #[must_use]
     pub fn resends_held(&self) -> u64 {
         self.resends_held.load(Relaxed)
@@ -91,19 +91,19 @@ impl SessionCounters {
         self.bytes.load(Relaxed)
     }
 
-    /// Messages that a viewer was too slow for.
+    /// Messages that a slow viewer skipped.
     #[must_use]
     pub fn skipped(&self) -> u64 {
         self.skipped.load(Relaxed)
     }
 
-    /// What libsrt told of the connection in the last second; None before the first sample, and for what is no SRT.
+    /// libsrt's figures of the last second; None before the first sample, and for connections other than SRT.
     #[must_use]
     pub fn figures(&self) -> Option<Arc<SrtFigures>> {
         self.figures.load_full()
     }
 
-    /// The links of a bonded connection, as of the last second; empty for others.
+    /// The links of a bonded connection as of the last second; otherwise empty.
     #[must_use]
     pub fn links(&self) -> Vec<LinkFigures> {
         self.links
@@ -120,34 +120,34 @@ impl SessionCounters {
         self.figures.store(Some(Arc::new(figures)));
     }
 
-    /// What is known of the transport stream that an input brings; None before its first message, and of viewers.
+    /// The analysis of an input's transport stream; None before its first message, and for viewers.
     #[must_use]
     pub fn board(&self) -> Option<&Arc<ts::Board>> {
         self.board.get()
     }
 
-    /// The board of an input, made now if there is none.
+    /// The board of an input; created if there is none.
     pub(crate) fn make_board(&self) -> &Arc<ts::Board> {
         self.board.get_or_init(ts::Board::new)
     }
 }
 
-/// A session's totals, taken when it ends: ours, and what libsrt counted on the wire.
+/// The totals of a session at its end: ours, and libsrt's wire counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Totals {
     /// Messages carried.
     pub messages: u64,
     /// Bytes of payload carried.
     pub bytes: u64,
-    /// Messages that a viewer was too slow for.
+    /// Messages that a slow viewer skipped.
     pub skipped: u64,
-    /// Packets lost on the wire (and mostly sent again).
+    /// Packets lost on the wire (most of them recovered).
     pub lost: u64,
-    /// Packets sent again.
+    /// Packets retransmitted.
     pub retransmitted: u64,
-    /// Packets given up as too late.
+    /// Packets dropped as too late.
     pub dropped: u64,
-    /// Round trip time, as last measured.
+    /// The last round-trip time.
     pub rtt: Duration,
 }
 

@@ -1,10 +1,10 @@
-//! The last refused attempts, for whoever asks why a caller does not get in.
+//! The record of refused attempts, which shows why a caller does not get in.
 //!
-//! A caller that is refused tries again, some of them 60 times a second: its repeated attempts are one entry. When the record
-//! is full, the client with the most entries loses its oldest, so that no client pushes out the others.
+//! A refused caller usually tries again, some of them 60 times a second, so repeated attempts share one entry. When the
+//! record is full, the client with the most entries loses its oldest, so no client pushes out the others.
 //!
-//! Control writes, any thread reads; both hold a lock for as long as it takes to move one entry or copy the list. Nothing
-//! of it runs on libsrt's threads.
+//! Control writes, any thread reads; both hold a lock to move one entry or to copy the list. libsrt's threads never
+//! take it.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -18,53 +18,54 @@ use srt_safe::{KeyLength, SrtVersion};
 
 use crate::{names::escape, rate_limit::client_of};
 
-/// Codes that are counted apart.
+/// The number of codes counted separately.
 const CODES: usize = 64;
 
-/// Entries that are kept.
+/// The number of entries kept.
 const KEPT: usize = 1000;
 
-/// Refused attempts of one caller to connect, all for the same reason.
+/// Repeated attempts of one caller, refused for the same reason.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rejection {
-    /// That of the last attempt. Attempts count up from 1 while the gateway runs: what was seen before need not be read again.
+    /// The number of the last attempt. Attempts count up from 1 while the gateway runs, so a reader can skip those it
+    /// has seen.
     pub number: u64,
-    /// When the last attempt was.
+    /// The time of the last attempt.
     pub at: SystemTime,
-    /// When the first one was.
+    /// The time of the first attempt.
     pub first: SystemTime,
-    /// How many there were.
+    /// The number of attempts.
     pub count: u64,
-    /// From where the last one came.
+    /// The peer of the last attempt.
     pub peer: SocketAddr,
-    /// The UDP port that it came to.
+    /// The UDP port that it called.
     pub port: u16,
-    /// What that port is: `srt_publish port 9002 of live/cam1`.
+    /// A description of that port: `srt_publish port 9002 of live/cam1`.
     pub listener: String,
-    /// The streamid byte for byte, which is not surely text and may hold a password: show [`streamid_shown`] to people.
+    /// The streamid byte for byte, which may be no text and may contain a password: use [`streamid_shown`] for display.
     ///
     /// [`streamid_shown`]: Self::streamid_shown
     pub streamid: Box<[u8]>,
-    /// The same as text, with what is not printable escaped and passwords masked.
+    /// The same as text, with unprintable characters escaped and passwords masked.
     pub streamid_shown: String,
-    /// How the streamid was read: `standard`, `plain`, `none`, ...; `unreadable` if it was not.
+    /// The format of the streamid: `standard`, `plain`, `none`, ...; `unreadable` if it could not be parsed.
     pub dialect: &'static str,
-    /// The caller's SRT version, where the library lets us see it.
+    /// The caller's SRT version, if the library shows it.
     pub version: Option<SrtVersion>,
-    /// Whether the caller meant to encrypt, where the library lets us see it.
+    /// Whether the caller uses encryption, if the library shows it.
     pub encryption: CallerEncryption,
-    /// Who refused.
+    /// What refused the caller.
     pub decision: RejectedBy,
-    /// What the caller was told: libsrt's own reason below 1000, else one of access control.
+    /// The code sent to the caller: libsrt's own below 1000, otherwise one of access control.
     pub code: i32,
-    /// One sentence that says why, and what to change.
+    /// The reason and what to change, in one sentence.
     pub reason: String,
 }
 
 impl fmt::Debug for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The raw streamid may hold a password.
+        // The raw streamid may contain a password.
         f.debug_struct("Rejection")
             .field("number", &self.number)
             .field("at", &self.at)
@@ -82,15 +83,15 @@ impl fmt::Debug for Rejection {
     }
 }
 
-/// What a caller said of encryption in its handshake.
+/// The encryption in a caller's handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallerEncryption {
-    /// An installed libsrt does not let us see it.
+    /// An installed libsrt does not show it.
     Unknown,
-    /// It has no passphrase.
+    /// No passphrase.
     None,
-    /// It has one, and wants keys of this length.
+    /// A passphrase, with keys of this length.
     Aes(KeyLength),
 }
 
@@ -106,13 +107,13 @@ impl fmt::Display for CallerEncryption {
     }
 }
 
-/// Who refused a caller.
+/// What refused a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RejectedBy {
-    /// The port: what it requires of a streamid, of an address, of a latency.
+    /// The port: its requirements for streamid, address or latency.
     Port,
-    /// The stream: not there, or it has a publisher, or no source, or too many viewers.
+    /// The stream: it does not exist, already has a publisher, has no source, or has too many viewers.
     Stream,
     /// The passphrase: libsrt ended the handshake.
     Passphrase,
@@ -125,7 +126,7 @@ pub enum RejectedBy {
 }
 
 impl RejectedBy {
-    /// The word for labels.
+    /// The label value.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -145,7 +146,7 @@ impl fmt::Display for RejectedBy {
     }
 }
 
-/// What makes two attempts the same.
+/// Identifies repeats of the same attempt.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct AttemptKey {
     client: IpAddr,
@@ -165,14 +166,14 @@ impl AttemptKey {
     }
 }
 
-/// The last [`KEPT`] of them.
+/// The last [`KEPT`] rejections.
 #[derive(Debug, Default)]
 pub(crate) struct RejectionLog(Mutex<Entries>);
 
 #[derive(Default)]
 struct Entries {
     last: u64,
-    /// By who refused and the code.
+    /// By origin and code.
     counts: BTreeMap<(&'static str, i32), u64>,
     /// By number.
     kept: BTreeMap<u64, Rejection>,
@@ -202,7 +203,7 @@ impl Entries {
         self.kept.remove(&number)
     }
 
-    /// Makes room by the oldest entry of the client that has the most.
+    /// Removes the oldest entry of the client that has the most.
     fn evict(&mut self) {
         let most = self.clients.values().max_by_key(|numbers| numbers.len());
         let oldest = most.and_then(|numbers| self.kept.get(numbers.first()?));
@@ -221,7 +222,7 @@ impl Entries {
 }
 
 impl RejectionLog {
-    /// Keeps `rejection`, numbered: with the same caller's attempts of its kind, or in the place of an older one.
+    /// Adds a rejection: to the entry of the same attempt, or as a new one, if needed in place of an older one.
     pub(crate) fn add(&self, mut rejection: Rejection) {
         for text in [
             &mut rejection.listener,
@@ -249,18 +250,18 @@ impl RejectionLog {
         entries.keep(rejection);
     }
 
-    /// The number of the newest; 0: there was none.
+    /// The newest number; 0: there is none.
     pub(crate) fn last(&self) -> u64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).last
     }
 
-    /// How many there were, by who refused and the code; -1 stands for further codes.
+    /// The number of attempts by origin and code; -1 stands for further codes.
     pub(crate) fn counts(&self) -> BTreeMap<(&'static str, i32), u64> {
         let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         entries.counts.clone()
     }
 
-    /// All that are kept, by their last attempts, the oldest first.
+    /// All entries by their last attempts, oldest first.
     pub(crate) fn all(&self) -> Vec<Rejection> {
         let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         entries.kept.values().cloned().collect()
@@ -293,7 +294,7 @@ mod tests {
         }
     }
 
-    /// What a caller at this address is refused for.
+    /// A rejection of a caller at this address.
     fn of(peer: &str, streamid: usize, seconds: u64) -> Rejection {
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         Rejection {

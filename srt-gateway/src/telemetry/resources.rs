@@ -1,7 +1,7 @@
-//! Whether the process is about to run out of descriptors or memory.
+//! Detects that the process is running out of descriptors or memory.
 //!
-//! The watchdog looks once a second; the gates ask, and refuse new callers while there is a shortage, so that what is left
-//! goes to the sessions that there are. A caller that comes later is let in: nothing has to be reset.
+//! The watchdog checks once a second. The gates refuse new callers during a shortage, so that existing sessions keep
+//! what is left. Callers are admitted again as soon as it is over.
 
 use std::{
     collections::VecDeque,
@@ -19,23 +19,23 @@ use rustix::{
     process::{Resource, getrlimit},
 };
 
-/// Descriptors that must be free: a bonded caller takes two, a file or a backend's connection one each.
+/// Descriptors that must stay free: a bonded caller takes two, a file or a backend's connection one each.
 const FREE_DESCRIPTORS: u64 = 16;
 
-/// Memory that must be free below a limit: what a burst of callers may take between two looks.
+/// Memory that must stay free below a limit: what a burst of callers may take between two checks.
 const FREE_MEMORY: u64 = 32 << 20;
 
-/// Memory that a caller may come to take within the seconds after it is let in, which no look shows yet: a viewer that is
-/// behind keeps its bitrate times its latency, and libsrt's own part is about 50 KiB.
+/// Memory that a caller may take within seconds after it was admitted, before a check can measure it: a viewer that is
+/// behind holds its bitrate times its latency, and libsrt's own part is about 50 KiB.
 const MEMORY_PER_CALLER: u64 = 1 << 20;
 
-/// Looks after which what a caller takes shows.
+/// The number of checks after which a caller's memory shows.
 const LOOKS_UNTIL_SEEN: usize = 4;
 
-/// Looks until the control groups are listed anew: the process may be moved to another, or a limit set on one.
+/// The number of checks between two listings of the control groups: the process may be moved, or a limit be set.
 const LOOKS_PER_LIST: u32 = 30;
 
-/// What there is too little of.
+/// The resource that is short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shortage {
     Descriptors,
@@ -53,11 +53,11 @@ impl fmt::Display for Shortage {
     }
 }
 
-/// The last look, and the callers since.
+/// The last check, and the callers since.
 #[derive(Debug)]
 pub(crate) struct Resources {
     shortage: AtomicU8,
-    /// Callers that may still be let in before the next look.
+    /// Callers that may be admitted before the next check.
     room: AtomicU32,
     watched: Mutex<Watched>,
 }
@@ -72,18 +72,18 @@ impl Default for Resources {
     }
 }
 
-/// What only the watchdog uses.
+/// State of the watchdog only.
 #[derive(Debug, Default)]
 struct Watched {
     groups: ControlGroups,
-    /// The room that the last look left.
+    /// The allowance of the last check.
     given: Option<u32>,
-    /// Callers between the last looks, the latest last.
+    /// Callers between the last checks, the latest last.
     recent: VecDeque<u32>,
 }
 
 impl Resources {
-    /// What is short; None: there is enough of everything. Reserves nothing: refused callers must not use up the room of others.
+    /// What is short, if anything. Reserves nothing: refused callers must not use up the allowance of others.
     pub(crate) fn shortage(&self) -> Option<Shortage> {
         match self.shortage.load(Relaxed) {
             1 => Some(Shortage::Descriptors),
@@ -92,7 +92,7 @@ impl Resources {
         }
     }
 
-    /// Reserves memory for a caller that is admitted. The reservation ends by itself when the memory shows.
+    /// Reserves memory for an admitted caller. The reservation expires once the memory shows.
     ///
     /// # Errors
     /// There is not enough.
@@ -105,7 +105,7 @@ impl Resources {
         taken.map(drop).map_err(|_| Shortage::Memory)
     }
 
-    /// Looks again, and logs what has changed.
+    /// Checks again and logs changes.
     pub(crate) fn check(&self) {
         let shortage = self.find();
         let before = self.shortage();
@@ -142,7 +142,8 @@ impl Resources {
 }
 
 impl Watched {
-    /// The callers that may be let in until the next look, with so much memory free and so many left of the last look's.
+    /// How many callers may be admitted until the next check, given the free memory and what is left of the last
+    /// allowance.
     fn room(&mut self, free: Option<u64>, left: u32) -> u32 {
         self.recent
             .push_back(self.given.map_or(0, |given| given.saturating_sub(left)));
@@ -169,7 +170,7 @@ fn has_few_descriptors() -> bool {
 
 /// None: not even the folder could be opened.
 fn open_descriptors() -> Option<u64> {
-    // Linux 6.2 and later give the number as the folder's size, proc_fd_getattr(); before that the size is 0.
+    // Linux 6.2 and later report the number as the folder's size, proc_fd_getattr(); before that the size is 0.
     if let Ok(folder) = fs::metadata("/proc/self/fd")
         && folder.size() > 0
     {
@@ -178,14 +179,14 @@ fn open_descriptors() -> Option<u64> {
     Some(fs::read_dir("/proc/self/fd").ok()?.count() as u64)
 }
 
-/// What may still be used: a twentieth of the limit stays free, or [`FREE_MEMORY`], of which a small limit counts a quarter of
-/// itself at most.
+/// What may still be used: a twentieth of the limit, or at least [`FREE_MEMORY`] but no more than a quarter of a small
+/// limit, stays free.
 fn free(used: u64, limit: u64) -> u64 {
     let margin = (limit / 20).max(FREE_MEMORY.min(limit / 4));
     limit.saturating_sub(margin).saturating_sub(used)
 }
 
-/// Used and allowed, of RLIMIT_AS.
+/// Used and allowed bytes of RLIMIT_AS.
 fn address_space() -> Option<(u64, u64)> {
     let limit = getrlimit(Resource::As).current?;
     let pages = fs::read_to_string("/proc/self/statm").ok()?;
@@ -193,7 +194,7 @@ fn address_space() -> Option<(u64, u64)> {
     Some((pages * page_size() as u64, limit))
 }
 
-/// The memory control groups with a limit that the process belongs to.
+/// The process's memory control groups that have a limit.
 #[derive(Debug, Default)]
 struct ControlGroups {
     limited: Vec<(PathBuf, Version)>,
@@ -201,7 +202,7 @@ struct ControlGroups {
 }
 
 impl ControlGroups {
-    /// Used and allowed, of the group that has the least left.
+    /// Used and allowed bytes of the group with the least left.
     fn usage(&mut self) -> Option<(u64, u64)> {
         if self.looks == 0 {
             let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
@@ -223,7 +224,7 @@ enum Version {
     Two,
 }
 
-/// The folders of the memory groups that /proc/self/cgroup names, with all above them: any may have a limit.
+/// The folders of the memory groups in /proc/self/cgroup, with all their parents: any may have a limit.
 fn folders(groups: &str) -> Vec<(PathBuf, Version)> {
     let mut folders = Vec::new();
     for line in groups.lines() {
@@ -236,7 +237,7 @@ fn folders(groups: &str) -> Vec<(PathBuf, Version)> {
             "memory" => ("/sys/fs/cgroup/memory", Version::One),
             _ => continue,
         };
-        // Within a container the path may be one of the host's: then the root is the container's own group.
+        // Within a container, the path may be one of the host's: then the root is the container's own group.
         for above in Path::new(path.trim_start_matches('/')).ancestors() {
             folders.push((Path::new(root).join(above), version));
         }
@@ -244,7 +245,7 @@ fn folders(groups: &str) -> Vec<(PathBuf, Version)> {
     folders
 }
 
-/// Without what the kernel can drop at once: files that were read or written.
+/// Without memory that the kernel can drop at once: cached files.
 fn usage(folder: &Path, version: Version) -> Option<(u64, u64)> {
     let (used, limit, droppable) = match version {
         Version::One => (
@@ -262,7 +263,7 @@ fn usage(folder: &Path, version: Version) -> Option<(u64, u64)> {
             .ok()
     };
     let (limit, used) = (number(limit)?, number(used)?);
-    // The kernel adds up this file at each reading: only when it matters.
+    // The kernel computes this file on each read, so it is read only when it matters.
     if free(used, limit) > limit / 4 {
         return Some((used, limit));
     }
@@ -319,10 +320,10 @@ mod tests {
         let mut watched = Watched::default();
         assert_eq!(watched.room(None, u32::MAX), u32::MAX);
         assert_eq!(watched.room(Some(100 * MIB), u32::MAX), 100);
-        // Sixty came, and their memory does not show yet.
+        // Sixty callers came, and their memory does not show yet.
         assert_eq!(watched.room(Some(100 * MIB), 40), 40);
         assert_eq!(watched.room(Some(100 * MIB), 0), 0);
-        // It does.
+        // Now it does.
         for _ in 0..LOOKS_UNTIL_SEEN {
             watched.room(Some(10 * MIB), 0);
         }
@@ -343,7 +344,7 @@ mod tests {
     fn open_descriptors_are_counted() {
         let before = open_descriptors().unwrap();
         let files: Vec<_> = (0..20).map(|_| fs::File::open("/dev/null").unwrap()).collect();
-        // Other tests of this process open and close some meanwhile.
+        // Other tests of this process open and close some in the meantime.
         assert!(open_descriptors().unwrap() >= before + 10, "{before}");
         drop(files);
     }

@@ -1,8 +1,8 @@
-//! Whether the threads that everything depends on make progress: ours and libsrt's.
+//! Detects threads that make no progress: ours and libsrt's.
 //!
-//! A thread of ours keeps a [`Pulse`]: it counts the rounds of its loop and says when it waits. libsrt's threads do the same
-//! (`srt_safe::library_threads`). The thread `watchdog` looks at all of them once a second; one that neither waits nor counts
-//! for [`LIMIT`] is stuck. Watching costs a thread two stores a round.
+//! Each thread of ours has a [`Pulse`], which counts the rounds of its loop and marks its waits. libsrt's threads do
+//! the same (`srt_safe::library_threads`). The thread `watchdog` checks all of them once a second; one that neither
+//! waits nor counts for [`LIMIT`] is stuck. This costs a thread two stores per round.
 
 use std::{
     collections::HashMap,
@@ -19,21 +19,21 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::{RecvTimeoutError, Sender};
 use srt_safe::{LibraryThread, LibraryThreadKind};
 
-/// A thread that has been busy with one thing for this long is stuck.
+/// A thread that spends this long in one round is stuck.
 pub(crate) const LIMIT: Duration = Duration::from_secs(10);
 
-/// How often the watchdog looks.
+/// How often the watchdog checks.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// A watchdog that comes this late has not run itself: the process was stopped, or the machine slept.
+/// A watchdog that runs this late did not get to run itself: the process was stopped, or the machine slept.
 const LATE: Duration = Duration::from_secs(3);
 
-/// What it means when a thread is stuck.
+/// The effect of a stuck thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Criticality {
-    /// Streams, or their callers, get no service: the gateway is not healthy.
+    /// Streams or callers are not served: the gateway is unhealthy.
     Vital,
-    /// Something beside the streams stands still: `/healthz` names it and stays at 200.
+    /// Something beside the streams stands still: `/healthz` names it and still returns 200.
     Auxiliary,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct StuckThread {
     pub(crate) since: SystemTime,
 }
 
-/// What the watchdog saw the last time.
+/// The result of the last check.
 #[derive(Clone, Debug)]
 pub(crate) struct ThreadReport {
     pub(crate) taken: Instant,
@@ -77,12 +77,12 @@ struct Marks {
     is_waiting: AtomicBool,
 }
 
-/// A thread's own end. Dropping it ends the watch.
+/// Held by the watched thread. Dropping it ends the watch.
 #[derive(Debug)]
 pub(crate) struct Pulse(Arc<Marks>);
 
 impl Pulse {
-    /// A round of the loop begins.
+    /// Marks the start of a round.
     pub(crate) fn beat(&self) {
         self.0.is_waiting.store(false, Relaxed);
         // The thread is the only writer.
@@ -90,13 +90,13 @@ impl Pulse {
         self.0.rounds.store(rounds.wrapping_add(1), Relaxed);
     }
 
-    /// The thread is about to wait for work, for as long as it takes.
+    /// Marks the start of a wait without a deadline.
     pub(crate) fn rest(&self) {
         self.0.is_waiting.store(true, Relaxed);
     }
 }
 
-/// The threads that are watched, and the last report on them.
+/// The watched threads, and the last report.
 #[derive(Debug)]
 pub(crate) struct Threads {
     watched: Mutex<Vec<Weak<Marks>>>,
@@ -116,7 +116,7 @@ impl Default for Threads {
 }
 
 impl Threads {
-    /// Watches a thread from now on.
+    /// Starts to watch a thread.
     pub(crate) fn register(&self, name: impl Into<String>, criticality: Criticality) -> Pulse {
         let marks = Arc::new(Marks {
             name: name.into(),
@@ -162,7 +162,7 @@ enum Key {
     OfLibsrt(u32),
 }
 
-/// A thread at one moment.
+/// The state of a thread at one moment.
 #[derive(Clone, Debug)]
 struct Sighting {
     key: Key,
@@ -197,15 +197,15 @@ impl Sighting {
 #[derive(Debug, Default)]
 struct Detector {
     looked: Option<Instant>,
-    /// The rounds of each thread, and since when they have not grown.
+    /// The rounds of each thread, and since when they have not increased.
     seen: HashMap<Key, (u64, Instant)>,
 }
 
 impl Detector {
-    /// Threads that have been busy with one thing for the limit, and since when.
+    /// Threads that have been in one round for the limit, and since when.
     fn observe(&mut self, now: Instant, sightings: Vec<Sighting>) -> Vec<(Sighting, Instant)> {
         let before = self.looked.replace(now).unwrap_or(now);
-        // Who did not run because nobody did is not stuck.
+        // If the watchdog itself did not run, other threads are not to blame.
         let is_late = now.duration_since(before) > LATE;
         let mut seen = HashMap::with_capacity(sightings.len());
         let mut stuck = Vec::new();
@@ -227,7 +227,7 @@ impl Detector {
     }
 }
 
-/// The watching thread. Dropping it ends it.
+/// The watchdog thread. Dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     stop: Option<Sender<()>>,
@@ -235,7 +235,7 @@ pub(crate) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Watches `threads`, and does `chores` each second as well: what is nobody else's, and never blocks.
+    /// Watches `threads`, and runs `chores` every second: small tasks that never block.
     pub(crate) fn start(
         threads: Arc<Threads>,
         mut chores: impl FnMut() + Send + 'static,
@@ -274,7 +274,7 @@ fn check(threads: &Threads, detector: &mut Detector) {
     let stuck = found.into_iter().map(|(thread, at)| {
         let known = before.stuck.iter().find(|known| known.name == thread.name);
         StuckThread {
-            // The first report counts: a step of the clock changes nothing.
+            // The first report counts, so a step of the clock changes nothing.
             since: known.map_or_else(|| since(at), |known| known.since),
             name: thread.name,
             criticality: thread.criticality,

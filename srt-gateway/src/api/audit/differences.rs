@@ -1,4 +1,4 @@
-//! What is different between two tables, key by key, with fingerprints in place of secrets. Pure.
+//! Compares two tables key by key, with fingerprints in place of secrets. Pure.
 
 use std::fmt::Write as _;
 
@@ -16,10 +16,10 @@ use crate::{
     names::escape,
 };
 
-/// Changes that one record names; the others are counted.
+/// The number of changes that a record lists; the rest are counted.
 const MOST: usize = 50;
 
-/// Longest value, in characters.
+/// The length limit of a value, in characters.
 const VALUE: usize = 300;
 
 /// One key, and its value before and after.
@@ -36,7 +36,7 @@ pub(crate) struct Change {
 }
 
 impl Change {
-    /// Of something else than a key of the configuration.
+    /// A change of something other than a configuration key.
     pub(crate) fn new(key: &str, before: Option<String>, after: Option<String>) -> Self {
         Self {
             key: key.to_owned(),
@@ -91,7 +91,7 @@ impl Changes {
             if change.before.is_some() || change.after.is_some() {
                 let [before, after] =
                     [&change.before, &change.after].map(|value| value.as_deref().unwrap_or("(none)"));
-                // A String takes everything.
+                // Writing to a String cannot fail.
                 write!(line, ": {before} -> {after}").unwrap_or_default();
             }
         }
@@ -102,7 +102,7 @@ impl Changes {
     }
 }
 
-/// Makes fingerprints of secrets: nobody who sees one can try secrets against it, because nobody knows the key.
+/// Computes fingerprints of secrets with a random key, so that nobody can test guesses against them.
 #[derive(Debug)]
 pub(crate) struct Fingerprints(Option<Key>);
 
@@ -124,7 +124,7 @@ impl Fingerprints {
             .collect()
     }
 
-    /// A text of this key for people.
+    /// A value of this key for display.
     fn shown(&self, key: &str, text: &str) -> String {
         let shown = redacted(key, text);
         if shown == text {
@@ -134,7 +134,7 @@ impl Fingerprints {
         }
     }
 
-    /// What is different in `after`.
+    /// The differences in `after`.
     pub(crate) fn differences(&self, before: &Table, after: &Table) -> Changes {
         let mut changes = Changes::default();
         self.tables(String::new(), before, after, &mut changes);
@@ -148,7 +148,7 @@ impl Fingerprints {
         }
     }
 
-    /// `key`: of the value or of the list that it is in.
+    /// `key` is the key of the value, or of the list that contains it.
     fn values(
         &self,
         path: String,
@@ -189,7 +189,7 @@ impl Fingerprints {
         }
     }
 
-    /// An entry that was added or removed does not change those behind it.
+    /// An entry that was added or removed does not change those after it.
     fn lists(&self, path: &str, key: &str, before: &[Value], after: &[Value], changes: &mut Changes) {
         let same =
             |pairs: &mut dyn Iterator<Item = (&Value, &Value)>| pairs.take_while(|(a, b)| a == b).count();
@@ -208,9 +208,9 @@ impl Fingerprints {
             Value::String(text) => self.shown(key, text),
             Value::Table(table) if table.is_empty() => "{}".to_owned(),
             Value::Array(items) if items.is_empty() => "[]".to_owned(),
-            // A secret that was written as a number is one nevertheless.
+            // A secret that was written as a number is still a secret.
             Value::Table(_) | Value::Array(_) => {
-                // Shown when the other side is of another type, and when it is empty.
+                // Values of different types are shown in full.
                 let mut parts = Changes::default();
                 self.values(String::new(), key, None, Some(value), &mut parts);
                 let parts: Vec<_> = parts
@@ -291,7 +291,7 @@ mod tests {
             text.contains("file = /run/p") && text.contains("night day"),
             "{text}"
         );
-        // The change of the login shows, although its mask is the same.
+        // A change of the login shows, although its mask is the same.
         let url: Vec<_> = found.iter().filter(|line| line.starts_with("url ")).collect();
         assert_eq!(url.len(), 1, "{text}");
         let prints: Vec<_> = url[0].split('[').skip(1).collect();

@@ -1,7 +1,7 @@
-//! The file of the audit log: one JSON object a line, appended by the thread `audit` alone.
+//! The audit file: one JSON object per line, appended by the thread `audit` alone.
 //!
-//! Nobody waits for the file. What it does not take, because the disk is full or the queue of one that hangs, is counted and reported, and
-//! the next line that it does take says how many records are missing before it.
+//! Nobody waits for the file. Records that it cannot take (a full disk, or a full queue while it hangs) are counted and
+//! reported, and the next line that is written states how many are missing before it.
 
 use std::{
     fs::{self, File},
@@ -23,16 +23,16 @@ use tracing::{error, info};
 
 use super::Record;
 
-/// Records that may wait.
+/// Records that may be queued.
 const QUEUE: usize = 1024;
 
-/// Full files that are kept: FILE.1 is the newest.
+/// The number of rotated files: FILE.1 is the newest.
 const ROTATED: u32 = 5;
 
-/// How often [`AuditFile::flush`] looks.
+/// How often [`AuditFile::flush`] polls.
 const POLL: Duration = Duration::from_millis(2);
 
-/// The way to the thread that writes the file.
+/// A handle to the thread that writes the file.
 #[derive(Debug)]
 pub(super) struct AuditFile {
     queue: Sender<Box<Record>>,
@@ -50,7 +50,7 @@ impl AuditFile {
     /// Starts the thread. A file that cannot be opened is reported, and tried again with each record.
     ///
     /// # Errors
-    /// No thread.
+    /// The thread could not be started.
     pub(super) fn start(path: &Path, size: u64) -> io::Result<Self> {
         let (queue, records) = crossbeam_channel::bounded(QUEUE);
         let counts = Arc::<Counts>::default();
@@ -68,7 +68,7 @@ impl AuditFile {
         Ok(Self { queue, counts })
     }
 
-    /// Hands a record to the thread; counts it if the queue is full.
+    /// Queues a record; counts it as lost if the queue is full.
     pub(super) fn push(&self, record: Record) {
         self.counts.taken.fetch_add(1, Relaxed);
         if self.queue.try_send(Box::new(record)).is_err() {
@@ -89,24 +89,24 @@ impl AuditFile {
     }
 }
 
-/// The file, on its thread.
+/// The file, owned by its thread.
 struct Writer {
     path: PathBuf,
     most: u64,
     open: Option<(File, u64)>,
-    /// Records that are missing since the last line.
+    /// Records lost since the last line.
     missing: u64,
     failed: bool,
 }
 
 impl Writer {
     fn run(mut self, records: &Receiver<Box<Record>>, counts: &Counts) {
-        // So that a path that cannot be used is known at the start.
+        // Opened early, so that an unusable path is known at the start.
         let opened = self.open().map(drop);
         self.report_outcome(opened);
         let mut told = 0;
         for record in records {
-            // Those that found the queue full have not passed here.
+            // Records that found the queue full never arrived here.
             let lost = counts.lost.load(Relaxed);
             self.missing += lost - told;
             told = lost;
@@ -123,7 +123,7 @@ impl Writer {
         }
     }
 
-    /// Says once that it fails, and once that it does not any more.
+    /// Reports the first failure, and the recovery.
     fn report_outcome(&mut self, outcome: io::Result<()>) {
         let path = self.path.display();
         match outcome {
@@ -158,14 +158,14 @@ impl Writer {
         let written = file.write_all(line.as_bytes()).and_then(|()| file.sync_data());
         *size += length;
         if written.is_err() {
-            // No half line stays, if that is possible; the file is opened anew with the next record.
+            // Removes a partly written line if possible; the next record opens the file again.
             drop(file.set_len(before));
             self.open = None;
         }
         written
     }
 
-    /// The open file and its size. One that was moved or removed, as logrotate does it, is made anew.
+    /// The open file and its size. A file that was moved or removed, as logrotate does, is created again.
     fn open(&mut self) -> io::Result<&mut (File, u64)> {
         use std::os::unix::fs::MetadataExt as _;
         if let Some((file, _)) = &self.open {

@@ -1,4 +1,4 @@
-//! The audit log as a list, as JSON and as CSV.
+//! The audit log as a list, in JSON and CSV.
 
 use std::sync::Arc;
 
@@ -151,8 +151,8 @@ fn csv(records: &[Record]) -> String {
     text
 }
 
-/// A cell (RFC 4180). A spreadsheet takes what begins with one of these characters for a formula, and strangers have chosen some of
-/// the texts.
+/// Quotes a cell (RFC 4180). Spreadsheets evaluate cells that begin with one of these characters as formulas, and some
+/// texts come from strangers.
 fn quoted(cell: &str) -> String {
     let is_formula = cell.starts_with(['=', '+', '-', '@', '\t']);
     let guard = if is_formula { "'" } else { "" };

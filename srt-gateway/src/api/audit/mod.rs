@@ -1,4 +1,4 @@
-//! The audit log: who changed what, from where, and what came of it.
+//! The audit log: who changed what, from where, and with which result.
 //!
 //! ```text
 //!   requests that change something ─┐
@@ -6,9 +6,9 @@
 //!   requests that are refused ──────┘         └─ bounded queue ──▶ thread `audit` ──▶ the file of audit_file
 //! ```
 //!
-//! Records are kept in memory; only the thread `audit` touches the file, so a disk that is full or hangs costs records of the
-//! file, which are counted, and no time. Refused clients have a list of their own: a stranger cannot push a change out of the log.
-//! Secrets appear as fingerprints of a hash whose key is new with each start.
+//! Records are kept in memory; only the thread `audit` touches the file, so a full or hanging disk costs records of the
+//! file, which are counted, and never delays a request. Refused clients have a list of their own, so strangers cannot
+//! push changes out of the log. Secrets appear as keyed fingerprints; the key changes with each start.
 
 mod differences;
 mod file;
@@ -42,22 +42,22 @@ use crate::{
 };
 use file::AuditFile;
 
-/// Changes that are kept.
+/// The number of changes kept.
 const KEPT: usize = 1000;
 
-/// Refused clients that are kept.
+/// The number of refused clients kept.
 const REFUSED: usize = 200;
 
-/// A client that goes on being refused is reported again (file, event, log) after this time.
+/// A client that keeps being refused is reported again (file, event, log) after this time.
 const AGAIN: Duration = Duration::from_secs(600);
 
-/// How many refused clients are reported, whoever they are.
+/// The rate of reports about refused clients.
 const REPORTS: Rate = Rate {
     per_second: 0.2,
     burst: 20.0,
 };
 
-/// Longest text of a record, in characters: an error, the name of an object.
+/// The length limit of a record's texts, in characters.
 const TEXT: usize = 500;
 
 /// How a change came to the gateway.
@@ -120,7 +120,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Peers and callers have named some of it: nothing of it steers a terminal, and nothing is of any length.
+    /// Peers and callers chose parts of it: escapes control characters and limits the length.
     fn sanitize(&mut self) {
         let error = self.error.as_mut();
         for text in [&mut self.by, &mut self.action, &mut self.object]
@@ -133,7 +133,7 @@ impl Entry {
         self.changes.sanitize();
     }
 
-    /// One line for people.
+    /// One line for the log.
     fn line(&self) -> String {
         let from = self.address.map(|address| format!(" from {address}"));
         let error = self.error.as_deref().map(|error| format!(": {error}"));
@@ -149,7 +149,7 @@ impl Entry {
     }
 }
 
-/// Cuts a text to so many characters.
+/// Truncates a text to so many characters.
 fn shorten(text: &mut String, most: usize) {
     if let Some((at, _)) = text.char_indices().nth(most) {
         text.truncate(at);
@@ -180,7 +180,7 @@ fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::
     serializer.collect_str(&humantime::format_rfc3339_millis(*time))
 }
 
-/// A refused client, and when it was reported last.
+/// A refused client, and the time of its last report.
 #[derive(Debug)]
 struct Refused {
     record: Record,
@@ -205,7 +205,7 @@ pub(crate) struct AuditLog {
 }
 
 impl AuditLog {
-    /// Without a file, or with one that a thread of its own opens and writes.
+    /// Without a file, or with one that its own thread opens and writes.
     pub(crate) fn new(config: &Api) -> Self {
         let start = |path: &Path| {
             AuditFile::start(path, config.audit_file_size)
@@ -229,7 +229,7 @@ impl AuditLog {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records a change, or an attempt at one that failed. Waits for nobody.
+    /// Records a change, or a failed attempt. Never waits.
     pub(crate) fn add(&self, mut entry: Entry, events: &EventLog) {
         entry.sanitize();
         let record = {
@@ -245,7 +245,7 @@ impl AuditLog {
         self.report(record, events);
     }
 
-    /// Records a request whose sender may not do what it asks for. Waits for nobody.
+    /// Records a request that its sender is not allowed to make. Never waits.
     pub(crate) fn add_refused(&self, mut entry: Entry, events: &EventLog, now: Instant) {
         entry.sanitize();
         self.refused.fetch_add(1, Relaxed);
@@ -269,7 +269,7 @@ impl AuditLog {
         }
     }
 
-    /// All records, the newest first.
+    /// All records, newest first.
     fn newest_first(&self) -> Vec<Record> {
         let records = self.records();
         let refused = records.refused.iter().map(|refused| &refused.record);
@@ -279,17 +279,17 @@ impl AuditLog {
         all
     }
 
-    /// Requests that were refused: no token, a wrong one, or one that does not allow it.
+    /// The number of refused requests: no token, a wrong one, or one without the required scope.
     pub(super) fn refused(&self) -> u64 {
         self.refused.load(Relaxed)
     }
 
-    /// Records that are missing in the file.
+    /// The number of records missing in the file.
     pub(super) fn lost(&self) -> u64 {
         self.file.as_ref().map_or(0, AuditFile::lost)
     }
 
-    /// Waits until the file has what was recorded so far, for so long at most.
+    /// Waits until the file has everything recorded so far, at most this long.
     pub(crate) fn flush(&self, limit: Duration) {
         if let Some(file) = &self.file {
             file.flush(limit);
@@ -310,7 +310,7 @@ impl Records {
         }
     }
 
-    /// Gives the record if it is to be reported.
+    /// Returns the record if it should be reported.
     fn refuse(&mut self, entry: Entry, now: Instant) -> Option<Record> {
         let fresh = self.next(entry);
         let client = |record: &Record| (record.entry.address.map(client_of), record.entry.by.clone());
@@ -333,7 +333,7 @@ impl Records {
                 reported: None,
             },
         };
-        // The list is in the order of the last requests.
+        // The list is ordered by the last request.
         if self.refused.len() == REFUSED {
             self.refused.pop_front();
         }

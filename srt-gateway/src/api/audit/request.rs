@@ -1,4 +1,4 @@
-//! What one request changes: who sent it, and what its handler notes.
+//! What one request changes: its sender, and the changes that its handler notes.
 
 use std::{
     net::IpAddr,
@@ -18,16 +18,16 @@ use crate::api::{
 };
 
 tokio::task_local! {
-    /// Of the request that this task serves.
+    /// The changes of the request that this task serves.
     static NOTED: Arc<Mutex<Changes>>;
 }
 
-/// Notes that this request has changed something. Elsewhere than in the task of a request it does nothing.
+/// Notes a change by this request. Has no effect outside of a request's task.
 pub(in crate::api) fn note(change: Change) {
     with(|changes| changes.push(change));
 }
 
-/// Notes what this request has changed.
+/// Notes the changes by this request.
 pub(in crate::api) fn noted(found: Changes) {
     with(|changes| {
         changes.more_changes += found.more_changes;
@@ -41,7 +41,7 @@ fn with(push: impl FnOnce(&mut Changes)) {
     pushed.unwrap_or_default();
 }
 
-/// Who asks for what.
+/// The sender of a request and what it requests.
 #[derive(Clone, Debug)]
 pub(in crate::api) struct RequestInfo {
     pub(in crate::api) by: String,
@@ -51,7 +51,7 @@ pub(in crate::api) struct RequestInfo {
 }
 
 impl RequestInfo {
-    /// What is recorded of it.
+    /// Its audit record.
     pub(in crate::api) fn entry(&self, result: Outcome, status: u16, error: Option<String>) -> Entry {
         let path = self.path.strip_prefix("/api/v1/").unwrap_or(&self.path);
         Entry {
@@ -68,8 +68,8 @@ impl RequestInfo {
     }
 }
 
-/// Serves a request that changes something, and records what came of it. It is served to its end also if the client leaves: what is
-/// done is recorded.
+/// Serves a request that changes something, and records the result. It is served to its end even if the client leaves,
+/// so that every change is recorded.
 pub(in crate::api) async fn recorded(
     app: Arc<App>,
     info: RequestInfo,

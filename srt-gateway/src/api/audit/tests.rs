@@ -1,4 +1,4 @@
-//! The audit log without HTTP.
+//! Tests of the audit log without HTTP.
 
 use std::fs;
 
@@ -42,7 +42,7 @@ fn strangers_push_no_change_out_and_are_one_record_each() {
     let oldest = records.last().unwrap();
     assert_eq!((oldest.number, oldest.entry.by.as_str()), (1, "night"));
     assert_eq!((records[0].number, records[0].count), (10_001, 2));
-    // Of 5000 strangers few are reported.
+    // Only few of 5000 strangers are reported.
     let reported = events.from(1, 10_000);
     assert_eq!(reported.len(), 1 + 20);
     assert!(reported.iter().all(|event| event.what.event == EventKind::Audit));
@@ -132,7 +132,8 @@ fn a_file_that_cannot_be_written_loses_records_and_no_time_and_says_how_many() {
     assert_eq!((lines.len(), log.lost()), (2, 2));
 }
 
-/// A FIFO that nobody reads stands for a file system that hangs: it must hold up neither the thread that records nor the thread `audit`.
+/// A FIFO without a reader simulates a file system that hangs: it must delay neither the recording thread nor the
+/// thread `audit`.
 #[test]
 fn what_is_no_regular_file_is_not_waited_for() {
     let folder = tempfile::tempdir().unwrap();

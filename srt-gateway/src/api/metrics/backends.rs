@@ -1,4 +1,4 @@
-//! The families of the operators' HTTP backends: the hook of `[auth]`, and the posting of events. Not there without them.
+//! Metrics of the operators' HTTP backends: the hook of `[auth]`, and event posts. Absent without them.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ impl FamilyEncoder<'_> {
         let classes = calls.durations().map(|(bound, up_to)| {
             let count = up_to - before;
             before = up_to;
-            // What the encoder writes as +Inf.
+            // The encoder writes this as +Inf.
             (if bound.is_finite() { bound } else { f64::MAX }, count)
         });
         let name = format!("srt_gateway_{name}");
@@ -68,7 +68,7 @@ pub(super) fn hook(hook: &HookStatus, families: &mut FamilyEncoder<'_>) -> fmt::
     families.gauge("hook_answers_kept", help, None, number(hook.answers_kept as u64))
 }
 
-/// The posting of events.
+/// Event posts.
 pub(super) fn events(events: &EventsStatus, families: &mut FamilyEncoder<'_>) -> fmt::Result {
     let help = "Events that the receiver of [events] accepted";
     families.total("events_posted", help, events.posted)?;

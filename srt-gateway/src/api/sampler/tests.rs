@@ -1,9 +1,9 @@
-//! The sampler over a running gateway whose control can be made to fall silent.
+//! Tests of the sampler with a running gateway whose control can be made to hang.
 
 use super::*;
 use crate::{config::Config, control::Command};
 
-/// While control does not answer nothing is sampled, so that health checks fail, and nothing is counted twice afterwards.
+/// While control does not answer, nothing is sampled: health checks fail, and nothing is counted twice afterwards.
 #[test]
 fn a_control_that_is_stuck_is_not_taken_for_an_empty_gateway() {
     let gateway = crate::Gateway::start(&Config::default()).unwrap();

@@ -1,4 +1,4 @@
-//! Who is at fault, by scenario.
+//! Verdicts by scenario.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// A link of 120 ms latency on which nothing is wrong.
+/// A link with 120 ms latency and no faults.
 fn good() -> LinkFigures {
     LinkFigures {
         latency: millis(120),
@@ -28,7 +28,7 @@ fn viewer(session: u64, link: LinkFigures) -> ViewerFigures {
     }
 }
 
-/// A publisher and three viewers, all well.
+/// A publisher and three viewers without faults.
 fn healthy() -> StreamFigures {
     StreamFigures {
         window: MINUTE,
@@ -75,7 +75,7 @@ fn a_lost_stream_is_bad_and_says_since_when_and_why() {
     let figures = StreamFigures {
         source: None,
         loss: Some(loss),
-        // Outranked.
+        // It has a lower priority.
         endpoints: vec![broken(false)],
         ..healthy()
     };
@@ -193,7 +193,7 @@ fn gaps_in_spite_of_enough_latency_are_an_interrupted_link() {
 fn errors_behind_a_link_without_gaps_arrive_with_the_source() {
     let mut figures = healthy();
     source(&mut figures).continuity_errors = 4;
-    // Lost and sent again: no gap.
+    // Lost and retransmitted: no gap.
     figures.publisher.as_mut().unwrap().lost = 40;
     let told = verdict(&figures);
     assert_eq!((told.level, told.fault), (Level::Bad, Fault::Source));
@@ -230,7 +230,7 @@ fn one_viewer_of_several_is_named() {
         told.evidence.last().unwrap(),
         "the other 2 viewers receive everything"
     );
-    // It gets all of it in time, but has no reserve.
+    // It receives everything in time, but has no reserve.
     figures.viewers[1].link.dropped = 0;
     let told = verdict(&figures);
     assert_eq!((told.level, told.viewers.as_slice()), (Level::Warning, &[17][..]));
@@ -257,7 +257,7 @@ fn all_viewers_at_once_have_the_uplink_in_common() {
     }
     let told = verdict(&figures);
     assert_eq!((told.fault, told.viewers.len()), (Fault::Uplink, 3));
-    // A single viewer has nothing in common with anybody.
+    // A single viewer shares no uplink with others.
     figures.viewers.truncate(1);
     assert_eq!(verdict(&figures).fault, Fault::ViewerLink);
 }
@@ -269,7 +269,7 @@ fn a_source_that_is_silent_is_bad() {
     let told = verdict(&figures);
     assert_eq!((told.level, told.fault), (Level::Bad, Fault::Source));
     assert!(told.sentence.contains("keep-alives arrive") && told.sentence.contains("7 s"));
-    // One that has just connected with a long latency may have sent much.
+    // One that has just connected with a long latency may have sent a lot.
     figures.publisher.as_mut().unwrap().latency = Duration::from_secs(6);
     assert_eq!(verdict(&figures).level, Level::Good);
     figures.publisher.as_mut().unwrap().latency = millis(120);
@@ -298,7 +298,7 @@ fn a_stream_against_the_rules_is_a_warning_and_a_recommendation_missed_is_none()
     let told = verdict(&figures);
     assert_eq!((told.level, told.fault), (Level::Warning, Fault::Source));
     assert!(told.sentence.ends_with("PAT_error_2 2 times"), "{told:?}");
-    // What is no transport stream has no such rules.
+    // These rules apply to transport streams only.
     source(&mut figures).is_mpeg_ts = false;
     let told = verdict(&figures);
     assert_eq!(told.level, Level::Good);

@@ -20,7 +20,7 @@ fn sighting(rounds: u64, is_waiting: bool) -> Sighting {
     }
 }
 
-/// What is stuck after each second, given the rounds and whether it waits.
+/// What is stuck after each second, given the rounds and whether the thread waits.
 fn observed(seconds: impl IntoIterator<Item = (u64, bool)>) -> Vec<bool> {
     let mut detector = Detector::default();
     let mut now = Instant::now();
@@ -44,7 +44,7 @@ fn busy_without_progress_is_stuck_and_progress_or_waiting_never_is() {
             .all(|stuck| !stuck)
     );
     assert!(observed((0..100).map(|_| (7, true))).iter().all(|stuck| !stuck));
-    // It took long, and then went on.
+    // It took long and then continued.
     let recovers = observed((0..15).map(|_| (7, false)).chain([(8, false)]));
     assert_eq!(recovers.last(), Some(&false));
 }
@@ -82,7 +82,7 @@ fn thread_that_ends_is_forgotten() {
     assert!(!is_there());
 }
 
-/// Waits until `holds`; longer than a thread takes to be called stuck on a slow machine.
+/// Waits until `holds`, for longer than a thread on a slow machine takes to count as stuck.
 fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + LIMIT * 6;
     while !holds() {
