@@ -1,4 +1,5 @@
-//! What a configuration says that is valid and will probably hurt: told at the start and by `check`, never refused. Pure.
+//! Warnings about configurations that are valid but probably wrong: reported at the start and by `check`, never
+//! refused. Pure.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ use super::{
 };
 
 impl Config {
-    /// One sentence for each thing that is valid and unwise, with its place in the file.
+    /// One sentence for each unwise setting, with its position in the file.
     pub fn warnings(&self) -> Vec<String> {
         let ports = self.srt_ports().map(|(_, port)| port);
         let ports = ports.filter(|port| port.kind != PortKind::Play);
@@ -29,7 +30,7 @@ impl Config {
             .map(|port| &port.settings)
             .chain(of_ranges.map(|_| &self.srt_defaults))
             .chain(of_inputs);
-        // What the defaults say is in the settings of each port as well.
+        // The settings of each port include the defaults.
         let keeps: BTreeMap<_, _> = receivers
             .filter_map(keeps_late_packets)
             .map(|option| (option.at.span().start, option))
@@ -51,7 +52,7 @@ impl Config {
             .collect()
     }
 
-    /// What an operator may want to decide otherwise: one sentence each. For `check` alone: it is no warning.
+    /// Suggestions that an operator may reject, one sentence each. For `check` only: these are no warnings.
     pub fn hints(&self) -> Vec<String> {
         let ports = self.srt_ports().map(|(_, port)| port);
         let mut publish = ports.filter(|port| port.kind != PortKind::Play);
@@ -70,9 +71,9 @@ impl Config {
             .collect()
     }
 
-    /// A stream's own port has a passphrase, and the same can be done with the stream by another port without one.
+    /// A stream's own port has a passphrase, and another port without one allows the same access to the stream.
     fn unprotected_paths(&self) -> Vec<String> {
-        // Whether these ask for a password is not to be seen from here.
+        // Whether these require a password cannot be determined here.
         if self.auth.is_some() || !self.rules.is_empty() {
             return Vec::new();
         }

@@ -1,5 +1,5 @@
-//! The answer of `[config_external]`: a JSON object, read by the readers of the configuration, with their words for what is
-//! wrong. Pure.
+//! Parses the answer of `[config_external]`: a JSON object, read by the readers of the configuration, with the same
+//! error messages. Pure.
 
 use std::fmt;
 
@@ -18,18 +18,18 @@ use super::{
 };
 use crate::names::{NAME_LIMIT, StreamName};
 
-/// How a backend configures a port of `[[listeners]]`.
+/// The configuration of a port of `[[listeners]]` from a backend.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PortAnswer {
     /// The stream that the port serves.
     pub stream: String,
-    /// Of the port: the keys of an `srt` table over `[srt_defaults]`.
+    /// The settings of the port: the keys of an `srt` table over `[srt_defaults]`.
     pub settings: SrtSettings,
-    /// What the answer says of the stream, over `[streams_default]`. `None`: nothing.
+    /// The answer's settings for the stream, over `[streams_default]`. `None`: there are none.
     pub table: Option<Stream>,
 }
 
-/// What is wrong with an answer: each key with what is allowed, in one line. Shows no secret.
+/// The errors of an answer: each key with what is allowed, in one line. Contains no secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnswerFaults(String);
 
@@ -56,10 +56,10 @@ impl AnswerFaults {
 }
 
 impl PortAnswer {
-    /// Asks `check` about each entry of `options`, as [`Config::validate_options`] does.
+    /// Calls `check` for each entry of `options`, as [`Config::validate_options`] does.
     ///
     /// # Errors
-    /// All that `check` refuses.
+    /// Everything that `check` refuses.
     pub fn validate_options(
         &self,
         mut check: impl FnMut(&str, &OptionValue) -> Result<(), String>,
@@ -86,10 +86,10 @@ impl PortAnswer {
         Err(AnswerFaults::of(&wrong))
     }
 
-    /// Reads an answer.
+    /// Parses an answer.
     ///
     /// # Errors
-    /// All that is wrong with it.
+    /// All its errors.
     pub fn read(
         answer: &serde_json::Map<String, serde_json::Value>,
         config: &Config,
@@ -166,7 +166,7 @@ fn name<'n>(context: &ReadContext<'_>, node: Option<&'n Node>) -> Option<&'n str
     name
 }
 
-/// `null` is as good as nothing.
+/// `null` counts as absent.
 fn entries(object: &serde_json::Map<String, serde_json::Value>) -> Vec<KeyValue> {
     let there = object.iter().filter(|(_, value)| !value.is_null());
     let entry = |(key, value): (&String, &serde_json::Value)| KeyValue {
@@ -188,7 +188,7 @@ fn node(value: &serde_json::Value) -> Node {
         Json::Array(items) => Value::Array(items.iter().map(node).collect()),
         Json::Object(object) => Value::Table(entries(object)),
     };
-    // It stands in no text.
+    // It has no position in a text.
     Node::of(value, 0..0)
 }
 

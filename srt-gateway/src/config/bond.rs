@@ -1,4 +1,4 @@
-//! Bonded inputs and outputs: `srt://*` with `type` and `nodes`, as libsrt's own programs write groups. Pure.
+//! Bonded inputs and outputs: `srt://*` with `type` and `nodes`, in the notation of libsrt's own programs. Pure.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::address::{self, ZonedIp};
 
-/// The host of a URL that stands for a group.
+/// The host of a URL that denotes a group.
 pub(crate) const ANY_HOST: &str = "*";
 
 /// The links of a bonded connection.
@@ -16,16 +16,16 @@ pub(crate) const ANY_HOST: &str = "*";
 pub struct Bond {
     /// How they are used.
     pub kind: BondKind,
-    /// Where they lead: at least one.
+    /// The destinations, at least one.
     pub links: Vec<BondLink>,
 }
 
 /// How the links of a bonded connection are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BondKind {
-    /// Everything goes over all links.
+    /// All links carry all data.
     Broadcast,
-    /// One link is used: that with the greatest weight which works.
+    /// One link carries the data: the working one with the greatest weight.
     Backup,
 }
 
@@ -36,9 +36,9 @@ pub struct BondLink {
     pub host: String,
     /// The peer's port.
     pub port: u16,
-    /// How much a backup connection prefers it: 0 to 32767.
+    /// Its priority in a backup connection: 0 to 32767.
     pub weight: u16,
-    /// Local address to send from, which decides over which network the link goes.
+    /// The local address to send from, which selects the network of the link.
     pub adapter: Option<ZonedIp>,
 }
 
@@ -52,7 +52,7 @@ impl fmt::Display for BondLink {
     }
 }
 
-/// Reads `type` and `nodes` of an entry whose host is `*`. `adapter` is that of links which name none.
+/// Reads `type` and `nodes` of an entry whose host is `*`. `adapter` applies to links without their own.
 pub(crate) fn bond(table: &Table<'_>, adapter: Option<ZonedIp>) -> Option<Bond> {
     let kinds = [("broadcast", BondKind::Broadcast), ("backup", BondKind::Backup)];
     let kind = table.need("type").and_then(|item| item.choice(&kinds));
@@ -66,7 +66,7 @@ pub(crate) fn bond(table: &Table<'_>, adapter: Option<ZonedIp>) -> Option<Bond> 
             }
         }
     }
-    // The same place twice is no second way.
+    // A repeated destination is no redundancy.
     if links.is_empty() || matches!(&nodes.node().value, Value::Array(items) if items.is_empty()) {
         return report_invalid(&nodes);
     }
@@ -80,7 +80,7 @@ fn report_invalid<T>(item: &Field<'_>) -> Option<T> {
     None
 }
 
-/// `host:port`, and behind it `?weight=N`, `?adapter=IP` or both with an `&`.
+/// `host:port`, optionally followed by `?weight=N`, `?adapter=IP` or both, joined with `&`.
 fn link(text: &str, adapter: Option<ZonedIp>) -> Option<BondLink> {
     let (place, query) = text.split_once('?').unwrap_or((text, ""));
     let (host, port) = match place.strip_prefix('[') {

@@ -1,4 +1,4 @@
-//! Checks between tables: no address may be listened on twice. Pure.
+//! Checks across tables: no address may be listened on twice. Pure.
 
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
@@ -18,7 +18,7 @@ enum Transport {
     Tcp,
 }
 
-/// Something that will be bound.
+/// An address that will be bound.
 #[derive(Clone, Debug)]
 struct Claim {
     transport: Transport,
@@ -45,7 +45,7 @@ impl Claim {
     }
 }
 
-/// All that will be bound, in the order of reading.
+/// All addresses that will be bound, in reading order.
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
     claims: Vec<Claim>,
@@ -134,10 +134,10 @@ impl Claims {
         }
     }
 
-    /// Records what is claimed twice, at the later place.
+    /// Records addresses that are claimed twice, at the later position.
     pub(crate) fn check(mut self, context: &ReadContext<'_>) {
         self.claims.sort_by_key(|claim| claim.at.span().start);
-        // A gateway may have thousands of ports: each is compared only with what has the same one.
+        // A gateway may have thousands of ports, so each is compared only with those of the same number.
         let mut single: BTreeMap<u16, Vec<&Claim>> = BTreeMap::new();
         let mut ranges: Vec<&Claim> = Vec::new();
         for later in &self.claims {

@@ -1,8 +1,8 @@
-//! What definitions may not do that others than the operator have written: those of the API and of `[config_external]`.
+//! Restricts definitions that the operator has not written: those of the API and of `[config_external]`.
 //!
-//! The configuration file may name any file and any port: whoever writes it runs the gateway. Whoever has the API only is
-//! kept to the folders that `[api]` names, and to ports that need no privilege. Pure; `io` holds a file to its folder when it
-//! is opened.
+//! The configuration file may name any file and any port, because its author runs the gateway. API clients are
+//! restricted to the folders in `[api]` and to unprivileged ports. Pure; `io` keeps a file in its folder when it opens
+//! it.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -13,10 +13,10 @@ use super::{
     reader::join,
 };
 
-/// Ports below it are those of the system's own services.
+/// Ports below it belong to system services.
 const UNPRIVILEGED: u16 = 1024;
 
-/// The entries of a list from this place on.
+/// The entries of a list from this index on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Entries {
     Inputs(usize),
@@ -24,7 +24,7 @@ pub(crate) enum Entries {
 }
 
 impl Config {
-    /// Confines a whole stream. Gives what it may not do.
+    /// Confines a whole stream; returns the violations.
     pub(crate) fn confine_stream(&mut self, name: &str) -> Vec<Fault> {
         let folders = &self.api.file_folders;
         let Some(stream) = self.streams.get_mut(name) else {
@@ -38,7 +38,7 @@ impl Config {
         faults
     }
 
-    /// Confines what was added to a stream. Gives what it may not do.
+    /// Confines the entries that were added to a stream; returns the violations.
     pub(crate) fn confine_added(&mut self, name: &str, entries: Entries) -> Vec<Fault> {
         let folders = &self.api.file_folders;
         match self.streams.get_mut(name) {
@@ -65,14 +65,14 @@ fn confine_ports(stream: &Stream, path: &str) -> Vec<Fault> {
     faults
 }
 
-/// Largest history of a stream in bytes; a 64th of it is allocated with the first message.
+/// The largest ring of a stream, in bytes; a 64th of it is allocated with the first message.
 const RING_MAX: usize = 256 << 20;
 
-/// Most sockets that share a port: each has two threads.
+/// The limit of sockets that share a port, because each has two threads.
 const SHARDS_MAX: u32 = 16;
 
-/// Options of libsrt that size memory, and the most that they may be. libsrt allocates tables of these sizes for each
-/// connection, and keeps packets up to them if a peer reads slowly.
+/// libsrt options that determine memory use, with their limits. libsrt allocates tables of these sizes for each
+/// connection, and queues packets up to them if a peer reads slowly.
 const SIZES: [(&str, i64); 3] = [("fc", 262_144), ("rcvbuf", 256 << 20), ("sndbuf", 256 << 20)];
 
 fn confine_ring(stream: &Stream, defaults: &StreamSettings, path: &str) -> Option<Fault> {
@@ -85,7 +85,8 @@ fn too_large(key: String, most: &str) -> Fault {
     fault(key, &message)
 }
 
-/// What of SRT settings would take too much memory or too many threads. What `[srt_defaults]` say is the operator's.
+/// The SRT settings that would use too much memory or too many threads. Values from `[srt_defaults]` are the
+/// operator's.
 fn confine_settings(settings: &SrtSettings, path: &str) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (name, most) in SIZES {
@@ -117,7 +118,7 @@ fn confine_settings(settings: &SrtSettings, path: &str) -> Vec<Fault> {
     faults
 }
 
-/// Confines what an answer of a backend sizes, but for its inputs and outputs.
+/// Confines the sizes in a backend's answer, except for its inputs and outputs.
 pub(super) fn confine_sizes(stream: &Stream, port: &SrtSettings, config: &Config) -> Vec<Fault> {
     let mut faults = confine_settings(port, "");
     faults.extend(confine_ring(stream, &config.streams_default.settings, ""));
@@ -125,10 +126,10 @@ pub(super) fn confine_sizes(stream: &Stream, port: &SrtSettings, config: &Config
 }
 
 impl Endpoint {
-    /// Confines an output that a hook has named.
+    /// Confines an output from the hook.
     ///
     /// # Errors
-    /// What it must not do.
+    /// The violation.
     pub(crate) fn confine_output(&self) -> Result<(), String> {
         let mut stream = Stream {
             outputs: vec![self.clone()],
@@ -199,7 +200,7 @@ fn own_port(endpoint: &Endpoint, entries: Entries) -> Option<u16> {
     }
 }
 
-/// The folder that a path is below, going by its text.
+/// The folder that contains a path, judged by its text.
 fn folder_of<'f>(path: &Path, folders: &'f [PathBuf]) -> Option<&'f Path> {
     let is_below = |folder: &&PathBuf| {
         path.strip_prefix(folder).is_ok_and(|rest| {

@@ -1,28 +1,28 @@
-//! The ways of writing a streamid, as values of the configuration. Plain data; `access` reads them.
+//! The streamid formats, as configuration values. Plain data; `access` parses them.
 
 use std::fmt;
 
-/// A way of writing a streamid.
+/// A streamid format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dialect {
     /// `#!::r=name,m=publish`: the syntax of SRT's access control guidelines. Unknown keys are labels.
     Standard,
-    /// The name of a stream and nothing else.
+    /// Only the name of a stream.
     Plain,
-    /// `publish/name`, `publish/name/password`, `play/name`, as srtrelay has it.
+    /// `publish/name`, `publish/name/password`, `play/name`, as in srtrelay.
     Slash,
-    /// `publish:path:user:password:query`, `read:path`, as MediaMTX and gosrt have it.
+    /// `publish:path:user:password:query`, `read:path`, as in MediaMTX and gosrt.
     Colon,
-    /// `host/app/stream`, and `sls_app=` in the standard form, as the SLS family has it.
+    /// `host/app/stream`, and `sls_app=` in the standard form, as in the SLS family.
     Sls,
-    /// `h=host/app/stream` and `r=app/stream?query` in the standard form, as SRS has it.
+    /// `h=host/app/stream` and `r=app/stream?query` in the standard form, as in SRS.
     Srs,
-    /// `name,mode:publish,token:password`, as the datarhei Restreamer has it, and `name,m=publish`.
+    /// `name,mode:publish,token:password`, as in datarhei Restreamer, and `name,m=publish`.
     Comma,
     /// A whole `srt://host/app/stream` URL.
     Url,
-    /// Any of these percent-encoded, or with the `#` in front lost.
+    /// Any of these percent-encoded, or without the leading `#`.
     Encoded,
 }
 
@@ -40,7 +40,7 @@ impl Dialect {
         Self::Encoded,
     ];
 
-    /// The word of the configuration.
+    /// The configuration value.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Standard => "standard",

@@ -1,12 +1,12 @@
-//! `docs/configuration.md`, made from the table of keys. Pure.
+//! Generates `docs/configuration.md` from the table of keys. Pure.
 //!
-//! A test compares the checked-in file with what this makes; `srt-gateway reference` prints it.
+//! A test compares the checked-in file with the generated one; `srt-gateway reference` prints it.
 
 use std::fmt::Write as _;
 
 use super::keys::{self, KeyDoc, Section};
 
-/// The sections in the order of a configuration's reader.
+/// The sections in the order of the configuration.
 const ORDER: [Section; 24] = {
     use Section::*;
     [
@@ -56,7 +56,7 @@ reads the configuration file again, and does not notice by itself that a secret 
 configuration file may use these forms; the API and backends may not.
 ";
 
-/// What stands below a section's title.
+/// The introduction of a section.
 fn about(section: Section) -> &'static str {
     match section {
         Section::Srt => {
@@ -97,7 +97,7 @@ pub fn document() -> String {
             .iter()
             .filter(|key| key.section == section)
             .collect();
-        // A String takes whatever is written.
+        // Writing to a String cannot fail.
         writeln!(text, "\n## {}\n", section.title()).unwrap_or_default();
         let about = about(section);
         if !about.is_empty() {
@@ -126,7 +126,7 @@ fn row(key: &KeyDoc) -> String {
     )
 }
 
-/// TOML as code; words as they are.
+/// TOML values as code; words as they are.
 fn default(key: &KeyDoc) -> String {
     let is_toml = format!("x = {}", key.default).parse::<toml::Table>().is_ok();
     match key.default {

@@ -1,6 +1,7 @@
-//! Inputs and outputs: what a URL and the keys beside it mean. Pure; resolves no name and opens nothing.
+//! Inputs and outputs, from URLs and the keys beside them. Pure; resolves no names and opens nothing.
 //!
-//! The URLs are those of ffmpeg and srt-live-transmit, not RFC 3986's: a streamid may hold `#`, `!` and `:` as they are.
+//! The URLs follow ffmpeg and srt-live-transmit rather than RFC 3986: a streamid may contain `#`, `!` and `:`
+//! literally.
 
 use std::{fmt, path::PathBuf, time::Duration};
 
@@ -19,14 +20,14 @@ use crate::address::ZonedIp;
 pub struct Endpoint {
     /// Whether it is used.
     pub enabled: bool,
-    /// What people call it. `None`: its address.
+    /// The configured name. `None`: the address serves as the name.
     pub name: Option<String>,
-    /// Where it is, by transport.
+    /// The target, by transport.
     pub target: Target,
     pub(crate) url: Secret,
 }
 
-/// The transport of an [`Endpoint`] with what it needs.
+/// The transport of an [`Endpoint`] and its settings.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Target {
@@ -43,7 +44,7 @@ pub enum Target {
 /// An SRT peer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SrtTarget {
-    /// Who calls.
+    /// Which side calls.
     pub mode: SrtMode,
     /// Name or address; `None` only for a listener on all addresses.
     pub host: Option<String>,
@@ -53,26 +54,26 @@ pub struct SrtTarget {
     pub adapter: Option<ZonedIp>,
     /// Local port to send from. `None`: any; for rendezvous the same as `port`.
     pub local_port: Option<u16>,
-    /// Sent to the listener. Secret: it may carry a password.
+    /// The streamid of the call. Secret: it may contain a password.
     pub stream_id: Option<Secret>,
-    /// Whether the streamid of a call also says which gateways the stream has come by. Other servers may refuse that.
+    /// Whether the streamid of a call lists the gateways that the stream has passed. Other servers may refuse that.
     pub loop_detection: bool,
-    /// Longer messages of an output are cut into pieces of this many bytes. `None`: messages go out as they came.
+    /// The size limit of an output's messages in bytes; longer ones are cut. `None`: messages are sent as received.
     pub payload_size: Option<u16>,
-    /// The links of a bonded connection, `host` and `port` being the first one's. `None`: a plain one.
+    /// The links of a bonded connection; `host` and `port` are those of the first. `None`: not bonded.
     pub bond: Option<Bond>,
-    /// Settings of the socket: those of the entry over those of `[srt_defaults]` that are not about our ports.
+    /// The socket settings: those of the entry over the ones of `[srt_defaults]` that apply to endpoints.
     pub settings: SrtSettings,
 }
 
-/// Who calls.
+/// Which side calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SrtMode {
-    /// We call.
+    /// The gateway calls.
     Caller,
-    /// We wait for a call.
+    /// The gateway listens.
     Listener,
-    /// Both call.
+    /// Both sides call.
     Rendezvous,
 }
 
@@ -89,39 +90,39 @@ pub struct UdpTarget {
     pub ttl: Option<u8>,
     /// Payload of a datagram, in bytes.
     pub payload_size: u16,
-    /// Only from this sender.
+    /// The only accepted sender.
     pub source: Option<ZonedIp>,
     /// Size of the socket's buffer, in bytes.
     pub buffer_size: usize,
     /// Local address to send from.
     pub local_address: Option<ZonedIp>,
-    /// Type of service (IPv4) or traffic class (IPv6) of what is sent.
+    /// Type of service (IPv4) or traffic class (IPv6) of sent packets.
     pub tos: u8,
-    /// Whether this host gets the multicast datagrams that it sends.
+    /// Whether this host receives its own multicast datagrams.
     pub echo: bool,
 }
 
 /// A file of TS packets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileTarget {
-    /// Where it is. That of an output may hold `strftime` fields.
+    /// The path. An output's path may contain `strftime` fields.
     pub path: PathBuf,
-    /// Begin again at the end (inputs).
+    /// Repeat at the end (inputs).
     pub repeat: bool,
     /// Length of a file (outputs). `None`: one file.
     pub segment: Option<Duration>,
-    /// The folder that it must not lead out of, by `..` or links: of a definition that the API or a backend has made. `None`:
-    /// it is the operator's own.
+    /// The folder that the path must stay in, despite `..` and links, for definitions from the API or a backend.
+    /// `None`: no restriction.
     pub folder: Option<PathBuf>,
-    /// Whether the path may be a FIFO or a device. Otherwise only a regular file is opened.
+    /// Whether the path may be a FIFO or a device. Otherwise only regular files are opened.
     pub special: bool,
 }
 
-/// Why an endpoint with `${name}` cannot be made for a stream.
+/// Why an endpoint with `${name}` cannot be used for a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExpandError {
-    /// The stream's name would lead out of the directory that the path names.
+    /// The stream's name would leave the path's directory.
     UnsafePath,
     /// The streamid would be longer than SRT's 512 bytes.
     StreamIdTooLong,
@@ -145,7 +146,7 @@ impl fmt::Display for ExpandError {
 
 impl std::error::Error for ExpandError {}
 
-/// What a name must not have as it is where it stands in a URL; `/` is none of it.
+/// Characters of a name that must be encoded in a URL; `/` is not among them.
 const IN_URL: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
     .remove(b'-')
@@ -153,30 +154,30 @@ const IN_URL: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'~');
 
-/// What stands for the stream's name in a streamid or a path.
+/// The placeholder for the stream's name in a streamid or a path.
 pub(crate) const NAME: &str = "${name}";
 
 impl Endpoint {
-    /// Reads a URL as an entry of `inputs` that has nothing beside it.
+    /// Parses a URL as an entry of `inputs` without other keys.
     ///
     /// # Errors
-    /// What is wrong with it, in one line.
+    /// The error, in one line.
     pub fn input(url: &str) -> Result<Self, String> {
         Self::alone(url, "inputs").map(|mut stream| stream.inputs.remove(0))
     }
 
-    /// Reads a URL as an entry of `outputs` that has nothing beside it.
+    /// Parses a URL as an entry of `outputs` without other keys.
     ///
     /// # Errors
-    /// What is wrong with it, in one line.
+    /// The error, in one line.
     pub fn output(url: &str) -> Result<Self, String> {
         Self::alone(url, "outputs").map(|mut stream| stream.outputs.remove(0))
     }
 
-    /// The same for any stream: `${name}` stays, for [`for_stream`](Self::for_stream).
+    /// Like [`output`](Self::output), but keeps `${name}` for [`for_stream`](Self::for_stream).
     ///
     /// # Errors
-    /// What is wrong with it, in one line.
+    /// The error, in one line.
     pub(crate) fn output_for_any(url: &str) -> Result<Self, String> {
         let text = format!(
             "[templates.x]\nprefix = \"x\"\noutputs = [{}]",
@@ -189,19 +190,19 @@ impl Endpoint {
         outputs.last().ok_or_else(|| "the URL is none".to_owned())
     }
 
-    /// A stream with this URL and nothing else: read by the reader of the whole configuration, which knows all of a URL.
+    /// A stream with only this URL, parsed by the reader of the whole configuration, which knows everything about URLs.
     fn alone(url: &str, key: &str) -> Result<Stream, String> {
         let text = format!("[streams.x]\n{key} = [{}]", toml::Value::from(url));
         let config = read_around(&text)?;
         Ok(config.streams.into_values().next().unwrap_or_default())
     }
 
-    /// Whether it connects as `other` does, whatever the two are called.
+    /// Whether it connects like `other`, whatever their names are.
     pub(crate) fn connects_as(&self, other: &Self) -> bool {
         self.enabled == other.enabled && self.target == other.target && self.url == other.url
     }
 
-    /// For people: its name, if it has one, and its address.
+    /// Its name, if it has one, and its address, for display.
     pub(crate) fn label(&self) -> String {
         match &self.name {
             Some(name) => format!("{name} ({self})"),
@@ -209,16 +210,16 @@ impl Endpoint {
         }
     }
 
-    /// The URL as it was written, secrets included.
+    /// The URL as configured, secrets included.
     pub fn expose_url(&self) -> &str {
         self.url.expose()
     }
 
-    /// This endpoint for the stream `name`: `${name}` in its streamid or path replaced. Callers may choose the names of
-    /// streams, so a path that the name would lead astray is refused.
+    /// This endpoint for the stream `name`, with `${name}` replaced in its streamid and path. Callers may choose stream
+    /// names, so a path that the name would lead elsewhere is refused.
     ///
     /// # Errors
-    /// [`ExpandError`] says why it cannot be.
+    /// [`ExpandError`] gives the reason.
     pub fn for_stream(&self, name: &str) -> Result<Self, ExpandError> {
         let mut endpoint = self.clone();
         match &mut endpoint.target {
@@ -227,7 +228,7 @@ impl Endpoint {
                     .stream_id
                     .as_ref()
                     .is_some_and(|id| id.expose().contains(NAME));
-                // The standard form has no way to write these in a value: what follows would be keys of its own.
+                // The standard form has no escapes for these characters: the rest would become other keys.
                 if takes_name && name.contains(|c: char| c.is_control() || matches!(c, ',' | '{' | '}')) {
                     return Err(ExpandError::UnsafeStreamId);
                 }
@@ -244,24 +245,24 @@ impl Endpoint {
                     if astray() || name.contains(['\\', '\0']) {
                         return Err(ExpandError::UnsafePath);
                     }
-                    // A name is no format: its % must survive strftime.
+                    // The name is no format, so its % must survive strftime.
                     file.path = PathBuf::from(path.replace(NAME, &name.replace('%', "%%")));
                 }
             }
             Target::Udp(_) | Target::Rtp(_) => {}
         }
-        // What was read of the URL is in `target`; the text is to be a URL still.
+        // The parsed URL is in `target`; the text must remain a valid URL.
         let encoded = utf8_percent_encode(name, IN_URL).to_string();
         endpoint.url = Secret::new(endpoint.url.expose().replace(NAME, &encoded));
         Ok(endpoint)
     }
 }
 
-/// Reads a configuration that was made around a URL; what is wrong with that URL in one line.
+/// Parses a configuration around a URL; returns the URL's error in one line.
 fn read_around(text: &str) -> Result<Config, String> {
     validate::parse(text).map_err(|errors| {
         let told = errors.faults().iter().map(|fault| {
-            // The path of an entry, and then that of what is wrong in it, which is a parameter here.
+            // The path of an entry, followed by that of the error in it, which is a parameter here.
             let what = match fault.key().rsplit_once("].") {
                 Some((_, parameter)) => format!("parameter {parameter} of the URL:"),
                 None => "the URL".to_owned(),

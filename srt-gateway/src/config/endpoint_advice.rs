@@ -1,4 +1,4 @@
-//! What is valid and probably a mistake in inputs and outputs: two of the same, and streams that come back. Pure.
+//! Warnings about valid but probably mistaken inputs and outputs: duplicates, and streams that come back. Pure.
 
 use std::{collections::HashMap, path::Path};
 
@@ -10,18 +10,18 @@ use super::{
 };
 use crate::{address::ZonedIp, names::Role};
 
-/// What is probably wrong with one input or output.
+/// A probable mistake in one input or output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EndpointWarning {
     pub(crate) stream: String,
     pub(crate) role: Role,
-    /// Its place in the list.
+    /// Its index in the list.
     pub(crate) at: usize,
     pub(crate) text: String,
 }
 
 impl EndpointWarning {
-    /// With its place in the configuration.
+    /// With its position in the configuration.
     pub(crate) fn placed(&self) -> String {
         format!("{}: {}", place(&self.stream, self.role, self.at), self.text)
     }
@@ -36,7 +36,7 @@ fn place(stream: &str, role: Role, at: usize) -> String {
     format!("{}.{key}[{at}]", join("streams", stream))
 }
 
-/// Where an endpoint connects to.
+/// The remote end of an endpoint.
 #[derive(PartialEq, Eq, Hash)]
 enum Remote<'c> {
     Srt(Option<&'c str>, u16, Option<&'c str>, Option<ZonedIp>),
@@ -45,7 +45,7 @@ enum Remote<'c> {
 }
 
 impl<'c> Remote<'c> {
-    /// `None`: two of the same do no harm, or are refused anyway.
+    /// `None`: duplicates are harmless, or are refused anyway.
     fn of(endpoint: &'c Endpoint) -> Option<Self> {
         match &endpoint.target {
             Target::Srt(srt) if srt.mode == SrtMode::Listener => None,
@@ -71,13 +71,13 @@ impl<'c> Remote<'c> {
     }
 }
 
-/// The endpoints of a list that are used, with their places.
+/// The enabled endpoints of a list, with their indices.
 fn used(list: &[Endpoint]) -> impl Iterator<Item = (usize, &Endpoint)> {
     list.iter().enumerate().filter(|(_, endpoint)| endpoint.enabled)
 }
 
 impl Config {
-    /// What is valid and probably a mistake in the inputs and outputs of streams.
+    /// Probable mistakes in the inputs and outputs of streams.
     pub(crate) fn endpoint_warnings(&self) -> Vec<EndpointWarning> {
         let mut found = Vec::new();
         let mut outputs: HashMap<Remote<'_>, String> = HashMap::new();
@@ -124,7 +124,7 @@ impl Config {
         found
     }
 
-    /// The port of this gateway by which the stream would come back to itself.
+    /// The port of this gateway on which the stream would come back to itself.
     fn leads_back(&self, name: &str, stream: &Stream, role: Role, endpoint: &Endpoint) -> Option<u16> {
         match &endpoint.target {
             Target::Srt(srt) if srt.mode == SrtMode::Caller => {
@@ -162,13 +162,13 @@ fn receives(input: &UdpTarget, output: &UdpTarget) -> bool {
     input.port == output.port && is_same
 }
 
-/// Whether this is a loopback address. Which other addresses this machine has is not known here.
+/// Whether this is a loopback address. The other addresses of this machine are not known here.
 fn is_local(host: &str) -> bool {
     let ip = host.parse::<ZonedIp>().map(|ip| ip.ip());
     host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified())
 }
 
-/// Whether a call to this host and port reaches what listens at `listen`.
+/// Whether a call to this host and port reaches a listener at `listen`.
 fn is_at(host: &str, port: u16, listen: ListenAddr) -> bool {
     let is_here = match listen {
         ListenAddr::All(_) => is_local(host),
@@ -180,7 +180,7 @@ fn is_at(host: &str, port: u16, listen: ListenAddr) -> bool {
     is_here && port != 0 && listen.port() == port
 }
 
-/// Whether a streamid of any dialect names this stream.
+/// Whether a streamid in any dialect names this stream.
 fn names(streamid: &str, stream: &str) -> bool {
     let ends = |c: char| !(c.is_alphanumeric() || matches!(c, '-' | '_' | '.'));
     streamid.match_indices(stream).any(|(at, _)| {

@@ -1,7 +1,7 @@
-//! What is wrong with a configuration: every fault at once, each with its place, its key and what is allowed.
+//! Errors of a configuration: all of them at once, each with its position, its key and what is allowed.
 //!
-//! Owns the errors' texts as they are shown. Never shows a secret: what it quotes of the source is masked first
-//! (`mask`). Does not print and does not decide about colours; runs on the caller's thread.
+//! Owns the error texts. Never shows a secret: quotes of the source are masked first (`mask`). Does not print and does
+//! not choose colours; runs on the caller's thread.
 
 use std::{fmt, io, ops::Range, path::PathBuf};
 
@@ -12,7 +12,7 @@ use super::{
     types::{LineStarts, Location},
 };
 
-/// One thing that is wrong.
+/// One error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     key: String,
@@ -33,7 +33,7 @@ impl Fault {
         }
     }
 
-    /// A fault of what stands in no text.
+    /// An error without a position in a text.
     pub(crate) fn nowhere(key: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(key, Location::of("", &LineStarts::of(""), 0..0), message)
     }
@@ -48,27 +48,27 @@ impl Fault {
         self
     }
 
-    /// The path of the key, as in `streams."live/cam1".srt.port`. Empty for a fault of the whole text.
+    /// The path of the key, as in `streams."live/cam1".srt.port`. Empty for an error of the whole text.
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// What is wrong, with the value (unless it is a secret) and what is allowed.
+    /// The error, with the value (unless it is a secret) and what is allowed.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// What to do about it, if there is more to say.
+    /// A suggestion, if there is one.
     pub fn hint(&self) -> Option<&str> {
         self.help.as_deref()
     }
 
-    /// Where it is.
+    /// Its position.
     pub fn location(&self) -> &Location {
         &self.at
     }
 
-    /// A second place that it is about, as with an address that is used twice.
+    /// A second position, as for an address that is used twice.
     pub fn related(&self) -> Option<&Location> {
         self.other.as_ref().map(|(at, _)| at)
     }
@@ -93,31 +93,31 @@ impl fmt::Display for Fault {
     }
 }
 
-/// All faults of a configuration, in the order of the text. Never empty.
+/// All errors of a configuration, in the order of the text. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigErrors {
     faults: Vec<Fault>,
 }
 
 impl ConfigErrors {
-    /// `None` if there is no fault.
+    /// `None` if there are no errors.
     pub(crate) fn of(mut faults: Vec<Fault>) -> Option<Self> {
         faults.sort_by_key(|fault| (fault.at.span().start, fault.at.span().end));
         (!faults.is_empty()).then_some(Self { faults })
     }
 
-    /// The faults, in the order of the text.
+    /// The errors, in the order of the text.
     pub fn faults(&self) -> &[Fault] {
         &self.faults
     }
 
-    /// All faults as plain text with the lines that they are about. `source_name` is the file's name; `text` is the
-    /// text that was parsed. Secrets in these lines are masked.
+    /// All errors as plain text with the affected lines. `source_name` is the file's name; `text` is the parsed text.
+    /// Secrets in these lines are masked.
     pub fn render(&self, source_name: &str, text: &str) -> String {
         self.render_with(&Renderer::plain(), source_name, text)
     }
 
-    /// As [`render`](Self::render), with the colours of a terminal.
+    /// Like [`render`](Self::render), with terminal colours.
     pub fn render_styled(&self, source_name: &str, text: &str) -> String {
         self.render_with(&Renderer::styled(), source_name, text)
     }
@@ -151,7 +151,7 @@ impl ConfigErrors {
     }
 }
 
-/// One line of the source with one mark. Never more than a line: what is not about the fault is not shown.
+/// One line of the source with one mark. Never more than a line: text that is not affected is not shown.
 fn snippet<'a>(
     shown: &'a str,
     source_name: &'a str,
@@ -186,7 +186,7 @@ fn line_of(text: &str, span: Range<usize>) -> (&str, Range<usize>) {
 }
 
 impl fmt::Display for ConfigErrors {
-    /// One line for each fault: `line:column: key: message`.
+    /// One line per error: `line:column: key: message`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, fault) in self.faults.iter().enumerate() {
             if index > 0 {
@@ -208,29 +208,29 @@ pub enum LoadError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         error: io::Error,
     },
     /// The file is not UTF-8.
     Utf8 {
         /// The file.
         path: PathBuf,
-        /// Offset of the first byte that is not.
+        /// The offset of the first invalid byte.
         offset: usize,
     },
-    /// The file's text has faults.
+    /// The file's text has errors.
     Invalid {
         /// The file.
         path: PathBuf,
         /// Its text, for [`ConfigErrors::render`].
         text: mask::SourceText,
-        /// The faults.
+        /// The errors.
         errors: ConfigErrors,
     },
 }
 
 impl LoadError {
-    /// As people read it: with the lines that are wrong, without colours.
+    /// For display: with the affected lines, without colours.
     pub fn render(&self) -> String {
         match self {
             Self::Invalid { path, text, errors } => errors.render(&path.display().to_string(), text.as_str()),
@@ -238,7 +238,7 @@ impl LoadError {
         }
     }
 
-    /// As [`render`](Self::render), with the colours of a terminal.
+    /// Like [`render`](Self::render), with terminal colours.
     pub fn render_styled(&self) -> String {
         match self {
             Self::Invalid { path, text, errors } => {
@@ -250,7 +250,7 @@ impl LoadError {
 }
 
 impl fmt::Display for LoadError {
-    /// One line for each fault: `file:line:column: key: message`.
+    /// One line per error: `file:line:column: key: message`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Read { path, error } => write!(f, "{}: cannot be read: {error}", path.display()),

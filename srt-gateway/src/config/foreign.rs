@@ -1,24 +1,24 @@
-//! Parameters of URLs that were made for srt-live-transmit or ffmpeg, under our names and in our units. Pure.
+//! Translates URL parameters of srt-live-transmit and ffmpeg to our names and units. Pure.
 //!
-//! Only what means the same is taken over. ffmpeg's `latency` and `timeout` are in microseconds and cannot be told from
-//! ours: the reader's limits catch these.
+//! Only parameters with the same meaning are accepted. ffmpeg's `latency` and `timeout` are in microseconds and look
+//! like ours: the reader's limits catch these.
 
 use super::{keys::Section, raw::Value};
 
-/// What a parameter is for us.
+/// The meaning of a parameter.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Parameter<'p> {
-    /// A key of the endpoint, and its value's text.
+    /// A key of the endpoint, and the text of its value.
     Key(&'p str, String),
-    /// An entry of `options`, by libsrt's name.
+    /// An entry of `options`, under libsrt's name.
     Option(&'static str),
-    /// Read over: it says what is so anyway.
+    /// Ignored: it states what holds anyway.
     Implied,
-    /// Not possible here, and why.
+    /// Not supported, with the reason.
     Refused(&'static str),
 }
 
-/// Options of libsrt that srt-live-transmit takes as parameters and that are no keys of ours.
+/// libsrt options that srt-live-transmit accepts as parameters and for which there is no key.
 const OPTIONS: [&str; 28] = [
     "bindtodevice",
     "drifttracer",
@@ -50,7 +50,7 @@ const OPTIONS: [&str; 28] = [
     "udp_sndbuf",
 ];
 
-/// Reads parameter `name` of a URL whose kind of table is `section`.
+/// Translates parameter `name` of a URL whose table is of kind `section`.
 pub(super) fn parameter<'p>(section: Section, name: &'p str, value: String) -> Parameter<'p> {
     match section {
         Section::SrtEndpoint => srt(name, value),
@@ -69,7 +69,7 @@ fn srt(name: &str, value: String) -> Parameter<'_> {
             };
             return Parameter::Key("mode", mode);
         }
-        // The length that the other side or the passphrase brings.
+        // The length comes from the peer or the passphrase.
         "pbkeylen" if value == "0" => return Parameter::Implied,
         "pbkeylen" => "key_length",
         "srt_streamid" => "streamid",
@@ -87,7 +87,7 @@ fn srt(name: &str, value: String) -> Parameter<'_> {
             };
             return Parameter::Key("crypto_mode", mode);
         }
-        // What ffmpeg calls smoother is libsrt's congestion.
+        // ffmpeg's name for libsrt's congestion.
         "congestion" | "smoother" if value == "live" => return Parameter::Implied,
         "congestion" | "smoother" => {
             return Parameter::Refused("must be live: file transmission is not supported");
@@ -95,7 +95,7 @@ fn srt(name: &str, value: String) -> Parameter<'_> {
         "ffs" => return Parameter::Option("fc"),
         "send_buffer_size" => return Parameter::Option("sndbuf"),
         "recv_buffer_size" => return Parameter::Option("rcvbuf"),
-        // How the program waits is not the peer's business, nor ours.
+        // How the program waits does not concern the peer or us.
         "blocking" => return Parameter::Implied,
         other => match OPTIONS.iter().find(|option| **option == other) {
             Some(option) => return Parameter::Option(option),
@@ -117,14 +117,14 @@ fn udp(name: &str, value: String) -> Parameter<'_> {
                 decimal(&value).map_or(value, |number| number.to_string()),
             );
         }
-        // The header says how long it is.
+        // The header states its length.
         "rtpheadersize" => return Parameter::Implied,
         other => other,
     };
     Parameter::Key(key, value)
 }
 
-/// The text of an option as the type that it looks like.
+/// The value of an option, with the type that its text suggests.
 pub(super) fn option_value(text: &str) -> Value {
     match text {
         "yes" | "on" | "true" => Value::Bool(true),
@@ -136,7 +136,7 @@ pub(super) fn option_value(text: &str) -> Value {
     }
 }
 
-/// The number of `0xb8`, as srt-live-transmit takes it.
+/// Converts `0xb8`, which srt-live-transmit accepts, to decimal.
 fn decimal(text: &str) -> Option<i64> {
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))?;
     i64::from_str_radix(digits, 16).ok()

@@ -1,7 +1,7 @@
-//! Every key of the configuration: its type, unit, default, meaning, an example. The one table behind the hints for
-//! unknown keys and the reference in the documentation. A test keeps it equal to what the reader reads.
+//! Every key of the configuration: its type, unit, default, meaning and an example. This table is the source of the
+//! hints for unknown keys and of the reference documentation. A test keeps it in sync with the reader.
 
-/// A kind of table of the configuration. Several tables may be of one kind: `[srt]` and `streams.*.srt` both are
+/// A kind of table of the configuration. Several tables may be of one kind: `[srt]` and `streams.*.srt` are both
 /// [`Section::Port`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -10,11 +10,11 @@ pub enum Section {
     Root,
     /// `[gateway]`.
     Gateway,
-    /// `[srt_defaults]`; its keys may stand in each [`Section::Port`] and [`Section::SrtEndpoint`] too.
+    /// `[srt_defaults]`; its keys are also allowed in each [`Section::Port`] and [`Section::SrtEndpoint`].
     Srt,
     /// `[srt]`, `[srt_publish]`, `[srt_play]`, and the tables of these names in a stream.
     Port,
-    /// What each stream has that no table names, and each stream may change.
+    /// Settings of all streams, with or without a table, which each table may override.
     StreamSettings,
     /// `[streams.*]`.
     Stream,
@@ -26,7 +26,7 @@ pub enum Section {
     Failover,
     /// An entry of `inputs` or `outputs`, of any scheme.
     Endpoint,
-    /// An entry whose URL is `srt://`; its keys are parameters of such a URL too.
+    /// An entry whose URL is `srt://`; its keys are also parameters of such a URL.
     SrtEndpoint,
     /// An entry whose URL is `udp://` or `rtp://`.
     UdpEndpoint,
@@ -57,7 +57,7 @@ pub enum Section {
 }
 
 impl Section {
-    /// The kinds whose keys may stand in this one, itself included.
+    /// The kinds whose keys are allowed in this one, including itself.
     pub fn family(self) -> &'static [Self] {
         use Section::*;
         match self {
@@ -88,7 +88,7 @@ impl Section {
         }
     }
 
-    /// How people write the table.
+    /// The table's name for display.
     pub fn title(self) -> &'static str {
         match self {
             Self::Root => "the top level",
@@ -119,11 +119,11 @@ impl Section {
     }
 }
 
-/// What there is to know of one key.
+/// The documentation of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeyDoc {
-    /// The kind of table that it stands in.
+    /// The kind of table that contains it.
     pub section: Section,
     /// Its name.
     pub name: &'static str,
@@ -131,13 +131,13 @@ pub struct KeyDoc {
     pub kind: &'static str,
     /// The unit of a bare number; empty without one.
     pub unit: &'static str,
-    /// What holds without it, as TOML; empty if nothing does.
+    /// The default, as TOML; empty if there is none.
     pub default: &'static str,
     /// A value, as TOML.
     pub example: &'static str,
-    /// What it means, in one line.
+    /// Its meaning, in one line.
     pub doc: &'static str,
-    /// Whether its value must not be shown.
+    /// Whether its value must be hidden.
     pub secret: bool,
 }
 
@@ -163,13 +163,13 @@ pub(crate) fn find(section: Section, name: &str) -> Option<&'static KeyDoc> {
     of(section).find(|key| key.name == name)
 }
 
-/// The keys that may stand in a table of kind `section`.
+/// The keys allowed in a table of kind `section`.
 pub(crate) fn of(section: Section) -> impl Iterator<Item = &'static KeyDoc> {
     KEYS.iter()
         .filter(move |key| section.family().contains(&key.section))
 }
 
-/// Names that other products have for our keys.
+/// Names that other products use for our keys.
 pub(crate) static SYNONYMS: [(&str, &str); 15] = [
     ("pbkeylen", "key_length"),
     ("keylen", "key_length"),

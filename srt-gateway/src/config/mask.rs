@@ -1,7 +1,7 @@
-//! Keeps secrets out of what errors quote of the source. Pure functions of text.
+//! Masks secrets in the lines that errors quote. Pure functions of text.
 //!
-//! Errs on the side of hiding: what stands at an unknown key may be a secret whose key is misspelt, and in a text that
-//! is no TOML every string may be one.
+//! When in doubt, it hides: the value of an unknown key may be a secret with a misspelt key, and in a text that is not
+//! TOML every string may be one.
 
 use std::{fmt, ops::Range};
 
@@ -12,7 +12,7 @@ use super::{
     secret::{is_secret_name, is_secret_parameter},
 };
 
-/// The text of a configuration file. `Debug` does not print it: it holds secrets.
+/// The text of a configuration file. `Debug` does not print it, because it contains secrets.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SourceText(Box<str>);
 
@@ -33,14 +33,15 @@ impl fmt::Debug for SourceText {
     }
 }
 
-/// `text` with `*` for each byte that is, or may be, of a secret. Of the same length, so that spans stay true.
+/// `text` with `*` for each byte that is, or may be, part of a secret. The length stays the same, so spans remain
+/// valid.
 pub(crate) fn masked(text: &str) -> String {
     let spans = match Node::document(text) {
         Ok(root) => {
             let mut spans = Vec::new();
             by_name(&root, Naming::Plain, &mut spans);
             let context = ReadContext::new(text);
-            // Only what the walk finds to hide is of interest here, not what it reads.
+            // Only the hidden spans matter here, not the result.
             drop(super::validate::read(&context, &root));
             spans.extend(context.into_parts().1);
             spans
@@ -60,7 +61,7 @@ fn apply(text: &str, spans: Vec<Range<usize>>) -> String {
             }
         }
     }
-    // A span may only hide whole characters: one that cut a character would make this fail, and then nothing is shown.
+    // A span may only hide whole characters: one that cuts a character makes this fail, and then everything is hidden.
     String::from_utf8(bytes).unwrap_or_else(|_| hidden(text))
 }
 
@@ -76,7 +77,7 @@ fn hidden(text: &str) -> String {
         .collect()
 }
 
-/// A value of this key for people: what is secret of it, masked.
+/// The value of this key for display, with secrets masked.
 pub(crate) fn redacted(key: &str, text: &str) -> String {
     const MASK: &str = "***";
     if text.is_empty() {
@@ -101,7 +102,7 @@ pub(crate) fn redacted(key: &str, text: &str) -> String {
 #[derive(Clone, Copy)]
 enum Naming {
     Plain,
-    /// Under a key whose name is that of a secret.
+    /// The value of a key with a secret's name.
     Secret,
 }
 
@@ -147,7 +148,7 @@ pub(crate) fn secret_parts(text: &str) -> Vec<Range<usize>> {
         if is_secret_parameter(name) || name.ends_with("streamid") {
             parts.push(value..from + parameter.len());
         } else if !parameter.contains('=') {
-            // What follows an unescaped & in a passphrase.
+            // The rest of a passphrase after an unescaped &.
             parts.push(from..from + parameter.len());
         }
         from += parameter.len() + 1;
@@ -155,7 +156,7 @@ pub(crate) fn secret_parts(text: &str) -> Vec<Range<usize>> {
     parts
 }
 
-/// Whether these words before a `=` are a key whose value may be shown.
+/// Whether the words before a `=` form a known key whose value may be shown.
 fn is_known_and_open(key: &str) -> bool {
     let mut same = keys::reference()
         .iter()
@@ -164,7 +165,7 @@ fn is_known_and_open(key: &str) -> bool {
     same.peek().is_some() && same.all(|known| !known.secret)
 }
 
-/// Whether the line is no more than the header of a table that we know: no element of a list, nothing behind it.
+/// Whether the line is only the header of a known table, and not an element of a list, nor followed by anything.
 fn is_known_header(line: &str) -> bool {
     let line = line.trim();
     let name = line.trim_start_matches('[');
@@ -176,7 +177,7 @@ fn is_known_header(line: &str) -> bool {
     name != line && ends && !is_secret_name(line) && keys::find(Section::Root, first).is_some()
 }
 
-/// All values of a text that is not TOML, except plain words and numbers at keys that are no secrets.
+/// All values in a text that is not TOML, except plain words and numbers of keys that are no secrets.
 fn in_broken_text(text: &str) -> Vec<Range<usize>> {
     let multi_line_strings = text.contains(r#"""""#) || text.contains("'''");
     let mut spans = Vec::new();

@@ -1,12 +1,12 @@
-//! The configuration of the gateway: TOML text in, typed [`Config`] or every fault of the text out.
+//! The gateway's configuration: parses TOML into a typed [`Config`], or returns every error of the text.
 //!
 //! ```text
 //! text -> raw (tree with places) -> reader (typed, records faults) -> validate (defaults, cross checks) -> Config
 //!                                    ^ keys (all keys)  ^ support (what this release refuses)
 //! ```
 //!
-//! Owns names, types, defaults and limits of all keys. Runs on whichever thread asks. Imports nothing else of the
-//! gateway, opens no socket, resolves no name; whether libsrt knows an option is asked of the caller
+//! Owns names, types, defaults and limits of all keys. Runs on the caller's thread. Imports nothing else of the
+//! gateway, opens no sockets, and resolves no names; the caller checks whether libsrt knows an option
 //! ([`Config::validate_options`]).
 
 mod advice;
@@ -68,10 +68,10 @@ pub use types::{CryptoMode, KeyLength, ListenAddr, Location, PortKind, SrtVersio
 pub const DEFAULT_TOML: &str = include_str!("default.toml");
 
 impl Config {
-    /// Reads a configuration. Blocks on the file system if secrets are in files.
+    /// Parses a configuration. Blocks on the file system if secrets are in files.
     ///
     /// # Errors
-    /// All faults of the text at once.
+    /// All errors of the text.
     ///
     /// # Examples
     /// ```
@@ -88,8 +88,8 @@ impl Config {
         validate::parse(text)
     }
 
-    /// As [`parse`](Self::parse), with the secrets from elsewhere as they were when another text was read: what is not among them is a
-    /// fault.
+    /// Like [`parse`](Self::parse), with the external secrets that were read for another text: any other one is an
+    /// error.
     pub(crate) fn parse_again(text: &str, sources: &SecretSources) -> Result<Self, ConfigErrors> {
         validate::parse_again(text, sources)
     }
@@ -97,16 +97,16 @@ impl Config {
     /// Reads a configuration file. Blocks on the file system.
     ///
     /// # Errors
-    /// The file cannot be read, is not UTF-8, or its text has faults.
+    /// The file cannot be read, is not UTF-8, or its text has errors.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
         Self::load_checked(path, |_, _| Ok(()))
     }
 
-    /// As [`load`](Self::load), and asks `check` about the options of libsrt as [`validate_options`](Self::validate_options)
+    /// Like [`load`](Self::load), and calls `check` for libsrt options as [`validate_options`](Self::validate_options)
     /// does.
     ///
     /// # Errors
-    /// As [`load`](Self::load), and all options that `check` refuses.
+    /// Like [`load`](Self::load), and all options that `check` refuses.
     pub fn load_checked(
         path: impl AsRef<Path>,
         check: impl FnMut(&str, &OptionValue) -> Result<(), String>,
@@ -127,11 +127,11 @@ impl Config {
         })
     }
 
-    /// Asks `check` about each entry of each `options` table: name, value, and what is wrong with it, if anything is.
-    /// The names are lower-case, without `SRTO_`.
+    /// Calls `check` with the name and value of each entry of each `options` table; it returns the error, if any. The
+    /// names are lower-case, without `SRTO_`.
     ///
     /// # Errors
-    /// All that `check` refuses, each with its place.
+    /// Everything that `check` refuses, with its position.
     pub fn validate_options(
         &self,
         mut check: impl FnMut(&str, &OptionValue) -> Result<(), String>,
@@ -147,7 +147,7 @@ impl Config {
             _ => None,
         });
         let mut faults = Vec::new();
-        // Options of the defaults are in the settings of each port as well.
+        // The settings of each port include the options of the defaults.
         let mut asked = BTreeSet::new();
         for settings in std::iter::once(&self.srt_defaults)
             .chain(ports)
@@ -166,7 +166,7 @@ impl Config {
 }
 
 impl Default for Config {
-    /// What an empty file says: no port, no stream, all defaults. See [`DEFAULT_TOML`] for one that serves.
+    /// The configuration of an empty file: no ports, no streams, all defaults. [`DEFAULT_TOML`] is one that serves.
     fn default() -> Self {
         Self::parse("").expect("an empty text has no faults")
     }

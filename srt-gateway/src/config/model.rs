@@ -1,6 +1,6 @@
-//! The typed configuration: everything checked, every default filled in. Plain data, shared read-only between threads.
+//! The typed configuration: checked, with all defaults filled in. Plain data, shared read-only between threads.
 //!
-//! Reads no text (`validate` does) and does nothing: whoever acts on it lives elsewhere.
+//! `validate` reads the text; other modules act on the data.
 
 use std::{
     collections::BTreeMap,
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::address::ZonedIp;
 
-/// A whole configuration. Two are equal if they say the same, wherever their lines stand.
+/// A whole configuration. Two are equal if they have the same content, wherever their lines are.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Config {
@@ -42,7 +42,7 @@ pub struct Config {
     pub listeners: Vec<ListenerRange>,
     /// `[config_external]`.
     pub config_external: Option<ConfigExternal>,
-    /// `[[rules]]`, in their order.
+    /// `[[rules]]`, in order.
     pub rules: Vec<Rule>,
     /// `[auth]`; `None` without a hook.
     pub auth: Option<Auth>,
@@ -54,7 +54,7 @@ pub struct Config {
     pub api: Api,
     /// `[log]`.
     pub log: Log,
-    /// The secrets that stand elsewhere than in the text.
+    /// The secrets that come from files, the environment or credentials.
     pub secret_sources: SecretSources,
 }
 
@@ -65,49 +65,50 @@ pub struct Gateway {
     pub name: Option<String>,
     /// Relay worker threads. `None`: one per core.
     pub workers: Option<NonZeroUsize>,
-    /// Where commands of the same machine ask the running gateway. `None`: the default place.
+    /// The socket for local commands. `None`: the default path.
     pub control_socket: Option<PathBuf>,
-    /// Refuse to start on a libsrt that is older than 1.5.6 and not patched.
+    /// Refuse to start with a libsrt that is older than 1.5.6 and not patched.
     pub strict: bool,
-    /// Ways of writing a streamid that are understood.
+    /// The accepted streamid formats.
     pub streamid_dialects: Dialects,
 }
 
-/// A port on which SRT callers are waited for.
+/// A port that accepts SRT callers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SrtPort {
     /// Publish, play or both.
     pub kind: PortKind,
-    /// Where to listen.
+    /// The address to listen on.
     pub listen: ListenAddr,
-    /// How, `[srt_defaults]` included.
+    /// The settings, including `[srt_defaults]`.
     pub settings: SrtSettings,
-    /// Where `port` stands in the file.
+    /// The position of `port` in the file.
     pub at: Location,
 }
 
 /// Settings of SRT sockets: `[srt_defaults]` overridden by the socket's own table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SrtSettings {
-    /// Delay in both directions; the larger of both sides' offers counts. At most 65.535 s: 16 bits of ms on the wire.
+    /// The delay in both directions; the larger offer of both sides counts. At most 65.535 s: 16 bits of ms on the
+    /// wire.
     pub latency: Duration,
-    /// A caller's offer is raised to this.
+    /// A lower offer of a caller is raised to this.
     pub min_latency: Duration,
-    /// A caller's offer above this is refused with code 1400.
+    /// A higher offer of a caller is refused with code 1400.
     pub max_latency: Duration,
     /// 10 to 79 bytes; `None`: no encryption.
     pub passphrase: Option<Secret>,
     /// Length of the AES key.
     pub key_length: Option<KeyLength>,
-    /// Callers with a shorter key are refused. `None`: any.
+    /// Callers with a shorter key are refused. `None`: any length.
     pub min_key_length: Option<KeyLength>,
     /// Cipher mode.
     pub crypto_mode: CryptoMode,
     /// Both sides must agree on encryption (`SRTO_ENFORCEDENCRYPTION`).
     pub enforced_encryption: bool,
-    /// Oldest version that a peer may have.
+    /// The oldest version accepted from a peer.
     pub min_version: SrtVersion,
-    /// Exactly this version is required of the peer.
+    /// The only version accepted from a peer.
     pub version: Option<SrtVersion>,
     /// A connection without data for this long, either way, is closed. `None`: never.
     pub timeout: Option<Duration>,
@@ -115,35 +116,35 @@ pub struct SrtSettings {
     pub first_data_timeout: Option<Duration>,
     /// A connection without any packet from the peer for this long is lost.
     pub peer_idle_timeout: Duration,
-    /// For an outgoing connection. `None`: libsrt's own 3 s.
+    /// The timeout of outgoing connections. `None`: libsrt's default of 3 s.
     pub connect_timeout: Option<Duration>,
-    /// How long unsent data is waited for on close.
+    /// How long close waits for unsent data.
     pub linger: Duration,
     /// libsrt's packet filter, such as `fec,cols:10,rows:5`.
     pub packet_filter: Option<String>,
-    /// The largest packet filter that a caller may bring. `None`: none where `packet_filter` is not set, else
+    /// The largest packet filter that a caller may request. `None`: none without `packet_filter`, otherwise
     /// [`FilterSize::STANDARD`].
     pub accept_packet_filter: Option<FilterSize>,
     /// Accept bonded callers.
     pub group_connect: bool,
-    /// Bits of payload a second that a publisher may send, on average over 5 s. `None`: any.
+    /// The bit rate that a publisher may send, averaged over 5 s. `None`: no limit.
     pub max_bitrate: Option<NonZeroU64>,
-    /// How much may be sent to a viewer again, in percent of what is sent to it. `None`: any amount.
+    /// How much may be retransmitted to a viewer, in percent of what is sent to it. `None`: no limit.
     pub resend_limit: Option<NonZeroU32>,
     /// Who may connect; empty: everyone.
     pub allow: Vec<IpNet>,
-    /// Who may not connect; asked before `allow`.
+    /// Who may not connect; checked before `allow`.
     pub deny: Vec<IpNet>,
-    /// Connections at a time. `None`: no limit.
+    /// The limit of concurrent connections. `None`: no limit.
     pub max_connections: Option<NonZeroU32>,
     /// UDP sockets that share the port. `None`: one.
     pub shards: Option<NonZeroU32>,
-    /// Other options of libsrt, by the lower-case name without `SRTO_`. Those of a table are added to the defaults'.
-    /// [`Config::validate_options`] checks them against what libsrt knows.
+    /// Other libsrt options, by lower-case name without `SRTO_`. Those of a table are added to the defaults'.
+    /// [`Config::validate_options`] checks that libsrt knows them.
     pub options: BTreeMap<String, SrtOption>,
 }
 
-/// The matrix of a packet filter: what it costs in memory is about 3 kB for each column, and up to ten times that under loss.
+/// The matrix of a packet filter. Its memory cost is about 3 kB per column, and up to ten times that under loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FilterSize {
     /// Packets in a row.
@@ -153,13 +154,13 @@ pub struct FilterSize {
 }
 
 impl FilterSize {
-    /// What callers of a port with a packet filter of its own may make of what it leaves open. SMPTE 2022-1 stops at 20 x 20.
+    /// The limit for callers of a port with a packet filter that leaves sizes open. SMPTE 2022-1 ends at 20 x 20.
     pub const STANDARD: Self = Self {
         columns: 64,
         rows: 64,
     };
 
-    /// The most that can be configured, in either direction.
+    /// The largest size that can be configured, in either direction.
     pub const MAX: u16 = 256;
 }
 
@@ -169,12 +170,12 @@ impl fmt::Display for FilterSize {
     }
 }
 
-/// An option of libsrt that the gateway has no key of its own for.
+/// A libsrt option without a configuration key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SrtOption {
     /// Its value.
     pub value: OptionValue,
-    /// Where it stands in the file.
+    /// Its position in the file.
     pub at: Location,
     pub(crate) path: String,
 }
@@ -201,38 +202,38 @@ pub struct Stream {
     pub play_passphrases: Vec<Secret>,
     /// `password=` or `s=` in a publisher's streamid must match.
     pub password: Option<Secret>,
-    /// Sources, the preferred first.
+    /// The sources, the preferred one first.
     pub inputs: Vec<Endpoint>,
-    /// When to change inputs.
+    /// When to switch inputs.
     pub failover: Failover,
     /// Connect inputs only while someone watches.
     pub on_demand: bool,
-    /// Where the stream is sent to.
+    /// The destinations of the stream.
     pub outputs: Vec<Endpoint>,
-    /// What a stream without a table has too.
+    /// The settings that streams without a table have too.
     pub settings: StreamSettings,
 }
 
-/// What every stream has, named in a table or not.
+/// The settings of every stream, with or without a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamSettings {
-    /// What becomes of a second publisher.
+    /// What happens to a second publisher.
     pub duplicate_publisher: DuplicatePublisher,
-    /// A publisher that has sent nothing for this long is silent, for [`DuplicatePublisher::TakeoverIfSilent`].
+    /// How long a publisher must have sent nothing to count as silent, for [`DuplicatePublisher::TakeoverIfSilent`].
     pub silent_after: Duration,
-    /// How long viewers are held for a source to come back; zero: closed at once.
+    /// How long viewers wait for a lost source; zero: they are closed at once.
     pub on_source_lost: Duration,
     /// Where a new viewer starts.
     pub start_at: StartAt,
-    /// When what a publisher sends goes on to viewers.
+    /// When a publisher's packets are relayed to viewers.
     pub ingest: Ingest,
-    /// Viewers at a time. `None`: no limit.
+    /// The limit of concurrent viewers. `None`: no limit.
     pub max_viewers: Option<NonZeroU32>,
-    /// Bytes of history.
+    /// The size of the ring in bytes.
     pub ring: usize,
 }
 
-/// What becomes of a second publisher of a stream.
+/// What happens to a second publisher of a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum DuplicatePublisher {
     /// It is refused with code 1409.
@@ -240,19 +241,19 @@ pub enum DuplicatePublisher {
     Reject,
     /// It replaces the first as soon as it sends.
     Takeover,
-    /// It replaces the first if that one is silent; else it is refused.
+    /// It replaces the first if that one is silent; otherwise it is refused.
     TakeoverIfSilent,
-    /// It stands by until the first, and who has waited for longer, is gone.
+    /// It stands by until the first publisher, and those that have waited longer, are gone.
     Standby,
 }
 
-/// When what arrives over SRT goes on to viewers.
+/// When packets received over SRT are relayed to viewers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Ingest {
-    /// A latency after it was sent, at the distances of the sender.
+    /// A latency after they were sent, with the sender's spacing.
     #[default]
     Timed,
-    /// As soon as it is there in order; the latency is how long what is missing is waited for.
+    /// As soon as they are complete and in order; the latency limits the wait for missing packets.
     Immediate,
 }
 
@@ -266,30 +267,30 @@ pub enum StartAt {
     Live,
 }
 
-/// When a stream changes inputs.
+/// When a stream switches inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failover {
-    /// Time without data, after which the next input is taken.
+    /// The time without data after which the next input is taken.
     pub after: Duration,
-    /// Time that a preferred input must be healthy before it is taken again.
+    /// How long a preferred input must have data before it is taken again.
     pub back: Duration,
 }
 
-/// `[templates.*]`: every stream whose name begins with the prefix.
+/// `[templates.*]`: applies to every stream whose name begins with the prefix.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Template {
     /// The prefix; not empty, unique.
     pub prefix: String,
-    /// Settings of these streams. Endpoints may hold `${name}`: see [`Endpoint::for_stream`].
+    /// The settings of these streams. Endpoints may contain `${name}`; see [`Endpoint::for_stream`].
     pub stream: Stream,
 }
 
 /// `[streams_default]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamsDefault {
-    /// Whether a stream that no table names is accepted; else it is refused with code 1404.
+    /// Whether streams without a table are accepted; otherwise they are refused with code 1404.
     pub accept_unknown: bool,
-    /// Settings of such streams, and of named ones where these say nothing.
+    /// The settings of such streams, and the defaults of streams with a table.
     pub settings: StreamSettings,
 }
 
@@ -300,13 +301,13 @@ pub struct ListenerRange {
     pub ports: Vec<RangeInclusive<u16>>,
     /// The one address to listen on. `None`: all, IPv4 and IPv6.
     pub address: Option<ZonedIp>,
-    /// What they are for.
+    /// Their purpose.
     pub mode: Action,
-    /// Where it stands in the file.
+    /// Its position in the file.
     pub at: Location,
 }
 
-/// What a rule or a port of a range allows.
+/// What a rule, or a port of a range, allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Publish only.
@@ -321,18 +322,18 @@ pub enum Action {
 /// `[config_external]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigExternal {
-    /// Asked on the first contact of a port of a [`ListenerRange`].
+    /// Asked on the first call to a port of a [`ListenerRange`].
     pub url: HttpUrl,
-    /// Of a question.
+    /// The timeout of a question.
     pub timeout: Duration,
-    /// How long an answer holds.
+    /// How long an answer is valid.
     pub cache: Duration,
 }
 
 /// `[[rules]]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
-    /// Pattern of stream names; `*` is any text.
+    /// A pattern of stream names; `*` stands for any text.
     pub stream: String,
     /// What it allows.
     pub action: Action,
@@ -340,30 +341,30 @@ pub struct Rule {
     pub user: Option<String>,
     /// Plain text or an argon2 PHC string. `None`: any.
     pub password: Option<Secret>,
-    /// From where; empty: from anywhere.
+    /// The accepted addresses; empty: any.
     pub allow: Vec<IpNet>,
-    /// Where it stands in the file.
+    /// Its position in the file.
     pub at: Location,
 }
 
 /// `[auth]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Auth {
-    /// The hook.
+    /// The URL of the hook.
     pub url: HttpUrl,
-    /// Of a question.
+    /// The timeout of a question.
     pub timeout: Duration,
-    /// How long an admission holds.
+    /// How long an admission is cached.
     pub cache_allow: Duration,
-    /// How long a refusal holds.
+    /// How long a refusal is cached.
     pub cache_deny: Duration,
-    /// What a hook that does not answer means.
+    /// The decision if the hook does not answer.
     pub fail: FailMode,
     /// Signs each call.
     pub secret: Option<Secret>,
 }
 
-/// What a hook that does not answer means.
+/// The decision if the hook does not answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum FailMode {
     /// Nobody is admitted.
@@ -376,9 +377,9 @@ pub enum FailMode {
 /// `[events]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Events {
-    /// Gets each event.
+    /// The receiver.
     pub url: HttpUrl,
-    /// Of a post.
+    /// The timeout of a post.
     pub timeout: Duration,
     /// Signs each post.
     pub secret: Option<Secret>,
@@ -393,11 +394,11 @@ pub struct Limits {
     pub ban_after_rejections: Option<NonZeroU32>,
     /// Length of a ban.
     pub ban_for: Duration,
-    /// Sessions from one address at a time. `None`: no limit.
+    /// The limit of concurrent sessions per address. `None`: no limit.
     pub max_sessions_per_ip: Option<NonZeroU32>,
-    /// Streams at a time that exist because a caller named them. `None`: no limit.
+    /// The limit of concurrent streams created by callers. `None`: no limit.
     pub max_created_streams: Option<NonZeroU32>,
-    /// The same, created by one address. `None`: no limit.
+    /// The same per address. `None`: no limit.
     pub max_created_streams_per_ip: Option<NonZeroU32>,
 }
 
@@ -405,25 +406,25 @@ pub struct Limits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Api {
-    /// Whether the configuration has the table: then `listen` must be had, else it is only tried.
+    /// Whether the configuration has the table: then failing to listen is an error, otherwise not.
     pub configured: bool,
     /// Where to listen (TCP). `None`: nowhere.
     pub listen: Option<ListenAddr>,
-    /// Bearer token. Always there if others than this machine can reach `listen`.
+    /// The bearer token. Always set if other machines can reach `listen`.
     pub token: Option<Secret>,
     /// Further tokens.
     pub tokens: Vec<ApiToken>,
-    /// Names by which browsers may reach it without a token, beside `localhost`.
+    /// Host names that browsers may use without a token, besides `localhost`.
     pub hosts: Vec<String>,
-    /// The folders below which definitions by the API and by `[config_external]` may use files.
+    /// The folders in which definitions by the API and by `[config_external]` may use files.
     pub file_folders: Vec<PathBuf>,
-    /// Where is kept what the API changes. `None`: the default place; empty: nowhere.
+    /// The file for the API's changes. `None`: the default path; empty: none.
     pub state: Option<PathBuf>,
-    /// The file that the audit log is written to. `None`: it is kept in memory only.
+    /// The audit file. `None`: the audit log is kept in memory only.
     pub audit_file: Option<PathBuf>,
-    /// Bytes after which a new audit file is begun.
+    /// The size in bytes at which the audit file is rotated.
     pub audit_file_size: u64,
-    /// Whether `/metrics` has the figures of each session.
+    /// Whether `/metrics` includes the figures of each session.
     pub session_metrics: bool,
     /// Serve HTTPS.
     pub tls: Option<Tls>,
@@ -436,17 +437,17 @@ pub struct ApiToken {
     pub token: Secret,
     /// What it allows.
     pub scope: TokenScope,
-    /// What its owner is called where it is recorded who did something.
+    /// The owner's name in the audit log.
     pub name: Option<Box<str>>,
 }
 
-/// What a token allows. Each includes those before it.
+/// What a token allows. Each scope includes those before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TokenScope {
-    /// To look.
+    /// Reading.
     #[default]
     Read,
-    /// To start and stop outputs, switch inputs, kick and ban.
+    /// Starting and stopping outputs, switching inputs, kicking and banning.
     Operate,
     /// Everything.
     Admin,
@@ -464,13 +465,13 @@ pub struct Tls {
 /// `[log]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Log {
-    /// The least important lines that are written.
+    /// The lowest level that is logged.
     pub level: LogLevel,
-    /// Of a line.
+    /// The format of a line.
     pub format: LogFormat,
 }
 
-/// Importance of log lines.
+/// The levels of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LogLevel {
     /// Something failed.
@@ -480,14 +481,14 @@ pub enum LogLevel {
     /// Connections and streams.
     #[default]
     Info,
-    /// For the search of a fault.
+    /// For debugging.
     Debug,
     /// Everything.
     Trace,
 }
 
 impl LogLevel {
-    /// The word of the configuration; also one of `tracing`'s filters.
+    /// The configuration value; also a filter of `tracing`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -499,32 +500,32 @@ impl LogLevel {
     }
 }
 
-/// Form of log lines.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum LogFormat {
-    /// For people.
+    /// Human-readable.
     #[default]
     Text,
-    /// A JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Whose port it is.
+/// The owner of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PortOwner<'c> {
-    /// Nobody's: the streamid names the stream.
+    /// All streams: the streamid names the stream.
     Global,
-    /// The stream's of this name.
+    /// This stream.
     Stream(&'c str),
-    /// The template's of this name: the streamid names the stream.
+    /// This template: the streamid names the stream.
     Template(&'c str),
 }
 
 impl Template {
-    /// What the stream `name` is made of: this template with `${name}` filled in, without the template's ports.
+    /// The configuration of the stream `name`: this template with `${name}` replaced, without the template's ports.
     ///
     /// # Errors
-    /// As [`Endpoint::for_stream`].
+    /// As for [`Endpoint::for_stream`].
     pub fn for_stream(&self, name: &str) -> Result<Stream, ExpandError> {
         let expand = |endpoints: &[Endpoint]| {
             let each = endpoints.iter().map(|endpoint| endpoint.for_stream(name));
@@ -559,7 +560,7 @@ impl Config {
         global.chain(of_streams).chain(of_templates)
     }
 
-    /// The template for streams of this name: the one with the longest prefix that fits.
+    /// The template for streams of this name: the one with the longest matching prefix.
     pub fn template_for(&self, stream: &str) -> Option<(&str, &Template)> {
         let fits = |(_, template): &(&String, &Template)| stream.starts_with(&template.prefix);
         let best = self
@@ -570,7 +571,7 @@ impl Config {
         best.map(|(name, template)| (name.as_str(), template))
     }
 
-    /// Settings of the stream of this name: of its table, else of its template, else, if unknown streams are accepted,
+    /// The settings of this stream: of its table, otherwise its template, otherwise, if unknown streams are accepted,
     /// of `[streams_default]`. `None`: no such stream (code 1404).
     pub fn stream_settings(&self, stream: &str) -> Option<&StreamSettings> {
         let unknown = || {

@@ -1,9 +1,9 @@
-//! The known word nearest to one that is unknown. Pure functions of text.
+//! Finds the known word nearest to an unknown one. Pure functions of text.
 
-/// The one of `known` that was most likely meant by `word`, if any is near.
+/// The word in `known` that `word` was most likely meant to be, if any is near.
 pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let word = word.to_ascii_lowercase().replace('-', "_");
-    // Long words cannot be near any of ours, and the distance is quadratic.
+    // Long words are never near, and the distance is quadratic.
     let length = word.chars().count();
     if length > 40 {
         return None;
@@ -24,7 +24,7 @@ pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) 
         .map(|(_, k)| k)
 }
 
-/// Insertions, deletions, replacements and swaps of neighbours that make `b` of `a`.
+/// The number of insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];

@@ -1,6 +1,6 @@
-//! The TOML text as a tree of values with the place of each. Pure; knows no key.
+//! The TOML text as a tree of values with their positions. Pure; independent of the keys.
 //!
-//! Not serde: a derived `Deserialize` stops at the first error, and the gateway reports all of them in one pass.
+//! Not serde: a derived `Deserialize` stops at the first error, while the gateway reports all errors in one pass.
 
 use std::ops::Range;
 
@@ -9,27 +9,27 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-/// A value and where it stands.
+/// A value and its position.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     pub(crate) span: Range<usize>,
     pub(crate) value: Value,
-    /// Where the content of a string begins in the source, if the source has it letter for letter.
+    /// Where the content of a string begins in the source, if the source contains it literally.
     verbatim: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) enum Value {
     Str(String),
-    /// A parameter of a URL: text whose type is what its key wants.
+    /// A parameter of a URL: text that is converted to the type of its key.
     Text(String),
-    /// `None`: does not fit 64 bits.
+    /// `None`: it does not fit 64 bits.
     Int(Option<i64>),
     /// As written, without underscores.
     Float(String),
     Bool(bool),
     Datetime,
-    /// A secret that could not be read, which has been said.
+    /// A secret that could not be read, which has been reported.
     Missing,
     Array(Vec<Node>),
     Table(Vec<KeyValue>),
@@ -63,7 +63,7 @@ impl Node {
         }
     }
 
-    /// A value that the source does not have in this form.
+    /// A value that does not appear in the source in this form.
     pub(crate) fn of(value: Value, span: Range<usize>) -> Self {
         Self {
             span,
@@ -72,7 +72,7 @@ impl Node {
         }
     }
 
-    /// Where bytes `range` of a string stand in the source; the whole value if that cannot be said.
+    /// The position of bytes `range` of a string in the source, or of the whole value if that is not known.
     pub(crate) fn part(&self, range: Range<usize>) -> Range<usize> {
         self.verbatim
             .map_or_else(|| self.span.clone(), |at| at + range.start..at + range.end)
@@ -85,7 +85,7 @@ impl Node {
         }
     }
 
-    /// What it is, with an article.
+    /// The name of its type, with an article.
     pub(crate) fn type_words(&self) -> &'static str {
         match self.value {
             Value::Str(_) | Value::Text(_) => "a string",
@@ -99,7 +99,7 @@ impl Node {
         }
     }
 
-    /// The value in a message. Only for what is no secret.
+    /// The value for a message. Only for values that are no secrets.
     pub(crate) fn shown(&self) -> String {
         match &self.value {
             Value::Str(text) => format!("{:?}", shortened(text)),
@@ -128,7 +128,7 @@ fn entries(text: &str, table: &DeTable<'_>) -> Vec<KeyValue> {
         node: node(text, value),
     };
     let mut entries: Vec<KeyValue> = table.iter().map(entry).collect();
-    // The map of toml is sorted by key; users expect their own order.
+    // toml's map is sorted by key, but users expect the order of the text.
     entries.sort_by_key(|entry| entry.key_span.start);
     entries
 }

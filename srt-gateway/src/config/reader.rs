@@ -1,7 +1,7 @@
-//! Typed access to the tree of [`raw`](super::raw): each reader knows the place and the key path of what it reads,
-//! answers `Option`, and records what is wrong, so that one pass finds all faults.
+//! Typed access to the tree of [`raw`](super::raw): each reader knows the position and key path of its value, returns
+//! `Option`, and records errors, so that one pass finds all of them.
 //!
-//! Knows types and the table of keys, not what keys mean together: that is `validate`'s.
+//! Knows types and the table of keys; `validate` checks values against each other.
 
 use std::{cell::RefCell, fmt::Display, ops::Range, ops::RangeInclusive, time::Duration};
 
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::address::ZonedIp;
 
-/// One pass over one text: collects faults, and the places of secrets.
+/// One pass over one text: collects errors, and the positions of secrets.
 pub(crate) struct ReadContext<'t> {
     text: &'t str,
     lines: LineStarts,
@@ -49,23 +49,23 @@ impl<'t> ReadContext<'t> {
         self.faults.borrow_mut().push(fault);
     }
 
-    /// Keeps the bytes of `span` out of what errors show.
+    /// Hides the bytes of `span` in error messages.
     pub(crate) fn hide(&self, span: Range<usize>) {
         self.masks.borrow_mut().push(span);
     }
 
-    /// The known keys that the text has.
+    /// The known keys that the text contains.
     #[cfg(test)]
     pub(crate) fn met(&self) -> std::collections::BTreeSet<(Section, &'static str)> {
         self.met.borrow().clone()
     }
 
-    /// Keeps an option of libsrt, to be checked with all others.
+    /// Records a libsrt option, to be checked with all others.
     pub(crate) fn option(&self, name: &str, option: &SrtOption) {
         self.options.borrow_mut().push((name.to_owned(), option.clone()));
     }
 
-    /// Asks `check` about each option that was read.
+    /// Calls `check` for each recorded option.
     pub(crate) fn check_options(&self, mut check: impl FnMut(&str, &OptionValue) -> Result<(), String>) {
         for (name, option) in self.options.take() {
             if let Err(message) = check(&name, &option.value) {
@@ -74,13 +74,13 @@ impl<'t> ReadContext<'t> {
         }
     }
 
-    /// The faults, and what to hide.
+    /// The errors, and the spans to hide.
     pub(crate) fn into_parts(self) -> (Vec<Fault>, Vec<Range<usize>>) {
         (self.faults.into_inner(), self.masks.into_inner())
     }
 }
 
-/// A value with its place.
+/// A value with its position.
 #[derive(Clone, Debug)]
 pub(crate) struct Located<T> {
     pub(crate) value: T,
@@ -88,7 +88,7 @@ pub(crate) struct Located<T> {
     pub(crate) path: String,
 }
 
-/// A table that is read.
+/// A table of the text.
 #[derive(Clone)]
 pub(crate) struct Table<'a> {
     context: &'a ReadContext<'a>,
@@ -114,7 +114,7 @@ impl<'a> Table<'a> {
         ))
     }
 
-    /// A table of these entries; those that are unknown are faults.
+    /// A table of these entries; unknown ones are errors.
     pub(crate) fn of(
         context: &'a ReadContext<'a>,
         entries: Vec<&'a KeyValue>,
@@ -142,7 +142,7 @@ impl<'a> Table<'a> {
     }
 
     fn unknown(&self, entry: &KeyValue) {
-        // It may be a passphrase whose key is misspelt.
+        // It may be a passphrase with a misspelt key.
         self.context.hide(entry.node.span.clone());
         hide_below(self.context, &entry.node);
         let name: String = entry.key.chars().take(60).collect();
@@ -184,7 +184,7 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// As [`get`](Self::get); a fault if it is not there.
+    /// Like [`get`](Self::get), but records an error if it is missing.
     pub(crate) fn need(&self, key: &str) -> Option<Field<'a>> {
         let item = self.get(key);
         if item.is_none() {
@@ -223,7 +223,7 @@ fn hide_below(context: &ReadContext<'_>, node: &Node) {
     }
 }
 
-/// `path.key`, quoted as TOML does.
+/// `path.key`, quoted as in TOML.
 pub(crate) fn join(path: &str, key: &str) -> String {
     let bare = !key.is_empty()
         && key
@@ -237,7 +237,7 @@ pub(crate) fn join(path: &str, key: &str) -> String {
     }
 }
 
-/// A value that is read.
+/// A value of the text.
 #[derive(Clone)]
 pub(crate) struct Field<'a> {
     context: &'a ReadContext<'a>,
@@ -271,12 +271,12 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// A fault of this value.
+    /// An error of this value.
     pub(crate) fn wrong(&self, message: impl Into<String>) -> Fault {
         Fault::new(&self.path, self.location(), message)
     }
 
-    /// Records that the value is not what is allowed. Names the value, unless it is a secret.
+    /// Records that the value is not allowed. Quotes the value, unless it is a secret.
     pub(crate) fn must_be(&self, allowed: impl Display) {
         if !self.is_missing() {
             self.context.fault(self.not(allowed));
@@ -305,7 +305,7 @@ impl<'a> Field<'a> {
         text
     }
 
-    /// A string of at least one character, without control characters.
+    /// A non-empty string without control characters.
     pub(crate) fn line(&self) -> Option<&'a str> {
         let text = self.text()?;
         let good = !text.is_empty() && !text.contains(crate::names::is_control);
@@ -345,7 +345,7 @@ impl<'a> Field<'a> {
         value
     }
 
-    /// A limit of which 0 is none.
+    /// A limit, where 0 means none.
     pub(crate) fn limit(&self) -> Option<Option<std::num::NonZeroU32>> {
         let number = self.integer(0..=i64::from(u32::MAX))?;
         Some(u32::try_from(number).ok().and_then(std::num::NonZeroU32::new))
@@ -380,7 +380,7 @@ impl<'a> Field<'a> {
                 "a duration from {low} to {high}: a number in {}, or a string such as {example}",
                 unit.name()
             ));
-            // 200 ms, as a URL made for ffmpeg has it.
+            // 200 ms, as in URLs made for ffmpeg.
             let micros = self
                 .bare_duration(Unit::Micros)
                 .filter(|duration| allowed.contains(duration));
@@ -395,7 +395,7 @@ impl<'a> Field<'a> {
         value
     }
 
-    /// A duration, of which -1 is `None`.
+    /// A duration, where -1 means `None`.
     pub(crate) fn duration_or_never(
         &self,
         unit: Unit,
@@ -462,7 +462,7 @@ impl<'a> Field<'a> {
         Some((!text.is_empty()).then(|| Secret::new(text)))
     }
 
-    /// A passphrase of SRT; `Some(None)` if it is empty.
+    /// An SRT passphrase; `Some(None)` if it is empty.
     pub(crate) fn passphrase(&self) -> Option<Option<Secret>> {
         let secret = self.secret()?;
         match secret.as_ref().map(|secret| secret.expose().len()) {
@@ -512,7 +512,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The elements of a list. A value that is no list is a list of one.
+    /// The elements of a list. Any other value counts as a list of one.
     pub(crate) fn elements(&self) -> Vec<Field<'a>> {
         let element = |(index, node): (usize, &'a Node)| Field {
             node,
@@ -525,7 +525,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The elements of what must be a list.
+    /// The elements of a list; other types are errors.
     pub(crate) fn list(&self) -> Vec<Field<'a>> {
         if matches!(self.node.value, Value::Array(_)) {
             return self.elements();
@@ -544,7 +544,7 @@ impl<'a> Field<'a> {
         Some(Table::of(self.context, entries, section, self.path.clone(), span))
     }
 
-    /// The tables of a table whose keys are names.
+    /// The tables in a table whose keys are names.
     pub(crate) fn named(&self) -> Vec<(&'a KeyValue, Field<'a>)> {
         let item = |entry: &'a KeyValue| Field {
             node: &entry.node,
@@ -558,7 +558,7 @@ impl<'a> Field<'a> {
             .collect()
     }
 
-    /// The entries of what must be a table.
+    /// The entries of a table; other types are errors.
     pub(crate) fn entries(&self) -> Option<&'a [KeyValue]> {
         if let Value::Table(entries) = &self.node.value {
             return Some(entries);

@@ -1,8 +1,8 @@
-//! Values that must not be seen, [`Secret`] and [`HttpUrl`], and the one rule for what is called as a secret is. Plain data, used
-//! on any thread.
+//! Values that must not be shown, [`Secret`] and [`HttpUrl`], and the rule for names that indicate secrets. Plain data,
+//! used on any thread.
 //!
-//! Does not compare in constant time and does not wipe memory: whoever checks a peer's password against one of
-//! these does so with a crate made for it.
+//! It neither compares in constant time nor wipes memory: code that checks a peer's password uses a crate made for
+//! that.
 
 use std::{fmt, ops::Range};
 
@@ -28,7 +28,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// An `http://` or `https://` URL that the gateway calls. `Debug` and `Display` leave out user, password and query.
+/// An `http://` or `https://` URL that the gateway calls. `Debug` and `Display` omit user, password and query.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HttpUrl {
     full: Secret,
@@ -39,7 +39,7 @@ impl HttpUrl {
     /// Checks scheme, host and port.
     ///
     /// # Errors
-    /// Words that say what is allowed; they never repeat the URL.
+    /// What is allowed; never repeats the URL.
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let Some((scheme @ ("http" | "https"), rest)) = text.split_once("://") else {
             return Err("an http:// or https:// URL");
@@ -60,7 +60,7 @@ impl HttpUrl {
         })
     }
 
-    /// The whole URL, with its user, password and query: for the HTTP client only.
+    /// The whole URL, with user, password and query: for the HTTP client only.
     pub fn expose(&self) -> &str {
         self.full.expose()
     }
@@ -95,7 +95,7 @@ impl fmt::Debug for HttpUrl {
     }
 }
 
-/// What a secret's name has in it, without the marks between its words.
+/// Parts of names that indicate secrets, without separators.
 const WORDS: [&str; 17] = [
     "pass",
     "psk",
@@ -116,8 +116,8 @@ const WORDS: [&str; 17] = [
     "hmac",
 ];
 
-/// What a parameter of a URL or a streamid may be called that holds a secret, beside [`WORDS`]. Keys of the configuration
-/// have such names too, and hold none: `key` of `[api.tls]` is a path.
+/// Further names of URL or streamid parameters that contain secrets, besides [`WORDS`]. Some keys of the configuration
+/// have such names and are no secrets: `key` of `[api.tls]` is a path.
 const PARAMETERS: [&str; 8] = ["s", "p", "pw", "key", "auth", "sig", "sign", "pin"];
 
 fn bare(name: &str) -> String {
@@ -125,7 +125,7 @@ fn bare(name: &str) -> String {
     letters.map(|c| c.to_ascii_lowercase()).collect()
 }
 
-/// Whether a key of this name holds a secret, wherever it is met.
+/// Whether a key of this name holds a secret, wherever it occurs.
 pub(crate) fn is_secret_name(name: &str) -> bool {
     let name = bare(name);
     WORDS.iter().any(|word| name.contains(word))
@@ -136,7 +136,7 @@ pub(crate) fn is_secret_parameter(name: &str) -> bool {
     is_secret_name(name) || PARAMETERS.contains(&bare(name).as_str())
 }
 
-/// Where the first URL in a text has its user and password.
+/// The position of user and password in the first URL of a text.
 pub(crate) fn login_in(text: &str) -> Option<Range<usize>> {
     let from = text.find("://")? + 3;
     let rest = &text[from..];
@@ -144,7 +144,7 @@ pub(crate) fn login_in(text: &str) -> Option<Range<usize>> {
     if let Some(at) = authority.rfind('@') {
         return Some(from..from + at);
     }
-    // A password may have any character as it is: then what follows the colon is no port.
+    // A password may contain any character literally: then the text after the colon is no port.
     let (_, port) = authority.rsplit_once(':')?;
     let is_port = port.ends_with(']') || !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
     let at = rest.rfind('@').filter(|_| !is_port)?;

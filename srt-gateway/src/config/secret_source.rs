@@ -1,8 +1,9 @@
-//! Secrets that stand elsewhere than in the configuration: `{ file = "PATH" }`, `{ env = "NAME" }`, `{ credential = "NAME" }` in place of a
-//! text. Puts the secrets into the tree of the document before its keys are read, so that every key that takes a secret takes these forms.
+//! Secrets from outside the configuration: `{ file = "PATH" }`, `{ env = "NAME" }`, `{ credential = "NAME" }` in place
+//! of a string. Resolved in the document's tree before its keys are read, so every key that takes a secret accepts
+//! these forms.
 //!
-//! Reads files: a configuration with such secrets is parsed on threads that may wait. Only the text of the operator may name sources; what the API
-//! and backends define is parsed with what was read for that text.
+//! Reads files, so a configuration with such secrets must be parsed on a thread that may block. Only the operator's
+//! text may use sources; definitions by the API and by backends reuse the secrets that were read for it.
 
 use std::{
     collections::BTreeMap,
@@ -22,10 +23,10 @@ use super::{
     secret::Secret,
 };
 
-/// Longest secret in a file, in bytes, without its line break.
+/// The size limit of a secret in a file, in bytes, without its line break.
 const LIMIT: usize = 4096;
 
-/// The keys that take a secret, or a text that may have one in it.
+/// The keys that take a secret, or a text that may contain one.
 const KEYS: [&str; 8] = [
     "passphrase",
     "publish_passphrase",
@@ -37,10 +38,10 @@ const KEYS: [&str; 8] = [
     "url",
 ];
 
-/// Where systemd has put the credentials of this service.
+/// Where systemd stores the credentials of this service.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
-/// Where a secret is.
+/// The source of a secret.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Source {
     File(PathBuf),
@@ -49,7 +50,7 @@ enum Source {
 }
 
 impl Source {
-    /// What a table says. None: it is no source.
+    /// The source in a table. None: it is no source.
     fn of(entries: &[KeyValue]) -> Option<Result<Self, &'static str>> {
         let named = |entry: &KeyValue| matches!(entry.key.as_str(), "file" | "env" | "credential");
         if !entries.iter().any(named) {
@@ -117,7 +118,7 @@ impl Source {
 fn read_file(path: &Path) -> Result<(Secret, u32), String> {
     let shown = path.display();
     let cannot = |error: io::Error| format!("cannot read {shown}: {error}");
-    // A FIFO is not waited for.
+    // Does not wait for a FIFO's writer.
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = File::options()
         .read(true)
@@ -136,7 +137,7 @@ fn read_file(path: &Path) -> Result<(Secret, u32), String> {
     Ok((secret, found.mode()))
 }
 
-/// A text without its line break.
+/// The text without its line break.
 fn secret_of(text: &str) -> Result<Secret, String> {
     let line = text.strip_suffix('\n').unwrap_or(text);
     let line = line.strip_suffix('\r').unwrap_or(line);
@@ -152,8 +153,8 @@ fn secret_of(text: &str) -> Result<Secret, String> {
     Ok(Secret::new(line))
 }
 
-/// The secrets that a configuration has from elsewhere, as they were when it was read. Equal to any other: the secrets themselves are compared
-/// where they are used.
+/// The external secrets of a configuration, as read. Always equal to others: the secrets themselves are compared where
+/// they are used.
 #[derive(Clone, Debug, Default)]
 pub struct SecretSources {
     known: BTreeMap<Source, Secret>,
@@ -169,22 +170,22 @@ impl PartialEq for SecretSources {
 impl Eq for SecretSources {}
 
 impl SecretSources {
-    /// One sentence for each thing that is unwise, with its place in the file.
+    /// One sentence for each unwise source, with its position in the file.
     pub(crate) fn warnings(&self) -> &[String] {
         &self.warnings
     }
 }
 
-/// Whose text is parsed.
+/// How sources in the text are resolved.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum SourceMode<'k> {
-    /// The operator's: sources are read.
+    /// The operator's text: sources are read.
     Now,
-    /// One that the API has changed: sources are as they were read for the operator's text.
+    /// A text that the API has changed: sources keep the values read for the operator's text.
     Kept(&'k SecretSources),
 }
 
-/// Puts the secrets in place of their sources.
+/// Replaces sources with their secrets.
 pub(crate) fn resolve(root: &mut Node, context: &ReadContext<'_>, reading: SourceMode<'_>) -> SecretSources {
     let mut walk = Walk {
         context,
@@ -240,13 +241,13 @@ impl Walk<'_, '_> {
                     .and_then(|source| self.read(source, path, location.line()));
                 match secret {
                     Ok(secret) => {
-                        // What is wrong with it is not told by showing it.
+                        // Error messages must not show it.
                         self.context.hide(span.clone());
                         *node = Node::of(Value::Str(secret.expose().to_owned()), span);
                     }
                     Err(why) => {
                         self.context.fault(Fault::new(path, location, why));
-                        // One fault is enough: nothing else is said of a value that is not there.
+                        // One error is enough: a missing value causes no others.
                         *node = Node::of(Value::Missing, span);
                     }
                 }
@@ -275,11 +276,11 @@ impl Walk<'_, '_> {
     }
 }
 
-/// What the API is told.
+/// The error for API clients.
 pub(crate) const ONLY_FILE: &str =
     "only the configuration file may take secrets from files, the environment and credentials";
 
-/// Whether a definition takes a secret from elsewhere; the key that does.
+/// The key of a definition that uses an external secret, if any.
 pub(crate) fn source_in(table: &toml::Table) -> Option<String> {
     table
         .iter()
@@ -371,7 +372,7 @@ mod tests {
             !debug.contains("long secret") && !debug.contains("horse"),
             "{debug}"
         );
-        // What is kept is used where the files are not read again.
+        // The kept value is used where the files are not read again.
         drop(folder);
         assert!(Config::parse(&text).is_err());
         let again = Config::parse_again(&text, &config.secret_sources).unwrap();

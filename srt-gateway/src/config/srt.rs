@@ -1,5 +1,5 @@
-//! Reads tables of SRT settings, layer by layer: what a table says goes over what `[srt_defaults]` says, and that over
-//! the built-in defaults. Pure; checks what can be checked without libsrt.
+//! Reads tables of SRT settings in layers: a table overrides `[srt_defaults]`, which overrides the built-in defaults.
+//! Pure; checks everything that does not require libsrt.
 
 use std::{
     collections::BTreeMap,
@@ -23,7 +23,7 @@ use super::{
 const LATENCY_LIMIT: Duration = Duration::from_millis(65_535);
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// What one table says; `None` where it says nothing.
+/// The values of one table; `None` where it has none.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SrtLayer {
     latency: Option<Located<Duration>>,
@@ -158,8 +158,8 @@ impl SrtLayer {
         }
     }
 
-    /// This table over `[srt_defaults]`, checked. Faults between two values are told where this table is at fault;
-    /// those of the defaults alone are told by [`check`](Self::check) on the defaults.
+    /// This table over `[srt_defaults]`, checked. Conflicts between two values are reported here if this table is at
+    /// fault; [`check`](Self::check) on the defaults reports those of the defaults alone.
     pub(crate) fn over(self, base: &Self, context: &ReadContext<'_>) -> SrtSettings {
         let touched = self.latency.is_some()
             || self.min_latency.is_some()
@@ -204,8 +204,8 @@ impl SrtLayer {
         }
     }
 
-    /// What of `[srt_defaults]` holds for inputs and outputs too. Not what belongs to our ports: whom they let in, their
-    /// passphrase, their packet filter (both of which a foreign peer would have to share).
+    /// The part of `[srt_defaults]` that also applies to inputs and outputs. It omits settings of our ports: who may
+    /// connect, the passphrase and the packet filter (both of which a foreign peer would have to share).
     pub(crate) fn for_endpoints(&self) -> Self {
         Self {
             passphrase: None,
@@ -215,7 +215,7 @@ impl SrtLayer {
             deny: None,
             max_connections: None,
             shards: None,
-            // An input may well wait for its encoder: it is we who called.
+            // An input may well wait for its encoder, because we called it.
             first_data_timeout: Some(None),
             ..self.clone()
         }
@@ -224,7 +224,7 @@ impl SrtLayer {
     /// Checks values against each other.
     pub(crate) fn check(&self, context: &ReadContext<'_>) {
         let standard = SrtSettings::default();
-        // A value that nobody wrote is blamed on the one that somebody wrote.
+        // A conflict between a default and a written value is reported at the written one.
         let limit = self
             .max_latency
             .as_ref()
@@ -276,7 +276,7 @@ impl SrtLayer {
         }
     }
 
-    /// The settings, with the built-in defaults where nothing was said.
+    /// The settings, with built-in defaults for missing values.
     pub(crate) fn resolve(self) -> SrtSettings {
         let standard = SrtSettings::default();
         SrtSettings {
@@ -343,7 +343,7 @@ fn key_length(item: &Field<'_>) -> Option<KeyLength> {
 
 /// Reads a list of addresses and networks.
 pub(crate) fn networks(item: &Field<'_>) -> Vec<IpNet> {
-    // A parameter of a URL has them in one string.
+    // As a URL parameter, they are in one string.
     if let Value::Text(text) = &item.node().value {
         let parts: Option<Vec<_>> = text.split(',').map(network).collect();
         return parts.unwrap_or_else(|| {
@@ -371,7 +371,7 @@ fn network(text: &str) -> Option<IpNet> {
         .or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from))
 }
 
-/// Checks the outline of a packet filter's configuration; libsrt checks the numbers when it is set.
+/// Checks the form of a packet filter; libsrt checks the numbers when it is set.
 fn packet_filter(item: &Field<'_>) -> Option<Option<String>> {
     let text = item.text()?;
     if text.is_empty() {
@@ -417,7 +417,7 @@ fn filter_size(item: &Field<'_>) -> Option<Option<FilterSize>> {
     good.map(Some)
 }
 
-/// Options of libsrt that have a key of their own.
+/// libsrt options that have a key of their own.
 static OWN_KEYS: [(&str, &str); 20] = [
     ("passphrase", "passphrase"),
     ("pbkeylen", "key_length"),

@@ -22,10 +22,10 @@ use super::{
 use crate::names::{NAME_LIMIT, StreamName};
 
 const DAY: Duration = Duration::from_secs(86_400);
-/// Passphrases that are valid at once: each costs a caller's handshake a trial.
+/// The number of valid passphrases, because each costs a trial per caller.
 const PASSPHRASES: usize = 4;
 
-/// What each stream starts from.
+/// The starting point of each stream's settings.
 pub(crate) struct Base<'b> {
     pub(crate) srt: &'b SrtLayer,
     pub(crate) settings: &'b StreamSettings,
@@ -118,8 +118,8 @@ pub(crate) fn templates(
     templates
 }
 
-/// Reads the keys of a stream. What is wrong keeps its default: the faults keep the result from being used. `name` is
-/// what `${name}` means, unless the streams of a template are to say so.
+/// Reads the keys of a stream. Invalid values keep their default, since the errors prevent the result from being used.
+/// `name` replaces `${name}`, except in templates.
 pub(crate) fn stream(table: &Table<'_>, base: &Base<'_>, claims: &mut Claims, name: Option<&str>) -> Stream {
     let mut ports = Vec::new();
     for kind in [PortKind::Both, PortKind::Publish, PortKind::Play] {

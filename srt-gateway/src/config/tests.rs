@@ -24,7 +24,7 @@ fn the_embedded_default_serves_unknown_streams_on_loopback() {
     );
 }
 
-/// The value of `key` on a line of its own, in a document in which nothing else is at that place.
+/// A document with the value of `key`, and nothing else at that position.
 fn document_with(section: Section, key: &str, value: &str) -> String {
     let (before, after) = match section {
         Section::Root => ("", ""),
@@ -55,7 +55,7 @@ fn document_with(section: Section, key: &str, value: &str) -> String {
     if (section, key) == (Section::Endpoint, "url") {
         return format!("[streams.cam]\ninputs = [{{ url = {value} }}]\n");
     }
-    // The two go together, and with no other host.
+    // These two require each other, and no other host.
     let before = match (section, key) {
         (Section::SrtEndpoint, "type") => {
             "[streams.cam]\ninputs = [{ url = \"srt://*\", nodes = [\"a:1\"], ".to_owned()
@@ -68,7 +68,7 @@ fn document_with(section: Section, key: &str, value: &str) -> String {
     format!("{before}{key} = {value}{after}\n")
 }
 
-/// A time of day is the type of no key: who reads the key must find fault with it.
+/// No key has the type of a time, so a reader must report an error.
 #[test]
 fn every_key_of_the_table_is_read() {
     for key in reference() {
@@ -83,7 +83,7 @@ fn every_key_of_the_table_is_read() {
     }
 }
 
-/// The other way round is an assertion of the reader: reading a key that is not in the table panics in debug builds.
+/// The reverse is an assertion in the reader: reading a key that is not in the table panics in debug builds.
 #[test]
 fn every_example_of_the_table_is_accepted() {
     for key in reference() {

@@ -1,6 +1,6 @@
-//! Small value types of the configuration: versions, key lengths, addresses, locations. Plain data, used on any thread.
+//! Small value types of the configuration: versions, key lengths, addresses, positions. Plain data, used on any thread.
 //!
-//! Each parses from the text that a user writes; none knows TOML, and none opens anything.
+//! Each parses the text that a user writes, independently of TOML, and opens nothing.
 
 use std::{
     fmt, io,
@@ -25,12 +25,12 @@ impl SrtVersion {
         Self { major, minor, patch }
     }
 
-    /// The form of libsrt: `0x00XXYYZZ`, as `SRTO_MINVERSION`, `SRTO_VERSION` and `SRTO_PEERVERSION` have it.
+    /// libsrt's form: `0x00XXYYZZ`, as in `SRTO_MINVERSION`, `SRTO_VERSION` and `SRTO_PEERVERSION`.
     pub const fn to_libsrt(self) -> u32 {
         u32::from_be_bytes([0, self.major, self.minor, self.patch])
     }
 
-    /// From the form of libsrt; what is above the low 24 bits is dropped.
+    /// From libsrt's form; bits above the low 24 are dropped.
     pub const fn from_libsrt(version: u32) -> Self {
         let [_, major, minor, patch] = version.to_be_bytes();
         Self { major, minor, patch }
@@ -93,7 +93,7 @@ impl KeyLength {
 /// The cipher mode, as `SRTO_CRYPTOMODE` takes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum CryptoMode {
-    /// The listener takes what the caller offers; a caller offers AES-CTR.
+    /// The listener accepts the caller's choice; a caller uses AES-CTR.
     #[default]
     Auto,
     /// AES-CTR.
@@ -102,10 +102,10 @@ pub enum CryptoMode {
     Gcm,
 }
 
-/// What a port is for.
+/// The purpose of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PortKind {
-    /// `srt`: publish and play; the streamid says which with `m=`.
+    /// `srt`: publish and play; `m=` in the streamid selects one.
     Both,
     /// `srt_publish`: publish only.
     Publish,
@@ -134,7 +134,7 @@ pub enum ListenAddr {
 }
 
 impl ListenAddr {
-    /// The port; 0 if the system is to choose one.
+    /// The port; 0 if the system chooses one.
     pub const fn port(&self) -> u16 {
         match self {
             Self::All(port) => *port,
@@ -142,8 +142,8 @@ impl ListenAddr {
         }
     }
 
-    /// The sockets to bind: two for [`ListenAddr::All`] (IPv4, then IPv6, which is to be IPv6 only), else one. Looks the network
-    /// interface of a link-local address up.
+    /// The sockets to bind: two for [`ListenAddr::All`] (IPv4, then IPv6, which must be IPv6 only), otherwise one.
+    /// Looks up the network interface of a link-local address.
     ///
     /// # Errors
     /// There is no such interface.
@@ -171,7 +171,7 @@ impl ListenAddr {
         matches!(self, Self::One(addr, _) if addr.ip().is_loopback())
     }
 
-    /// Whether both cannot be bound at the same time. A wildcard overlaps each address of its family.
+    /// Whether the two cannot be bound at the same time. A wildcard overlaps each address of its family.
     pub fn overlaps(&self, other: &Self) -> bool {
         if self.port() != other.port() || self.port() == 0 {
             return false;
@@ -188,7 +188,7 @@ impl ListenAddr {
     /// From text: `9998`, `127.0.0.1:9998`, `[::1]:9998`. Port 0 needs an address.
     ///
     /// # Errors
-    /// Words that say what is allowed.
+    /// What is allowed.
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         const WANTED: &str = "a port such as 9998, or an IP address with one: \"127.0.0.1:9998\", \"[::1]:9998\", \"[fe80::1%eth0]:9998\"";
         if let Some((ip, port)) = address_and_port(text) {
@@ -236,10 +236,10 @@ fn address_and_port(text: &str) -> Option<(ZonedIp, u16)> {
     Some((ip.parse().ok()?, port.parse().ok().filter(|_| is_number)?))
 }
 
-/// Where in the configuration text something stands.
+/// A position in the configuration text.
 ///
-/// All locations are equal: two configurations that differ only in where their lines stand say the same, and a
-/// reload must see no difference.
+/// All positions are equal: two configurations that differ only in line numbers must compare as equal, so that a reload
+/// finds no difference.
 #[derive(Clone, Default)]
 pub struct Location {
     span: Range<usize>,
@@ -248,7 +248,7 @@ pub struct Location {
 }
 
 impl Location {
-    /// The place of `span` in `text`, whose lines begin at `lines`.
+    /// The position of `span` in `text`, whose lines begin at `lines`.
     pub(crate) fn of(text: &str, lines: &LineStarts, span: Range<usize>) -> Self {
         let end = floor_char_boundary(text, span.end);
         let start = floor_char_boundary(text, span.start.min(end));
@@ -266,18 +266,18 @@ impl Location {
         self.span.clone()
     }
 
-    /// Line, from 1. 0 if it stands in no text (a default).
+    /// Line, from 1; 0 if it is in no text (a default).
     pub fn line(&self) -> usize {
         self.line
     }
 
-    /// Column in characters, from 1. 0 if it stands in no text.
+    /// Column in characters, from 1; 0 if it is in no text.
     pub fn column(&self) -> usize {
         self.column
     }
 }
 
-/// Where the lines of a text begin. Counted once: a configuration may have as many places as lines.
+/// The starts of a text's lines. Computed once, because a configuration may have as many positions as lines.
 #[derive(Debug)]
 pub(crate) struct LineStarts(Vec<usize>);
 

@@ -1,11 +1,11 @@
 //! Numbers with units as users write them: durations, byte sizes, bit rates. Pure functions of text.
 //!
-//! Exact: no floating point, so that "0.1s" is 100 ms and what overflows is refused. Does not know which values a key
+//! Exact: no floating point, so "0.1s" is 100 ms, and overflows are refused. Independent of the values that a key
 //! allows.
 
 use std::time::Duration;
 
-/// The unit of a duration that is a bare number.
+/// The unit of a duration without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     Micros,
@@ -30,7 +30,7 @@ impl Unit {
         }
     }
 
-    /// `duration` in this unit, shortest exact text with the unit's name.
+    /// `duration` in this unit: the shortest exact text with the unit's name.
     pub(crate) fn show(self, duration: Duration) -> String {
         let (whole, rest) = (
             duration.as_nanos() / self.nanos(),
@@ -90,7 +90,7 @@ pub(crate) fn bytes(text: &str) -> Option<u64> {
     })
 }
 
-/// A rate in bits a second: "5000000", "5M", "5000k", "5Mb/s", "5 Mbps".
+/// A rate in bits per second: "5000000", "5M", "5000k", "5Mb/s", "5 Mbps".
 pub(crate) fn bit_rate(text: &str) -> Option<u64> {
     scaled(text, |unit| {
         let scale = ["b/s", "bps", "bit/s"]
@@ -142,7 +142,7 @@ impl Decimal {
         Some((number, rest))
     }
 
-    /// Exact down to what `unit` divides by; rounded up below, as sub-unit values are everywhere in the gateway.
+    /// Exact to the resolution of `unit`; rounded up below it, like all sub-unit values in the gateway.
     fn times(&self, unit: u128) -> Option<u128> {
         Some(self.digits.checked_mul(unit)?.div_ceil(10u128.pow(self.places)))
     }

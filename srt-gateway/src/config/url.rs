@@ -1,7 +1,7 @@
-//! Reads the entries of `inputs` and `outputs`: splits the URL, and reads its parameters and the keys beside it with the
-//! same table of keys. Pure.
+//! Reads the entries of `inputs` and `outputs`: splits the URL, and reads its parameters and the keys beside it with
+//! the same table of keys. Pure.
 //!
-//! Never quotes a URL in a fault: it may hold a passphrase anywhere.
+//! Never quotes a URL in an error, because it may contain a passphrase anywhere.
 
 use std::{ops::Range, path::PathBuf, time::Duration};
 
@@ -22,19 +22,19 @@ use crate::{
     names::is_control,
 };
 
-/// Which list an entry stands in.
+/// The list of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
     Input,
     Output,
 }
 
-/// A URL's parts with their places in the string.
+/// A URL's parts with their positions in the string.
 struct Parts<'u> {
     scheme: &'u str,
     authority: &'u str,
     path: &'u str,
-    /// Name, value, and where both stand.
+    /// Name, value, and the positions of both.
     parameters: Vec<(&'u str, &'u str, Range<usize>, Range<usize>)>,
     /// Whether a parameter has no `=`.
     broken: bool,
@@ -74,7 +74,7 @@ fn split(url: &str) -> Option<Parts<'_>> {
     Some(parts)
 }
 
-/// Decodes `%41`; what is no such triple stays as it is, as ffmpeg has it.
+/// Decodes `%41`; anything but a valid triple stays as it is, as in ffmpeg.
 fn percent_decoded(text: &str) -> String {
     let bytes = text.as_bytes();
     let hex = |at: usize| {
@@ -152,7 +152,7 @@ pub(crate) fn endpoint(item: &Field<'_>, direction: Direction, defaults: &SrtLay
     })
 }
 
-/// The longest name of an input or output, in bytes.
+/// The length limit of an endpoint's name, in bytes.
 const ENDPOINT_NAME_MAX: usize = 100;
 
 fn name(item: &Field<'_>) -> Option<String> {
@@ -166,7 +166,7 @@ fn name(item: &Field<'_>) -> Option<String> {
 
 const UNKNOWN_SCHEME: &str = "must be a URL that begins with srt://, udp://, rtp:// or file://";
 
-/// The parts of a URL whose outline is right, and the kind of table that its parameters make.
+/// The parts of a well-formed URL, and the kind of table for its parameters.
 fn checked(url: &str) -> Result<(Parts<'_>, Section), &'static str> {
     let parts = split(url).ok_or(UNKNOWN_SCHEME)?;
     let section = match parts.scheme {
@@ -184,7 +184,7 @@ fn checked(url: &str) -> Result<(Parts<'_>, Section), &'static str> {
     Ok((parts, section))
 }
 
-/// The parameters as entries of a table. One that the table has too is a fault.
+/// The parameters as entries of a table. A key that the table also has is an error.
 fn parameters(item: &Field<'_>, url: &Node, parts: &Parts<'_>, section: Section) -> Vec<KeyValue> {
     let context = item.context();
     let beside = if let Value::Table(entries) = &item.node().value {
@@ -196,7 +196,7 @@ fn parameters(item: &Field<'_>, url: &Node, parts: &Parts<'_>, section: Section)
     let mut options: Vec<KeyValue> = Vec::new();
     for (name, value, name_at, value_at) in &parts.parameters {
         let key_span = url.part(name_at.clone());
-        // Paths may hold %Y for strftime, parameters may not.
+        // Paths may contain %Y for strftime; parameters may not.
         let text = percent_decoded(value);
         let (key, node, into) = match foreign::parameter(section, name, text.clone()) {
             Parameter::Implied => continue,
@@ -269,7 +269,7 @@ fn srt(table: &Table<'_>, parts: &Parts<'_>, url: &Node, defaults: &SrtLayer) ->
     let adapter = table.get("adapter").map(|item| item.ip());
     let local_port = table.get("localport").map(|item| item.integer(0..=65_535));
     let payload = table.get("pkt_size").map(|item| item.integer(188..=1_456));
-    // There is one value; it is read for its faults.
+    // There is only one value; it is read to find errors.
     let live = table
         .get("transtype")
         .is_none_or(|item| item.choice(&[("live", ())]).is_some());
@@ -287,7 +287,7 @@ fn srt(table: &Table<'_>, parts: &Parts<'_>, url: &Node, defaults: &SrtLayer) ->
         SrtMode::Caller
     };
     let mode = mode.unwrap_or(Some(ours))?;
-    // srt-live-transmit's way to say where to listen.
+    // srt-live-transmit's notation for the address to listen on.
     let (host, adapter) = match (mode, host, adapter) {
         (SrtMode::Listener, None, Some(Some(ip))) => (Some(ip.to_string()), None),
         (_, host, adapter) => (host, adapter),
@@ -323,7 +323,7 @@ fn srt(table: &Table<'_>, parts: &Parts<'_>, url: &Node, defaults: &SrtLayer) ->
     })
 }
 
-/// The links of a group, which calls and does nothing else.
+/// The links of a group, which only calls.
 fn group(
     table: &Table<'_>,
     parts: &Parts<'_>,
@@ -344,7 +344,7 @@ fn group(
     None
 }
 
-/// `type` and `nodes` are of groups.
+/// `type` and `nodes` are for groups only.
 fn no_group(table: &Table<'_>) -> Option<()> {
     for key in ["type", "nodes"] {
         if let Some(item) = table.get(key) {
@@ -356,7 +356,7 @@ fn no_group(table: &Table<'_>) -> Option<()> {
     Some(())
 }
 
-/// At most 512 bytes; `${name}` is counted as it is, and again when the stream's name is known.
+/// At most 512 bytes; `${name}` counts as written, and again once the stream's name is known.
 fn stream_id(item: &Field<'_>) -> Option<Option<Secret>> {
     let secret = item.secret()?;
     let length = secret.as_ref().map_or(0, |id| id.expose().len());
@@ -414,7 +414,7 @@ fn udp(table: &Table<'_>, parts: &Parts<'_>, url: &Node, direction: Direction) -
     })
 }
 
-/// The interface that `ff02::1%eth0` names.
+/// The interface in `ff02::1%eth0`.
 fn zone_of_group(host: Option<&str>) -> Option<String> {
     let ip = host?.parse::<ZonedIp>().ok()?;
     ip.zone().filter(|_| ip.ip().is_multicast()).map(str::to_owned)
@@ -467,7 +467,7 @@ fn file(table: &Table<'_>, parts: &Parts<'_>, url: &Node, direction: Direction) 
     })
 }
 
-/// Host and port. `at_signs`: how many leading `@` are read over, as in VLC's udp://@239.1.1.1:5000.
+/// Host and port. `at_signs`: how many leading `@` are skipped, as in VLC's udp://@239.1.1.1:5000.
 fn authority(
     table: &Table<'_>,
     parts: &Parts<'_>,

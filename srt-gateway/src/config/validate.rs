@@ -1,5 +1,5 @@
-//! From the tree to the typed [`Config`]: reads each table, checks tables against each other. Pure; one pass finds all
-//! faults.
+//! Converts the tree to the typed [`Config`]: reads each table and checks tables against each other. Pure; one pass
+//! finds all errors.
 
 use std::{
     num::NonZeroUsize,
@@ -29,17 +29,17 @@ use super::{
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Reads `text`.
+/// Parses `text`.
 pub(crate) fn parse(text: &str) -> Result<Config, ConfigErrors> {
     parse_checked(text, |_, _| Ok(()))
 }
 
-/// Reads `text`, with the secrets from elsewhere as they are in `sources`.
+/// Parses `text`, with external secrets from `sources`.
 pub(crate) fn parse_again(text: &str, sources: &SecretSources) -> Result<Config, ConfigErrors> {
     parse_from(text, SourceMode::Kept(sources), |_, _| Ok(()))
 }
 
-/// Reads `text`, and asks `check` about each option of libsrt in it.
+/// Parses `text`, and calls `check` for each libsrt option in it.
 pub(crate) fn parse_checked(
     text: &str,
     check: impl FnMut(&str, &OptionValue) -> Result<(), String>,
@@ -76,7 +76,7 @@ fn parse_from(
     }
 }
 
-/// Reads the tree; the faults are in `context`.
+/// Reads the tree; errors are recorded in `context`.
 pub(crate) fn read(context: &ReadContext<'_>, root: &Node) -> Option<Config> {
     let root = Table::root(context, root)?;
     let defaults = root
@@ -270,11 +270,11 @@ fn duration_of(table: &Table<'_>, key: &str, low: Duration, standard: Duration) 
         .unwrap_or(standard)
 }
 
-/// The shortest wait for a hook's answer.
+/// The shortest timeout of a hook.
 const TIMEOUT_FLOOR: Duration = Duration::from_millis(10);
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Nobody waits for a receiver of events.
+/// No caller waits for a receiver of events.
 const EVENTS_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn config_external(root: &Table<'_>) -> Option<ConfigExternal> {
@@ -456,7 +456,7 @@ fn api_tokens(item: &Field<'_>) -> Vec<ApiToken> {
     item.list().into_iter().filter_map(read).collect()
 }
 
-/// Absolute paths, as `file://` URLs have them.
+/// Absolute paths, as in `file://` URLs.
 fn folders(item: &Field<'_>) -> Vec<PathBuf> {
     let read = |element: Field<'_>| {
         let folder = PathBuf::from(element.line()?);

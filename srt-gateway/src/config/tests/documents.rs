@@ -1,4 +1,4 @@
-//! The configurations in the documents: each is read by the reader of the gateway.
+//! Tests the configurations in the documentation with the gateway's reader.
 
 use std::{fs, path::PathBuf};
 
@@ -37,7 +37,7 @@ fn every_configuration_in_the_documents_is_accepted() {
     for path in documents() {
         let text = fs::read_to_string(&path).unwrap();
         for (line, block) in blocks(&text) {
-            // What is for cargo.
+            // A block for cargo.
             if block.starts_with("[dependencies]") {
                 continue;
             }
@@ -54,7 +54,7 @@ fn every_configuration_in_the_documents_is_accepted() {
     assert!(found >= 6, "{found} blocks");
 }
 
-/// Where a document names a key as a word of its own in a table's right column, that key exists.
+/// Where the right column of a table in the documentation names a key, that key exists.
 #[test]
 fn the_guides_name_keys_that_exist() {
     let names: Vec<_> = super::super::reference().iter().map(|key| key.name).collect();

@@ -1,4 +1,4 @@
-//! Inputs, outputs, templates and hooks as they are typed below the gate.
+//! Tests of inputs, outputs, templates and hooks.
 
 use std::{path::Path, time::Duration};
 
@@ -266,7 +266,7 @@ fn an_endpoint_has_a_name_of_its_own() {
     let names = stream.outputs.iter().map(|output| output.name.as_deref());
     assert_eq!(names.collect::<Vec<_>>(), [Some("CDN A"), None]);
     assert_eq!(stream.outputs[0].label(), "CDN A (udp://h:1)");
-    // An input may be called as an output is.
+    // An input and an output may have the same name.
     let both = "[streams.a]\ninputs = [{ url = \"udp://:1\", name = \"x\" }]\noutputs = [{ url = \"udp://h:1\", name = \"x\" }]";
     Config::parse(both).unwrap();
     for (outputs, wanted) in [

@@ -1,8 +1,8 @@
-//! What is refused, and in which words: the key path and a part of the message for each.
+//! Tests of error messages: the key path and a part of each message.
 
 use super::super::*;
 
-/// Text, key path of the first fault, part of its line (message, other place, hint).
+/// The text, the key path of the first error, and a part of its line (message, other position, hint).
 type Case = (&'static str, &'static str, &'static str);
 
 fn check(cases: &[Case], parse: impl Fn(&str) -> Result<Config, ConfigErrors>) {

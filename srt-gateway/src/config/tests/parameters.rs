@@ -1,10 +1,10 @@
-//! The parameters of SRT that Flussonic's users know, in every place where they can stand: same names, units, defaults.
+//! The SRT parameters known from Flussonic, in every place where they are allowed: same names, units and defaults.
 
 use std::time::Duration;
 
 use super::super::*;
 
-/// Name, value as TOML, value in a URL, and what the settings then have.
+/// Name, value as TOML, value in a URL, and the resulting settings.
 type Parameter = (&'static str, &'static str, &'static str, fn(&SrtSettings) -> bool);
 
 #[rustfmt::skip] // One parameter a line: it is read as a table.
@@ -36,7 +36,7 @@ const PLACES: [&str; 13] = [
     "[templates.a]\nprefix = \"a/\"\noutputs = [\"srt://h:1?NAME=TEXT\"]",
 ];
 
-/// The one port, input or output of a configuration.
+/// The only port, input or output of a configuration.
 fn settings(config: &Config) -> SrtSettings {
     let streams = (config.streams.values()).chain(config.templates.values().map(|template| &template.stream));
     let endpoints = streams.flat_map(|stream| stream.inputs.iter().chain(&stream.outputs));

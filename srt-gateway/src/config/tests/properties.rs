@@ -1,4 +1,4 @@
-//! Properties of every text: it is parsed or refused with places inside it, nothing panics, no secret is shown.
+//! Properties of any text: it is parsed, or refused with positions inside it; nothing panics, and no secret is shown.
 
 use proptest::prelude::*;
 
@@ -6,7 +6,7 @@ use super::{super::*, document_with, uncommented};
 
 const FULL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/full.toml");
 
-/// Parses, and looks at all that may be printed.
+/// Parses, and returns everything that may be printed.
 fn outcomes(text: &str) -> Vec<String> {
     let mut shown = Vec::new();
     match Config::parse(text) {
@@ -28,7 +28,7 @@ fn outcomes(text: &str) -> Vec<String> {
     shown
 }
 
-/// Pieces of configurations, so that mutations often are TOML.
+/// Pieces of configurations, so that mutations are often TOML.
 fn piece() -> impl Strategy<Value = String> {
     let words = [
         "[srt]\n",
@@ -73,7 +73,7 @@ fn piece() -> impl Strategy<Value = String> {
     ]
 }
 
-/// A secret that no message has by accident.
+/// A secret that does not occur in messages by accident.
 fn secret() -> impl Strategy<Value = String> {
     "Zq7[a-zA-Z0-9]{3,90}"
 }

@@ -1,5 +1,5 @@
-//! URLs: what is written is read, in whatever order and however much of it is percent-encoded; what is shown is the same
-//! place again.
+//! Tests of URLs: they are parsed in any order and with any amount of percent-encoding, and their displayed form names
+//! the same target.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::super::*;
 
-/// All that is not a letter or digit, or only what must be.
+/// Encodes everything but letters and digits, or only what must be encoded.
 fn encoded(text: &str, all: bool) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
