@@ -1,8 +1,8 @@
-//! What an observer shows to other threads: figures, the tables as they came, and the beginnings of some PES packets.
+//! An observer's results for other threads: figures, the tables as received, and the beginnings of some PES packets.
 //!
-//! Written by the input's worker, a few times a second and when a table changes; read by whoever asks. The worker never
-//! waits: a writer that finds a reader there comes back later, and a reader holds the lock for one copy only. What is
-//! in the tables is decoded by the reader.
+//! The input's worker writes a few times a second and when a table changes; any thread reads. The worker never waits:
+//! if a reader holds the lock, it tries again later, and a reader holds the lock only for one copy. The reader decodes
+//! the tables.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,18 +16,18 @@ use super::pes::GopFigures;
 use super::pids::{PIDS_MAX, PidFigures};
 use super::report::TsReport;
 
-/// Bytes of tables and samples that are kept for one input.
+/// Bytes of tables and samples kept for one input.
 const STORE_MAX: usize = 24 << 10;
 
-/// Figures of the last second are those of a second long gone when nothing was published for so long.
+/// If nothing was published for this long, the figures of the last second are outdated.
 const STALE: Duration = Duration::from_millis(2500);
 
-/// What an observer shows to other threads.
+/// An observer's results for other threads.
 pub struct Board {
     shared: Mutex<Shared>,
 }
 
-/// What some bytes of the store are.
+/// The kind of an item in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StoreKey {
     /// The first section of the PAT.
@@ -36,11 +36,11 @@ pub(super) enum StoreKey {
     Pmt(u16),
     /// A section of the SDT of this transport stream.
     Sdt(u8),
-    /// What a PES packet of a PID begins with, without its header.
+    /// The beginning of a PES packet of this PID, without its header.
     Sample(u16),
 }
 
-/// What was seen of an input, from its first message on.
+/// Counters of an input since its first message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TsCounters {
     /// Transport packets, null packets included.
@@ -53,7 +53,7 @@ pub struct TsCounters {
     pub checks: Checks,
 }
 
-/// What the writer publishes as a whole.
+/// The figures that the writer publishes as a whole.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Published {
     pub(super) format: Format,
@@ -62,7 +62,7 @@ pub(super) struct Published {
     pub(super) counters: TsCounters,
     /// Failures in the last minute.
     pub(super) last_minute: Checks,
-    /// Of the last second.
+    /// In the last second.
     pub(super) bits_per_second: u64,
     pub(super) packets_in_second: u64,
     pub(super) nulls_in_second: u64,
@@ -80,14 +80,14 @@ pub(super) struct Shared {
     store: Store,
 }
 
-/// Bytes by what they are. Its capacity is had from the beginning, so that nothing is allocated on the data path.
+/// Items by kind. Its capacity is allocated at the start, so that nothing is allocated on the data path.
 #[derive(Clone)]
 struct Store {
     bytes: Vec<u8>,
     entries: Vec<(StoreKey, usize)>,
 }
 
-/// Most items that are kept: tables of 16 programs, and samples of their streams.
+/// The limit of items: the tables of 16 programs, and samples of their streams.
 const ITEMS_MAX: usize = 96;
 
 impl Store {
@@ -126,7 +126,7 @@ impl Store {
 }
 
 impl Board {
-    /// Makes the board of an input; some 50 kB, of which little is touched until there is something to show.
+    /// Creates the board of an input; some 50 kB, most of it untouched until there is something to publish.
     #[must_use]
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
@@ -146,16 +146,16 @@ impl Board {
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
-        // Plain data: whoever panicked has left nothing half done that could harm.
+        // Plain data: a panic leaves nothing inconsistent.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was counted when the last observer published, for the one that goes on.
+    /// The counters that the last observer published, for the one that continues.
     pub(super) fn counters(&self) -> TsCounters {
         self.lock().published.counters
     }
 
-    /// Shows figures, unless somebody reads just now.
+    /// Publishes figures, unless a reader holds the lock.
     pub(super) fn publish(
         &self,
         published: Published,
@@ -174,14 +174,15 @@ impl Board {
         shared.at = at;
     }
 
-    /// Keeps a section or a sample in place of the last one. False: somebody reads just now, or there is no room.
+    /// Stores a section or a sample in place of the previous one. Returns false if a reader holds the lock or there is
+    /// no room.
     pub(super) fn keep(&self, item: StoreKey, bytes: &[u8]) -> bool {
         self.shared
             .try_lock()
             .is_ok_and(|mut shared| shared.store.put(item, bytes))
     }
 
-    /// Forgets what belongs to the programs of an earlier PAT. False: somebody reads just now.
+    /// Drops the items of an earlier PAT's programs. Returns false if a reader holds the lock.
     pub(super) fn forget_programs(&self) -> bool {
         self.shared.try_lock().is_ok_and(|mut shared| {
             shared
@@ -191,7 +192,7 @@ impl Board {
         })
     }
 
-    /// Tells all that is known. Copies, then decodes the tables: some ten microseconds to a few hundred.
+    /// Builds the full report. Copies, then decodes the tables: from ten to a few hundred microseconds.
     #[must_use]
     pub fn report(&self) -> TsReport {
         let mut shared = self.lock().clone();
@@ -201,7 +202,7 @@ impl Board {
         decode::report(&shared)
     }
 
-    /// What was counted, and in the last minute: cheap, for who asks often.
+    /// The counters, in total and for the last minute: cheap enough for frequent calls.
     #[must_use]
     pub fn counts(&self) -> (TsCounters, Checks) {
         let shared = self.lock();
@@ -227,7 +228,7 @@ impl Shared {
             .find_map(|(item, bytes)| (item == wanted).then_some(bytes))
     }
 
-    /// Nothing has come for so long that the rates are zero.
+    /// Resets the rates, because nothing has arrived for too long.
     fn forget_second(&mut self) {
         self.published.bits_per_second = 0;
         self.published.packets_in_second = 0;
@@ -241,12 +242,12 @@ impl Shared {
     }
 }
 
-/// Bits in a second of so many packets in so many microseconds.
+/// The bit rate of so many packets in so many microseconds.
 pub(super) fn rate(packets: u64, micros: u64) -> u64 {
     rate_of_bytes(packets.saturating_mul(PACKET_LEN as u64), micros)
 }
 
-/// So many bytes in this time, in bits a second.
+/// The bit rate of so many bytes in so many microseconds.
 pub(super) fn rate_of_bytes(bytes: u64, micros: u64) -> u64 {
     let bits = bytes.saturating_mul(8);
     bits.saturating_mul(1_000_000).checked_div(micros).unwrap_or(0)

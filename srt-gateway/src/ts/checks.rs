@@ -1,27 +1,27 @@
 //! The checks of ETSI TR 101 290 V1.4.1 (2020-06), first and second priority (tables 5.0a and 5.0b), by their standard
-//! names, and how often each has failed.
+//! names, with the number of failures of each.
 //!
-//! Plain data: the observer counts, whoever shows the figures reads names and thresholds here.
+//! Plain data: the observer counts, and displays read names and thresholds here.
 
 use std::time::Duration;
 
-/// 1.3, 1.3.a: PAT, and 1.5, 1.5.a: PMT, at least so often.
+/// 1.3, 1.3.a: the longest interval of the PAT; 1.5, 1.5.a: of the PMT.
 pub(super) const TABLE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// 1.6: a PID that a PMT names is missed after so long. The report leaves the period to the user; 5 s is what analysers
-/// begin with.
+/// 1.6: how long a PID of a PMT may be absent. The standard leaves the period to the user; 5 s is the usual default of
+/// analysers.
 pub(super) const PID_PERIOD: Duration = Duration::from_secs(5);
 
-/// 2.3.a: PCRs of a program at least so often (the 40 ms of earlier editions are a DVB recommendation).
+/// 2.3.a: the longest interval between PCRs of a program (the 40 ms of earlier editions are a DVB recommendation).
 pub(super) const PCR_INTERVAL: Duration = Duration::from_millis(100);
 
-/// 2.3.b: a PCR is at most so much greater than the one before, unless a discontinuity is indicated.
+/// 2.3.b: the largest step from one PCR to the next without a discontinuity indicator.
 pub(super) const PCR_STEP: Duration = Duration::from_millis(100);
 
-/// 2.4: how far a PCR may be from where its place in the stream puts it; nanoseconds.
+/// 2.4: the largest distance of a PCR from the value that its position implies, in nanoseconds.
 pub(super) const PCR_ACCURACY_NS: u64 = 500;
 
-/// 2.5: a PTS at least so often.
+/// 2.5: the longest interval between PTS.
 pub(super) const PTS_INTERVAL: Duration = Duration::from_millis(700);
 
 /// A check of TR 101 290.
@@ -36,7 +36,7 @@ pub enum Check {
     PatError,
     /// 1.3.a: no PAT section for 0.5 s, or PID 0 scrambled, or another table there.
     PatError2,
-    /// 1.4: packets are missing, out of order, or there more than twice.
+    /// 1.4: packets are missing, out of order, or repeated more than once.
     ContinuityCountError,
     /// 1.5: no packet of a PMT's PID for 0.5 s, or a scrambled one.
     PmtError,
@@ -52,7 +52,7 @@ pub enum Check {
     PcrRepetitionError,
     /// 2.3.b: two PCRs differ by more than 100 ms, or backwards, without discontinuity indicator.
     PcrDiscontinuityError,
-    /// 2.4: a PCR is more than 500 ns from where its place in the stream puts it.
+    /// 2.4: a PCR is more than 500 ns from the value that its position implies.
     PcrAccuracyError,
     /// 2.5: more than 700 ms between two PTS of audio or video.
     PtsError,
@@ -61,7 +61,7 @@ pub enum Check {
 }
 
 impl Check {
-    /// All of them, by number.
+    /// All checks, by number.
     pub const ALL: [Self; 15] = [
         Self::TsSyncLoss,
         Self::SyncByteError,
@@ -80,7 +80,7 @@ impl Check {
         Self::CatError,
     ];
 
-    /// Number, and name as the report spells it.
+    /// The number, and the name as the standard spells it.
     const fn label(self) -> (&'static str, &'static str) {
         match self {
             Self::TsSyncLoss => ("1.1", "TS_sync_loss"),

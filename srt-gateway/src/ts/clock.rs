@@ -1,28 +1,28 @@
-//! The program clocks of an input: when their PCRs come, and whether they are where they should be.
+//! The program clocks of an input: when their PCRs arrive, and whether they have the right values.
 //!
-//! Owns what was seen of up to 16 clocks. Runs on the input's worker, for packets with a PCR: some 25 to 50 a second of
-//! each program. Times of arrival are in microseconds and as exact as the worker is prompt; the accuracy of PCRs
-//! (TR 101 290, 2.4) is judged by their places in the stream instead, which needs a constant transport rate.
+//! Tracks up to 16 clocks. Runs on the input's worker, for packets with a PCR: some 25 to 50 per second and program.
+//! Arrival times are in microseconds, and as exact as the worker is prompt, so the accuracy of PCRs (TR 101 290, 2.4)
+//! is judged by their position in the stream instead, which requires a constant transport rate.
 
 use super::checks::{PCR_ACCURACY_NS, PCR_INTERVAL, PCR_STEP};
 use super::packet::{PACKET_LEN, Pcr};
 
-/// How many clocks are followed.
+/// The number of clocks tracked.
 pub(super) const CLOCKS_MAX: usize = 16;
 
-/// So many PCRs in a row have to lie at a constant rate before one that does not is an error.
+/// This many PCRs in a row must lie at a constant rate before one that does not counts as an error.
 const LOCK: u32 = 16;
 
-/// So many in a row that lie elsewhere, and the rate is not constant (any more).
+/// After this many in a row that do not, the rate no longer counts as constant.
 const UNLOCK: u32 = 4;
 
-/// What part of the time between two PCRs may be missing or too much at a rate that counts as constant.
+/// The relative deviation of the time between two PCRs that still counts as constant.
 const CONSTANT: f64 = 0.01;
 
-/// Ticks of 27 MHz in a nanosecond.
+/// Ticks of 27 MHz per nanosecond.
 const TICKS_PER_NS: f64 = 0.027;
 
-/// What a PCR failed.
+/// The checks that a PCR failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct PcrFaults {
     pub(super) repetition: bool,
@@ -30,18 +30,18 @@ pub(super) struct PcrFaults {
     pub(super) accuracy: bool,
 }
 
-/// Figures of a second.
+/// The figures of a second.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ClockSecond {
     pub(super) intervals: u32,
     pub(super) interval_sum: u64,
     pub(super) interval_max: u64,
-    /// Earliest and latest arrival against the PCR's value.
+    /// Earliest and latest arrival relative to the PCR's value.
     earliest: i64,
     latest: i64,
-    /// Of the PCRs that were judged: the one that was farthest off; nanoseconds.
+    /// The largest deviation among the judged PCRs, in nanoseconds.
     pub(super) accuracy: Option<i64>,
-    /// Ticks and packets that `rate` is made of.
+    /// Ticks and packets behind `rate`.
     ticks: u64,
     packets: u64,
 }
@@ -52,7 +52,7 @@ impl ClockSecond {
         self.latest.abs_diff(self.earliest)
     }
 
-    /// Bits in a second of the transport stream.
+    /// The bit rate of the transport stream.
     pub(super) fn rate(&self) -> Option<u64> {
         let bits = u128::from(self.packets) * (PACKET_LEN as u128) * 8 * 27_000_000;
         bits.checked_div(self.ticks.into())
@@ -60,7 +60,7 @@ impl ClockSecond {
     }
 }
 
-/// A PCR with its arrival and place.
+/// A PCR with its arrival time and position.
 #[derive(Clone, Copy, Debug)]
 struct PcrSample {
     ticks: u64,
@@ -68,7 +68,7 @@ struct PcrSample {
     packet: u64,
 }
 
-/// Whether PCRs lie where the transport rate puts them.
+/// Judges whether PCRs lie where the transport rate implies.
 ///
 /// ```text
 ///              16 in a row at one rate
@@ -78,32 +78,32 @@ struct PcrSample {
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 struct Placement {
-    /// PCRs in a row at one rate.
+    /// Consecutive PCRs at one rate.
     steady: u32,
     off: u32,
-    /// Where the search began.
+    /// Where the search for the rate started.
     from: Option<(u64, u64)>,
-    /// Ticks between two packets, once locked.
+    /// Ticks per packet, once locked.
     ticks_per_packet: f64,
-    /// By how many ticks the last PCR was late against the smoothed line.
+    /// By how many ticks the last PCR was late relative to the smoothed line.
     late: f64,
 }
 
-/// What is known about a clock.
+/// The state of a clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Clock {
     pub(super) pid: u16,
     pub(super) count: u64,
     last: Option<PcrSample>,
     placement: Placement,
-    /// Where the running second began, for jitter and rate; and its figures.
+    /// The start of the current second, for jitter and rate; and its figures.
     base: Option<PcrSample>,
     running: ClockSecond,
     pub(super) shown: ClockSecond,
 }
 
 impl Clock {
-    /// Takes a PCR of packet number `packet`, which came at `at` microseconds.
+    /// Processes a PCR in packet number `packet`, which arrived at `at` microseconds.
     fn pcr(&mut self, pcr: Pcr, at: u64, packet: u64, is_announced_jump: bool) -> PcrFaults {
         let seen = PcrSample {
             ticks: pcr.ticks(),
@@ -148,7 +148,7 @@ impl Clock {
         self.running.packets = 0;
     }
 
-    /// Compares arrival and value since the second began.
+    /// Compares arrival and value since the start of the second.
     fn time(&mut self, seen: PcrSample) {
         let base = *self.base.get_or_insert(seen);
         let ticks = (seen.ticks + Pcr::WRAP - base.ticks) % Pcr::WRAP;
@@ -160,13 +160,13 @@ impl Clock {
         self.running.packets = seen.packet - base.packet;
     }
 
-    /// A packet is missing somewhere: places say nothing until the rate is found again.
+    /// Packets are missing: positions mean nothing until the rate is found again.
     fn disturb(&mut self) {
         self.placement = Placement::default();
         self.base = None;
     }
 
-    /// The next PCR follows none: the stream begins again.
+    /// The stream starts again: the next PCR has no predecessor.
     fn restart(&mut self) {
         self.disturb();
         self.last = None;
@@ -179,8 +179,8 @@ impl Clock {
 }
 
 impl Placement {
-    /// How far the PCR `seen`, `ticks` and `packets` after the one before, is from its place; nanoseconds. None while
-    /// there is no telling.
+    /// The deviation of the PCR `seen`, which comes `ticks` and `packets` after the previous one, in nanoseconds. None
+    /// while it cannot be judged.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -224,7 +224,7 @@ impl Placement {
         }
         self.late += off;
         let judged = self.late;
-        // A loop of second order follows the encoder's clock; what one PCR can do to it is bounded.
+        // A second-order loop tracks the encoder's clock; the influence of one PCR is bounded.
         let bounded = judged.clamp(
             -(PCR_ACCURACY_NS as f64) * TICKS_PER_NS,
             PCR_ACCURACY_NS as f64 * TICKS_PER_NS,
@@ -249,7 +249,7 @@ impl Clocks {
         }
     }
 
-    /// Takes a PCR of a PID in packet number `packet`; of a seventeenth clock nothing is known.
+    /// Processes a PCR of a PID in packet number `packet`; clocks beyond the limit are ignored.
     pub(super) fn pcr(
         &mut self,
         pid: u16,

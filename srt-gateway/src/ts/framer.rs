@@ -1,28 +1,28 @@
-//! From messages to packets: finds the packet boundaries in what arrives.
+//! Splits messages into packets: finds the packet boundaries in the received data.
 //!
-//! Owns the beginning of a packet whose rest is in the next message, for senders that cut their stream anywhere.
-//! Runs on the input's worker, for each message. Accepts packets of 188 bytes, and of 204 bytes (16 parity bytes at the
-//! end of each), at any alignment. Judges nothing but sync bytes.
+//! Keeps the beginning of a packet whose rest is in the next message, for senders that cut their stream anywhere. Runs
+//! on the input's worker, for each message. Accepts packets of 188 bytes, and of 204 bytes (with 16 parity bytes at the
+//! end), at any alignment. Checks only sync bytes.
 
 use super::packet::{PACKET_LEN, SYNC};
 
 /// Length of a packet with its Reed-Solomon parity.
 const PARITY_PACKET_LEN: usize = 204;
 
-/// What one message came to.
+/// The result for one message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Framing {
     /// Packets completed.
     pub(super) packets: u64,
-    /// Bytes that belong to no packet.
+    /// Bytes outside of packets.
     pub(super) skipped: usize,
-    /// Places where a packet should begin and does not.
+    /// Positions where a packet should begin and does not.
     pub(super) sync_byte_errors: u64,
-    /// Times that packets were followed by something else.
+    /// How often packets were followed by other data.
     pub(super) sync_losses: u64,
 }
 
-/// Cuts messages into packets.
+/// Splits messages into packets.
 ///
 /// ```text
 ///            two sync bytes in their places, or one where the message ends before the second
@@ -38,12 +38,12 @@ pub(super) struct Framer {
     is_doubtful: bool,
     /// Length of a packet.
     stride: usize,
-    /// Bytes of the next message that are passed over: the rest of a packet's parity, or of a packet without sync byte.
+    /// Bytes of the next message to skip: the rest of a packet's parity, or of a packet without sync byte.
     pass: usize,
     partial: [u8; PACKET_LEN],
-    /// Bytes of `partial` that are there.
+    /// The number of bytes in `partial`.
     held: usize,
-    /// Number of the message in which `partial` begins.
+    /// The number of the message in which `partial` begins.
     held_since: u64,
 }
 
@@ -65,8 +65,8 @@ impl Framer {
         self.stride == PARITY_PACKET_LEN
     }
 
-    /// Hands every packet that ends in `message`, which has the number `at`, to `each`, with the number of the
-    /// message in which it begins.
+    /// Calls `each` with every packet that ends in `message`, whose number is `at`, and with the number of the message
+    /// in which the packet begins.
     #[inline]
     pub(super) fn split(
         &mut self,
@@ -114,7 +114,7 @@ impl Framer {
         rest
     }
 
-    /// Ends the packet that earlier messages began; returns what of `message` comes after it.
+    /// Completes the packet that earlier messages began; returns the rest of `message`.
     fn complete_partial<'m>(
         &mut self,
         message: &'m [u8],
@@ -129,7 +129,7 @@ impl Framer {
             .get(self.stride - self.held)
             .is_some_and(|byte| *byte != SYNC)
         {
-            // A message is missing, or the packet was cut off for good: this message stands for itself.
+            // A message is missing, or the packet was truncated for good: this message starts a new packet.
             framing.skipped += self.held;
             framing.sync_byte_errors += 1;
             self.lose_sync(framing);
@@ -149,7 +149,7 @@ impl Framer {
         self.pass_over(after)
     }
 
-    /// Deals with a sync byte that is wrong: once, the packet is passed over; the second time in a row, sync is lost.
+    /// Handles a wrong sync byte: the first time, the packet is skipped; the second time in a row, sync is lost.
     #[cold]
     fn miss<'m>(&mut self, bytes: &'m [u8], framing: &mut Framing) -> &'m [u8] {
         framing.sync_byte_errors += 1;
@@ -165,7 +165,7 @@ impl Framer {
         self.pass_over(bytes)
     }
 
-    /// Skips to where a packet may begin; to the end when nothing looks like one.
+    /// Skips to a possible start of a packet, or to the end if there is none.
     #[cold]
     fn search<'m>(&mut self, bytes: &'m [u8], framing: &mut Framing) -> &'m [u8] {
         let found = (0..bytes.len()).find_map(|at| Some((at, self.stride_at(bytes, at)?)));
@@ -178,7 +178,7 @@ impl Framer {
         rest
     }
 
-    /// The length of the packets of which one begins at `at`, if it looks like it.
+    /// The packet length, if a packet seems to begin at `at`.
     fn stride_at(&self, bytes: &[u8], at: usize) -> Option<usize> {
         if bytes[at] != SYNC {
             return None;
@@ -214,13 +214,13 @@ impl Framer {
     }
 }
 
-/// Whether a message is made of 204-byte packets. At most 1456 bytes, it cannot be made of 188-byte ones as well.
+/// Whether a message consists of 204-byte packets. With at most 1456 bytes, it cannot consist of 188-byte ones as well.
 fn is_parity_framed(message: &[u8]) -> bool {
     let mut packets = message.chunks_exact(PARITY_PACKET_LEN);
     !message.is_empty()
         && packets.remainder().is_empty()
         && !message.len().is_multiple_of(PACKET_LEN)
         && packets.all(|packet| packet[0] == SYNC)
-        // One packet alone may as well be the first 204 bytes of 188-byte packets.
+        // A single packet may also be the first 204 bytes of 188-byte packets.
         && (message.len() > PARITY_PACKET_LEN || message[PACKET_LEN] != SYNC)
 }

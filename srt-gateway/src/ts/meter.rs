@@ -1,4 +1,4 @@
-//! What is done now and then rather than for each packet: rates, the last minute's failures, publishing.
+//! Periodic work: rates, the failures of the last minute, publishing.
 //!
 //! Runs on the input's worker, four times a second while messages come.
 
@@ -11,17 +11,17 @@ use super::pids::wanted;
 use super::sample;
 use super::tracker::Tracker;
 
-/// How often it looks, in microseconds.
+/// The period, in microseconds.
 const LOOK: u64 = 250_000;
 
-/// Length of a second.
+/// One second, in microseconds.
 const SECOND: u64 = 1_000_000;
 
-/// The last minute is so many buckets of five seconds, besides the one that runs.
+/// The last minute consists of this many buckets of five seconds, besides the current one.
 const BUCKETS: usize = 11;
 const BUCKET: u64 = 5 * SECOND;
 
-/// After how many seconds samples are taken anew.
+/// After this many seconds, new samples are taken.
 const SAMPLES: u32 = 10;
 
 /// Rates and times.
@@ -35,20 +35,20 @@ pub(super) struct Meter {
     before: TsCounters,
     scrambled_before: u64,
     is_scrambled: bool,
-    /// Of all messages, and as of the last second.
+    /// Bytes of all messages, in total and at the start of the second.
     bytes: u64,
     bytes_before: u64,
     bits_per_second: u64,
     packets: u64,
     nulls: u64,
-    /// Checks as of the ends of the last buckets, the oldest first.
+    /// The counters at the ends of the last buckets, oldest first.
     history: [Option<Checks>; BUCKETS],
-    /// Checks as of the beginning.
+    /// The counters at the start.
     base: Checks,
 }
 
 impl Meter {
-    /// Begins with what was counted before.
+    /// Continues from earlier counters.
     pub(super) fn from(counters: TsCounters) -> Self {
         Self {
             before: counters,
@@ -57,12 +57,12 @@ impl Meter {
         }
     }
 
-    /// Counts the next message, and tells the tracker its time.
+    /// Counts the next message, and sets the tracker's time.
     #[inline]
     pub(super) fn begin(&mut self, tracker: &mut Tracker, message: &[u8], now: Instant) {
         self.bytes += message.len() as u64;
         let epoch = *self.epoch.get_or_insert(now);
-        // Callers' clocks do not run backwards, but a test's may.
+        // Callers' clocks never run backwards, but a test's may.
         let since = now.saturating_duration_since(epoch);
         tracker.now = as_micros(since);
     }
@@ -72,7 +72,7 @@ impl Meter {
         now >= self.next_look
     }
 
-    /// Looks at what has come since the last look.
+    /// Processes what has arrived since the last call.
     #[cold]
     pub(super) fn update(&mut self, tracker: &mut Tracker, format: Format, has_parity: bool, at: Instant) {
         let now = tracker.now;
@@ -97,7 +97,7 @@ impl Meter {
         self.packets = counters.packets - self.before.packets;
         self.nulls = counters.null_packets - self.before.null_packets;
         self.bits_per_second = match format {
-            // There are no packets to be counted.
+            // There are no packets to count.
             Format::NotTs => rate_of_bytes(self.bytes - self.bytes_before, micros),
             _ => rate(self.packets, micros),
         };
@@ -124,7 +124,7 @@ impl Meter {
         self.is_scrambled = scrambled * 2 > sound_and_picture;
     }
 
-    /// Shows all figures on the board.
+    /// Publishes all figures on the board.
     pub(super) fn publish(&self, tracker: &Tracker, format: Format, has_parity: bool, at: Option<Instant>) {
         let published = Published {
             format,
@@ -142,7 +142,7 @@ impl Meter {
             .publish(published, tracker.pids.all(), tracker.clocks.all(), at);
     }
 
-    /// What has failed since a minute ago, or since the beginning.
+    /// The failures of the last minute, or since the start.
     fn last_minute(&self, checks: &Checks) -> Checks {
         let before = self.history[0].unwrap_or(self.base);
         let mut since = Checks::default();

@@ -1,10 +1,10 @@
-//! MPEG-TS as it passes by: where a viewer can begin, what is in it, and what is wrong with it.
+//! Analyses MPEG-TS as it passes: where a viewer can start, what the stream contains, and what is wrong with it.
 //!
 //! Owns the header-level view of packets ([`TsPacket`]) and one [`Observer`] per input, which runs on the worker that
-//! serves that input, and shows what it finds on a [`Board`]. What is for people only is decoded from there, by whoever
-//! asks ([`Board::report`]). On the worker: pure functions and state over `&[u8]`, no I/O, no clock (the time is told), no
-//! allocation after construction. No input makes any of it panic. Deliberately changes no byte and holds no byte
-//! back; whatever it makes of a message, the message is relayed as it came.
+//! serves that input and publishes its results on a [`Board`]. The thread that requests a report decodes the rest
+//! ([`Board::report`]). On the worker: pure functions and state over `&[u8]`, no I/O, no clock (time is an argument),
+//! no allocation after construction. No input causes a panic. It deliberately changes and delays nothing: every message
+//! is relayed as received, whatever the result.
 
 mod board;
 mod checks;

@@ -1,7 +1,7 @@
-//! The observer of an input: each message goes past it once, on the way to the ring.
+//! The observer of an input: it sees each message once, on the way to the ring.
 //!
-//! Owns all that is known about one input's stream. Runs on the worker that serves the input. Says what it saw
-//! in an [`Observation`], and shows figures on a [`Board`]; marking start points and logging is its caller's work.
+//! Owns the state of one input's analysis. Runs on the worker that serves the input. Returns what it found in an
+//! [`Observation`], and publishes figures on a [`Board`]; its caller marks start points and logs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,25 +14,25 @@ use super::meter::Meter;
 use super::report::TsReport;
 use super::tracker::{ProgramInfo, Tracker, VideoTrack};
 
-/// So many messages in a row that are not made of packets, and the stream is not taken for MPEG-TS (any more).
+/// After this many consecutive messages that do not consist of packets, the stream no longer counts as MPEG-TS.
 const ALIEN_MESSAGES: u32 = 16;
 
-/// So many messages in a row that are, and a stream that was not taken for MPEG-TS is.
+/// After this many consecutive messages that do, a stream counts as MPEG-TS.
 const TS_MESSAGES: u32 = 4;
 
 /// What an input carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// Too little was seen to tell.
+    /// Not enough data yet.
     #[default]
     Unknown,
     /// MPEG transport stream.
     Ts,
-    /// Something else: it is relayed all the same, and a viewer may begin at any message.
+    /// Anything else: it is relayed all the same, and a viewer may start at any message.
     NotTs,
 }
 
-/// Why a viewer can begin at a start point.
+/// Why a viewer can start at a start point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartPointKind {
     /// PAT, PMT, and then a keyframe.
@@ -43,23 +43,23 @@ pub enum StartPointKind {
     AnyMessage,
 }
 
-/// A message at which a viewer can begin.
+/// A message at which a viewer can start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StartPoint {
-    /// Why there.
+    /// The reason.
     pub kind: StartPointKind,
     /// How many messages before the one just observed; 0 is that one.
     pub messages_back: u64,
 }
 
-/// What one message brought.
+/// The results for one message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Observation {
     /// A start point, later than any reported before.
     pub start_point: Option<StartPoint>,
-    /// How many messages before this one the PAT begins that its PMT has just followed.
+    /// How many messages ago the PAT began whose PMT has just arrived.
     pub tables_back: Option<u64>,
-    /// The format, in the one message with which it became known or changed: the moment for a line in the log.
+    /// The format, in the one message in which it became known or changed, for the log.
     pub format_change: Option<Format>,
 }
 
@@ -74,7 +74,7 @@ pub struct Observation {
 pub struct Observer {
     messages: u64,
     format: Format,
-    /// Messages in a row that speak against `format`.
+    /// Consecutive messages that contradict `format`.
     contrary: u32,
     /// The message of the last PAT that was reported.
     tables: Option<u64>,
@@ -84,14 +84,14 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// Makes the observer of an input that begins, with a board of its own; about 90 kB, most of it not touched by a
-    /// stream of one program.
+    /// Creates the observer of a new input, with its own board; about 90 kB, most of it untouched by a stream of one
+    /// program.
     #[must_use]
     pub fn new() -> Self {
         Self::on(Board::new())
     }
 
-    /// Makes the observer of an input that begins or goes on: counts continue from what the board shows.
+    /// Creates the observer of an input that starts or continues: counters continue from those on the board.
     #[must_use]
     pub fn on(board: Arc<Board>) -> Self {
         Self {
@@ -105,8 +105,8 @@ impl Observer {
         }
     }
 
-    /// Looks at the input's next message, which came at `now`. Every message must be shown, in order, since start points
-    /// are counted in messages back from the one at hand. Never panics, whatever the bytes; allocates nothing.
+    /// Observes the input's next message, which arrived at `now`. Must see every message, in order, because start
+    /// points are counted in messages back from the current one. Never panics, whatever the bytes; allocates nothing.
     pub fn observe_at(&mut self, message: &[u8], now: Instant) -> Observation {
         self.meter.begin(&mut self.tracker, message, now);
         let observation = self.observe(message);
@@ -117,8 +117,8 @@ impl Observer {
         observation
     }
 
-    /// As [`observe_at`](Self::observe_at), where nobody asks for the time: whatever needs it is neither checked nor
-    /// measured, and nothing is published.
+    /// Like [`observe_at`](Self::observe_at) without a time: checks and measurements that need the time are skipped,
+    /// and nothing is published.
     pub fn observe(&mut self, message: &[u8]) -> Observation {
         let Self { framer, tracker, .. } = self;
         let at = self.messages;
@@ -154,12 +154,13 @@ impl Observer {
         }
     }
 
-    /// The next message begins the stream again, as a file that loops does: what does not continue there is no fault. Counts go on.
+    /// The next message starts the stream again, like a file that loops: discontinuities there are no errors. Counters
+    /// continue.
     pub fn restart(&mut self) {
         self.tracker.restart();
     }
 
-    /// Tells all that is known, as of the last message.
+    /// The full report as of the last message.
     #[must_use]
     pub fn report(&mut self) -> TsReport {
         self.meter
@@ -167,7 +168,7 @@ impl Observer {
         self.tracker.board.report()
     }
 
-    /// Where others see what it sees.
+    /// The board that it publishes on.
     #[must_use]
     pub fn board(&self) -> &Arc<Board> {
         &self.tracker.board
@@ -175,7 +176,7 @@ impl Observer {
 
     fn judge(&mut self, framing: Framing) -> Option<Format> {
         let is_contrary = match (self.format, framing) {
-            // Neither a whole packet nor a stray byte: it says nothing.
+            // Neither a whole packet nor a stray byte: no evidence.
             (
                 _,
                 Framing {
@@ -204,24 +205,24 @@ impl Observer {
         Some(format)
     }
 
-    /// What the input carries, as far as it is known.
+    /// The format, as far as known.
     #[must_use]
     pub fn format(&self) -> Format {
         self.format
     }
 
-    /// The video whose keyframes are start points: the first of the first program that has any.
+    /// The video whose keyframes are start points: the first one of the first program that has any.
     #[must_use]
     pub fn video(&self) -> Option<VideoTrack> {
         self.tracker.tables.video()
     }
 
-    /// The programs that the input announces, in the order of its PAT; the first 16 of many.
+    /// The programs in the order of the PAT, at most the first 16.
     pub fn programs(&self) -> impl Iterator<Item = ProgramInfo> + '_ {
         self.tracker.tables.programs()
     }
 
-    /// What was counted so far.
+    /// The counters so far.
     #[must_use]
     pub fn counters(&self) -> TsCounters {
         self.tracker.counters

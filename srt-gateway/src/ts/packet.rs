@@ -1,6 +1,6 @@
-//! One transport packet, seen through its header and adaptation field (ISO/IEC 13818-1, 2.4.3).
+//! A transport packet's header and adaptation field (ISO/IEC 13818-1, 2.4.3).
 //!
-//! Runs wherever a packet is at hand. A view: it borrows the bytes, and reads a field when it is asked for it.
+//! A view: it borrows the bytes, and parses a field when it is accessed.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 /// Length of a transport packet in bytes.
 pub const PACKET_LEN: usize = 188;
 
-/// The byte that every transport packet begins with.
+/// The first byte of every transport packet.
 pub(super) const SYNC: u8 = 0x47;
 
 /// A packet identifier, 13 bits.
@@ -18,10 +18,10 @@ pub struct Pid(u16);
 impl Pid {
     /// Packets of the program association table.
     pub const PAT: Self = Self(0x0000);
-    /// Packets that carry nothing.
+    /// Null packets.
     pub const NULL: Self = Self(0x1FFF);
 
-    /// The PID in the low 13 bits of two bytes, as PAT, PMT and packet header have it.
+    /// The PID in the low 13 bits of two bytes, as in PAT, PMT and packet headers.
     pub(super) fn from_be_bytes(bytes: [u8; 2]) -> Self {
         Self(u16::from_be_bytes(bytes) & 0x1FFF)
     }
@@ -50,7 +50,7 @@ impl fmt::Debug for Pid {
 pub struct Pcr(u64);
 
 impl Pcr {
-    /// One more than the greatest value: 2^33 ticks of 90 kHz.
+    /// One more than the largest value: 2^33 ticks of 90 kHz.
     pub const WRAP: u64 = (1 << 33) * 300;
 
     /// Ticks of 27 MHz.
@@ -74,7 +74,7 @@ pub struct TsPacket<'a> {
 }
 
 impl<'a> TsPacket<'a> {
-    /// Views 188 bytes as a packet; None when they do not begin with the sync byte.
+    /// Interprets 188 bytes as a packet; None if they do not begin with the sync byte.
     #[must_use]
     pub fn new(bytes: &'a [u8; PACKET_LEN]) -> Option<Self> {
         (bytes[0] == SYNC).then_some(Self { bytes })
@@ -110,7 +110,7 @@ impl<'a> TsPacket<'a> {
         self.bytes[3] & 0x0F
     }
 
-    /// Whether the header announces a payload (which makes the continuity counter count).
+    /// Whether the header announces a payload (which increments the continuity counter).
     #[must_use]
     pub fn announces_payload(&self) -> bool {
         self.bytes[3] & 0x10 != 0
@@ -120,7 +120,7 @@ impl<'a> TsPacket<'a> {
         self.bytes[3] & 0x20 != 0
     }
 
-    /// The adaptation field; None when there is none, or none with flags, or its length leaves the packet.
+    /// The adaptation field; None if there is none, it has no flags, or its length exceeds the packet.
     #[must_use]
     pub fn adaptation(&self) -> Option<Adaptation<'a>> {
         if !self.announces_adaptation() {
@@ -165,13 +165,13 @@ pub struct Adaptation<'a> {
 }
 
 impl Adaptation<'_> {
-    /// Discontinuity indicator: a jump of the continuity counter or the clock is meant here.
+    /// Discontinuity indicator: a jump of the continuity counter or the clock is intended.
     #[must_use]
     pub fn is_discontinuity(&self) -> bool {
         self.flags & 0x80 != 0
     }
 
-    /// Random access indicator: a decoder can begin with the elementary stream here.
+    /// Random access indicator: a decoder can start with the elementary stream here.
     #[must_use]
     pub fn is_random_access(&self) -> bool {
         self.flags & 0x40 != 0

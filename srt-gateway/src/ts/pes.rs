@@ -1,20 +1,20 @@
-//! Timestamps of PES packets, and the distances of keyframes.
+//! Timestamps of PES packets, and distances between keyframes.
 //!
-//! Runs on the input's worker, where a PES packet of audio or video begins (ISO/IEC 13818-1, 2.4.3.6).
+//! Runs on the input's worker, at the start of an audio or video PES packet (ISO/IEC 13818-1, 2.4.3.6).
 
-/// One more than the greatest timestamp, in ticks of 90 kHz.
+/// One more than the largest timestamp, in ticks of 90 kHz.
 const WRAP: u64 = 1 << 33;
 
 /// The timestamps of a PES packet, in ticks of 90 kHz.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Timestamps {
     pub(super) presentation: u64,
-    /// As coded, or the presentation time: there is no other then.
+    /// The DTS, or the PTS if there is no DTS.
     pub(super) decoding: u64,
 }
 
 impl Timestamps {
-    /// Those of the PES packet that this payload begins; None where it has none, or is none.
+    /// The timestamps of the PES packet that begins with this payload; None if it has none, or is no PES packet.
     pub(super) fn of(payload: &[u8]) -> Option<Self> {
         let [0, 0, 1, _, _, _, marks, flags, header_len, optional @ ..] = payload else {
             return None;
@@ -39,7 +39,7 @@ impl Timestamps {
         })
     }
 
-    /// Whether it is presented before it is decoded.
+    /// Whether its presentation precedes its decoding.
     pub(super) fn is_reversed(self) -> bool {
         is_before(self.presentation, self.decoding)
     }
@@ -50,19 +50,19 @@ fn timestamp(bytes: &[u8; 5]) -> u64 {
     (b0 >> 1 & 0x07) << 30 | b1 << 22 | (b2 >> 1) << 15 | b3 << 7 | b4 >> 1
 }
 
-/// Whether `a` is before `b`, taking the shorter way around.
+/// Whether `a` precedes `b`, assuming the shorter distance around the wrap.
 pub(super) fn is_before(a: u64, b: u64) -> bool {
     a != b && (b + WRAP - a) % WRAP < WRAP / 2
 }
 
-/// Distances of keyframes.
+/// Distances between keyframes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct GopFigures {
     pub(super) pid: u16,
     pub(super) keyframes: u64,
-    /// From the last but one to the last.
+    /// Pictures between the last two keyframes.
     pub(super) pictures: u64,
-    /// The same; ticks of 90 kHz, 0: not known.
+    /// The same in ticks of 90 kHz; 0: not known.
     pub(super) ticks: u64,
     pub(super) ticks_max: u64,
 }
@@ -71,18 +71,18 @@ pub(super) struct GopFigures {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct GopMeter {
     pub(super) figures: GopFigures,
-    /// Pictures since the last keyframe, itself included; None before the first, and after a break.
+    /// Pictures since the last keyframe, including it; None before the first, and after a break.
     pictures: Option<u64>,
-    /// Decoding time of the last keyframe, and of the picture at hand.
+    /// Decoding times of the last keyframe and of the current picture.
     key_time: Option<u64>,
     picture_time: Option<u64>,
 }
 
-/// No GOP is so long: what seems so is a clock that was set.
+/// No GOP is this long: a longer one is a clock change.
 const GOP_TICKS_MAX: u64 = 90_000 * 600;
 
 impl GopMeter {
-    /// Begins with another video.
+    /// Starts with another video.
     pub(super) fn of(pid: u16) -> Self {
         Self {
             figures: GopFigures {
@@ -101,7 +101,7 @@ impl GopMeter {
         }
     }
 
-    /// The picture at hand is a keyframe.
+    /// The current picture is a keyframe.
     pub(super) fn keyframe(&mut self) {
         self.figures.keyframes += 1;
         if let Some(pictures) = self.pictures.replace(1) {
@@ -116,7 +116,7 @@ impl GopMeter {
         self.key_time = self.picture_time;
     }
 
-    /// Pictures are missing: the GOP at hand cannot be measured.
+    /// Pictures are missing: the current GOP cannot be measured.
     pub(super) fn disturb(&mut self) {
         self.pictures = None;
     }

@@ -1,14 +1,14 @@
-//! Which pictures a decoder can begin with, told from the first bytes of their PES packets.
+//! Finds the pictures that a decoder can start with, from the first bytes of their PES packets.
 //!
-//! Owns a scan for start codes that may go on over several packets of one PES packet and ends at its first picture.
-//! Runs on the input's worker, for packets of the video PID. A scan follows H.264 (Rec. H.264, table 7-1), HEVC
-//! (Rec. H.265, table 7-1), MPEG-2 (ISO/IEC 13818-2, table 6-1) and MPEG-4 Visual (ISO/IEC 14496-2, table 6-3);
-//! of other codecs only the random access indicator tells.
+//! Scans for start codes across the packets of one PES packet, up to its first picture. Runs on the input's worker, for
+//! packets of the video PID. A scan follows H.264 (Rec. H.264, table 7-1), HEVC (Rec. H.265, table 7-1), MPEG-2
+//! (ISO/IEC 13818-2, table 6-1) and MPEG-4 Visual (ISO/IEC 14496-2, table 6-3); for other codecs, only the random
+//! access indicator counts.
 
-/// How many bytes of a PES packet are searched for its first picture: parameter sets and SEI come before it.
+/// How many bytes of a PES packet are searched for its first picture: parameter sets and SEI precede it.
 const SCAN_MAX: usize = 4096;
 
-/// A video codec, as the PMT names it.
+/// A video codec, as given in the PMT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VideoCodec {
@@ -29,7 +29,7 @@ pub enum VideoCodec {
 }
 
 impl VideoCodec {
-    /// The name that broadcast engineers know it by.
+    /// The common name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -44,7 +44,7 @@ impl VideoCodec {
     }
 
     /// The codec of a stream in a PMT, by `stream_type` (ISO/IEC 13818-1, table 2-34) or, for private data, by
-    /// registration descriptor; None when it is no video.
+    /// registration descriptor; None if it is no video.
     pub(super) fn of_stream(stream_type: u8, descriptors: &[u8]) -> Option<Self> {
         match stream_type {
             0x01 | 0x02 => Some(Self::Mpeg2),
@@ -76,24 +76,24 @@ fn registration(mut descriptors: &[u8]) -> Option<&[u8; 4]> {
     None
 }
 
-/// What a PES packet of video begins with.
+/// The first picture of a video PES packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Picture {
-    /// A picture that a decoder can begin with.
+    /// A picture that a decoder can start with.
     Key,
-    /// A picture that needs earlier ones, or a field or slice of one.
+    /// A picture that depends on earlier ones, or a field or slice of one.
     Dependent,
 }
 
-/// What a start code says.
+/// The meaning of a start code.
 enum Meaning {
-    /// Nothing of interest: look on.
+    /// Irrelevant: continue.
     Nothing,
-    /// Parameter sets: a picture that follows may be a keyframe without saying so in its start code.
+    /// Parameter sets: a following picture may be a keyframe although its start code does not say so.
     Parameters,
-    /// A slice whose type is in the next byte.
+    /// A slice, with its type in the next byte.
     Slice,
-    /// This is it.
+    /// The picture was found.
     Found(Picture),
 }
 
@@ -103,7 +103,7 @@ pub(super) struct PictureScan {
     codec: VideoCodec,
     /// The last four bytes.
     window: u32,
-    /// Bytes of PES header still to pass over.
+    /// Bytes of the PES header still to skip.
     header: usize,
     searched: usize,
     saw_parameters: bool,
@@ -111,8 +111,8 @@ pub(super) struct PictureScan {
 }
 
 impl PictureScan {
-    /// Begins with the payload of a packet in which a PES packet begins; to be fed with the same payload next.
-    /// None when nothing but the random access indicator tells for this codec.
+    /// Starts with the payload in which a PES packet begins; call `feed` with the same payload next. None for codecs
+    /// that only use the random access indicator.
     pub(super) fn begin(codec: VideoCodec, payload: &[u8]) -> Option<Self> {
         if matches!(codec, VideoCodec::Vvc | VideoCodec::Av1 | VideoCodec::Other) {
             return None;
@@ -131,7 +131,7 @@ impl PictureScan {
         })
     }
 
-    /// Takes the next payload; Some when the scan is over.
+    /// Processes the next payload; Some when the scan has ended.
     pub(super) fn feed(&mut self, payload: &[u8]) -> Option<Picture> {
         let (header, bytes) = payload.split_at(self.header.min(payload.len()));
         self.header -= header.len();
@@ -160,7 +160,7 @@ impl PictureScan {
     }
 }
 
-/// What the byte after a start code prefix says.
+/// The meaning of the byte after a start code prefix.
 fn meaning(codec: VideoCodec, code: u8) -> Meaning {
     match codec {
         VideoCodec::Mpeg2 => match code {
@@ -191,7 +191,7 @@ fn meaning(codec: VideoCodec, code: u8) -> Meaning {
 }
 
 /// Whether an H.264 slice header begins with macroblock 0 and an I slice type: open GOPs have no IDR picture, but
-/// parameter sets and then this. `first_mb_in_slice` 0 is the bit 1; `slice_type` 2 is 011, and 7 is 0001000.
+/// parameter sets followed by this. `first_mb_in_slice` 0 is the bit 1; `slice_type` 2 is 011, and 7 is 0001000.
 fn is_intra_slice(first: u8) -> bool {
     first & 0xF0 == 0xB0 || first == 0x88
 }

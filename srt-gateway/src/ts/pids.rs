@@ -1,59 +1,59 @@
-//! The PIDs of an input: continuity counters of all, figures of the first 128 that occur or are announced.
+//! The PIDs of an input: continuity counters of all, and figures of the first 128 that occur or are announced.
 //!
-//! Owns the table that each packet is looked up in: one load tells continuity and figures. Runs on the input's worker,
-//! for each packet. Knows no tables: others say which PIDs are wanted for what.
+//! Owns the table that is looked up for each packet: one load gives continuity and figures. Runs on the input's worker,
+//! for each packet. Other modules set which PIDs are wanted for what.
 
 use super::packet::{Adaptation, Pid, TsPacket};
 use super::picture::VideoCodec;
 
-/// How many PIDs have figures of their own. The last place is that of all others together.
+/// The number of entries for figures. The last one is shared by all remaining PIDs.
 pub(super) const PIDS_MAX: usize = 128;
 
-/// The place of the PIDs that have none of their own.
+/// The shared entry of all remaining PIDs.
 const OTHERS: usize = PIDS_MAX - 1;
 
-/// Of an entry of the index: a packet was seen.
+/// In an index entry: a packet was seen.
 const SEEN: u16 = 0x20;
 
-/// Of an entry of the index: the last packet was a duplicate. A second one in a row is an error.
+/// In an index entry: the last packet was a duplicate. A second one in a row is an error.
 const REPEATED: u16 = 0x10;
 
 /// How a packet continues its PID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Continuity {
-    /// As it should, or with a jump that it announces.
+    /// As expected, or with an announced jump.
     Expected,
-    /// The last packet once more, which a sender is allowed.
+    /// A repetition of the last packet, which is allowed once.
     Duplicate,
-    /// Packets are missing in between, out of order, or there more than twice.
+    /// Packets are missing, out of order, or repeated more than once.
     Broken,
 }
 
-/// What a PID's packets are looked into for.
+/// Why a PID's packets are examined.
 pub(super) mod wanted {
     /// It carries sections.
     pub(in crate::ts) const SECTIONS: u8 = 1;
-    /// A PMT names it: it has to occur.
+    /// A PMT names it: it must occur.
     pub(in crate::ts) const REFERENCED: u8 = 2;
     /// It is audio or video: it has timestamps.
     pub(in crate::ts) const TIMESTAMPS: u8 = 4;
     /// It is the video whose keyframes count.
     pub(in crate::ts) const LEADER: u8 = 8;
-    /// The beginning of one of its PES packets is to be kept.
+    /// The beginning of one of its PES packets is to be sampled.
     pub(in crate::ts) const SAMPLE: u8 = 16;
 }
 
-/// What is known about a PID.
+/// The state of a PID.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct PidFigures {
     pub(super) pid: u16,
-    /// Of [`wanted`].
+    /// Flags of [`wanted`].
     pub(super) wanted: u8,
-    /// Of the programs, the one that names it, plus one; 0: none does.
+    /// The index of the program that names it, plus one; 0: none.
     pub(super) program: u8,
-    /// It has not occurred for too long, which is counted.
+    /// It has been absent for too long, which has been counted.
     pub(super) is_missed: bool,
-    /// PES packets that are tried before the wish for a sample is given up for now.
+    /// PES packets to try before sampling is given up for now.
     pub(super) sample_tries: u16,
     pub(super) codec: Option<VideoCodec>,
     pub(super) packets: u64,
@@ -61,12 +61,12 @@ pub(super) struct PidFigures {
     pub(super) scrambled: u64,
     /// Rate in the last second.
     pub(super) bits_per_second: u64,
-    /// `packets` when the last second ended, and when the last look at presence was taken.
+    /// `packets` at the end of the last second, and at the last presence check.
     pub(super) packets_before: u64,
     pub(super) packets_looked: u64,
-    /// When a look last found new packets; microseconds.
+    /// When a check last found new packets; microseconds.
     pub(super) seen: u64,
-    /// When its last PTS came; microseconds, 0: none yet.
+    /// When its last PTS arrived; microseconds, 0: none yet.
     pub(super) stamped: u64,
     /// Its last decoding time; None after a break.
     pub(super) decode_time: Option<u64>,
@@ -74,7 +74,7 @@ pub(super) struct PidFigures {
 
 /// All PIDs.
 pub(super) struct Pids {
-    /// Low byte: continuity counter, [`REPEATED`], [`SEEN`]. High byte: place in `figures`, plus one; 0: none yet.
+    /// Low byte: continuity counter, [`REPEATED`], [`SEEN`]. High byte: index in `figures` plus one; 0: none yet.
     index: Box<[u16; 0x2000]>,
     figures: Box<[PidFigures; PIDS_MAX]>,
     used: usize,
@@ -93,7 +93,7 @@ impl Pids {
         }
     }
 
-    /// Counts a packet; tells how it continues its PID, and the place of its figures. Null packets always do.
+    /// Counts a packet; returns how it continues its PID, and the index of its figures. Null packets always continue.
     #[inline]
     pub(super) fn enter(
         &mut self,
@@ -115,7 +115,7 @@ impl Pids {
         (continuity, place)
     }
 
-    /// Takes note of a packet that is marked as faulty: where its counter is the one that is due, it is not missing.
+    /// Records a packet that is marked as faulty: if its counter is the expected one, it does not count as missing.
     #[cold]
     pub(super) fn enter_faulty(&mut self, packet: &TsPacket<'_>) {
         let entry = &mut self.index[usize::from(packet.pid().as_u16())];
@@ -126,7 +126,7 @@ impl Pids {
         }
     }
 
-    /// The next packet of each PID follows none: the stream begins again.
+    /// The stream starts again: the next packet of each PID has no predecessor.
     #[cold]
     pub(super) fn restart(&mut self) {
         for state in self.index.iter_mut() {
@@ -137,14 +137,14 @@ impl Pids {
         }
     }
 
-    /// Gives a PID a place.
+    /// Assigns an entry to a PID.
     #[cold]
     fn settle(&mut self, pid: Pid) -> usize {
         let place = self.used.min(OTHERS);
         if place < OTHERS {
             self.figures[place].pid = pid.as_u16();
         } else {
-            // A number that no PID has.
+            // An invalid PID.
             self.figures[place].pid = u16::MAX;
         }
         self.used = (place + 1).max(self.used);
@@ -154,7 +154,7 @@ impl Pids {
         place
     }
 
-    /// The figures of a PID, for whoever wants it for something; None when all places are taken.
+    /// The figures of a PID, assigned if needed; None if all entries are taken.
     pub(super) fn of_mut(&mut self, pid: Pid) -> Option<&mut PidFigures> {
         let place = match usize::from(self.index[usize::from(pid.as_u16())] >> 8) {
             0 => self.settle(pid),
@@ -167,7 +167,7 @@ impl Pids {
         &mut self.figures[place]
     }
 
-    /// Those that have figures, in the order in which they came up.
+    /// The assigned figures, in the order of appearance.
     pub(super) fn all(&self) -> &[PidFigures] {
         &self.figures[..self.used]
     }
@@ -177,7 +177,7 @@ impl Pids {
     }
 }
 
-/// How a packet continues a PID in this state, and the state thereafter; the high byte stays.
+/// How a packet continues a PID in this state, and the next state; the high byte stays.
 #[inline]
 fn continue_from(
     state: u16,
@@ -186,7 +186,7 @@ fn continue_from(
 ) -> (Continuity, u16) {
     let is_announced = adaptation.is_some_and(Adaptation::is_discontinuity);
     if !packet.announces_payload() && !is_announced {
-        // Its counter stands still, and says nothing about what is missing.
+        // Its counter does not advance, and tells nothing about missing packets.
         return (Continuity::Expected, state);
     }
     let counter = u16::from(packet.continuity_counter());

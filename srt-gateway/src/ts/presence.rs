@@ -1,10 +1,10 @@
-//! Whether something comes as often as it has to, by time of arrival.
+//! Checks whether something arrives as often as required.
 //!
-//! Pure state over microseconds. Runs on the input's worker.
+//! Pure; in microseconds. Runs on the input's worker.
 
 use std::time::Duration;
 
-/// When something was last seen, and whether its absence is counted already.
+/// When something was last seen, and whether its absence has been counted.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Presence {
     last: u64,
@@ -12,7 +12,7 @@ pub(super) struct Presence {
 }
 
 impl Presence {
-    /// Begins to wait.
+    /// Starts to wait.
     pub(super) fn since(now: u64) -> Self {
         Self {
             last: now,
@@ -20,14 +20,14 @@ impl Presence {
         }
     }
 
-    /// It came; true when that was too late and not counted yet.
+    /// Records an arrival; returns true if it was late and not counted yet.
     pub(super) fn seen(&mut self, now: u64, limit: Duration) -> bool {
         let is_late = self.check_absence(now, limit);
         *self = Self::since(now);
         is_late
     }
 
-    /// True when it is late, once for each absence.
+    /// Returns true if it is late, once per absence.
     pub(super) fn check_absence(&mut self, now: u64, limit: Duration) -> bool {
         let is_late = is_over(now.saturating_sub(self.last), limit) && !self.is_missed;
         self.is_missed |= is_late;
@@ -35,7 +35,7 @@ impl Presence {
     }
 }
 
-/// Whether so many microseconds are more than `limit`.
+/// Whether this many microseconds exceed `limit`.
 pub(super) fn is_over(micros: u64, limit: Duration) -> bool {
     u128::from(micros) > limit.as_micros()
 }

@@ -1,27 +1,27 @@
-//! Program specific information: sections out of packets, and what the data path needs of PAT and PMT (ISO/IEC 13818-1,
-//! 2.4.4).
+//! Program specific information: reassembles sections, and parses what the data path needs of PAT and PMT (ISO/IEC
+//! 13818-1, 2.4.4).
 //!
-//! Owns the bytes of sections that are being put together. Runs on the input's worker, for packets of table PIDs; what is
-//! only for people is decoded elsewhere. Of a PAT and a PMT only the first section is known.
+//! Owns the bytes of incomplete sections. Runs on the input's worker, for packets of table PIDs; information for
+//! display is decoded elsewhere. Only the first section of a PAT or PMT is used.
 
 use super::packet::{Pid, TsPacket};
 use super::picture::VideoCodec;
 
-/// The longest section of PAT, CAT, PMT, NIT, SDT, BAT and TOT in bytes, header and CRC included.
+/// The longest section of PAT, CAT, PMT, NIT, SDT, BAT and TOT in bytes, including header and CRC.
 pub(super) const SECTION_MAX: usize = 1024;
 
-/// The longest section of any table: those of an EIT may be so long.
+/// The longest section of any table, such as an EIT.
 pub(super) const LONG_SECTION_MAX: usize = 4096;
 
-/// Section header up to and with `last_section_number`, and the CRC at the end.
+/// The section header up to `last_section_number`, and the CRC at the end.
 const HEADER_LEN: usize = 8;
 const CRC_LEN: usize = 4;
 
-/// Puts sections together from the packets of one PID.
+/// Reassembles sections from the packets of one PID.
 pub(super) struct SectionAssembler<const MAX: usize = SECTION_MAX> {
     buffer: [u8; MAX],
     held: usize,
-    /// Number of the message in which the section begins; None while waiting for one to begin.
+    /// The number of the message in which the section begins; None while waiting for one.
     since: Option<u64>,
 }
 
@@ -34,14 +34,14 @@ impl<const MAX: usize> SectionAssembler<MAX> {
         }
     }
 
-    /// Forgets the section in progress.
+    /// Drops the section in progress.
     pub(super) fn reset(&mut self) {
         self.held = 0;
         self.since = None;
     }
 
-    /// Takes a packet that begins in message `at`, and hands each whole section that ends in it to `each`,
-    /// with the number of the message in which the section begins. CRCs are not checked here.
+    /// Processes a packet that begins in message `at`, and calls `each` with each whole section that ends in it and the
+    /// number of the message in which the section begins. CRCs are not checked.
     pub(super) fn feed(&mut self, packet: &TsPacket<'_>, at: u64, mut each: impl FnMut(&[u8], u64)) {
         let Some(payload) = packet.payload() else { return };
         if !packet.is_unit_start() {
@@ -54,7 +54,7 @@ impl<const MAX: usize> SectionAssembler<MAX> {
             return;
         };
         self.continue_with(tail, &mut each);
-        // A table_id of 0xFF is stuffing, up to the end of the packet.
+        // A table_id of 0xFF is stuffing up to the end of the packet.
         while sections.first().is_some_and(|table_id| *table_id != 0xFF) {
             self.held = 0;
             self.since = Some(at);
@@ -62,7 +62,7 @@ impl<const MAX: usize> SectionAssembler<MAX> {
         }
     }
 
-    /// Takes bytes of the section in progress; returns those after its end.
+    /// Adds bytes to the section in progress; returns those after its end.
     fn continue_with<'p>(&mut self, bytes: &'p [u8], each: &mut impl FnMut(&[u8], u64)) -> &'p [u8] {
         let Some(since) = self.since else { return &[] };
         let mut rest = bytes;
@@ -94,12 +94,12 @@ impl<const MAX: usize> SectionAssembler<MAX> {
     }
 }
 
-/// A PAT or PMT section that is whole and valid now.
+/// A complete and valid PAT or PMT section.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Table<'a> {
     /// `transport_stream_id` of a PAT, `program_number` of a PMT.
     pub(super) extension: u16,
-    /// Changes when the contents do.
+    /// Differs if the contents do.
     pub(super) crc: u32,
     body: &'a [u8],
 }
@@ -108,8 +108,8 @@ pub(super) struct Table<'a> {
 pub(super) type Listed<'a> = (u8, Pid, &'a [u8]);
 
 impl<'a> Table<'a> {
-    /// The first section of the table `table_id`; None for any other section, and for what is not well-formed. The CRC is
-    /// not checked: see [`is_intact`].
+    /// The first section of the table `table_id`; None for any other section, and for a malformed one. The CRC is not
+    /// checked: see [`is_intact`].
     pub(super) fn parse(section: &'a [u8], table_id: u8) -> Option<Self> {
         let (contents, crc) = section.split_at_checked(section.len().checked_sub(CRC_LEN)?)?;
         let (header, body) = contents.split_at_checked(HEADER_LEN)?;
@@ -122,17 +122,17 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// Reads a section of a program association table.
+    /// Parses a section of a program association table.
     pub(super) fn pat(section: &'a [u8]) -> Option<Self> {
         Self::parse(section, 0x00)
     }
 
-    /// Reads a section of a program map table.
+    /// Parses a section of a program map table.
     pub(super) fn pmt(section: &'a [u8]) -> Option<Self> {
         Self::parse(section, 0x02)
     }
 
-    /// The programs of a PAT: program number and PID of its PMT. The network PID (program 0) is not one.
+    /// The programs of a PAT: program number and PID of the PMT, without the network PID (program 0).
     pub(super) fn programs(self) -> impl Iterator<Item = (u16, Pid)> {
         let (entries, _) = self.body.as_chunks::<4>();
         entries
@@ -141,13 +141,13 @@ impl<'a> Table<'a> {
             .filter(|(number, _)| *number != 0)
     }
 
-    /// Where the clock of a PMT's program is.
+    /// The PID of the program's clock.
     pub(super) fn pcr_pid(self) -> Option<Pid> {
         let &[p1, p0] = self.body.first_chunk()?;
         Some(Pid::from_be_bytes([p1, p0])).filter(|pid| *pid != Pid::NULL)
     }
 
-    /// What a PMT lists, up to the first entry that is not well-formed.
+    /// The entries of a PMT, up to the first malformed one.
     pub(super) fn streams(self) -> impl Iterator<Item = Listed<'a>> {
         let info = self.body.get(2..4).and_then(<[u8]>::first_chunk);
         let info_len = info.map_or(0, |len| usize::from(u16::from_be_bytes(*len) & 0x0FFF));
@@ -169,16 +169,16 @@ impl<'a> Table<'a> {
     }
 }
 
-/// Whether a whole section has no CRC, or the right one. Sections of the short form have none, but for the TOT.
+/// Whether a section has no CRC, or a correct one. Sections in short form have none, except for the TOT.
 pub(super) fn is_intact(section: &[u8]) -> bool {
     let has_crc = section.len() > 3 && (section[1] & 0x80 != 0 || section[0] == 0x73);
-    // The CRC over all, itself included, is zero.
+    // The CRC over the section, including its CRC, is zero.
     !has_crc || crc32(section) == 0
 }
 
-/// The CRC of sections (ISO/IEC 13818-1, annex A): polynomial 0x04C11DB7, all ones at first, not reflected.
+/// The CRC of sections (ISO/IEC 13818-1, annex A): polynomial 0x04C11DB7, initial value all ones, not reflected.
 pub(super) fn crc32(bytes: &[u8]) -> u32 {
-    // Eight bytes at a time: a stream may have megabits of program guide, and this is on the data path.
+    // Eight bytes at a time: a stream may carry megabits of program guide, and this is on the data path.
     static TABLES: [[u32; 256]; 8] = crc_tables();
     let (words, rest) = bytes.as_chunks::<8>();
     let crc = words
@@ -196,7 +196,7 @@ pub(super) fn crc32(bytes: &[u8]) -> u32 {
     })
 }
 
-/// Table n is for a byte that n others follow.
+/// Table n is for a byte that is followed by n others.
 const fn crc_tables() -> [[u32; 256]; 8] {
     let mut tables = [[0; 256]; 8];
     let mut byte = 0_u32;

@@ -1,23 +1,23 @@
-//! The beginnings of some PES packets, kept for whoever wants to know what is in them.
+//! Samples: the beginnings of some PES packets, kept for later analysis.
 //!
-//! Owns one such beginning while it is put together: of audio the first bytes, of video those of a picture that carries
-//! parameter sets. Runs on the input's worker. Reads no more of them than is needed to know whether they are worth it.
+//! Owns one sample while it is collected: for audio the first bytes, for video those of a picture with parameter sets.
+//! Runs on the input's worker. Parses only as much as needed to decide whether the sample is useful.
 
 use super::picture::VideoCodec;
 
-/// How much of a PES packet is kept: parameter sets come first and are shorter.
+/// The length limit of a sample: parameter sets come first and are shorter.
 const SAMPLE_MAX: usize = 512;
 
-/// How many PES packets are looked at before the wish is given up for some seconds: those of a long GOP.
+/// How many PES packets are tried before sampling is paused for some seconds: those of a long GOP.
 pub(super) const TRIES: u16 = 600;
 
-/// The sample at hand.
+/// The current sample.
 pub(super) struct Sampler {
-    /// Of the PID whose PES packet it is.
+    /// The index of its PID.
     place: Option<usize>,
     bytes: [u8; SAMPLE_MAX],
     held: usize,
-    /// Looks that it has been here for.
+    /// The number of checks since it started.
     age: u8,
 }
 
@@ -31,17 +31,17 @@ impl Sampler {
         }
     }
 
-    /// Whether it takes the beginning of a PES packet.
+    /// Whether it can start with a PES packet.
     pub(super) fn is_idle(&self) -> bool {
         self.place.is_none()
     }
 
-    /// Whether it takes packets of the PID at this place.
+    /// Whether it collects packets of the PID with this index.
     pub(super) fn is_at(&self, place: usize) -> bool {
         self.place == Some(place)
     }
 
-    /// Begins with the payload in which a PES packet begins.
+    /// Starts with the payload in which a PES packet begins.
     pub(super) fn begin(&mut self, place: usize, payload: &[u8]) {
         let header = match payload {
             [0, 0, 1, _, _, _, _, _, header_len, ..] => 9 + usize::from(*header_len),
@@ -53,7 +53,7 @@ impl Sampler {
         self.take(payload.get(header..).unwrap_or_default());
     }
 
-    /// Goes on; true when there is enough.
+    /// Adds a payload; returns true when there is enough.
     pub(super) fn take(&mut self, payload: &[u8]) -> bool {
         let taken = payload.len().min(SAMPLE_MAX - self.held);
         self.bytes[self.held..self.held + taken].copy_from_slice(&payload[..taken]);
@@ -61,7 +61,7 @@ impl Sampler {
         self.held == SAMPLE_MAX
     }
 
-    /// Ends it; Some when it is worth keeping.
+    /// Ends the sample; Some if it is worth keeping.
     pub(super) fn end(&mut self, codec: Option<VideoCodec>) -> Option<&[u8]> {
         self.place = None;
         let bytes = &self.bytes[..self.held];
@@ -70,7 +70,7 @@ impl Sampler {
             .then_some(bytes)
     }
 
-    /// Gives up one whose PID has fallen silent.
+    /// Gives up a sample whose PID has fallen silent.
     pub(super) fn grow_old(&mut self) {
         self.age = self.age.saturating_add(1);
         if self.age > 4 {
@@ -79,12 +79,12 @@ impl Sampler {
     }
 }
 
-/// Whether a video's parameters are read by us.
+/// Whether this module can parse a video's parameters.
 pub(super) fn is_readable(codec: VideoCodec) -> bool {
     matches!(codec, VideoCodec::H264 | VideoCodec::Hevc | VideoCodec::Mpeg2)
 }
 
-/// Whether a sequence header or sequence parameter set is in there.
+/// Whether the bytes contain a sequence header or sequence parameter set.
 fn has_parameters(codec: VideoCodec, bytes: &[u8]) -> bool {
     bytes.windows(4).any(|window| match (window, codec) {
         ([0, 0, 1, code], VideoCodec::H264) => code & 0x1F == 7,

@@ -1,12 +1,12 @@
-//! What the entries of a PMT are: by `stream_type` (ISO/IEC 13818-1, table 2-34; ATSC A/53, SCTE 35, SCTE 57) and, for
-//! private data, by descriptors (ETSI EN 300 468, clause 6; registration descriptors).
+//! Identifies the entries of a PMT: by `stream_type` (ISO/IEC 13818-1, table 2-34; ATSC A/53, SCTE 35, SCTE 57) and,
+//! for private data, by descriptors (ETSI EN 300 468, clause 6; registration descriptors).
 //!
-//! Pure functions; used on the data path for the kind, and by the reader of a board for the names.
+//! Pure functions; the data path uses the kind, and reports use the names.
 
 use super::picture::VideoCodec;
 use super::report::StreamKind;
 
-/// An audio whose frame headers we can read.
+/// An audio codec whose frame headers can be parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AudioCodec {
     MpegAudio,
@@ -17,18 +17,18 @@ pub(super) enum AudioCodec {
     Other,
 }
 
-/// What an entry of a PMT is.
+/// The type of a PMT entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     pub(super) kind: StreamKind,
-    /// For people.
+    /// For display.
     pub(super) name: &'static str,
     pub(super) video: Option<VideoCodec>,
     pub(super) audio: Option<AudioCodec>,
 }
 
 impl Identity {
-    /// Tells what an entry is.
+    /// Identifies an entry.
     pub(super) fn of(stream_type: u8, descriptors: &[u8]) -> Self {
         if let Some(codec) = VideoCodec::of_stream(stream_type, descriptors) {
             return Self {
@@ -58,7 +58,7 @@ impl Identity {
         }
     }
 
-    /// Private PES packets: what the first descriptor says that says anything.
+    /// Private PES packets: identified by the first descriptor that does.
     fn of_private(descriptors: &[u8]) -> Self {
         each(descriptors)
             .find_map(|(tag, contents)| match (tag, contents) {
@@ -106,7 +106,7 @@ impl Identity {
     }
 }
 
-/// The descriptors of a loop: tag and contents, up to the first that is not whole.
+/// The descriptors of a loop, tag and content, up to the first truncated one.
 pub(super) fn each(mut descriptors: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     std::iter::from_fn(move || {
         let (&[tag, len], rest) = descriptors.split_first_chunk()?;

@@ -1,8 +1,7 @@
-//! The tables of an input: its programs, and whether PAT, PMT and CAT come as they should.
+//! The tables of an input: its programs, and whether PAT, PMT and CAT arrive as required.
 //!
-//! Owns the sections that are being put together. Runs on the input's worker, for packets of table PIDs. Of what is in
-//! the tables it reads what the data path needs: PIDs, and which of them is video; the sections are kept on the board for
-//! whoever wants more.
+//! Owns the sections being reassembled. Runs on the input's worker, for packets of table PIDs. It parses only what the
+//! data path needs: PIDs, and which of them is video; the board keeps the sections for reports.
 
 use super::board::{Board, StoreKey};
 use super::checks::{Check, Checks, TABLE_INTERVAL};
@@ -15,10 +14,10 @@ use super::sample;
 use super::streams::Identity;
 use super::tracker::{ProgramInfo, VideoTrack};
 
-/// How many programs of a multi-program stream are followed, in the order of the PAT.
+/// The number of programs tracked in a multi-program stream, in the order of the PAT.
 const PROGRAMS_MAX: usize = 16;
 
-/// Sections of the SDT that are kept.
+/// The number of SDT sections kept.
 const SDT_SECTIONS: usize = 4;
 
 const CAT: u16 = 0x0001;
@@ -32,21 +31,21 @@ const TDT_TOT: u16 = 0x0014;
 struct Program {
     number: u16,
     pmt_pid: Pid,
-    /// CRC of its last PMT, and of the one on the board; None until there is one.
+    /// The CRC of its last PMT, and of the one on the board; None if there is none.
     pmt_crc: Option<u32>,
     kept_crc: Option<u32>,
     video: Option<VideoTrack>,
-    /// Packets of the PMT's PID, and PMT sections.
+    /// Presence of packets of the PMT's PID, and of PMT sections.
     packets: Presence,
     sections: Presence,
 }
 
-/// What a packet of a table has brought about.
+/// The effect of a table packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct TableUpdate {
-    /// Another video has become the one whose keyframes count.
+    /// The video whose keyframes count has changed.
     pub(super) new_video: bool,
-    /// PAT and PMT have come of a stream without video: a viewer can begin at this message.
+    /// PAT and PMT of a stream without video have arrived: a viewer can start at this message.
     pub(super) tables_without_video: Option<u64>,
 }
 
@@ -59,13 +58,13 @@ pub(super) struct Tables {
     pat_packets: Presence,
     pat_sections: Presence,
     pmt: SectionAssembler,
-    /// Whose section `pmt` puts together.
+    /// The PID whose section `pmt` reassembles.
     pmt_pid: Option<Pid>,
     programs: [Option<Program>; PROGRAMS_MAX],
-    /// The program whose keyframes count (index in `programs`): the first that has video.
+    /// The index in `programs` of the program whose keyframes count: the first with video.
     leader: Option<usize>,
     video: Option<VideoTrack>,
-    /// Message of the last PAT that its PMT followed.
+    /// The message of the last PAT that was followed by its PMT.
     tables_since: Option<u64>,
     cat: SectionAssembler,
     nit: SectionAssembler,
@@ -115,12 +114,12 @@ impl Tables {
         self.video
     }
 
-    /// Where a viewer of a keyframe that begins now can begin.
+    /// Where a viewer can start for a keyframe that begins now.
     pub(super) fn since(&self) -> Option<u64> {
         self.tables_since
     }
 
-    /// The programs of the last PAT, in its order.
+    /// The programs of the last PAT, in order.
     pub(super) fn programs(&self) -> impl Iterator<Item = ProgramInfo> + '_ {
         self.programs.iter().flatten().map(|program| ProgramInfo {
             number: program.number,
@@ -129,7 +128,7 @@ impl Tables {
         })
     }
 
-    /// Takes a packet of a PID that carries sections.
+    /// Processes a packet of a PID that carries sections.
     pub(super) fn packet(
         &mut self,
         packet: &TsPacket<'_>,
@@ -202,7 +201,7 @@ impl Tables {
                 && context.board.keep(StoreKey::Pat, section)
             {
                 *kept_pat_crc = Some(table.crc);
-                // Forgotten with the earlier PAT's, should they have come before the board was free.
+                // Dropped together with those of the earlier PAT if they arrived before the board was free.
                 for program in programs.iter_mut().flatten() {
                     program.kept_crc = None;
                 }
@@ -217,7 +216,7 @@ impl Tables {
         }
     }
 
-    /// Forgets sections in progress: the stream begins again.
+    /// Drops sections in progress: the stream starts again.
     pub(super) fn restart(&mut self) {
         self.eit.reset();
         for section in [
@@ -232,7 +231,7 @@ impl Tables {
         }
     }
 
-    /// Wants the PIDs of another PAT; true when the video whose keyframes count is another one.
+    /// Registers the PIDs of a new PAT; returns true if the video whose keyframes count has changed.
     fn begin_anew(&mut self, pids: &mut Pids) -> bool {
         self.pmt.reset();
         self.pmt_pid = None;
@@ -257,7 +256,7 @@ impl Tables {
             context.checks.add(Check::PmtError, is_late.into());
         }
         if self.pmt_pid != Some(pid) {
-            // One assembler serves all programs: whoever begins a section next gets it.
+            // One assembler serves all programs: the next section that begins gets it.
             if !packet.is_unit_start() {
                 return TableUpdate::default();
             }
@@ -298,7 +297,7 @@ impl Tables {
         }
     }
 
-    /// Chooses the program whose keyframes count; true when its video is another than before.
+    /// Chooses the program whose keyframes count; returns true if its video has changed.
     fn choose_leader(&mut self, pids: &mut Pids) -> bool {
         let video = |index: usize| self.programs[index].and_then(|program| program.video);
         self.leader = (0..PROGRAMS_MAX).find(|index| video(*index).is_some());
@@ -317,7 +316,7 @@ impl Tables {
         true
     }
 
-    /// The PMT of a program has come, in a section that begins in message `since`.
+    /// The PMT of a program has arrived, in a section that begins in message `since`.
     fn tables_complete(&mut self, program: usize, since: u64) -> Option<u64> {
         let pat_since = self.pat_since.filter(|pat_since| *pat_since <= since)?;
         match self.leader {
@@ -359,7 +358,7 @@ impl Tables {
         }
     }
 
-    /// A packet of this PID is scrambled.
+    /// Records a scrambled packet of this PID.
     #[cold]
     pub(super) fn scrambled(&mut self, pid: Pid, now: u64, checks: &mut Checks) {
         self.scrambled_since.get_or_insert(now);
@@ -372,7 +371,7 @@ impl Tables {
         }
     }
 
-    /// Looks whether what has to come does.
+    /// Checks whether required tables are missing.
     pub(super) fn check_absence(&mut self, now: u64, checks: &mut Checks) {
         checks.add(
             Check::PatError,
@@ -393,7 +392,7 @@ impl Tables {
             );
         }
         let waited = self.scrambled_since.map_or(0, |since| now.saturating_sub(since));
-        // A CAT that is there has the time of a PAT to come.
+        // A CAT may take as long to arrive as a PAT.
         if is_over(waited, TABLE_INTERVAL) && !self.has_cat && !self.is_cat_missed {
             self.is_cat_missed = true;
             checks.count(Check::CatError);
@@ -401,7 +400,7 @@ impl Tables {
     }
 }
 
-/// The programs of a PAT, of which nothing has come yet.
+/// The programs of a PAT; nothing has arrived of them yet.
 fn programs_of(table: Table<'_>, now: u64) -> [Option<Program>; PROGRAMS_MAX] {
     let mut programs = [None; PROGRAMS_MAX];
     for (slot, (number, pmt_pid)) in programs.iter_mut().zip(table.programs()) {
@@ -418,7 +417,7 @@ fn programs_of(table: Table<'_>, now: u64) -> [Option<Program>; PROGRAMS_MAX] {
     programs
 }
 
-/// What sections are worked on with.
+/// What processing a section needs.
 struct TableContext<'a> {
     now: u64,
     pids: &'a mut Pids,
@@ -433,7 +432,7 @@ impl TableContext<'_> {
         is_intact
     }
 
-    /// Says of the PIDs that a PMT names what they are wanted for.
+    /// Registers the PIDs of a PMT with the reasons for examining them.
     fn want_streams(&mut self, program: usize, table: Table<'_>) {
         let mark = u8::try_from(program + 1).unwrap_or(u8::MAX);
         for figures in self.pids.all_mut().iter_mut().filter(|pid| pid.program == mark) {
@@ -464,7 +463,7 @@ impl TableContext<'_> {
         }
     }
 
-    /// Keeps a section of the SDT of this transport stream.
+    /// Stores a section of the SDT of this transport stream.
     fn keep_sdt(&mut self, section: &[u8], kept: &mut [Option<u32>; SDT_SECTIONS]) {
         let (Some((0x42, number)), Some(crc)) = (
             section.first().copied().zip(section.get(6).copied()),

@@ -1,8 +1,8 @@
-//! What an input's packets say: figures of PIDs and clocks, failed checks, the programs, and where a viewer can begin.
+//! The analysis of an input's packets: figures of PIDs and clocks, failed checks, programs, and start points.
 //!
-//! Owns the state that packets leave behind. Runs on the input's worker, for each packet. Counts messages and takes the time
-//! as it is told to; knows nothing of their boundaries. The order of work in a packet is that of its cost: most packets
-//! are counted, compared with the one before, and done.
+//! Owns the state of the analysis. Runs on the input's worker, for each packet. Message numbers and times are
+//! arguments. The steps for a packet are ordered by cost: most packets are counted, compared with the previous one, and
+//! done.
 
 use std::sync::Arc;
 
@@ -21,9 +21,9 @@ use super::tables::Tables;
 /// A program's video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VideoTrack {
-    /// Where its packets are.
+    /// The PID of its packets.
     pub pid: Pid,
-    /// What it is coded in.
+    /// Its codec.
     pub codec: VideoCodec,
 }
 
@@ -32,13 +32,13 @@ pub struct VideoTrack {
 pub struct ProgramInfo {
     /// Its number in the PAT.
     pub number: u16,
-    /// Where its PMT is.
+    /// The PID of its PMT.
     pub pmt_pid: Pid,
-    /// Its first video, once its PMT was seen.
+    /// Its first video, once its PMT has arrived.
     pub video: Option<VideoTrack>,
 }
 
-/// Follows tables and pictures.
+/// Tracks tables and pictures.
 ///
 /// ```text
 ///   message:   .. [PAT] .. [PMT] .. [P] [P] [keyframe begins] ..
@@ -48,8 +48,8 @@ pub struct ProgramInfo {
 ///                   └ pat_since
 /// ```
 ///
-/// Pictures between the tables and the keyframe do no harm, since a decoder drops them; beginning at the keyframe
-/// itself would, since the next PAT comes after it. Most encoders send tables on a clock of their own.
+/// A decoder drops pictures between the tables and the keyframe, so they do no harm. Starting at the keyframe itself
+/// would, since the next PAT comes after it: most encoders send tables independently of keyframes.
 pub(super) struct Tracker {
     pub(super) counters: TsCounters,
     pub(super) pids: Pids,
@@ -57,15 +57,15 @@ pub(super) struct Tracker {
     pub(super) gop: GopMeter,
     pub(super) tables: Tables,
     pub(super) board: Arc<Board>,
-    /// Microseconds since the observer began.
+    /// Microseconds since the observer started.
     pub(super) now: u64,
     /// Scrambled packets of audio and video so far.
     pub(super) scrambled: u64,
     sampler: Sampler,
     scan: Option<PictureScan>,
-    /// Where a viewer could begin for the picture that is scanned, as of when it began.
+    /// Where a viewer could start for the picture being scanned, as of its beginning.
     picture_tables: Option<u64>,
-    /// The last start point that was reported, and the one that is about to be.
+    /// The last reported start point, and the one about to be reported.
     reported: Option<u64>,
     found: Option<(StartPointKind, u64)>,
 }
@@ -96,17 +96,17 @@ impl Tracker {
         self.found.take()
     }
 
-    /// The message of the last PAT that its PMT followed.
+    /// The message of the last PAT that was followed by its PMT.
     pub(super) fn tables_since(&self) -> Option<u64> {
         self.tables.since()
     }
 
-    /// Rules out start points up to and with message `at`, which was reported as one for another reason.
+    /// Excludes start points up to and including message `at`, which was reported for another reason.
     pub(super) fn pass_over(&mut self, at: u64) {
         self.reported = Some(at);
     }
 
-    /// Takes a packet that begins in message `at`.
+    /// Processes a packet that begins in message `at`.
     #[inline]
     pub(super) fn packet(&mut self, bytes: &[u8; PACKET_LEN], at: u64) {
         let Some(packet) = TsPacket::new(bytes) else {
@@ -114,7 +114,7 @@ impl Tracker {
         };
         self.counters.packets += 1;
         if packet.has_transport_error() {
-            // Not one bit of it can be trusted, the PID included: it only says that it was there.
+            // No bit of it can be trusted, including the PID: it only counts.
             self.counters.checks.count(Check::TransportError);
             self.pids.enter_faulty(&packet);
             return;
@@ -159,7 +159,7 @@ impl Tracker {
         }
     }
 
-    /// The stream begins again, as a file that loops does: nothing that follows continues what was before.
+    /// The stream starts again, like a file that loops: nothing continues what came before.
     #[cold]
     pub(super) fn restart(&mut self) {
         self.pids.restart();
@@ -186,7 +186,7 @@ impl Tracker {
 
     fn adaptation(&mut self, packet: &TsPacket<'_>, field: &Adaptation<'_>) {
         if field.is_discontinuity() {
-            // A clock may be set anew here, and the timestamps of the streams that follow it.
+            // The clock may be reset here, together with the timestamps of its streams.
             self.pids
                 .all_mut()
                 .iter_mut()
@@ -308,14 +308,14 @@ impl Tracker {
     }
 
     fn report(&mut self, kind: StartPointKind, since: u64) {
-        // Keyframes may come more often than tables: the earlier one is the start point then.
+        // Keyframes may come more often than tables: then the earlier one is the start point.
         if self.reported.is_none_or(|reported| reported < since) {
             self.reported = Some(since);
             self.found = Some((kind, since));
         }
     }
 
-    /// Looks whether what has to come does; some times a second.
+    /// Checks whether required packets are missing; called several times a second.
     pub(super) fn check_absence(&mut self) {
         self.tables.check_absence(self.now, &mut self.counters.checks);
         self.sampler.grow_old();

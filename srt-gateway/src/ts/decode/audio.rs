@@ -1,4 +1,4 @@
-//! The format of an audio, out of the first frame header of a PES packet.
+//! The format of an audio stream, from the first frame header of a PES packet.
 //!
 //! MPEG audio: ISO/IEC 11172-3, 2.4.1.3 and 13818-3. AAC: ISO/IEC 13818-7, 6.2 (ADTS), and 14496-3, 1.7 (LATM in LOAS) and
 //! 1.6.2.1 (its configuration). AC-3 and E-AC-3: ETSI TS 102 366, 4.4.1 and E.1.2.
@@ -7,7 +7,7 @@ use super::bits::Bits;
 use crate::ts::report::AudioReport;
 use crate::ts::streams::AudioCodec;
 
-/// Reads the first bytes of a PES packet.
+/// Parses the beginning of a PES packet.
 pub(super) fn describe(codec: AudioCodec, sample: &[u8]) -> Option<AudioReport> {
     (0..sample.len().saturating_sub(7)).find_map(|at| {
         let frame = &sample[at..];
@@ -45,12 +45,12 @@ fn mpeg(frame: &[u8]) -> Option<AudioReport> {
     })
 }
 
-/// Sample rates of AAC by their index.
+/// AAC sample rates by index.
 const AAC_RATES: [u32; 13] = [
     96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350,
 ];
 
-/// Channels of AAC by `channelConfiguration`.
+/// AAC channels by `channelConfiguration`.
 fn aac_channels(configuration: u8) -> Option<u8> {
     match configuration {
         0 => None,
@@ -75,7 +75,7 @@ fn adts(frame: &[u8]) -> Option<AudioReport> {
     })
 }
 
-/// `AudioSyncStream()` with a `StreamMuxConfig()`: not each frame has one.
+/// `AudioSyncStream()` with a `StreamMuxConfig()`, which not every frame has.
 fn latm(frame: &[u8]) -> Option<AudioReport> {
     const SYNC: u32 = 0x2B7;
     let mut bits = Bits::new(frame);
@@ -102,13 +102,13 @@ fn latm(frame: &[u8]) -> Option<AudioReport> {
     aac_config(&mut bits)
 }
 
-/// Passes over a number of one to four bytes.
+/// Skips a number of one to four bytes.
 fn latm_value(bits: &mut Bits<'_>) -> Option<()> {
     let bytes = usize::try_from(bits.number(2)?).ok()? + 1;
     bits.skip(8 * bytes)
 }
 
-/// `AudioSpecificConfig()`: of what is upsampled (SBR, PS) the rate that is heard.
+/// `AudioSpecificConfig()`: with upsampling (SBR, PS), the output rate.
 fn aac_config(bits: &mut Bits<'_>) -> Option<AudioReport> {
     const SBR: u32 = 5;
     const PS: u32 = 29;
@@ -184,7 +184,7 @@ fn ac3(frame: &[u8]) -> Option<AudioReport> {
 mod tests {
     use super::*;
 
-    /// A text of bits, spaces apart, behind the sync word and a length.
+    /// A frame from bits written as text, behind the sync word and a length.
     fn loas(bits: &str) -> Vec<u8> {
         let text: String = format!("01010110111 0000000100000 {bits}").split(' ').collect();
         let text = format!("{text:0<200}");
@@ -201,7 +201,8 @@ mod tests {
 
     #[test]
     fn latm_of_both_versions_and_of_upsampled_kinds_is_read() {
-        // Fields: as before, version, (version A, fullness,) framing, subframes, programs, layers, (length,) configuration.
+        // Fields: same as before, version, (version A, fullness,) framing, subframes, programs, layers, (length,)
+        // configuration.
         assert_eq!(
             told("0 0 1 000000 0000 000 00010 0011 0010"),
             Some((48_000, Some(2)))
@@ -210,7 +211,7 @@ mod tests {
             told("0 1 0 00 00000000 1 000000 0000 000 01 0000000000010000 00010 0100 0110"),
             Some((44_100, Some(6)))
         );
-        // HE-AAC: 24 kHz, heard with 48; HE-AAC v2: one channel, heard as two.
+        // HE-AAC: 24 kHz, output 48 kHz; HE-AAC v2: one channel, output two.
         assert_eq!(
             told("0 0 1 000000 0000 000 00101 0110 0010 0011"),
             Some((48_000, Some(2)))
@@ -219,12 +220,12 @@ mod tests {
             told("0 0 1 000000 0000 000 11101 0110 0001 0011"),
             Some((48_000, Some(2)))
         );
-        // A rate that is written out, of a kind beyond 31.
+        // An explicit rate, with an object type above 31.
         assert_eq!(
             told("0 0 1 000000 0000 000 11111 001010 1111 000000001010110001000100 0010"),
             Some((44_100, Some(2)))
         );
-        // As before; reserved; an index that is none.
+        // Same as before; reserved; an invalid index.
         assert_eq!(told("1 0 1 000000 0000 000 00010 0011 0010"), None);
         assert_eq!(told("0 1 1 00 00000000 1 000000 0000 000"), None);
         assert_eq!(told("0 0 1 000000 0000 000 00010 1101 0010"), None);

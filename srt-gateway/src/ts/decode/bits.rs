@@ -1,8 +1,8 @@
-//! Reads numbers out of a string of bits, most significant first, as codecs' headers are written.
+//! Reads numbers from a bit string, most significant bit first, as in codec headers.
 //!
-//! Runs on the thread of whoever asks for a report. The end of the bytes is None, never a panic.
+//! Runs on the thread that requests a report. The end of the data is None, never a panic.
 
-/// The rest of a string of bits.
+/// The remaining bits.
 #[derive(Clone, Debug)]
 pub(super) struct Bits<'a> {
     bytes: &'a [u8],
@@ -59,7 +59,7 @@ impl<'a> Bits<'a> {
     }
 }
 
-/// The payload of a NAL unit: without the bytes that keep start codes out of it (00 00 03).
+/// The payload of a NAL unit, without emulation prevention bytes (00 00 03).
 pub(super) fn unescaped(nal: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(nal.len());
     let mut zeros = 0;

@@ -1,8 +1,8 @@
-//! The format of an HEVC video, out of its sequence parameter set and, for the rate, its video parameter set.
+//! The format of an HEVC stream, from its sequence parameter set and, for the rate, its video parameter set.
 //!
-//! Rec. ITU-T H.265: 7.3.2.1 (VPS), 7.3.2.2 (SPS), 7.3.3 (profile), 7.3.4 (scaling lists), 7.3.7 (reference pictures), E.2.1
-//! (usability information). What is said of the rate stands behind lists of any length: a set that ends within them, or says
-//! what cannot be, has a size and no rate.
+//! Rec. ITU-T H.265: 7.3.2.1 (VPS), 7.3.2.2 (SPS), 7.3.3 (profile), 7.3.4 (scaling lists), 7.3.7 (reference pictures),
+//! E.2.1 (usability information). The rate comes after lists of any length: a set that ends within them, or contains
+//! impossible values, has a size and no rate.
 
 use super::bits::Bits;
 use super::video::rate;
@@ -12,7 +12,7 @@ use crate::ts::report::VideoReport;
 pub(super) const VPS: u8 = 32;
 pub(super) const SPS: u8 = 33;
 
-/// Reads both sets, each without its start code and escapes.
+/// Parses both sets, without start codes and emulation prevention bytes.
 pub(super) fn describe(vps: Option<Vec<u8>>, sps: &[u8]) -> Option<VideoReport> {
     let mut bits = Bits::new(sps.get(2..)?);
     bits.skip(4)?;
@@ -25,7 +25,7 @@ pub(super) fn describe(vps: Option<Vec<u8>>, sps: &[u8]) -> Option<VideoReport> 
     let ticks = timing
         .and_then(|timing| timing.ticks)
         .or_else(|| vps_ticks(&vps?));
-    // Pictures are coded one by one, and a field is a picture.
+    // With field coding, each field is a picture.
     let pictures = if is_fields { 2 } else { 1 };
     Some(VideoReport {
         width,
@@ -36,7 +36,7 @@ pub(super) fn describe(vps: Option<Vec<u8>>, sps: &[u8]) -> Option<VideoReport> 
     })
 }
 
-/// `profile_tier_level()`, for people.
+/// `profile_tier_level()`, for display.
 struct Profile {
     name: String,
     is_interlaced: bool,
@@ -63,7 +63,7 @@ fn profile(bits: &mut Bits<'_>, sub_layers: u32) -> Option<Profile> {
     })
 }
 
-/// Passes over what is said of sub-layers.
+/// Skips the levels of sub-layers.
 fn skip_sub_layers(bits: &mut Bits<'_>, sub_layers: u32) -> Option<()> {
     let mut present = Vec::new();
     for _ in 0..sub_layers {
@@ -78,7 +78,7 @@ fn skip_sub_layers(bits: &mut Bits<'_>, sub_layers: u32) -> Option<()> {
     Some(())
 }
 
-/// Width and height of what is shown of a picture.
+/// The width and height of the displayed part of a picture.
 fn size(bits: &mut Bits<'_>) -> Option<(u32, u32)> {
     bits.golomb()?;
     let chroma = bits.golomb()?;
@@ -99,7 +99,7 @@ fn size(bits: &mut Bits<'_>) -> Option<(u32, u32)> {
     Some((width, height))
 }
 
-/// A picture takes `units` of `scale` to the second.
+/// A picture lasts `units` of which there are `scale` per second.
 struct Ticks {
     units: u32,
     scale: u32,
@@ -114,13 +114,13 @@ impl Ticks {
     }
 }
 
-/// What the usability information says of time.
+/// The timing in the usability information.
 struct Timing {
     is_fields: bool,
     ticks: Option<Ticks>,
 }
 
-/// From behind the size on; None where there is none.
+/// Parses from after the size; None if there is no timing.
 fn sps_timing(bits: &mut Bits<'_>, sub_layers: u32) -> Option<Timing> {
     skip_golombs(bits, 2)?;
     let order_bits = bits.golomb()?.checked_add(4).filter(|count| *count <= 16)?;
@@ -130,7 +130,7 @@ fn sps_timing(bits: &mut Bits<'_>, sub_layers: u32) -> Option<Timing> {
         skip_scaling_lists(bits)?;
     }
     bits.skip(2)?;
-    // Samples as they are (PCM).
+    // Uncompressed samples (PCM).
     if bits.bit()? {
         bits.skip(8)?;
         skip_golombs(bits, 2)?;
@@ -152,7 +152,7 @@ fn skip_golombs(bits: &mut Bits<'_>, count: u32) -> Option<()> {
     (0..count).try_for_each(|_| bits.golomb().map(drop))
 }
 
-/// Passes over the sizes of buffers, of each sub-layer or of the highest.
+/// Skips the buffer sizes, of each sub-layer or of the highest.
 fn skip_ordering(bits: &mut Bits<'_>, sub_layers: u32) -> Option<()> {
     let sets = if bits.bit()? { sub_layers + 1 } else { 1 };
     skip_golombs(bits, 3 * sets)
@@ -172,10 +172,10 @@ fn skip_scaling_lists(bits: &mut Bits<'_>) -> Option<()> {
     Some(())
 }
 
-/// Passes over `st_ref_pic_set()` of all. A set may be told by its difference from the one before, and then has an entry for
-/// each picture of that one, and one more.
+/// Skips all `st_ref_pic_set()`. A set may be coded as the difference from the previous one; then it has an entry for
+/// each picture of that set, and one more.
 fn skip_reference_sets(bits: &mut Bits<'_>) -> Option<()> {
-    /// As many pictures as can be held.
+    /// The limit of reference pictures.
     const PICTURES_MAX: u32 = 16;
     let sets = bits.golomb().filter(|sets| *sets <= 64)?;
     let mut pictures = 0;
@@ -233,7 +233,7 @@ fn usability(bits: &mut Bits<'_>) -> Option<Timing> {
     Some(Timing { is_fields, ticks })
 }
 
-/// The video parameter set's own word on time.
+/// The timing in the video parameter set.
 fn vps_ticks(vps: &[u8]) -> Option<Ticks> {
     let mut bits = Bits::new(vps.get(2..)?);
     bits.skip(12)?;

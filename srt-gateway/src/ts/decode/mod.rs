@@ -1,7 +1,7 @@
-//! From what a board holds to a report: reads PAT, PMT and SDT as they came, and the samples of audio and video.
+//! Builds a report from a board: decodes PAT, PMT and SDT, and the samples of audio and video.
 //!
-//! Runs on the thread of whoever asks, and may allocate. What was taken from the stream is anybody's bytes: whatever is
-//! not well-formed is left out, and nothing panics.
+//! Runs on the requesting thread, and may allocate. The stream's data is untrusted: malformed parts are left out, and
+//! nothing panics.
 
 mod audio;
 mod bits;
@@ -22,7 +22,7 @@ use super::report::{
 };
 use super::streams::{Identity, each};
 
-/// Makes the report.
+/// Builds the report.
 pub(super) fn report(shared: &Shared) -> TsReport {
     let published = &shared.published;
     let counters = &published.counters;
@@ -100,7 +100,7 @@ fn stream(shared: &Shared, stream_type: u8, pid: u16, descriptors: &[u8]) -> Str
     }
 }
 
-/// The languages of ISO 639, teletext and subtitling descriptors, each once.
+/// The languages of ISO 639, teletext and subtitling descriptors, without duplicates.
 fn languages(descriptors: &[u8]) -> Vec<String> {
     let mut languages = Vec::new();
     for (tag, contents) in each(descriptors) {
@@ -123,7 +123,7 @@ fn languages(descriptors: &[u8]) -> Vec<String> {
     languages
 }
 
-/// Gives programs the names that a section of the SDT has for them (ETSI EN 300 468, 5.2.3 and 6.2.33).
+/// Sets the programs' names from a section of the SDT (ETSI EN 300 468, 5.2.3 and 6.2.33).
 fn name_services(section: &[u8], programs: &mut [ProgramReport]) {
     let body = section.len().checked_sub(4).and_then(|end| section.get(11..end));
     let mut services = body.unwrap_or_default();
@@ -149,7 +149,7 @@ fn name_services(section: &[u8], programs: &mut [ProgramReport]) {
     }
 }
 
-/// A text behind its length, and what comes after it.
+/// A text after its length, and the remaining bytes.
 fn sized(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (len, rest) = bytes.split_first()?;
     rest.split_at_checked(usize::from(*len))

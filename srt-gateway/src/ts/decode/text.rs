@@ -1,16 +1,16 @@
-//! Text of DVB tables (ETSI EN 300 468, annex A): the first byte may tell the character table.
+//! Text of DVB tables (ETSI EN 300 468, annex A): the first byte may select the character table.
 //!
-//! Latin is read by the default table (ISO 6937 with the euro sign); the other tables by `encoding_rs`. What no table has
-//! becomes U+FFFD; control codes are dropped, but for the line break.
+//! Latin text uses the default table (ISO 6937 with the euro sign); `encoding_rs` decodes the other tables. Characters
+//! without a mapping become U+FFFD; control codes are dropped, except for the line break.
 
 use encoding_rs::Encoding;
 
 use crate::names::is_control;
 
-/// Longest text in bytes that is shown.
+/// The length limit of a displayed text, in bytes.
 const TEXT_MAX: usize = 255;
 
-/// Reads a text.
+/// Decodes a text.
 pub(super) fn decode(bytes: &[u8]) -> String {
     let bytes = &bytes[..bytes.len().min(TEXT_MAX)];
     let text = match *bytes {
@@ -23,13 +23,13 @@ pub(super) fn decode(bytes: &[u8]) -> String {
         [0x13, ref rest @ ..] => by(encoding_rs::GBK, rest),
         [0x14, ref rest @ ..] => by(encoding_rs::BIG5, rest),
         [0x15, ref rest @ ..] => by(encoding_rs::UTF_8, rest),
-        // 0x1F: the encoding of some company; and what is reserved.
+        // 0x1F: a company's own encoding; and reserved values.
         _ => latin(bytes.get(1..).unwrap_or_default()),
     };
     text.chars().filter_map(printable).collect()
 }
 
-/// The characters of names: emphasis marks and other controls are none (table A.1).
+/// Filters emphasis marks and other controls (table A.1).
 fn printable(c: char) -> Option<char> {
     match c {
         '\u{8a}' | '\u{e08a}' | '\n' => Some(' '),
@@ -49,7 +49,8 @@ fn utf16(bytes: &[u8]) -> String {
 
 /// A part of ISO 8859.
 fn by_part(part: u16, bytes: &[u8]) -> String {
-    // encoding_rs has 8859-1, -9 and -11 as the windows tables that contain them; their additions are controls here.
+    // encoding_rs has 8859-1, -9 and -11 as the windows tables that contain them; the additional characters are
+    // controls here.
     let encoding = match part {
         2 => encoding_rs::ISO_8859_2,
         3 => encoding_rs::ISO_8859_3,
@@ -77,7 +78,7 @@ fn by_part(part: u16, bytes: &[u8]) -> String {
     by(encoding, &printing)
 }
 
-/// ISO 6937: a diacritical mark comes before its letter.
+/// ISO 6937: a diacritical mark precedes its letter.
 fn latin(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     let mut mark = None;
@@ -111,7 +112,7 @@ fn latin_char(byte: u8) -> char {
     }
 }
 
-/// A letter with a mark, as one character where there is one.
+/// A letter with a mark, as one character if there is one.
 fn marked(mark: u8, letter: u8) -> String {
     let (combining, letters, composed) = match mark {
         0xC1 => ('\u{300}', "AEIOUaeiou", "ÀÈÌÒÙàèìòù"),

@@ -1,16 +1,17 @@
-//! The format of a video, out of its sequence header or sequence parameter set.
+//! The format of a video stream, from its sequence header or sequence parameter set.
 //!
-//! H.264: Rec. ITU-T H.264, 7.3.2.1.1 and annex E. MPEG-2: ISO/IEC 13818-2, 6.2.2. Whatever ends early or cannot be is None.
+//! H.264: Rec. ITU-T H.264, 7.3.2.1.1 and annex E. MPEG-2: ISO/IEC 13818-2, 6.2.2. Truncated or impossible values give
+//! None.
 
 use super::bits::{Bits, unescaped};
 use super::hevc;
 use crate::ts::picture::VideoCodec;
 use crate::ts::report::VideoReport;
 
-/// No picture is wider or higher.
+/// The largest width or height.
 const SIDE_MAX: u32 = 16_384;
 
-/// Reads the first bytes of a picture that carries parameters.
+/// Parses the beginning of a picture with parameter sets.
 pub(super) fn describe(codec: VideoCodec, sample: &[u8]) -> Option<VideoReport> {
     let report = match codec {
         VideoCodec::H264 => h264(&unescaped(nal(sample, |code| code & 0x1F == 7)?)),
@@ -25,7 +26,7 @@ pub(super) fn describe(codec: VideoCodec, sample: &[u8]) -> Option<VideoReport> 
     (is_possible(report.width) && is_possible(report.height)).then_some(report)
 }
 
-/// The NAL unit, without start code, whose first byte is wanted; to the next start code.
+/// The NAL unit whose first byte matches, without its start code, up to the next one.
 fn nal(bytes: &[u8], is_wanted: impl Fn(u8) -> bool) -> Option<&[u8]> {
     let start = bytes
         .windows(4)
@@ -38,7 +39,7 @@ fn nal(bytes: &[u8], is_wanted: impl Fn(u8) -> bool) -> Option<&[u8]> {
 /// Frames per second, to a thousandth.
 pub(super) fn rate(numerator: u32, denominator: u32) -> Option<f64> {
     let rate = f64::from(numerator) / f64::from(denominator);
-    // What is written there is not always a rate.
+    // The field does not always contain a rate.
     (rate.is_finite() && (0.1..=1000.0).contains(&rate)).then_some((rate * 1000.0).round() / 1000.0)
 }
 
@@ -86,7 +87,7 @@ fn h264(sps: &[u8]) -> Option<VideoReport> {
     })
 }
 
-/// `chroma_format_idc`; passes over what the higher profiles have besides.
+/// `chroma_format_idc`; skips further fields of the higher profiles.
 fn h264_chroma(bits: &mut Bits<'_>, profile: u32) -> Option<u32> {
     if !matches!(
         profile,
@@ -107,7 +108,7 @@ fn h264_chroma(bits: &mut Bits<'_>, profile: u32) -> Option<u32> {
     Some(chroma)
 }
 
-/// Passes over frame numbers and the order of pictures.
+/// Skips frame numbers and the picture order.
 fn h264_order(bits: &mut Bits<'_>) -> Option<()> {
     bits.golomb()?;
     match bits.golomb()? {
@@ -142,7 +143,7 @@ fn h264_profile(profile: u32, constraints: u32) -> &'static str {
     }
 }
 
-/// Passes over scaling lists.
+/// Skips scaling lists.
 fn h264_scaling(bits: &mut Bits<'_>, lists: u32) -> Option<()> {
     for list in 0..lists {
         if !bits.bit()? {
@@ -159,7 +160,7 @@ fn h264_scaling(bits: &mut Bits<'_>, lists: u32) -> Option<()> {
     Some(())
 }
 
-/// Frames per second of the usability information; Some(None) where it does not say.
+/// Frames per second from the usability information; Some(None) if not stated.
 fn h264_rate(bits: &mut Bits<'_>) -> Option<Option<f64>> {
     if !bits.bit()? {
         return Some(None);
@@ -185,7 +186,7 @@ fn h264_rate(bits: &mut Bits<'_>) -> Option<Option<f64>> {
     }
     let units = bits.number(32)?;
     let scale = bits.number(32)?;
-    // A tick is a field.
+    // A tick is one field.
     Some(units.checked_mul(2).and_then(|units| rate(scale, units)))
 }
 
@@ -231,7 +232,7 @@ fn mpeg2(sample: &[u8]) -> Option<VideoReport> {
 }
 
 fn mpeg2_profile(code: u32) -> Option<String> {
-    // Those of 4:2:2 have codes of their own.
+    // 4:2:2 profiles have codes of their own.
     match code {
         0x82 => return Some("4:2:2@High".to_owned()),
         0x85 => return Some("4:2:2@Main".to_owned()),

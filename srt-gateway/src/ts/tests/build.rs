@@ -1,4 +1,4 @@
-//! Makes test streams. `mpeg2ts` writes what it can; it only ever sees what we made.
+//! Builds test streams with `mpeg2ts`, which only ever sees what we wrote.
 
 use mpeg2ts::es::{StreamId, StreamType};
 use mpeg2ts::pes::PesHeader;
@@ -115,7 +115,7 @@ impl Mux {
             ..adaptation()
         });
         let mut packet = self.pes(pid, field, data);
-        // `pes` writes a PTS of one second: five bytes that begin 9 bytes behind the start code.
+        // `pes` writes a PTS of one second: five bytes that begin 9 bytes after the start code.
         let start = packet.windows(3).position(|bytes| bytes == [0, 0, 1]).unwrap();
         let [b4, b3, b2, b1, b0] = [30, 22, 15, 7, 0].map(|shift| (pts >> shift) as u8);
         let stamp = [0x21 | (b4 & 7) << 1, b3, b2 << 1 | 1, b1, b0 << 1 | 1];
@@ -123,7 +123,7 @@ impl Mux {
         packet
     }
 
-    /// A further packet of a PES packet.
+    /// Another packet of a PES packet.
     pub(super) fn more(&mut self, pid: u16, data: &[u8]) -> Packet {
         self.write(
             pid,
@@ -141,7 +141,7 @@ impl Mux {
         self.pes(VIDEO, Some(field), &[0, 0, 1, 9, 0x10])
     }
 
-    /// An H.264 picture that needs earlier ones.
+    /// An H.264 picture that depends on earlier ones.
     pub(super) fn dependent(&mut self) -> Packet {
         self.pes(VIDEO, None, &[0, 0, 0, 1, 9, 0x30, 0, 0, 1, 0x41, 0x9A, 0x21])
     }
@@ -159,7 +159,7 @@ impl Mux {
         self.write(pid, Some(field), None)
     }
 
-    /// Packets that carry a section of any length, which `mpeg2ts` cannot write.
+    /// Packets with a section of any length, which `mpeg2ts` cannot write.
     pub(super) fn section(&mut self, pid: u16, section: &[u8]) -> Vec<Packet> {
         let bytes: Vec<u8> = [0].iter().chain(section).copied().collect();
         let mut packets = Vec::new();
@@ -176,7 +176,7 @@ impl Mux {
     }
 }
 
-/// An adaptation field with nothing set.
+/// An adaptation field without flags.
 pub(super) fn adaptation() -> AdaptationField {
     AdaptationField {
         discontinuity_indicator: false,

@@ -1,6 +1,8 @@
-//! The checks of TR 101 290 against those of crate `dvb-conformance`: the same packets at the same times to both.
+//! Compares the checks of TR 101 290 with those of the crate `dvb-conformance`: both receive the same packets at the
+//! same times.
 //!
-//! Where both are to differ, the test says why. `PCR_accuracy_error` it does not judge at all: see `clocks.rs`.
+//! Where they are expected to differ, the test says why. The crate does not judge `PCR_accuracy_error`: see
+//! `clocks.rs`.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +13,7 @@ use proptest::prelude::*;
 use super::build::{AUDIO, Mux, PMT, Packet, VIDEO, section};
 use crate::ts::*;
 
-/// A check, and what the crate calls it.
+/// A check, and the crate's name for it.
 const PAIRS: [(Check, Indicator); 12] = [
     (Check::TsSyncLoss, Indicator::TsSyncLoss),
     (Check::SyncByteError, Indicator::SyncByteError),
@@ -27,10 +29,10 @@ const PAIRS: [(Check, Indicator); 12] = [
     (Check::CatError, Indicator::CatError),
 ];
 
-/// A packet and when it comes.
+/// A packet and its arrival time.
 type Timed = (Duration, Packet);
 
-/// What a stream has in a millisecond; false where it is to be left out.
+/// What a stream contains in a millisecond; false leaves it out.
 struct Plan<'a> {
     pat: &'a dyn Fn(u64) -> bool,
     pmt: &'a dyn Fn(u64) -> bool,
@@ -70,7 +72,7 @@ fn stream(millis: u64, plan: &Plan<'_>) -> Vec<Timed> {
                         .windows(4)
                         .position(|bytes| bytes == [0, 0, 1, 0xE0])
                         .unwrap();
-                    // PTS_DTS_flags: neither; what was the PTS is stuffing.
+                    // PTS_DTS_flags: neither; the PTS becomes stuffing.
                     packet[start + 7] &= 0x3F;
                     packet[start + 9..start + 14].fill(0xFF);
                 }
@@ -86,7 +88,7 @@ fn stream(millis: u64, plan: &Plan<'_>) -> Vec<Timed> {
     packets
 }
 
-/// Ours and theirs for each check, in the order of [`PAIRS`].
+/// Our and the crate's counts for each check, in the order of [`PAIRS`].
 fn both(packets: &[Timed]) -> Vec<(Check, u64, u64)> {
     let mut monitor = ConformanceMonitor::new();
     let mut theirs = vec![0; PAIRS.len()];
@@ -108,7 +110,7 @@ fn both(packets: &[Timed]) -> Vec<(Check, u64, u64)> {
         .collect()
 }
 
-/// Both count the same; returns the checks that failed, with their counts.
+/// Asserts that both counts agree; returns the failed checks with their counts.
 #[track_caller]
 fn agreed(packets: &[Timed]) -> Vec<(Check, u64)> {
     let all = both(packets);
@@ -142,7 +144,7 @@ fn packets_that_are_missing_or_repeated_are_continuity_errors() {
     let repeated = packets[1707];
     packets.insert(1708, repeated);
     packets.insert(1709, repeated);
-    // Video packets, each on its own.
+    // Video packets, individually.
     for at in [2520, 1330, 930, 630] {
         packets.remove(at);
     }
@@ -170,7 +172,8 @@ fn a_wrong_sync_byte_is_an_error_and_two_in_a_row_lose_sync() {
     let all = both(&packets);
     assert_eq!(all[0], (Check::TsSyncLoss, 1, 1));
     assert_eq!(all[1], (Check::SyncByteError, 3, 3));
-    // What is missing at a loss of sync they do not count, and they wait for five good packets before they look at any.
+    // The crate does not count packets missing during a sync loss, and waits for five good packets before it examines
+    // any.
     assert_eq!(all[3], (Check::ContinuityCountError, 2, 2));
 }
 
@@ -225,7 +228,8 @@ fn clocks_and_timestamps_that_come_too_seldom_are_errors() {
 #[test]
 fn sections_with_a_wrong_crc_are_errors() {
     let mut packets = stream(2000, &WHOLE);
-    // PAT, PMT, SDT: a byte of the contents. (Not a PID of the PAT: they believe it all the same, and miss the PMT there.)
+    // PAT, PMT, SDT: a byte of the contents. (Not a PID of the PAT: the crate accepts it anyway, and misses the PMT
+    // there.)
     for (at, byte) in [(500, 176), (901, 183), (1250, 17)] {
         packets[at].1[byte] ^= 0x10;
     }
@@ -239,7 +243,7 @@ fn scrambled_packets_without_a_cat_are_an_error_once() {
         packets[at].1[3] |= 0x80;
     }
     assert_eq!(agreed(&packets), [(Check::CatError, 1)]);
-    // Scrambled tables: each packet is one.
+    // Scrambled tables: each packet counts.
     packets[1000].1[3] |= 0x80;
     packets[1101].1[3] |= 0x80;
     let all = both(&packets);
@@ -268,7 +272,7 @@ proptest! {
 
     #[test]
     fn random_losses_and_marks_are_counted_alike(
-        // From the third tables on: a loss of the second ones is an error of continuity for us, and not for them.
+        // From the third tables on: we count a loss of the second ones as a continuity error, and the crate does not.
         lost in proptest::collection::btree_set(200..2900_usize, 0..40),
         marked in proptest::collection::btree_set(100..2900_usize, 0..10),
     ) {
@@ -282,12 +286,13 @@ proptest! {
         let all = both(&packets);
         for (check, ours, theirs) in all {
             match check {
-                // They go on with what is in a marked packet, we do not: tables and clocks that it had are missing.
+                // The crate uses the contents of a marked packet, and we do not: its tables and clocks are missing for
+                // us.
                 Check::PcrRepetitionError | Check::PcrDiscontinuityError | Check::PatError2 | Check::PmtError2 => {
                     prop_assert!(ours >= theirs, "{check:?}: {ours}, {theirs}");
                 }
-                // A marked packet whose counter is not the one that is due they take for the new state; for us the next
-                // packet that can be trusted tells.
+                // The crate takes the counter of a marked packet as the new state even if it is not the expected one;
+                // we wait for the next packet that can be trusted.
                 Check::ContinuityCountError => {
                     prop_assert!(ours.abs_diff(theirs) <= marked.len() as u64, "{ours}, {theirs}");
                 }

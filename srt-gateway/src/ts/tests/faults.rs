@@ -1,4 +1,4 @@
-//! What is wrong with an input, and inputs that are all wrong.
+//! Inputs with errors, and inputs that are all errors.
 
 use mpeg2ts::es::StreamType;
 use proptest::collection::vec;
@@ -137,7 +137,7 @@ fn a_start_point_is_later_than_those_of_the_format_before() {
             mux.pmt(PMT, 1, &[(StreamType::AdtsAac, 0x101)]),
         ]
     };
-    // It is no transport stream up to message 18, where a viewer can begin for that reason: its PAT comes second.
+    // Up to message 18 it is no transport stream, so a viewer can start there: its PAT comes second.
     let alien = std::iter::repeat_with(|| vec![0x20; 1316]).take(16);
     let [pat, pmt] = tables(&mut mux);
     let packets = [mux.null(), mux.null(), pat, pmt].map(|packet| packet.to_vec());
@@ -168,7 +168,7 @@ fn a_few_broken_messages_do_not_change_what_the_stream_is() {
     assert_eq!(brief(&observer).1, 100);
 }
 
-/// Bytes that look like packets now and then.
+/// Bytes that sometimes look like packets.
 fn message() -> impl Strategy<Value = Vec<u8>> {
     let noise = vec(any::<u8>(), 0..400);
     let packets = vec((0..0x40_u8, vec(any::<u8>(), 12)), 1..4).prop_map(|packets| {

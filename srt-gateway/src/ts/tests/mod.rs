@@ -1,4 +1,4 @@
-//! Tests of the observer on streams made by `mpeg2ts` and, where that cannot write them, by hand.
+//! Tests of the observer with streams made by `mpeg2ts` or by hand.
 
 mod build;
 mod conformance;

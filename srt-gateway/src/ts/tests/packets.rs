@@ -1,4 +1,4 @@
-//! The view of one packet, and the cut into packets.
+//! Tests of the packet view and of splitting into packets.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What is told of a stream: tables, formats, clocks, rates, kinds of payload.
+//! Tests of reports: tables, formats, clocks, rates, kinds of payload.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::build::{AUDIO, Mux, PMT, Packet, VIDEO, pmt_section, section};
 use crate::ts::*;
 
-/// Shows packets one by one, one a millisecond; then tells.
+/// Observes packets one by one, one per millisecond, and returns the report.
 fn report(packets: &[Packet]) -> TsReport {
     let mut observer = Observer::new();
     let begun = Instant::now();
@@ -147,7 +147,7 @@ fn a_clock_at_a_constant_rate_is_judged_by_its_places() {
         observer.counters().checks.of(Check::PcrAccuracyError)
     };
     assert_eq!(failures(&packets), 0);
-    // 13 ticks are 481 ns. What is seen of it shifts the line by an eighth.
+    // 13 ticks are 481 ns. Their effect shifts the line by an eighth.
     packets.extend(pcr(&mut mux, 13));
     packets.extend(pcr(&mut mux, 0));
     assert_eq!(failures(&packets), 0);
@@ -178,7 +178,7 @@ fn keyframe_distances_are_told_in_pictures_and_time() {
     let mut packets = tables(&mut mux, &[(0x1B, VIDEO, vec![])]);
     let key = [0, 0, 1, 9, 0x10, 0, 0, 1, 0x65, 0x88];
     let other = [0, 0, 1, 9, 0x30, 0, 0, 1, 0x41, 0x9A];
-    // 25 pictures a second; keyframes at pictures 3, 15 and 65.
+    // 25 pictures per second; keyframes at pictures 3, 15 and 65.
     for n in 0..70 {
         let data = if [3, 15, 65].contains(&n) { &key } else { &other };
         packets.push(mux.stamped(VIDEO, 90_000 + n * 3600, None, data));
@@ -196,7 +196,7 @@ fn timestamps_that_run_back_are_counted() {
     for pts in [1000, 2000, 1999, 3000, (1 << 33) - 5, 10, 20] {
         packets.push(mux.stamped(AUDIO, pts, None, &[0xFF, 0xF1]));
     }
-    // 1999 after 2000, and the way from 3000 back over zero: from there on it goes forwards.
+    // 1999 after 2000, and the step from 3000 back over zero: from there on it runs forwards.
     assert_eq!(report(&packets).timestamp_errors, 2);
 }
 
@@ -280,7 +280,7 @@ fn there_may_be_more_pids_than_places() {
     assert_eq!(told.pids.iter().map(|pid| pid.packets).sum::<u64>(), 256);
 }
 
-/// Sections, samples and garbage as they may stand in a stream.
+/// Sections, samples and garbage as they may occur in a stream.
 fn payload() -> impl Strategy<Value = (u16, Vec<u8>)> {
     let table = (
         prop_oneof![Just(0), Just(2), Just(0x42)],

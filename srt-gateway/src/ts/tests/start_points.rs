@@ -1,11 +1,11 @@
-//! Where a viewer can begin.
+//! Tests of start points.
 
 use mpeg2ts::es::StreamType;
 
 use super::build::{AUDIO, Mux, PMT, Packet, VIDEO, adaptation, pmt_section};
 use crate::ts::*;
 
-/// Observes one message per packet; returns the messages at which viewers can begin, as they are reported.
+/// Observes one message per packet; returns the messages at which viewers can start, as reported.
 fn start_points(packets: &[Packet]) -> Vec<u64> {
     let mut observer = Observer::new();
     let starts = packets.iter().enumerate().filter_map(|(index, packet)| {
@@ -15,7 +15,7 @@ fn start_points(packets: &[Packet]) -> Vec<u64> {
     starts.collect()
 }
 
-/// Whether a PES packet of a stream of this type that begins with `data` makes a start point, without any indicator.
+/// Whether a PES packet of this stream type that begins with `data` is a start point without an indicator.
 fn is_key(stream_type: u8, data: &[u8]) -> bool {
     let mut mux = Mux::default();
     let mut packets = vec![mux.pat(&[(1, PMT)])];
@@ -63,7 +63,7 @@ fn tables_that_come_between_pictures_serve_the_next_keyframe() {
             _ => packets.push(mux.dependent()),
         }
     }
-    // Group n begins at packet 22 n; its second tables, at 12 messages, are 13 packets further on.
+    // Group n begins at packet 22 n; its second tables, at 12 messages, are 13 packets later.
     assert_eq!(start_points(&packets), [13, 13 + 22, 13 + 44]);
 }
 

@@ -1,4 +1,5 @@
-//! Parameter sets written bit by bit, with all that real encoders leave out; those of x265 are in tests/e2e/formats.rs.
+//! Parameter sets written bit by bit, with everything that real encoders leave out; tests/e2e/formats.rs tests those of
+//! x265.
 
 use proptest::prelude::*;
 
@@ -31,7 +32,7 @@ impl BitWriter {
         self.0.chunks(8).map(byte).collect()
     }
 
-    /// `profile_tier_level()` of Main 10, level 4.1, high tier; of its one sub-layer a profile and a level.
+    /// `profile_tier_level()` of Main 10, level 4.1, high tier, with a profile and a level for its one sub-layer.
     fn profile(self) -> Self {
         self.put(3, 1)
             .put(5, 2)
@@ -39,7 +40,7 @@ impl BitWriter {
             .put(4, 0b1000)
             .put(44, 0)
             .put(8, 123)
-            // One sub-layer with both, and the padding.
+            // One sub-layer with both, and padding.
             .put(2, 0b11)
             .put(14, 0)
             .put(32, 7)
@@ -49,7 +50,7 @@ impl BitWriter {
     }
 }
 
-/// What is different from one set to the other.
+/// The differences between the sets.
 #[derive(Clone, Copy)]
 struct VpsParams {
     scaling: bool,
@@ -57,7 +58,7 @@ struct VpsParams {
     timing: Option<(u32, u32)>,
 }
 
-/// An SPS of 1920x1080 with everything in it that may stand before the rate.
+/// An SPS of 1920x1080 with everything that may precede the rate.
 fn sps(made: VpsParams) -> BitWriter {
     let pen = BitWriter::default()
         .put(16, 0x4201)
@@ -65,9 +66,9 @@ fn sps(made: VpsParams) -> BitWriter {
         .put(3, 1)
         .put(1, 1)
         .profile();
-    // 4:2:0, 1920x1088 of which the lowest eight lines are not shown.
+    // 4:2:0, 1920x1088, of which the lowest eight lines are cropped.
     let pen = pen.golombs(&[0, 1, 1920, 1088]).put(1, 1).golombs(&[0, 0, 0, 4]);
-    // Depths, the order's bits; of both sub-layers the buffers; sizes of blocks.
+    // Bit depths, bits of the picture order count, the buffers of both sub-layers, block sizes.
     let pen = pen
         .golombs(&[2, 2, 4])
         .put(1, 1)
@@ -78,10 +79,10 @@ fn sps(made: VpsParams) -> BitWriter {
     } else {
         pen.put(1, 0)
     };
-    // Samples as they are.
+    // Uncompressed samples.
     let pen = pen.put(2, 0b11).put(1, 1).put(8, 0x77).golombs(&[0, 2]).put(1, 1);
-    // Three sets of reference pictures: of two and one; the next told by its difference, of whose four entries one is
-    // left out; and one of a single picture told by the difference from that.
+    // Three reference picture sets: of two and one; one coded by difference, with one of its four entries unused; and
+    // one of a single picture, coded by difference from that.
     let pen = pen
         .golombs(&[3])
         .golombs(&[2, 1])
@@ -108,7 +109,7 @@ fn sps(made: VpsParams) -> BitWriter {
     // Two long-term pictures of eight bits each.
     let pen = pen.put(1, 1).golombs(&[2]).put(9, 3).put(9, 5);
     let pen = pen.put(2, 0b11).put(1, 1);
-    // Aspect ratio in full, overscan, signal with colours, chroma's place.
+    // Full aspect ratio, overscan, signal type with colours, chroma location.
     let pen = pen
         .put(1, 1)
         .put(8, 255)
@@ -119,7 +120,7 @@ fn sps(made: VpsParams) -> BitWriter {
         .put(1, 1)
         .put(24, 0x01_01_01);
     let pen = pen.put(1, 1).golombs(&[0, 0]);
-    // Neutral chroma, fields, their information; a window.
+    // Neutral chroma, fields, field information; a display window.
     let pen = pen
         .put(1, 0)
         .put(1, u64::from(made.fields))
@@ -136,7 +137,7 @@ fn sps(made: VpsParams) -> BitWriter {
     }
 }
 
-/// Scaling lists of every kind: predicted ones, and those that are written out.
+/// Scaling lists of every kind: predicted and explicit ones.
 fn scaling(mut pen: BitWriter) -> BitWriter {
     for size in 0..4_u32 {
         for list in 0..if size == 3 { 2 } else { 6 } {
@@ -151,7 +152,7 @@ fn scaling(mut pen: BitWriter) -> BitWriter {
     pen
 }
 
-/// A VPS with two sub-layers and three sets of layers, and this rate.
+/// A VPS with two sub-layers, three layer sets, and this rate.
 fn vps(units: u32, scale: u32) -> Vec<u8> {
     let pen = BitWriter::default()
         .put(16, 0x4001)
