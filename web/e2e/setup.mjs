@@ -206,32 +206,27 @@ async function bundled(base) {
   );
 }
 
-/** Answers in place of the gateway's: what `answers(method, path)` gives is sent as JSON; where it gives nothing, the gateway answers. */
-export async function stub(base, answers) {
-  return serve(
-    createServer(async (request, response) => {
-      const path = request.url.replace(/^\/api\/v1\//, "").split("?")[0];
-      const said = await answers(request.method, path);
-      if (said === undefined) return pass(base, request, response);
-      response.writeHead(200, { "Content-Type": "application/json" });
-      response.end(JSON.stringify(said));
-    }),
-  );
-}
-
 /**
  * The gateway's page before figures of our making: hundreds of streams that are live cost more than this machine has. All
- * else is the gateway's own answer. `streams(n)` makes what the n-th event tells; gives the address, and counts the events.
+ * else is the gateway's own answer, or, as JSON, what `answers(method, path, body)` gives. `streams(n)` and `gateway(n)` make
+ * what the n-th event tells; gives the address, and counts the events.
  */
-export async function standIn(base, streams, perSecond) {
+export async function standIn(base, streams, perSecond, { answers = () => undefined, gateway = () => ({ draining: false, sessions: 0 }) } = {}) {
   const told = { events: 0, bytes: 0 };
   const timers = new Set();
-  const server = createServer((request, response) => {
-    if (!request.url.startsWith("/api/v1/live")) return pass(base, request, response);
+  const server = createServer(async (request, response) => {
+    if (!request.url.startsWith("/api/v1/live")) {
+      const path = request.url.replace(/^\/api\/v1\//, "").split("?")[0];
+      const body = request.method === "POST" && answers(request.method, path) !== undefined ? await new Response(request).text() : "";
+      const said = answers(request.method, path, body);
+      if (said === undefined) return pass(base, request, response);
+      response.writeHead(200, { "Content-Type": "application/json" });
+      return response.end(JSON.stringify(said));
+    }
     response.writeHead(200, { "Content-Type": "text/event-stream" });
     const send = () => {
       told.events += 1;
-      const data = JSON.stringify({ time_ms: 1.8e12 + told.events * 1000, gateway: { draining: false, sessions: 0 }, streams: streams(told.events) });
+      const data = JSON.stringify({ time_ms: 1.8e12 + told.events * 1000, gateway: gateway(told.events), streams: streams(told.events) });
       told.bytes = data.length;
       response.write(`event: figures\ndata: ${data}\n\n`);
     };

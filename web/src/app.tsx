@@ -3,6 +3,7 @@ import { useEffect } from "preact/hooks";
 import * as api from "./api/client";
 import { bitrate, count, duration, plural, zoneName } from "./lib/format";
 import type { Health } from "./model";
+import { Alarms } from "./pages/alarms";
 import { Bans } from "./pages/bans";
 import { Changes } from "./pages/changes";
 import { Connect } from "./pages/connect";
@@ -15,12 +16,13 @@ import { StreamPage } from "./pages/stream";
 import { dismiss, notices, takeBack } from "./state/notices";
 import { type Route, back, go, route } from "./state/router";
 import { theme, zone } from "./state/settings";
-import { follow, gateway, lastHeard, link, pulse, stale, totals } from "./state/store";
+import { alarms, follow, gateway, lastHeard, link, pulse, stale, totals } from "./state/store";
 import { Mark } from "./ui/icons";
 import { Time } from "./ui/time";
 
 const PAGES: { to: Route; word: string; also?: string }[] = [
   { to: { page: "overview" }, word: "Streams", also: "stream" },
+  { to: { page: "alarms" }, word: "Alarms" },
   { to: { page: "refused" }, word: "Refused", also: "bans" },
   { to: { page: "events" }, word: "Events", also: "changes" },
   { to: { page: "connect", name: null }, word: "Connect" },
@@ -69,6 +71,8 @@ function Page({ at }: { at: Route }) {
       return <EventTabs page="events"><Events /></EventTabs>;
     case "changes":
       return <EventTabs page="changes"><Changes /></EventTabs>;
+    case "alarms":
+      return <Alarms />;
     case "gateway":
       return <GatewayPage />;
   }
@@ -158,13 +162,26 @@ function Notices() {
   );
 }
 
+/** How many alarms nobody has acknowledged. */
+function Badge() {
+  const now = alarms.value;
+  if (!now || now.unacknowledged === 0) return null;
+  return (
+    <span class={`badge num ${now.critical > 0 ? "bad" : "warning"}`}>
+      {count(now.unacknowledged)}
+      <span class="hidden"> not acknowledged</span>
+    </span>
+  );
+}
+
 export function App() {
   const at = route.value;
   const title = at.page === "stream" ? at.name : at.page === "bans" ? "Bans" : (PAGES.find((one) => one.to.page === at.page)?.word ?? "");
   const name = gateway.value?.name ?? "SRT gateway";
+  const waiting = alarms.value?.unacknowledged ?? 0;
   useEffect(() => {
-    document.title = `${stale.value === null ? "" : "⚠ No connection · "}${title} · ${name}`;
-  }, [title, name, stale.value === null]);
+    document.title = `${stale.value === null ? (waiting > 0 ? `(${waiting}) ` : "") : "⚠ No connection · "}${title} · ${name}`;
+  }, [title, name, waiting, stale.value === null]);
   if (link.value === "login") return <Login />;
   return (
     <>
@@ -175,6 +192,7 @@ export function App() {
           {PAGES.map((one) => (
             <a href={back(one.to)} aria-current={at.page === one.to.page || at.page === one.also ? "page" : undefined} key={one.word}>
               {one.word}
+              {one.word === "Alarms" ? <> <Badge /></> : null}
             </a>
           ))}
         </nav>

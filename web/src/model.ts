@@ -315,8 +315,35 @@ export interface Gateway {
   stateFile: string | null;
 }
 
+/** How many alarms are active. */
+export interface AlarmCounts {
+  critical: number;
+  warning: number;
+  unacknowledged: number;
+}
+
+export interface Alarm {
+  id: string;
+  kind: string;
+  severity: "critical" | "warning";
+  active: boolean;
+  /** `null`: it is about the gateway. */
+  stream: string | null;
+  /** The input, output or publisher that it is about. */
+  party: string;
+  text: string;
+  /** When it was raised first, and last. */
+  first: Date;
+  raised: Date;
+  cleared: Date | null;
+  count: number;
+  acknowledged: { by: string; at: Date; note: string } | null;
+}
+
 /** The gateway in a second. */
 export interface Pulse {
   draining: boolean;
   sessions: number;
+  /** `null`: it is too old to have alarms. */
+  alarms: AlarmCounts | null;
 }

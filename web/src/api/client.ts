@@ -1,4 +1,4 @@
-import type { AuditRecord, Ban, Changes, Definition, Event, Fault, Gateway, KeyTables, Point, Pulse, Reading, Refusal, Stream, StreamDetail, Versioned } from "../model";
+import type { Alarm, AuditRecord, Ban, Changes, Definition, Event, Fault, Gateway, KeyTables, Point, Pulse, Reading, Refusal, Stream, StreamDetail, Versioned } from "../model";
 import { readEvents } from "../lib/sse";
 import * as wire from "./wire";
 
@@ -175,6 +175,16 @@ export async function refusals(): Promise<Refusal[]> {
   return (await json<wire.WireRejection[]>("rejections")).map(wire.refusal).reverse();
 }
 
+/** All alarms, the most urgent first; not `known` to a gateway that is older than this page. */
+export async function alarms(): Promise<{ known: boolean; list: Alarm[] }> {
+  try {
+    return { known: true, list: (await json<{ items: wire.WireAlarm[] }>("alarms")).items.map(wire.alarm) };
+  } catch (error) {
+    if (error instanceof Refused && error.status === 404) return { known: false, list: [] };
+    throw error;
+  }
+}
+
 /** The audit log, newest first. */
 export async function changes(): Promise<AuditRecord[]> {
   return (await json<{ items: wire.WireRecord[] }>("audit")).items.map(wire.record);
@@ -253,6 +263,7 @@ export const removeStream = (name: string, etag: Tag) => ask(`streams/${part(nam
 export const ban = async (address: string, seconds: number, reason: string, endSessions: boolean) =>
   (await json<{ ended: number }>("bans", { method: "POST", body: { address, seconds, reason, end_sessions: endSessions } })).ended;
 export const unban = (address: string) => ask(`bans/${part(address)}`, { method: "DELETE" });
+export const acknowledge = (alarm: string, note: string) => ask(`alarms/${part(alarm)}/ack`, { method: "POST", body: note ? { note } : {} });
 export const drain = (seconds: number) => ask("drain", { method: "POST", body: { wait_seconds: seconds } });
 export const logLevel = (level: string) => ask("log", { method: "PUT", body: { level } });
 export const reload = () => json<Changes>("reload", { method: "POST" });

@@ -1,4 +1,6 @@
 import type {
+  Alarm,
+  AlarmCounts,
   AuditRecord,
   Ban,
   Check,
@@ -144,8 +146,23 @@ export interface WireGateway {
 
 export interface WireLive {
   time_ms: number;
-  gateway?: { draining: boolean; sessions: number };
+  gateway?: { draining: boolean; sessions: number; alarms?: AlarmCounts };
   streams?: WireStream[];
+}
+
+export interface WireAlarm {
+  id: string;
+  kind: string;
+  severity: string;
+  state: string;
+  stream?: string;
+  party?: string;
+  text: string;
+  first: string;
+  raised: string;
+  cleared?: string;
+  count: number;
+  acknowledged?: { by: string; time: string; note?: string };
 }
 
 export interface WireReading {
@@ -399,7 +416,25 @@ export function gateway(wire: WireGateway, libsrt: string, ports: WireListener[]
 }
 
 export function pulse(wire: WireLive): Pulse {
-  return { draining: wire.gateway?.draining ?? false, sessions: wire.gateway?.sessions ?? 0 };
+  return { draining: wire.gateway?.draining ?? false, sessions: wire.gateway?.sessions ?? 0, alarms: wire.gateway?.alarms ?? null };
+}
+
+export function alarm(wire: WireAlarm): Alarm {
+  const { acknowledged } = wire;
+  return {
+    id: wire.id,
+    kind: wire.kind,
+    severity: wire.severity === "critical" ? "critical" : "warning",
+    active: wire.state === "active",
+    stream: wire.stream ?? null,
+    party: wire.party ?? "",
+    text: wire.text,
+    first: new Date(wire.first),
+    raised: new Date(wire.raised),
+    cleared: wire.cleared ? new Date(wire.cleared) : null,
+    count: wire.count,
+    acknowledged: acknowledged ? { by: acknowledged.by, at: new Date(acknowledged.time), note: acknowledged.note ?? "" } : null,
+  };
 }
 
 export function reading(wire: WireReading): Reading {

@@ -1,4 +1,4 @@
-import type { AuditRecord, Health, Refusal, Stream } from "../model";
+import type { Alarm, AuditRecord, Health, Refusal, Stream } from "../model";
 
 /** What of a list is shown, and in which order. */
 
@@ -54,6 +54,15 @@ export function recorded(list: AuditRecord[], text: string): AuditRecord[] {
   return list.filter((one) => {
     const all = `${one.by} ${one.address} ${one.action} ${one.object} ${one.result} ${one.error} ${one.changes.join(" ")}`.toLowerCase();
     return words.every((word) => all.includes(word));
+  });
+}
+
+/** The alarms in this state that have all these words somewhere. */
+export function findAlarms(list: Alarm[], text: string, state: "active" | "cleared" | "all"): Alarm[] {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  return list.filter((one) => {
+    const all = `${one.kind} ${one.kind.replaceAll("_", " ")} ${one.severity} ${one.stream ?? ""} ${one.party} ${one.text} ${one.acknowledged?.by ?? ""} ${one.acknowledged?.note ?? ""}`.toLowerCase();
+    return (state === "all" || one.active === (state === "active")) && words.every((word) => all.includes(word));
   });
 }
 

@@ -7,7 +7,7 @@ import type { Origin, Stream } from "../model";
 import { go, href, parameter } from "../state/router";
 import { layout, stills } from "../state/settings";
 import { sparkOf, streams, version } from "../state/store";
-import { Ask, Empty } from "../ui/controls";
+import { Ask, Empty, Toggle } from "../ui/controls";
 import { Mark, State } from "../ui/icons";
 import { NewStream } from "./definition";
 import { Sparkline } from "../ui/sparkline";
@@ -254,18 +254,6 @@ function useKeys(list: Stream[], host: { current: HTMLElement | null }) {
     addEventListener("keydown", press);
     return () => removeEventListener("keydown", press);
   }, []);
-}
-
-function Toggle<T extends string>({ value, choices, label, set }: { value: T; choices: [T, string][]; label: string; set: (value: T) => void }) {
-  return (
-    <div class="toggle" role="group" aria-label={label}>
-      {choices.map(([key, word]) => (
-        <button type="button" aria-pressed={value === key} onClick={() => set(key)} key={key}>
-          {word}
-        </button>
-      ))}
-    </div>
-  );
 }
 
 /** Streams that share what stands before the last slash of their names. */

@@ -50,6 +50,12 @@ export function sparkOf(name: string): Series {
   return series;
 }
 
+/** Alarms that are active; `null` where the gateway tells of none. */
+export const alarms = computed(() => {
+  const now = pulse.value?.alarms;
+  return now ? { critical: now.critical, warning: now.warning, unacknowledged: now.unacknowledged } : null;
+});
+
 export const byName = computed(() => new Map(streams.value.map((stream) => [stream.name, stream])));
 
 export const totals = computed(() => {

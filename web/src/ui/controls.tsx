@@ -119,6 +119,19 @@ export function Copyable({ value, masked }: { value: string; masked?: string | u
   );
 }
 
+/** Buttons of which one is pressed. */
+export function Toggle<T extends string>({ value, choices, label, set }: { value: T; choices: [T, string][]; label: string; set: (value: T) => void }) {
+  return (
+    <div class="toggle" role="group" aria-label={label}>
+      {choices.map(([key, word]) => (
+        <button type="button" aria-pressed={value === key} onClick={() => set(key)} key={key}>
+          {word}
+        </button>
+      ))}
+    </div>
+  );
+}
+
 export function Empty({ title, children }: { title: string; children?: ComponentChildren }) {
   return (
     <div class="empty">
