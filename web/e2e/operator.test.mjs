@@ -1,5 +1,6 @@
 /** What an operator relies on: old figures look old, times name their zone, consequences are told before, and can be undone. */
 import assert from "node:assert/strict";
+import { createSocket } from "node:dgram";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { TOKEN, api, browser, endAll, gateway, open, overflow, play, presses, publish, run, shot, standIn, until } from "./setup.mjs";
@@ -33,6 +34,16 @@ token = "${TOKEN}"
 });
 
 after(endAll);
+
+/** A port that nobody uses now. */
+const freePort = () =>
+  new Promise((resolve) => {
+    const socket = createSocket("udp4");
+    socket.bind(0, "127.0.0.1", () => {
+      const { port } = socket.address();
+      socket.close(() => resolve(port));
+    });
+  });
 
 const live = (name, viewers = 0) =>
   until(`${name} is live with ${viewers} viewers`, async () => {
@@ -251,4 +262,100 @@ test("what the browser cannot decode is named, and the rest is played", async ()
   await shot(page, "codec-ac3");
   await Promise.all([hevc.end(), ac3.end()]);
   await close();
+});
+
+test("in few clicks: a stream with a port and a passphrase of its own", async () => {
+  const { page, faults, close } = await open(chromium, base);
+  const own = await freePort();
+  await page.goto(`${base}/#/`);
+  await page.getByRole("link", { name: "news/one" }).waitFor();
+  await page.getByRole("button", { name: "New stream…" }).click();
+  const dialog = page.getByRole("dialog", { name: "New stream" });
+  await dialog.waitFor();
+  await page.keyboard.type("form/a");
+  await dialog.getByLabel("Own port to publish on").click();
+  await page.keyboard.type("127.0.0.1:99999");
+  await dialog.getByLabel("Passphrase of that port").click();
+  await page.keyboard.type("short");
+  await dialog.getByRole("button", { name: "Save" }).click();
+  await until("both fields are told of", async () => (await dialog.locator("[aria-invalid=true]").count()) === 2);
+  await shot(page, "form-faults");
+  await dialog.getByLabel("Own port to publish on").fill(`127.0.0.1:${own}`);
+  await dialog.getByLabel("Passphrase of that port").fill("a secret of the port");
+  await dialog.getByRole("button", { name: "Save" }).click();
+  await page.getByRole("heading", { name: "form/a" }).waitFor();
+  assert.ok((await presses(page)) <= 8, `it takes ${await presses(page)} clicks, with two mistakes`);
+  assert.deepEqual((await api(base, `streams/${encoded("form/a")}`)).definition, { srt_publish: { port: `127.0.0.1:${own}`, passphrase: "***" } });
+  publish(own, "", "a secret of the port");
+  await live("form/a");
+  assert.deepEqual(faults.filter((fault) => !fault.includes("422")), []);
+  await close();
+});
+
+test("inputs are put in order, when a stream is made and afterwards", async () => {
+  const { page, close } = await open(chromium, base);
+  await page.goto(`${base}/#/`);
+  await page.getByRole("button", { name: "New stream…" }).click();
+  const dialog = page.getByRole("dialog", { name: "New stream" });
+  await dialog.getByLabel("Name").fill("form/inputs");
+  for (const [at, address] of ["srt://127.0.0.1:7", "srt://127.0.0.1:8?passphrase=not to be seen", "srt://127.0.0.1:9"].entries()) {
+    if (at > 0) await dialog.getByRole("button", { name: "Add an input" }).click();
+    await dialog.getByLabel(at === 0 ? "Inputs" : `Inputs ${at + 1}`, { exact: true }).and(dialog.locator("input")).fill(address);
+  }
+  await dialog.getByRole("button", { name: "Move input 3 up" }).click();
+  await shot(page, "form-inputs");
+  await dialog.getByRole("tab", { name: "Resilience" }).click();
+  await dialog.getByLabel("Viewers wait for a lost source").fill("30s");
+  await dialog.getByLabel("A second publisher").selectOption("standby");
+  await shot(page, "form-resilience");
+  await dialog.getByRole("button", { name: "Save" }).click();
+  await page.getByRole("heading", { name: "form/inputs" }).waitFor();
+  const inputs = async () => (await api(base, `streams/${encoded("form/inputs")}`)).definition.inputs;
+  assert.deepEqual(await inputs(), ["srt://127.0.0.1:7", "srt://127.0.0.1:9", "srt://127.0.0.1:8?passphrase=***"]);
+  const { definition } = await api(base, `streams/${encoded("form/inputs")}`);
+  assert.deepEqual([definition.on_source_lost, definition.duplicate_publisher], ["30s", "standby"]);
+  await page.getByRole("button", { name: "Move srt://127.0.0.1:8 up" }).click();
+  await until("it is moved", async () => (await inputs())[1] === "srt://127.0.0.1:8?passphrase=***");
+  await close();
+});
+
+test("a passphrase is rotated in two steps, in few clicks, and nobody is cut off", async () => {
+  const name = "rotate/a";
+  const [old, added] = ["the old passphrase", "the new passphrase"];
+  for (const single of [false, true]) {
+    await api(base, `streams/${encoded(name)}`, { method: "PUT", body: { publish_passphrase: single ? old : [old] } });
+    const { page, close } = await open(chromium, base);
+    const publishes = async (passphrase, expected) => {
+      const publisher = publish(port, `#!::r=${name},m=publish`, passphrase);
+      if (expected) await live(name);
+      else await until("it is refused", () => publisher.ended);
+      await publisher.end();
+      await until("it is gone", async () => !(await api(base, `streams/${encoded(name)}`)).source);
+    };
+    await page.goto(`${base}/#/stream/${encoded(name)}`);
+    await page.getByRole("button", { name: "Rotate the passphrase of the publishers" }).click();
+    await page.getByLabel("New passphrase", { exact: true }).and(page.locator("input")).fill(added);
+    await shot(page, "rotate");
+    await page.getByRole("button", { name: "Make it valid" }).click();
+    const told = page.getByText("Both passphrases are valid now");
+    const asks = page.getByLabel("Passphrase that is valid now");
+    await told.or(asks).first().waitFor();
+    if (await asks.count()) {
+      assert.ok(single, "a list keeps its secrets");
+      await asks.fill(old);
+      await page.getByLabel("Passphrase that is valid now").press("Enter");
+    }
+    await told.waitFor();
+    await publishes(old, true);
+    await publishes(added, true);
+    await page.getByRole("button", { name: "Remove the old passphrase of the publishers" }).click();
+    await page.getByText("Whoever connects with an old passphrase is refused").waitFor();
+    await page.getByRole("button", { name: "Remove the others" }).click();
+    await page.getByText("Only the new passphrase is valid").waitFor();
+    assert.ok((await presses(page)) <= 4, `it takes ${await presses(page)} clicks`);
+    await publishes(added, true);
+    await publishes(old, false);
+    await close();
+    await api(base, `streams/${encoded(name)}`, { method: "DELETE" });
+  }
 });

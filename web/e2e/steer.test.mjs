@@ -52,6 +52,7 @@ test("a stream is made, with what is wrong shown at its field, and changed", asy
   await page.getByRole("button", { name: "New stream…" }).click();
   const dialog = page.getByRole("dialog", { name: "New stream" });
   await dialog.getByLabel("Name").fill(MADE);
+  await dialog.getByRole("tab", { name: "All keys" }).click();
   await dialog.getByLabel("Add a setting", { exact: true }).selectOption("max_viewers");
   await dialog.getByLabel("max_viewers", { exact: true }).fill("many");
   await dialog.getByLabel("Add a setting", { exact: true }).selectOption("srt_play");
@@ -74,6 +75,7 @@ test("a stream is made, with what is wrong shown at its field, and changed", asy
   await definition.getByText("max_viewers = 3").waitFor();
   await definition.getByRole("button", { name: "Edit…" }).click();
   const edit = page.getByRole("dialog", { name: `Definition of ${MADE}` });
+  await edit.getByRole("tab", { name: "All keys" }).click();
   await edit.getByLabel("max_viewers", { exact: true }).fill("4");
   await edit.getByLabel("Add a setting", { exact: true }).selectOption("play_passphrase");
   await edit.getByLabel("play_passphrase", { exact: true }).fill("a secret of ours");
@@ -90,6 +92,7 @@ test("who was slower is told so, keeps what was typed, and decides", async () =>
   await definition.getByText("max_viewers = 4").waitFor();
   await definition.getByRole("button", { name: "Edit…" }).click();
   const edit = page.getByRole("dialog", { name: `Definition of ${MADE}` });
+  await edit.getByRole("tab", { name: "All keys" }).click();
   await edit.getByLabel("max_viewers", { exact: true }).fill("40");
   // Somebody else, meanwhile.
   await api(base, `streams/${encoded(MADE)}`, { method: "PUT", body: { max_viewers: 5, on_demand: true } });
@@ -110,6 +113,7 @@ test("Escape does not throw away what was typed", async () => {
   const { definition } = await streamPage(page, MADE);
   await definition.getByRole("button", { name: "Edit…" }).click();
   const edit = page.getByRole("dialog", { name: `Definition of ${MADE}` });
+  await edit.getByRole("tab", { name: "All keys" }).click();
   await edit.getByLabel("max_viewers", { exact: true }).fill("41");
   await page.keyboard.press("Escape");
   await edit.getByText("What you have typed is not saved.").waitFor();
@@ -326,6 +330,7 @@ test("nothing of it is wider than a phone", async () => {
     await page.locator(".panel").first().waitFor();
     if (name === "definition") {
       await page.getByRole("region", { name: "Definition" }).getByRole("button", { name: "Edit…" }).click();
+      await page.getByRole("dialog").getByRole("tab", { name: "All keys" }).click();
       await page.getByRole("dialog").getByLabel("Add a setting", { exact: true }).selectOption("srt_play");
     }
     assert.equal(await overflow(page), "", name);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { bannedBy, ending, inNetwork, ofSession, ofStop } from "../src/lib/consequence";
-import { hasSecrets } from "../src/lib/definition";
+import { definitionOf, hasSecrets, placeOf } from "../src/lib/definition";
 import { clock, times, zoneName } from "../src/lib/format";
 import { parseQuery, parseRoute, withQuery } from "../src/lib/route";
 import { groups, parseOrder, selected } from "../src/lib/select";
@@ -44,6 +44,16 @@ describe("what a change does to people", () => {
     ];
     for (const [address, network, held] of cases) expect(inNetwork(address, network), `${address} in ${network}`).toBe(held);
     expect(bannedBy("2001:db8::/32", [session("viewer", "[2001:db8::5]:4000"), session("viewer")])).toHaveLength(1);
+  });
+
+  it("finds the definition of an input or output, if there is one only", () => {
+    const endpoint = (url: string, name = url) => ({ direction: "input", url, name }) as Endpoint;
+    const detail = { definition: { inputs: ["srt://a:1?passphrase=***", { url: "srt://b:2?latency=9", name: "N" }, "udp://c:3", "udp://c:3?ttl=2"] } } as unknown as StreamDetail;
+    expect(definitionOf(endpoint("srt://a:1"), detail)).toEqual({ url: "srt://a:1?passphrase=***" });
+    expect(definitionOf(endpoint("srt://b:2", "N"), detail)).toEqual({ url: "srt://b:2?latency=9", name: "N" });
+    expect(placeOf(endpoint("srt://b:2", "N"), detail)).toBe(1);
+    expect(definitionOf(endpoint("udp://c:3"), detail)).toBeNull();
+    expect(definitionOf(endpoint("udp://d:4"), detail)).toBeNull();
   });
 
   it("sees a mask wherever it stands", () => {

@@ -150,11 +150,20 @@ export function hasSecrets(value: Value): boolean {
   return typeof value === "object" && Object.values(value).some(hasSecrets);
 }
 
+/** Where an input or output stands in the list of its stream's definition; -1 if it is not to be told from others. */
+export function placeOf(endpoint: Endpoint, detail: StreamDetail): number {
+  const list = detail.definition?.[`${endpoint.direction}s`];
+  if (!Array.isArray(list)) return -1;
+  const addressOf = (one: Value) => (typeof one === "object" && !Array.isArray(one) ? String(one.url ?? "") : String(one)).split("?")[0];
+  const nameOf = (one: Value) => (typeof one === "object" && !Array.isArray(one) ? (one.name ?? addressOf(one)) : addressOf(one));
+  const same = list.flatMap((one, at) => (addressOf(one) === endpoint.url && nameOf(one) === endpoint.name ? [at] : []));
+  return same.length === 1 ? (same[0] ?? -1) : -1;
+}
+
 /** The definition of an input or output within that of its stream; `null` if it is not to be told from others. */
 export function definitionOf(endpoint: Endpoint, detail: StreamDetail): Definition | null {
   const list = detail.definition?.[`${endpoint.direction}s`];
-  if (!Array.isArray(list)) return null;
-  const tables = list.map((one): Definition | null => (typeof one === "string" ? { url: one } : typeof one === "object" && !Array.isArray(one) ? one : null));
-  const same = tables.filter((one) => one?.url === endpoint.url && (one?.name ?? one?.url) === endpoint.name);
-  return same.length === 1 ? (same[0] ?? null) : null;
+  const one = Array.isArray(list) ? list[placeOf(endpoint, detail)] : undefined;
+  if (typeof one === "string") return { url: one };
+  return typeof one === "object" && !Array.isArray(one) ? one : null;
 }

@@ -8,6 +8,7 @@ import { go, href } from "../state/router";
 import { gateway } from "../state/store";
 import { Act, Ask, Section } from "../ui/controls";
 import { type Edit, StreamEditor } from "../ui/editor";
+import { Rotate } from "../ui/rotate";
 
 /** Inputs and outputs have sections of their own: here they stay as they are. */
 const ELSEWHERE = ["inputs", "outputs"];
@@ -96,6 +97,7 @@ export function StreamDefinition({ detail, again }: { detail: StreamDetail; agai
       }
     >
       <Why detail={detail} />
+      <Rotate detail={detail} again={again} />
       {detail.definition ? <pre class="toml" tabIndex={0} aria-label="Definition as in the configuration file">{toToml(detail.definition) || "# no settings: what [streams_default] says holds"}</pre> : null}
       {edit ? <StreamEditor edit={{ ...edit, close: () => { setEdit(null); again(); } }} /> : null}
     </Section>
@@ -117,7 +119,6 @@ export function NewStream({ close }: { close: () => void }) {
         },
         done: `${wanted} added`,
         base: ["streams", wanted],
-        without: ELSEWHERE,
         close,
       }}
     >
@@ -125,7 +126,7 @@ export function NewStream({ close }: { close: () => void }) {
       <div class="field">
         <label for="new-stream">Name</label>
         <input id="new-stream" autocomplete="off" spellcheck={false} placeholder="live/cam1" value={name} onInput={(event) => setName(event.currentTarget.value)} />
-        <div class="told"><small>The name that publishers and viewers use in their streamid. Add inputs and outputs on the stream's own page.</small></div>
+        <div class="told"><small>The name that publishers and viewers use in their streamid.</small></div>
       </div>
     </StreamEditor>
   );

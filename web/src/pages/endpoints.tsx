@@ -1,7 +1,8 @@
 import { useState } from "preact/hooks";
 import * as api from "../api/client";
 import { ofStop, ofSwitch } from "../lib/consequence";
-import { definitionOf, hasSecrets } from "../lib/definition";
+import { definitionOf, hasSecrets, placeOf } from "../lib/definition";
+import { moved } from "../lib/form";
 import { bytes, count, milliseconds, percent } from "../lib/format";
 import { lossHealth } from "../lib/select";
 import type { Endpoint, Origin, StreamDetail } from "../model";
@@ -21,6 +22,21 @@ interface Shared {
   detail: StreamDetail;
   again: () => void;
   edit: (edit: Edit) => void;
+}
+
+/** The first input is preferred: moves one up or down in the definition of a stream that was made here. */
+function Order({ endpoint, detail, again }: { endpoint: Endpoint; detail: StreamDetail; again: () => void }) {
+  const { stream, definition, etag } = detail;
+  const list = definition?.inputs;
+  const at = endpoint.direction === "input" ? placeOf(endpoint, detail) : -1;
+  if (stream.origin !== "api" || !Array.isArray(list) || list.length < 2 || at < 0) return null;
+  const move = (by: -1 | 1) => () => api.changeStream(stream.name, { ...definition, inputs: moved(list, at, by) }, etag).finally(again);
+  return (
+    <>
+      <Act run={move(-1)} done="Moved up" label={`Move ${endpoint.url} up`} needs="admin" idle={at === 0}>↑</Act>
+      <Act run={move(1)} done="Moved down" label={`Move ${endpoint.url} down`} needs="admin" idle={at === list.length - 1}>↓</Act>
+    </>
+  );
 }
 
 /** Removes, and for a minute adds again; what has a secret cannot be added again, because the page does not know the secret. */
@@ -79,6 +95,7 @@ function Acts({ endpoint, detail, again, edit }: { endpoint: Endpoint } & Shared
           Switch to this
         </Act>
       ) : null}
+      <Order endpoint={endpoint} detail={detail} again={again} />
       {endpoint.origin === "caller" ? null : endpoint.enabled ? (
         <Act
           run={after(() => api.stop(id, detail.etag))}

@@ -8,6 +8,7 @@ import type { Definition, Fault, KeyTables, Versioned } from "../model";
 import { say } from "../state/notices";
 import { Dialog } from "./dialog";
 import { Faults, Fields } from "./fields";
+import { StreamForm, tabOf } from "./form";
 
 export interface Edit {
   title: string;
@@ -94,9 +95,15 @@ function useEdit(edit: Edit, tables: KeyTables, keysOf: (rows: Row[]) => KeyTabl
   return { rows, setRows, faults, problem, theirs, busy, dirty, send: () => send(base), take, over };
 }
 
-function Form({ edit, tables, keysOf, children }: { edit: Edit; tables: KeyTables; keysOf: (rows: Row[]) => KeyTables["stream"]; children?: ComponentChildren }) {
+function Form({ edit, tables, keysOf, forms, children }: { edit: Edit; tables: KeyTables; keysOf: (rows: Row[]) => KeyTables["stream"]; forms?: boolean; children?: ComponentChildren }) {
+  const [tab, setTab] = useState("publish");
   const state = useEdit(edit, tables, keysOf);
   const faults = useMemo(() => placed(state.faults, edit.base, state.rows), [state.faults]);
+  const wrong = tabOf(faults, edit.without ?? []);
+  useEffect(() => {
+    if (wrong && tab !== "all") setTab(wrong);
+  }, [faults]);
+  const common = { rows: state.rows, keys: keysOf(state.rows), set: state.setRows, without: edit.without ?? [], tables, faults };
   const elsewhere = (faults.get("") ?? []).map((fault) => ({ ...fault, message: `${fault.key}: ${fault.message}` }));
   return (
     <Dialog title={edit.title} dirty={state.dirty} close={edit.close}>
@@ -112,7 +119,7 @@ function Form({ edit, tables, keysOf, children }: { edit: Edit; tables: KeyTable
         {state.problem ? <p class="problem" role="alert">{state.problem}</p> : null}
         {elsewhere.length > 0 ? <div class="problem"><Faults list={elsewhere} /></div> : null}
         {children}
-        <Fields rows={state.rows} keys={keysOf(state.rows)} set={state.setRows} without={edit.without ?? []} tables={tables} faults={faults} />
+        {forms ? <StreamForm tab={tab} choose={setTab} {...common} /> : <Fields {...common} />}
         <footer class="acts">
           <button type="button" onClick={edit.close}>Cancel</button>
           <button type="submit" class="primary" disabled={state.busy}>Save</button>
@@ -143,7 +150,7 @@ function useKeys(): { tables: KeyTables | null; error: string | null } {
 export function StreamEditor({ edit, children }: { edit: Edit; children?: ComponentChildren }) {
   const { tables, error } = useKeys();
   if (!tables) return error ? <Dialog title={edit.title} close={edit.close}><p class="problem" role="alert">{error}</p></Dialog> : null;
-  return <Form edit={edit} tables={tables} keysOf={() => tables.stream} children={children} />;
+  return <Form edit={edit} tables={tables} keysOf={() => tables.stream} forms children={children} />;
 }
 
 const URL_KEY = { name: "url", kind: "URL", unit: "", default: "", example: "srt://host:9000", meaning: "srt://, udp://, rtp:// or file://", secret: false };
