@@ -1,5 +1,5 @@
-//! IP addresses with the zone of a link-local IPv6 address, such as `fe80::1%eth0`. Every interface has link-local addresses of
-//! the same network, so that the system needs the interface to reach one.
+//! IP addresses with the zone of a link-local IPv6 address, such as `fe80::1%eth0`. Every interface has link-local
+//! addresses of the same network, so the system needs the interface to reach one.
 
 use std::{
     fmt, io,
@@ -9,7 +9,7 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 
-/// The longest name of an interface in bytes: Linux's `IFNAMSIZ`, without the terminator.
+/// The longest name of an interface in bytes: Linux's `IFNAMSIZ` without the terminator.
 const ZONE_MAX: usize = 15;
 
 /// The name or number of a network interface.
@@ -37,7 +37,7 @@ impl Zone {
     }
 }
 
-/// An IP address, with the network interface where it is link-local.
+/// An IP address, with the network interface if it is link-local.
 ///
 /// The interface stays a name until a socket is opened, because interfaces come and go, and their numbers change.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,7 +70,7 @@ impl ZonedIp {
         self.zone.as_ref().map(Zone::as_str)
     }
 
-    /// All addresses of the family of this one.
+    /// All addresses of the same family.
     pub(crate) const fn any_like(of: &SocketAddr) -> Self {
         match of {
             SocketAddr::V4(_) => Self::ANY_V4,
@@ -83,10 +83,10 @@ impl ZonedIp {
         matches!(self.ip, IpAddr::V6(ip) if ip.is_unicast_link_local()) && self.zone.is_none()
     }
 
-    /// The address of a socket. Looks the interface up.
+    /// The address of a socket. Looks up the interface.
     ///
     /// # Errors
-    /// There is no such interface at this time.
+    /// There is currently no such interface.
     pub fn socket_addr(&self, port: u16) -> io::Result<SocketAddr> {
         match (self.ip, self.zone()) {
             (IpAddr::V6(ip), Some(zone)) => Ok(SocketAddrV6::new(ip, port, 0, interface_index(zone)?).into()),
@@ -95,7 +95,7 @@ impl ZonedIp {
     }
 }
 
-/// A host as it is kept: an address with a zone in one form, however a URL writes it.
+/// The canonical form of a host: an address with a zone in one form, however the URL writes it.
 pub(crate) fn in_one_form(host: &str) -> String {
     match host.parse::<ZonedIp>() {
         Ok(ip) if ip.zone.is_some() => ip.to_string(),
@@ -103,10 +103,10 @@ pub(crate) fn in_one_form(host: &str) -> String {
     }
 }
 
-/// The number of the network interface with this name; a number names itself.
+/// The number of the network interface with this name; a number stands for itself.
 ///
 /// # Errors
-/// There is none at this time.
+/// There is currently none.
 pub(crate) fn interface_index(name: &str) -> io::Result<u32> {
     let any = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
     let found = rustix::net::netdevice::name_to_index(&any, name);
@@ -120,7 +120,7 @@ pub(crate) fn interface_index(name: &str) -> io::Result<u32> {
 /// The name of the network interface with this name or number.
 ///
 /// # Errors
-/// There is none at this time.
+/// There is currently none.
 pub(crate) fn interface_name(zone: &str) -> io::Result<String> {
     let index = interface_index(zone)?;
     let any = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
@@ -143,14 +143,14 @@ impl From<SocketAddr> for ZonedIp {
     }
 }
 
-/// The text is no address, or has a zone where there is none.
+/// The text is no address, or has a zone where none is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoAddress;
 
 impl FromStr for ZonedIp {
     type Err = NoAddress;
 
-    /// Reads `192.0.2.1`, `2001:db8::1` or `fe80::1%eth0`, and the form that URLs want, `fe80::1%25eth0` (RFC 6874).
+    /// Parses `192.0.2.1`, `2001:db8::1` or `fe80::1%eth0`, and the form in URLs, `fe80::1%25eth0` (RFC 6874).
     fn from_str(text: &str) -> Result<Self, NoAddress> {
         let Some((ip, zone)) = text.split_once('%') else {
             return text.parse().map(Self::new).map_err(|_| NoAddress);

@@ -1,5 +1,5 @@
-//! Looks at the files of inputs and outputs before they are opened. A file may hang for ever, so nothing that has other work
-//! may do this without a limit.
+//! Checks the files of inputs and outputs before they are opened. A file may hang forever, so only threads without
+//! other work may do this without a time limit.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use crate::{
     names::Role,
 };
 
-/// What is probably wrong with the files of inputs and outputs. Blocks for as long as the file system does.
+/// Probable mistakes in the files of inputs and outputs. Blocks as long as the file system does.
 pub(crate) fn file_warnings(config: &Config) -> Vec<EndpointWarning> {
     let mut warnings = Vec::new();
     for (name, stream) in &config.streams {
@@ -41,7 +41,7 @@ pub(crate) fn file_warnings(config: &Config) -> Vec<EndpointWarning> {
     warnings
 }
 
-/// The same within this time; none if it takes longer, or if an earlier look has not come back.
+/// The same with a time limit; empty if it takes longer, or an earlier check has not returned.
 pub(crate) fn file_warnings_within(config: &Config, limit: Duration) -> Vec<EndpointWarning> {
     static LOOKS: AtomicBool = AtomicBool::new(false);
     let streams = config.streams.values();

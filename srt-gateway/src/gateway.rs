@@ -1,4 +1,4 @@
-//! The composition root: makes the threads, joins them by channels, and ends them in order.
+//! The composition root: starts the threads, connects them by channels, and ends them in order.
 //!
 //! ```text
 //!   start:  control's epoll, ports, workers, epoll thread, control
@@ -33,16 +33,16 @@ use crate::{
     view::View,
 };
 
-/// Longest time that an orderly end may take: viewers that have not got everything by then are cut.
+/// The longest orderly shutdown: viewers that have not received everything by then are cut off.
 const SHUTDOWN: Duration = Duration::from_millis(1500);
 
-/// What control may take beyond that to close sockets and end threads.
+/// The additional time in which control closes sockets and ends threads.
 const CLOSING: Duration = Duration::from_millis(700);
 
-/// Longest time that the last events may take to be posted.
+/// How long posting the last events may take.
 const LAST_POSTS: Duration = Duration::from_millis(400);
 
-/// Refusals that may wait to be told of; more at once are only counted by libsrt's callers.
+/// The limit of queued refusals; beyond it, refusals are not recorded.
 const REFUSED_QUEUE: usize = 1024;
 
 /// A running gateway. Dropping it ends it, as [`shut_down`](Self::shut_down) does.
@@ -61,15 +61,15 @@ pub struct Gateway {
 pub enum StartError {
     /// A port could not be opened.
     Port(PortError),
-    /// The ports of `[[listeners]]` cannot all be had, or the backend cannot be asked about them.
+    /// The ports of `[[listeners]]` could not all be bound, or their backend cannot be asked.
     Listeners(String, io::Error),
-    /// libsrt refused something else.
+    /// libsrt reported another error.
     Srt(srt_safe::Error),
-    /// The system refused a thread.
+    /// A thread could not be started.
     Thread(io::Error),
-    /// The backend of this table cannot be called at all.
+    /// The backend of this table cannot be called.
     Backend(&'static str, io::Error),
-    /// `strict = true` and a libsrt with known holes.
+    /// `strict = true` and a libsrt with known vulnerabilities.
     UnsafeLibrary {
         /// Its version.
         version: String,
@@ -115,12 +115,13 @@ impl Gateway {
     /// Opens all ports of `config` and starts to serve. Returns when all ports listen.
     ///
     /// # Errors
-    /// A port that cannot be opened, a libsrt that `strict` does not allow, threads that cannot be had. Nothing is left open.
+    /// A port cannot be opened, `strict` does not allow the libsrt, or a thread cannot be started. Nothing is left
+    /// open.
     pub fn start(config: &Config) -> Result<Self, StartError> {
         Self::start_with(config, Vec::new())
     }
 
-    /// The same, with these bans in force before the first port is open.
+    /// Like [`start`](Self::start), with these bans in force before the first port is open.
     pub(crate) fn start_with(config: &Config, bans: Vec<Ban>) -> Result<Self, StartError> {
         check_library(config)?;
         srt_safe::spare_idle_connections();
@@ -232,50 +233,49 @@ impl Gateway {
         })
     }
 
-    /// The ports that it listens on now.
+    /// The ports that it listens on.
     #[must_use]
     pub fn listening(&self) -> Vec<Listening> {
         self.view.listening()
     }
 
-    /// Puts another configuration in force: only what differs is touched, and what the new one no longer has is ended.
-    /// Returns when that is done; a port that cannot be opened yet is tried again later. `None` when the gateway has
-    /// stopped.
+    /// Applies another configuration: unchanged parts are not affected, and removed parts are closed. Returns when that
+    /// is done; a port that cannot be opened yet is retried. `None` if the gateway has stopped.
     pub fn reload(&self, config: Config) -> Option<Reloaded> {
         self.view.reload(config)
     }
 
-    /// The streams that there are, by name.
+    /// The streams, sorted by name.
     #[must_use]
     pub fn streams(&self) -> Vec<StreamStatus> {
         self.view.streams()
     }
 
-    /// All that is known about a stream: its inputs, what they carry, and who is at fault if it stutters. None: there is
-    /// none of that name. Asks control: blocks for microseconds, and decodes the stream's tables.
+    /// The details of a stream: its inputs, their contents, and the verdict. None: there is no such stream. Asks
+    /// control, which blocks for microseconds, and decodes the stream's tables.
     #[must_use]
     pub fn stream_detail(&self, name: &StreamName) -> Option<StreamDetail> {
         self.view.stream_detail(name)
     }
 
-    /// The open sessions, the oldest first. Asks control: blocks for microseconds.
+    /// The open sessions, oldest first. Asks control, which blocks for microseconds.
     #[must_use]
     pub fn sessions(&self) -> Vec<SessionStatus> {
         self.view.sessions()
     }
 
-    /// What others may look at while it runs.
+    /// A handle for reading its state.
     pub(crate) fn view(&self) -> &View {
         &self.view
     }
 
-    /// The enabled inputs and outputs of all streams, in the order of the configuration, as of a moment ago.
+    /// The enabled inputs and outputs of all streams in the order of the configuration, as of a moment ago.
     #[must_use]
     pub fn endpoints(&self) -> Vec<EndpointStatus> {
         self.view.endpoints()
     }
 
-    /// The last thousand attempts to connect that were refused, the oldest first. Copies them.
+    /// The last thousand refused attempts to connect, oldest first. Copies them.
     #[must_use]
     pub fn rejections(&self) -> Vec<Rejection> {
         self.view.rejections()
@@ -287,13 +287,13 @@ impl Gateway {
         self.view.hook()
     }
 
-    /// The posting of events. None: `[events]` has no URL.
+    /// The state of event posts. None: `[events]` has no URL.
     #[must_use]
     pub fn event_posts(&self) -> Option<EventsStatus> {
         self.view.event_posts()
     }
 
-    /// Whether it still serves. False after a failure that the log tells of.
+    /// Whether it still serves. False after a failure, which is logged.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.control
@@ -301,14 +301,14 @@ impl Gateway {
             .is_some_and(|control| !control.is_finished())
     }
 
-    /// Whether the thread that owns all state takes questions and answers them. Blocks until it does, for 4 s at most.
+    /// Whether the control thread accepts and answers questions. Blocks until it does, at most 4 s.
     #[must_use]
     pub fn answers(&self) -> bool {
         self.view.answers()
     }
 
-    /// Ends the gateway in order: no new sessions, viewers get what is in the rings, all sockets closed, all threads
-    /// joined. Blocks for less than 2 s.
+    /// Shuts down in order: no new sessions, viewers receive what the rings hold, all sockets are closed and all
+    /// threads joined. Blocks for less than 2 s.
     pub fn shut_down(mut self) {
         self.end();
     }
@@ -318,7 +318,7 @@ impl Gateway {
             return;
         };
         let deadline = Instant::now() + SHUTDOWN;
-        // A control thread that has ended by itself has no use for it; one that hangs does not take it.
+        // A control thread that has ended does not need the command, and one that hangs does not receive it.
         drop(
             self.view
                 .commands
@@ -338,7 +338,7 @@ impl Drop for Gateway {
     }
 }
 
-/// Watches the threads, and sees to it that memory is given back.
+/// Starts the watchdog, which also releases memory.
 fn watchdog(
     threads: &Arc<Threads>,
     loads: Loads,
@@ -401,7 +401,7 @@ fn endpoints(config: &Config, identity: &Identity, events: &Sender<IoEvent>) -> 
     endpoints
 }
 
-/// The streams that the configuration names, without anybody there.
+/// The configured streams without sessions.
 pub(crate) fn registry(config: &Config, identity: Identity, workers: usize) -> Registry {
     let default_plan = StreamPlan::of_unknown(config);
     let unknown = config

@@ -1,5 +1,5 @@
-//! Warnings about network interfaces that the configuration names and this machine does not have at this time. They may come
-//! later, so this is no error.
+//! Warnings about configured network interfaces that this machine does not have at the moment. They may appear later,
+//! so this is no error.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use crate::{
     config::{Config, Endpoint, ListenAddr, SrtTarget, Target, UdpTarget},
 };
 
-/// What is wrong with interfaces and zones, with the place in the configuration.
+/// Warnings about interfaces and zones, with their position in the configuration.
 pub(crate) fn interface_warnings(config: &Config) -> Vec<String> {
     let mut found = Vec::new();
     let mut warn = |place: &dyn Fn() -> String, why: Option<String>| {

@@ -1,4 +1,4 @@
-//! JSON from others, before it is read: an object must not have a key twice. Readers of JSON disagree on which of the two
+//! Checks foreign JSON before it is parsed: an object must not contain a key twice. Parsers disagree on which value
 //! counts, so a proxy or a reviewer may have seen the other one. Pure.
 
 use std::{collections::HashSet, fmt};
@@ -8,15 +8,15 @@ use serde::{
     de::{Error, MapAccess, SeqAccess, Visitor},
 };
 
-/// Checks that no object in the text has a key twice.
+/// Checks that no object in the text contains a key twice.
 ///
 /// # Errors
-/// Those of the reader, who also limits the depth; or the key.
+/// Errors of the parser, which also limits the depth; or the duplicate key.
 pub(crate) fn check_keys(text: &[u8]) -> Result<(), serde_json::Error> {
     serde_json::from_slice::<Checked>(text).map(drop)
 }
 
-/// Any value, of which nothing is kept.
+/// Any value; nothing of it is kept.
 struct Checked;
 
 impl<'de> Deserialize<'de> for Checked {

@@ -1,6 +1,7 @@
-//! The SRT gateway as a library: what the `srt-gateway` binary runs, and what end-to-end tests drive in process.
+//! The SRT gateway as a library: used by the `srt-gateway` binary, and by end-to-end tests in process.
 //!
-//! `ARCHITECTURE.md` at the root of the repository draws the modules, the way of a packet and the way of a decision.
+//! `ARCHITECTURE.md` at the root of the repository describes the modules, and how packets and decisions pass through
+//! them.
 #![forbid(unsafe_code)]
 
 mod access;

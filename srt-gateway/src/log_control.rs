@@ -1,6 +1,6 @@
-//! The level of the log, which may change while the gateway runs: with the configuration, or by the API.
+//! The log level, which may change while the gateway runs: by the configuration, or by the API.
 //!
-//! Any thread may change it. Owns no output: `cli` sets up the log and hands over the handle of its filter.
+//! Any thread may change it. `cli` sets up the log and passes the handle of its filter.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,11 +9,11 @@ use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use crate::config::LogLevel;
 
-/// Where the level is changed.
+/// Changes the log level.
 #[derive(Debug)]
 pub(crate) struct LogControl {
     level: Mutex<LogLevel>,
-    /// None: RUST_LOG was set by hand for this run, and stands above the file.
+    /// None: RUST_LOG is set for this run, and takes precedence over the file.
     filter: Option<reload::Handle<EnvFilter, Registry>>,
 }
 
@@ -29,7 +29,7 @@ impl LogControl {
         }
     }
 
-    /// What is in force; None: `RUST_LOG` decides.
+    /// The level in force; None: `RUST_LOG` decides.
     pub(crate) fn level(&self) -> Option<LogLevel> {
         self.filter.as_ref()?;
         Some(*self.level.lock().unwrap_or_else(PoisonError::into_inner))
@@ -49,7 +49,8 @@ impl LogControl {
     }
 }
 
-/// libsrt's own lines are its developers' language, and what matters in them is told in ours: only RUST_LOG shows them.
+/// libsrt's own lines are meant for its developers, and the gateway logs what matters in its own words: only RUST_LOG
+/// shows them.
 pub(crate) fn filter_of(level: LogLevel) -> EnvFilter {
     EnvFilter::new(format!("{},libsrt=off", level.as_str()))
 }

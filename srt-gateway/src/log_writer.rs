@@ -1,8 +1,9 @@
-//! The way of the log to standard error: a bounded queue, and a thread that alone waits for whoever reads it.
+//! Writes the log to standard error: a bounded queue, and a thread that alone waits for the reader.
 //!
-//! A pipe that nobody reads costs lines, never time: what does not fit is dropped and counted, and the log tells how much is missing
-//! where it is missing. Nothing else in a serving gateway writes to standard error. (tracing-appender has such a queue, too, but cannot
-//! tell in the log what it dropped, and prints to standard output when the queue is full at the end.)
+//! A pipe that nobody reads costs lines, never time: lines that do not fit the queue are dropped and counted, and the
+//! log states how many are missing at that point. Nothing else in a serving gateway writes to standard error.
+//! (tracing-appender has such a queue too, but cannot report dropped lines in the log, and prints to standard output if
+//! the queue is full at the end.)
 
 use std::{
     io::{self, Write},
@@ -18,19 +19,19 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 
 use crate::config::LogFormat;
 
-/// Lines that may wait.
+/// The limit of queued lines.
 const LINES: usize = 4096;
 
-/// How soon missing lines are told of when no other line follows.
+/// How soon dropped lines are reported if no other line follows.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// How often [`flush`] looks, and a descriptor that takes nothing is tried again.
+/// How often [`flush`] polls, and a descriptor that accepts nothing is retried.
 const POLL: Duration = Duration::from_millis(2);
 
 /// The log of this process.
 static LOG: OnceLock<LogWriter> = OnceLock::new();
 
-/// Takes lines, and never blocks.
+/// Queues lines, and never blocks.
 #[derive(Clone, Debug)]
 pub(crate) struct LogWriter {
     lines: Sender<Line>,
@@ -39,14 +40,14 @@ pub(crate) struct LogWriter {
 
 #[derive(Debug)]
 struct Line {
-    /// Lines that are missing before this one.
+    /// The number of lines dropped before this one.
     missing: u64,
     bytes: Box<[u8]>,
 }
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// Lines dropped since one was taken last.
+    /// Lines dropped since the last queued one.
     missing: AtomicU64,
     taken: AtomicU64,
     done: AtomicU64,
@@ -56,7 +57,7 @@ impl LogWriter {
     /// Starts the thread that writes to `out`.
     ///
     /// # Errors
-    /// No thread.
+    /// The thread could not be started.
     pub(crate) fn start(out: impl Write + Send + 'static, format: LogFormat) -> io::Result<Self> {
         let (lines, queue) = crossbeam_channel::bounded(LINES);
         let counts = Arc::new(Counts::default());
@@ -70,12 +71,12 @@ impl LogWriter {
         Ok(writer)
     }
 
-    /// Makes this the log that [`flush`] is about.
+    /// Makes this the log that [`flush`] waits for.
     pub(crate) fn install(&self) {
         LOG.set(self.clone()).unwrap_or_default();
     }
 
-    /// Waits until what was taken so far is written, for so long at most. Whether it is.
+    /// Waits until everything queued so far is written, at most this long; returns whether it is.
     pub(crate) fn flush(&self, limit: Duration) -> bool {
         let (end, taken) = (Instant::now() + limit, self.counts.taken.load(Relaxed));
         while self.counts.done.load(Relaxed) < taken {
@@ -88,19 +89,19 @@ impl LogWriter {
     }
 }
 
-/// Waits until the log is written, for so long at most.
+/// Waits until the log is written, at most this long.
 pub(crate) fn flush(limit: Duration) {
     if let Some(log) = LOG.get() {
         log.flush(limit);
     }
 }
 
-/// One line for each call, as `tracing_subscriber` writes them.
+/// One line per call, as `tracing_subscriber` writes them.
 impl Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let counts = &self.counts;
         let missing = counts.missing.swap(0, Relaxed);
-        // Before it is sent: `flush` must not find it done and not taken.
+        // Before it is sent, so that `flush` never finds more lines written than queued.
         counts.taken.fetch_add(1, Relaxed);
         let line = Line {
             missing,
@@ -149,7 +150,8 @@ fn report_dropped(out: &mut impl Write, format: LogFormat, missing: u64) {
     write_all(out, line.as_bytes());
 }
 
-/// As the method of [`Write`], also where the descriptor does not block. A line that cannot be written has nowhere else to go.
+/// Like the method of [`Write`], also for a non-blocking descriptor. A line that cannot be written has nowhere else to
+/// go.
 fn write_all(out: &mut impl Write, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         match out.write(bytes) {
@@ -163,7 +165,8 @@ fn write_all(out: &mut impl Write, mut bytes: &[u8]) {
     out.flush().unwrap_or_default();
 }
 
-/// Writes `text` to `out`, which may be a pipe that nobody reads: waits for so long at most, and leaves it alone then.
+/// Writes `text` to `out`, which may be a pipe that nobody reads: waits at most this long, and then abandons the
+/// thread.
 pub(crate) fn write_within(limit: Duration, mut out: impl Write + Send + 'static, text: String) {
     let (done, written) = crossbeam_channel::bounded::<()>(0);
     let thread = thread::Builder::new().name("print".to_owned()).spawn(move || {
@@ -171,7 +174,7 @@ pub(crate) fn write_within(limit: Duration, mut out: impl Write + Send + 'static
         drop(done);
     });
     if thread.is_ok() {
-        // Ends when the thread does.
+        // Also ends with the thread.
         written.recv_timeout(limit).unwrap_or_default();
     }
 }
@@ -182,7 +185,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes nothing until it is opened.
+    /// Accepts nothing until it is opened.
     #[derive(Clone, Default)]
     struct Gate(Arc<Mutex<Vec<u8>>>);
 
@@ -208,7 +211,7 @@ mod tests {
             for number in 0..LINES + 1 + more {
                 log.write_all(format!("line {number}\n").as_bytes()).unwrap();
                 if number == 0 {
-                    // The thread has it in hand.
+                    // The thread has taken it.
                     while !log.lines.is_empty() {
                         thread::yield_now();
                     }

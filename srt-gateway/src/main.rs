@@ -1,4 +1,4 @@
-//! The `srt-gateway` binary: a shell around [`srt_gateway::cli`] that turns its outcome into an exit code.
+//! The `srt-gateway` binary: calls [`srt_gateway::cli`] and returns its exit code.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;

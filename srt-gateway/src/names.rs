@@ -1,4 +1,4 @@
-//! What several modules pass on: names of streams and sessions, and what a session is held to. Plain data.
+//! Types shared by several modules: names of streams and sessions, and the limits of sessions. Plain data.
 
 use std::{
     borrow::Cow,
@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-/// The longest name of a stream in bytes: that of the longest streamid.
+/// The longest name of a stream in bytes: the length limit of a streamid.
 pub(crate) const NAME_LIMIT: usize = 512;
 
 /// Name of a stream, such as `live/cam1`. Cheap to clone.
@@ -16,15 +16,15 @@ pub(crate) const NAME_LIMIT: usize = 512;
 pub struct StreamName(Arc<str>);
 
 impl StreamName {
-    /// Makes a name of any text.
+    /// Makes a name from any text.
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self(name.into())
     }
 
-    /// Whether a stream may have this name. Blanks and letters of any script are legal. Control characters are not: the name
-    /// is shown on terminals, in logs and in labels. Neither are the components `.` and `..`: browsers and proxies resolve
-    /// them in the paths of the API, so a request would reach something else.
+    /// Whether a stream may have this name. Blanks and letters of any script are allowed. Control characters are not,
+    /// because names appear on terminals, in logs and in labels. The path components `.` and `..` are not, because
+    /// browsers and proxies resolve them in API paths, so that a request would reach another resource.
     pub(crate) fn is_legal(name: &str) -> bool {
         !name.is_empty()
             && name.len() <= NAME_LIMIT
@@ -57,25 +57,25 @@ impl fmt::Debug for StreamName {
     }
 }
 
-/// Whether a character does something to the text around it, rather than stand in it: controls (C0, DEL, C1), line and
-/// paragraph separators, and marks that change the direction of writing. Blanks and letters of any script are none.
+/// Whether a character affects the text around it: controls (C0, DEL, C1), line and paragraph separators, and marks
+/// that change the writing direction. Blanks and letters of any script do not.
 pub(crate) fn is_control(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// How an escaped character is written.
+/// The notation of an escaped character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notation {
     /// `\n`, `\u{1b}`.
     Text,
-    /// `\n`, `\u{1b}`; line breaks stay.
+    /// `\n`, `\u{1b}`; line breaks are kept.
     Lines,
-    /// `\u001b`, for a text that is JSON. Line breaks stay: in JSON they stand between values only.
+    /// `\u001b`, for JSON text. Line breaks are kept: in JSON they only occur between values.
     Json,
 }
 
-/// Text that a peer may have sent, for an output: what [`is_control`] is escaped, the rest is as it was.
+/// Escapes characters that satisfy [`is_control`] in text that may come from a peer.
 pub(crate) fn escaped(text: &str, notation: Notation) -> Cow<'_, str> {
     let stays = |c: char| !is_control(c) || c == '\n' && notation != Notation::Text;
     if text.chars().all(stays) {
@@ -93,14 +93,14 @@ pub(crate) fn escaped(text: &str, notation: Notation) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// As [`escaped`] for a text of one line, in place.
+/// Like [`escaped`] for a text of one line, in place.
 pub(crate) fn escape(text: &mut String) {
     if let Cow::Owned(escaped) = escaped(text, Notation::Text) {
         *text = escaped;
     }
 }
 
-/// Number of a session: one accepted connection. Counts up from 1 and is never used again while the gateway runs.
+/// The number of a session, which is one accepted connection. Counts up from 1; never reused while the gateway runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub(crate) u64);
 
@@ -110,7 +110,7 @@ impl fmt::Display for SessionId {
     }
 }
 
-/// What a session does with its stream.
+/// The role of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// Sends the stream to us.
@@ -136,14 +136,14 @@ impl fmt::Display for Role {
     }
 }
 
-/// What one session is held to. The port says it; who decides on the caller may say otherwise.
+/// The limits of one session, from its port unless the access decision overrides them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SessionLimits {
-    /// Bits of payload a second that a publisher may send, on average over 5 s; None: any number.
+    /// The bit rate that a publisher may send, averaged over 5 s; None: no limit.
     pub(crate) max_bitrate: Option<NonZeroU64>,
     /// A publisher that has sent nothing for this long since it connected is closed; None: never.
     pub(crate) first_data: Option<Duration>,
-    /// How much is sent to a viewer again at most, in percent of what is sent to it; None: any amount.
+    /// How much may be retransmitted to a viewer, in percent of what is sent to it; None: no limit.
     pub(crate) resend_percent: Option<NonZeroU32>,
     /// Closed after this long without data; None: never.
     pub(crate) silence: Option<Duration>,

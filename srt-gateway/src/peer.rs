@@ -1,4 +1,4 @@
-//! One SRT peer by its URL, for commands that talk to it without a gateway: blocking, on the thread that asks.
+//! One SRT peer by its URL, for commands that talk to it without a gateway: blocking, on the calling thread.
 
 use std::{
     fmt, io,
@@ -15,21 +15,21 @@ use crate::{
     control,
 };
 
-/// How often a wait looks whether it is to end.
+/// How often a wait checks whether it should stop.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Why there is no connection.
 #[derive(Debug)]
 pub(crate) enum ConnectError {
-    /// The URL asks for what libsrt does not do.
+    /// libsrt does not support an option of the URL.
     Options(String),
     /// The name has no address, or the connection was refused or timed out.
     Srt(srt_safe::Error),
-    /// A socket cannot be opened: there is no such network interface, for one.
+    /// A socket cannot be opened, for example because the network interface does not exist.
     Socket(io::Error),
-    /// The name server knows no such host.
+    /// The host name could not be resolved.
     Unresolved(String),
-    /// The wait was ended from outside.
+    /// The wait was stopped.
     Stopped,
 }
 
@@ -58,7 +58,7 @@ impl From<srt_safe::Error> for ConnectError {
     }
 }
 
-/// Connects as the URL says: calls, waits for a call (until `stop`), or both.
+/// Connects as the URL specifies: calls, listens for a call (until `stop`), or both.
 pub(crate) fn connect(target: &SrtTarget, stop: &AtomicBool) -> Result<SrtSocket, ConnectError> {
     match target.mode {
         SrtMode::Listener => accept(target, stop),
@@ -66,7 +66,7 @@ pub(crate) fn connect(target: &SrtTarget, stop: &AtomicBool) -> Result<SrtSocket
     }
 }
 
-/// What the URL says of the socket.
+/// The socket options of the URL.
 fn options(target: &SrtTarget) -> Result<Options, ConnectError> {
     if target.bond.is_some() {
         let why = "this command does not support bonding (srt://*): give one host, or run a gateway";
@@ -94,7 +94,7 @@ pub(crate) fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectE
         .map_err(|_| ConnectError::Unresolved(host.to_owned()))
 }
 
-/// Whether [`connect`] can be tried: what is wrong with the URL does not change by trying.
+/// Checks whether [`connect`] can be tried: errors of the URL are permanent.
 pub(crate) fn check(target: &SrtTarget) -> Result<(), ConnectError> {
     options(target).map(drop)
 }
@@ -135,7 +135,7 @@ fn accept(target: &SrtTarget, stop: &AtomicBool) -> Result<SrtSocket, ConnectErr
     };
     let listener = match target.host.as_deref().and_then(|host| host.parse().ok()) {
         Some(ip) => bind(ip)?,
-        // A host without IPv6 has IPv4 alone.
+        // A host without IPv6 listens on IPv4 only.
         None => bind(ZonedIp::ANY_V6).or_else(|_| bind(ZonedIp::ANY_V4))?,
     };
     while !stop.load(Relaxed) {
@@ -148,15 +148,15 @@ fn accept(target: &SrtTarget, stop: &AtomicBool) -> Result<SrtSocket, ConnectErr
     Err(ConnectError::Stopped)
 }
 
-/// What was negotiated on a connection.
+/// The negotiated parameters of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Negotiated {
     pub(crate) peer_version: SrtVersion,
-    /// For what this side receives.
+    /// For data that this side receives.
     pub(crate) receive_latency: Duration,
-    /// For what the peer receives.
+    /// For data that the peer receives.
     pub(crate) send_latency: Duration,
-    /// In words: `none`, `AES-128`, ...
+    /// `none`, `AES-128`, ...
     pub(crate) encryption: &'static str,
 }
 

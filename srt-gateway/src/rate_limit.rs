@@ -1,11 +1,11 @@
-//! Token buckets, and whose bucket an address draws on. Pure: reads no clock and takes no lock.
+//! Token buckets, and the client that an address belongs to. Pure: reads no clock and takes no lock.
 
 use std::{
     net::{IpAddr, Ipv6Addr},
     time::{Duration, Instant},
 };
 
-/// How fast a bucket fills, and how much it holds.
+/// The fill rate of a bucket, and its capacity.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Rate {
     pub(crate) per_second: f64,
@@ -37,7 +37,7 @@ impl TokenBucket {
     /// Takes a token.
     ///
     /// # Errors
-    /// There is none: the time until there will be.
+    /// There is none: returns the time until there is.
     pub(crate) fn take(&mut self, rate: Rate, now: Instant) -> Result<(), Duration> {
         self.fill(rate, now);
         if self.tokens < 1.0 {
@@ -53,14 +53,15 @@ impl TokenBucket {
         self.tokens = (self.tokens + 1.0).min(rate.burst);
     }
 
-    /// Whether nothing would be forgotten with it.
+    /// Whether dropping it would lose nothing.
     pub(crate) fn is_full(&mut self, rate: Rate, now: Instant) -> bool {
         self.fill(rate, now);
         self.tokens >= rate.burst
     }
 }
 
-/// The client that an address belongs to: an IPv4 address by itself, an IPv6 address by its /64, which one household has.
+/// The client that an address belongs to: an IPv4 address stands for itself, an IPv6 address for its /64, which one
+/// household has.
 pub(crate) fn client_of(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),

@@ -1,4 +1,4 @@
-//! Values by address, of which those that were not used lately are forgotten. Pure.
+//! Values by address, of which the least recently used ones are dropped. Pure.
 
 use std::{
     collections::HashMap,
@@ -7,17 +7,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Where everything is kept, whether that has changed is looked up at most this often: it takes a look at each value.
+/// When all values must be kept, this is checked again at most this often, because the check visits every value.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// Holds at most one and a half times `capacity` values, whatever the number of addresses, at a constant amortised cost for each
-/// new one: there are two generations, and when the young one is full, it takes the place of the old one, which is forgotten.
+/// Holds at most one and a half times `capacity` values, for any number of addresses, at a constant amortised cost per
+/// new one: there are two generations, and when the young one is full, it replaces the old one, which is dropped.
 #[derive(Debug)]
 pub(crate) struct Recent<V> {
     generation: usize,
     young: HashMap<IpAddr, V>,
     old: HashMap<IpAddr, V>,
-    /// When too many values were kept to forget a generation.
+    /// When too many values had to be kept to drop a generation.
     full: Option<Instant>,
 }
 
@@ -31,8 +31,8 @@ impl<V> Recent<V> {
         }
     }
 
-    /// The value of this address, which counts as used; if there is none, the one that `make` gives. Values that `is_kept`
-    /// are not forgotten. None: too many are kept.
+    /// The value of this address, which counts as used; created by `make` if there is none. Values for which `is_kept`
+    /// returns true are not dropped. None: too many are kept.
     pub(crate) fn get_or(
         &mut self,
         key: IpAddr,
@@ -50,7 +50,7 @@ impl<V> Recent<V> {
         self.young.get_mut(&key)
     }
 
-    /// The value of this address, which does not count as used.
+    /// The value of this address, without counting as used.
     pub(crate) fn get_mut(&mut self, key: &IpAddr) -> Option<&mut V> {
         self.young.get_mut(key).or_else(|| self.old.get_mut(key))
     }
@@ -63,7 +63,7 @@ impl<V> Recent<V> {
         self.young.iter_mut().chain(&mut self.old)
     }
 
-    /// Makes the young generation the old one. False: too much of the old one is kept.
+    /// Turns the young generation into the old one. Returns false if too many values of the old one must be kept.
     fn forget(&mut self, now: Instant, is_kept: impl Fn(&V) -> bool) -> bool {
         if self
             .full
@@ -110,7 +110,7 @@ mod tests {
         let looks = Cell::new(0_u32);
         let mut recent = Recent::new(100);
         let now = Instant::now();
-        // Half are to be kept, until nothing else is left.
+        // Half of them must be kept, until nothing else is left.
         for number in 0..100_000_u32 {
             let is_kept = |kept: &bool| {
                 looks.set(looks.get() + 1);

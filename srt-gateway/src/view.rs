@@ -1,7 +1,6 @@
-//! What a running gateway shows to whoever asks from outside: ports, streams, sessions.
+//! A handle for reading the state of a running gateway: ports, streams, sessions.
 //!
-//! Cheap to clone, usable from any thread. Reads snapshots, and asks control for what only control has
-//! or may do.
+//! Cheap to clone, usable from any thread. Reads snapshots, and asks control for the rest.
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,20 +29,20 @@ use crate::{
     ts::{Check, Payload, TsReport},
 };
 
-/// Control answers in microseconds; one that does not in this time is ending.
+/// Control answers in microseconds; if it does not within this time, the gateway is shutting down.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How far back the figures reach that verdicts are made of, at most.
+/// The longest period of the figures for verdicts.
 pub(crate) const HEALTH_WINDOW: Duration = Duration::from_secs(60);
 
-/// A look at a running gateway.
+/// A handle for reading the state of a running gateway.
 #[derive(Clone, Debug)]
 pub(crate) struct View {
     pub(crate) commands: Sender<Command>,
     pub(crate) directory: Arc<ArcSwap<Directory>>,
     pub(crate) listening: Arc<ArcSwap<Vec<Listening>>>,
     pub(crate) endpoints: Arc<ArcSwap<Vec<EndpointView>>>,
-    /// In force.
+    /// The configuration in force.
     pub(crate) config: Arc<ArcSwap<Config>>,
     pub(crate) rejections: Arc<RejectionLog>,
     pub(crate) limiter: Arc<RateLimiter>,
@@ -69,7 +68,7 @@ impl View {
         views.iter().map(|view| view.status.clone()).collect()
     }
 
-    /// The last refused attempts, the oldest first.
+    /// The last refused attempts, oldest first.
     pub(crate) fn rejections(&self) -> Vec<Rejection> {
         self.rejections.all()
     }
@@ -79,12 +78,12 @@ impl View {
         self.hook.status()
     }
 
-    /// The posting of events; None: they are not posted.
+    /// The state of event posts; None: events are not posted.
     pub(crate) fn event_posts(&self) -> Option<EventsStatus> {
         self.poster.status()
     }
 
-    /// The streams, by name.
+    /// The streams, sorted by name.
     pub(crate) fn streams(&self) -> Vec<StreamStatus> {
         let directory = self.directory.load();
         let mut streams: Vec<_> = directory
@@ -101,21 +100,21 @@ impl View {
         streams
     }
 
-    /// Whether control takes a question and answers it, each within 2 s.
+    /// Whether control accepts and answers a question, each within 2 s.
     pub(crate) fn answers(&self) -> bool {
         let (reply, answer) = crossbeam_channel::bounded(1);
         let asked = self.commands.send_timeout(Command::Ping(reply), PATIENCE);
         asked.is_ok() && answer.recv_timeout(PATIENCE).is_ok()
     }
 
-    /// All that is known about a stream; None: there is none of that name. Asks control, and decodes tables.
+    /// The details of a stream; None: there is no such stream. Asks control, and decodes tables.
     pub(crate) fn stream_detail(&self, name: &StreamName) -> Option<StreamDetail> {
         let directory = self.directory.load();
         let stream = &directory.streams.get(name)?.stream;
         Some(self.detail(stream, &self.sessions()))
     }
 
-    /// All that is known about all streams, by name.
+    /// The details of all streams, sorted by name.
     pub(crate) fn stream_details(&self) -> Vec<StreamDetail> {
         let sessions = self.sessions();
         let directory = self.directory.load();
@@ -128,7 +127,7 @@ impl View {
         details
     }
 
-    /// `sessions` are those of all streams.
+    /// `sessions` contains those of all streams.
     fn detail(&self, stream: &Stream, sessions: &[SessionStatus]) -> StreamDetail {
         let name = stream.name();
         let source = stream.source();
@@ -154,12 +153,12 @@ impl View {
         detail
     }
 
-    /// Whatever feeds the stream or stands by to do so, over SRT or not, the oldest first.
+    /// Everything that feeds the stream or stands by, over SRT or not, oldest first.
     fn inputs(&self, name: &StreamName) -> Vec<(SessionId, Arc<SessionCounters>)> {
         let mut inputs = self
             .ask(|reply| Command::Inputs(name.clone(), reply))
             .unwrap_or_default();
-        // Only inputs over SRT are sessions of the registry.
+        // Only SRT inputs are sessions of the registry.
         let endpoints = self.endpoints.load();
         let endpoints = endpoints.iter();
         let of_stream = endpoints
@@ -174,17 +173,17 @@ impl View {
         inputs
     }
 
-    /// The open sessions, the oldest first; none when the gateway is ending.
+    /// The open sessions, oldest first; empty when the gateway is shutting down.
     pub(crate) fn sessions(&self) -> Vec<SessionStatus> {
         self.sessions_if_told().unwrap_or_default()
     }
 
-    /// As [`sessions`](Self::sessions); None when control does not answer, which is not the same as none.
+    /// Like [`sessions`](Self::sessions), but None if control does not answer, which differs from no sessions.
     pub(crate) fn sessions_if_told(&self) -> Option<Vec<SessionStatus>> {
         self.ask(Command::Sessions)
     }
 
-    /// Puts another configuration in force. Returns when that is done; None when the gateway has stopped.
+    /// Applies another configuration. Returns when that is done; None if the gateway has stopped.
     pub(crate) fn reload(&self, config: Config) -> Option<Reloaded> {
         self.start_backend(&config);
         let (reply, answer) = crossbeam_channel::bounded(1);
@@ -194,25 +193,26 @@ impl View {
         answer.recv().ok()
     }
 
-    /// As [`reload`](Self::reload), for callers who do not wait longer than `patience`.
+    /// Like [`reload`](Self::reload), for callers that wait no longer than `patience`.
     pub(crate) fn reload_within(&self, config: Config, patience: Duration) -> Option<Reloaded> {
         self.start_backend(&config);
         self.ask_patiently(|reply| Command::Reload(Box::new(config), reply), patience)
     }
 
-    /// Starts what makes HTTP calls before control needs it: control must not read certificates.
+    /// Starts the HTTP client before control needs it, because control must not read certificates.
     fn start_backend(&self, config: &Config) {
         if let Err(error) = self.backend.start_for(config) {
             tracing::warn!("the configuration has URLs that cannot be called: {error}");
         }
     }
 
-    /// Tells control to do something, and waits for its answer; None when the gateway is ending. Blocks for microseconds.
+    /// Sends a command to control, and waits for its answer; None if the gateway is shutting down. Blocks for
+    /// microseconds.
     pub(crate) fn ask<T>(&self, command: impl FnOnce(Sender<T>) -> Command) -> Option<T> {
         self.ask_patiently(command, PATIENCE)
     }
 
-    /// As [`ask`](Self::ask), for what takes longer.
+    /// Like [`ask`](Self::ask), for slower commands.
     pub(crate) fn ask_patiently<T>(
         &self,
         command: impl FnOnce(Sender<T>) -> Command,
@@ -224,7 +224,7 @@ impl View {
     }
 }
 
-/// Whose fault it is, given what the source carries, the stream's sessions, and its inputs and outputs that do not work.
+/// The verdict, from what the source carries, the stream's sessions, and its failing inputs and outputs.
 pub(crate) fn verdict(
     stream: &Stream,
     ts: Option<&TsReport>,
@@ -237,7 +237,7 @@ pub(crate) fn verdict(
         .iter()
         .find(|session| source == Some(session.id))
         .and_then(|session| session.figures.as_ref());
-    // What comes otherwise than by SRT does not say how long it is there.
+    // Sources other than SRT do not report how long they have been connected.
     let window = publisher.map_or(HEALTH_WINDOW, |figures| figures.minute.window);
     health::verdict(&StreamFigures {
         window: window.clamp(Duration::from_secs(1), HEALTH_WINDOW),
@@ -258,13 +258,13 @@ pub(crate) fn verdict(
     })
 }
 
-/// An input or output that does not work; None: it does, or is not needed now.
+/// A failing input or output; None: it works, or is currently not needed.
 pub(crate) fn broken(status: &EndpointStatus) -> Option<EndpointFigures> {
     let is_broken = match status.state {
         EndpointState::BackingOff | EndpointState::Failed | EndpointState::Stalled => true,
-        // Between two attempts it calls.
+        // It is calling between two failed attempts.
         EndpointState::Connecting => status.last_failure.is_some(),
-        // One that stands by and sends nothing is no help when the source goes.
+        // A standby input without data is no help when the source fails.
         EndpointState::Silent => status.role == Role::Publisher && status.last_failure.is_some(),
         _ => false,
     };
@@ -314,7 +314,7 @@ fn link_figures(figures: &SrtFigures, latency: Duration) -> LinkFigures {
     }
 }
 
-/// None for publishers, and for who is not connected by SRT.
+/// None for publishers, and for sessions that are not SRT.
 fn viewer_figures(session: &SessionStatus) -> Option<ViewerFigures> {
     let figures = session
         .figures

@@ -1,5 +1,5 @@
-//! What the microbenchmarks (`benches/`) need of modules that are private: the decision on a caller, as the listen callback
-//! makes it. Not a part of the API.
+//! Private functions for the microbenchmarks (`benches/`): the access decision, as made in the listen callback. Not
+//! part of the API.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -12,7 +12,7 @@ use crate::{
     control, gateway,
 };
 
-/// The first port of a configuration, and its streams with nobody there.
+/// The first port of a configuration, and its streams without sessions.
 #[derive(Debug)]
 pub struct Gate {
     port: PortPolicy,
@@ -20,7 +20,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// None: the configuration has no port for SRT.
+    /// None: the configuration has no SRT port.
     #[must_use]
     pub fn of(config: &Config) -> Option<Self> {
         let (owner, port) = config.srt_ports().next()?;
@@ -32,7 +32,7 @@ impl Gate {
         })
     }
 
-    /// Whether a caller with this streamid is let in.
+    /// Whether a caller with this streamid is admitted.
     #[must_use]
     pub fn admits(&self, streamid: &[u8]) -> bool {
         let caller = Caller {
@@ -46,7 +46,7 @@ impl Gate {
     }
 }
 
-/// Whether a streamid can be read, in any of the dialects.
+/// Whether a streamid can be parsed in any dialect.
 #[must_use]
 pub fn reads(streamid: &[u8]) -> bool {
     StreamRequest::read(streamid, Dialects::default()).is_ok()

@@ -1,4 +1,4 @@
-//! An answer of a backend, and its fields by type. Pure.
+//! A backend's answer, with typed access to its fields. Pure.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::CallError;
 use crate::{json::check_keys, names::is_control};
 
-/// What a backend answered, whatever the status.
+/// A backend's answer, with any status.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -16,7 +16,7 @@ pub(crate) struct Answer {
 
 impl std::fmt::Debug for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The body may hold passphrases.
+        // The body may contain passphrases.
         f.debug_struct("Answer")
             .field("status", &self.status)
             .field("bytes", &self.body.len())
@@ -29,7 +29,7 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
-    /// The body as a JSON object; no body at all is an empty one.
+    /// The body as a JSON object; an empty body counts as an empty object.
     ///
     /// # Errors
     /// [`CallError::NotJson`].
@@ -37,29 +37,29 @@ impl Answer {
         if self.body.trim_ascii().is_empty() {
             return Ok(Fields(Map::new()));
         }
-        // Which of two values of a key says yes or no?
+        // Duplicate keys are ambiguous: the two values might contradict each other.
         check_keys(&self.body).map_err(|error| CallError::NotJson(error.to_string()))?;
         match serde_json::from_slice(&self.body) {
             Ok(Value::Object(fields)) => Ok(Fields(fields)),
             Ok(other) => Err(CallError::NotJson(format!("it is {}", kind(&other)))),
-            // serde_json tells what it expected and where, and nothing of the text itself.
+            // serde_json's message states what it expected and where, and quotes nothing of the text.
             Err(error) => Err(CallError::NotJson(error.to_string())),
         }
     }
 
-    /// What the backend says of itself in `"reason"`, to be put into a record: one line, not too long.
+    /// The backend's explanation in `"reason"`, for a record: one line of limited length.
     pub(crate) fn reason(&self) -> Option<String> {
         self.fields().ok()?.line("reason")
     }
 
-    /// The body without the blanks around it, if it is text.
+    /// The body without surrounding blanks, if it is text.
     pub(crate) fn text(&self) -> Option<&str> {
         str::from_utf8(&self.body).ok().map(str::trim)
     }
 }
 
 impl Fields {
-    /// The text of a field to be put into a record: one line, not too long. None: it is no text, or blank.
+    /// A field's text, for a record: one line of limited length. None: it is no text, or blank.
     pub(crate) fn line(&self, field: &str) -> Option<String> {
         let line: String = self
             .value(field)?
@@ -93,7 +93,7 @@ impl std::fmt::Debug for Fields {
     }
 }
 
-/// A field that is not what it must be.
+/// The error for an invalid field.
 pub(crate) fn wrong(field: impl Into<String>, wanted: impl Into<Cow<'static, str>>) -> CallError {
     CallError::Field {
         field: field.into(),
@@ -102,7 +102,7 @@ pub(crate) fn wrong(field: impl Into<String>, wanted: impl Into<Cow<'static, str
 }
 
 impl Fields {
-    /// The field as it is, for what has a type of its own.
+    /// The raw field, for values with a type of their own.
     pub(crate) fn value(&self, field: &str) -> Option<&Value> {
         self.0.get(field).filter(|value| !value.is_null())
     }
@@ -113,7 +113,7 @@ impl Fields {
     }
 
     /// # Errors
-    /// [`CallError::Field`] when it is there and no text.
+    /// [`CallError::Field`] if it is present and no text.
     pub(crate) fn text(&self, field: &str) -> Result<Option<&str>, CallError> {
         self.value(field)
             .map(|value| value.as_str().ok_or_else(|| wrong(field, "a string")))
@@ -121,7 +121,7 @@ impl Fields {
     }
 
     /// # Errors
-    /// [`CallError::Field`] when it is there and no whole number from 0.
+    /// [`CallError::Field`] if it is present and no non-negative integer.
     pub(crate) fn whole(&self, field: &str) -> Result<Option<u64>, CallError> {
         self.value(field)
             .map(|value| {
@@ -131,10 +131,10 @@ impl Fields {
             .transpose()
     }
 
-    /// A number of seconds, fractions included, of at most a year.
+    /// A number of seconds, possibly fractional, of at most a year.
     ///
     /// # Errors
-    /// [`CallError::Field`] when it is there and no such number.
+    /// [`CallError::Field`] if it is present and no such number.
     pub(crate) fn seconds(&self, field: &str) -> Result<Option<Duration>, CallError> {
         self.value(field)
             .map(|value| {
@@ -149,7 +149,7 @@ impl Fields {
     }
 
     /// # Errors
-    /// [`CallError::Field`] when it is there and not a list of strings.
+    /// [`CallError::Field`] if it is present and no list of strings.
     pub(crate) fn texts(&self, field: &str) -> Result<Vec<&str>, CallError> {
         let Some(value) = self.value(field) else {
             return Ok(Vec::new());
@@ -165,7 +165,7 @@ impl Fields {
     }
 
     /// # Errors
-    /// [`CallError::Field`] when it is there and no object whose values are texts.
+    /// [`CallError::Field`] if it is present and no object whose values are strings.
     pub(crate) fn named_texts(&self, field: &str) -> Result<Vec<(&str, &str)>, CallError> {
         let Some(value) = self.value(field) else {
             return Ok(Vec::new());

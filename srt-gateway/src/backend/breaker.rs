@@ -1,18 +1,18 @@
-//! A circuit breaker: a backend that is down is not asked for a while, so that nobody waits for its timeout. Pure state over
-//! the time that it is given; belongs to whoever calls the backend.
+//! A circuit breaker: while a backend is down it is not called, so nobody waits for its timeout. Pure state; time is an
+//! argument. Belongs to the code that calls the backend.
 
 use std::time::{Duration, Instant};
 
-/// Outages in a row that open it.
+/// Consecutive outages that open it.
 const FAILURES: u32 = 5;
 
-/// How long it is open the first time; each probe that fails doubles it.
+/// How long it stays open the first time; each failed probe doubles it.
 const FIRST: Duration = Duration::from_secs(1);
 
-/// The longest that it is open.
+/// The longest time that it stays open.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Whether the backend is asked.
+/// Whether the backend is called.
 ///
 /// ```text
 ///             FAILURES in a row                 its time is over, one call is let through
@@ -23,11 +23,11 @@ const LONGEST: Duration = Duration::from_secs(30);
 ///     └────────────────────────────────┴─── any call succeeds ───────────────────────────────┘
 /// ```
 ///
-/// A probe of which nothing is heard for [`LONGEST`] counts as failed.
+/// A probe without a result within [`LONGEST`] counts as failed.
 #[derive(Debug)]
 pub(crate) struct Breaker {
     inner: Inner,
-    /// How long it will be open next.
+    /// How long it will stay open next.
     pause: Duration,
     openings: u64,
 }
@@ -39,7 +39,7 @@ enum Inner {
     HalfOpen { since: Instant },
 }
 
-/// What a breaker is doing, for people and labels.
+/// The state of a breaker, for display and labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BreakerState {
     Closed,
@@ -48,7 +48,7 @@ pub(crate) enum BreakerState {
 }
 
 impl BreakerState {
-    /// The word for labels.
+    /// The label value.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Closed => "closed",
@@ -58,12 +58,12 @@ impl BreakerState {
     }
 }
 
-/// Whether a call may be made.
+/// Whether a call is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pass {
-    /// Make it, and tell how it went.
+    /// Make it, and report the result.
     Go,
-    /// The backend is down: it will be tried again then, at the earliest.
+    /// The backend is down; the next attempt is allowed at this time at the earliest.
     Down(Instant),
 }
 
@@ -78,7 +78,7 @@ impl Default for Breaker {
 }
 
 impl Breaker {
-    /// Asks for leave to make a call.
+    /// Requests permission for a call.
     pub(crate) fn ask(&mut self, now: Instant) -> Pass {
         match self.inner {
             Inner::Closed { .. } => Pass::Go,
@@ -91,20 +91,20 @@ impl Breaker {
         }
     }
 
-    /// The call was not made after all: another one may take its place.
+    /// The permitted call was not made: another one may take its place.
     pub(crate) fn not_made(&mut self, now: Instant) {
         if let Inner::HalfOpen { .. } = self.inner {
             self.inner = Inner::Open { until: now };
         }
     }
 
-    /// A call was answered: the backend is there.
+    /// A call was answered: the backend is up.
     pub(crate) fn succeeded(&mut self) {
         self.inner = Inner::Closed { failures: 0 };
         self.pause = FIRST;
     }
 
-    /// A call met an outage.
+    /// A call failed with an outage.
     pub(crate) fn failed(&mut self, now: Instant) {
         match &mut self.inner {
             Inner::Closed { failures } => {
@@ -114,7 +114,7 @@ impl Breaker {
                 }
             }
             Inner::HalfOpen { .. } => self.open(now),
-            // Of the calls that were under way when it opened.
+            // Calls that were under way when it opened.
             Inner::Open { .. } => {}
         }
     }

@@ -1,4 +1,4 @@
-//! The thread that makes the calls, and the handles by which others have them made.
+//! The thread that makes the HTTP calls, and the handles for submitting them.
 
 use std::{
     fmt, io,
@@ -22,30 +22,30 @@ use crate::{
     telemetry::{CallOutcome, CallStats},
 };
 
-/// How long a connection is kept for the next call. Shorter than the servers that are common keep theirs (5 s): one that a
-/// server is just closing costs the call.
+/// How long an idle connection is kept. Shorter than common servers keep theirs (5 s), because a call on a connection
+/// that the server is closing fails.
 const IDLE: Duration = Duration::from_secs(4);
 
-/// Connections that are kept for each host.
+/// Idle connections kept per host.
 const IDLE_CONNECTIONS: usize = 16;
 
-/// Threads that look up names.
+/// Threads that resolve names.
 const RESOLVERS: usize = 4;
 
-/// The header that signs a body.
+/// The header with the signature of the body.
 const SIGNATURE: &str = "x-signature";
 
 type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// All backends of a gateway: one thread, from [`start`](Self::start) on. Dropping it ends the thread; callbacks
-/// that are due then are dropped, not called.
+/// All backends of a gateway: one thread, from [`start`](Self::start) on. Dropping it ends the thread; pending
+/// callbacks are dropped without being called.
 #[derive(Debug, Default)]
 pub(crate) struct Backend(Mutex<Option<Running>>);
 
 struct Running {
     http: reqwest::Client,
     jobs: mpsc::UnboundedSender<Job>,
-    /// Dropped to end the thread: clients may outlive it.
+    /// Dropped to end the thread, because clients may outlive it.
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -56,17 +56,17 @@ impl fmt::Debug for Running {
     }
 }
 
-/// How one backend is called.
+/// The settings of one backend.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientSettings {
     pub(crate) url: HttpUrl,
-    /// From the connection to the end of the answer.
+    /// From connecting to the end of the answer.
     pub(crate) timeout: Duration,
-    /// Signs each body: `X-Signature` is the hex HMAC-SHA256 of it.
+    /// Signs each body: `X-Signature` is its HMAC-SHA256 in hex.
     pub(crate) secret: Option<Secret>,
-    /// Calls under way at once.
+    /// The limit of concurrent calls.
     pub(crate) most: usize,
-    /// The longest answer, in bytes.
+    /// The size limit of an answer, in bytes.
     pub(crate) answer_max: usize,
 }
 
@@ -97,11 +97,11 @@ impl fmt::Debug for Client {
 }
 
 impl Backend {
-    /// Starts the thread, unless it runs. The HTTP client reads the system's certificates, so this may wait for a disk: not for
-    /// control's thread.
+    /// Starts the thread, unless it runs. The HTTP client reads the system's certificates, so this may wait for a disk:
+    /// do not call it on control's thread.
     ///
     /// # Errors
-    /// No thread, or certificates that cannot be read.
+    /// The thread could not be started, or certificates could not be read.
     pub(crate) fn start(&self) -> io::Result<()> {
         debug_assert_ne!(
             thread::current().name(),
@@ -115,21 +115,21 @@ impl Backend {
         Ok(())
     }
 
-    /// Starts the thread if a configuration has a backend.
+    /// Starts the thread if the configuration uses a backend.
     ///
     /// # Errors
-    /// As [`start`](Self::start).
+    /// As for [`start`](Self::start).
     pub(crate) fn start_for(&self, config: &Config) -> io::Result<()> {
         let has_backend =
             config.auth.is_some() || config.events.is_some() || config.config_external.is_some();
         if has_backend { self.start() } else { Ok(()) }
     }
 
-    /// A client of one backend, which counts into `stats`. Never waits.
+    /// Creates a client of one backend, which counts its calls in `stats`. Never waits.
     ///
     /// # Errors
-    /// The URL is one that the HTTP client does not take, or [`start`](Self::start) has not succeeded. The error does not
-    /// repeat the URL.
+    /// The HTTP client does not accept the URL, or [`start`](Self::start) has not succeeded. The error does not contain
+    /// the URL.
     pub(crate) fn client(&self, settings: ClientSettings, stats: Arc<CallStats>) -> io::Result<Client> {
         let url = Url::parse(settings.url.expose())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
@@ -158,8 +158,8 @@ impl Running {
     fn start() -> io::Result<Self> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("srt-gateway/", env!("CARGO_PKG_VERSION")))
-            // A question about who may publish goes where the operator says, and nowhere else: not to where an answer
-            // points, and not by a proxy that happens to be in the environment.
+            // Authorization questions go to the configured URL only: neither to a redirect, nor through a proxy from
+            // the environment.
             .redirect(redirect::Policy::none())
             .no_proxy()
             .pool_idle_timeout(IDLE)
@@ -176,7 +176,7 @@ impl Running {
             runtime.block_on(async {
                 loop {
                     tokio::select! {
-                        // It is dropped, never sent.
+                        // The sender is dropped, never used.
                         _ = &mut stopped => return,
                         job = queue.recv() => match job {
                             Some(job) => drop(tokio::spawn(job)),
@@ -185,7 +185,7 @@ impl Running {
                     }
                 }
             });
-            // A look-up of a name may take its time.
+            // A name look-up may take long.
             runtime.shutdown_background();
         })?;
         Ok(Self {
@@ -201,7 +201,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take()
-            // A callback may have had the last handle.
+            // A callback may have held the last handle.
             && thread.thread().id() != thread::current().id()
         {
             drop(thread.join());
@@ -210,10 +210,10 @@ impl Drop for Running {
 }
 
 impl Client {
-    /// POSTs `body`, which is JSON; `done` is called with the outcome on the backend's thread, and must not block it.
+    /// POSTs the JSON `body`; `done` is called with the result on the backend's thread, and must not block.
     ///
     /// # Errors
-    /// [`Busy`]: nothing was called, and `done` never will be.
+    /// [`Busy`]: the call was not made, and `done` will not be called.
     pub(crate) fn post(
         &self,
         body: Vec<u8>,
@@ -233,21 +233,21 @@ impl Client {
             shared.stats.end(outcome(&result), begin.elapsed());
             done(result);
         });
-        // A backend that has ended makes no calls any more.
+        // The thread has ended and makes no more calls.
         self.jobs.send(job).map_err(|_| Busy)
     }
 
-    /// Calls `then` on the backend's thread after so long; never if the thread ends before.
+    /// Calls `then` on the backend's thread after this delay; never if the thread ends before.
     pub(crate) fn after(&self, delay: Duration, then: impl FnOnce() + Send + 'static) {
         let job = Box::pin(async move {
             tokio::time::sleep(delay).await;
             then();
         });
-        // A backend that has ended does nothing any more.
+        // The thread has ended.
         self.jobs.send(job).unwrap_or_default();
     }
 
-    /// Where it calls, without user, password and query.
+    /// The URL without user, password and query.
     pub(crate) fn url(&self) -> &HttpUrl {
         &self.shared.shown
     }
@@ -283,7 +283,7 @@ fn outcome(result: &Result<Answer, CallError>) -> CallOutcome {
     }
 }
 
-/// The innermost cause says most: `Connection refused`. Those above it may name the URL.
+/// The innermost cause is the most specific one: `Connection refused`. Outer ones may contain the URL.
 fn call_error(error: reqwest::Error) -> CallError {
     let error = error.without_url();
     let connect = error.is_connect();

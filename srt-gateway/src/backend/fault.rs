@@ -1,36 +1,36 @@
-//! What goes wrong with a call to a backend. Plain data, used on any thread; never holds a URL's user, password or query.
+//! Errors of calls to a backend. Plain data, used on any thread; never contains a URL's user, password or query.
 
 use std::{borrow::Cow, fmt, time::Duration};
 
-/// Why a call has no usable answer. [`Display`](fmt::Display) is for people, and for the reason of a refusal.
+/// Why a call has no usable answer. [`Display`](fmt::Display) is for operators, and for the reason of a refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CallError {
-    /// No connection: refused, no route, no such host, a certificate that does not hold.
+    /// No connection: refused, no route, unknown host, or an invalid certificate.
     Unreachable(String),
-    /// The whole request, answer included, took longer.
+    /// The call, including the answer, exceeded this time.
     TimedOut(Duration),
-    /// The connection ended before the answer did, or what came was no HTTP.
+    /// The connection ended before the answer was complete, or the answer was no HTTP.
     Broken(String),
     /// The answer is longer than this many bytes.
     TooLarge(usize),
-    /// A status that the caller of the backend has no use for.
+    /// A status that is not valid here.
     Status(u16),
-    /// The answer is no JSON object.
+    /// The answer is not a JSON object.
     NotJson(String),
-    /// A field of the answer that is missing, or not what it must be.
+    /// A field of the answer is missing or invalid.
     Field {
-        /// The path to it: `outputs[2]`.
+        /// Its path: `outputs[2]`.
         field: String,
         /// What it must be: `a text`.
         wanted: Cow<'static, str>,
     },
-    /// A field of the answer that nobody here knows, and that may change its sense.
+    /// An unknown field of the answer, which may change its meaning.
     UnknownField(String),
 }
 
 impl CallError {
-    /// Whether it says that the backend as a whole does not work, rather than that this one answer is wrong: what counts
-    /// for a [`Breaker`](super::Breaker).
+    /// Whether the backend as a whole has failed, rather than this one answer: only that counts for a
+    /// [`Breaker`](super::Breaker).
     pub(crate) fn is_outage(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::TimedOut(_) | Self::Broken(_) => true,
@@ -64,7 +64,7 @@ impl fmt::Display for CallError {
 
 impl std::error::Error for CallError {}
 
-/// As many calls as allowed are under way: the call was not made.
+/// The limit of concurrent calls is reached: the call was not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Busy;
 

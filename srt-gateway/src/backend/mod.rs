@@ -1,8 +1,8 @@
-//! Operators' HTTP backends: what asks them (`[auth]`, `[config_external]`) and what tells them (`[events]`).
+//! Calls to operators' HTTP backends, for `[auth]`, `[config_external]` and `[events]`.
 //!
-//! One thread, named `backend`, with a tokio runtime of its own makes all calls; it is started with the first client. A call
-//! is handed to it and its outcome comes back by a callback on that thread: nobody waits here, whatever a backend does. It
-//! knows nothing of what is asked, keeps no answers and repeats no call: that is for those who ask.
+//! One thread, named `backend`, makes all calls in a tokio runtime of its own; the first client starts it. Results come
+//! back through callbacks on that thread, so no caller waits, whatever a backend does. It neither interprets questions,
+//! nor caches answers, nor repeats calls: its callers do.
 
 mod answer;
 mod breaker;

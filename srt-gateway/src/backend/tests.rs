@@ -1,4 +1,4 @@
-//! Calls of a real HTTP server that is slow, dead, or wrong.
+//! Calls to a real HTTP server that is slow, dead, or wrong.
 
 #[allow(
     dead_code,

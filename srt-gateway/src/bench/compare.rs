@@ -1,4 +1,4 @@
-//! Servers side by side: each load on each server, in turn, in several rounds, so that what disturbs one disturbs all.
+//! Compares servers: each load on each server, in turn, in several rounds, so that disturbances affect all of them.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Figures, Load, Result, Scenario, Target, load::run, plan::Server, server::Process};
 
-/// What a scenario came to.
+/// The results of a scenario.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Comparison {
     pub(crate) loads: Vec<LoadResults>,
@@ -24,13 +24,13 @@ pub(crate) struct LoadResults {
 pub(crate) struct ServerResults {
     pub(crate) server: String,
     pub(crate) rounds: Vec<Figures>,
-    /// Medians of the rounds.
+    /// Medians over the rounds.
     pub(crate) medians: Summary,
-    /// Medians of what this server had in a round, divided by what the first server had in the same one.
+    /// Medians of the per-round ratios to the first server.
     pub(crate) ratios: Summary,
 }
 
-/// The figures that are compared. `None` where a load does not give them.
+/// The compared figures. `None` if a load does not produce them.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Summary {
     pub(crate) cpu_seconds_per_gigabit: Option<f64>,
@@ -109,10 +109,10 @@ fn median(values: &mut [f64]) -> Option<f64> {
     Some(f64::midpoint(*low, *high))
 }
 
-/// Carries a scenario out. `progress` is told each measurement as it is there.
+/// Runs a scenario. `progress` is called after each measurement.
 ///
 /// # Errors
-/// A server that does not start, ends early or lets nobody in.
+/// A server that does not start, ends early or admits nobody.
 pub(crate) fn compare(
     scenario: &Scenario,
     mut progress: impl FnMut(&Load, &str, &Figures),
@@ -121,7 +121,7 @@ pub(crate) fn compare(
     for load in &scenario.load {
         let mut rounds: Vec<Vec<Figures>> = scenario.server.iter().map(|_| Vec::new()).collect();
         for round in 0..scenario.rounds {
-            // Each round begins with another one: the second of two may find a warmer machine.
+            // Each round begins with another server, because the second one may find a warmer machine.
             for turn in 0..scenario.server.len() {
                 let at = (turn + round as usize) % scenario.server.len();
                 let server = &scenario.server[at];
@@ -177,7 +177,7 @@ fn free_addr() -> Result<SocketAddr> {
 }
 
 impl Comparison {
-    /// The worst ratio of CPU per gigabit among the servers that are not the first.
+    /// The worst ratio of CPU per gigabit of any server but the first.
     pub(crate) fn worst_cpu_ratio(&self) -> Option<f64> {
         let servers = self.loads.iter().flat_map(|load| load.servers.iter().skip(1));
         servers

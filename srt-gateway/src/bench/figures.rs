@@ -1,4 +1,4 @@
-//! What a load came to. Plain data, for the report and for JSON.
+//! The results of a load. Plain data, for the report and for JSON.
 
 use serde::Serialize;
 
@@ -7,30 +7,30 @@ use super::{histogram::Histogram, server::Usage};
 /// One measurement.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Figures {
-    /// Seconds that were measured.
+    /// The measured seconds.
     pub(crate) seconds: f64,
     pub(crate) connect: Connects,
-    /// Messages that publishers could not send, since the server did not take them.
+    /// Messages that the server did not accept from publishers.
     pub(crate) blocked: u64,
     pub(crate) sent: u64,
-    /// Messages that viewers should have had and had, from the first to the last of the run.
+    /// Messages that viewers should have received and did, from the first to the last of the run.
     pub(crate) expected: u64,
     pub(crate) delivered: u64,
     pub(crate) lost: u64,
     pub(crate) duplicates: u64,
     pub(crate) disordered: u64,
-    /// Messages that are none of ours, or not whole.
+    /// Messages that are foreign or incomplete.
     pub(crate) damaged: u64,
-    /// Connections that ended before the end.
+    /// Connections that ended early.
     pub(crate) broken: u64,
     /// Payload delivered to viewers during the measurement.
     pub(crate) gigabits: f64,
-    /// From the call that sends to the call that receives.
+    /// From the sending call to the receiving call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) delay: Option<Quantiles>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) server: Option<Cost>,
-    /// Share of a core that the load generator took itself.
+    /// The load generator's own CPU use, in cores.
     pub(crate) own_cores: f64,
 }
 
@@ -56,7 +56,7 @@ impl Quantiles {
     }
 }
 
-/// How the connections came about.
+/// The results of connecting.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Connects {
     pub(crate) wanted: u32,
@@ -64,24 +64,24 @@ pub(crate) struct Connects {
     pub(crate) refused: u32,
     pub(crate) seconds: f64,
     pub(crate) per_second: f64,
-    /// Milliseconds of one connection.
+    /// The duration of a connection, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) times: Option<Quantiles>,
 }
 
-/// What the server took during the measurement.
+/// The server's resource use during the measurement.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Cost {
     pub(crate) cpu_seconds: f64,
-    /// Share of a core.
+    /// CPU use in cores.
     pub(crate) cores: f64,
-    /// `None` where nothing was delivered.
+    /// `None` if nothing was delivered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cpu_seconds_per_gigabit: Option<f64>,
-    /// While the connections were made.
+    /// While connecting.
     pub(crate) connect_cpu_seconds: f64,
     pub(crate) rss_kib: u64,
-    /// What it has more than before the connections, for each of them.
+    /// The increase since before the connections, per connection.
     pub(crate) rss_kib_per_connection: f64,
     pub(crate) threads: u64,
     pub(crate) switches_per_second: f64,

@@ -1,13 +1,13 @@
-//! A histogram of durations: microseconds, to within 0.03 %, in a table of fixed size. What is looked at are fractions of a
-//! millisecond above a latency of a hundred.
+//! A histogram of durations: microseconds, to within 0.03 %, in a table of fixed size. The interesting differences are
+//! fractions of a millisecond above a latency of a hundred.
 
 use std::time::Duration;
 
-/// Steps of each power of two.
+/// Steps per power of two.
 const STEPS: u32 = 4096;
 const STEP_BITS: u32 = STEPS.ilog2();
 
-/// Counts of durations up to 71 minutes; what is longer counts as that.
+/// Counts of durations up to 71 minutes; longer ones count as that.
 #[derive(Clone)]
 pub(super) struct Histogram {
     counts: Box<[u64]>,
@@ -43,7 +43,7 @@ impl Histogram {
         self.total == 0
     }
 
-    /// The value that this share (0 to 1) of all is not above; the largest for 1.
+    /// The value at this quantile (0 to 1); 1 gives the largest.
     pub(super) fn quantile_ms(&self, share: f64) -> f64 {
         if share >= 1.0 {
             return f64::from(self.max) / 1000.0;
@@ -66,7 +66,7 @@ impl Histogram {
     }
 }
 
-/// Below `STEPS` each number has its own place; from there each power of two has `STEPS` places.
+/// Below `STEPS`, each number has its own bucket; above, each power of two has `STEPS` buckets.
 fn index(value: u32) -> usize {
     let place = if value < STEPS {
         value
@@ -77,7 +77,7 @@ fn index(value: u32) -> usize {
     place as usize
 }
 
-/// A value in the middle of a place.
+/// A value in the middle of a bucket.
 fn middle(at: usize) -> u32 {
     let at = u32::try_from(at).unwrap_or(u32::MAX);
     if at < 2 * STEPS {

@@ -1,4 +1,4 @@
-//! Makes one load: connects, sends and receives, and reads the server's account before and after.
+//! Runs one load: connects, sends and receives, and reads the server's resource use before and after.
 
 use std::{
     collections::HashMap,
@@ -23,25 +23,25 @@ use super::{
     server::Usage,
 };
 
-/// Calls under way at a time.
+/// Concurrent calls.
 const CALLS: usize = 64;
 
 /// A call that is not answered by then has failed.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 
-/// For a server that was just started: calls are repeated for so long.
+/// How long calls are repeated to a server that was just started.
 const START_LIMIT: Duration = Duration::from_secs(10);
 
-/// What the last messages may take to arrive.
+/// How long the last messages may take to arrive.
 const TAIL_LIMIT: Duration = Duration::from_secs(3);
 
-/// Room of the UDP sockets, as far as the system gives it.
+/// The requested UDP buffer size; the system may grant less.
 const UDP_BUFFER: u32 = 8 << 20;
 
-/// Puts `load` on `target` and measures.
+/// Runs `load` against `target` and measures.
 ///
 /// # Errors
-/// The server cannot be reached, /proc cannot be read, libsrt fails. Connections that are refused or break are figures.
+/// The server cannot be reached, /proc cannot be read, or libsrt fails. Refused or broken connections are results.
 pub(crate) fn run(load: &Load, target: &Target) -> Result<Figures> {
     load.check()?;
     let usage = || target.pid.map(Usage::of).transpose();
@@ -49,7 +49,7 @@ pub(crate) fn run(load: &Load, target: &Target) -> Result<Figures> {
     let idle = usage()?;
     let begin = Instant::now();
     let mut calls = Calls::new(load, target)?;
-    // All publishers first: some servers refuse a viewer of a stream that nobody publishes.
+    // All publishers first, because some servers refuse a viewer of a stream without a publisher.
     let publishers = calls.make(Part::Publish, load.publishers)?;
     let viewers = calls.make(Part::Play, load.viewers)?;
     let connects = calls.connects(begin.elapsed());
@@ -71,7 +71,7 @@ enum Part {
     Play,
 }
 
-/// One run, once everybody is connected.
+/// One run, once all connections exist.
 struct Run<'a> {
     load: &'a Load,
     publishers: &'a [SrtSocket],
@@ -81,7 +81,7 @@ struct Run<'a> {
     begin: Instant,
 }
 
-/// What was read at both ends of the measurement.
+/// Values read at both ends of the measurement.
 struct Measured {
     before: Option<Usage>,
     after: Option<Usage>,
@@ -140,7 +140,7 @@ impl Run<'_> {
         })
     }
 
-    /// Waits until nothing has come for longer than the latency.
+    /// Waits until nothing has arrived for longer than the latency.
     fn wait_for_tail(&self) {
         let end = Instant::now() + TAIL_LIMIT;
         let quiet = Duration::from_millis(self.load.latency * 2 + 100);
@@ -198,7 +198,7 @@ impl Run<'_> {
     }
 }
 
-/// A server that was just started may not listen yet; one that cannot be reached is an error here, not a figure.
+/// A server that was just started may not listen yet; one that cannot be reached is an error here, not a result.
 fn wait_until_ready(load: &Load, target: &Target) -> Result<()> {
     let end = Instant::now() + START_LIMIT;
     let id = stream_id(&target.publish, load.streams())?;
@@ -218,7 +218,7 @@ fn wait_until_ready(load: &Load, target: &Target) -> Result<()> {
 }
 
 fn options(load: &Load, part: Part) -> Result<Options> {
-    // What may be under way in twice the latency, in packets; libsrt's own sizes are the least.
+    // The packets that may be in flight within twice the latency; at least libsrt's defaults.
     let packets = load.bitrate.saturating_mul(load.latency * 2 + 500) / 1000 / (MESSAGE as u64 * 8);
     let packets = u32::try_from(packets).unwrap_or(u32::MAX).clamp(8192, 400_000);
     let mut options = Options::new()
@@ -238,7 +238,7 @@ fn options(load: &Load, part: Part) -> Result<Options> {
     Ok(options)
 }
 
-/// Viewers whose delays are recorded, spread over all: a server serves them in some order, and each place in it counts.
+/// The number of viewers whose delays are recorded, spread over all, because a server serves them in some order.
 const SAMPLED: usize = 8;
 
 fn is_sampled(load: &Load, n: usize) -> bool {
@@ -246,15 +246,15 @@ fn is_sampled(load: &Load, n: usize) -> bool {
     n % apart == apart / 2
 }
 
-/// Whether libsrt tells at once of what has arrived: an installed one does so with its next acknowledgement, up to 10 ms later,
-/// and delays of viewers that do not wait for their time are so much too long.
+/// Whether libsrt reports arrivals at once. An installed libsrt reports them with its next acknowledgement, up to 10 ms
+/// later, which adds to the delays of viewers that receive without delay.
 fn tells_at_once() -> bool {
     srt_safe::library_edits()
         .split(',')
         .any(|edit| edit == "reader-timed")
 }
 
-/// Gives this thread, and those that it starts, its place among all that wants to run, as far as that is allowed.
+/// Sets the priority of this thread and of those that it starts, as far as permitted.
 fn set_priority(priority: ThreadPriority) {
     let nice = match priority {
         ThreadPriority::First => -20,
@@ -266,13 +266,13 @@ fn set_priority(priority: ThreadPriority) {
     }
 }
 
-/// When a thread runs where cores are scarce.
+/// The priority of a thread when cores are scarce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ThreadPriority {
-    /// Publishers and the viewers that are the stopwatch must not wait for the load that they are part of.
+    /// Publishers and the measuring viewers must not wait for the load.
     First,
     AsAll,
-    /// The other viewers are elsewhere when it is no test, and must not hold up the server.
+    /// In reality the other viewers run elsewhere, so they must not hold up the server.
     Last,
 }
 
@@ -282,7 +282,7 @@ impl ThreadPriority {
     }
 }
 
-/// What the calls of a local port are for.
+/// The purpose of the calls from a local port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Line {
     Publisher,
@@ -290,7 +290,7 @@ enum Line {
     Sampled,
 }
 
-/// A call under way.
+/// A pending call.
 struct Call {
     connecting: Connecting,
     since: Instant,
@@ -335,7 +335,7 @@ impl<'a> Calls<'a> {
         }
     }
 
-    /// Makes `count` connections; those that are refused are counted and left out.
+    /// Makes `count` connections; refused ones are counted and left out.
     fn make(&mut self, part: Part, count: u32) -> Result<Vec<SrtSocket>> {
         self.wanted += count;
         let mut made: Vec<Option<SrtSocket>> = (0..count).map(|_| None).collect();
@@ -368,7 +368,7 @@ impl<'a> Calls<'a> {
         Ok(made.into_iter().flatten().collect())
     }
 
-    /// What became of a call; gives it back while nothing has.
+    /// Checks a call; returns it while it is pending.
     fn poll_call(&mut self, part: Part, call: Call, made: &mut [Option<SrtSocket>]) -> Option<Call> {
         let Call { connecting, since, n } = call;
         let id = connecting.id();
@@ -377,7 +377,7 @@ impl<'a> Calls<'a> {
                 self.times.add(since.elapsed());
                 self.made += 1;
                 if part == Part::Play && !self.load.timed {
-                    // On arrival: what a player's buffer adds is not the server's, and hides what is.
+                    // On arrival: the delay of a player's buffer is not the server's, and would hide it.
                     socket.time_by_reader(ReaderTiming::InOrder);
                 }
                 made[n] = Some(socket);
@@ -387,7 +387,7 @@ impl<'a> Calls<'a> {
             }
             _ => self.refused += 1,
         }
-        // A socket that failed may be out of it already.
+        // A socket that failed may already have been removed.
         self.epoll.registry().remove_id(id).unwrap_or_default();
         None
     }
@@ -422,7 +422,7 @@ impl<'a> Calls<'a> {
             Line::Publisher | Line::Sampled => ThreadPriority::First,
             Line::Viewer => ThreadPriority::of_viewers(self.load),
         };
-        // The threads of a local port have the priority of the one that opens it.
+        // The threads of a local port have the priority of the thread that opens it.
         let connecting = if priority == ThreadPriority::AsAll || self.ports.contains_key(&slot) {
             call()
         } else {

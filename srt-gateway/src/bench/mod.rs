@@ -1,10 +1,11 @@
-//! The yardstick: loads any SRT server with publishers and viewers, and measures what arrives and what that costs the server.
+//! The load generator: loads any SRT server with publishers and viewers, and measures what arrives and what that costs
+//! the server.
 //!
-//! It is a client like any other: plain SRT, streamids from templates, so that it loads other servers as well. `load` makes
-//! one load and measures it, `compare` starts several servers in turn and sets their figures side by side. Everything runs on
-//! threads of its own; nothing here is used by the gateway.
+//! A plain SRT client with streamids from templates, so it can load other servers as well. `load` runs one load and
+//! measures it; `compare` starts several servers in turn and compares their figures. Everything runs on threads of its
+//! own; the gateway does not use it.
 //!
-//! Sender and receiver are one process, so that one clock stamps and reads: it measures no network.
+//! Sender and receiver share one process, so that one clock times both; the network is not measured.
 
 mod compare;
 mod figures;
@@ -23,5 +24,5 @@ pub(crate) use load::run;
 pub(crate) use plan::{Load, PLAY, PUBLISH, Scenario, Target};
 pub(crate) use report::{comparison_table, figures_table};
 
-/// Why a load could not be made or measured, for people.
+/// Why a load could not be run or measured, for display.
 pub(crate) type Result<T> = std::result::Result<T, String>;

@@ -1,7 +1,7 @@
-//! What publishers send: MPEG-TS that a server may look into, with a number and a stamp in each message.
+//! The payload of publishers: MPEG-TS that a server may analyse, with a number and a time in each message.
 //!
-//! Tables ten times a second, a keyframe each second, clock references, padding: what an observer of transport streams
-//! meets in the field. The last packet of each message is private data with the publisher, the number and the time.
+//! Tables ten times a second, a keyframe each second, clock references and padding, as in real streams. The last packet
+//! of each message is private data with the publisher, the number and the time.
 
 use std::time::Duration;
 
@@ -14,21 +14,21 @@ const VIDEO: u16 = 0x100;
 const STAMPS: u16 = 0x1FF0;
 const MAGIC: [u8; 4] = *b"GWB1";
 
-/// Where the stamp is in a message: behind the header of its last packet.
+/// The offset of the stamp in a message: after the header of its last packet.
 const STAMP_AT: usize = MESSAGE - PACKET + 4;
 
-/// The mark of a message.
+/// The stamp of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     pub(super) stream: u32,
     /// 0 for the first message of the publisher.
     pub(super) number: u64,
-    /// Since the begin of the run.
+    /// Since the start of the run.
     pub(super) sent: Duration,
 }
 
 impl Stamp {
-    /// Of a message that came; `None` when it is not one of ours, or shortened.
+    /// The stamp of a received message; `None` if it is foreign or truncated.
     pub(super) fn read(message: &[u8]) -> Option<Self> {
         if message.len() != MESSAGE {
             return None;
@@ -54,7 +54,7 @@ impl Stamp {
     }
 }
 
-/// Makes the messages of one publisher, in order, each in the same buffer.
+/// Creates the messages of one publisher, in order, in one buffer.
 #[derive(Debug)]
 pub(super) struct Payload {
     stream: u32,
@@ -68,11 +68,11 @@ pub(super) struct Payload {
 }
 
 impl Payload {
-    /// For a publisher that sends this many messages a second.
+    /// For a publisher that sends this many messages per second.
     pub(super) fn new(stream: u32, per_second: u64) -> Self {
         let mut message = [0; MESSAGE];
         for (at, byte) in message.iter_mut().enumerate() {
-            // No start codes, no sync bytes: only bytes that mean nothing.
+            // No start codes and no sync bytes: only meaningless bytes.
             *byte = 0x80 | u8::try_from(at % 127).unwrap_or(0);
         }
         Self {
@@ -86,7 +86,7 @@ impl Payload {
         }
     }
 
-    /// How many were made.
+    /// The number of messages created.
     pub(super) fn made(&self) -> u64 {
         self.number
     }
@@ -105,7 +105,7 @@ impl Payload {
                 }
                 _ => {
                     self.header(packet, VIDEO, 2, false);
-                    // A frame may have begun here in the message before.
+                    // The previous message may have begun a frame here.
                     self.message[packet * PACKET + 4..packet * PACKET + 44].fill(0xBF);
                 }
             }
@@ -138,7 +138,7 @@ impl Payload {
         body[1..=section.len()].copy_from_slice(section);
     }
 
-    /// The first packet of a picture: clock reference, PES header, and for a keyframe an access unit that says so.
+    /// The first packet of a picture: clock reference, PES header, and for a keyframe an access unit that marks it.
     fn frame(&mut self, packet: usize, is_key: bool, now: Duration) {
         self.header(packet, VIDEO, 2, true);
         let clock = u64::try_from(now.as_nanos() * 9 / 100_000).unwrap_or(0) & 0x1_FFFF_FFFF;
@@ -157,7 +157,7 @@ impl Payload {
         let body = &mut self.message[start + 12..];
         body[..9].copy_from_slice(&[0, 0, 1, 0xE0, 0, 0, 0x80, 0x80, 5]);
         body[9..14].copy_from_slice(&pts);
-        // H.264: access unit delimiter, then an IDR slice or another one.
+        // H.264: access unit delimiter, then an IDR or another slice.
         body[14..20].copy_from_slice(&[0, 0, 0, 1, 0x09, 0xF0]);
         body[20..25].copy_from_slice(&[0, 0, 1, if is_key { 0x65 } else { 0x41 }, 0x88]);
     }
@@ -208,7 +208,7 @@ fn pmt() -> [u8; 26] {
     section
 }
 
-/// Puts the CRC-32 of MPEG-2 at the end of a section.
+/// Appends the MPEG-2 CRC-32 to a section.
 fn seal(section: &mut [u8]) {
     let (body, end) = section.split_at_mut(section.len() - 4);
     let crc = body.iter().fold(u32::MAX, |crc, byte| {

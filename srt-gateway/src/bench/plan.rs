@@ -1,4 +1,4 @@
-//! What is to be measured: a load, the server that it goes to, and a scenario file with several of both. Plain data.
+//! What to measure: a load, its server, and a scenario file with several of both. Plain data.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -7,34 +7,34 @@ use srt_safe::StreamId;
 
 use super::Result;
 
-/// Bytes of a message: seven TS packets, what nearly everybody sends.
+/// The size of a message in bytes: seven TS packets, the usual size.
 pub(crate) const MESSAGE: usize = 1316;
 
-/// One load. In a scenario file each key may be left out.
+/// One load. All keys are optional in a scenario file.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Load {
-    /// For the report.
+    /// Its name in the report.
     pub(crate) name: String,
     pub(crate) publishers: u32,
-    /// In all; the n-th watches the stream of publisher n modulo `publishers`.
+    /// In total; viewer n watches the stream of publisher n modulo `publishers`.
     pub(crate) viewers: u32,
-    /// Bits of payload a second of each publisher; 0: connected and silent.
+    /// The payload bit rate of each publisher; 0: connected and silent.
     pub(crate) bitrate: u64,
-    /// Milliseconds between two bursts of a publisher; what is due by then goes out at once, as encoders do it.
+    /// Milliseconds between two bursts of a publisher, which sends all due messages at once, as encoders do.
     pub(crate) burst: f64,
-    /// Milliseconds that publishers offer and ask for.
+    /// The latency in milliseconds that publishers request.
     pub(crate) latency: u64,
     /// Seconds before the measurement.
     pub(crate) warmup: f64,
     /// Seconds of the measurement.
     pub(crate) seconds: f64,
-    /// Local UDP ports that viewers, and as many that publishers share.
+    /// The number of local UDP ports shared by viewers, and as many by publishers.
     pub(crate) local_ports: u16,
     /// Viewers hold packets for the latency, as players do: one more thread of the load generator for each.
     pub(crate) timed: bool,
-    /// All viewers but those whose delays are recorded run when nothing else wants to, so that they do not hold up a server
-    /// on the same cores: for delays. What the server costs is dearer then, since acknowledgements come one by one.
+    /// All viewers but the measuring ones run at the lowest priority, so that they do not hold up a server on the same
+    /// cores: for measuring delays. The server then costs more, because acknowledgements arrive one by one.
     pub(crate) aside: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) passphrase: Option<String>,
@@ -60,7 +60,7 @@ impl Default for Load {
 }
 
 impl Load {
-    /// Streams that there are names for.
+    /// The number of streams that have names.
     pub(crate) fn streams(&self) -> u32 {
         self.publishers.max(1)
     }
@@ -73,7 +73,7 @@ impl Load {
         Duration::from_secs_f64(self.seconds)
     }
 
-    /// What cannot be carried out.
+    /// Why the load cannot be run.
     pub(crate) fn check(&self) -> Result<()> {
         let wrong = |what: &str| Err(format!("{}: {what}", self.name));
         let sane = |seconds: f64| (0.0..=86_400.0).contains(&seconds);
@@ -97,47 +97,47 @@ impl Load {
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) addr: SocketAddr,
-    /// Streamid of a publisher; `{n}` is the number of its stream.
+    /// The streamid of a publisher; `{n}` is the number of its stream.
     pub(crate) publish: String,
-    /// Streamid of a viewer.
+    /// The streamid of a viewer.
     pub(crate) play: String,
-    /// Whose cost is measured.
+    /// The process whose cost is measured.
     pub(crate) pid: Option<u32>,
 }
 
-/// The standard form, which this gateway, the floor and several others read.
+/// The standard form, which this gateway and several other servers read.
 pub(crate) const PUBLISH: &str = "#!::r=bench/{n},m=publish";
 pub(crate) const PLAY: &str = "#!::r=bench/{n},m=request";
 
-/// A template with its number put in.
+/// Inserts a number into a template.
 pub(crate) fn stream_id(template: &str, n: u32) -> Result<StreamId> {
     let text = template.replace("{n}", &n.to_string());
     StreamId::new(&text).map_err(|error| format!("streamid {text:?}: {error}"))
 }
 
-/// A scenario file: each load is put on each server, in turn, `rounds` times.
+/// A scenario file: each load runs on each server, in turn, `rounds` times.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Scenario {
     pub(crate) rounds: u32,
-    /// The first one is what the others are compared with.
+    /// The others are compared with the first one.
     pub(crate) server: Vec<Server>,
     pub(crate) load: Vec<Load>,
 }
 
-/// A server as a command. `{address}`, `{port}`, `{config}` and `{passphrase}` are replaced; `{self}` is this program.
+/// A server's command. `{address}`, `{port}`, `{config}` and `{passphrase}` are replaced; `{self}` is this program.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Server {
     pub(crate) name: String,
     pub(crate) command: Vec<String>,
-    /// Written to a file, whose name `{config}` in the command stands for.
+    /// Written to a file, whose name replaces `{config}` in the command.
     #[serde(default)]
     pub(crate) config: String,
-    /// Added to the command where the load has a passphrase.
+    /// Appended to the command if the load has a passphrase.
     #[serde(default)]
     pub(crate) encrypted_command: Vec<String>,
-    /// Added to `config` where the load has a passphrase.
+    /// Appended to `config` if the load has a passphrase.
     #[serde(default)]
     pub(crate) encrypted_config: String,
     #[serde(default = "publish")]

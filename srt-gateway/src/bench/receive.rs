@@ -1,4 +1,5 @@
-//! The viewers: a thread takes what comes for all of them and checks it; another one does so for the few whose delays count.
+//! The viewers: one thread receives and checks the data of all of them; another one does so for the few whose delays
+//! are measured.
 
 use std::{
     collections::HashMap,
@@ -13,19 +14,19 @@ use super::{Result, histogram::Histogram, payload::Stamp};
 /// The longest wait of the thread.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// What the receiver and the one who times the run tell each other.
+/// Shared by the receiver and the thread that times the run.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     /// Delays are recorded while this is set.
     pub(super) measuring: AtomicBool,
     pub(super) stop: AtomicBool,
-    /// Bytes that came, as of the last turn of the loop.
+    /// Bytes received as of the last round of the loop.
     pub(super) bytes: AtomicU64,
-    /// Messages that came.
+    /// Messages received.
     pub(super) messages: AtomicU64,
 }
 
-/// What came.
+/// The received data.
 pub(super) struct Received {
     pub(super) delays: Histogram,
     pub(super) tallies: Vec<Tally>,
@@ -33,24 +34,24 @@ pub(super) struct Received {
     pub(super) broken: u64,
 }
 
-/// One viewer's account of the numbers that came.
+/// The message numbers that one viewer received.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
-    /// Which publisher's.
+    /// The publisher's number.
     pub(super) stream: u32,
     first: Option<u64>,
-    /// Behind the highest number that came.
+    /// One more than the highest number received.
     next: u64,
     pub(super) messages: u64,
     missing: u64,
     pub(super) duplicates: u64,
     pub(super) disordered: u64,
-    /// The last 64 numbers, the highest in the lowest bit.
+    /// The last 64 numbers, with the highest in the lowest bit.
     seen: u64,
 }
 
 impl Received {
-    /// Of two threads.
+    /// Merges the results of two threads.
     pub(super) fn join(mut self, other: Self) -> Self {
         self.delays.join(&other.delays);
         self.tallies.extend(other.tallies);
@@ -86,12 +87,12 @@ impl Tally {
         }
     }
 
-    /// Messages between the first that came and the last that was sent, when `made` were.
+    /// The number of messages from the first received to the last sent, if `made` were sent.
     pub(super) fn expected(&self, made: u64) -> u64 {
         made.saturating_sub(self.first.unwrap_or(0))
     }
 
-    /// Those of them that did not come.
+    /// The number of those that did not arrive.
     pub(super) fn lost(&self, made: u64) -> u64 {
         self.missing + made.saturating_sub(self.next)
     }
@@ -102,7 +103,7 @@ struct Viewer<'a> {
     tally: Tally,
 }
 
-/// Viewers that one thread serves.
+/// The viewers of one thread.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Audience<'a> {
     /// With the stream that each watches.
@@ -111,7 +112,7 @@ pub(super) struct Audience<'a> {
     pub(super) is_timed: bool,
 }
 
-/// Receives until it is told to stop.
+/// Receives until stopped.
 pub(super) fn receive(audience: Audience<'_>, begin: Instant, shared: &Shared) -> Result<Received> {
     let mut epoll = Epoll::new().map_err(|error| error.to_string())?;
     let mut viewers = HashMap::with_capacity(audience.sockets.len());
@@ -133,7 +134,7 @@ pub(super) fn receive(audience: Audience<'_>, begin: Instant, shared: &Shared) -
         broken: 0,
     };
     let mut events = Events::with_capacity(viewers.len().max(1));
-    // All are looked at once: what came before they were under watch raises no event.
+    // All sockets are checked at first: data that arrived before they were watched raises no event.
     let mut again: Vec<SocketId> = viewers.keys().copied().collect();
     let mut broken: Vec<SocketId> = Vec::new();
     let mut buffer = [0; 1500];
@@ -167,17 +168,17 @@ pub(super) fn receive(audience: Audience<'_>, begin: Instant, shared: &Shared) -
     Ok(received)
 }
 
-/// What is left of a viewer's packets.
+/// The rest of a viewer's packets.
 enum Drained {
-    /// Nothing: an event tells when there is something.
+    /// None: an event reports new ones.
     Empty,
-    /// Some behind one that is missing, which may be given up.
+    /// Some after a missing one, which may be given up.
     Missing,
     Over,
 }
 
 impl Viewer<'_> {
-    /// Takes all there is.
+    /// Receives everything that is there.
     fn drain(
         &mut self,
         buffer: &mut [u8],

@@ -1,4 +1,4 @@
-//! Figures as tables for people; JSON is made of the figures themselves.
+//! Results as tables; JSON contains the figures themselves.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use super::{
     compare::{LoadResults, ServerResults},
 };
 
-/// One measurement, a line a figure.
+/// One measurement, one line per figure.
 pub(crate) fn figures_table(figures: &Figures) -> String {
     let mut lines: Vec<(&str, String)> = Vec::new();
     let connect = &figures.connect;
@@ -77,13 +77,13 @@ pub(crate) fn figures_table(figures: &Figures) -> String {
     lines.push(("load generator", format!("{:.3} cores", figures.own_cores)));
     let mut text = String::new();
     for (name, value) in lines {
-        // Writing to a string does not fail.
+        // Writing to a String cannot fail.
         writeln!(text, "{name:<15} {value}").unwrap_or_default();
     }
     text
 }
 
-/// A table for each load: a line a server, medians and, in brackets, ratios to the first one.
+/// A table for each load: one line per server, with medians and, in brackets, ratios to the first server.
 pub(crate) fn comparison_table(comparison: &Comparison) -> String {
     comparison
         .loads
@@ -130,7 +130,7 @@ fn load_table(results: &LoadResults) -> String {
             .iter()
             .zip(&widths)
             .map(|(cell, width)| format!("{cell:<width$}"));
-        // Writing to a string does not fail.
+        // Writing to a String cannot fail.
         writeln!(text, "  {}", cells.collect::<Vec<_>>().join("  ").trim_end()).unwrap_or_default();
     }
     text

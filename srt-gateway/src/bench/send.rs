@@ -1,4 +1,4 @@
-//! The publishers: one thread sends for all of them, each in bursts, one after the other.
+//! The publishers: one thread sends for all of them, in bursts, one after the other.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
@@ -13,12 +13,12 @@ use super::{
     plan::{Load, MESSAGE},
 };
 
-/// What was sent.
+/// The sent data.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
-    /// Made by each publisher.
+    /// Messages created by each publisher.
     pub(super) messages: Vec<u64>,
-    /// Of these the server did not take.
+    /// Messages that the server did not accept.
     pub(super) blocked: u64,
     /// Connections that broke.
     pub(super) broken: u64,
@@ -71,7 +71,8 @@ pub(super) fn send(load: &Load, sockets: &[SrtSocket], begin: Instant, stop: &At
 }
 
 impl Publisher<'_> {
-    /// Makes what is due after `elapsed` and sends it. What libsrt does not take is lost, as an encoder would lose it.
+    /// Creates and sends the messages that are due after `elapsed`. What libsrt does not accept is lost, as for an
+    /// encoder.
     fn burst(&mut self, elapsed: Duration, bitrate: u64, begin: Instant) -> u64 {
         let bits = u128::from(bitrate) * elapsed.as_nanos() / 1_000_000_000;
         let due = u64::try_from(bits / (MESSAGE as u128 * 8)).unwrap_or(u64::MAX);

@@ -1,4 +1,4 @@
-//! The server under load: its process, and what /proc says about it. Linux only.
+//! The server under load: its process, and its resource use from /proc. Linux only.
 
 use std::{
     fs,
@@ -12,10 +12,10 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Result, plan::Server};
 
-/// A server that was asked to end is waited for no longer.
+/// How long a server that was asked to end may take.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// Taken at one moment, from the begin of the process.
+/// The resource use of a process since its start.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Usage {
     pub(super) cpu: Duration,
@@ -25,7 +25,7 @@ pub(super) struct Usage {
 }
 
 impl Usage {
-    /// Of a process. Its context switches are those of the threads that live.
+    /// For a process. Its context switches are those of its current threads.
     pub(super) fn of(pid: u32) -> Result<Self> {
         let read = |name: &str| {
             let path = format!("/proc/{pid}/{name}");
@@ -35,7 +35,7 @@ impl Usage {
             .map_err(|error| format!("/proc/{pid}/task: {error}"))?
             .flatten();
         let switches = tasks
-            // A thread that has ended meanwhile is not missed.
+            // Threads that have ended in the meantime are skipped.
             .filter_map(|task| fs::read_to_string(task.path().join("status")).ok())
             .map(|status| {
                 field(&status, "voluntary_ctxt_switches:") + field(&status, "nonvoluntary_ctxt_switches:")
@@ -50,13 +50,14 @@ impl Usage {
         })
     }
 
-    /// Of this process.
+    /// For this process.
     pub(super) fn own() -> Result<Self> {
         Self::of(std::process::id())
     }
 }
 
-/// utime and stime: the 14th and 15th field; the second, the name, may hold anything, but ends with the last bracket.
+/// utime and stime: the 14th and 15th field. The second field, the name, may contain anything, but ends with the last
+/// bracket.
 fn cpu(stat: &str) -> Option<Duration> {
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace().skip(11);
@@ -74,7 +75,7 @@ fn field(status: &str, name: &str) -> u64 {
         .unwrap_or(0)
 }
 
-/// A server that was started for a measurement; ended with it.
+/// A server started for a measurement; dropping it ends the server.
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
@@ -82,7 +83,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts `server` to listen on `addr`. It may take a moment until it does.
+    /// Starts `server` to listen on `addr`, which may take a moment.
     pub(super) fn start(server: &Server, addr: SocketAddr, passphrase: Option<&str>) -> Result<Self> {
         let config = std::env::temp_dir().join(format!(
             "srt-gateway-bench-{}-{}",
@@ -120,7 +121,7 @@ impl Process {
         self.child.id()
     }
 
-    /// Whether it still runs.
+    /// Whether it is still running.
     pub(super) fn is_running(&mut self) -> bool {
         self.child.try_wait().is_ok_and(|status| status.is_none())
     }
@@ -134,7 +135,7 @@ impl Drop for Process {
         while asked && self.is_running() && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(10));
         }
-        // What has ended by then needs no more; the rest is killed.
+        // Kills it, unless it has ended by then.
         drop(self.child.kill());
         drop(self.child.wait());
         drop(fs::remove_file(&self.config));

@@ -1,4 +1,4 @@
-//! `status` and `rejections`: ask the running gateway over its local control socket and print what it says.
+//! `status` and `rejections`: query the running gateway over its local control socket and print the answer.
 
 use std::{fmt, path::PathBuf, process::ExitCode, thread, time::Duration};
 
@@ -7,7 +7,7 @@ use crate::local::{
     self, Answer, Client, ClientError, Endpoint, Port, Refusal, Request, Session, Status, Stream,
 };
 
-/// How often `--follow` asks.
+/// How often `--follow` polls.
 const EVERY: Duration = Duration::from_millis(500);
 
 /// Where the running gateway is.
@@ -125,7 +125,7 @@ pub(super) fn say_json(value: &impl serde::Serialize) {
     }
 }
 
-/// A part of an answer, for people.
+/// A part of an answer, for display.
 struct Shown<'a, T>(&'a T);
 
 impl fmt::Display for Shown<'_, Refusal> {

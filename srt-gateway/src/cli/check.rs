@@ -15,7 +15,7 @@ pub(super) fn check(file: &Path) -> ExitCode {
                 counted(ports, "port"),
                 counted(config.streams.len(), "stream")
             ));
-            // It may take as long as the file system does: nothing waits for this command.
+            // This may take as long as the file system does: nothing waits for this command.
             let files = file_warnings(&config);
             let files = files.iter().map(EndpointWarning::placed);
             let interfaces = interface_warnings(&config);

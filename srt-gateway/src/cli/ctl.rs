@@ -1,7 +1,6 @@
-//! `ctl`: asks and steers a running gateway over its HTTP API. Tables for people, `--json` for programs.
+//! `ctl`: queries and controls a running gateway over its HTTP API. Prints tables, or JSON with `--json`.
 //!
-//! Decides nothing: each command is one request, and what comes back is printed. Runs a small tokio runtime on the main
-//! thread.
+//! Each command is one request, and its answer is printed. Runs a small tokio runtime on the main thread.
 
 use std::{
     borrow::Cow,
@@ -23,13 +22,13 @@ use crate::{
     names::{Notation, escaped},
 };
 
-/// Where the API is when nothing says otherwise.
+/// The default URL of the API.
 const DEFAULT: &str = "http://127.0.0.1:9980";
 
-/// A gateway that does not answer in this time is stuck.
+/// A gateway that does not answer within this time is stuck.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// What stays as it is in a part of a path.
+/// Characters that are not encoded in a path segment.
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
@@ -226,7 +225,7 @@ enum CtlCommand {
     },
 }
 
-/// A request, and how its answer is shown.
+/// A request, and how its answer is displayed.
 struct Call {
     method: Method,
     path: String,
@@ -234,7 +233,7 @@ struct Call {
     columns: &'static [Column],
 }
 
-/// A heading, and where its value is.
+/// A heading, and the pointer to its value.
 type Column = (&'static str, &'static str);
 
 const STREAMS: &[Column] = &[
@@ -355,7 +354,7 @@ fn endpoint(id: &str) -> anyhow::Result<String> {
     Ok(format!("{list}/{}", part(id)))
 }
 
-/// A JSON object, from standard input if it is `-`.
+/// A JSON object, read from standard input if it is `-`.
 fn object(table: &str) -> anyhow::Result<Value> {
     let text = match table {
         "-" => std::io::read_to_string(std::io::stdin()).context("standard input")?,
@@ -441,7 +440,7 @@ impl CtlCommand {
     }
 }
 
-/// Runs the command. 1: the gateway refused, or does not answer.
+/// Runs the command. Exit code 1: the gateway refused, or does not answer.
 pub(super) fn ctl(args: &Ctl) -> anyhow::Result<ExitCode> {
     let call = args.command.call()?;
     let config = match args.config.as_deref().map(|file| load(Some(file))) {
@@ -492,7 +491,7 @@ pub(super) fn ctl(args: &Ctl) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// Takes the zone out of a URL such as `http://[fe80::1%eth0]:9980`: no URL parser accepts it.
+/// Removes the zone from a URL such as `http://[fe80::1%eth0]:9980`, because no URL parser accepts it.
 fn without_zone(url: &str) -> (Cow<'_, str>, Option<String>) {
     let parts = url.split_once("://[").and_then(|(scheme, rest)| {
         let (host, rest) = rest.split_once(']')?;
@@ -508,7 +507,7 @@ fn without_zone(url: &str) -> (Cow<'_, str>, Option<String>) {
     }
 }
 
-/// Waits until nobody answers any more; a moment longer than the gateway may take, in case that it hangs.
+/// Waits until the gateway no longer answers, slightly longer than it may take, in case it hangs.
 async fn ended(client: &Client, api: &str, wait: Duration) {
     const LOOK: Duration = Duration::from_millis(200);
     const SHUT_DOWN: Duration = Duration::from_secs(10);
@@ -536,7 +535,7 @@ async fn send(
     Ok((answer.status(), answer.text().await?))
 }
 
-/// What a problem says.
+/// The text of a problem.
 fn refusal(status: StatusCode, text: &str) -> String {
     let Ok(problem) = serde_json::from_str::<Value>(text) else {
         return format!("{status}; check that the address is that of an srt-gateway");
@@ -548,7 +547,7 @@ fn refusal(status: StatusCode, text: &str) -> String {
             (Some(line), Some(column)) => format!("{line}:{column}: "),
             _ => String::new(),
         };
-        // A String takes all that is written to it.
+        // Writing to a String cannot fail.
         write!(
             told,
             "\n  {place}{}: {}",
@@ -642,7 +641,7 @@ fn changes(value: &Value) -> String {
     all.join("; ")
 }
 
-/// A scalar as text; what comes from callers cannot steer the terminal.
+/// A scalar as text, escaped because callers may have chosen it.
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => escaped(text, Notation::Text).into_owned(),
@@ -650,7 +649,7 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// Anything, a line a key.
+/// Any value, one line per key.
 fn tree(value: &Value, depth: usize) -> String {
     let indent = "  ".repeat(depth);
     let mut out = String::new();

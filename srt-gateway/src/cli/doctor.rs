@@ -1,6 +1,6 @@
-//! `doctor`: whether this machine is fit for the gateway of a configuration. Each finding says what to do about it.
+//! `doctor`: checks whether this machine suits the gateway's configuration. Each finding includes advice.
 //!
-//! Looks only: what it binds it closes at once, and it changes no setting. It cannot tell how fast the network is.
+//! Read-only: sockets that it binds are closed at once, and it changes no settings. It cannot measure the network.
 
 use std::{
     fmt, fs, io,
@@ -21,20 +21,20 @@ use crate::{
     local::{self, Answer, Client, Request},
 };
 
-/// What libsrt asks of the kernel for a port, unless options say otherwise (socketconfig.h).
+/// The kernel buffer that libsrt requests for a port by default (socketconfig.h).
 const UDP_RECEIVE_BUFFER: u64 = 12_288_000;
 const UDP_SEND_BUFFER: u64 = 65_536;
 
-/// First release without the holes that `strict` refuses.
+/// The first release without the vulnerabilities that `strict` refuses.
 const WITHOUT_HOLES: srt_safe::SrtVersion = srt_safe::SrtVersion::new(1, 5, 6);
 
 /// Descriptors for everything but ports: log, timers, API, files, hooks.
 const DESCRIPTORS: u64 = 1024;
 
-/// 2025-01-01: a clock before it was never set.
+/// 2025-01-01: an earlier clock was never set.
 const CLOCK_FLOOR: Duration = Duration::from_secs(1_735_689_600);
 
-/// For how long the two clocks are compared, and by how much they may differ after it.
+/// How long the two clocks are compared, and how far they may differ.
 const CLOCK_LOOK: Duration = Duration::from_millis(100);
 const CLOCK_DRIFT: Duration = Duration::from_millis(5);
 
@@ -48,7 +48,7 @@ pub(super) struct DoctorArgs {
     json: bool,
 }
 
-/// How a finding is to be taken.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Level {
@@ -84,10 +84,10 @@ impl fmt::Display for Finding {
     }
 }
 
-/// The report for programs.
+/// The report as JSON.
 #[derive(Debug, Serialize)]
 struct Report<'a> {
-    /// Nothing fails.
+    /// Nothing failed.
     fit: bool,
     findings: &'a [Finding],
 }
@@ -126,7 +126,7 @@ pub(super) fn doctor(args: &DoctorArgs) -> ExitCode {
     if fit { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// What the gateway with this configuration says of itself; None where none runs, or none that this user may ask.
+/// The state of the running gateway with this configuration; None if none runs, or this user may not query it.
 fn running(config: &Config) -> Option<Finding> {
     let mut client = Client::connect(&local::find(config.gateway.control_socket.as_deref())).ok()?;
     Some(match client.ask(&Request::Status) {
@@ -167,7 +167,7 @@ fn library(config: &Config) -> Finding {
     let holes = format!(
         "{text}; known vulnerabilities (CVE-2026-55868, CVE-2026-55869, fixed in {WITHOUT_HOLES}): link a newer libsrt"
     );
-    // With strict = true the gateway does not start on it.
+    // With strict = true the gateway does not start with it.
     let level = if config.gateway.strict {
         Level::Fail
     } else {
@@ -176,7 +176,7 @@ fn library(config: &Config) -> Finding {
     Finding::new(level, "libsrt", holes)
 }
 
-/// A buffer of the kernel's for each UDP socket.
+/// A kernel buffer per UDP socket.
 struct KernelBuffer {
     setting: &'static str,
     path: &'static str,
@@ -269,7 +269,8 @@ fn processors(config: &Config) -> Finding {
     }
 }
 
-/// The wall clock was set once and runs as fast as the steady one: logs, tokens and segment names depend on it.
+/// Checks that the wall clock was set and runs at the rate of the monotonic one: logs, tokens and segment names depend
+/// on it.
 fn clock() -> Finding {
     let (wall, steady) = (SystemTime::now(), Instant::now());
     thread::sleep(CLOCK_LOOK);
@@ -303,7 +304,7 @@ fn clock() -> Finding {
     }
 }
 
-/// libsrt reads the clock for each packet: a source that the kernel must be entered for costs much.
+/// libsrt reads the clock for each packet, so a clock source that requires a system call is expensive.
 fn clock_source() -> Finding {
     const PATH: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
     let source = fs::read_to_string(PATH).unwrap_or_default();
@@ -352,8 +353,7 @@ fn ports(config: &Config) -> Vec<Finding> {
     findings
 }
 
-/// Each address of a port, and whether it can be bound. Leaves IPv6 out of all addresses on a host without IPv6, as the gateway
-/// does.
+/// Tries to bind each address of a port. On a host without IPv6, it leaves IPv6 out, like the gateway.
 fn try_all(listen: ListenAddr, of: Type) -> Vec<(String, io::Result<()>)> {
     let addrs = match listen.socket_addrs() {
         Ok(addrs) => addrs,
@@ -370,7 +370,7 @@ fn try_all(listen: ListenAddr, of: Type) -> Vec<(String, io::Result<()>)> {
         .collect()
 }
 
-/// The HTTP API's port. Without `[api]` the gateway starts all the same when another program has the default one.
+/// The HTTP API's port. Without `[api]`, the gateway starts even if another program has the default port.
 fn api_ports(config: &Config) -> Vec<Finding> {
     let Some(listen) = config.api.listen else {
         return Vec::new();
@@ -410,11 +410,11 @@ fn port_advice(error: &io::Error, of: Type) -> String {
     }
 }
 
-/// Binds as the gateway would, and lets go.
+/// Binds like the gateway, and closes the socket.
 fn bind(addr: SocketAddr, of: Type) -> io::Result<()> {
     let socket = Socket::new(Domain::for_address(addr), of, None)?;
     if of == Type::STREAM {
-        // Connections that ended a moment ago are no reason to fail; with it, only listening finds out who else does.
+        // Recently closed connections must not make it fail; with this option, only listening detects another listener.
         socket.set_reuse_address(true)?;
     }
     if addr.is_ipv6() {

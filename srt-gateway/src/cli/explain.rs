@@ -1,7 +1,7 @@
-//! `explain-streamid`: how a streamid is read and what each port would say to a caller with it.
+//! `explain-streamid`: shows how a streamid is parsed and how each port would decide about it.
 //!
-//! Asks the very functions that the listen callback asks, over the streams that the configuration names with nobody
-//! there. Opens nothing. Never shows a passphrase, only where it comes from.
+//! Calls the same functions as the listen callback, with the configured streams and no sessions. Opens nothing. Never
+//! shows a passphrase, only its origin.
 
 use std::{
     ffi::OsString,
@@ -92,7 +92,7 @@ pub(super) fn explain(command: &Explain) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The ports that the configuration opens; a port of all addresses is one.
+/// The configured ports; a port on all addresses counts as one.
 fn ports(config: &Config, number: Option<u16>) -> Vec<PortPolicy> {
     let ports = config
         .srt_ports()
@@ -105,7 +105,7 @@ fn ports(config: &Config, number: Option<u16>) -> Vec<PortPolicy> {
         .collect()
 }
 
-/// How a streamid is read.
+/// How a streamid is parsed.
 struct Reading<'a>(&'a [u8], Dialects);
 
 impl fmt::Display for Reading<'_> {
@@ -144,7 +144,7 @@ impl fmt::Display for Reading<'_> {
 }
 
 impl Reading<'_> {
-    /// For programs.
+    /// As JSON.
     fn json(&self) -> Value {
         let request = match StreamRequest::read(self.0, self.1) {
             Ok(request) => request,
@@ -166,16 +166,16 @@ impl Reading<'_> {
     }
 }
 
-/// What a port would say.
+/// The decision of a port.
 #[derive(Debug)]
 enum Verdict {
     Admitted {
         role: Role,
         stream: StreamName,
-        /// The words `with KEY of ...`, or `without a passphrase`.
+        /// `with KEY of ...`, or `without a passphrase`.
         passphrase: String,
     },
-    /// Nobody knows yet: the words say what it depends on.
+    /// Not decided: the text states what it depends on.
     Waits(String),
     Refused {
         code: i32,
@@ -212,7 +212,7 @@ impl Verdict {
         }
     }
 
-    /// For programs.
+    /// As JSON.
     fn json(&self, port: &PortPolicy) -> Value {
         let mut told = match self {
             Self::Admitted {
@@ -254,7 +254,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Where the passphrase comes from that the caller must have.
+/// The origin of the passphrase that the caller must use.
 fn passphrase_source(port: &PortPolicy, directory: &Directory, grant: &Grant) -> String {
     let Some(passphrase) = &grant.passphrase else {
         return "without a passphrase".to_owned();

@@ -1,7 +1,7 @@
-//! How lines of the log are written, so that nothing that a peer has sent breaks a line or steers a terminal.
+//! Formats log lines so that nothing from a peer can break a line or control a terminal.
 //!
-//! Text: each field is escaped before it is written. JSON: the line is, in JSON's own notation, because serde_json leaves
-//! DEL, C1 and marks of direction as they are.
+//! Text: each field is escaped before it is written. JSON: the line is escaped in JSON notation, because serde_json
+//! leaves DEL, C1 and direction marks unchanged.
 
 use std::io::{self, Write};
 
@@ -15,7 +15,7 @@ use crate::names::{Notation, escaped};
 
 type Show = fn(&mut Writer<'_>, &Field, &dyn std::fmt::Debug) -> std::fmt::Result;
 
-/// Fields as `name=value`, the message as it is.
+/// Fields as `name=value`, the message unchanged.
 pub(super) fn fields() -> Delimited<&'static str, FieldFn<Show>> {
     format::debug_fn(show as Show).delimited(" ")
 }
@@ -29,7 +29,7 @@ fn show(writer: &mut Writer<'_>, field: &Field, value: &dyn std::fmt::Debug) -> 
     }
 }
 
-/// Escapes lines of JSON on their way to `W`.
+/// Escapes JSON lines on their way to `W`.
 #[derive(Debug)]
 pub(super) struct JsonLines<W>(pub(super) W);
 

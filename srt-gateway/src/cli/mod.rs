@@ -1,8 +1,9 @@
-//! Commands and flags of the binary, and what it prints. One file a command; here is what they share.
+//! The commands and flags of the binary, and its output. One file per command; this one has the shared parts.
 //!
-//! Everything runs on the main thread. No command decides anything by itself: each asks the module that the gateway asks.
+//! Everything runs on the main thread. Commands call the same modules as the gateway for every decision.
 //!
-//! Exit codes: 0 ended in order, 1 failed while starting or running or did not end in time, 2 the command line or the configuration is wrong.
+//! Exit codes: 0 normal end; 1 failed to start, failed while running, or did not end in time; 2 invalid command line or
+//! configuration.
 
 mod ask;
 mod bench;
@@ -37,13 +38,13 @@ use crate::{
     names::{Notation, escaped},
 };
 
-/// How long the last lines of the log may take.
+/// How long writing the last log lines may take.
 const LAST_LINES: Duration = Duration::from_millis(200);
 
-/// How long a message may take that nobody reads.
+/// How long writing a message may take if nobody reads it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A command line or a configuration that is wrong.
+/// An invalid command line or configuration.
 const USAGE: u8 = 2;
 
 static VERSION: LazyLock<String> = LazyLock::new(|| {
@@ -115,7 +116,7 @@ struct ConfigFile {
     config: Option<PathBuf>,
 }
 
-/// Runs the command of the process's arguments.
+/// Runs the command given by the process's arguments.
 #[must_use]
 pub fn run() -> ExitCode {
     let arguments = match relay_words::translated(std::env::args_os().collect()) {
@@ -162,7 +163,7 @@ pub fn run() -> ExitCode {
     code
 }
 
-/// What to say to `srt-gateway FILE.toml`.
+/// The message for `srt-gateway FILE.toml`.
 fn file_for_command(error: &clap::Error, first: Option<&OsString>) -> Option<String> {
     let is_unknown = matches!(
         error.kind(),
@@ -181,7 +182,7 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// What comes before it in the log is written first.
+/// Earlier log lines are written first.
 fn say_error(text: std::fmt::Arguments<'_>) {
     let text = text.to_string();
     log_writer::flush(PATIENCE);
@@ -189,19 +190,19 @@ fn say_error(text: std::fmt::Arguments<'_>) {
     log_writer::write_within(PATIENCE, std::io::stderr(), text);
 }
 
-/// Prints lines. What peers have sent is in them, and must not steer the terminal.
+/// Prints lines, escaped because they contain text from peers.
 fn say(text: std::fmt::Arguments<'_>) {
     // A closed stdout (a pager that was left) is no reason to stop.
     let text = text.to_string();
     drop(writeln!(std::io::stdout(), "{}", escaped(&text, Notation::Lines)));
 }
 
-/// As [`say`], for JSON, which stays JSON.
+/// Like [`say`], for JSON, which stays valid.
 fn say_json_text(text: &str) {
     drop(writeln!(std::io::stdout(), "{}", escaped(text, Notation::Json)));
 }
 
-/// Reads a configuration, the options of libsrt in it included; `None` is the one of a gateway without a file.
+/// Reads a configuration and checks its libsrt options; `None` is the default configuration.
 fn read(file: Option<&Path>) -> Result<Config, LoadError> {
     let Some(path) = file else {
         return Ok(Config::parse(DEFAULT_TOML).expect("a test parses the embedded configuration"));
@@ -209,7 +210,7 @@ fn read(file: Option<&Path>) -> Result<Config, LoadError> {
     Config::load_checked(path, control::check_option)
 }
 
-/// As [`read`]; tells on stderr what is wrong and gives the exit code for it.
+/// Like [`read`]; prints errors to stderr and returns the exit code.
 fn load(file: Option<&Path>) -> Result<Config, ExitCode> {
     read(file).map_err(|error| {
         let told = if std::io::stderr().is_terminal() {
@@ -217,7 +218,7 @@ fn load(file: Option<&Path>) -> Result<Config, ExitCode> {
         } else {
             error.render()
         };
-        // It is of the operator's own file, and has colours.
+        // It quotes the operator's own file, and has colours.
         log_writer::write_within(PATIENCE, std::io::stderr(), format!("{}\n", told.trim_end()));
         ExitCode::from(USAGE)
     })

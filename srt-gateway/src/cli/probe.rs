@@ -1,6 +1,6 @@
-//! `probe`: calls an SRT listener and reports what it found: handshake, link, and what is in the stream.
+//! `probe`: calls an SRT listener and reports handshake, link and stream contents.
 //!
-//! Receives on the main thread; changes nothing at the other side but that it has one more viewer for some seconds.
+//! Receives on the main thread; the peer only sees another viewer for some seconds.
 
 use std::{
     fmt,
@@ -19,10 +19,10 @@ use crate::{
     ts::{Check, Format, Observer, TsReport, VideoCodec},
 };
 
-/// How often the wait for a message looks at the clock.
+/// How often the wait for a message checks the clock.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Largest message of SRT in live mode.
+/// The largest SRT message in live mode.
 const MESSAGE_MAX: usize = 1456;
 
 /// What `probe` takes.
@@ -38,13 +38,13 @@ pub(super) struct Probe {
     json: bool,
 }
 
-/// What was found.
+/// The results.
 #[derive(Debug, Serialize)]
 struct Report {
-    /// Where, without secrets.
+    /// The URL, without secrets.
     url: String,
     connected: bool,
-    /// Of the handshake; of the attempt if it failed.
+    /// The duration of the handshake, or of the failed attempt.
     handshake_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<Failure>,
@@ -57,10 +57,10 @@ struct Report {
 /// Why there is no connection.
 #[derive(Debug, Serialize)]
 struct Failure {
-    /// libsrt's reason below 1000, the listener's own code from there.
+    /// libsrt's reason below 1000, otherwise the listener's own code.
     code: Option<i32>,
     message: String,
-    /// What to do about it.
+    /// Advice.
     advice: &'static str,
 }
 
@@ -88,9 +88,9 @@ struct Stream {
     transport_errors: u64,
     null_packets: u64,
     programs: Vec<Program>,
-    /// All that was found out about the transport stream.
+    /// The analysis of the transport stream.
     ts: TsReport,
-    /// The connection ended before the time was over.
+    /// The connection ended early.
     ended_early: bool,
 }
 
@@ -103,7 +103,7 @@ struct Program {
 }
 
 pub(super) fn probe(args: &Probe) -> ExitCode {
-    // Else libsrt writes its own lines between those of the report.
+    // Otherwise libsrt would print its own lines between those of the report.
     if let Err(error) = super::serve::start_plain_log(LogLevel::Error, None) {
         return usage(&format!("{error:#}"));
     }
@@ -158,7 +158,7 @@ fn probe_peer(endpoint: &Endpoint, target: &SrtTarget, time: Duration) -> Report
     report
 }
 
-/// Receives for as long as `time`, or until the peer closes; the statistics are the last that could be had.
+/// Receives for `time`, or until the peer closes; returns the last statistics available.
 fn receive(socket: &SrtSocket, time: Duration) -> srt_safe::Result<(Stream, Stats)> {
     let begun = Instant::now();
     let mut observer = Observer::new();

@@ -102,7 +102,7 @@ fn timing(text: &str) -> Result<Timing, &'static str> {
     yes_or_no(text).map(|yes| if yes { Timing::OfSource } else { Timing::OfSending })
 }
 
-/// The levels of srt-live-transmit, those of syslog that it takes too, and ours.
+/// The levels of srt-live-transmit, the syslog levels that it also accepts, and ours.
 fn level(text: &str) -> Result<LogLevel, &'static str> {
     match text {
         "fatal" | "panic" | "emerg" | "alert" | "crit" | "error" | "err" => Ok(LogLevel::Error),
@@ -160,7 +160,7 @@ impl RelayArgs {
         let outputs: Vec<RelayEndpoint> = (self.outputs.iter())
             .map(|output| RelayEndpoint::output(output))
             .collect::<Result<_, _>>()?;
-        // Nobody holds a file back that goes out as datagrams: all but the first would be lost.
+        // Files sent as datagrams have no flow control: without pacing, all but the beginning would be lost.
         let to_datagrams = outputs
             .iter()
             .any(|output| matches!(output, RelayEndpoint::Datagrams(..)));
@@ -170,7 +170,7 @@ impl RelayArgs {
             false => Pace::Any,
         };
         let input = RelayEndpoint::input(&self.input, pace)?;
-        // A wrong option stays wrong however often the peer is called.
+        // An invalid option stays invalid, however often the peer is called.
         for place in outputs.iter().chain([&input]) {
             place.check()?;
         }
@@ -178,7 +178,8 @@ impl RelayArgs {
             input,
             outputs,
             chunk: usize::from(self.chunk),
-            // srt-live-transmit's -buffering is how many packets it reads at once: few, and no reason to drop any here.
+            // srt-live-transmit's -buffering is the number of packets that it reads at once: usually few, which is no
+            // reason to drop packets here.
             queue: usize::try_from(self.buffering).unwrap_or(QUEUE).max(QUEUE),
             reconnect: self.auto_reconnect,
             timing: self.sourcetime,
@@ -200,7 +201,7 @@ impl RelayArgs {
         }
     }
 
-    /// Whether --timeout is over.
+    /// Whether --timeout has expired.
     fn is_timed_out(&self, since: Instant, relay: &Relay) -> bool {
         let limit = Duration::from_secs(self.timeout);
         let is_cancelled = self.timeout_mode == 1 && relay.ends().iter().all(|end| end.was_open());
@@ -248,7 +249,7 @@ struct Statistics {
     last: Duration,
     last_messages: u64,
     report: u64,
-    /// When the bit rate was told last, and what had come by then: messages, bytes.
+    /// When the bit rate was last reported, and the totals at that time: messages, bytes.
     reported: (Duration, u64, u64),
 }
 

@@ -1,10 +1,10 @@
-//! srt-live-transmit's way to write options, `-chunk:1316`, under our names: scripts made for it work with `relay`. Pure.
+//! Translates srt-live-transmit's option syntax, `-chunk:1316`, so that scripts made for it work with `relay`. Pure.
 
 use std::ffi::OsString;
 
 use crate::config::nearest;
 
-/// Its options and ours. Those of one letter that clap reads as they are, but for the colon, are here too.
+/// Its options and ours. One-letter options that clap accepts as they are, except for the colon, are included.
 #[rustfmt::skip] // Pairs: read as a table.
 const OPTIONS: [(&str, &str); 36] = [
     ("a", "auto-reconnect"), ("auto", "auto-reconnect"), ("autoreconnect", "auto-reconnect"),
@@ -25,18 +25,18 @@ const OPTIONS: [(&str, &str); 36] = [
     ("f", "fullstats"), ("fullstats", "fullstats"),
 ];
 
-/// The arguments of the process, with those of `relay` as clap knows them.
+/// The arguments of the process, with those of `relay` translated for clap.
 ///
 /// # Errors
-/// An option of `relay` that begins with one dash and is none of srt-live-transmit's: clap would read it as a row of
-/// one-letter options, and complain of a letter that nobody wrote as an option.
+/// An unknown option of `relay` with a single dash: clap would read it as several one-letter options, and complain
+/// about a letter that nobody meant as an option.
 pub(super) fn translated(mut arguments: Vec<OsString>) -> Result<Vec<OsString>, String> {
     if arguments.get(1).is_none_or(|command| command != "relay") {
         return Ok(arguments);
     }
     for argument in &mut arguments[2..] {
         match argument.to_str() {
-            // What follows are no options.
+            // No options follow.
             Some("--") => break,
             Some("-version") => return Ok(vec!["srt-gateway".into(), "--version".into()]),
             Some("-help" | "-h:logging" | "-help:logging") => *argument = "--help".into(),
@@ -51,14 +51,14 @@ pub(super) fn translated(mut arguments: Vec<OsString>) -> Result<Vec<OsString>, 
     Ok(arguments)
 }
 
-/// `--chunk=1316` of `-chunk:1316`; None of what is not in its form.
+/// Turns `-chunk:1316` into `--chunk=1316`; None if it does not have this form.
 fn word(text: &str) -> Result<Option<String>, String> {
     let Some(option) = text.strip_prefix('-').filter(|rest| !rest.starts_with('-')) else {
         return Ok(None);
     };
     let (name, value) = match option.split_once(':') {
         Some((name, value)) => (name, Some(value)),
-        // Ours: `-c1316` and the like are clap's business.
+        // Our own: clap handles `-c1316` and the like.
         None if option.len() <= 1 => return Ok(None),
         None => (option, None),
     };
@@ -82,7 +82,7 @@ fn named<'v>(option: &str, value: &'v str) -> &'v str {
     }
 }
 
-/// Whether clap reads it: switches in a row, or one letter and its value.
+/// Whether clap accepts it: a row of switches, or one letter and its value.
 fn is_short_form(option: &str) -> bool {
     let is_switch = |letter: char| "qvfh".contains(letter);
     let with_value = option

@@ -1,8 +1,8 @@
-//! Reads the configuration file again when it changes, when SIGHUP comes, or when the API asks, and hands it to the running gateway.
+//! Reloads the configuration file when it changes, on SIGHUP, or when the API requests it.
 //!
-//! Runs on a thread of its own, `reload`, so that a file that hangs, or a control thread that takes its time, holds up neither signals
-//! nor orders. `notify` has another thread, which says that something happened to the file or to a link on the way to it. A file that
-//! is wrong changes nothing.
+//! Runs on its own thread, `reload`, so that a hanging file or a slow control thread holds up neither signals nor
+//! commands. `notify` runs another thread, which reports changes of the file and of links on its path. An invalid file
+//! changes nothing.
 
 use std::{
     collections::BTreeSet,
@@ -31,63 +31,63 @@ use crate::{
     view::View,
 };
 
-/// A file is read when nothing has happened around it for this long (an editor writes in several steps) ...
+/// A file is read when nothing has changed around it for this long (an editor writes in several steps) ...
 const QUIET: Duration = Duration::from_millis(300);
 
-/// How long a reload waits for the file system to say what is wrong with files of inputs and outputs.
+/// How long a reload waits for warnings about the files of inputs and outputs.
 const FILES: Duration = Duration::from_secs(1);
-/// ... or at the latest so long after the first sign.
+/// ... or at the latest this long after the first change.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Links on the way to a file, at most (as many as Linux follows).
+/// The limit of links on a file's path (that of Linux).
 const LINKS: usize = 40;
 
-/// Who has the file read again.
+/// Who requested a reload.
 #[derive(Debug)]
 pub(super) enum ReloadRequest {
     /// SIGHUP.
     Signal,
-    /// A caller of the API, who wants to know what came of it.
+    /// An API client, which receives the result.
     Caller(oneshot::Sender<ReloadResult>),
 }
 
-/// The way to the thread that reads the file.
+/// A handle to the thread that reads the file.
 #[derive(Debug)]
 pub(super) struct Reloader(Sender<ReloadRequest>);
 
 impl Reloader {
-    /// Has the file read again, whether or not anything has happened to it. Does not wait.
+    /// Requests a reload, whether or not the file has changed. Does not wait.
     pub(super) fn ask(&self, ask: ReloadRequest) {
-        // With as many before it, a signal says nothing new; a caller finds its answer dropped.
+        // If the queue is full, another signal adds nothing, and an API client finds its reply dropped.
         if self.0.try_send(ask).is_err() {
             warn!("the configuration file is already being reloaded");
         }
     }
 }
 
-/// Changes that are kept for the next caller.
+/// The number of changes kept for the next API client.
 const UNREPORTED_MAX: usize = 1000;
 
-/// Questions that may wait.
+/// The limit of pending requests.
 const REQUESTS_MAX: usize = 16;
 
 /// The configuration file of a running gateway.
 pub(super) struct ConfigWatcher {
     path: PathBuf,
-    /// Of the text that was read last, valid or not.
+    /// The fingerprint of the text that was read last, valid or not.
     seen: Option<u64>,
-    /// What has been put in force since a caller was told last.
+    /// Changes applied since the last report to an API client.
     unreported: Reloaded,
     changed: Receiver<()>,
     watched: Arc<Mutex<Watched>>,
-    /// Watches as long as it lives. Without it only SIGHUP and the API reload.
+    /// Watches while it exists. Without it, only SIGHUP and the API trigger a reload.
     watcher: notify::Result<RecommendedWatcher>,
 }
 
-/// The paths at which something may happen that is about the file: itself, and the links on the way to it.
+/// The watched paths: the file itself, and the links on its path.
 type Watched = BTreeSet<PathBuf>;
 
-/// What it takes to put a configuration in force.
+/// What applying a configuration requires.
 struct Target {
     view: View,
     store: Arc<ConfigStore>,
@@ -96,12 +96,12 @@ struct Target {
 }
 
 impl ConfigWatcher {
-    /// Begins to watch. To be called before the file is read for the first time: a change between the two would be missed.
+    /// Starts to watch. Must be called before the file is first read, so that no change in between is missed.
     pub(super) fn new(path: &Path) -> Self {
         let (sender, changed) = crossbeam_channel::bounded(1);
         let watched = Arc::default();
         let watcher = watch(Arc::clone(&watched), move || {
-            // A full channel says it already.
+            // A full channel already carries the notice.
             sender.try_send(()).unwrap_or_default();
         });
         let mut config_watcher = Self {
@@ -116,12 +116,12 @@ impl ConfigWatcher {
         config_watcher
     }
 
-    /// Watches the folders of the file and of the links on the way to it: editors and mounts replace files and links, and a watch on
-    /// the file itself would stay with the old one.
+    /// Watches the folders of the file and of the links on its path: editors and mounts replace files and links, and a
+    /// watch on the file itself would stay with the old one.
     fn watch_paths(&mut self) {
         let way = paths_to(&self.path);
         let folders: BTreeSet<_> = way.iter().filter_map(|path| path.parent()).collect();
-        // That of the file itself has to be watched; one of a link on the way may be none that we may read.
+        // The file's own folder must be watchable; folders of links may be unreadable.
         let own = std::path::absolute(&self.path).ok();
         let own = own
             .as_deref()
@@ -137,7 +137,7 @@ impl ConfigWatcher {
         *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = way;
     }
 
-    /// Tells if the file cannot be watched.
+    /// Warns if the file cannot be watched.
     pub(super) fn warn_if_unwatched(&self) {
         if let Err(error) = &self.watcher {
             warn!(%error, "the configuration file cannot be watched: send SIGHUP after a change");
@@ -147,7 +147,7 @@ impl ConfigWatcher {
     /// Starts the thread.
     ///
     /// # Errors
-    /// No thread.
+    /// The thread could not be started.
     pub(super) fn start(
         mut self,
         view: View,
@@ -170,7 +170,7 @@ impl ConfigWatcher {
 
     fn run(&mut self, target: &Target, asks: &Receiver<ReloadRequest>) {
         let mut changed = self.changed.clone();
-        // When the first sign came, while it is not quiet yet.
+        // The time of the first change, until it has been quiet.
         let mut first = None;
         loop {
             let quiet = first.map_or_else(crossbeam_channel::never, |first: Instant| {
@@ -187,14 +187,14 @@ impl ConfigWatcher {
                     Ok(ReloadRequest::Caller(reply)) => {
                         let (outcome, changes) = self.reload(target);
                         let outcome = outcome.map(|reloaded| self.take_changes(reloaded));
-                        // Whoever asked may have gone away. The API records what came of it.
+                        // The client may have left. The API records the result.
                         drop(reply.send((outcome, changes)));
                     }
                     Err(_) => return,
                 },
                 recv(changed) -> sign => match sign {
                     Ok(()) => drop(first.get_or_insert_with(Instant::now)),
-                    // Nobody watches.
+                    // The watcher has ended.
                     Err(_) => changed = crossbeam_channel::never(),
                 },
                 recv(quiet) -> _ => {
@@ -210,8 +210,7 @@ impl ConfigWatcher {
         }
     }
 
-    /// Reads the file again and puts it in force, if it is valid. The state of the desk is laid over it. Errors are told in the log;
-    /// they are given for whoever asked.
+    /// Reads the file and, if it is valid, applies it together with the saved state. Errors are logged and returned.
     fn reload(&mut self, target: &Target) -> ReloadResult {
         self.seen = fingerprint(&self.path);
         let mut differences = Changes::default();
@@ -221,7 +220,7 @@ impl ConfigWatcher {
             let changes = &mut self.unreported.changes;
             changes.extend_from_slice(&reloaded.changes);
             changes.drain(..changes.len().saturating_sub(UNREPORTED_MAX));
-            // Something else than the text, such as a file that it names.
+            // Only something outside of the text has changed, such as a referenced file.
             if differences.changes.is_empty() {
                 let told = reloaded.changes.iter();
                 told.for_each(|change| differences.push(Change::new(change, None, None)));
@@ -230,7 +229,7 @@ impl ConfigWatcher {
         (outcome, differences)
     }
 
-    /// Records what nobody has asked for by the API.
+    /// Records reloads that no API client requested.
     fn record(&self, via: Via, (outcome, changes): &ReloadResult, target: &Target) {
         let error = match outcome {
             Ok(_) if changes.changes.is_empty() => return,
@@ -259,7 +258,7 @@ impl ConfigWatcher {
         target.store.audit.add(entry, &target.view.events);
     }
 
-    /// The outcome for a caller: with all changes that no caller has been told of, because the watch noticed the file first.
+    /// The result for an API client, including unreported changes that the watcher noticed first.
     fn take_changes(&mut self, mut reloaded: Reloaded) -> Reloaded {
         reloaded.changes = std::mem::take(&mut self.unreported).changes;
         reloaded
@@ -270,7 +269,7 @@ impl ConfigWatcher {
             Ok(read) => read,
             Err(wrong) => {
                 error!("the configuration is unchanged, because the file is not valid");
-                // A line of the log each: a line break within one is escaped, like any control character.
+                // One log line for each, because line breaks within a line are escaped.
                 for line in wrong.render().lines().filter(|line| !line.trim().is_empty()) {
                     error!("{line}");
                 }
@@ -295,7 +294,7 @@ impl ConfigWatcher {
             .refile(&text, &config, |config| target.view.reload(config));
         *changes = found;
         let mut reloaded = reloaded.ok_or(NotReloaded::Ending)?;
-        // Where RUST_LOG decides, the file does not.
+        // If RUST_LOG is set, it takes precedence.
         target.log.set(level).unwrap_or_default();
         warnings.extend(left_out);
         reloaded.warnings.splice(0..0, warnings);
@@ -308,7 +307,7 @@ impl ConfigWatcher {
     }
 }
 
-/// The text with what it says. Should it change in between, the change is noticed, and it is read again.
+/// The text and its configuration. If the file changes in between, the change is noticed, and it is read again.
 fn read_text(path: &Path) -> Result<(String, Config), LoadError> {
     let config = read(Some(path))?;
     let text = fs::read_to_string(path).map_err(|error| LoadError::Read {
@@ -318,7 +317,7 @@ fn read_text(path: &Path) -> Result<(String, Config), LoadError> {
     Ok((text, config))
 }
 
-/// Calls `notice` when something happens at one of the paths.
+/// Calls `notice` when one of the paths changes.
 fn watch(
     watched: Arc<Mutex<Watched>>,
     mut notice: impl FnMut() + Send + 'static,
@@ -328,7 +327,7 @@ fn watch(
             Ok(event) if matches!(event.kind, EventKind::Access(_)) => false,
             Ok(event) => {
                 let watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
-                // Without paths, events were lost.
+                // An event without paths means that events were lost.
                 event.paths.is_empty() || event.paths.iter().any(|path| watched.contains(path))
             }
             Err(_) => true,
@@ -339,7 +338,7 @@ fn watch(
     })
 }
 
-/// The file and all links on the way to it, each with its folder's real path, which is what the watch names.
+/// The file and all links on its path, each with the real path of its folder, as the watcher reports them.
 fn paths_to(path: &Path) -> Watched {
     let mut way = Watched::new();
     let mut left = LINKS;
@@ -348,7 +347,7 @@ fn paths_to(path: &Path) -> Watched {
 }
 
 fn add_way(path: &Path, way: &mut Watched, left: &mut usize) {
-    // A link to a folder that has the file.
+    // A link to the folder that contains the file.
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let prefixes: Vec<_> = absolute.ancestors().collect();
     for prefix in prefixes.into_iter().rev() {
@@ -371,7 +370,7 @@ fn add_way(path: &Path, way: &mut Watched, left: &mut usize) {
     }
 }
 
-/// Tells one text from another without keeping it: it holds secrets.
+/// Identifies a text without keeping it, because it contains secrets.
 fn fingerprint(path: &Path) -> Option<u64> {
     let mut hasher = DefaultHasher::new();
     fs::read(path).ok()?.hash(&mut hasher);
@@ -388,7 +387,7 @@ mod tests {
     fn the_way_to_a_file_has_its_links_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let root = fs::canonicalize(folder.path()).unwrap();
-        // As Kubernetes mounts a ConfigMap.
+        // The layout of a mounted Kubernetes ConfigMap.
         fs::create_dir(root.join("..1")).unwrap();
         fs::write(root.join("..1/gateway.toml"), "").unwrap();
         symlink("..1", root.join("..data")).unwrap();

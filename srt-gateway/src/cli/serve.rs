@@ -1,4 +1,4 @@
-//! `run`: serves until a signal ends it. Sets up the log and the signals, and leaves the rest to the gateway.
+//! `run`: serves until a signal ends it. Sets up logging and signals, and leaves the rest to the gateway.
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
@@ -40,16 +40,16 @@ use crate::{
     telemetry::{EventKind, Happening},
 };
 
-/// How often the main thread looks whether the gateway still runs.
+/// How often the main thread checks that the gateway is running.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// How long the end may take from the signal on: what does not end by then ends with the process.
+/// How long the shutdown may take after the signal; whatever has not ended by then ends with the process.
 const END: Duration = Duration::from_millis(2800);
 
-/// How long the end waits for the audit log to be written.
+/// How long the shutdown waits for the audit log.
 const AUDIT: Duration = Duration::from_millis(200);
 
-/// How long the start waits for the file system to say what is wrong with files of inputs and outputs.
+/// How long the start waits for warnings about the files of inputs and outputs.
 const FILES: Duration = Duration::from_secs(1);
 
 pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
@@ -66,7 +66,7 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
         warn!("configuration, {warning}");
     }
     let text = match file {
-        // It was read a moment ago; should it be gone now, the next change tells.
+        // It was read a moment ago; if it is gone now, the watcher will notice.
         Some(file) => std::fs::read_to_string(file).unwrap_or_default(),
         None => DEFAULT_TOML.to_owned(),
     };
@@ -75,8 +75,8 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
     if let Some(config_watcher) = &config_watcher {
         config_watcher.warn_if_unwatched();
     }
-    // Before any other thread is there, so that none of them is interrupted in its place. The signals that may wait are as many as
-    // there are kinds of them.
+    // Before any other thread exists, so that none of them handles the signals instead. The number of kinds of signals
+    // bounds the channel.
     let (caught, signal) = crossbeam_channel::unbounded();
     signals::watch(&[SIGTERM, SIGINT, SIGHUP], END, move |number| {
         caught.send(number).unwrap_or_default();
@@ -115,7 +115,7 @@ pub(super) fn serve(file: Option<&Path>) -> anyhow::Result<ExitCode> {
     Ok(loop_.run(&signal, orders))
 }
 
-/// Serves orders and signals. Nothing here waits for anybody: what takes time is on threads of its own.
+/// Handles commands and signals. Nothing here waits: slow work runs on threads of its own.
 struct Loop {
     gateway: Gateway,
     http: Option<Api>,
@@ -142,7 +142,7 @@ impl Loop {
                     Ok(ApiCommand::Drain(wait)) => self.drained_by = Some(Instant::now() + wait),
                     Ok(ApiCommand::Reload(reply)) => match &self.reloader {
                         Some(reloader) => reloader.ask(ReloadRequest::Caller(reply)),
-                        // Whoever asked may have gone away.
+                        // The client may have left.
                         None => drop(reply.send((Err(NotReloaded::NoFile), Changes::default()))),
                     },
                     // There is no API.
@@ -160,7 +160,7 @@ impl Loop {
         }
     }
 
-    /// Ends all in order: first who asks, so that nobody waits for the answer of a gateway that is gone.
+    /// Shuts down in order: clients first, so that none waits for an answer of a gateway that has ended.
     fn end(self) -> ExitCode {
         self.service.stopping();
         drop(self.http);
@@ -171,8 +171,8 @@ impl Loop {
     }
 }
 
-/// Opens the control socket. One that the configuration asks for must work; without the default one `status` and
-/// `rejections` do not.
+/// Opens the control socket. A configured socket is required; without the default one, only `status` and `rejections`
+/// do not work.
 fn control_socket(config: &Config, gateway: &Gateway) -> anyhow::Result<Option<Server>> {
     let configured = config.gateway.control_socket.as_deref();
     match Server::start(&local::path_of(configured), gateway.view().clone()) {
@@ -185,13 +185,13 @@ fn control_socket(config: &Config, gateway: &Gateway) -> anyhow::Result<Option<S
     }
 }
 
-/// Whether nobody is left who called us, or it is time.
+/// Whether all callers have left, or the time is over.
 fn is_drained(gateway: &Gateway, end: Instant) -> bool {
     let is_left = || gateway.sessions().iter().any(|session| !session.of_endpoint);
     Instant::now() >= end || !is_left()
 }
 
-/// Starts the API. Where the configuration has no `[api]`, an address that another program has is no reason not to relay.
+/// Starts the API. Without `[api]`, a default address that is in use is no reason not to start.
 fn api(
     config: &Config,
     gateway: &Gateway,
@@ -215,7 +215,7 @@ fn api(
     }
 }
 
-/// `file`: None is standard error.
+/// `file`: None means standard error.
 fn start_log(config: &Config, file: Option<File>) -> anyhow::Result<LogControl> {
     let filter = EnvFilter::try_from_default_env();
     let fixed = filter.is_ok();
@@ -253,7 +253,7 @@ fn start_log(config: &Config, file: Option<File>) -> anyhow::Result<LogControl> 
     Ok(LogControl::new(config.log.level, (!fixed).then_some(handle)))
 }
 
-/// Panics go to the log: standard error may be a pipe that nobody reads, and would hold the thread while it holds locks.
+/// Logs panics: standard error may be a pipe that nobody reads, which would block the thread while it holds locks.
 fn log_panics() {
     panic::set_hook(Box::new(|panic| {
         let backtrace = Backtrace::capture();
@@ -269,7 +269,7 @@ fn log_panics() {
     }));
 }
 
-/// The log of a command that has no configuration. `file`: None is standard error.
+/// The log of a command without a configuration. `file`: None means standard error.
 pub(super) fn start_plain_log(level: LogLevel, file: Option<&Path>) -> anyhow::Result<()> {
     let mut config = Config::default();
     config.log.level = level;
@@ -280,7 +280,7 @@ pub(super) fn start_plain_log(level: LogLevel, file: Option<&Path>) -> anyhow::R
     start_log(&config, file.transpose()?).map(drop)
 }
 
-/// Lines to paste, for whoever starts the gateway for the first time.
+/// Prints example commands for first-time users.
 fn say_how_to_use(listening: &[Listening]) {
     let Some(port) = listening
         .iter()

@@ -1,9 +1,9 @@
-//! What a service manager is told: ready, reloading, ending, and that the gateway still answers (the watchdog).
+//! Notifies the service manager: ready, reloading, stopping, and liveness (the watchdog).
 //!
-//! The protocol of sd_notify(3): datagrams to the socket that `NOTIFY_SOCKET` names. Without it all of this does nothing.
-//! On a thread of its own, there only with a service manager: neither a manager that does not read nor a gateway that does not
-//! answer holds up signals and orders. Does not decide what happens to a gateway that no longer answers: the manager does, when the
-//! signs of life stop.
+//! The protocol of sd_notify(3): datagrams to the socket in `NOTIFY_SOCKET`; without it, all of this does nothing. Runs
+//! on its own thread, which exists only with a service manager, so that neither a manager that does not read nor a
+//! gateway that does not answer delays signals and commands. If the liveness messages stop, the manager decides what to
+//! do.
 
 use std::{env, io, thread, time::Duration};
 
@@ -13,16 +13,16 @@ use tracing::{error, warn};
 
 use crate::view::View;
 
-/// A sign of life is due this many times in the watchdog's time: one that is late is no death.
+/// Liveness messages per watchdog interval, so that a late one does no harm.
 const SIGNS: u32 = 3;
 
-/// What may wait to be told.
+/// The limit of queued notifications.
 const QUEUE: usize = 16;
 
-/// How long the end waits until the manager is told of it.
+/// How long the shutdown waits for its notification.
 const LAST: Duration = Duration::from_millis(200);
 
-/// The way to the service manager, if one started us.
+/// A handle to the notifying thread, if there is a service manager.
 #[derive(Clone, Debug)]
 pub(super) struct Service(Option<Sender<Notification>>);
 
@@ -30,18 +30,18 @@ pub(super) struct Service(Option<Sender<Notification>>);
 enum Notification {
     Ready,
     Reloading,
-    /// The sender is dropped when it has been told.
+    /// The sender is dropped once the manager has been notified.
     Stopping(#[expect(dead_code, reason = "it is there to be dropped")] Sender<()>),
 }
 
 impl Service {
     /// # Errors
-    /// No thread.
+    /// The thread could not be started.
     pub(super) fn start(view: &View) -> io::Result<Self> {
         if env::var_os("NOTIFY_SOCKET").is_none() {
             return Ok(Self(None));
         }
-        // Without a watchdog nobody waits for signs of life.
+        // Without a watchdog, liveness messages are not needed.
         let every = sd_notify::watchdog_enabled().map(|time| time / SIGNS);
         let (sender, news) = crossbeam_channel::bounded(QUEUE);
         let view = view.clone();
@@ -68,7 +68,7 @@ impl Service {
 
     fn send(&self, news: Notification) {
         if let Some(sender) = &self.0 {
-            // A manager that reads nothing misses it.
+            // A manager that does not read misses it.
             sender.try_send(news).unwrap_or_default();
         }
     }
@@ -103,8 +103,8 @@ fn run(view: &View, every: Option<Duration>, news: &Receiver<Notification>) {
     }
 }
 
-/// Gives a sign of life if the gateway answers, for which this waits for 4 s at most. Whether it does; `answered` is whether it did
-/// the last time.
+/// Sends a liveness message if the gateway answers within 4 s; returns whether it does. `answered` is the previous
+/// result.
 fn is_responsive(view: &View, answered: bool) -> bool {
     let report = view.threads.report();
     let answers = view.answers() && report.is_healthy();

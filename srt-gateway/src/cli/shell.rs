@@ -1,4 +1,4 @@
-//! `completions` and `man`: both are made from the definition of the command line, so that they cannot contradict it.
+//! `completions` and `man`: generated from the definition of the command line.
 
 use std::{io, path::Path, process::ExitCode};
 
@@ -22,8 +22,8 @@ pub(super) fn completions(shell: Shell) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// clap_complete 4.6.11 takes the dash of our name for a subcommand in one place and not in the other, so that bash would
-/// complete none of ours.
+/// clap_complete 4.6.11 mistakes the dash in our name for a subcommand in one place but not in the other, so that bash
+/// would complete nothing.
 fn mended(bash: &[u8]) -> Vec<u8> {
     String::from_utf8_lossy(bash)
         .replace("srt__subcmd__gateway", "srt__gateway")

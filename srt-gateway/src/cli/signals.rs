@@ -1,4 +1,4 @@
-//! Signals, and the end of a process that does not end by itself.
+//! Signals, and the forced end of a process that does not end by itself.
 
 use std::{ffi::c_int, thread, time::Duration};
 
@@ -13,11 +13,11 @@ use tracing::error;
 use super::LAST_LINES;
 use crate::log_writer;
 
-/// What a process that was asked to end exits with if it has to be forced to.
+/// The exit code of a process that had to be forced to end.
 const NOT_IN_TIME: c_int = 1;
 
-/// Calls `caught`, which must not block, for each of these signals, on a thread of its own. From the first SIGTERM or SIGINT on the
-/// process has `limit` to end: then this thread ends it, whatever the others wait for.
+/// Calls `caught`, which must not block, for each of these signals, on its own thread. After the first SIGTERM or
+/// SIGINT, the process has `limit` to end: then this thread ends it, whatever the others wait for.
 pub(super) fn watch(
     signals: &[c_int],
     limit: Duration,
@@ -31,7 +31,7 @@ pub(super) fn watch(
                 thread::sleep(limit);
                 error!("shutdown did not finish within {limit:?}: something hangs, see above; exiting now");
                 log_writer::flush(LAST_LINES);
-                // Without the handlers of exit, which may hang as well.
+                // Without the exit handlers, which may hang as well.
                 low_level::exit(NOT_IN_TIME);
             }
         }

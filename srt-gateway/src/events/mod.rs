@@ -1,8 +1,8 @@
-//! Posts what happens to the receiver of `[events]`: arrays of events, in their order, one post at a time.
+//! Posts events to the receiver of `[events]`: arrays of events, in order, one post at a time.
 //!
-//! Whoever adds an event only wakes the poster, under a short lock; the posts are made of the event log on the backend's
-//! thread. Nothing is queued here: what waits is in the log, and what falls out of it before it was posted is counted as
-//! dropped. Makes no events.
+//! Adding an event only wakes the poster, under a short lock; the posts are made from the event log on the backend's
+//! thread. Nothing is queued here: pending events are in the log, and those that leave it before they were posted count
+//! as dropped.
 
 #[cfg(test)]
 mod tests;
@@ -21,19 +21,19 @@ use crate::{
     telemetry::{CallStats, EventCounters, EventLog, EventsStatus},
 };
 
-/// Events in one post.
+/// Events per post.
 const BATCH: usize = 100;
 
-/// Time to the next attempt after a failure; each further one doubles it.
+/// The delay after a failure; each further failure doubles it.
 const FIRST: Duration = Duration::from_millis(500);
 
-/// The longest time between two attempts.
+/// The longest delay between two attempts.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// What is said in an answer is of no interest, but it has to end.
+/// The answer's content is ignored, but its size is limited.
 const ANSWER_MAX: usize = 1 << 20;
 
-/// Statuses that say that these events in particular cannot be taken: to repeat them would hold up all others.
+/// Statuses that reject these particular events: repeating them would hold up all others.
 const USELESS: [u16; 3] = [400, 413, 422];
 
 /// Posts events.
@@ -42,7 +42,7 @@ pub(crate) struct Poster {
     backend: Arc<Backend>,
     log: Arc<EventLog>,
     state: Mutex<State>,
-    /// Told when nothing is being posted.
+    /// Notified when no post is under way.
     rests: Condvar,
     counters: EventCounters,
     calls: Arc<CallStats>,
@@ -54,17 +54,17 @@ struct State {
     client: Option<Client>,
     /// Counts configurations.
     generation: u64,
-    /// Number of the first event that was not posted yet.
+    /// The number of the first event that has not been posted.
     next: u64,
     phase: Phase,
-    /// How long it will wait after the next failure.
+    /// The delay after the next failure.
     pause: Duration,
     outage: Option<Outage>,
-    /// Whether it was told that a receiver refuses what it gets.
+    /// Whether the receiver's rejections have been logged.
     told_useless: bool,
 }
 
-/// What the poster is doing.
+/// The state of the poster.
 ///
 /// ```text
 ///           an event                   taken, and there are no more
@@ -81,26 +81,26 @@ enum Phase {
     Waiting(u64),
 }
 
-/// Since the receiver takes nothing.
+/// The time since which the receiver accepts nothing.
 #[derive(Debug)]
 struct Outage {
-    /// Dropped before it began.
+    /// Events dropped before it began.
     dropped: u64,
 }
 
-/// What became of a post.
+/// The result of a post.
 enum PostOutcome {
     Taken,
-    /// Never to be repeated.
+    /// Must not be repeated.
     Useless(CallError),
     Failed(CallError),
 }
 
 impl Poster {
-    /// Posts the events of `log` as `events` says.
+    /// Posts the events of `log` with the settings `events`.
     ///
     /// # Errors
-    /// As [`configure`](Self::configure).
+    /// As for [`configure`](Self::configure).
     pub(crate) fn new(
         backend: Arc<Backend>,
         log: Arc<EventLog>,
@@ -132,16 +132,16 @@ impl Poster {
         Ok(poster)
     }
 
-    /// Puts these settings in force. What is still to be posted goes to the new receiver; where there was none before, events
-    /// are posted from now on.
+    /// Applies these settings. Pending events go to the new receiver; without an earlier receiver, events are posted
+    /// from now on.
     ///
     /// # Errors
-    /// No thread to make the calls, a URL that no client takes: what was in force stays.
+    /// No thread for the calls, or a URL that the client does not accept: the previous settings stay.
     pub(crate) fn configure(self: &Arc<Self>, events: Option<&Events>) -> io::Result<()> {
         let client = events.map(|events| self.client(events)).transpose()?;
         let mut state = self.state();
         if state.client.is_none() {
-            // Of earlier settings a post may still be under way.
+            // A post with the earlier settings may still be under way.
             state.next = state.next.max(self.log.last() + 1);
         }
         state.client = client;
@@ -179,14 +179,14 @@ impl Poster {
         Some(self.counters.status(waiting))
     }
 
-    /// Waits until all events are posted, for so long at most. Does not wait for a receiver that takes nothing.
+    /// Waits until all events are posted, at most this long. Does not wait for a receiver that accepts nothing.
     pub(crate) fn flush(&self, limit: Duration) {
         let state = self.state();
         let posting = |state: &mut State| state.phase == Phase::Posting;
         drop(self.rests.wait_timeout_while(state, limit, posting));
     }
 
-    /// There is another event.
+    /// Called when an event was added.
     fn wake(self: &Arc<Self>) {
         let mut state = self.state();
         match state.phase {
@@ -196,7 +196,7 @@ impl Poster {
         }
     }
 
-    /// Counts what has fallen out of the log before it was posted.
+    /// Counts events that left the log before they were posted.
     fn count_dropped(&self, state: &mut State) {
         let oldest = self.log.oldest();
         if state.client.is_some() && oldest > state.next {
@@ -205,7 +205,7 @@ impl Poster {
         }
     }
 
-    /// Begins to post if there is anything to post, at rest.
+    /// Starts to post if the poster is idle and there is anything to post.
     fn go_on(self: &Arc<Self>, state: &mut State) {
         let due = state.next <= self.log.last();
         if let (Phase::Rests, Some(client), true) = (state.phase, &state.client, due) {
@@ -219,7 +219,7 @@ impl Poster {
         }
     }
 
-    /// On the backend's thread.
+    /// Runs on the backend's thread.
     fn post(self: &Arc<Self>) {
         let mut state = self.state();
         self.count_dropped(&mut state);
@@ -230,7 +230,7 @@ impl Poster {
         let (last, generation) = (last.number, state.generation);
         drop(state);
         let events: Vec<_> = events.iter().map(|event| &**event).collect();
-        // A log of plain texts and numbers.
+        // Events contain only plain texts and numbers.
         let body = serde_json::to_vec(&events).expect("events have no maps with keys that are no text");
         let count = events.len() as u64;
         let weak = Arc::downgrade(self);
@@ -245,7 +245,7 @@ impl Poster {
         }
     }
 
-    /// A post has ended.
+    /// Handles the end of a post.
     fn posted(self: &Arc<Self>, generation: u64, last: u64, count: u64, outcome: PostOutcome) {
         let mut state = self.state();
         let is_current = state.generation == generation;
@@ -297,7 +297,7 @@ impl Poster {
             );
         }
         self.count_dropped(state);
-        // Each failure has a timer of its own.
+        // Each failure has its own timer.
         let turn = self.counters.status(0).failed;
         let Some(client) = &state.client else {
             return self.rest(state);
@@ -320,7 +320,7 @@ impl Poster {
         }
     }
 
-    /// Rests, unless there is more to post.
+    /// Becomes idle, or continues if there is more to post.
     fn rest(self: &Arc<Self>, state: &mut State) {
         state.phase = Phase::Rests;
         self.go_on(state);

@@ -22,10 +22,10 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The most that the log keeps.
+/// The capacity of the log.
 const KEPT: u64 = 2000;
 
-/// A receiver, the log that it gets its events of, and the events that it took.
+/// A receiver, its event log, and the events that it accepted.
 struct Receiver {
     server: HttpServer,
     status: Arc<AtomicU16>,
@@ -151,7 +151,7 @@ fn another_receiver_gets_what_waits_at_once() {
     receiver.poster.configure(Some(&settings(&other))).unwrap();
     receiver.wait("all", |status| status.waiting == 0);
     assert_eq!(numbers(&other.requests()[0]), [1, 2, 3]);
-    // Nobody gets what happens now.
+    // Events are posted to nobody now.
     receiver.poster.configure(None).unwrap();
     assert_eq!(receiver.poster.status(), None);
     receiver.happen(1);
@@ -172,7 +172,7 @@ fn who_waits_for_the_last_posts_waits_for_no_dead_receiver() {
     let begin = Instant::now();
     receiver.poster.flush(PATIENCE);
     assert!(begin.elapsed() < PATIENCE / 2);
-    // One that never answers is waited for no longer than said.
+    // A receiver that never answers is not waited for longer than stated.
     receiver.server.follow(|_| Reply::Dead);
     receiver.poster.flush(Duration::from_millis(50));
     assert!(begin.elapsed() < PATIENCE / 2);

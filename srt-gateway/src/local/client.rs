@@ -1,4 +1,4 @@
-//! The commands' side of the socket. Blocks the thread that asks.
+//! The client side of the control socket. Blocks the calling thread.
 
 use std::{
     fmt,
@@ -23,15 +23,15 @@ pub(crate) struct Client {
 /// Why there is no answer.
 #[derive(Debug)]
 pub(crate) enum ClientError {
-    /// There is no such socket, or nobody listens on it.
+    /// There is no such socket, or nothing listens on it.
     NotRunning(PathBuf, io::Error),
-    /// It may not be opened.
+    /// Permission was denied.
     NotAllowed(PathBuf),
     /// The connection failed.
     Io(io::Error),
-    /// What came is no answer: another version, or another program.
+    /// The answer is invalid: another version, or another program.
     NoAnswer(PathBuf),
-    /// The gateway refused the question.
+    /// The gateway refused the request.
     Refused(String),
 }
 
@@ -82,7 +82,7 @@ impl Client {
         })
     }
 
-    /// Asks, and waits for the answer; never gives [`Answer::Error`].
+    /// Sends a request, and waits for the answer; never returns [`Answer::Error`].
     pub(crate) fn ask(&mut self, request: &Request) -> Result<Answer, ClientError> {
         let mut line = serde_json::to_vec(request).map_err(io::Error::from)?;
         line.push(b'\n');

@@ -1,7 +1,7 @@
-//! The local control socket: a Unix socket of mode 0600 on which the commands of the same machine ask a running gateway.
+//! The local control socket: a Unix socket of mode 0600 for the commands on the same machine.
 //!
-//! One JSON object a line, each way: a [`Request`], then its [`Answer`]. Whoever may open the socket may ask; nothing that
-//! can be asked changes anything. Passphrases are not among the answers.
+//! One JSON object per line in each direction: a [`Request`], then its [`Answer`]. The socket's permissions control the
+//! access. Requests change nothing, and answers contain no passphrases.
 
 mod client;
 mod server;
@@ -23,18 +23,18 @@ use crate::{
     ts::{Payload, TsReport},
 };
 
-/// The socket's name in the directory for such files.
+/// The socket's file name.
 const FILE_NAME: &str = "srt-gateway.sock";
 
-/// Longest line that either side takes, in bytes: all rejections with the longest streamids, a status of ten thousand
+/// The limit of a line in bytes: enough for all rejections with the longest streamids, or a status of ten thousand
 /// sessions.
 const LINE_MAX: u64 = 8 << 20;
 
-/// Where a service manager puts the socket, by the systemd unit in packaging/.
+/// Where a service manager puts the socket, according to the systemd unit in packaging/.
 const SERVICE_FOLDER: &str = "/run/srt-gateway";
 
-/// Where a gateway with this configuration puts its socket: where the configuration says, in the folder that the service
-/// manager made for it, in the user's runtime directory, or in `/run`.
+/// The socket path of a gateway with this configuration: as configured, otherwise in the service manager's folder, in
+/// the user's runtime directory, or in `/run`.
 pub(crate) fn path_of(configured: Option<&Path>) -> PathBuf {
     configured.map_or_else(
         || {
@@ -47,8 +47,8 @@ pub(crate) fn path_of(configured: Option<&Path>) -> PathBuf {
     )
 }
 
-/// Where a command looks for the gateway with this configuration: as [`path_of`], and where nothing is there, where the
-/// packaged service has it.
+/// Where a command looks for the gateway with this configuration: as [`path_of`], and if there is nothing, at the path
+/// of the packaged service.
 pub(crate) fn find(configured: Option<&Path>) -> PathBuf {
     let expected = path_of(configured);
     let service = Path::new(SERVICE_FOLDER).join(FILE_NAME);
@@ -65,35 +65,35 @@ fn folder(variable: &str) -> Option<PathBuf> {
         .map(PathBuf::from)
 }
 
-/// What can be asked.
+/// A request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Request {
     /// Ports, streams and sessions.
     Status,
-    /// Refused attempts, from the one after this number on.
+    /// Refused attempts after this number.
     Rejections {
         #[serde(default)]
         after: u64,
     },
 }
 
-/// What comes back.
+/// An answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Answer {
     /// To [`Request::Status`].
     Status(Status),
-    /// To [`Request::Rejections`], the oldest first.
+    /// To [`Request::Rejections`], oldest first.
     Rejections(Vec<Refusal>),
-    /// The request could not be read.
+    /// The request could not be parsed.
     Error(String),
 }
 
 /// A running gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Status {
-    /// Of the gateway.
+    /// The gateway's version.
     pub(crate) version: String,
     /// Names of threads that have made no progress for 10 s.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -104,13 +104,13 @@ pub(crate) struct Status {
     pub(crate) sessions: Vec<Session>,
 }
 
-/// A port that is listened on.
+/// An open port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Port {
     /// `srt`, `srt_publish` or `srt_play`.
     pub(crate) kind: String,
     pub(crate) address: String,
-    /// Whose port it is; none: the streamid says.
+    /// The stream that it serves; none: the streamid names it.
     pub(crate) stream: Option<String>,
 }
 
@@ -123,13 +123,13 @@ pub(crate) struct Stream {
     pub(crate) bytes: u64,
     /// What the source carries; none before its first message.
     pub(crate) payload: Option<Payload>,
-    /// Of transport packets, in the last second.
+    /// The rate of transport packets in the last second.
     pub(crate) bits_per_second: u64,
-    /// A line for each program.
+    /// One line per program.
     pub(crate) programs: Vec<String>,
-    /// The checks of TR 101 290 that have failed since the source began, with their counts.
+    /// The failed checks of TR 101 290 since the source began, with their counts.
     pub(crate) failures: Vec<String>,
-    /// Whose fault it is, if it stutters.
+    /// The verdict.
     pub(crate) verdict: Verdict,
 }
 
@@ -139,7 +139,7 @@ pub(crate) struct Endpoint {
     pub(crate) stream: String,
     /// `input` or `output`.
     pub(crate) direction: String,
-    /// The configured one.
+    /// The configured name.
     #[serde(default)]
     pub(crate) name: Option<String>,
     /// Without parameters and secrets.
@@ -148,7 +148,7 @@ pub(crate) struct Endpoint {
     pub(crate) state: String,
     pub(crate) failures: u64,
     pub(crate) last_failure: Option<String>,
-    /// The streamid that the last call sent, passwords masked.
+    /// The streamid that the last call sent, with passwords masked.
     #[serde(default)]
     pub(crate) streamid: Option<String>,
 }
@@ -165,7 +165,7 @@ pub(crate) struct Session {
     pub(crate) seconds: u64,
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
-    /// Messages that a viewer was too slow for.
+    /// Messages that a slow viewer skipped.
     pub(crate) skipped: u64,
 }
 
@@ -173,29 +173,29 @@ pub(crate) struct Session {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Refusal {
     pub(crate) number: u64,
-    /// Of the last attempt: RFC 3339, UTC.
+    /// The time of the last attempt: RFC 3339, UTC.
     pub(crate) time: String,
-    /// How many attempts there were.
+    /// The number of attempts.
     #[serde(default = "one")]
     pub(crate) count: u64,
     pub(crate) peer: String,
     pub(crate) port: u16,
-    /// What that port is.
+    /// A description of that port.
     pub(crate) listener: String,
-    /// With passwords masked and what is not printable escaped.
+    /// With passwords masked and unprintable characters escaped.
     pub(crate) streamid: String,
     pub(crate) dialect: String,
-    /// The caller's SRT version, where it could be seen.
+    /// The caller's SRT version, if it was visible.
     pub(crate) version: Option<String>,
     pub(crate) encryption: String,
-    /// Who refused.
+    /// What refused the caller.
     pub(crate) decision: String,
     pub(crate) code: i32,
-    /// Why, and what to change.
+    /// The reason, and what to change.
     pub(crate) reason: String,
 }
 
-/// What a gateway that does not count says.
+/// The value for a gateway that does not count.
 const fn one() -> u64 {
     1
 }

@@ -1,7 +1,8 @@
-//! The gateway's side of the socket: one thread that accepts, one for each connection, at most [`CONNECTIONS`] of them.
+//! The server side of the control socket: one thread that accepts, and one per connection, at most [`CONNECTIONS`] of
+//! them.
 //!
-//! Reads snapshots and asks control for the sessions; never touches a stream. What a client sends wrongly gets an error
-//! and costs nobody else anything.
+//! Reads snapshots and asks control for the sessions; never touches a stream. An invalid request receives an error and
+//! affects nobody else.
 
 use std::{
     fmt,
@@ -25,19 +26,19 @@ use tracing::debug;
 use super::{Answer, LINE_MAX, Request, Status};
 use crate::view::View;
 
-/// Connections at a time; more are turned away.
+/// Concurrent connections; further ones are refused.
 const CONNECTIONS: usize = 16;
 
-/// Pause after an accept that failed.
+/// The pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A client that says nothing, or takes nothing, for so long is left.
+/// A client that neither sends nor reads for this long is disconnected.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Longest request, in bytes.
+/// The limit of a request, in bytes.
 const REQUEST_MAX: u64 = 4096;
 
-/// The open socket. Dropping it takes no further questions and removes the file.
+/// The open socket. Dropping it stops the server and removes the file.
 #[derive(Debug)]
 pub(crate) struct Server {
     path: PathBuf,
@@ -54,7 +55,7 @@ pub(crate) struct ServerError {
 
 #[derive(Debug)]
 enum Cause {
-    /// Somebody answers there.
+    /// Another server answers there.
     InUse,
     Io(io::Error),
 }
@@ -74,7 +75,7 @@ impl fmt::Display for ServerError {
 impl std::error::Error for ServerError {}
 
 impl Server {
-    /// Opens the socket and answers on it from what `view` shows.
+    /// Opens the socket and answers from `view`.
     pub(crate) fn start(path: &Path, view: View) -> Result<Self, ServerError> {
         let listener = bind(path).map_err(|cause| ServerError {
             path: path.to_owned(),
@@ -100,7 +101,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop.store(true, Relaxed);
-        // Ends the wait in accept; when it fails, the thread has ended by itself.
+        // Ends the wait in accept; if it fails, the thread has already ended.
         let woken = UnixStream::connect(&self.path).is_ok();
         if let Some(thread) = self.thread.take().filter(|_| woken) {
             drop(thread.join());
@@ -111,10 +112,10 @@ impl Drop for Server {
     }
 }
 
-/// Binds, also where an earlier gateway has left its file behind.
+/// Binds the socket, replacing a file that an earlier gateway left.
 ///
-/// A socket comes into being with the umask's mode, and a client that connects before a chmod stays connected. So it is made in
-/// a folder that nobody else may enter, and gets its name when it has its mode.
+/// A new socket has the mode of the umask, and a client that connects before a chmod stays connected. So it is created
+/// in a private folder, and linked to its name once it has its mode.
 fn bind(path: &Path) -> Result<UnixListener, Cause> {
     if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
         if UnixStream::connect(path).is_ok() {
@@ -137,17 +138,17 @@ fn bind(path: &Path) -> Result<UnixListener, Cause> {
     }
 }
 
-/// A folder of this user alone, until dropped.
+/// A folder that only this user can enter, removed when dropped.
 struct PrivateFolder(PathBuf);
 
 impl PrivateFolder {
     fn beside(path: &Path) -> io::Result<Self> {
         static LAST: AtomicUsize = AtomicUsize::new(0);
         let number = LAST.fetch_add(1, Relaxed);
-        // Short: a socket's path has little more than 100 bytes.
+        // Short: a socket's path is limited to little more than 100 bytes.
         let name = format!(".{:x}.{number}", std::process::id());
         let folder = path.with_file_name(name);
-        // Of a process that had this id before.
+        // Left by an earlier process with this id.
         drop(fs::remove_dir_all(&folder));
         DirBuilder::new().mode(0o700).create(&folder)?;
         Ok(Self(folder))
@@ -171,7 +172,7 @@ fn accept(listener: &UnixListener, view: &View, stop: &AtomicBool) {
         let stream = match stream {
             Ok(stream) => stream,
             Err(error) => {
-                // Out of descriptors, mostly: the client stays in the queue, so the next attempt would fail at once.
+                // Usually out of descriptors: the client stays in the queue, so the next attempt would fail at once.
                 debug!(%error, "accepting on the control socket");
                 thread::sleep(ACCEPT_PAUSE);
                 continue;
@@ -209,7 +210,7 @@ fn serve(stream: &UnixStream, view: &View) -> io::Result<()> {
             return Ok(());
         }
         if line.last() != Some(&b'\n') {
-            // What comes next would be the middle of a line.
+            // The next data would be the middle of a line.
             return answer(
                 stream,
                 &Answer::Error(format!(
@@ -277,7 +278,7 @@ mod tests {
                 }
                 (looks, modes)
             });
-            // What is left of the one before is in the way each time.
+            // The remains of the previous one are in the way each time.
             for _ in 0..2000 {
                 drop(bind(&path).map_err(drop).unwrap());
             }

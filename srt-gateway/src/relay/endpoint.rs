@@ -1,4 +1,4 @@
-//! What the command line says of an end of a relay. Pure.
+//! Parses the endpoints of a relay from the command line. Pure.
 
 use std::{fmt, path::PathBuf};
 
@@ -7,32 +7,32 @@ use crate::{
     io::Wrapping,
 };
 
-/// An end of the relay.
+/// An endpoint of the relay.
 #[derive(Clone, Debug)]
 pub(crate) enum RelayEndpoint {
     /// Standard input or output: `file://con` or `-`.
     Console,
-    /// Read as fast as it is taken; written anew.
+    /// Read as fast as the outputs accept it; truncated when written.
     File(PathBuf),
-    /// An input played at the pace of its clock references, an output cut into segments.
+    /// An input paced by its clock references, or an output cut into segments.
     Clocked(FileTarget),
-    /// With its URL for people, without secrets.
+    /// With its URL for display, without secrets.
     Srt(Box<SrtTarget>, String),
-    /// Likewise.
+    /// The same.
     Datagrams(UdpTarget, Wrapping, String),
 }
 
-/// How fast a file is read.
+/// The pace of reading a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pace {
-    /// As fast as the outputs take it.
+    /// As fast as the outputs accept it.
     Any,
     /// By the clock references of the stream.
     Realtime,
 }
 
 impl RelayEndpoint {
-    /// Where the relay reads from.
+    /// Parses an input.
     pub(crate) fn input(text: &str, pace: Pace) -> Result<Self, String> {
         match Self::parse(text, Endpoint::input)? {
             Self::File(path) if pace == Pace::Realtime => Ok(Self::Clocked(FileTarget {
@@ -49,7 +49,7 @@ impl RelayEndpoint {
         }
     }
 
-    /// Where it writes to.
+    /// Parses an output.
     pub(crate) fn output(text: &str) -> Result<Self, String> {
         Self::parse(text, Endpoint::output)
     }
@@ -65,7 +65,7 @@ impl RelayEndpoint {
         let shown = endpoint.to_string();
         Ok(match endpoint.target {
             Target::Srt(mut target) => {
-                // srt-live-transmit's rule: host and adapter, and no mode, is a rendezvous.
+                // srt-live-transmit's rule: a host with an adapter and no mode means rendezvous.
                 let is_silent = !text.contains("?mode=") && !text.contains("&mode=");
                 if target.mode == SrtMode::Caller && target.adapter.is_some() && is_silent {
                     target.mode = SrtMode::Rendezvous;
@@ -79,7 +79,7 @@ impl RelayEndpoint {
         })
     }
 
-    /// Whether libsrt takes the options of the URL.
+    /// Checks that libsrt accepts the options of the URL.
     pub(crate) fn check(&self) -> Result<(), String> {
         match self {
             Self::Srt(target, shown) => {
@@ -94,7 +94,7 @@ impl RelayEndpoint {
         matches!(self, Self::Console | Self::File(_))
     }
 
-    /// Whether it has a connection or a socket, and so statistics worth telling.
+    /// Whether it has a connection or a socket, and therefore statistics.
     pub(crate) fn is_network(&self) -> bool {
         matches!(self, Self::Srt(..) | Self::Datagrams(..))
     }

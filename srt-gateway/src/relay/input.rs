@@ -1,4 +1,4 @@
-//! The input's thread: reads messages and hands each to every output.
+//! The input's thread: reads messages and passes each to every output.
 
 use std::{
     fs::File,
@@ -19,14 +19,14 @@ use crate::{
     peer::ConnectError,
 };
 
-/// The way to an output.
+/// A handle to an output.
 #[derive(Debug)]
 pub(super) struct OutputHandle {
     pub(super) end: Arc<End>,
     pub(super) sender: Sender<RelayMessage>,
 }
 
-/// Runs until the input is through. Outputs see its end by their channel.
+/// Runs until the input ends. Outputs notice its end by their channel.
 pub(super) fn run(shared: &Shared, end: &End, outputs: &[OutputHandle], chunk: usize) {
     let read = match &end.endpoint {
         RelayEndpoint::Srt(target, _) => return receive(shared, end, target, outputs),
@@ -46,7 +46,7 @@ pub(super) fn run(shared: &Shared, end: &End, outputs: &[OutputHandle], chunk: u
     }
 }
 
-/// What is read before somebody can take it would be lost. False: the relay ends.
+/// Data read before an output can accept it would be lost. Returns false if the relay ends.
 fn wait_for_outputs(shared: &Shared, outputs: &[OutputHandle]) -> bool {
     while !outputs.iter().all(|output| output.end.open.load(Relaxed)) {
         if shared.is_stopped() {
@@ -112,7 +112,7 @@ fn receive(shared: &Shared, end: &End, target: &SrtTarget, outputs: &[OutputHand
     }
 }
 
-/// The `timeout` of the URL, when there were no data for longer.
+/// The `timeout` of the URL, if there was no data for longer.
 fn silent_for(last: Instant, target: &SrtTarget) -> Option<Duration> {
     target.settings.timeout.filter(|limit| last.elapsed() > *limit)
 }
@@ -162,7 +162,7 @@ fn clocked(shared: &Shared, end: &End, file: &FileTarget, outputs: &[OutputHandl
     }
 }
 
-/// Hands on what a transport gives. None: the relay ends; else why the transport did.
+/// Forwards the messages of a transport. None: the relay ends; otherwise why the transport ended.
 fn run_transport(
     shared: &Shared,
     end: &End,

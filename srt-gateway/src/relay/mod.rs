@@ -1,11 +1,12 @@
-//! The `relay` command's work: one input to any number of outputs, byte for byte, without a gateway.
+//! The `relay` command: one input to any number of outputs, byte for byte, without a gateway.
 //!
 //! ```text
 //!   input (1 thread) ──bounded channel──▶ output (1 thread each)         whoever called `run`: statistics, stop
 //! ```
 //!
-//! Waits for the outputs before it reads a file or a pipe, and lets these wait for a slow output; a live input waits for
-//! nobody: what a slow or lost output cannot take is dropped for that output alone, and counted. Changes no byte.
+//! It waits for the outputs before it reads a file or a pipe, and waits for slow outputs while it reads one. A live
+//! input never waits: messages that a slow or lost output cannot accept are dropped for that output alone, and counted.
+//! Bytes are never changed.
 
 mod endpoint;
 mod input;
@@ -35,19 +36,19 @@ use crate::{
     peer::ConnectError,
 };
 
-/// How often whoever waits looks whether all is over.
+/// How often waiting threads check whether the relay has ended.
 pub(crate) const LOOK: Duration = Duration::from_millis(100);
 
-/// Between two attempts to connect.
+/// The delay between two attempts to connect.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Messages that wait for an output, unless the plan says another number: about a second at 10 Mb/s.
+/// The default queue length of an output: about a second at 10 Mb/s.
 pub(crate) const QUEUE: usize = 1024;
 
-/// Longest message of SRT in live mode.
+/// The largest SRT message in live mode.
 pub(crate) const MESSAGE_MAX: usize = crate::data::MESSAGE_MAX;
 
-/// A message on its way.
+/// A message to an output.
 #[derive(Clone, Debug)]
 struct RelayMessage {
     bytes: Arc<[u8]>,
@@ -55,7 +56,7 @@ struct RelayMessage {
     due: Option<SourceTime>,
 }
 
-/// What becomes of a lost connection.
+/// What happens after a lost connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reconnect {
     /// It is made again.
@@ -64,10 +65,10 @@ pub(crate) enum Reconnect {
     Never,
 }
 
-/// Which time messages from SRT to SRT carry: the peer's player goes by it.
+/// The timestamps of messages relayed from SRT to SRT, which the peer's player uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Timing {
-    /// When they were due at the input: how busy this machine is does not show.
+    /// When they were due at the input, so that the load of this machine does not show.
     OfSource,
     /// When they are sent.
     OfSending,
@@ -78,23 +79,23 @@ pub(crate) enum Timing {
 pub(crate) struct Plan {
     pub(crate) input: RelayEndpoint,
     pub(crate) outputs: Vec<RelayEndpoint>,
-    /// Bytes of a message made of a file or pipe.
+    /// The message size for a file or pipe, in bytes.
     pub(crate) chunk: usize,
-    /// Messages that may wait for an output.
+    /// The queue length of an output.
     pub(crate) queue: usize,
     pub(crate) reconnect: Reconnect,
     pub(crate) timing: Timing,
 }
 
-/// One end at work, as the others and the statistics see it.
+/// The shared state of one endpoint, for other threads and statistics.
 #[derive(Debug)]
 pub(crate) struct End {
     pub(crate) endpoint: RelayEndpoint,
-    /// There while it is connected.
+    /// Set while it is connected.
     socket: Mutex<Option<Arc<SrtSocket>>>,
     pub(crate) messages: AtomicU64,
     pub(crate) bytes: AtomicU64,
-    /// Messages that this output was too slow for, or not connected for.
+    /// Messages dropped because this output was too slow or not connected.
     pub(crate) dropped: AtomicU64,
     open: AtomicBool,
     /// Whether it ever was open.
@@ -128,7 +129,7 @@ impl End {
         self.open.load(Relaxed)
     }
 
-    /// Whether it was connected or opened, if only for a while.
+    /// Whether it was ever connected or opened.
     pub(crate) fn was_open(&self) -> bool {
         self.was_open.load(Relaxed)
     }
@@ -153,15 +154,15 @@ impl End {
     }
 }
 
-/// What the threads of a relay share.
+/// Shared by the threads of a relay.
 #[derive(Debug)]
 struct Shared {
     stop: AtomicBool,
     reconnect: Reconnect,
     timing: Timing,
-    /// Whether the input is a file or a pipe, which has an end of its own.
+    /// Whether the input is a file or a pipe, which ends by itself.
     is_patient: bool,
-    /// Why it ended, if not in order: the first failure.
+    /// The first failure, if any.
     failure: Mutex<Option<String>>,
 }
 
@@ -176,7 +177,7 @@ impl Shared {
         self.stop.load(Relaxed)
     }
 
-    /// Waits before the next attempt, or until all is over.
+    /// Waits before the next attempt, or until the relay ends.
     fn pause(&self) {
         let end = Instant::now() + RETRY;
         while Instant::now() < end && !self.is_stopped() {
@@ -184,7 +185,7 @@ impl Shared {
         }
     }
 
-    /// Connects an end, again and again where that is wanted. None: the relay ends.
+    /// Connects an endpoint, repeatedly if configured. None: the relay ends.
     fn connect(&self, end: &End, target: &SrtTarget) -> Option<Arc<SrtSocket>> {
         let socket = self.again(end, || {
             let socket = crate::peer::connect(target, &self.stop)?;
@@ -197,7 +198,7 @@ impl Shared {
         Some(socket)
     }
 
-    /// Opens an end, again and again where that is wanted. None: the relay ends.
+    /// Opens an endpoint, repeatedly if configured. None: the relay ends.
     fn again<T, E: fmt::Display>(&self, end: &End, mut open: impl FnMut() -> Result<T, E>) -> Option<T> {
         while !self.is_stopped() {
             match open() {
@@ -215,7 +216,7 @@ impl Shared {
         None
     }
 
-    /// To be called when a connection is gone.
+    /// Called when a connection is lost.
     fn lost(&self, end: &End, error: &dyn fmt::Display) {
         end.set_socket(None);
         if self.is_stopped() {
@@ -227,8 +228,8 @@ impl Shared {
         }
     }
 
-    /// To be called when the peer has closed a connection. Without reconnecting that is how a relay ends, as with
-    /// srt-live-transmit; but an output that leaves before the end of a file has not got all of it.
+    /// Called when the peer has closed a connection. Without reconnecting, this ends the relay, as with
+    /// srt-live-transmit; but an output that leaves before the end of a file has not received all of it.
     fn closed(&self, end: &End, error: &srt_safe::Error) {
         let is_end = matches!(error.kind(), ErrorKind::ConnectionLost | ErrorKind::NotConnected);
         if self.reconnect == Reconnect::Always || self.is_patient || !is_end {
@@ -241,7 +242,7 @@ impl Shared {
     }
 }
 
-/// The first address of a host; None for none.
+/// The first address of a host; None without a host.
 fn resolve(target: &UdpTarget) -> Result<Option<SocketAddr>, ConnectError> {
     let Some(host) = &target.host else { return Ok(None) };
     let found = crate::peer::resolve(host, target.port)?.first().copied();
@@ -250,18 +251,18 @@ fn resolve(target: &UdpTarget) -> Result<Option<SocketAddr>, ConnectError> {
         .ok_or_else(|| ConnectError::Unresolved(host.clone()))
 }
 
-/// A relay at work.
+/// A running relay.
 #[derive(Debug)]
 pub(crate) struct Relay {
     shared: Arc<Shared>,
-    /// The input first.
+    /// The input comes first.
     ends: Vec<Arc<End>>,
     input: thread::JoinHandle<()>,
     outputs: Vec<thread::JoinHandle<()>>,
 }
 
 impl Relay {
-    /// Begins to connect and to carry.
+    /// Starts to connect and to relay.
     pub(crate) fn start(plan: Plan) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
@@ -300,26 +301,26 @@ impl Relay {
         })
     }
 
-    /// The ends, the input first.
+    /// The endpoints, input first.
     pub(crate) fn ends(&self) -> &[Arc<End>] {
         &self.ends
     }
 
-    /// Whether it has come to its end: the input is through and the outputs have all of it, or something failed.
+    /// Whether it has ended: the input has ended and the outputs have received all of it, or something failed.
     pub(crate) fn is_over(&self) -> bool {
         self.shared.is_stopped() || self.outputs.iter().all(thread::JoinHandle::is_finished)
     }
 
-    /// Ends it, and says why it failed, if it did. Outputs get a moment to deliver what they have.
+    /// Stops it, and returns why it failed, if it did. Outputs have a moment to deliver queued messages.
     pub(crate) fn end(self) -> Result<(), String> {
         self.shared.stop.store(true, Relaxed);
         for (output, end) in self.outputs.into_iter().zip(&self.ends[1..]) {
-            // One that is still calling its peer has nothing to deliver, and may call for seconds.
+            // An output that is still connecting has nothing to deliver, and may take seconds.
             if end.is_open() || output.is_finished() {
                 drop(output.join());
             }
         }
-        // The input may sit in a read of a terminal for ever: it ends with the process.
+        // The input may be blocked reading from a terminal: it ends with the process.
         if self.input.is_finished() {
             drop(self.input.join());
         }

@@ -1,4 +1,4 @@
-//! An output's thread: takes messages from its channel and writes each whole.
+//! An output's thread: receives messages from its channel and writes each as a whole.
 
 use std::{
     fs::File,
@@ -22,10 +22,10 @@ use crate::{
     peer::ConnectError,
 };
 
-/// How long the end waits for what libsrt has not delivered yet.
+/// How long the shutdown waits for data that libsrt has not delivered.
 const DELIVERY: Duration = Duration::from_secs(5);
 
-/// For a receiver's application to take what has become due.
+/// The time for a receiver's application to read what has become due.
 const MARGIN: Duration = Duration::from_millis(300);
 
 type MessageQueue = Receiver<RelayMessage>;
@@ -33,7 +33,7 @@ type MessageQueue = Receiver<RelayMessage>;
 /// How often files are flushed.
 const TICK: Duration = Duration::from_millis(500);
 
-/// Runs until the input is through and all is written.
+/// Runs until the input has ended and everything is written.
 pub(super) fn run(shared: &Shared, end: &End, messages: &MessageQueue) {
     let write = match &end.endpoint {
         RelayEndpoint::Srt(target, _) => return send(shared, end, target, messages),
@@ -56,7 +56,7 @@ pub(super) fn run(shared: &Shared, end: &End, messages: &MessageQueue) {
         while let Some(message) = next(shared, messages) {
             sink.write_all(&message.bytes)?;
             end.count(message.bytes.len());
-            // A pipe is read by somebody who waits for it.
+            // A pipe has a reader that waits for the data.
             if messages.is_empty() {
                 sink.flush()?;
             }
@@ -68,7 +68,7 @@ pub(super) fn run(shared: &Shared, end: &End, messages: &MessageQueue) {
     }
 }
 
-/// The next message; None when there will be none.
+/// The next message; None if there will be none.
 fn next(shared: &Shared, messages: &MessageQueue) -> Option<RelayMessage> {
     loop {
         match messages.recv_timeout(LOOK) {
@@ -105,7 +105,7 @@ fn datagrams(
     }
 }
 
-/// Sends until the input is through, or until the sink fails.
+/// Writes until the input has ended, or the sink fails.
 fn write_messages(
     shared: &Shared,
     end: &End,
@@ -153,7 +153,7 @@ fn send(shared: &Shared, end: &End, target: &SrtTarget, messages: &MessageQueue)
     }
 }
 
-/// Cuts to what `target` says, and to what the peer's packets hold.
+/// Cuts messages to the configured size, and to the peer's packet size.
 fn packetiser(socket: &SrtSocket, target: &SrtTarget) -> Packetiser {
     let peer = socket.max_message_size().unwrap_or(MESSAGE_MAX);
     let limit = target
@@ -162,25 +162,26 @@ fn packetiser(socket: &SrtSocket, target: &SrtTarget) -> Packetiser {
     Packetiser::new(limit, Boundaries::Keep)
 }
 
-/// A connection that takes messages.
+/// A connection that messages are sent on.
 struct Sending<'s> {
     shared: &'s Shared,
     end: &'s End,
-    /// Cuts what the peer's packets do not hold.
+    /// Cuts messages that do not fit the peer's packets.
     packetiser: Packetiser,
     pieces: Pieces<'s>,
 }
 
-/// Sends what fits a packet.
+/// Sends pieces that fit a packet.
 struct Pieces<'s> {
     shared: &'s Shared,
     socket: &'s SrtSocket,
-    /// The time of the last message: none may have an earlier one.
+    /// The timestamp of the last message, which must not decrease.
     last: Option<SourceTime>,
 }
 
 impl Sending<'_> {
-    /// Sends until the input is through. A message that a lost connection did not take stays in `pending` for the next one.
+    /// Sends until the input has ended. A message that a lost connection did not accept stays in `pending` for the next
+    /// connection.
     fn all(&mut self, messages: &MessageQueue, pending: &mut Option<RelayMessage>) -> srt_safe::Result<()> {
         loop {
             let Some(message) = pending.take().or_else(|| next(self.shared, messages)) else {
@@ -228,8 +229,8 @@ impl Pieces<'_> {
     }
 }
 
-/// Waits until the peer has what was sent, and its latency has passed: some receivers (srt-live-transmit) throw away what is
-/// not due yet when the connection ends.
+/// Waits until the peer has received everything and its latency has passed: some receivers (srt-live-transmit) discard
+/// what is not due yet when the connection ends.
 fn deliver(socket: &SrtSocket) {
     let end = Instant::now() + DELIVERY;
     while Instant::now() < end && socket.unsent().is_ok_and(|unsent| unsent.packets > 0) {

@@ -1,5 +1,5 @@
-//! Statistics of a relay's SRT connections in the fields of srt-live-transmit, for scripts and dashboards that were made for it.
-//! Pure but for asking libsrt.
+//! Statistics of a relay's SRT connections in srt-live-transmit's format, for scripts and dashboards made for it. Pure
+//! except for querying libsrt.
 
 use std::{
     fmt::Write as _,
@@ -11,16 +11,16 @@ use srt_safe::{Counters, Stats, StatsAccumulator};
 
 use super::{End, StatsFormat};
 
-/// What a report counts.
+/// The period of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Counted {
-    /// What came since the last report.
+    /// Since the last report.
     SinceLast,
-    /// All since the connection began (`-fullstats`).
+    /// Since the connection was opened (`-fullstats`).
     All,
 }
 
-/// Reports on the ends of one relay.
+/// Reports on the endpoints of one relay.
 #[derive(Debug)]
 pub(crate) struct SrtReports {
     counted: Counted,
@@ -51,7 +51,7 @@ impl SrtReports {
         }
     }
 
-    /// The report on end number `at` of the relay. None: it is no SRT connection at this time.
+    /// The report on endpoint `at` of the relay. None: it currently has no SRT connection.
     pub(crate) fn write(&mut self, at: usize, end: &End, format: StatsFormat) -> Option<String> {
         let socket = end.socket()?;
         let stats = socket.stats().ok()?;
@@ -86,13 +86,13 @@ impl SrtReports {
     }
 }
 
-/// The time of day, as srt-live-transmit has it where the time zone is UTC.
+/// The time of day, in srt-live-transmit's format with UTC as the time zone.
 fn timepoint() -> String {
     let now = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
     now.replace('Z', "+0000")
 }
 
-/// With six digits, as C++ writes floating-point numbers.
+/// Rounded to six digits, like C++ prints floating-point numbers.
 fn six_digits(number: f64) -> f64 {
     if number == 0.0 || !number.is_finite() {
         return 0.0;
@@ -102,7 +102,7 @@ fn six_digits(number: f64) -> f64 {
     (number * scale).round() / scale
 }
 
-/// A number without a fraction as an integer, as C++ writes it.
+/// A number without a fraction as an integer, like C++ prints it.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "a float saturates when cast, and these are rates and times"
@@ -175,7 +175,7 @@ impl Report {
         for (group, name, _, value) in self.fields() {
             if group != open {
                 let end = if open.is_empty() { "" } else { "}" };
-                // A String takes whatever is written.
+                // Writing to a String cannot fail.
                 write!(text, "{end},\"{group}\":{{\"{name}\":{value}").unwrap_or_default();
                 open = group;
             } else {
@@ -185,7 +185,7 @@ impl Report {
         text + "}}"
     }
 
-    /// srt-live-transmit has the time twice, before and after the socket.
+    /// srt-live-transmit prints the time twice, before and after the socket.
     fn csv_heading(&self) -> String {
         let names: Vec<_> = self.fields().into_iter().map(|(_, _, name, _)| name).collect();
         format!("Timepoint,Time,SocketID,{}", names.join(","))

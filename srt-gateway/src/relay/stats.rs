@@ -1,4 +1,5 @@
-//! Statistics of a relay's SRT ends: one record an end each time, as text, JSON lines or CSV. Pure but for asking libsrt.
+//! Statistics of a relay's endpoints: one record per endpoint each time, as text, JSON lines or CSV. Pure except for
+//! querying libsrt.
 
 use std::{fmt, str::FromStr, sync::atomic::Ordering::Relaxed, time::Duration};
 
@@ -6,19 +7,19 @@ use serde::Serialize;
 
 use super::End;
 
-/// When statistics are due.
+/// When statistics are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Every {
-    /// After so many messages of the input; 0: never.
+    /// After this many messages of the input; 0: never.
     Messages(u64),
-    /// After so much time.
+    /// After this time.
     Time(Duration),
 }
 
 impl FromStr for Every {
     type Err = &'static str;
 
-    /// `1000` messages, as srt-live-transmit has it; `5s` or `500ms`.
+    /// `1000` messages, as in srt-live-transmit; `5s` or `500ms`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         const WANTED: &str = "a number of packets such as 1000, or a time such as 5s or 500ms";
         if text == "0" {
@@ -55,16 +56,16 @@ pub(crate) enum StatsFormat {
 }
 
 impl StatsFormat {
-    /// Whether it is one of srt-live-transmit's.
+    /// Whether it is one of srt-live-transmit's formats.
     pub(crate) const fn is_of_srt(self) -> bool {
         matches!(self, Self::SrtText | Self::SrtJson | Self::SrtCsv)
     }
 }
 
-/// One end at one time.
+/// One endpoint at one time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Record {
-    /// Since the relay began.
+    /// Since the relay started.
     seconds: f64,
     url: String,
     connected: bool,
@@ -81,12 +82,12 @@ pub(crate) struct Record {
     receive_buffer_ms: u64,
 }
 
-/// The names of a record's fields, in their order.
+/// The names of a record's fields, in order.
 pub(crate) const CSV_HEADING: &str = "seconds,url,connected,messages,bytes,dropped_by_relay,packets_lost,\
      packets_retransmitted,packets_dropped,rtt_ms,receive_bps,send_bps,send_buffer_packets,receive_buffer_ms";
 
 impl Record {
-    /// Of an end, `since` the relay began.
+    /// The record of an endpoint, `since` the relay started.
     pub(crate) fn of(end: &End, since: Duration) -> Self {
         let stats = end.socket().and_then(|socket| socket.stats().ok());
         let mut record = Self {
@@ -113,7 +114,7 @@ impl Record {
         record
     }
 
-    /// In the form that was asked for.
+    /// Formats the record.
     pub(crate) fn write(&self, format: StatsFormat) -> String {
         match format {
             StatsFormat::Text | StatsFormat::SrtText => self.to_string(),
@@ -123,7 +124,7 @@ impl Record {
     }
 
     fn csv(&self) -> String {
-        // A URL for people has no quotes; a comma may stand in a path.
+        // A URL for display contains no quotes, but a path may contain a comma.
         format!(
             "{:.3},\"{}\",{},{},{},{},{},{},{},{:.3},{},{},{},{}",
             self.seconds,
