@@ -182,7 +182,7 @@ export function App() {
   useEffect(() => {
     document.title = `${stale.value === null ? (waiting > 0 ? `(${waiting}) ` : "") : "⚠ No connection · "}${title} · ${name}`;
   }, [title, name, waiting, stale.value === null]);
-  if (link.value === "login") return <Login />;
+  if (link.value === "login") return <main><Login /></main>;
   return (
     <>
       <a class="skip" href="#main" onClick={(event) => { event.preventDefault(); document.getElementById("main")?.focus(); }}>Skip to the content</a>

@@ -93,7 +93,7 @@ export function Alarms() {
   const [asked, setAsked] = useState<Alarm | null>(null);
   const all = polled.value?.list ?? [];
   if (polled.value && !polled.value.known) {
-    return <Section title="Alarms"><Empty title="This gateway has no alarms">Its version is older than this page. Events show what has happened.</Empty></Section>;
+    return <Section top title="Alarms"><Empty title="This gateway has no alarms">Its version is older than this page. Events show what has happened.</Empty></Section>;
   }
   return (
     <>

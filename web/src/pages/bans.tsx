@@ -46,7 +46,7 @@ export function Bans() {
     },
   ];
   return (
-    <Section title="Banned addresses" aside={<span class="muted num">{polled.value ? plural(list.length, "ban") : ""}</span>}>
+    <Section top title="Banned addresses" aside={<span class="muted num">{polled.value ? plural(list.length, "ban") : ""}</span>}>
       <p class="lead">The gateway refuses callers from these addresses on every port (code 1403). Bans expire; bans made here survive a restart. To exclude someone permanently, use rules in the configuration or the network's firewall.</p>
       {refused ? <p class="muted">To ban somebody: {refused}</p> : <BanForm address="" done={polled.again} />}
       {polled.error ? <p class="problem" role="alert">{polled.error}</p> : null}

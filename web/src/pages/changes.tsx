@@ -10,7 +10,7 @@ import { inZone } from "../ui/time";
 /** The audit log: who changed what. */
 export function Changes() {
   const refused = lacks("operate");
-  return refused ? <Section title="Changes"><p class="muted">To read the audit log: {refused}</p></Section> : <Log />;
+  return refused ? <Section top title="Changes"><p class="muted">To read the audit log: {refused}</p></Section> : <Log />;
 }
 
 function Log() {

@@ -34,7 +34,7 @@ export function Connect({ name }: { name: string | null }) {
   const secret = recipe?.fields.some((field) => field.masked !== undefined) ?? false;
   const short = passphrase.length > 0 && (passphrase.length < 10 || passphrase.length > 79);
   return (
-    <Section title="Connect">
+    <Section top title="Connect">
       <div class="wizard">
         <form class="wizard-form" onSubmit={(event) => event.preventDefault()}>
           <label class="wide">

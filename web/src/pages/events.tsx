@@ -33,6 +33,7 @@ export function EventList({ stream, limit }: { stream?: string; limit: number })
 export function Events() {
   return (
     <Section
+      top
       title="Events"
       aside={
         <>

@@ -203,7 +203,7 @@ export function GatewayPage() {
   if (!now) return polled.error ? <p class="problem" role="alert">{polled.error}</p> : <p class="muted">Loading…</p>;
   return (
     <>
-      <Section title={now.name} aside={<span class="muted">srt-gateway {now.version} · libsrt {now.libsrt}</span>}>
+      <Section top title={now.name} aside={<span class="muted">srt-gateway {now.version} · libsrt {now.libsrt}</span>}>
         <dl class="figures">
           <Figure name="Running for" value={duration(now.uptime)} />
           <Figure name="Streams" value={`${count(sum.live)} live of ${count(sum.streams)}`} />

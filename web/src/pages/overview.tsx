@@ -134,7 +134,7 @@ function Head() {
   const { by, down } = parseOrder(sort.value);
   return (
     <div class="row head" role="row" aria-rowindex={1}>
-      {stills.value === "on" ? <span class="c-still" role="columnheader" aria-label="Picture" /> : null}
+      {stills.value === "on" ? <span class="c-still" role="columnheader"><span class="hidden">Picture</span></span> : null}
       {COLUMNS.map((column) => (
         <span
           class={column.className}

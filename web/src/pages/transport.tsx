@@ -27,7 +27,7 @@ function Pids({ title, list }: { title: string; list: Pid[] }) {
         <table class="list">
           <thead>
             <tr>
-              <th class="num">PID</th><th>Carries</th><th>Language</th><th class="num">Bitrate</th><th class="num">CC errors</th><th />
+              <th class="num">PID</th><th>Carries</th><th>Language</th><th class="num">Bitrate</th><th class="num">CC errors</th><th><span class="hidden">Scrambled</span></th>
             </tr>
           </thead>
           <tbody>{list.map((one) => <PidRow one={one} key={one.pid} />)}</tbody>

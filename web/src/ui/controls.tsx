@@ -141,11 +141,12 @@ export function Empty({ title, children }: { title: string; children?: Component
   );
 }
 
-export function Section({ title, aside, children, id }: { title: string; aside?: ComponentChildren; children: ComponentChildren; id?: string }) {
+/** `top`: its title is that of the whole page. */
+export function Section({ title, aside, children, id, top }: { title: string; aside?: ComponentChildren; children: ComponentChildren; id?: string; top?: boolean }) {
   return (
     <section class="panel" id={id} aria-label={title}>
       <header>
-        <h2>{title}</h2>
+        {top ? <h1>{title}</h1> : <h2>{title}</h2>}
         {aside ? <div class="aside">{aside}</div> : null}
       </header>
       {children}

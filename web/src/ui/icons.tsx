@@ -1,6 +1,6 @@
 import type { Health } from "../model";
 
-/** Colour, shape and word together: whoever cannot tell the colours apart sees the shape. */
+/** Colour, shape and word together: whoever cannot tell the colours apart sees the shape. With an empty label, the word stands beside it. */
 const SHAPES: Record<Health, string> = {
   good: "M8 2a6 6 0 1 0 0 12A6 6 0 0 0 8 2Z",
   warning: "M8 1.5 15 14H1Z",
@@ -20,7 +20,7 @@ const WORDS: Record<Health, string> = {
 export function Mark({ health, label }: { health: Health; label?: string }) {
   const standby = health === "standby" ? <circle cx="8" cy="8" r="5.4" fill="none" stroke="currentColor" stroke-width="1.4" /> : null;
   return (
-    <svg class={`mark ${health}`} viewBox="0 0 16 16" role="img" aria-label={label ?? WORDS[health]}>
+    <svg class={`mark ${health}`} viewBox="0 0 16 16" {...(label === "" ? { "aria-hidden": true } : { role: "img", "aria-label": label ?? WORDS[health] })}>
       <path d={SHAPES[health]} fill="currentColor" fill-rule="evenodd" />
       {standby}
       {health === "bad" ? <path d="M5 5l6 6M11 5l-6 6" stroke="var(--surface)" stroke-width="1.8" /> : null}

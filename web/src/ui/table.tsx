@@ -91,6 +91,7 @@ export function Records<T extends { id: string }>({ title, lead, noun, filterLab
   const [none, hint] = filter.value ? [noMatch, "Change the filter."] : nothing;
   return (
     <Section
+      top
       title={title}
       aside={
         <>
