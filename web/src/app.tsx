@@ -1,5 +1,5 @@
 import type { ComponentChildren } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import * as api from "./api/client";
 import { bitrate, count, duration, plural, zoneName } from "./lib/format";
 import type { Health } from "./model";
@@ -111,14 +111,14 @@ function Totals() {
 
 function Tools() {
   const next = { auto: "dark", dark: "light", light: "auto" } as const;
-  const words = { auto: "◐ Auto", dark: "● Dark", light: "○ Light" };
+  const signs = { auto: "◐", dark: "●", light: "○" };
   return (
     <div class="tools">
       <button type="button" onClick={() => { zone.value = zone.value === "utc" ? "local" : "utc"; }} title={zone.value === "utc" ? "Show times in this computer's zone" : "Show times in UTC"} aria-label={`Times: ${zone.value === "utc" ? "UTC" : `local, ${zoneName("local")}`}. Change`}>
         {zone.value === "utc" ? "UTC" : `Local, ${zoneName("local")}`}
       </button>
-      <button type="button" onClick={() => { theme.value = next[theme.value]; }} aria-label={`Colours: ${theme.value}. Change`}>
-        {words[theme.value]}
+      <button type="button" onClick={() => { theme.value = next[theme.value]; }} title={`Colours: ${theme.value}`} aria-label={`Colours: ${theme.value}. Change`}>
+        {signs[theme.value]}
       </button>
       {api.hasToken() ? (
         <button type="button" onClick={() => { api.setToken(""); void follow(); }}>
@@ -182,11 +182,19 @@ export function App() {
   useEffect(() => {
     document.title = `${stale.value === null ? (waiting > 0 ? `(${waiting}) ` : "") : "⚠ No connection · "}${title} · ${name}`;
   }, [title, name, waiting, stale.value === null]);
+  const top = useRef<HTMLElement>(null);
+  const loggedIn = link.value !== "login";
+  useEffect(() => {
+    // It may take two lines; what sticks below it must know.
+    const observer = new ResizeObserver(([entry]) => document.documentElement.style.setProperty("--top", `${entry?.borderBoxSize[0]?.blockSize ?? 0}px`));
+    if (top.current) observer.observe(top.current);
+    return () => observer.disconnect();
+  }, [loggedIn]);
   if (link.value === "login") return <main><Login /></main>;
   return (
     <>
       <a class="skip" href="#main" onClick={(event) => { event.preventDefault(); document.getElementById("main")?.focus(); }}>Skip to the content</a>
-      <header class="top">
+      <header class="top" ref={top}>
         <a class="brand" href="#/">{name}</a>
         <nav aria-label="Pages">
           {PAGES.map((one) => (

@@ -123,7 +123,7 @@ export function NewStream({ close }: { close: () => void }) {
       }}
     >
       <p class="lead">It is saved in the gateway's state file, not in its configuration file.</p>
-      <div class="field">
+      <div class="field plain">
         <label for="new-stream">Name</label>
         <input id="new-stream" autocomplete="off" spellcheck={false} placeholder="live/cam1" value={name} onInput={(event) => setName(event.currentTarget.value)} />
         <div class="told"><small>The name that publishers and viewers use in their streamid.</small></div>

@@ -14,7 +14,7 @@ export function Refused() {
   const [banned, setBanned] = useState<string | null>(null);
   const columns: Column<Refusal>[] = [
     { title: inZone("When"), className: "num when", cell: (one) => <When {...one} /> },
-    { title: "Who", className: "num", cell: (one) => <>{one.peer}{one.version ? <small>SRT {one.version}</small> : null}</> },
+    { title: "Who", className: "num who", cell: (one) => <>{one.peer}{one.version ? <small>SRT {one.version}</small> : null}</> },
     { title: "Port", cell: (one) => one.port },
     { title: "Asked for", className: "asked-for", cell: (one) => <><code>{one.streamId || "(no streamid)"}</code><small>encryption: {one.encryption}</small></> },
     { title: "Code", className: "num", cell: (one) => one.code },
