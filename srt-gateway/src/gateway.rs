@@ -202,8 +202,8 @@ impl Gateway {
             ranges: range_receiver,
             faults: fault_receiver,
         };
-        let watchdog =
-            watchdog(&threads, loads, Arc::clone(&rejections), resources).map_err(StartError::Thread)?;
+        let watchdog = watchdog(&threads, loads, Arc::clone(&rejections), Arc::clone(&resources))
+            .map_err(StartError::Thread)?;
         let pulse = threads.register("control", Criticality::Vital);
         let control = thread::Builder::new()
             .name("control".to_owned())
@@ -220,6 +220,7 @@ impl Gateway {
                 limiter,
                 lag,
                 threads,
+                resources,
                 name,
                 hook,
                 events: event_log,

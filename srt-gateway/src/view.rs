@@ -19,11 +19,11 @@ use crate::{
     events::Poster,
     names::{Role, SessionId, StreamName},
     telemetry::{
-        EventLog, EventsStatus, HookStatus, InputDetail, LoopLag, Rejection, RejectionLog, SessionCounters,
-        SrtFigures, StreamDetail, Threads,
+        EventLog, EventsStatus, HookStatus, InputDetail, LoopLag, Rejection, RejectionLog, Resources,
+        SessionCounters, SrtFigures, StreamDetail, Threads,
         health::{
-            self, EndpointFigures, Failed, LinkFigures, LossFigures, SourceFigures, StallFigures,
-            StreamFigures, Verdict, ViewerFigures,
+            self, BondFigures, EndpointFigures, Failed, LinkFigures, LossFigures, SourceFigures,
+            StallFigures, StreamFigures, Verdict, ViewerFigures,
         },
     },
     ts::{Check, Payload, TsReport},
@@ -48,6 +48,7 @@ pub(crate) struct View {
     pub(crate) limiter: Arc<RateLimiter>,
     pub(crate) lag: Arc<LoopLag>,
     pub(crate) threads: Arc<Threads>,
+    pub(crate) resources: Arc<Resources>,
     /// Shown to peers and in metrics.
     pub(crate) name: Arc<str>,
     pub(crate) hook: Arc<Hook>,
@@ -255,6 +256,26 @@ pub(crate) fn verdict(
             .iter()
             .filter_map(|session| viewer_figures(session))
             .collect(),
+        bonds: sessions
+            .iter()
+            .filter_map(|session| bond_figures(session, source))
+            .collect(),
+    })
+}
+
+/// A bonded connection that has lost links; None: it has all that it ever had, or is not bonded. Bonded connections that stand by are
+/// not looked at.
+fn bond_figures(session: &SessionStatus, source: Option<SessionId>) -> Option<BondFigures> {
+    let of = session.counters.most_links();
+    let working = session.links.iter().filter(|link| link.works()).count();
+    let is_source = source == Some(session.id);
+    let is_told = working < of && (is_source || session.role == Role::Viewer);
+    is_told.then(|| BondFigures {
+        session: session.id.0,
+        is_source,
+        peer: session.peer.to_string(),
+        working,
+        of,
     })
 }
 
@@ -271,6 +292,12 @@ pub(crate) fn broken(status: &EndpointStatus) -> Option<EndpointFigures> {
     is_broken.then(|| EndpointFigures {
         is_input: status.role == Role::Publisher,
         url: status.url.clone(),
+        name: match (&status.name, &status.streamid) {
+            (Some(name), _) => name.clone(),
+            (None, Some(streamid)) => format!("{} {streamid}", status.url),
+            (None, None) => status.url.clone(),
+        },
+        is_silent: status.state == EndpointState::Silent,
         failures: status.failures,
         reason: match status.state {
             EndpointState::Stalled => Some("the file system does not answer".to_owned()),

@@ -39,4 +39,5 @@ pub(crate) use policy::{
 pub(crate) use rate_limiter::{AttemptKey, RateLimiter, Report, limited};
 pub(crate) use reason::RefusalReason;
 pub(crate) use recheck::Recheck;
+pub(crate) use rules::matches as pattern_matches;
 pub(crate) use streamid::{Form, Reading, RequestMode, StreamRequest, Unreadable, shown};

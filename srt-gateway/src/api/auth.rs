@@ -38,7 +38,7 @@ const NOBODY: &str = "no token";
 pub(crate) enum Scope {
     /// To look.
     Read,
-    /// To start and stop outputs, switch inputs, kick and ban.
+    /// To start and stop outputs, switch inputs, kick and ban, and to acknowledge and silence alarms.
     Operate,
     /// To change the configuration, the log level, and to drain.
     Admin,
@@ -188,8 +188,9 @@ fn needed(method: &Method, path: &str) -> Option<Scope> {
     }
     let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| rest.starts_with(prefix));
     // POST to an endpoint starts, stops or switches it; PUT and DELETE change its definition.
-    let operates =
-        begins(&["sessions/", "bans"]) || (*method == Method::POST && begins(&["inputs/", "outputs/"]));
+    let operates = begins(&["sessions/", "bans", "alarms/", "maintenance"])
+        || (rest.starts_with("streams/") && rest.ends_with("/expected-off"))
+        || (*method == Method::POST && begins(&["inputs/", "outputs/"]));
     Some(if operates { Scope::Operate } else { Scope::Admin })
 }
 

@@ -143,7 +143,7 @@ fn parse(text: &str, now: SystemTime) -> Result<Vec<Ban>, String> {
 }
 
 /// Replaces the file atomically, readable by its owner only.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
+pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
     let new = path.with_extension("toml.new");
     let mut file = fs::OpenOptions::new()
         .write(true)

@@ -87,6 +87,7 @@ impl App {
                 bitrate_out_bps,
                 loop_lag_ms: snapshot.lag.as_secs_f64() * 1e3,
                 draining: self.draining.load(Relaxed),
+                alarms: self.alarms.counts(),
                 last_rejection: self.view.rejections.last(),
             },
             streams,

@@ -3,6 +3,7 @@
 //! Labels are bounded: streams and endpoints beyond [`STREAMS`] are left out and counted, and sessions appear only if
 //! configured. Totals never decrease while the gateway runs.
 
+mod alarms;
 mod backends;
 
 use std::{
@@ -153,6 +154,7 @@ impl Collector for Scrape {
         self.gateway(&mut families)?;
         self.rejections(&mut families)?;
         backends::audit(&self.app.store.audit, &mut families)?;
+        alarms::alarms(&self.app.alarms, &mut families)?;
         if let Some(hook) = self.app.view.hook() {
             backends::hook(&hook, &mut families)?;
         }
@@ -167,6 +169,7 @@ impl Collector for Scrape {
         let help = "Streams left out of the metrics because there are too many";
         families.gauge("streams_left_out", help, None, number(left_out as u64))?;
         streams_of(&streams, &mut families)?;
+        alarms::verdicts(&self.app.alarms, &streams, &mut families)?;
         links_of(&streams, &mut families)?;
         self.checks(&streams, &mut families)?;
         self.endpoints(&mut families)?;

@@ -9,6 +9,7 @@
 //!
 //! Reads snapshots and sends commands; touches neither SRT sockets nor a ring. Every error is a [`problem`].
 
+mod alarms;
 mod audit;
 mod auth;
 mod ban_file;
@@ -70,6 +71,7 @@ use crate::{
     log_control::LogControl,
     view::View,
 };
+use alarms::AlarmService;
 use auth::Tokens;
 use problem::{Answer, Problem};
 use rates::Rates;
@@ -86,6 +88,7 @@ struct Peer(IpAddr);
 struct App {
     view: View,
     sampler: Sampler,
+    alarms: Arc<AlarmService>,
     started: Instant,
     tokens: ArcSwap<Tokens>,
     rates: Rates,
@@ -186,8 +189,10 @@ impl Api {
         let tls = config.api.tls.as_ref().map(tls::Acceptor::new).transpose()?;
         let (stop, stopped) = watch::channel(false);
         let (router, openapi) = routes();
+        let alarms = Arc::new(AlarmService::new(view.clone(), Arc::clone(&store), tls.clone()));
         let app = Arc::new(App {
-            sampler: Sampler::start(view.clone()).map_err(ApiError::Thread)?,
+            sampler: Sampler::start(view.clone(), Arc::clone(&alarms)).map_err(ApiError::Thread)?,
+            alarms,
             tokens: ArcSwap::from_pointee(Tokens::of(view.config.load_full())),
             view,
             started: Instant::now(),
@@ -244,6 +249,12 @@ fn routes() -> (Router<Arc<App>>, Bytes) {
         .routes(routes!(read::events))
         .routes(routes!(read::config))
         .routes(routes!(audit::audit))
+        .routes(routes!(alarms::alarms))
+        .routes(routes!(alarms::acknowledge))
+        .routes(routes!(alarms::expected_off))
+        .routes(routes!(alarms::put_expected_off, alarms::delete_expected_off))
+        .routes(routes!(alarms::maintenance, alarms::add_maintenance))
+        .routes(routes!(alarms::delete_maintenance))
         .routes(routes!(read::healthz))
         .routes(routes!(read::readyz))
         .routes(routes!(read::openapi))

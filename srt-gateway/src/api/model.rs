@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::telemetry::alarms::AlarmCounts;
+
 /// A part of a list.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Page<T> {
@@ -111,6 +113,8 @@ pub(crate) struct GatewayState {
     pub(crate) bitrate_out_bps: u64,
     /// Longest delay of a worker thread in the last second.
     pub(crate) loop_lag_ms: f64,
+    /// Active alarms.
+    pub(crate) alarms: AlarmCounts,
     /// What the token of this request permits.
     pub(crate) scope: super::auth::Scope,
     /// `error`, `warn`, `info`, `debug` or `trace`; absent if RUST_LOG overrides it.
@@ -568,6 +572,8 @@ pub(crate) struct LiveGateway {
     pub(crate) bitrate_out_bps: u64,
     pub(crate) loop_lag_ms: f64,
     pub(crate) draining: bool,
+    /// Active alarms.
+    pub(crate) alarms: AlarmCounts,
     /// Number of the last refused attempt.
     pub(crate) last_rejection: u64,
 }

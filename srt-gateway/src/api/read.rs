@@ -68,6 +68,7 @@ pub(super) async fn gateway(State(app): Ctx, Extension(scope): Extension<Scope>)
         bitrate_in_bps,
         bitrate_out_bps,
         loop_lag_ms: snapshot.lag.as_secs_f64() * 1e3,
+        alarms: app.alarms.counts(),
         scope,
         log_level: app.log.level().map(LogLevel::as_str),
         config_file: app.store.file().map(|path| path.display().to_string()),

@@ -67,6 +67,11 @@ pub(crate) struct LastReload {
 }
 
 impl LastReload {
+    /// Why the file is not in force, in one line; None: it is.
+    pub(super) fn refused(&self) -> Option<String> {
+        self.problem.as_ref().map(Problem::line)
+    }
+
     /// What to remember after this result: one without changes says less than the one before.
     pub(super) fn after(&self, outcome: &Result<Reloaded, NotReloaded>) -> Option<Self> {
         let time = Some(humantime::format_rfc3339_seconds(SystemTime::now()).to_string());

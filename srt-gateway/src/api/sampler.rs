@@ -15,6 +15,7 @@ use crossbeam_channel::{RecvTimeoutError, Sender};
 use tokio::sync::watch;
 
 use super::{
+    alarms::AlarmService,
     events::Watch,
     figures,
     history::History,
@@ -109,7 +110,8 @@ pub(crate) struct Sampler {
 }
 
 impl Sampler {
-    pub(crate) fn start(view: View) -> io::Result<Self> {
+    /// `alarms` are told of each second.
+    pub(super) fn start(view: View, alarms: Arc<AlarmService>) -> io::Result<Self> {
         let (sender, latest) = watch::channel(Arc::default());
         let history = Arc::default();
         let (stop, stopped) = crossbeam_channel::bounded::<()>(0);
@@ -119,11 +121,15 @@ impl Sampler {
             .name("telemetry".to_owned())
             .spawn(move || {
                 let mut next = Instant::now() + SECOND;
+                let mut last = Arc::<Snapshot>::default();
                 while let Err(RecvTimeoutError::Timeout) = stopped.recv_deadline(next) {
                     pulse.beat();
                     if let Some(snapshot) = state.sample(Instant::now()) {
-                        sender.send_replace(Arc::new(snapshot));
+                        last = Arc::new(snapshot);
+                        sender.send_replace(Arc::clone(&last));
                     }
+                    // Without an answer of control, streams are as they were.
+                    alarms.look(&last, Instant::now(), SystemTime::now());
                     // Missed samples are skipped.
                     next = (next + SECOND).max(Instant::now() + SECOND / 2);
                 }

@@ -26,11 +26,17 @@ use tokio_rustls::{
 };
 use tracing::{info, warn};
 
-use super::server::ApiError;
+use super::{
+    alarms::{self, Expiry},
+    server::ApiError,
+};
 use crate::config::Tls;
 
 /// The shortest time between two checks of the files.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// How often they are looked at without a client.
+const UNASKED: Duration = Duration::from_secs(60);
 
 /// Wraps connections in TLS.
 #[derive(Clone)]
@@ -47,9 +53,25 @@ struct Loaded {
     written: Option<(SystemTime, SystemTime)>,
     looked: Instant,
     config: Arc<ServerConfig>,
+    /// None: it cannot be read.
+    expiry: Option<Expiry>,
+}
+
+impl std::fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Acceptor").finish_non_exhaustive()
+    }
 }
 
 impl Acceptor {
+    /// How long the certificate holds. Has the files looked at now and then, so that a renewal is seen without a client.
+    pub(super) fn expiry(&self) -> Option<Expiry> {
+        if self.0.loaded.load().looked.elapsed() > UNASKED {
+            self.look_for_newer();
+        }
+        self.0.loaded.load().expiry
+    }
+
     /// Reads both files.
     pub(super) fn new(files: &Tls) -> Result<Self, ApiError> {
         let loaded = Loaded::read(files).map_err(ApiError::Tls)?;
@@ -92,6 +114,7 @@ impl Certificate {
             written: loaded.written,
             looked: Instant::now(),
             config: Arc::clone(&loaded.config),
+            expiry: loaded.expiry,
         };
         let written = written(&loaded.files);
         if written != loaded.written && written.is_some() {
@@ -126,6 +149,7 @@ impl Loaded {
         if chain.is_empty() {
             return Err(format!("{cert_name}: contains no certificate"));
         }
+        let expiry = alarms::expiry(&chain[0]);
         let key = PrivateKeyDer::from_pem_file(&files.key)
             .map_err(|error| format!("{}: {error}", files.key.display()))?;
         let provider = tokio_rustls::rustls::crypto::aws_lc_rs::default_provider();
@@ -141,6 +165,7 @@ impl Loaded {
             written,
             looked: Instant::now(),
             config: Arc::new(config),
+            expiry,
         })
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Each command is one request, and its answer is printed. Runs a small tokio runtime on the main thread.
 
+mod alarms;
+
 use std::{
     borrow::Cow,
     fmt::Write as _,
@@ -118,6 +120,8 @@ enum CtlCommand {
         #[arg(long, conflicts_with = "json")]
         csv: bool,
     },
+    #[command(flatten)]
+    OfAlarms(alarms::Ask),
     /// Show the current configuration with secrets masked.
     Config,
     /// List the bans.
@@ -397,6 +401,7 @@ impl CtlCommand {
                 }
                 get(path, AUDIT)
             }
+            Self::OfAlarms(ask) => ask.call(),
             Self::Config => get("config", &[]),
             Self::Bans => get("bans", BANS),
             Self::AddStream { name, table } => change(

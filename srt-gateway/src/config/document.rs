@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::keys::{self, KeyDoc, Section};
 
 /// The sections in the order of the configuration.
-const ORDER: [Section; 24] = {
+const ORDER: [Section; 26] = {
     use Section::*;
     [
         Root,
@@ -29,6 +29,8 @@ const ORDER: [Section; 24] = {
         Auth,
         AuthCache,
         Events,
+        Alarms,
+        Mail,
         Limits,
         Api,
         ApiToken,
@@ -49,7 +51,7 @@ A duration is a number in the unit that the table states, or a string: `\"120ms\
 a string: `\"8MiB\"`; a bit rate likewise: `\"20M\"`. Defaults and examples are written as TOML. A key of an `srt://`, `udp://`, `rtp://`
 or `file://` entry is a parameter of its URL as well (`srt://host:9000?latency=200`), percent-encoded where it has `&`, `%` or a space.
 
-A passphrase (also in a list), a password, a token, a `secret`, a `streamid` or a `url` may stand elsewhere: write `{ file = \"PATH\" }`, `{ env = \"NAME\" }`, or
+A passphrase (also in a list), a password, a token, a `secret`, a `streamid`, a `url` or a `slack_url` may stand elsewhere: write `{ file = \"PATH\" }`, `{ env = \"NAME\" }`, or
 `{ credential = \"NAME\" }` for a credential of systemd (`LoadCredential=NAME:PATH` in the unit) in place of the string. A file is a regular file of one
 line and at most 4096 bytes; the line break at its end does not count. The gateway warns if other users can read it. It reads these again when it
 reads the configuration file again, and does not notice by itself that a secret has changed: `systemctl reload srt-gateway` after a rotation. Only the

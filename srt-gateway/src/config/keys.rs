@@ -44,6 +44,10 @@ pub enum Section {
     AuthCache,
     /// `[events]`.
     Events,
+    /// `[alarms]`.
+    Alarms,
+    /// `mail` of `[alarms]`.
+    Mail,
     /// `[limits]`.
     Limits,
     /// `[api]`.
@@ -80,6 +84,8 @@ impl Section {
             Auth => &[Auth],
             AuthCache => &[AuthCache],
             Events => &[Events],
+            Alarms => &[Alarms],
+            Mail => &[Mail],
             Limits => &[Limits],
             Api => &[Api],
             ApiToken => &[ApiToken],
@@ -110,6 +116,8 @@ impl Section {
             Self::Auth => "[auth]",
             Self::AuthCache => "cache of [auth]",
             Self::Events => "[events]",
+            Self::Alarms => "[alarms]",
+            Self::Mail => "mail of [alarms]",
             Self::Limits => "[limits]",
             Self::Api => "[api]",
             Self::ApiToken => "an entry of tokens of [api]",
@@ -232,6 +240,7 @@ static KEYS: &[KeyDoc] = {
     key(Root, "rules", "list of tables", "", "[{ stream = \"live/*\" }]", "who may publish and play; checked before the hook"),
     key(Root, "auth", TABLE, "", "{ url = \"http://127.0.0.1:8000/auth\" }", "the HTTP hook that decides who may publish and play"),
     key(Root, "events", TABLE, "", "{ url = \"http://127.0.0.1:8000/events\" }", "the receiver of events"),
+    key(Root, "alarms", TABLE, "", "{ slack_url = \"https://hooks.slack.com/services/T0/B0/x\" }", "when alarms are raised, and where they are sent"),
     key(Root, "limits", TABLE, "", "{ ban_for = \"60s\" }", "limits on handshakes, sessions and streams of an address, and automatic bans"),
     key(Root, "api", TABLE, "", "{ listen = \"127.0.0.1:9980\" }", "HTTP API, metrics and console"),
     key(Root, "log", TABLE, "", "{ level = \"info\" }", "the log"),
@@ -287,6 +296,7 @@ static KEYS: &[KeyDoc] = {
     key(Stream, "inputs", "list of URLs or tables", "[]", "[\"srt://encoder.example:9000\"]", "sources that the gateway connects to or listens for; it prefers the first one and keeps the others on standby").secret(),
     key(Stream, "failover", TABLE, "", "{ after = \"1s\" }", "when to switch inputs"),
     key(Stream, "on_demand", BOOL, "false", "true", "connect inputs only while the stream has viewers"),
+    key(Stream, "expected_off", BOOL, "false", "true", "raise no alarms for the stream, for example because it is used only at times; the API and ctl can set the same for some time"),
     key(Stream, "outputs", "list of URLs or tables", "[]", "[\"udp://239.2.2.2:5000?ttl=4\"]", "destinations that the gateway sends the stream to").secret(),
 
     key(Template, "prefix", STR, "", "\"sports/\"", "the template applies to every stream whose name begins with this"),
@@ -349,6 +359,19 @@ static KEYS: &[KeyDoc] = {
     key(Events, "url", "URL", "\"\"", "\"http://127.0.0.1:8000/events\"", "URL to POST lists of events to; empty: none").secret(),
     key(Events, "timeout", DURATION, "\"5s\"", "\"2s\"", "timeout of a request").unit("s"),
     key(Events, "secret", STR, "\"\"", "\"signing key\"", "key to sign requests with: X-Signature is the hex HMAC-SHA256 of the body").secret(),
+
+    key(Alarms, "raise_after", DURATION, "\"10s\"", "\"30s\"", "how long something must be wrong before an alarm is raised").unit("s"),
+    key(Alarms, "clear_after", DURATION, "\"30s\"", "\"2m\"", "how long it must be right again before the alarm is cleared").unit("s"),
+    key(Alarms, "severity", "\"warning\" or \"critical\"", "\"warning\"", "\"critical\"", "least severe alarms to send to slack_url and mail"),
+    key(Alarms, "slack_url", "URL", "\"\"", "\"https://hooks.slack.com/services/T0/B0/x\"", "webhook of Slack, or one that accepts the same JSON, to send alarms to; empty: none").secret(),
+    key(Alarms, "mail", TABLE, "", "{ server = \"mail.example\", from = \"gateway@example.org\", to = [\"noc@example.org\"] }", "mail server and addresses to send alarms to"),
+
+    key(Mail, "server", "host or host:port", "", "\"mail.example:587\"", "mail server (SMTP); by default on port 587, 465 or 25, depending on tls"),
+    key(Mail, "tls", "\"starttls\", \"tls\" or \"none\"", "\"starttls\"", "\"tls\"", "encryption of the connection; starttls: required by STARTTLS; tls: from the start; none: no encryption, and no password"),
+    key(Mail, "user", STR, "", "\"gateway\"", "user name to log in with; without it the gateway does not log in"),
+    key(Mail, "password", STR, "\"\"", "\"mail password\"", "password of the user").secret(),
+    key(Mail, "from", "mail address", "", "\"gateway@example.org\"", "sender"),
+    key(Mail, "to", "mail address or list of them", "", "[\"noc@example.org\"]", "recipients"),
 
     key(Limits, "handshakes_per_second_per_ip", INT, "50", "20", "handshakes that an address may begin per second; checked before any other work; 0: no limit"),
     key(Limits, "ban_after_rejections", INT, "20", "10", "refused attempts within a minute after which an address is banned; 0: never"),

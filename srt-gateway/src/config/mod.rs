@@ -10,6 +10,7 @@
 //! ([`Config::validate_options`]).
 
 mod advice;
+mod alarms;
 mod answer;
 mod bond;
 mod checks;
@@ -51,10 +52,10 @@ pub use keys::{KeyDoc, Section, reference};
 pub use mask::SourceText;
 pub(crate) use mask::redacted;
 pub use model::{
-    Action, Api, ApiToken, Auth, Config, ConfigExternal, DuplicatePublisher, Events, FailMode, Failover,
-    FilterSize, Gateway, Ingest, Limits, ListenerRange, Log, LogFormat, LogLevel, OptionValue, PortOwner,
-    Rule, SrtOption, SrtPort, SrtSettings, StartAt, Stream, StreamSettings, StreamsDefault, Template, Tls,
-    TokenScope,
+    Action, AlarmSeverity, Alarms, Api, ApiToken, Auth, Config, ConfigExternal, DuplicatePublisher, Events,
+    FailMode, Failover, FilterSize, Gateway, Ingest, Limits, ListenerRange, Log, LogFormat, LogLevel, Mail,
+    MailTls, OptionValue, PortOwner, Rule, SrtOption, SrtPort, SrtSettings, StartAt, Stream, StreamSettings,
+    StreamsDefault, Template, Tls, TokenScope,
 };
 pub(crate) use nearest::nearest;
 pub(crate) use reader::join;

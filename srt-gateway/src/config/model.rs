@@ -48,6 +48,8 @@ pub struct Config {
     pub auth: Option<Auth>,
     /// `[events]`; `None` without a hook.
     pub events: Option<Events>,
+    /// `[alarms]`.
+    pub alarms: Alarms,
     /// `[limits]`.
     pub limits: Limits,
     /// `[api]`.
@@ -208,6 +210,8 @@ pub struct Stream {
     pub failover: Failover,
     /// Connect inputs only while someone watches.
     pub on_demand: bool,
+    /// No alarms are raised for the stream.
+    pub expected_off: bool,
     /// The destinations of the stream.
     pub outputs: Vec<Endpoint>,
     /// The settings that streams without a table have too.
@@ -383,6 +387,62 @@ pub struct Events {
     pub timeout: Duration,
     /// Signs each post.
     pub secret: Option<Secret>,
+}
+
+/// `[alarms]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alarms {
+    /// A condition that lasts for so long is an alarm.
+    pub raise_after: Duration,
+    /// An alarm whose condition has been gone for so long is over.
+    pub clear_after: Duration,
+    /// The least severe alarms that are sent.
+    pub severity: AlarmSeverity,
+    /// The URL of a webhook that takes what Slack's takes; a secret as a whole.
+    pub slack_url: Option<Secret>,
+    /// Where mail is sent.
+    pub mail: Option<Mail>,
+}
+
+/// The least severe alarms that are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum AlarmSeverity {
+    /// All.
+    #[default]
+    Warning,
+    /// Critical ones.
+    Critical,
+}
+
+/// `mail` of `[alarms]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mail {
+    /// The mail server.
+    pub server: String,
+    /// Its port. `None`: the usual one for `tls`.
+    pub port: Option<u16>,
+    /// How the connection is encrypted.
+    pub tls: MailTls,
+    /// The name to log in with. `None`: no login.
+    pub user: Option<String>,
+    /// Its password.
+    pub password: Option<Secret>,
+    /// The sender.
+    pub from: String,
+    /// Who gets it.
+    pub to: Vec<String>,
+}
+
+/// How the connection to a mail server is encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum MailTls {
+    /// By STARTTLS, which the server must offer; port 587.
+    #[default]
+    StartTls,
+    /// From the start; port 465.
+    Tls,
+    /// Not at all; port 25.
+    None,
 }
 
 /// `[limits]`.
@@ -649,6 +709,18 @@ impl Default for Failover {
         Self {
             after: Duration::from_secs(1),
             back: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Default for Alarms {
+    fn default() -> Self {
+        Self {
+            raise_after: Duration::from_secs(10),
+            clear_after: Duration::from_secs(30),
+            severity: AlarmSeverity::default(),
+            slack_url: None,
+            mail: None,
         }
     }
 }

@@ -96,7 +96,7 @@ impl fmt::Debug for HttpUrl {
 }
 
 /// Parts of names that indicate secrets, without separators.
-const WORDS: [&str; 17] = [
+const WORDS: [&str; 18] = [
     "pass",
     "psk",
     "secret",
@@ -114,6 +114,8 @@ const WORDS: [&str; 17] = [
     "bearer",
     "cookie",
     "hmac",
+    // Whoever knows the path of a webhook of Slack can post to it.
+    "slackurl",
 ];
 
 /// Further names of URL or streamid parameters that contain secrets, besides [`WORDS`]. Some keys of the configuration

@@ -27,7 +27,7 @@ use super::{
 const LIMIT: usize = 4096;
 
 /// The keys that take a secret, or a text that may contain one.
-const KEYS: [&str; 8] = [
+const KEYS: [&str; 9] = [
     "passphrase",
     "publish_passphrase",
     "play_passphrase",
@@ -35,6 +35,7 @@ const KEYS: [&str; 8] = [
     "secret",
     "streamid",
     "token",
+    "slack_url",
     "url",
 ];
 

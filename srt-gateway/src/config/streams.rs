@@ -151,6 +151,10 @@ pub(crate) fn stream(table: &Table<'_>, base: &Base<'_>, claims: &mut Claims, na
         inputs: endpoints(table, "inputs", Direction::Input, base, claims, name),
         failover: failover(table),
         on_demand: on_demand.unwrap_or(false),
+        expected_off: table
+            .get("expected_off")
+            .and_then(|item| item.boolean())
+            .unwrap_or(false),
         outputs: endpoints(table, "outputs", Direction::Output, base, claims, name),
         settings,
     }

@@ -46,6 +46,8 @@ fn document_with(section: Section, key: &str, value: &str) -> String {
         Section::Auth => ("[auth]\n", ""),
         Section::AuthCache => ("[auth.cache]\n", ""),
         Section::Events => ("[events]\n", ""),
+        Section::Alarms => ("[alarms]\n", ""),
+        Section::Mail => ("[alarms.mail]\n", ""),
         Section::Limits => ("[limits]\n", ""),
         Section::Api => ("[api]\n", ""),
         Section::ApiToken => ("[[api.tokens]]\n", ""),

@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{
+    alarms,
     checks::Claims,
     dialect::{Dialect, Dialects},
     fault::{ConfigErrors, Fault},
@@ -124,6 +125,7 @@ pub(crate) fn read(context: &ReadContext<'_>, root: &Node) -> Option<Config> {
         rules: rules(&root),
         auth: auth(&root),
         events: events(&root),
+        alarms: alarms::alarms(&root),
         limits: limits(&root),
         api,
         log: log(&root),
@@ -239,7 +241,7 @@ fn port_range(value: &Value) -> Option<RangeInclusive<u16>> {
 }
 
 /// A URL to call; `Some(None)` if it is empty.
-fn http_url(item: &Field<'_>) -> Option<Option<HttpUrl>> {
+pub(super) fn http_url(item: &Field<'_>) -> Option<Option<HttpUrl>> {
     let text = item.text()?;
     if text.is_empty() {
         return Some(None);
@@ -263,7 +265,7 @@ fn needed_url(table: &Table<'_>) -> Option<HttpUrl> {
     url
 }
 
-fn duration_of(table: &Table<'_>, key: &str, low: Duration, standard: Duration) -> Duration {
+pub(super) fn duration_of(table: &Table<'_>, key: &str, low: Duration, standard: Duration) -> Duration {
     table
         .get(key)
         .and_then(|item| item.duration(Unit::Seconds, low..=DAY))

@@ -51,6 +51,8 @@ pub(crate) enum Change {
     /// Access settings that apply to all streams.
     Access,
     Limits,
+    /// When alarms are raised, and where they are sent.
+    Alarms,
     StreamAdded(StreamName),
     StreamChanged(StreamName),
     TemplateAdded(StreamName),
@@ -73,6 +75,7 @@ impl fmt::Display for Change {
             Self::Ranges => f.write_str("listeners or config_external changed"),
             Self::StreamsDefault => f.write_str("streams_default changed"),
             Self::Limits => f.write_str("limits changed"),
+            Self::Alarms => f.write_str("alarms changed"),
             Self::Auth => f.write_str("auth changed"),
             Self::Events => f.write_str("events changed"),
             Self::Access => f.write_str("rules, streamid_dialects or the use of the hook changed"),
@@ -114,6 +117,9 @@ pub(crate) fn diff(old: &Config, new: &Config) -> Vec<Change> {
     }
     if old.events != new.events {
         changes.push(Change::Events);
+    }
+    if old.alarms != new.alarms {
+        changes.push(Change::Alarms);
     }
     if AccessPolicy::of(old) != AccessPolicy::of(new) {
         changes.push(Change::Access);
@@ -314,6 +320,8 @@ impl Control {
                     self.end_sessions_of_unknown();
                 }
             }
+            // Looked up in the configuration that is in force.
+            Change::Alarms => {}
             Change::Limits => {
                 self.opener.guards.limiter.set_limits(config.limits.clone());
                 self.registry.set_quotas(Quotas::of(&config.limits));

@@ -179,6 +179,11 @@ impl Poster {
         Some(self.counters.status(waiting))
     }
 
+    /// Whether the receiver did not take events when it was last tried.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.state().outage.is_some()
+    }
+
     /// Waits until all events are posted, at most this long. Does not wait for a receiver that accepts nothing.
     pub(crate) fn flush(&self, limit: Duration) {
         let state = self.state();

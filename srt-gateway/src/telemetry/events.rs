@@ -17,7 +17,7 @@ use std::{
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::health::Level;
+use super::{alarms::Severity, health::Level};
 use crate::names::escape;
 
 /// The number of events kept.
@@ -51,6 +51,12 @@ pub(crate) enum EventKind {
     Verdict,
     /// At the start: a change by the API was undone, or the state file could not be used.
     StateFile,
+    /// An alarm was raised.
+    AlarmRaised,
+    /// An alarm is over.
+    AlarmCleared,
+    /// Somebody has acknowledged an alarm.
+    AlarmAcknowledged,
     /// Somebody has changed something, or was refused to: a record of the audit log.
     Audit,
 }
@@ -128,6 +134,12 @@ pub(crate) struct Happening {
     /// Packets dropped as too late.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) dropped: Option<u64>,
+    /// The id of the alarm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) alarm: Option<String>,
+    /// Of the alarm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) severity: Option<Severity>,
     /// `good`, `warning`, `bad`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -183,6 +195,8 @@ impl Happening {
             bytes: None,
             lost: None,
             dropped: None,
+            alarm: None,
+            severity: None,
             level: None,
             text,
         }

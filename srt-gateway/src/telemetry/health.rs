@@ -5,117 +5,16 @@
 //! Its latency advice follows the table of the SRT deployment guide: a multiple of the round-trip time that grows with
 //! the loss.
 
-use std::time::{Duration, SystemTime};
+mod figures;
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The figures for a verdict: counts of the same last seconds.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct StreamFigures {
-    /// The period that the counts cover.
-    pub window: Duration,
-    /// The source; None: the stream has none.
-    pub source: Option<SourceFigures>,
-    /// How the stream lost its source, if it had one.
-    pub loss: Option<LossFigures>,
-    /// The stream's failing inputs and outputs.
-    pub endpoints: Vec<EndpointFigures>,
-    /// A pause of the gateway within the window.
-    pub stall: Option<StallFigures>,
-    /// The SRT link of the source; None: it is not SRT.
-    pub publisher: Option<LinkFigures>,
-    /// The SRT viewers.
-    pub viewers: Vec<ViewerFigures>,
-}
-
-/// How a stream lost its source.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LossFigures {
-    /// How long ago.
-    pub ago: Duration,
-    /// The URL of the input, or the address of the publisher.
-    pub who: String,
-    /// Why its session ended.
-    pub reason: Option<String>,
-    /// Viewers and outputs that wait for it to return.
-    pub waiting: u32,
-}
-
-/// A failing input or output.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct EndpointFigures {
-    /// An input; otherwise an output.
-    pub is_input: bool,
-    /// Its address, without secrets.
-    pub url: String,
-    /// Failed attempts and broken connections so far.
-    pub failures: u64,
-    /// The reason of the last failure.
-    pub reason: Option<String>,
-}
-
-/// A period in which the gateway's process did not run: it was stopped, or the machine was too busy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StallFigures {
-    /// When it ended.
-    pub until: SystemTime,
-    /// How long it lasted.
-    pub length: Duration,
-}
-
-/// Errors in the transport stream as it left the publisher's link.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct SourceFigures {
-    /// Whether it is MPEG-TS; otherwise the counts mean nothing.
-    pub is_mpeg_ts: bool,
-    /// For how long nothing has arrived.
-    pub silent_for: Duration,
-    /// Continuity errors.
-    pub continuity_errors: u64,
-    /// Packets that were already marked as faulty on arrival.
-    pub transport_errors: u64,
-    /// Other failed checks of TR 101 290.
-    pub others: Vec<Failed>,
-}
-
-/// A check of TR 101 290 that failed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Failed {
-    /// Its standard name.
-    pub name: String,
-    /// 1: necessary for decoding at all. 2: recommended for monitoring.
-    pub priority: u8,
-    /// How often.
-    pub count: u64,
-}
-
-/// SRT's figures of a link.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LinkFigures {
-    /// The negotiated latency.
-    pub latency: Duration,
-    /// The 95th percentile of the round-trip time.
-    pub rtt_p95: Duration,
-    /// Packets of the stream, each once.
-    pub packets: u64,
-    /// Packets lost on the wire, most of which were retransmitted.
-    pub lost: u64,
-    /// Packets that arrived too late or never: gaps.
-    pub dropped: u64,
-    /// How long ago the peer was last heard from, including keep-alives; None: not known.
-    pub unheard: Option<Duration>,
-}
-
-/// A viewer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ViewerFigures {
-    /// Its session.
-    pub session: u64,
-    /// Its link.
-    pub link: LinkFigures,
-    /// Messages that were discarded because the viewer was too slow.
-    pub skipped: u64,
-}
+pub use figures::{
+    BondFigures, EndpointFigures, Failed, LinkFigures, LossFigures, SourceFigures, StallFigures,
+    StreamFigures, ViewerFigures,
+};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -170,6 +69,90 @@ pub struct Verdict {
     pub evidence: Vec<String>,
     /// The sessions of the viewers that it is about.
     pub viewers: Vec<u64>,
+    /// Everything that is wrong, the worst first. What is said above is of the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<StreamFault>,
+}
+
+/// What is wrong, as a word that programs and alarms know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FaultKind {
+    /// The stream had a source and has lost it.
+    SourceLost,
+    /// None of its inputs has ever connected.
+    NeverCameUp,
+    /// The gateway itself stood still, and something went wrong then.
+    GatewayStalled,
+    /// Neither data nor keep-alives come from the publisher.
+    PublisherLinkCut,
+    /// The source is connected and sends nothing.
+    SourceSilent,
+    /// The publisher's link has gaps.
+    PublisherLink,
+    /// What arrives without gaps is broken already.
+    SourceErrors,
+    /// All viewers have gaps.
+    Uplink,
+    /// Some viewers have gaps.
+    ViewerLink,
+    /// An output does not work.
+    OutputDown,
+    /// The publisher's link loses packets, and its latency leaves little time to get them again.
+    PublisherLinkStrained,
+    /// The same of viewers' links.
+    ViewerLinkStrained,
+    /// An input that is to stand by does not work.
+    InputDown,
+    /// An input that is to stand by is connected and brings nothing.
+    InputSilent,
+    /// A bonded connection has lost links.
+    RedundancyLost,
+    /// The stream violates the rules that decoders rely on.
+    TsErrors,
+    /// The payload is not MPEG-TS.
+    NotTs,
+}
+
+/// One of the things that are wrong with a stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct StreamFault {
+    /// What.
+    pub kind: FaultKind,
+    /// How bad it is.
+    pub level: Level,
+    /// Where.
+    pub fault: Fault,
+    /// The input, output or publisher that it is about: its address, without secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub party: Option<String>,
+    /// For people: who, and what to do.
+    pub sentence: String,
+    /// Figures that speak for it.
+    pub evidence: Vec<String>,
+    /// The sessions of the viewers that it is about.
+    pub viewers: Vec<u64>,
+}
+
+impl StreamFault {
+    fn new(kind: FaultKind, level: Level, fault: Fault, sentence: impl Into<String>) -> Self {
+        Self {
+            kind,
+            level,
+            fault,
+            party: None,
+            sentence: sentence.into(),
+            evidence: Vec::new(),
+            viewers: Vec::new(),
+        }
+    }
+
+    fn with(mut self, evidence: Vec<String>) -> Self {
+        self.evidence = evidence;
+        self
+    }
 }
 
 /// A source that has sent nothing for this long stutters.
@@ -187,27 +170,79 @@ const RTT_MIN: Duration = Duration::from_millis(20);
 /// Returns the verdict.
 #[must_use]
 pub fn verdict(figures: &StreamFigures) -> Verdict {
-    let Some(source) = &figures.source else {
-        return of_absence(figures);
+    let faults = match &figures.source {
+        None => of_absence(figures).into_iter().collect(),
+        Some(source) => faults(figures, source),
     };
-    of_stall(figures, source)
-        .or_else(|| of_harm(figures, source))
-        .or_else(|| of_outputs(figures))
-        .or_else(|| of_strain(figures))
-        .or_else(|| of_inputs(figures))
-        .or_else(|| of_rules(figures, source))
-        .unwrap_or_else(|| of_nothing(figures, source))
+    let Some(first) = faults.first() else {
+        return of_nothing(figures);
+    };
+    let mut verdict = Verdict {
+        level: first.level,
+        fault: first.fault,
+        sentence: first.sentence.clone(),
+        evidence: first.evidence.clone(),
+        viewers: first.viewers.clone(),
+        faults: Vec::new(),
+    };
+    let alike: Vec<_> = faults.iter().filter(|fault| fault.kind == first.kind).collect();
+    if alike.len() > 1 {
+        verdict.sentence = format!("{} do not work; {}", alike.len(), first.sentence);
+        let others = alike[1..].iter().take(10);
+        verdict.evidence = others.map(|fault| fault.sentence.clone()).collect();
+    }
+    verdict.faults = faults;
+    verdict
 }
 
-/// The stream has no source.
-fn of_absence(figures: &StreamFigures) -> Verdict {
+/// All that is wrong with a stream that has a source, ordered by what its viewers lose.
+fn faults(figures: &StreamFigures, source: &SourceFigures) -> Vec<StreamFault> {
+    let harm: Vec<_> = of_publisher(figures)
+        .or_else(|| of_silence(figures, source))
+        .or_else(|| of_source(figures, source))
+        .into_iter()
+        .chain(of_viewers(figures))
+        .collect();
+    let has_harm = !harm.is_empty();
+    let mut found = match figures.stall {
+        Some(stall) if has_harm => vec![of_stall(stall, &harm)],
+        _ => harm,
+    };
+    found.extend(of_endpoints(figures, false));
+    if !has_harm {
+        found.extend(of_strain(figures));
+    }
+    let is_silent =
+        |fault: &StreamFault| matches!(fault.kind, FaultKind::SourceSilent | FaultKind::PublisherLinkCut);
+    let source_is_silent = found.iter().any(is_silent);
+    // Of an input that feeds the stream it has been said already.
+    found.extend(
+        of_endpoints(figures, true)
+            .filter(|fault| !(source_is_silent && fault.kind == FaultKind::InputSilent)),
+    );
+    found.extend(figures.bonds.iter().map(of_bond));
+    found.extend(of_rules(figures, source).filter(|_| !has_harm));
+    if !source.is_mpeg_ts {
+        let told = "not MPEG-TS: relayed unchanged, not analyzed";
+        found.push(StreamFault::new(
+            FaultKind::NotTs,
+            Level::Warning,
+            Fault::Source,
+            told,
+        ));
+    }
+    found
+}
+
+/// Nobody feeds the stream, and somebody should.
+fn of_absence(figures: &StreamFigures) -> Option<StreamFault> {
     let inputs: Vec<_> = figures
         .endpoints
         .iter()
         .filter(|endpoint| endpoint.is_input)
         .collect();
     let mut evidence: Vec<_> = inputs.iter().map(|input| input.describe()).collect();
-    let sentence = match (&figures.loss, inputs.first()) {
+    let (kind, party, sentence) = match (&figures.loss, inputs.first()) {
         (Some(loss), _) => {
             if loss.waiting > 0 {
                 evidence.push(format!("viewers and outputs that wait: {}", loss.waiting));
@@ -216,91 +251,75 @@ fn of_absence(figures: &StreamFigures) -> Verdict {
                 .reason
                 .as_ref()
                 .map_or_else(String::new, |why| format!(": {why}"));
-            format!("lost {} ago: {}{why}", approximate(loss.ago), loss.who)
+            let sentence = format!("lost {} ago: {}{why}", approximate(loss.ago), loss.who);
+            (FaultKind::SourceLost, &loss.who, sentence)
         }
-        (None, Some(input)) => format!("never came up: {}", input.describe()),
-        (None, None) => {
-            return Verdict {
-                sentence: "nobody feeds the stream".to_owned(),
-                ..Verdict::default()
-            };
+        (None, Some(input)) => {
+            let sentence = format!("never came up: {}", input.describe());
+            (FaultKind::NeverCameUp, &input.name, sentence)
         }
+        (None, None) => return None,
     };
-    Verdict {
-        level: Level::Bad,
-        fault: Fault::Source,
-        sentence,
-        evidence,
-        viewers: Vec::new(),
+    Some(StreamFault {
+        party: Some(party.clone()),
+        ..StreamFault::new(kind, Level::Bad, Fault::Source, sentence).with(evidence)
+    })
+}
+
+/// The gateway stood still, and something went wrong then: a stop of a second makes every link lose packets.
+fn of_stall(stall: StallFigures, harm: &[StreamFault]) -> StreamFault {
+    let at = humantime::format_rfc3339_seconds(stall.until).to_string();
+    let clock = at.get(11..19).unwrap_or(&at);
+    let sentence = format!(
+        "this gateway stood still for {:.1} s until {clock} UTC: look at the load of its machine",
+        stall.length.as_secs_f64()
+    );
+    let mut told = StreamFault::new(FaultKind::GatewayStalled, Level::Bad, Fault::Gateway, sentence);
+    for fault in harm {
+        told.evidence.push(format!("without that: {}", fault.sentence));
+        told.evidence.extend(fault.evidence.iter().cloned());
+        told.viewers.extend(&fault.viewers);
+    }
+    told
+}
+
+/// Outputs that do not work: those who are to receive the stream there do not. Inputs that are to stand by and cannot.
+fn of_endpoints(figures: &StreamFigures, inputs: bool) -> impl Iterator<Item = StreamFault> {
+    let wanted = figures
+        .endpoints
+        .iter()
+        .filter(move |endpoint| endpoint.is_input == inputs);
+    wanted.map(|endpoint| {
+        let (kind, level, fault) = match (endpoint.is_input, endpoint.is_silent) {
+            (false, _) => (FaultKind::OutputDown, Level::Bad, Fault::Output),
+            (true, false) => (FaultKind::InputDown, Level::Warning, Fault::Input),
+            (true, true) => (FaultKind::InputSilent, Level::Warning, Fault::Input),
+        };
+        StreamFault {
+            party: Some(endpoint.name.clone()),
+            ..StreamFault::new(kind, level, fault, endpoint.describe())
+        }
+    })
+}
+
+/// A bonded connection goes on with the links that are left.
+fn of_bond(bond: &BondFigures) -> StreamFault {
+    let (who, fault) = match bond.is_source {
+        true => ("the publisher", Fault::PublisherLink),
+        false => ("a viewer or output", Fault::ViewerLink),
+    };
+    let sentence = format!(
+        "{} of the {} links of {who} at {} work: check the others",
+        bond.working, bond.of, bond.peer
+    );
+    StreamFault {
+        party: Some(bond.peer.clone()),
+        ..StreamFault::new(FaultKind::RedundancyLost, Level::Warning, fault, sentence)
     }
 }
 
-/// Damage that viewers see or hear now.
-fn of_harm(figures: &StreamFigures, source: &SourceFigures) -> Option<Verdict> {
-    of_publisher(figures)
-        .or_else(|| of_silence(figures, source))
-        .or_else(|| of_source(figures, source))
-        .or_else(|| of_viewers(figures))
-}
-
-/// The gateway paused and something went wrong at that time: a pause of a second makes every link lose packets.
-fn of_stall(figures: &StreamFigures, source: &SourceFigures) -> Option<Verdict> {
-    let stall = figures.stall?;
-    let harm = of_harm(figures, source)?;
-    let at = humantime::format_rfc3339_seconds(stall.until).to_string();
-    let clock = at.get(11..19).unwrap_or(&at);
-    let mut evidence = vec![format!("without that: {}", harm.sentence)];
-    evidence.extend(harm.evidence);
-    Some(Verdict {
-        level: harm.level,
-        fault: Fault::Gateway,
-        sentence: format!(
-            "this gateway stood still for {:.1} s until {clock} UTC: look at the load of its machine",
-            stall.length.as_secs_f64()
-        ),
-        evidence,
-        viewers: harm.viewers,
-    })
-}
-
-/// Failing outputs: their receivers miss the stream.
-fn of_outputs(figures: &StreamFigures) -> Option<Verdict> {
-    let is_output = |endpoint: &&EndpointFigures| !endpoint.is_input;
-    let outputs: Vec<_> = figures.endpoints.iter().filter(is_output).collect();
-    blame_endpoints(&outputs, Level::Bad, Fault::Output)
-}
-
-/// Failing standby inputs.
-fn of_inputs(figures: &StreamFigures) -> Option<Verdict> {
-    let inputs: Vec<_> = figures
-        .endpoints
-        .iter()
-        .filter(|endpoint| endpoint.is_input)
-        .collect();
-    blame_endpoints(&inputs, Level::Warning, Fault::Input)
-}
-
-fn blame_endpoints(blamed: &[&EndpointFigures], level: Level, fault: Fault) -> Option<Verdict> {
-    let first = blamed.first()?;
-    let sentence = match blamed.len() {
-        1 => first.describe(),
-        many => format!("{many} do not work; {}", first.describe()),
-    };
-    Some(Verdict {
-        level,
-        fault,
-        sentence,
-        evidence: blamed[1..]
-            .iter()
-            .take(10)
-            .map(|endpoint| endpoint.describe())
-            .collect(),
-        viewers: Vec::new(),
-    })
-}
-
 /// The publisher's link has gaps.
-fn of_publisher(figures: &StreamFigures) -> Option<Verdict> {
+fn of_publisher(figures: &StreamFigures) -> Option<StreamFault> {
     let link = figures.publisher.as_ref().filter(|link| link.dropped > 0)?;
     let mut evidence = vec![link.describe(figures.window)];
     if let Some(source) = &figures.source {
@@ -314,17 +333,12 @@ fn of_publisher(figures: &StreamFigures) -> Option<Verdict> {
             evidence.push("that is more than the link has dropped: some come with the source".to_owned());
         }
     }
-    Some(Verdict {
-        level: Level::Bad,
-        fault: Fault::PublisherLink,
-        sentence: format!("link of the publisher: {}", link.advice()),
-        evidence,
-        viewers: Vec::new(),
-    })
+    let told = format!("link of the publisher: {}", link.advice());
+    Some(StreamFault::new(FaultKind::PublisherLink, Level::Bad, Fault::PublisherLink, told).with(evidence))
 }
 
-fn of_silence(figures: &StreamFigures, source: &SourceFigures) -> Option<Verdict> {
-    // What has just been sent is delivered once the latency has passed.
+// What has just been sent is delivered once the latency has passed.
+fn of_silence(figures: &StreamFigures, source: &SourceFigures) -> Option<StreamFault> {
     let delay = figures
         .publisher
         .as_ref()
@@ -335,8 +349,9 @@ fn of_silence(figures: &StreamFigures, source: &SourceFigures) -> Option<Verdict
     let silent = source.silent_for.as_secs();
     // A connected peer without data sends a keep-alive every second.
     let unheard = figures.publisher.as_ref().and_then(|link| link.unheard);
-    let (fault, sentence) = match unheard {
+    let (kind, fault, sentence) = match unheard {
         Some(unheard) if unheard >= SILENCE => (
+            FaultKind::PublisherLinkCut,
             Fault::PublisherLink,
             format!(
                 "nothing has come from the publisher for {} s, not even keep-alives: its link is cut, or its machine is gone",
@@ -344,26 +359,23 @@ fn of_silence(figures: &StreamFigures, source: &SourceFigures) -> Option<Verdict
             ),
         ),
         Some(_) => (
+            FaultKind::SourceSilent,
             Fault::Source,
             format!(
                 "the source is connected, its keep-alives arrive, but it has sent nothing for {silent} s: look at the encoder"
             ),
         ),
         None => (
+            FaultKind::SourceSilent,
             Fault::Source,
             format!("the source is connected but has sent nothing for {silent} s: look at the encoder"),
         ),
     };
-    Some(Verdict {
-        level: Level::Bad,
-        fault,
-        sentence,
-        ..Verdict::default()
-    })
+    Some(StreamFault::new(kind, Level::Bad, fault, sentence))
 }
 
 /// The link delivered everything, so the stream was damaged before.
-fn of_source(figures: &StreamFigures, source: &SourceFigures) -> Option<Verdict> {
+fn of_source(figures: &StreamFigures, source: &SourceFigures) -> Option<StreamFault> {
     let broken = source.continuity_errors + source.transport_errors;
     if !source.is_mpeg_ts || broken == 0 {
         return None;
@@ -387,35 +399,27 @@ fn of_source(figures: &StreamFigures, source: &SourceFigures) -> Option<Verdict>
         None => "it does not arrive over SRT: the gateway cannot tell where its packets were lost".to_owned(),
     });
     evidence.extend(failed(source, |_| true));
-    Some(Verdict {
-        level: Level::Bad,
-        fault: Fault::Source,
-        sentence: "errors arrive with the source: check the encoder or the link that feeds it".to_owned(),
-        evidence,
-        viewers: Vec::new(),
-    })
+    let told = "errors arrive with the source: check the encoder or the link that feeds it";
+    Some(StreamFault::new(FaultKind::SourceErrors, Level::Bad, Fault::Source, told).with(evidence))
 }
 
 /// Some viewers miss data.
-fn of_viewers(figures: &StreamFigures) -> Option<Verdict> {
+fn of_viewers(figures: &StreamFigures) -> Option<StreamFault> {
     let is_short = |viewer: &&ViewerFigures| viewer.link.dropped > 0 || viewer.skipped > 0;
     let short: Vec<_> = figures.viewers.iter().filter(is_short).collect();
     blame_viewers(figures, &short, Level::Bad)
 }
 
 /// Links that lose packets and have too little latency to recover them.
-fn of_strain(figures: &StreamFigures) -> Option<Verdict> {
+fn of_strain(figures: &StreamFigures) -> Option<StreamFault> {
     if let Some(link) = figures.publisher.as_ref().filter(|link| link.is_strained()) {
-        return Some(Verdict {
-            level: Level::Warning,
-            fault: Fault::PublisherLink,
-            sentence: format!("link of the publisher: {}", link.advice()),
-            evidence: vec![
-                link.describe(figures.window),
-                "nothing was dropped yet".to_owned(),
-            ],
-            viewers: Vec::new(),
-        });
+        let kind = FaultKind::PublisherLinkStrained;
+        let told = format!("link of the publisher: {}", link.advice());
+        let fault = StreamFault::new(kind, Level::Warning, Fault::PublisherLink, told);
+        return Some(fault.with(vec![
+            link.describe(figures.window),
+            "nothing was dropped yet".to_owned(),
+        ]));
     }
     let strained: Vec<_> = figures
         .viewers
@@ -425,7 +429,7 @@ fn of_strain(figures: &StreamFigures) -> Option<Verdict> {
     blame_viewers(figures, &strained, Level::Warning)
 }
 
-fn blame_viewers(figures: &StreamFigures, blamed: &[&ViewerFigures], level: Level) -> Option<Verdict> {
+fn blame_viewers(figures: &StreamFigures, blamed: &[&ViewerFigures], level: Level) -> Option<StreamFault> {
     let first = blamed.first()?;
     let all = figures.viewers.len();
     let names: Vec<_> = blamed.iter().map(|viewer| viewer.session.to_string()).collect();
@@ -459,38 +463,39 @@ fn blame_viewers(figures: &StreamFigures, blamed: &[&ViewerFigures], level: Leve
             all - blamed.len()
         ));
     }
-    Some(Verdict {
-        level,
-        fault: if is_common {
-            Fault::Uplink
-        } else {
-            Fault::ViewerLink
-        },
-        sentence,
-        evidence,
+    let (kind, fault) = match (level, is_common) {
+        (Level::Bad, true) => (FaultKind::Uplink, Fault::Uplink),
+        (Level::Bad, false) => (FaultKind::ViewerLink, Fault::ViewerLink),
+        (_, true) => (FaultKind::ViewerLinkStrained, Fault::Uplink),
+        (_, false) => (FaultKind::ViewerLinkStrained, Fault::ViewerLink),
+    };
+    Some(StreamFault {
         viewers: blamed.iter().map(|viewer| viewer.session).collect(),
+        ..StreamFault::new(kind, level, fault, sentence).with(evidence)
     })
 }
 
 /// The stream violates rules that decoders rely on.
-fn of_rules(figures: &StreamFigures, source: &SourceFigures) -> Option<Verdict> {
+fn of_rules(figures: &StreamFigures, source: &SourceFigures) -> Option<StreamFault> {
     let is_serious = |check: &Failed| check.priority == 1 || check.name == "CRC_error";
     let serious = failed(source, is_serious);
     let first = serious.first()?;
-    Some(Verdict {
-        level: Level::Warning,
-        fault: Fault::Source,
-        sentence: format!("the source violates TR 101 290: {first}"),
-        evidence: [
-            vec![format!("in {}", seconds(figures.window))],
-            failed(source, |_| true),
-        ]
-        .concat(),
-        viewers: Vec::new(),
-    })
+    let told = format!("the source violates TR 101 290: {first}");
+    let fault = StreamFault::new(FaultKind::TsErrors, Level::Warning, Fault::Source, told);
+    let evidence = [
+        vec![format!("in {}", seconds(figures.window))],
+        failed(source, |_| true),
+    ];
+    Some(fault.with(evidence.concat()))
 }
 
-fn of_nothing(figures: &StreamFigures, source: &SourceFigures) -> Verdict {
+fn of_nothing(figures: &StreamFigures) -> Verdict {
+    let Some(source) = &figures.source else {
+        return Verdict {
+            sentence: "nobody feeds the stream".to_owned(),
+            ..Verdict::default()
+        };
+    };
     let mut evidence = Vec::new();
     if let Some(link) = &figures.publisher {
         evidence.push(format!("publisher: {}", link.describe(figures.window)));
@@ -498,10 +503,7 @@ fn of_nothing(figures: &StreamFigures, source: &SourceFigures) -> Verdict {
     evidence.extend(failed(source, |_| true));
     Verdict {
         level: Level::Good,
-        sentence: match source.is_mpeg_ts {
-            true => format!("no errors in {}", seconds(figures.window)),
-            false => "not MPEG-TS: relayed unchanged, not analyzed".to_owned(),
-        },
+        sentence: format!("no errors in {}", seconds(figures.window)),
         evidence,
         ..Verdict::default()
     }

@@ -27,6 +27,13 @@ pub struct LinkFigures {
     pub retransmitted: u64,
 }
 
+impl LinkFigures {
+    /// Whether it carries the stream, or would at once.
+    pub(crate) fn works(&self) -> bool {
+        matches!(self.state, MemberState::Running | MemberState::Idle)
+    }
+}
+
 /// Samples the links of a bonded session. Kept with its socket.
 #[derive(Debug, Default)]
 pub(crate) struct LinkSampler {

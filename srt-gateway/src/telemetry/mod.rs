@@ -1,5 +1,6 @@
 //! Counters that the data path writes and other threads read: plain atomics, without locks or labels.
 
+pub(crate) mod alarms;
 mod calls;
 mod detail;
 mod events;
@@ -34,7 +35,7 @@ use std::{
     fmt,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -52,6 +53,8 @@ pub struct SessionCounters {
     resends_held: AtomicU64,
     figures: ArcSwapOption<SrtFigures>,
     links: ArcSwapOption<Vec<LinkFigures>>,
+    /// The most links that worked at a time.
+    most_links: AtomicUsize,
     board: OnceLock<Arc<ts::Board>>,
 }
 
@@ -112,7 +115,14 @@ impl SessionCounters {
             .map_or_else(Vec::new, |links| links.to_vec())
     }
 
+    /// The most links of a bonded connection that have worked at the same time.
+    pub(crate) fn most_links(&self) -> usize {
+        self.most_links.load(Relaxed)
+    }
+
     pub(crate) fn set_links(&self, links: Vec<LinkFigures>) {
+        let working = links.iter().filter(|link| link.works()).count();
+        self.most_links.fetch_max(working, Relaxed);
         self.links.store(Some(Arc::new(links)));
     }
 

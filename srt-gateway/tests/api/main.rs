@@ -1,5 +1,6 @@
 //! The HTTP API of a running gateway, over real sockets: who may do what, what errors look like, and what is told.
 
+mod alarms;
 mod audit;
 #[allow(
     dead_code,

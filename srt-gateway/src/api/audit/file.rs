@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     thread,
     time::{Duration, Instant},
@@ -44,6 +44,7 @@ struct Counts {
     taken: AtomicU64,
     done: AtomicU64,
     lost: AtomicU64,
+    failing: AtomicBool,
 }
 
 impl AuditFile {
@@ -77,6 +78,10 @@ impl AuditFile {
         }
     }
 
+    pub(super) fn is_failing(&self) -> bool {
+        self.counts.failing.load(Relaxed)
+    }
+
     pub(super) fn lost(&self) -> u64 {
         self.counts.lost.load(Relaxed)
     }
@@ -104,6 +109,7 @@ impl Writer {
         // Opened early, so that an unusable path is known at the start.
         let opened = self.open().map(drop);
         self.report_outcome(opened);
+        counts.failing.store(self.failed, Relaxed);
         let mut told = 0;
         for record in records {
             // Records that found the queue full never arrived here.
@@ -119,6 +125,7 @@ impl Writer {
                 told += 1;
             }
             self.report_outcome(written);
+            counts.failing.store(self.failed, Relaxed);
             counts.done.fetch_add(1, Relaxed);
         }
     }

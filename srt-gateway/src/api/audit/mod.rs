@@ -284,6 +284,11 @@ impl AuditLog {
         self.refused.load(Relaxed)
     }
 
+    /// Whether the file could not be written when it was last tried.
+    pub(super) fn is_failing(&self) -> bool {
+        self.file.as_ref().is_some_and(AuditFile::is_failing)
+    }
+
     /// The number of records missing in the file.
     pub(super) fn lost(&self) -> u64 {
         self.file.as_ref().map_or(0, AuditFile::lost)

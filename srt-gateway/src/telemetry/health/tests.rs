@@ -41,6 +41,7 @@ fn healthy() -> StreamFigures {
         endpoints: Vec::new(),
         stall: None,
         viewers: (16..19).map(|session| viewer(session, good())).collect(),
+        bonds: Vec::new(),
     }
 }
 
@@ -58,7 +59,9 @@ fn nothing_is_wrong() {
 fn broken(is_input: bool) -> EndpointFigures {
     EndpointFigures {
         is_input,
+        is_silent: false,
         url: "srt://192.0.2.9:9000".to_owned(),
+        name: "srt://192.0.2.9:9000".to_owned(),
         failures: 9,
         reason: Some("timed out".to_owned()),
     }
@@ -301,7 +304,10 @@ fn a_stream_against_the_rules_is_a_warning_and_a_recommendation_missed_is_none()
     // These rules apply to transport streams only.
     source(&mut figures).is_mpeg_ts = false;
     let told = verdict(&figures);
-    assert_eq!(told.level, Level::Good);
+    assert_eq!(
+        (told.level, told.faults[0].kind),
+        (Level::Warning, FaultKind::NotTs)
+    );
     assert!(told.sentence.starts_with("not MPEG-TS"));
 }
 
@@ -330,4 +336,63 @@ fn advised_latency_follows_the_table_of_the_guide() {
     assert_eq!(advised(20, 100), 120);
     assert_eq!(advised(51, 5), 160);
     assert_eq!(advised(100, 300), 800);
+}
+
+#[test]
+fn all_faults_are_told_at_once_the_worst_first() {
+    let mut figures = healthy();
+    figures.publisher.as_mut().unwrap().dropped = 3;
+    figures.viewers[0].skipped = 5;
+    figures.endpoints = vec![
+        broken(true),
+        broken(false),
+        EndpointFigures {
+            name: "CDN B".to_owned(),
+            ..broken(false)
+        },
+        EndpointFigures {
+            is_silent: true,
+            ..broken(true)
+        },
+    ];
+    figures.bonds = vec![BondFigures {
+        session: 16,
+        is_source: true,
+        peer: "192.0.2.1:5000".to_owned(),
+        working: 1,
+        of: 2,
+    }];
+    let told = verdict(&figures);
+    let kinds: Vec<_> = told.faults.iter().map(|fault| fault.kind).collect();
+    use FaultKind::{InputDown, InputSilent, OutputDown, PublisherLink, RedundancyLost, ViewerLink};
+    let wanted = [
+        PublisherLink,
+        ViewerLink,
+        OutputDown,
+        OutputDown,
+        InputDown,
+        InputSilent,
+        RedundancyLost,
+    ];
+    assert_eq!(kinds, wanted);
+    assert_eq!(told.sentence, told.faults[0].sentence);
+    let parties: Vec<_> = told
+        .faults
+        .iter()
+        .filter_map(|fault| fault.party.as_deref())
+        .collect();
+    assert_eq!(parties[..2], ["srt://192.0.2.9:9000", "CDN B"]);
+    // What the publisher's link has lost is not the source's fault too.
+    source(&mut figures).continuity_errors = 9;
+    assert_eq!(verdict(&figures).faults.len(), wanted.len());
+    figures.publisher.as_mut().unwrap().dropped = 0;
+    figures.viewers[0].skipped = 0;
+    source(&mut figures).continuity_errors = 0;
+    let told = verdict(&figures);
+    assert!(told.sentence.starts_with("2 do not work; output"), "{told:?}");
+    // A silent source is told of once.
+    source(&mut figures).silent_for = Duration::from_secs(9);
+    let silent = verdict(&figures);
+    assert_eq!(silent.faults[0].kind, FaultKind::SourceSilent);
+    assert!(silent.faults.iter().all(|fault| fault.kind != InputSilent));
 }
