@@ -40,7 +40,10 @@ before(async () => {
   });
   await until("a caller was refused", async () => (await api(own.base, "rejections")).length > 0);
   const alarms = [alarm("a-1"), alarm("a-2", { severity: "warning", acknowledged: { by: "me", time: "2026-11-30T19:01:00Z", note: "seen" } })];
-  const answers = (method, path) => (method === "GET" && path === "alarms" ? { items: alarms } : undefined);
+  const off = [{ stream: "live/b", by: "night shift", until: "2026-12-01T06:00:00Z", note: "no show", origin: "api" }];
+  const maintenance = [{ id: 7, streams: "live/*", from: "2026-11-30T22:00:00Z", until: "2026-11-30T23:00:00Z", by: "night shift", note: "encoder upgrade", state: "planned" }];
+  const lists = { alarms, "expected-off": off, maintenance };
+  const answers = (method, path) => (method === "GET" && path in lists ? { items: lists[path] } : undefined);
   // Streams of every health, in place of the one that is real.
   const figures = { bitrate_bps: 4e6, bitrate_out_bps: 8e6, bytes: 0, messages: 0, skipped: 0, link: { rtt_ms: 20, rtt_p95_ms: 30, loss_ratio: 0.08, lost: 1, retransmitted: 2, dropped: 3, buffer_ms: 100, latency_ms: 120 } };
   const verdict = (level, sentence) => ({ level, fault: "publisher_link", sentence, evidence: [], viewers: [] });

@@ -22,6 +22,7 @@ listen = "127.0.0.1:0"
 token = "${TOKEN}"
 [streams."zone/a"]
 [streams."clicks/a"]
+[streams."lost/a"]
 [streams."codec/hevc"]
 [streams."codec/ac3"]
 [streams."news/one"]
@@ -358,4 +359,22 @@ test("a passphrase is rotated in two steps, in few clicks, and nobody is cut off
     await close();
     await api(base, `streams/${encoded(name)}`, { method: "DELETE" });
   }
+});
+
+test("a stream that is lost is red in the list and on its page, and says since when", async () => {
+  const publisher = publish(port, "#!::r=lost/a,m=publish");
+  await live("lost/a");
+  play(port, "#!::r=lost/a,m=request");
+  await live("lost/a", 1);
+  const { page, close } = await open(chromium, base);
+  await page.goto(`${base}/#/?group=lost`);
+  const row = page.locator(".rows .row").filter({ hasText: "lost/a" });
+  await row.waitFor();
+  assert.doesNotMatch(await row.getAttribute("class"), /\bbad\b/);
+  await publisher.end();
+  await until("its row is red", async () => /\bbad\b/.test(await row.getAttribute("class")));
+  await row.getByText(/lost \d+ s ago/).waitFor();
+  await row.getByRole("link", { name: "lost/a" }).click();
+  await page.locator(".verdict.bad").getByText(/lost \d+ s ago/i).waitFor();
+  await close();
 });

@@ -10,6 +10,15 @@ export interface Verdict {
   evidence: string[];
   /** The sessions of the viewers that it is about. */
   sessions: string[];
+  /** What else is wrong at the same time, the worst first. */
+  faults: Fact[];
+}
+
+/** One of several things that are wrong. */
+export interface Fact {
+  health: Health;
+  text: string;
+  evidence: string[];
 }
 
 /** Where something was defined: in the configuration file, by the API (and this page), or nowhere: it came to be by itself. */
@@ -338,6 +347,28 @@ export interface Alarm {
   cleared: Date | null;
   count: number;
   acknowledged: { by: string; at: Date; note: string } | null;
+}
+
+/** A stream that raises no alarm when it has no source. */
+export interface ExpectedOff {
+  id: string;
+  stream: string;
+  inFile: boolean;
+  by: string;
+  until: Date | null;
+  note: string;
+}
+
+/** A time in which streams raise no alarms. */
+export interface Maintenance {
+  id: string;
+  /** A name, with `*` for any text. */
+  streams: string;
+  active: boolean;
+  from: Date;
+  until: Date;
+  by: string;
+  note: string;
 }
 
 /** The gateway in a second. */

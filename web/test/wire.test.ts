@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import * as wire from "../src/api/wire";
+import { reason } from "../src/lib/select";
 
 const link = { rtt_ms: 12, rtt_p95_ms: 20, loss_ratio: 0.02, lost: 3, retransmitted: 4, dropped: 1, buffer_ms: 100, latency_ms: 120 };
 
@@ -20,6 +21,23 @@ describe("a stream", () => {
     expect(shown).toMatchObject({ health: "good", inBps: 6e6, rttMs: 12, loss: 0.02, source: "publisher 192.0.2.1:5000" });
     const verdict = { level: "bad" as const, fault: "publisher_link", sentence: "raise latency", evidence: ["loss 2 %"], viewers: [3] };
     expect(wire.stream({ ...live, verdict })).toMatchObject({ health: "bad", verdict: { text: "raise latency", sessions: ["3"] } });
+  });
+
+  it("is red when it is lost, although it has no source to judge", () => {
+    const { source: _, ...rest } = live;
+    const verdict = { level: "bad" as const, fault: "source", sentence: "lost 3 min ago", evidence: [], viewers: [] };
+    expect(wire.stream({ ...rest, state: "waiting", verdict }).health).toBe("bad");
+    expect(wire.stream({ ...rest, state: "idle", verdict }).health).toBe("bad");
+    expect(wire.stream({ ...rest, state: "idle", verdict: { ...verdict, level: "good" as const } }).health).toBe("idle");
+  });
+
+  it("has all that is wrong at once, beside what its sentence says", () => {
+    const fault = (sentence: string, level: "bad" | "warning", viewers: number[]) => ({ kind: "x", level, sentence, evidence: ["e"], viewers });
+    const verdict = { level: "bad" as const, fault: "output", sentence: "output A is down", evidence: ["9 failures"], viewers: [1], faults: [fault("output A is down", "bad", [1]), fault("viewer 2: raise latency", "warning", [2])] };
+    const shown = wire.stream({ ...live, verdict }).verdict;
+    expect(shown?.faults).toEqual([{ health: "warning", text: "viewer 2: raise latency", evidence: ["e"] }]);
+    expect(shown?.sessions).toEqual(["1", "2"]);
+    expect(reason(wire.stream({ ...live, verdict }))).toBe("output A is down (and 1 more)");
   });
 
   it("has no bitrate without a source, rather than none at all", () => {

@@ -263,6 +263,15 @@ export const removeStream = (name: string, etag: Tag) => ask(`streams/${part(nam
 export const ban = async (address: string, seconds: number, reason: string, endSessions: boolean) =>
   (await json<{ ended: number }>("bans", { method: "POST", body: { address, seconds, reason, end_sessions: endSessions } })).ended;
 export const unban = (address: string) => ask(`bans/${part(address)}`, { method: "DELETE" });
+export const expectedOff = async () => (await json<{ items: wire.WireExpectedOff[] }>("expected-off")).items.map(wire.expectedOff);
+/** For so many seconds; 0: until somebody ends it. */
+export const expectOff = (stream: string, seconds: number, note: string) =>
+  ask(`streams/${part(stream)}/expected-off`, { method: "PUT", body: { ...(seconds > 0 ? { seconds } : {}), ...(note ? { note } : {}) } });
+export const expectOn = (stream: string) => ask(`streams/${part(stream)}/expected-off`, { method: "DELETE" });
+export const maintenance = async () => (await json<{ items: wire.WireMaintenance[] }>("maintenance")).items.map(wire.maintenance);
+export const addMaintenance = (streams: string, from: Date | null, seconds: number, note: string) =>
+  ask("maintenance", { method: "POST", body: { streams, seconds, ...(from ? { from: from.toISOString() } : {}), ...(note ? { note } : {}) } });
+export const endMaintenance = (id: string) => ask(`maintenance/${part(id)}`, { method: "DELETE" });
 export const acknowledge = (alarm: string, note: string) => ask(`alarms/${part(alarm)}/ack`, { method: "POST", body: note ? { note } : {} });
 export const drain = (seconds: number) => ask("drain", { method: "POST", body: { wait_seconds: seconds } });
 export const logLevel = (level: string) => ask("log", { method: "PUT", body: { level } });

@@ -7,11 +7,14 @@ import type {
   Definition,
   Endpoint,
   Event,
+  ExpectedOff,
+  Fact,
   Fault,
   Gateway,
   Health,
   KeyTables,
   ListeningPort,
+  Maintenance,
   Origin,
   Pid,
   Point,
@@ -48,6 +51,8 @@ export interface WireVerdict {
   evidence: string[];
   /** Sessions that it is about. */
   viewers: number[];
+  /** All that is wrong, the worst first. */
+  faults?: { kind: string; level: WireVerdict["level"]; party?: string; sentence: string; evidence: string[]; viewers: number[] }[];
 }
 
 export interface WireStream {
@@ -165,6 +170,24 @@ export interface WireAlarm {
   acknowledged?: { by: string; time: string; note?: string };
 }
 
+export interface WireExpectedOff {
+  stream: string;
+  by?: string;
+  until?: string;
+  note?: string;
+  origin: string;
+}
+
+export interface WireMaintenance {
+  id: number | string;
+  streams: string;
+  from: string;
+  until: string;
+  by?: string;
+  note?: string;
+  state: string;
+}
+
 export interface WireReading {
   time?: string;
   changes: string[];
@@ -262,7 +285,11 @@ function worse(a: Health, b: Health): Health {
 
 export function verdict(wire: WireVerdict | null | undefined): Verdict | null {
   if (!wire?.sentence) return null;
-  return { health: wire.level, text: wire.sentence, evidence: wire.evidence, sessions: wire.viewers.map(String) };
+  const all = wire.faults ?? [];
+  // Several of one kind are one sentence of the verdict, and each its own.
+  const others = all.length > 1 ? all.map((one): Fact => ({ health: one.level, text: one.sentence, evidence: one.evidence })) : [];
+  const sessions = new Set([...wire.viewers, ...all.flatMap((one) => one.viewers)].map(String));
+  return { health: wire.level, text: wire.sentence, evidence: wire.evidence, sessions: [...sessions], faults: others.filter((one) => one.text !== wire.sentence) };
 }
 
 function resolution(video: { width?: number; height?: number; frame_rate?: number | null; interlaced?: boolean }): string {
@@ -285,7 +312,7 @@ export function stream(wire: WireStream): Stream {
   return {
     name: wire.name,
     origin: wire.origin,
-    health: judged && live ? worse(state, judged.health) : state,
+    health: judged ? worse(state, judged.health === "good" && !live ? "idle" : judged.health) : state,
     state: wire.state,
     source: wire.source ? `${wire.source.kind} ${wire.source.peer}` : null,
     inBps: live ? wire.figures.bitrate_bps : null,
@@ -417,6 +444,14 @@ export function gateway(wire: WireGateway, libsrt: string, ports: WireListener[]
 
 export function pulse(wire: WireLive): Pulse {
   return { draining: wire.gateway?.draining ?? false, sessions: wire.gateway?.sessions ?? 0, alarms: wire.gateway?.alarms ?? null };
+}
+
+export function expectedOff(wire: WireExpectedOff): ExpectedOff {
+  return { id: `${wire.origin} ${wire.stream}`, stream: wire.stream, inFile: wire.origin === "config", by: wire.by ?? "", until: wire.until ? new Date(wire.until) : null, note: wire.note ?? "" };
+}
+
+export function maintenance(wire: WireMaintenance): Maintenance {
+  return { id: String(wire.id), streams: wire.streams, active: wire.state === "active", from: new Date(wire.from), until: new Date(wire.until), by: wire.by ?? "", note: wire.note ?? "" };
 }
 
 export function alarm(wire: WireAlarm): Alarm {

@@ -115,6 +115,11 @@ export function hostOf(peer: string): string {
   return peer.replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
 }
 
+/** What somebody has typed into a field for date and time, in the zone that times are shown in. */
+export function moment(typed: string, zone: Zone): Date {
+  return new Date(zone === "utc" ? `${typed}Z` : typed);
+}
+
 /** How often: `once`, `3 times`. */
 export function times(value: number): string {
   return value === 1 ? "once" : `${count(value)} times`;

@@ -82,7 +82,8 @@ export function lossHealth(loss: number | null): "" | "warning" | "bad" {
 
 /** Why a stream needs somebody, in a sentence; empty where it does not. */
 export function reason(stream: Stream): string {
-  if (stream.verdict?.text) return stream.verdict.text;
+  const others = stream.verdict?.faults.length ?? 0;
+  if (stream.verdict?.text) return `${stream.verdict.text}${others > 0 ? ` (and ${others} more)` : ""}`;
   return stream.health === "bad" || stream.health === "warning" ? inWords(stream) : "";
 }
 

@@ -12,6 +12,7 @@ import { State } from "../ui/icons";
 import { beep } from "../ui/sound";
 import { type Column, Records, When, filter } from "../ui/table";
 import { Time, inZone } from "../ui/time";
+import { Silences } from "./silences";
 
 const which = parameter<"active" | "cleared" | "all">("state", "active", ["active", "cleared", "all"]);
 
@@ -115,6 +116,7 @@ export function Alarms() {
       >
         {asked ? <Acknowledge alarm={asked} close={() => setAsked(null)} done={polled.again} /> : null}
       </Records>
+      {polled.value ? <Silences /> : null}
     </>
   );
 }

@@ -134,9 +134,9 @@ function Charts({ stream }: { stream: Stream }) {
 
 function Verdict({ stream, endpoints }: { stream: Stream; endpoints: Endpoint[] }) {
   const health = stream.verdict && stream.verdict.health !== "idle" ? stream.verdict.health : stream.health;
-  // Without a source the gateway has nothing to judge: then it is the inputs that fail.
-  const failing = stream.source ? [] : endpoints.filter((one) => one.direction === "input" && one.detail);
-  const verdict = failing.length === 0 ? stream.verdict : { text: "No input gets through", evidence: failing.map((one) => `${one.name}: ${one.detail}`) };
+  // An older gateway has nothing to judge without a source: then it is the inputs that fail.
+  const failing = stream.source || stream.verdict ? [] : endpoints.filter((one) => one.direction === "input" && one.detail);
+  const verdict = failing.length === 0 ? stream.verdict : { text: "No input gets through", evidence: failing.map((one) => `${one.name}: ${one.detail}`), faults: [] };
   return (
     <div class={`verdict ${health}`} role="status">
       <Mark health={health} label={`Verdict: ${health}`} />
@@ -149,6 +149,12 @@ function Verdict({ stream, endpoints }: { stream: Stream; endpoints: Endpoint[] 
             ))}
           </ul>
         ) : null}
+        {verdict?.faults.map((one) => (
+          <div class="also" key={one.text}>
+            <State health={one.health} word={one.text} />
+            {one.evidence.length > 0 ? <small>{one.evidence.join("; ")}</small> : null}
+          </div>
+        ))}
       </div>
     </div>
   );
