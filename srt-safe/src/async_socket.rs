@@ -1,6 +1,6 @@
-//! Sockets and listeners whose calls are futures. They run on the task's own thread; [`Reactor`] only wakes.
+//! Sockets and listeners with async calls. Calls run on the task's own thread; the [`Reactor`] only wakes tasks.
 //!
-//! Every future here may be dropped at any time without losing data: a call either has its whole effect in the poll that
+//! Every future here may be dropped at any time without losing data: a call has its whole effect in the poll that
 //! completes it, or none.
 
 use std::net::SocketAddr;
@@ -14,10 +14,10 @@ use crate::{
     reactor::{Source, Wait},
 };
 
-/// The most that one packet carries (IPv4, MSS 1500).
+/// The largest payload of a packet (IPv4, MSS 1500).
 const PACKET: usize = 1456;
 
-/// An SRT socket for async tasks of any runtime. Dropping it closes it, as with [`SrtSocket`].
+/// An SRT socket for async tasks of any runtime. Closed on drop, like [`SrtSocket`].
 ///
 /// All calls take `&self`: several tasks may send and receive on one socket (each message goes to one of them).
 ///
@@ -41,16 +41,16 @@ const PACKET: usize = 1456;
 /// ```
 #[derive(Debug)]
 pub struct AsyncSrtSocket {
-    /// Before `socket`: fields drop in order, and the epoll is left before the socket closes.
+    /// Before `socket`: fields drop in order, and the socket must leave the epoll before it closes.
     source: Source,
     socket: SrtSocket,
 }
 
 impl AsyncSrtSocket {
-    /// Takes a connected socket over, and makes it non-blocking.
+    /// Wraps a connected socket and makes it non-blocking.
     ///
     /// # Errors
-    /// When the socket is closed.
+    /// If the socket is closed.
     pub fn new(socket: SrtSocket, reactor: &Reactor) -> Result<Self> {
         socket.set_nonblocking()?;
         Ok(Self::nonblocking(socket, reactor))
@@ -63,19 +63,19 @@ impl AsyncSrtSocket {
         }
     }
 
-    /// Connects to a listener. Dropping the future gives the attempt up; by itself it ends with the builder's
-    /// [connect timeout](SrtSocketBuilder::connect_timeout), 3 s unless set.
+    /// Connects to a listener. Dropping the future cancels the attempt; otherwise it ends with the builder's [connect
+    /// timeout](SrtSocketBuilder::connect_timeout), 3 s by default.
     ///
     /// # Errors
-    /// As [`SrtSocketBuilder::connect`].
+    /// Like [`SrtSocketBuilder::connect`].
     pub async fn connect(reactor: &Reactor, builder: &SrtSocketBuilder, addr: SocketAddr) -> Result<Self> {
         Self::established(reactor, builder.start_connect(addr)?).await
     }
 
-    /// Connects to a peer that calls this side at the same time: [`SrtSocketBuilder::rendezvous`].
+    /// Connects to a peer that calls this side at the same time; see [`SrtSocketBuilder::rendezvous`].
     ///
     /// # Errors
-    /// As [`SrtSocketBuilder::rendezvous`].
+    /// Like [`SrtSocketBuilder::rendezvous`].
     pub async fn rendezvous(
         reactor: &Reactor,
         builder: &SrtSocketBuilder,
@@ -100,8 +100,8 @@ impl AsyncSrtSocket {
                 )),
                 _ => Ok(()),
             };
-            // By retry: a socket that is registered at the very moment of its connection can become writable before it counts
-            // as connected, and libsrt has no second edge for that.
+            // By retry: a socket that is registered at the very moment of its connection can become writable before it
+            // counts as connected, and libsrt raises no second edge for that.
             connecting
                 .source
                 .until_ready(Wait::WritableByRetry, settled)
@@ -120,90 +120,91 @@ impl AsyncSrtSocket {
         }
     }
 
-    /// Receives as [`SrtSocket::recv`] does, when there is something.
+    /// Waits for data and receives it like [`SrtSocket::recv`].
     ///
     /// # Errors
-    /// As [`SrtSocket::recv`], without `WouldBlock`.
+    /// Like [`SrtSocket::recv`], without `WouldBlock`.
     pub async fn recv(&self, buffer: &mut [u8]) -> Result<usize> {
         self.source
             .until_ready(Wait::Readable, || self.socket.recv(buffer))
             .await
     }
 
-    /// Receives with the message's particulars, as [`SrtSocket::recv_message`] does, when there is something.
+    /// Waits for a message and receives it with its metadata, like [`SrtSocket::recv_message`].
     ///
     /// # Errors
-    /// As [`SrtSocket::recv_message`], without `WouldBlock`.
+    /// Like [`SrtSocket::recv_message`], without `WouldBlock`.
     pub async fn recv_message(&self, buffer: &mut [u8]) -> Result<(usize, MessageInfo)> {
         self.source
             .until_ready(Wait::Readable, || self.socket.recv_message(buffer))
             .await
     }
 
-    /// Sends as [`SrtSocket::send`] does, when there is room. In stream mode it may take only a part, as there.
+    /// Waits for room and sends like [`SrtSocket::send`]. In stream mode it may send only a part.
     ///
     /// # Errors
-    /// As [`SrtSocket::send`], without `WouldBlock`.
+    /// Like [`SrtSocket::send`], without `WouldBlock`.
     pub async fn send(&self, data: &[u8]) -> Result<usize> {
         self.source
             .until_ready(to_send(data), || self.socket.send(data))
             .await
     }
 
-    /// Sends with particulars, as [`SrtSocket::send_message`] does, when there is room.
+    /// Waits for room and sends with options, like [`SrtSocket::send_message`].
     ///
     /// # Errors
-    /// As [`SrtSocket::send_message`], without `WouldBlock`.
+    /// Like [`SrtSocket::send_message`], without `WouldBlock`.
     pub async fn send_message(&self, data: &[u8], options: MessageOptions) -> Result<(usize, MessageInfo)> {
         self.source
             .until_ready(to_send(data), || self.socket.send_message(data, options))
             .await
     }
 
-    /// Ends the connection, as [`SrtSocket::shutdown`] does: tasks that wait for this socket get an error. Does not block;
-    /// in file mode libsrt delivers what is still to be sent in the background, for as long as the process lives.
+    /// Ends the connection like [`SrtSocket::shutdown`]: tasks that wait for this socket get an error. Does not block;
+    /// in file mode libsrt delivers unsent data in the background, as long as the process lives.
     ///
     /// # Errors
-    /// As [`SrtSocket::shutdown`].
+    /// Like [`SrtSocket::shutdown`].
     pub fn shutdown(&self) -> Result<()> {
         self.socket.shutdown()
     }
 
-    /// Closes the socket and reports errors, which dropping it ignores. Does not block: see [`shutdown`](Self::shutdown).
+    /// Closes the socket and reports errors, which dropping it ignores. Does not block; see
+    /// [`shutdown`](Self::shutdown).
     ///
     /// # Errors
-    /// When libsrt has closed it already.
+    /// If libsrt has already closed it.
     pub fn close(self) -> Result<()> {
         self.into_inner().close()
     }
 
-    /// The socket, for its options, statistics and addresses. Making it blocking would block the runtime.
+    /// The socket, for options, statistics and addresses. Do not make it blocking: that would block the runtime.
     #[must_use]
     pub const fn get_ref(&self) -> &SrtSocket {
         &self.socket
     }
 
-    /// The reactor that serves this socket.
+    /// The reactor of this socket.
     #[must_use]
     pub const fn reactor(&self) -> &Reactor {
         self.source.reactor()
     }
 
-    /// Takes the socket out of the reactor. It stays non-blocking.
+    /// Removes the socket from the reactor. It stays non-blocking.
     #[must_use]
     pub fn into_inner(self) -> SrtSocket {
         self.socket
     }
 }
 
-/// An attempt and its place in the reactor.
+/// A connection attempt and its registration in the reactor.
 struct Attempt {
     /// Before `connecting`, as in [`AsyncSrtSocket`].
     source: Source,
     connecting: Connecting,
 }
 
-/// A listener for async tasks of any runtime. Dropping it closes it, as with [`SrtListener`].
+/// A listener for async tasks of any runtime. Closed on drop, like [`SrtListener`].
 #[derive(Debug)]
 pub struct AsyncSrtListener {
     /// Before `listener`, as in [`AsyncSrtSocket`].
@@ -212,7 +213,7 @@ pub struct AsyncSrtListener {
 }
 
 impl AsyncSrtListener {
-    /// Takes a listener over, and makes it non-blocking.
+    /// Wraps a listener and makes it non-blocking.
     #[must_use]
     pub fn new(listener: SrtListener, reactor: &Reactor) -> Self {
         listener.set_nonblocking();
@@ -222,44 +223,44 @@ impl AsyncSrtListener {
         }
     }
 
-    /// Accepts the next caller when there is one, into the same reactor.
+    /// Waits for the next caller and accepts it into the same reactor.
     ///
     /// # Errors
-    /// As [`SrtListener::accept`], without `WouldBlock`.
+    /// Like [`SrtListener::accept`], without `WouldBlock`.
     pub async fn accept(&self) -> Result<(AsyncSrtSocket, SocketAddr)> {
         let (socket, peer) = self
             .source
             .until_ready(Wait::Readable, || self.listener.accept())
             .await?;
-        // Non-blocking like its listener. To set it again would fail for a caller that is gone by now, and an error of one caller
-        // is not one of the listener.
+        // Already non-blocking like its listener. Setting it again would fail for a caller that has left, and one
+        // caller's error is not the listener's.
         Ok((AsyncSrtSocket::nonblocking(socket, self.source.reactor()), peer))
     }
 
-    /// Stops listening, as [`SrtListener::shutdown`] does: tasks that wait in [`accept`](Self::accept) get an error. Waits for
-    /// a decision of the access control that is under way.
+    /// Stops listening like [`SrtListener::shutdown`]: tasks that wait in [`accept`](Self::accept) get an error. Waits
+    /// for an access control decision that is under way.
     ///
     /// # Errors
-    /// As [`SrtListener::shutdown`].
+    /// Like [`SrtListener::shutdown`].
     pub fn shutdown(&self) -> Result<()> {
         self.listener.shutdown()
     }
 
-    /// Closes the listener and reports errors, which dropping it ignores. Waits as [`shutdown`](Self::shutdown) does.
+    /// Closes the listener and reports errors, which dropping it ignores. Waits like [`shutdown`](Self::shutdown).
     ///
     /// # Errors
-    /// When libsrt has closed it already.
+    /// If libsrt has already closed it.
     pub fn close(self) -> Result<()> {
         self.into_inner().close()
     }
 
-    /// The listener, for its address and counts. Making it blocking would block the runtime.
+    /// The listener, for its address and counters. Do not make it blocking: that would block the runtime.
     #[must_use]
     pub const fn get_ref(&self) -> &SrtListener {
         &self.listener
     }
 
-    /// Takes the listener out of the reactor. It stays non-blocking.
+    /// Removes the listener from the reactor. It stays non-blocking.
     #[must_use]
     pub fn into_inner(self) -> SrtListener {
         self.listener

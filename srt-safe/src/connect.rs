@@ -1,6 +1,6 @@
-//! Making connections: callers, blocking or not, and rendezvous.
+//! Connecting: callers, blocking or not, and rendezvous.
 //!
-//! Runs on the thread that calls; every attempt is non-blocking to libsrt and carried on by its threads.
+//! Runs on the calling thread; every attempt is non-blocking in libsrt, whose threads carry it on.
 
 use std::{
     io,
@@ -18,7 +18,7 @@ use crate::{
     socket::{Mode, sealed, set_blocking_mode},
 };
 
-/// How a caller is to be set up. Made by [`SrtSocket::builder`].
+/// The settings of a caller. Created by [`SrtSocket::builder`].
 ///
 /// # Examples
 /// ```
@@ -41,23 +41,23 @@ pub struct SrtSocketBuilder {
 }
 
 impl SrtSocket {
-    /// Sets a caller up with other than the default settings.
+    /// Creates a builder for a caller with other than the default settings.
     pub fn builder() -> SrtSocketBuilder {
         SrtSocketBuilder::default()
     }
 
-    /// Connects to a listener, with default settings (live mode, 120 ms of latency), and waits for it: see
+    /// Connects to a listener with default settings (live mode, 120 ms of latency), and waits for it; see
     /// [`SrtSocketBuilder::connect`].
     ///
     /// # Errors
-    /// As [`SrtSocketBuilder::connect`].
+    /// Like [`SrtSocketBuilder::connect`].
     pub fn connect(addr: impl ToSocketAddrs) -> Result<Self> {
         Self::builder().connect(addr)
     }
 }
 
 impl SrtSocketBuilder {
-    /// Sets all options at once: those set before by other methods of this builder, except for the local address, are replaced.
+    /// Sets all options at once, replacing those set by other methods of this builder, except for the local address.
     pub fn options(mut self, options: Options) -> Self {
         self.options = options;
         self
@@ -69,40 +69,43 @@ impl SrtSocketBuilder {
         self
     }
 
-    /// Gives up connecting after that time (`SRTO_CONNTIMEO`; libsrt's default is 3 s). Rendezvous allows itself ten times as much.
+    /// Limits the time for connecting (`SRTO_CONNTIMEO`; libsrt's default is 3 s). Rendezvous takes up to ten times as
+    /// long.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.options = self.options.connect_timeout(limit);
         self
     }
 
-    /// Sends from this address and port (`srt_bind`); port 0 takes a free one. Sockets of a process that have the same
+    /// Sends from this address and port (`srt_bind`); port 0 selects a free one. Sockets of a process with the same
     /// address, port and settings share one UDP socket and its two threads.
     pub fn bind(mut self, local: SocketAddr) -> Self {
         self.local = Some(local);
         self
     }
 
-    /// Makes the connected socket non-blocking, as by [`SrtSocket::set_nonblocking`]. [`connect`](Self::connect) itself still waits.
+    /// Makes the connected socket non-blocking, like [`SrtSocket::set_nonblocking`]. [`connect`](Self::connect) itself
+    /// still waits.
     pub fn nonblocking(mut self) -> Self {
         self.mode = Mode::NonBlocking;
         self
     }
 
-    /// Connects and waits until the listener has answered (`srt_connect`). Of several addresses of a host each is tried in turn.
+    /// Connects and waits until the listener has answered (`srt_connect`). If the host has several addresses, tries
+    /// each in turn.
     ///
     /// # Errors
-    /// [`ConnectionRejected`](crate::ErrorKind::ConnectionRejected), whose [`reject_reason`](Error::reject_reason) says why;
-    /// [`TimedOut`](crate::ErrorKind::TimedOut) when nobody answered; [`InvalidInput`](crate::ErrorKind::InvalidInput) for a name that
-    /// does not resolve, a local address of the other family, or an option that does not go with another;
+    /// [`ConnectionRejected`](crate::ErrorKind::ConnectionRejected), with a [`reject_reason`](Error::reject_reason);
+    /// [`TimedOut`](crate::ErrorKind::TimedOut) if nobody answered; [`InvalidInput`](crate::ErrorKind::InvalidInput)
+    /// for a name that does not resolve, a local address of the other family, or an option that conflicts with another;
     /// [`AddressInUse`](crate::ErrorKind::AddressInUse) for the local address.
     pub fn connect(&self, addr: impl ToSocketAddrs) -> Result<SrtSocket> {
         first_that_works(addr, |addr| self.settle(self.start_connect(addr)?.wait()?))
     }
 
-    /// Begins to connect and returns at once (`srt_connect` on a non-blocking socket). The socket stays non-blocking.
+    /// Starts to connect and returns at once (`srt_connect` on a non-blocking socket). The socket stays non-blocking.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect), without those that come from the network: [`Connecting::finish`] has them.
+    /// Like [`connect`](Self::connect), without errors of the network, which [`Connecting::finish`] returns.
     pub fn start_connect(&self, addr: SocketAddr) -> Result<Connecting> {
         let socket = self.prepare(self.local)?;
         set_blocking_mode(socket.raw.id(), Mode::NonBlocking)?;
@@ -113,19 +116,19 @@ impl SrtSocketBuilder {
         })
     }
 
-    /// Connects to a peer that calls this side at the same time (`srt_rendezvous`), and waits for it. Both sides name their
-    /// own address, which replaces that of [`bind`](Self::bind), and the other's.
+    /// Connects to a peer that calls this side at the same time (`srt_rendezvous`), and waits for it. Each side passes
+    /// its own address, which replaces that of [`bind`](Self::bind), and the peer's.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect).
+    /// Like [`connect`](Self::connect).
     pub fn rendezvous(&self, local: SocketAddr, remote: SocketAddr) -> Result<SrtSocket> {
         self.settle(self.start_rendezvous(local, remote)?.wait()?)
     }
 
-    /// Begins a rendezvous and returns at once. The socket stays non-blocking.
+    /// Starts a rendezvous and returns at once. The socket stays non-blocking.
     ///
     /// # Errors
-    /// As [`start_connect`](Self::start_connect).
+    /// Like [`start_connect`](Self::start_connect).
     pub fn start_rendezvous(&self, local: SocketAddr, remote: SocketAddr) -> Result<Connecting> {
         let socket = self.prepare(None)?;
         set_blocking_mode(socket.raw.id(), Mode::NonBlocking)?;
@@ -141,7 +144,7 @@ impl SrtSocketBuilder {
         Ok(socket)
     }
 
-    /// A socket with all options, bound if `local` says so.
+    /// Creates a socket with all options, bound to `local` if given.
     fn prepare(&self, local: Option<SocketAddr>) -> Result<SrtSocket> {
         let socket = SrtSocket {
             raw: OwnedSocket::create()?,
@@ -155,7 +158,7 @@ impl SrtSocketBuilder {
     }
 }
 
-/// A connection on its way, without waiting.
+/// A connection attempt in progress.
 ///
 /// ```text
 /// start_connect ──> Connecting ──finish──> Progress::Pending(Connecting)    nothing yet: wait for writable, or an error
@@ -163,23 +166,23 @@ impl SrtSocketBuilder {
 ///                                     └──> Err                              refused, timed out, closed
 /// ```
 ///
-/// In an epoll it becomes writable when it is connected, and raises an error when it failed. Wait for that with
+/// In an epoll it becomes writable when it is connected, and raises an error when it has failed. Wait for that with
 /// [`Trigger::Level`]: a socket that is added at the very moment of its connection can be writable and still
-/// [`Pending`](Progress::Pending), and an edge would not come again. Dropping it gives up.
+/// [`Pending`](Progress::Pending), and an edge would not come again. Dropping it cancels the attempt.
 #[derive(Debug)]
 pub struct Connecting {
     socket: SrtSocket,
-    /// When the socket was first seen broken without a sign that it is.
+    /// When the socket was first seen as broken without an error.
     doubtful_since: Option<Instant>,
 }
 
-/// How long "broken" without a sign of it is taken for a moment of the way.
+/// How long "broken" without an error counts as a transition between states.
 const DOUBT: Duration = Duration::from_secs(1);
 
-/// What [`Connecting::finish`] found.
+/// The result of [`Connecting::finish`].
 #[derive(Debug)]
 pub enum Progress {
-    /// The connection is there; the socket is non-blocking.
+    /// The connection is established; the socket is non-blocking.
     Connected(SrtSocket),
     /// Nobody has answered yet.
     Pending(Connecting),
@@ -194,14 +197,14 @@ impl AsSrtSocket for Connecting {
 }
 
 impl Connecting {
-    /// The socket's id, which it keeps when it is connected.
+    /// The socket's id, which it keeps once connected.
     #[must_use]
     pub fn id(&self) -> SocketId {
         self.socket.id()
     }
 
-    /// Where the attempt is: [`Connecting`](SocketState::Connecting), [`Connected`](SocketState::Connected), or
-    /// [`Broken`](SocketState::Broken) when it failed.
+    /// The state of the attempt: [`Connecting`](SocketState::Connecting), [`Connected`](SocketState::Connected), or
+    /// [`Broken`](SocketState::Broken) if it failed.
     #[must_use]
     pub fn state(&self) -> SocketState {
         match self.socket.state() {
@@ -213,16 +216,16 @@ impl Connecting {
     /// The address and port that the socket is bound to.
     ///
     /// # Errors
-    /// When the socket is closed.
+    /// If the socket is closed.
     pub fn local_addr(&self) -> Result<SocketAddr> {
         self.socket.local_addr()
     }
 
-    /// Looks how the attempt went, without waiting.
+    /// Checks the attempt, without waiting.
     ///
     /// # Errors
-    /// [`ConnectionRejected`](crate::ErrorKind::ConnectionRejected), whose [`reject_reason`](Error::reject_reason) says why;
-    /// [`TimedOut`](crate::ErrorKind::TimedOut) when nobody answered in time.
+    /// [`ConnectionRejected`](crate::ErrorKind::ConnectionRejected), with a [`reject_reason`](Error::reject_reason);
+    /// [`TimedOut`](crate::ErrorKind::TimedOut) if nobody answered in time.
     pub fn finish(mut self) -> Result<Progress> {
         let id = self.socket.raw.id();
         match SocketState::of(id) {
@@ -240,13 +243,13 @@ impl Connecting {
         }
     }
 
-    /// Waits until the attempt has ended, one way or the other. The socket stays non-blocking.
+    /// Waits until the attempt has succeeded or failed. The socket stays non-blocking.
     ///
-    /// This is how this crate's blocking [`connect`](SrtSocketBuilder::connect) waits. libsrt's own looks at its clock, and
-    /// repeats a handshake, only once a second, and holds the process at exit.
+    /// This crate's blocking [`connect`](SrtSocketBuilder::connect) waits this way. libsrt's own blocking connect
+    /// checks its clock, and repeats a handshake, only once a second, and delays the exit of the process.
     ///
     /// # Errors
-    /// As [`finish`](Self::finish).
+    /// Like [`finish`](Self::finish).
     pub fn wait(mut self) -> Result<SrtSocket> {
         let mut epoll = Epoll::new()?;
         epoll.registry().add(&self, Interest::WRITABLE, Trigger::Level)?;
@@ -261,19 +264,20 @@ impl Connecting {
     }
 }
 
-/// Whether a socket that libsrt calls broken is, and not just on its way from connecting to connected: `CUDT::postConnect` ends
-/// the one before it begins the other, and libsrt calls what is between broken.
+/// Whether a socket in libsrt's state "broken" really is broken, rather than changing from connecting to connected:
+/// `CUDT::postConnect` ends the first state before it begins the second, and libsrt reports the time in between as
+/// broken.
 pub(crate) fn is_truly_broken(id: SRTSOCKET) -> bool {
-    // SRTO_EVENT holds the error flag if and only if the connection broke; an attempt that failed has a reason.
+    // SRTO_EVENT has the error flag exactly if the connection broke; a failed attempt has a reject reason.
     let error = SRT_EPOLL_OPT::SRT_EPOLL_ERR.0.cast_signed();
     let events = ffi::socket_flag::<i32>(id, SRT_SOCKOPT::SRTO_EVENT);
     events.map_or(true, |events| events & error != 0) || reject_reason(id).is_some()
 }
 
-/// How often a wait looks at the attempt by itself: it ends without an event if the socket is closed.
+/// How often a wait checks the state of the attempt by itself, because closing the socket raises no event.
 const LOOK_AT_STATE: Duration = Duration::from_millis(50);
 
-/// The error of an attempt that failed: libsrt has only the reason left.
+/// The error of a failed attempt: libsrt keeps only the reject reason.
 fn failure(id: SRTSOCKET) -> Error {
     const OPERATION: &str = "srt_connect";
     match reject_reason(id) {
@@ -299,7 +303,8 @@ fn reject_reason(id: SRTSOCKET) -> Option<RejectReason> {
     (reason != SRT_REJECT_REASON::SRT_REJ_UNKNOWN.0.cast_signed()).then(|| RejectReason::from_raw(reason))
 }
 
-/// Binds a socket (`srt_bind`). An IPv6 wildcard takes IPv4 as well unless `SRTO_IPV6ONLY` was set: libsrt wants it said.
+/// Binds a socket (`srt_bind`). An IPv6 wildcard also serves IPv4 unless `SRTO_IPV6ONLY` was set, which libsrt requires
+/// to be set explicitly.
 pub(crate) fn bind(id: SRTSOCKET, local: SocketAddr) -> Result<()> {
     settle_ipv6_only(id, local)?;
     ffi::with_sockaddr(local, |addr, len| {
@@ -341,7 +346,7 @@ fn call_rendezvous(socket: &SrtSocket, local: SocketAddr, remote: SocketAddr) ->
     .map(drop)
 }
 
-/// Resolves, and tries each address until one works; the error is that of the last.
+/// Resolves the address and tries each result until one works; returns the last error.
 pub(crate) fn first_that_works<T>(
     addr: impl ToSocketAddrs,
     mut attempt: impl FnMut(SocketAddr) -> Result<T>,

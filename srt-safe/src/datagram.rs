@@ -1,5 +1,6 @@
-//! UDP sockets that are read before a listener opens on them: which local address a datagram was sent to, and answers from
-//! that address. A listener of libsrt does the same; its callers take no answer from another address than they called.
+//! UDP sockets that are read before a listener opens on them: the local address that a datagram was sent to, and
+//! answers from that address. libsrt's listeners do the same, because callers accept no answer from another address
+//! than the one they called.
 
 use std::{
     ffi::c_int,
@@ -12,10 +13,10 @@ use std::{
 
 use socket2::{SockAddr, SockAddrStorage};
 
-/// Has the system tell the local address with each datagram of this socket.
+/// Enables the local address of each datagram for [`peek`].
 ///
 /// # Errors
-/// Those of `setsockopt`.
+/// Errors of `setsockopt`.
 pub fn report_destination(socket: &UdpSocket) -> io::Result<()> {
     let (level, option) = match socket.local_addr()? {
         SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_PKTINFO),
@@ -39,21 +40,21 @@ fn socklen(len: usize) -> libc::socklen_t {
 /// The beginning of a datagram that is still in the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peeked {
-    /// How many bytes of it are in the buffer.
+    /// The number of its bytes in the buffer.
     pub length: usize,
-    /// Who sent it.
+    /// The sender.
     pub from: Option<SocketAddr>,
-    /// The local address that it was sent to, if [`report_destination`] asked for it.
+    /// The local address that it was sent to, if [`report_destination`] was called.
     pub to: Option<IpAddr>,
 }
 
-/// Room for control messages, with the alignment that `cmsghdr` needs.
+/// A buffer for control messages, with the alignment of `cmsghdr`.
 type Control = [u64; 16];
 
-/// Looks at the next datagram without taking it out of the socket, and without waiting for one.
+/// Reads the next datagram without removing it from the socket, and without waiting.
 ///
 /// # Errors
-/// Those of `recvmsg`: `WouldBlock` if there is none.
+/// Errors of `recvmsg`: `WouldBlock` if there is none.
 pub fn peek(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Peeked> {
     let mut from = SockAddrStorage::zeroed();
     let mut control = Control::default();
@@ -112,10 +113,11 @@ unsafe fn destination(message: &libc::msghdr) -> Option<IpAddr> {
     None
 }
 
-/// Sends a datagram to `to`, without waiting for room: from the local address `from`, or from one that the system chooses.
+/// Sends a datagram to `to`, without waiting for room: from the local address `from`, or from one that the system
+/// chooses.
 ///
 /// # Errors
-/// Those of `sendmsg`.
+/// Errors of `sendmsg`.
 pub fn send_from(
     socket: &UdpSocket,
     datagram: &[u8],

@@ -1,4 +1,4 @@
-//! Who times what a live socket receives: a thread of libsrt's for each, or the thread that reads.
+//! Timing of received live packets: by a thread of libsrt for each socket, or by the reading thread.
 
 use std::time::Duration;
 
@@ -6,44 +6,45 @@ use libsrt_sys::SRTSOCKET;
 
 use crate::{SrtGroup, SrtSocket};
 
-/// When a reader that times packets itself gets them: [`SrtSocket::time_by_reader`].
+/// When a reader that times packets itself receives them; see [`SrtSocket::time_by_reader`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ReaderTiming {
-    /// A latency after they were sent, with the sender's distances between them, as SRT delivers (TSBPD), to within 0.1 ms:
-    /// so much earlier a packet may be had with the one before it.
+    /// One latency after they were sent, with the sender's spacing, as SRT delivers them (TSBPD), to within 0.1 ms: a
+    /// packet may be delivered that much early, together with the previous one.
     #[default]
     OnTime,
-    /// As soon as they are there in order. The latency is how long a missing packet is waited for before it is given up, and
-    /// is added to no other; in return the packets come as the network brings them.
+    /// As soon as they are complete and in order. The latency only limits the wait for a missing packet and delays no
+    /// other packet; in return the packets have the jitter of the network.
     InOrder,
 }
 
-/// What a socket's send buffer holds, and what has happened there since the connection began: [`SrtSocket::send_state`].
+/// The state of a socket's send buffer, and its counters since the connection was opened; see
+/// [`SrtSocket::send_state`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SendState {
-    /// How often [`MaxRetransmitBandwidth`](crate::opt::MaxRetransmitBandwidth) has held back a packet that was due to be sent
-    /// again.
+    /// How often [`MaxRetransmitBandwidth`](crate::opt::MaxRetransmitBandwidth) has held back a retransmission that was
+    /// due.
     pub resends_held: u64,
-    /// Packets that were dropped because they were too late for the peer (`SRTO_TLPKTDROP`).
+    /// Packets dropped because they were too late for the peer (`SRTO_TLPKTDROP`).
     pub dropped: u64,
-    /// Packets in the buffer, sent and not yet acknowledged or not yet sent.
+    /// Packets in the buffer, either unacknowledged or unsent.
     pub packets: u32,
-    /// Those of them that have not been sent yet.
+    /// Packets that have not been sent yet.
     pub unsent: u32,
-    /// How long ago the oldest packet in the buffer, sent or not, was given to libsrt.
+    /// The age of the oldest packet in the buffer, sent or not.
     pub oldest: Duration,
-    /// The latency that the peer receives with. Packets that are older than this, and older than a second, are dropped.
+    /// The peer's receive latency. Packets older than this, and older than a second, are dropped.
     pub latency: Duration,
 }
 
-/// What was heard of a peer: [`SrtSocket::peer_state`].
+/// The state of a peer; see [`SrtSocket::peer_state`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PeerState {
-    /// How long ago its last packet came, of whatever kind. A connected peer that has nothing to send sends a keep-alive each second.
+    /// The time since its last packet of any kind. A connected peer without data sends a keep-alive every second.
     pub unheard: Duration,
-    /// It has closed the connection. A connection that broke without that ended because nothing was heard for
+    /// It has closed the connection. A connection that broke otherwise ended because nothing was received for
     /// [`PeerIdleTimeout`](crate::opt::PeerIdleTimeout).
     pub has_closed: bool,
 }
@@ -77,17 +78,17 @@ fn send_state(socket: SRTSOCKET) -> Option<SendState> {
 }
 
 impl SrtSocket {
-    /// Leaves the timing of received packets to the thread that reads this socket, in place of a thread of libsrt's that
-    /// wakes it (an edit of ours, `reader-timed`). For whoever serves many live sockets from one loop: no thread for each, and
-    /// one wake-up in place of two.
+    /// Lets the thread that reads this socket time received packets, instead of a libsrt thread that wakes it (our edit
+    /// `reader-timed`). For programs that serve many live sockets from one loop: it saves a thread per socket, and one
+    /// of two wake-ups.
     ///
-    /// Receive until [`WouldBlock`](crate::ErrorKind::WouldBlock), ask [`next_delivery`](Self::next_delivery), and receive
-    /// again when that time has come. An [`Epoll`](crate::Epoll) reports the socket when the answer does not hold any more:
-    /// when something has come and nothing was there, or what was missing has come. It does not report packets at their
-    /// time.
+    /// Receive until [`WouldBlock`](crate::ErrorKind::WouldBlock), call [`next_delivery`](Self::next_delivery), and
+    /// receive again at that time. An [`Epoll`](crate::Epoll) reports the socket when that answer is outdated: when a
+    /// packet has arrived at an empty buffer, or a missing packet has arrived. It does not report packets that become
+    /// due.
     ///
-    /// Returns whether it is so from now on: not for a socket that blocks, for groups and their links, which are timed by
-    /// libsrt as ever, and not with a library without the edit. The socket must stay non-blocking.
+    /// Returns whether it takes effect. It does not for blocking sockets, for groups and their links, which libsrt
+    /// times as usual, and with a library without the edit. The socket must stay non-blocking.
     pub fn time_by_reader(&self, timing: ReaderTiming) -> bool {
         let how = match timing {
             ReaderTiming::OnTime => 1,
@@ -98,10 +99,10 @@ impl SrtSocket {
         unsafe { libsrt_sys::srt_edit_time_by_reader(self.raw.id(), how) == 0 }
     }
 
-    /// What waits to be sent, and what was dropped or held back (an edit of ours, `resend-cap`). Takes less time than
-    /// [`stats`](Self::stats) and no lock that the sending of packets holds for long; does not block otherwise. `None`: the
-    /// socket is not connected, or the library lacks the edit. Of a group, the sums of all links, with the largest age and
-    /// latency.
+    /// The state of the send buffer: queued, dropped and held back packets (our edit `resend-cap`). Faster than
+    /// [`stats`](Self::stats), and takes no lock that sending holds for long; otherwise it does not block. `None`: the
+    /// socket is not connected, or the library lacks the edit. For a group, the sums over all links, with the largest
+    /// age and latency.
     #[must_use]
     pub fn send_state(&self) -> Option<SendState> {
         if !self.is_group() {
@@ -119,9 +120,9 @@ impl SrtSocket {
         })
     }
 
-    /// When the peer was heard of last, and whether it has closed the connection (an edit of ours, `peer-state`); also after the
-    /// connection has broken. Does not block. `None`: the socket was never connected, or the library lacks the edit. Of a group, the link
-    /// that was heard of last; `has_closed` if all have been closed.
+    /// When the peer was last heard from, and whether it has closed the connection (our edit `peer-state`); also after
+    /// the connection has broken. Does not block. `None`: the socket was never connected, or the library lacks the
+    /// edit. For a group, the link that was last heard from; `has_closed` if all links were closed.
     #[must_use]
     pub fn peer_state(&self) -> Option<PeerState> {
         if !self.is_group() {
@@ -135,10 +136,10 @@ impl SrtSocket {
         })
     }
 
-    /// The time from now until a packet can be received from a socket that its [reader times](Self::time_by_reader); zero:
-    /// one can be now. `None`: none has come, or the reader does not time this socket; an epoll reports when one is there.
+    /// The time until a packet can be received from a socket that its [reader times](Self::time_by_reader); zero: now.
+    /// `None`: no packet has arrived, or the reader does not time this socket; an epoll reports the next one.
     ///
-    /// What is missing before a packet that is due is given up by this call, and by those that receive
+    /// This call and the receiving calls give up packets that are missing before a packet that is due
     /// (`SRTO_TLPKTDROP`, on in live mode).
     #[must_use]
     pub fn next_delivery(&self) -> Option<Duration> {

@@ -1,8 +1,9 @@
-//! Readiness of many sockets on one thread: [`Epoll`] waits, [`Registry`] says for what, from any thread, at any time.
+//! Readiness of many sockets on one thread: [`Epoll`] waits, and [`Registry`] adds and removes sockets, from any
+//! thread, at any time.
 //!
-//! Waiting runs on the caller's thread. What libsrt leaves open is closed here: a listener that has callers queued when it
-//! is added, and a socket that broke before it was added, raise nothing in libsrt; here they are reported at the next wait.
-//! System descriptors are not taken: libsrt would look at them only each 10 ms.
+//! Waits on the caller's thread. It closes two gaps of libsrt: a listener with queued callers when it is added, and a
+//! socket that broke before it was added, raise no event in libsrt; here the next wait reports them. System descriptors
+//! are not supported, because libsrt would check them only every 10 ms.
 
 use std::{
     collections::BTreeSet,
@@ -25,13 +26,14 @@ const IN: u32 = SRT_EPOLL_OPT::SRT_EPOLL_IN.0;
 const OUT: u32 = SRT_EPOLL_OPT::SRT_EPOLL_OUT.0;
 const ERR: u32 = SRT_EPOLL_OPT::SRT_EPOLL_ERR.0;
 
-/// How long a waiter may be deaf to [`Waker::wake`] where libsrt lacks `epoll-wakeups`. libsrt's own slices are as long.
+/// How long a waiter may take to notice [`Waker::wake`] if libsrt lacks `epoll-wakeups`. libsrt's own interval is the
+/// same.
 pub(crate) const SLICE: Duration = Duration::from_millis(10);
 
-/// Ids of the epolls that exist, for the end of the process.
+/// The ids of all epolls, for the end of the process.
 static EPOLLS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 
-/// Threads inside of a wait of libsrt.
+/// Threads inside libsrt's wait.
 static WAITERS: AtomicUsize = AtomicUsize::new(0);
 
 /// Set once, at the end of the process.
@@ -40,7 +42,7 @@ static EXITING: AtomicBool = AtomicBool::new(false);
 static WAKE_ENDS_WAIT: LazyLock<bool> =
     LazyLock::new(|| libsrt_sys::has_edit(libsrt_sys::EDIT_EPOLL_WAKEUPS));
 
-/// Which events of a socket are wanted. Errors are always reported.
+/// The requested events of a socket. Errors are always reported.
 ///
 /// ```
 /// use srt_safe::Interest;
@@ -54,10 +56,10 @@ pub struct Interest(NonZeroU8);
 impl Interest {
     /// Data to receive, or a caller to accept (`SRT_EPOLL_IN`, `SRT_EPOLL_ACCEPT`).
     pub const READABLE: Self = Self::bits(IN);
-    /// Room to send, or a connection that came about (`SRT_EPOLL_OUT`, `SRT_EPOLL_CONNECT`). A connected socket is nearly
-    /// always writable: ask for it only while there is something that did not fit.
+    /// Room to send, or an established connection (`SRT_EPOLL_OUT`, `SRT_EPOLL_CONNECT`). A connected socket is nearly
+    /// always writable: request this only while there is data that did not fit.
     pub const WRITABLE: Self = Self::bits(OUT);
-    /// Neither data nor room: only errors.
+    /// Only errors.
     pub const ERRORS: Self = Self::bits(ERR);
 
     const fn bits(bits: u32) -> Self {
@@ -71,13 +73,13 @@ impl Interest {
         }
     }
 
-    /// Whether it asks for [`READABLE`](Self::READABLE).
+    /// Whether it includes [`READABLE`](Self::READABLE).
     #[must_use]
     pub const fn is_readable(self) -> bool {
         self.raw() & IN != 0
     }
 
-    /// Whether it asks for [`WRITABLE`](Self::WRITABLE).
+    /// Whether it includes [`WRITABLE`](Self::WRITABLE).
     #[must_use]
     pub const fn is_writable(self) -> bool {
         self.raw() & OUT != 0
@@ -110,16 +112,17 @@ impl fmt::Debug for Interest {
 /// When an event is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Trigger {
-    /// At each wait, as long as the condition lasts. Sockets that are ready stay at the head of libsrt's list: with more of
-    /// them than [`Events`] holds, those behind starve, so make it hold all of them.
+    /// At each wait, as long as the condition lasts. Ready sockets stay at the head of libsrt's list: if there are more
+    /// of them than [`Events`] has room for, the others starve, so make it large enough for all.
     Level,
     /// Once, when the condition begins (`SRT_EPOLL_ET`). Receive, send or accept until
-    /// [`WouldBlock`](crate::ErrorKind::WouldBlock): what is left behind raises no new event. One case raises none at all: a
-    /// message of several packets (file transmission) that does not fit while there is room for one. Try that again later.
+    /// [`WouldBlock`](crate::ErrorKind::WouldBlock): what is left raises no new event. One case raises no event at all:
+    /// a message of several packets (file transmission) that does not fit while there is room for one packet. Try again
+    /// later.
     Edge,
 }
 
-/// One socket that is ready, as libsrt saw it during the wait.
+/// A ready socket, as of the wait.
 #[derive(Clone, Copy)]
 pub struct Event(SRT_EPOLL_EVENT);
 
@@ -129,30 +132,30 @@ impl Event {
         events: 0,
     };
 
-    /// The socket. It may have been closed or removed since, by another thread: skip ids that are no longer known.
+    /// The socket. Another thread may have closed or removed it since, so skip unknown ids.
     #[must_use]
     pub const fn socket(&self) -> SocketId {
         SocketId(self.0.fd)
     }
 
-    /// Whether there is something to receive or to accept. A lost connection is also readable: the call says so.
+    /// Whether there is something to receive or to accept. A lost connection is also readable: the call reports it.
     #[must_use]
     pub const fn is_readable(&self) -> bool {
         self.has(IN)
     }
 
-    /// Whether there is room to send, or the connection came about.
+    /// Whether there is room to send, or the connection is established.
     #[must_use]
     pub const fn is_writable(&self) -> bool {
         self.has(OUT)
     }
 
-    /// Whether the connection broke, or did not come about. What was received before can still be read. The event carries
-    /// no cause: the next call on the socket does.
+    /// Whether the connection broke, or could not be established. Data received before can still be read. The next call
+    /// on the socket returns the cause.
     ///
-    /// Remove the socket then, or close it. libsrt without our edits puts a broken socket away by itself, about a second after
-    /// it broke, so that a waiter that was busy for as long may not see the event; and it repeats events of a broken socket
-    /// even to [`Trigger::Edge`] until it is removed.
+    /// Remove or close the socket then. libsrt without our edits removes a broken socket by itself about a second after
+    /// it broke, so that a waiter that was busy for that long may miss the event; and it repeats events of a broken
+    /// socket even with [`Trigger::Edge`] until it is removed.
     #[must_use]
     pub const fn is_error(&self) -> bool {
         self.has(ERR)
@@ -174,15 +177,15 @@ impl fmt::Debug for Event {
     }
 }
 
-/// Room for the events of one wait, allocated once.
+/// A buffer for the events of one wait, allocated once.
 pub struct Events {
     slots: Box<[SRT_EPOLL_EVENT]>,
     len: usize,
 }
 
 impl Events {
-    /// Makes room for `capacity` events (at least one). More sockets than that may be registered; the others are reported
-    /// by the next wait (see [`Trigger::Level`] for when that is not so).
+    /// Creates a buffer for `capacity` events (at least one). More sockets may be registered; the next wait reports the
+    /// others (see [`Trigger::Level`] for the exception).
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
         Self {
@@ -191,13 +194,13 @@ impl Events {
         }
     }
 
-    /// The most events that one wait reports.
+    /// The maximum number of events per wait.
     #[must_use]
     pub const fn capacity(&self) -> usize {
         self.slots.len()
     }
 
-    /// How many events the last wait reported.
+    /// The number of events of the last wait.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.len
@@ -236,7 +239,7 @@ impl<'a> IntoIterator for &'a Events {
     }
 }
 
-/// Iterates over the events of a wait: [`Events::iter`].
+/// An iterator over the events of a wait; see [`Events::iter`].
 #[derive(Clone)]
 pub struct EventsIter<'a>(std::slice::Iter<'a, SRT_EPOLL_EVENT>);
 
@@ -262,8 +265,8 @@ impl fmt::Debug for EventsIter<'_> {
 
 /// Waits until one of many sockets is ready.
 ///
-/// Waiting takes `&mut self`: an epoll has one waiter. A process may have several epolls, each with its own waiting thread:
-/// each is woken for its own events (with the edit `epoll-wakeups`; without it they wait for each other).
+/// Waiting takes `&mut self`: an epoll has one waiter. A process may have several epolls, each with its own waiting
+/// thread, which is woken only for its own events (with the edit `epoll-wakeups`; without it they wait for each other).
 ///
 /// ```no_run
 /// use srt_safe::{Epoll, Events, Interest, SrtListener, Trigger};
@@ -286,10 +289,10 @@ pub struct Epoll {
 }
 
 impl Epoll {
-    /// Makes an epoll (`srt_epoll_create`). It takes one descriptor of the process.
+    /// Creates an epoll (`srt_epoll_create`), which uses one file descriptor.
     ///
     /// # Errors
-    /// The library cannot start, or descriptors ran out.
+    /// The library cannot be started, or no descriptor is left.
     pub fn new() -> Result<Self> {
         init::ensure_started()?;
         // SAFETY: the library is started; the call has no other precondition.
@@ -301,14 +304,14 @@ impl Epoll {
             missed: Mutex::new(Vec::new()),
         };
         lock(&EPOLLS).insert(id);
-        // An epoll whose last socket another thread just removed is not an error of its waiter.
+        // An epoll whose last socket was just removed by another thread must not fail its waiter.
         inner.set(SRT_EPOLL_FLAGS::SRT_EPOLL_ENABLE_EMPTY.0.cast_signed())?;
         Ok(Self {
             registry: Registry(Arc::new(inner)),
         })
     }
 
-    /// Where sockets are added and removed; clone it for other threads.
+    /// Adds and removes sockets; clone it for other threads.
     #[must_use]
     pub const fn registry(&self) -> &Registry {
         &self.registry
@@ -320,12 +323,13 @@ impl Epoll {
         Waker(self.registry.clone())
     }
 
-    /// Waits for events (`srt_epoll_uwait`), at most for `timeout`; `None` waits until something happens. The timeout is
-    /// rounded up to microseconds, with an installed libsrt to milliseconds. On timeout and after [`Waker::wake`] it returns with `events` empty.
+    /// Waits for events (`srt_epoll_uwait`), at most for `timeout`; `None` waits until something happens. The timeout
+    /// is rounded up to microseconds, with an installed libsrt to milliseconds. After the timeout or [`Waker::wake`] it
+    /// returns with empty `events`.
     ///
     /// # Errors
-    /// None in a working process; libsrt would refuse an epoll that does not exist. With an installed libsrt,
-    /// [`InvalidState`](crate::ErrorKind::InvalidState) once the process is exiting.
+    /// None in normal operation. With an installed libsrt, [`InvalidState`](crate::ErrorKind::InvalidState) once the
+    /// process is exiting.
     pub fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> Result<()> {
         let inner = &*self.registry.0;
         events.len = 0;
@@ -342,7 +346,7 @@ impl Epoll {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            // Such a library destroys at exit what waiters sleep on, and waits there until none sleeps.
+            // At exit, such a library destroys what waiters sleep on, and waits until none does.
             init::fail_when_exiting()?;
             inner.uwait(events, Some(left.map_or(SLICE, |left| left.min(SLICE))))?;
             let woken = inner.woken.swap(false, Ordering::AcqRel);
@@ -356,19 +360,19 @@ impl Epoll {
     }
 }
 
-/// Adds sockets to an [`Epoll`] and removes them, from any thread, also while it waits.
+/// Adds sockets to an [`Epoll`] and removes them, from any thread, even during a wait.
 ///
-/// Clones share the epoll, which lives until the last of them and the [`Epoll`] are gone. A socket that is closed leaves its
+/// Clones share the epoll, which lives until the last of them and the [`Epoll`] are dropped. A closed socket leaves its
 /// epolls by itself.
 #[derive(Clone, Debug)]
 pub struct Registry(Arc<Inner>);
 
 impl Registry {
-    /// Adds a socket (`srt_epoll_add_usock`). What is ready already is reported by the next wait, or by the one that is on.
-    /// Adding a socket that is there already replaces its interest and trigger, as [`modify`](Self::modify) does.
+    /// Adds a socket (`srt_epoll_add_usock`). Events that are already pending are reported by the current or the next
+    /// wait. If the socket was already added, its interest and trigger are replaced, as by [`modify`](Self::modify).
     ///
-    /// A listener that is added raises one event whether callers are queued or not, since libsrt does not tell: accept until
-    /// [`WouldBlock`](crate::ErrorKind::WouldBlock).
+    /// A listener that is added raises one event whether callers are queued or not, because libsrt does not reveal
+    /// that: accept until [`WouldBlock`](crate::ErrorKind::WouldBlock).
     ///
     /// # Errors
     /// [`InvalidState`](crate::ErrorKind::InvalidState): the socket is closed.
@@ -377,8 +381,8 @@ impl Registry {
             .watch("srt_epoll_add_usock", socket.socket_id(), interest, trigger)
     }
 
-    /// Replaces interest and trigger of a socket (`srt_epoll_update_usock`), and reports anew what is ready now: this
-    /// re-arms [`Trigger::Edge`]. A socket that is not there is added.
+    /// Replaces interest and trigger of a socket (`srt_epoll_update_usock`), and reports pending events again, which
+    /// re-arms [`Trigger::Edge`]. Adds the socket if it is missing.
     ///
     /// # Errors
     /// [`InvalidState`](crate::ErrorKind::InvalidState): the socket is closed.
@@ -392,19 +396,19 @@ impl Registry {
         self.0.watch("srt_epoll_add_usock", id, interest, trigger)
     }
 
-    /// Takes a socket out (`srt_epoll_remove_usock`): no later wait reports it. A wait that has just ended may have. To take
-    /// out a socket that is not there is no error.
+    /// Removes a socket (`srt_epoll_remove_usock`): no later wait reports it, but one that has just ended may have.
+    /// Removing a missing socket is no error.
     ///
     /// # Errors
-    /// None in a working process.
+    /// None in normal operation.
     pub fn remove(&self, socket: &impl AsSrtSocket) -> Result<()> {
         self.remove_id(socket.socket_id())
     }
 
-    /// [`remove`](Self::remove) for who holds only the id, as from an [`Event`]. The socket may be closed already.
+    /// Like [`remove`](Self::remove), by id, as from an [`Event`]. The socket may already be closed.
     ///
     /// # Errors
-    /// As [`remove`](Self::remove).
+    /// Like [`remove`](Self::remove).
     pub fn remove_id(&self, id: SocketId) -> Result<()> {
         // SAFETY: plain numbers; libsrt answers with an error for those it does not know.
         let ret = unsafe { libsrt_sys::srt_epoll_remove_usock(self.0.id, id.0) };
@@ -417,26 +421,27 @@ impl Registry {
 
 /// Ends the wait of an [`Epoll`] from another thread.
 ///
-/// A wake during no wait ends the next one; several wakes may end one wait together. It takes effect at once where the
-/// library has the edit `epoll-wakeups`, else within 10 ms.
+/// A wake outside of a wait ends the next one; several wakes may end one wait together. It takes effect at once with
+/// the edit `epoll-wakeups`, otherwise within 10 ms.
 #[derive(Clone, Debug)]
 pub struct Waker(Registry);
 
 impl Waker {
-    /// Makes the wait return, with what is ready or with nothing. Never blocks for long; any thread.
+    /// Makes the wait return, with or without events. Never blocks for long; callable on any thread.
     pub fn wake(&self) {
         self.0.0.wake();
     }
 }
 
-/// The C side of an epoll. Released when the last handle is dropped, so that no handle can meet the id of another epoll.
+/// The C side of an epoll. Released when the last handle is dropped, so that no handle can refer to the id of another
+/// epoll.
 struct Inner {
     id: i32,
     /// Set by a waker for waits that libsrt does not end early.
     woken: AtomicBool,
-    /// Whether `missed` holds something: keeps the lock out of the common wait.
+    /// Whether `missed` is non-empty, so that most waits need no lock.
     has_missed: AtomicBool,
-    /// Conditions that were there before the socket was added, which libsrt does not report.
+    /// Conditions that existed before the socket was added, which libsrt does not report.
     missed: Mutex<Vec<SRT_EPOLL_EVENT>>,
 }
 
@@ -456,7 +461,7 @@ impl Inner {
         // SAFETY: the pointer is to a local that libsrt reads during the call. Adding and updating are one function in libsrt.
         let ret = unsafe { libsrt_sys::srt_epoll_add_usock(self.id, id, &raw const flags) };
         ffi::check(operation, ret)?;
-        // After the call above, so that a change in between is seen by one of the two.
+        // After the call above, so that one of the two sees a change in between.
         let missed = missed_events(id, interest);
         if missed != 0 {
             self.missed().push(SRT_EPOLL_EVENT {
@@ -483,7 +488,7 @@ impl Inner {
         .map(drop)
     }
 
-    /// Adds what is ready to `events`.
+    /// Appends ready sockets to `events`.
     fn uwait(&self, events: &mut Events, timeout: Option<Duration>) -> Result<()> {
         let timeout_us = timeout.map_or(-1, round_up);
         let free = &mut events.slots[events.len..];
@@ -492,7 +497,7 @@ impl Inner {
         let ret = unsafe {
             libsrt_sys::srt_edit_epoll_uwait(self.id, free.as_mut_ptr(), ffi::c_len(free.len()), timeout_us)
         };
-        // libsrt up to 1.5.2 counts events that did not fit as well.
+        // libsrt up to 1.5.2 also counts events that did not fit.
         let count = ffi::check_count("srt_epoll_uwait", ret)?.min(free.len());
         events.len += count;
         Ok(())
@@ -526,8 +531,8 @@ impl Drop for Inner {
     }
 }
 
-/// A thread on its way through libsrt's wait. At the end of the process it goes no further: libsrt's static is destroyed
-/// under all threads that are left, and a wait would walk through what is no more.
+/// A thread inside libsrt's wait. At the end of the process, no thread may go on: libsrt's static is destroyed while
+/// threads are left, and a wait would access destroyed data.
 struct Waiter;
 
 impl Waiter {
@@ -556,10 +561,10 @@ fn park_for_good() -> ! {
     }
 }
 
-/// For the end of the process, before libsrt is destroyed: ends all waits, and lets no thread begin one.
+/// Called at the end of the process, before libsrt is destroyed: ends all waits, and prevents new ones.
 pub(crate) fn end_waits() {
     EXITING.store(true, Ordering::SeqCst);
-    // A wait without the edit lasts one slice at most; the limit is for a machine that is very busy.
+    // A wait without the edit lasts one slice at most; the limit allows for a very busy machine.
     let limit = Instant::now() + SLICE * 20;
     while WAITERS.load(Ordering::SeqCst) > 0 && Instant::now() < limit {
         for &id in &*lock(&EPOLLS) {
@@ -574,7 +579,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What libsrt (`CUDT::addEPoll`) does not look at when a socket is added: the queue of a listener, and a broken connection.
+/// The conditions that libsrt (`CUDT::addEPoll`) does not check when a socket is added: the queue of a listener, and a
+/// broken connection.
 fn missed_events(id: SRTSOCKET, interest: Interest) -> u32 {
     // SAFETY: a plain number; libsrt answers SRTS_NONEXIST for one it does not know.
     match unsafe { libsrt_sys::srt_getsockstate(id) } {
@@ -588,8 +594,8 @@ fn missed_events(id: SRTSOCKET, interest: Interest) -> u32 {
     }
 }
 
-/// Whether what libsrt calls broken is: it says so, too, of a socket on its way from connecting to connected, and of a group
-/// whose only link is.
+/// Whether a socket in libsrt's state "broken" really is: libsrt also reports it for a socket that changes from
+/// connecting to connected, and for a group whose only link does.
 fn is_broken(id: SocketId) -> bool {
     if !id.is_group() {
         return is_truly_broken(id.0);
@@ -598,7 +604,7 @@ fn is_broken(id: SocketId) -> bool {
     members.iter().all(|link| link.state == MemberState::Broken)
 }
 
-/// Microseconds, rounded up, so that a short wait is no busy loop.
+/// Microseconds, rounded up, so that a short wait does not become a busy loop.
 fn round_up(timeout: Duration) -> i64 {
     // libsrt adds it to a clock of nanoseconds.
     const LONGEST: i64 = i64::MAX / 1_000_000;

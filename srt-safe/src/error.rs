@@ -1,4 +1,4 @@
-//! The one error type of the crate, and the kinds by which callers tell errors apart.
+//! The crate's error type, and the kinds of errors that callers can distinguish.
 
 use std::{ffi::CStr, fmt, io};
 
@@ -6,12 +6,14 @@ use libsrt_sys::SRT_ERRNO;
 
 use crate::RejectReason;
 
-/// What functions of this crate return.
+/// The result of functions in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a call failed: libsrt's code, the system's errno behind it, the C function, and for a refused connection the reason.
+/// Why a call failed: libsrt's code, the system's errno behind it, the C function, and for a refused connection the
+/// reason.
 ///
-/// Nothing is allocated to make one, so that an error on the data path costs nothing. Tell errors apart by [`kind`](Self::kind).
+/// Creating one allocates nothing, so an error on the data path costs nothing. Distinguish errors by
+/// [`kind`](Self::kind).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Error {
     code: ErrorCode,
@@ -33,29 +35,29 @@ impl ErrorCode {
     }
 }
 
-/// What went wrong, coarsely: enough to decide what to do next.
+/// The kind of an error, which decides what to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A non-blocking call found nothing to do: wait for the epoll event and call again.
+    /// A non-blocking call had nothing to do: wait for the epoll event and call again.
     WouldBlock,
-    /// A blocking call or a connection attempt ran into its time limit.
+    /// A blocking call or a connection attempt timed out.
     TimedOut,
-    /// The peer, or this side's own demands, refused the connection: [`Error::reject_reason`] says why.
+    /// The peer, or this side's own requirements, refused the connection; see [`Error::reject_reason`].
     ConnectionRejected,
-    /// The connection was there and is gone.
+    /// The connection was lost.
     ConnectionLost,
     /// The call needs a connection and the socket has none.
     NotConnected,
     /// Congestion: the peer or the network does not keep up.
     Congested,
-    /// An argument is outside of what libsrt takes.
+    /// libsrt does not accept an argument.
     InvalidInput,
-    /// The socket is in a state in which the call makes no sense (or is closed already).
+    /// The call is not valid in the socket's state, or the socket is closed.
     InvalidState,
-    /// The address or port is taken by a socket with other settings.
+    /// A socket with other settings uses the address or port.
     AddressInUse,
-    /// Memory, threads or system objects ran out.
+    /// Memory, threads or system objects are exhausted.
     OutOfResources,
     /// A file could not be read or written.
     File,
@@ -64,7 +66,7 @@ pub enum ErrorKind {
 }
 
 impl Error {
-    /// Reads libsrt's error of this thread: to be called at once after the failed call, on the same thread.
+    /// Reads this thread's libsrt error: must be called right after the failed call, on the same thread.
     pub(crate) fn last(operation: &'static str) -> Self {
         let mut os_errno = 0;
         // SAFETY: srt_getlasterror reads a thread-local of libsrt and writes the errno behind the pointer, which outlives the call.
@@ -78,7 +80,7 @@ impl Error {
         }
     }
 
-    /// An error that this crate finds by itself, before or in place of a call of libsrt.
+    /// An error that this crate detects itself, before or instead of a call to libsrt.
     pub(crate) const fn new(code: SRT_ERRNO, operation: &'static str, detail: &'static str) -> Self {
         Self {
             code: ErrorCode(code.0),
@@ -89,7 +91,7 @@ impl Error {
         }
     }
 
-    /// An error that libsrt tells of in another way than through its thread-local: a callback, or a field of a struct.
+    /// An error that libsrt reports otherwise than through its thread-local: in a callback, or a field of a struct.
     pub(crate) const fn from_code(code: i32, operation: &'static str) -> Self {
         Self {
             code: ErrorCode(code),
@@ -104,19 +106,19 @@ impl Error {
         Self::new(SRT_ERRNO::SRT_EINVPARAM, operation, detail)
     }
 
-    /// The same error, with words that say more than libsrt's.
+    /// The same error with a more specific message.
     pub(crate) const fn with_detail(mut self, detail: &'static str) -> Self {
         self.detail = Some(detail);
         self
     }
 
-    /// The same error, said to come from a more telling operation.
+    /// The same error with a more specific operation.
     pub(crate) const fn with_operation(mut self, operation: &'static str) -> Self {
         self.operation = operation;
         self
     }
 
-    /// The error of a call to the system that this crate makes by itself.
+    /// The error of a system call by this crate.
     pub(crate) fn from_io(operation: &'static str, error: &io::Error) -> Self {
         Self::new(SRT_ERRNO::SRT_ESOCKFAIL, operation, "the system refused")
             .with_os_errno(error.raw_os_error().unwrap_or(0))
@@ -127,8 +129,8 @@ impl Error {
         self
     }
 
-    /// An installed libsrt closes and forgets a broken connection by itself, within about a second; to who still holds the
-    /// socket that is a lost connection like any other, and not the wrong id that libsrt then speaks of.
+    /// An installed libsrt closes and removes a broken connection by itself, within about a second. For the owner of
+    /// the socket that is a lost connection, and not the invalid id that libsrt then reports.
     pub(crate) const fn of_connection(mut self) -> Self {
         if self.code.0 == SRT_ERRNO::SRT_EINVSOCK.0 {
             self.code = ErrorCode(SRT_ERRNO::SRT_ECONNLOST.0);
@@ -141,7 +143,7 @@ impl Error {
         self
     }
 
-    /// What went wrong, coarsely.
+    /// The kind of error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match SRT_ERRNO(self.code.0) {
@@ -170,7 +172,7 @@ impl Error {
         }
     }
 
-    /// libsrt has no code of its own for a socket or an epoll that the system refused: the errno tells.
+    /// libsrt has no code for a socket or an epoll that the system refused: only the errno shows it.
     const fn is_exhaustion(&self) -> bool {
         matches!(
             self.os_errno,
@@ -184,7 +186,7 @@ impl Error {
         self.code
     }
 
-    /// The system's errno behind the error, where there is one.
+    /// The system's errno behind the error, if any.
     #[must_use]
     pub const fn os_errno(&self) -> Option<i32> {
         match self.os_errno {
@@ -199,13 +201,13 @@ impl Error {
         self.operation
     }
 
-    /// Why the connection was refused, if that is what happened.
+    /// Why the connection was refused, if it was.
     #[must_use]
     pub const fn reject_reason(&self) -> Option<RejectReason> {
         self.reject
     }
 
-    /// Whether a non-blocking call found nothing to do.
+    /// Whether a non-blocking call had nothing to do.
     #[must_use]
     pub fn is_would_block(&self) -> bool {
         self.kind() == ErrorKind::WouldBlock

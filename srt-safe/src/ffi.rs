@@ -1,6 +1,7 @@
-//! The edge to C: one function for each way in which libsrt returns, addresses in both directions, typed socket flags, and
-//! the one type that closes a socket. The only modules with `unsafe` besides this one are `init`, `error` (reading the
-//! last error), `trampoline`, `epoll`, `group`, `stats`, `threads`, `memory`, `datagram` and `log`.
+//! The interface to C: one function for each way in which libsrt returns results, address conversion in both
+//! directions, typed socket flags, and the one type that closes a socket. The only modules with `unsafe` besides this
+//! one are `init`, `error` (reading the last error), `trampoline`, `epoll`, `group`, `stats`, `threads`, `memory`,
+//! `datagram` and `log`.
 
 use std::{
     any::Any,
@@ -15,7 +16,8 @@ use socket2::SockAddr;
 
 use crate::{Error, Result, init, trampoline};
 
-/// Converts a return value where -1 (`SRT_ERROR`, `SRT_INVALID_SOCK`) means failure and the error is in libsrt's thread-local.
+/// Converts a return value where -1 (`SRT_ERROR`, `SRT_INVALID_SOCK`) means failure and the error is in libsrt's
+/// thread-local.
 pub(crate) fn check(operation: &'static str, ret: c_int) -> Result<c_int> {
     if ret == libsrt_sys::SRT_ERROR {
         Err(Error::last(operation))
@@ -34,14 +36,14 @@ pub(crate) fn check_count(operation: &'static str, ret: c_int) -> Result<usize> 
 pub(crate) struct OwnedSocket(SRTSOCKET);
 
 impl OwnedSocket {
-    /// Makes a socket (`srt_create_socket`), starting the library where that has not been done.
+    /// Creates a socket (`srt_create_socket`), starting the library if needed.
     pub(crate) fn create() -> Result<Self> {
         init::ensure_started()?;
         // SAFETY: the library is started; the call has no other precondition.
         check("srt_create_socket", unsafe { libsrt_sys::srt_create_socket() }).map(Self::adopt)
     }
 
-    /// Takes over a socket that libsrt has just handed out: `id` must be open and owned by nobody else.
+    /// Takes ownership of a socket that libsrt has just returned: `id` must be open and without an owner.
     pub(crate) fn adopt(id: SRTSOCKET) -> Self {
         init::track(id);
         Self(id)
@@ -51,7 +53,7 @@ impl OwnedSocket {
         self.0
     }
 
-    /// Gives the socket away without closing it.
+    /// Releases the socket without closing it.
     pub(crate) fn release(self) -> SRTSOCKET {
         let id = self.0;
         init::forget(id);
@@ -59,20 +61,20 @@ impl OwnedSocket {
         id
     }
 
-    /// Closes and reports: `srt_close`.
+    /// Closes the socket and reports errors: `srt_close`.
     pub(crate) fn close(self) -> Result<()> {
         let closed = self.shutdown();
         std::mem::forget(self);
         closed
     }
 
-    /// Closes while the handle lives on, because other threads may be blocked in a call with it. Later calls with the id fail
-    /// (libsrt does not use it again for 2^30 sockets), and so does the second `srt_close` that comes with the drop.
+    /// Closes the socket while the handle exists, because other threads may be blocked in a call with it. Later calls
+    /// with the id fail (libsrt does not reuse it for 2^30 sockets), and so does the second `srt_close` on drop.
     pub(crate) fn shutdown(&self) -> Result<()> {
         let id = self.0;
         init::forget(id);
         if trampoline::in_callback() {
-            // Here srt_close would wait for the very callback that it is called from.
+            // On this thread, srt_close would wait for the very callback that it is called from.
             return thread::Builder::new()
                 .name("srt-close".into())
                 .spawn(move || close_id(id))
@@ -85,7 +87,7 @@ impl OwnedSocket {
 
 impl Drop for OwnedSocket {
     fn drop(&mut self) {
-        // An error means that libsrt closed the socket already.
+        // An error means that libsrt has already closed the socket.
         self.shutdown().ok();
     }
 }
@@ -93,13 +95,13 @@ impl Drop for OwnedSocket {
 fn close_id(id: SRTSOCKET) -> Result<()> {
     // SAFETY: srt_close takes any number, and answers SRT_EINVSOCK for one that is no open socket.
     let closed = check("srt_close", unsafe { libsrt_sys::srt_close(id) }).map(drop);
-    // libsrt takes a closed socket out of the epolls without an event.
+    // libsrt removes a closed socket from the epolls without an event.
     #[cfg(feature = "async")]
     crate::reactor::wake_closed(crate::SocketId(id));
     closed
 }
 
-/// An IPv4 address that came through a dual-stack socket, as what it is: rules about addresses are written for that form.
+/// Converts an IPv4-mapped address of a dual-stack socket to IPv4, the form in which address rules are written.
 pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
     match addr {
         SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
@@ -155,8 +157,8 @@ pub(crate) fn set_socket_flag_bytes(id: SRTSOCKET, option: SRT_SOCKOPT, value: &
     check("srt_setsockflag", ret).map(drop)
 }
 
-/// Drops what a panic carried. Its destructor is foreign code and may panic again, which must not get into C; what that
-/// carried in turn is dropped as well, or leaked if it goes on.
+/// Drops the payload of a panic. Its destructor is foreign code and may panic again, which must not reach C; that
+/// panic's payload is dropped as well, or leaked if it panics too.
 pub(crate) fn discard(payload: Box<dyn Any + Send>) {
     let dropping = |payload| catch_unwind(AssertUnwindSafe(|| drop(payload)));
     if let Err(last) = dropping(payload).or_else(dropping) {
@@ -164,18 +166,18 @@ pub(crate) fn discard(payload: Box<dyn Any + Send>) {
     }
 }
 
-/// A length as C takes it. All buffers of this crate are far below 2 GiB.
+/// A length for C. All buffers of this crate are far below 2 GiB.
 pub(crate) fn c_len(len: usize) -> c_int {
     c_int::try_from(len).unwrap_or(c_int::MAX)
 }
 
-/// An address in the form that libsrt reads, with its length.
+/// Passes an address to `f` in the form that libsrt reads, with its length.
 pub(crate) fn with_sockaddr<R>(addr: SocketAddr, f: impl FnOnce(*const libc::sockaddr, c_int) -> R) -> R {
     let addr = SockAddr::from(addr);
     f(addr.as_ptr().cast(), c_len(addr.len() as usize))
 }
 
-/// The cookie that a listener on `listener` gives the caller at `caller`, or gave it `minutes_ago`.
+/// The cookie that a listener on `listener` gives to the caller at `caller` now, or gave `minutes_ago`.
 pub(crate) fn cookie(caller: SocketAddr, listener: SocketAddr, minutes_ago: c_int) -> i32 {
     with_sockaddr(caller, |caller, caller_len| {
         with_sockaddr(listener, |listener, listener_len| {

@@ -1,6 +1,6 @@
-//! Whole files over a connection in file mode.
+//! Transfers whole files over a connection in file mode.
 //!
-//! libsrt opens, reads and writes the file by itself, on the thread that calls; the calls block whatever the socket's mode.
+//! libsrt opens, reads and writes the file itself, on the calling thread; the calls block whatever the socket's mode.
 
 use std::{ffi::CString, fs, os::unix::ffi::OsStrExt, path::Path};
 
@@ -8,25 +8,26 @@ use libsrt_sys::SRT_ERRNO;
 
 use crate::{Error, Result, SrtSocket};
 
-/// How much libsrt reads from the file at once; its own default (`SRT_DEFAULT_SENDFILE_BLOCK`).
+/// How much libsrt reads from the file at once: its default (`SRT_DEFAULT_SENDFILE_BLOCK`).
 const SEND_BLOCK: i32 = libsrt_sys::SRT_DEFAULT_SENDFILE_BLOCK.cast_signed();
-/// How much libsrt writes to the file at once; its own default (`SRT_DEFAULT_RECVFILE_BLOCK`).
+/// How much libsrt writes to the file at once: its default (`SRT_DEFAULT_RECVFILE_BLOCK`).
 const RECV_BLOCK: i32 = libsrt_sys::SRT_DEFAULT_RECVFILE_BLOCK.cast_signed();
 
 impl SrtSocket {
-    /// Sends a file from byte `offset` to its end (`srt_sendfile`), and returns the number of bytes taken for sending.
+    /// Sends a file from byte `offset` to its end (`srt_sendfile`), and returns the number of bytes accepted.
     ///
-    /// Only for stream mode. Blocks until all is in the send buffer, also on a non-blocking socket; closing then waits until
-    /// the peer has it. The peer needs the length to call [`recv_file`](Self::recv_file): send it first.
+    /// Only for stream mode. Blocks until everything is in the send buffer, even on a non-blocking socket; closing then
+    /// waits until the peer has received it. The peer needs the length to call [`recv_file`](Self::recv_file), so send
+    /// it first.
     ///
     /// # Errors
-    /// [`File`](crate::ErrorKind::File) when the file cannot be read, [`InvalidInput`](crate::ErrorKind::InvalidInput) in
-    /// live mode, [`ConnectionLost`](crate::ErrorKind::ConnectionLost) when the connection is gone.
+    /// [`File`](crate::ErrorKind::File) if the file cannot be read, [`InvalidInput`](crate::ErrorKind::InvalidInput) in
+    /// live mode, [`ConnectionLost`](crate::ErrorKind::ConnectionLost) if the connection is lost.
     pub fn send_file(&self, path: impl AsRef<Path>, offset: u64) -> Result<u64> {
         const OPERATION: &str = "srt_sendfile";
         let path = path.as_ref();
         let c_path = c_path(OPERATION, path)?;
-        // libsrt finds the length by itself when told -1, but then reads that much from any offset, and fails at the end.
+        // With -1, libsrt determines the length itself, but then reads that much from any offset, and fails at the end.
         let length = match fs::metadata(path).map(|file| file.len().checked_sub(offset)) {
             Ok(Some(length)) => c_offset(OPERATION, length)?,
             Ok(None) => {
@@ -57,14 +58,14 @@ impl SrtSocket {
         u64::try_from(sent).map_err(|_| Error::last(OPERATION).of_connection())
     }
 
-    /// Receives `length` bytes into a file, which is made or emptied first (`srt_recvfile`), and returns how many came: fewer
-    /// when the peer's stream ended before.
+    /// Receives `length` bytes into a file, which is created or truncated first (`srt_recvfile`), and returns the
+    /// number of bytes received: fewer if the peer's stream ended early.
     ///
-    /// Only for stream mode. Blocks until all is there, also on a non-blocking socket.
+    /// Only for stream mode. Blocks until everything has been received, even on a non-blocking socket.
     ///
     /// # Errors
-    /// [`File`](crate::ErrorKind::File) when the file cannot be written, [`InvalidInput`](crate::ErrorKind::InvalidInput) in
-    /// live mode, [`ConnectionLost`](crate::ErrorKind::ConnectionLost) when the connection broke.
+    /// [`File`](crate::ErrorKind::File) if the file cannot be written, [`InvalidInput`](crate::ErrorKind::InvalidInput)
+    /// in live mode, [`ConnectionLost`](crate::ErrorKind::ConnectionLost) if the connection broke.
     pub fn recv_file(&self, path: impl AsRef<Path>, length: u64) -> Result<u64> {
         let path = c_path("srt_recvfile", path.as_ref())?;
         let length = c_offset("srt_recvfile", length)?;
@@ -82,7 +83,7 @@ impl SrtSocket {
         if received < 0 {
             return Err(Error::last("srt_recvfile").of_connection());
         }
-        // At an early end libsrt returns zero whatever it wrote; the offset knows.
+        // If the stream ends early, libsrt returns zero whatever it wrote; the offset has the number.
         Ok(u64::try_from(position).unwrap_or(0))
     }
 }

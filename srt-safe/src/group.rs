@@ -1,8 +1,8 @@
 //! Bonding: several connections (links) between two sides that carry one stream.
 //!
-//! Owns groups on the calling side, and the group view of an accepted one. Runs on the caller's threads, but for a hook that
-//! notes on libsrt's threads which links failed to connect (`failures`). It does not connect a lost link again, as libsrt
-//! does not either: that is the application's decision, made with [`SrtGroup::add_links`].
+//! Owns groups on the calling side, and the group view of an accepted one. Runs on the caller's threads, except for a
+//! hook that records on libsrt's threads which links failed to connect (`failures`). Like libsrt, it does not reconnect
+//! a lost link: the application decides, with [`SrtGroup::add_links`].
 
 mod failures;
 mod members;
@@ -36,12 +36,12 @@ const NO_BONDING: Error = Error::new(
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GroupType {
-    /// Every packet goes over every link, and the receiver takes what comes first. Losing a link costs no time at all;
-    /// the price is the bandwidth of all links.
+    /// Every link carries every packet, and the receiver uses the first copy. Losing a link costs no time; the price is
+    /// the bandwidth of all links.
     Broadcast,
-    /// One link carries the stream: the one with the greatest weight that works. When it becomes unstable the next is used
-    /// besides, with all that has not been acknowledged, until one of them has proven itself. Give the latency room for that:
-    /// at least two round trips and the stability time-out (60 ms unless `SRTO_GROUPMINSTABLETIMEO` says otherwise).
+    /// One link carries the stream: the working one with the greatest weight. When it becomes unstable, the next link
+    /// is used as well, starting with everything unacknowledged, until one of them has proved stable. The latency must
+    /// cover that: at least two round trips and the stability timeout (60 ms unless `SRTO_GROUPMINSTABLETIMEO` is set).
     Backup,
 }
 
@@ -60,7 +60,7 @@ impl GroupType {
     }
 }
 
-/// As the handshake has it.
+/// From the value in the handshake.
 pub(crate) fn kind_from_raw(raw: c_int) -> Option<GroupType> {
     GroupType::from_raw(raw)
 }
@@ -74,7 +74,7 @@ impl fmt::Display for GroupType {
     }
 }
 
-/// One link to connect: where to, from where, and its particulars (`SRT_SOCKGROUPCONFIG`).
+/// A link to connect: its addresses and settings (`SRT_SOCKGROUPCONFIG`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupLink {
     peer: SocketAddr,
@@ -88,7 +88,7 @@ impl GroupLink {
     /// The greatest weight.
     pub const MAX_WEIGHT: u16 = 32767;
 
-    /// A link to `peer`, from an address and port of the system's choice, of weight 0.
+    /// A link to `peer`, from an address and port that the system chooses, with weight 0.
     #[must_use]
     pub const fn new(peer: SocketAddr) -> Self {
         Self {
@@ -100,30 +100,31 @@ impl GroupLink {
         }
     }
 
-    /// The local address, which decides over which network the link goes. Port 0: any.
+    /// The local address, which selects the network of the link. Port 0: any.
     #[must_use]
     pub const fn source(mut self, source: SocketAddr) -> Self {
         self.source = Some(source);
         self
     }
 
-    /// How much a backup group prefers this link: 0 to [`MAX_WEIGHT`](Self::MAX_WEIGHT), greatest first. Broadcast ignores it.
+    /// The priority of this link in a backup group: 0 to [`MAX_WEIGHT`](Self::MAX_WEIGHT), the greatest first.
+    /// Broadcast ignores it.
     #[must_use]
     pub const fn weight(mut self, weight: u16) -> Self {
         self.weight = weight;
         self
     }
 
-    /// A number of the application's own, not negative, by which [`Member::token`] and [`LinkFailure::token`] know this
-    /// link. libsrt makes one up where none is given.
+    /// A non-negative number chosen by the application, which [`Member::token`] and [`LinkFailure::token`] return.
+    /// libsrt generates one if none is given.
     #[must_use]
     pub const fn token(mut self, token: i32) -> Self {
         self.token = Some(token);
         self
     }
 
-    /// Options of this link alone (`srt_config_add`). libsrt lets only those of the network differ: device, TTL, TOS, buffers,
-    /// time-outs, loss tolerance; latency, encryption and bandwidth are the group's.
+    /// Options of this link alone (`srt_config_add`). libsrt allows only those of the network to differ: device, TTL,
+    /// TOS, buffers, timeouts, loss tolerance; latency, encryption and bandwidth belong to the group.
     #[must_use]
     pub fn options(mut self, options: Options) -> Self {
         self.options = options;
@@ -148,7 +149,7 @@ impl GroupLink {
     }
 }
 
-/// What is to be connected as a group.
+/// The settings of a group to connect.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -171,13 +172,13 @@ pub struct SrtGroupBuilder {
 }
 
 impl SrtGroupBuilder {
-    /// Options for all links. Groups are live, in messages: options that say otherwise are refused.
+    /// Options for all links. Groups are in live message mode: conflicting options are refused.
     pub fn options(mut self, options: Options) -> Self {
         self.options = options;
         self
     }
 
-    /// The streamid, in place of one in the options.
+    /// The streamid, which replaces one in the options.
     pub fn stream_id(mut self, id: StreamId) -> Self {
         self.options = self.options.stream_id(id);
         self
@@ -189,15 +190,15 @@ impl SrtGroupBuilder {
         self
     }
 
-    /// Connects, and waits for the first link: the others may still be on their way, or fail later.
+    /// Connects, and waits for the first link: the others may still be connecting, or fail later.
     ///
     /// # Errors
-    /// `InvalidState` if the library has no bonding. The first link's error, with its reject reason, when all failed.
+    /// `InvalidState` if the library has no bonding. The first link's error, with its reject reason, if all failed.
     pub fn connect(&self) -> Result<SrtGroup> {
         let group = self.create()?;
         match connect_links(group.id(), &self.links) {
             Ok(_) => Ok(group),
-            // libsrt says "connection lost" whatever happened to the links. The hook knows better.
+            // libsrt reports "connection lost" whatever happened to the links; the hook has the cause.
             Err(error) if error.kind() == ErrorKind::ConnectionLost => Err(group
                 .take_failures()
                 .first()
@@ -206,11 +207,11 @@ impl SrtGroupBuilder {
         }
     }
 
-    /// Begins to connect and does not wait; the group is non-blocking. Writable in an epoll: a link is connected; an error
-    /// event: all failed, and [`SrtGroup::take_failures`] tells why.
+    /// Starts to connect and does not wait; the group is non-blocking. Writable in an epoll: a link is connected; an
+    /// error event: all failed, and [`SrtGroup::take_failures`] returns the causes.
     ///
     /// # Errors
-    /// `InvalidState` if the library has no bonding; errors of this side.
+    /// `InvalidState` if the library has no bonding; local errors.
     pub fn start_connect(&self) -> Result<SrtGroup> {
         let group = self.create()?;
         group.set_nonblocking()?;
@@ -223,8 +224,8 @@ impl SrtGroupBuilder {
         // SAFETY: the library is started; the call has no other precondition.
         let id = unsafe { libsrt_sys::srt_create_group(self.kind.to_raw()) };
         let id = ffi::check("srt_create_group", id).map_err(|error| {
-            // A library without bonding fails here, and versions differ in the error that they set, or set none. With it only
-            // resources can be missing, as the type is always a valid one.
+            // A library without bonding fails here; versions differ in the error that they set, or set none. With
+            // bonding, only resources can be missing, because the type is always valid.
             if error.kind() == ErrorKind::OutOfResources {
                 error
             } else {
@@ -244,10 +245,10 @@ impl SrtGroupBuilder {
     }
 }
 
-/// A group of bonded links that is used like one socket. Closed, with all its links, on drop.
+/// A group of bonded links that is used like one socket. Dropping it closes it with all its links.
 ///
-/// The calling side makes one with [`builder`](Self::builder). A listener with `SRTO_GROUPCONNECT` on accepts a group as an
-/// [`SrtSocket`] whose id [is a group's](SocketId::is_group); `SrtGroup::try_from` makes a group of it, and further links of
+/// The calling side creates one with [`builder`](Self::builder). A listener with `SRTO_GROUPCONNECT` accepts a group as
+/// an [`SrtSocket`] whose id [is a group's](SocketId::is_group); `SrtGroup::try_from` converts it, and further links of
 /// the same caller join it without being accepted.
 ///
 /// ```text
@@ -260,7 +261,7 @@ pub struct SrtGroup {
     // Declared first, so closed first: the hook must outlive the links.
     socket: SrtSocket,
     failures: Option<FailureHook>,
-    /// What it was made as; an accepted group asks libsrt, which only knows what a caller has announced.
+    /// The type that it was created with. For an accepted group, libsrt returns what the caller announced.
     kind: Option<GroupType>,
 }
 
@@ -273,13 +274,13 @@ impl AsSrtSocket for SrtGroup {
 }
 
 impl SrtGroup {
-    /// Whether the linked libsrt has bonding. The built one has; a distribution's may not.
+    /// Whether the linked libsrt supports bonding. The built one does; a distribution's may not.
     #[must_use]
     pub fn is_supported() -> bool {
         Self::builder(GroupType::Broadcast).create().is_ok()
     }
 
-    /// Sets a group up.
+    /// Creates a builder for a group.
     pub const fn builder(kind: GroupType) -> SrtGroupBuilder {
         SrtGroupBuilder {
             kind,
@@ -288,10 +289,11 @@ impl SrtGroup {
         }
     }
 
-    /// Connects to several addresses with the same settings, and waits for the first: [`builder`](Self::builder) does more.
+    /// Connects to several addresses with the same settings, and waits for the first one; [`builder`](Self::builder)
+    /// offers more.
     ///
     /// # Errors
-    /// As [`SrtGroupBuilder::connect`], and of the system for names that do not resolve.
+    /// Like [`SrtGroupBuilder::connect`], and system errors for names that do not resolve.
     pub fn connect(kind: GroupType, peers: impl ToSocketAddrs) -> Result<Self> {
         let peers = peers
             .to_socket_addrs()
@@ -308,7 +310,7 @@ impl SrtGroup {
         self.socket.id()
     }
 
-    /// The group that a socket belongs to, if any (`srt_groupof`).
+    /// The group of a socket, if any (`srt_groupof`).
     #[must_use]
     pub fn of(member: SocketId) -> Option<SocketId> {
         // SAFETY: srt_groupof takes any number.
@@ -316,10 +318,10 @@ impl SrtGroup {
         (group != libsrt_sys::SRT_INVALID_SOCK).then_some(SocketId(group))
     }
 
-    /// What kind of group it is; for an accepted one, what its caller has announced (`SRTO_GROUPTYPE`).
+    /// The type of the group; for an accepted one, the type that its caller announced (`SRTO_GROUPTYPE`).
     ///
     /// # Errors
-    /// `InvalidState` when an accepted group has no link any more.
+    /// `InvalidState` if an accepted group has no link left.
     pub fn kind(&self) -> Result<GroupType> {
         if let Some(kind) = self.kind {
             return Ok(kind);
@@ -332,47 +334,47 @@ impl SrtGroup {
         ))
     }
 
-    /// Connects further links, or lost ones again (`srt_connect_group`). Does not wait for them.
+    /// Connects further links, or reconnects lost ones (`srt_connect_group`). Does not wait for them.
     ///
-    /// Tells for each link, in their order, the id of its socket or why it could not even begin.
+    /// Returns for each link, in order, the id of its socket or why it could not start.
     ///
     /// # Errors
-    /// When no link could begin, or the group is closed.
+    /// If no link could start, or the group is closed.
     pub fn add_links(&self, links: &[GroupLink]) -> Result<Vec<Result<SocketId>>> {
         connect_links(self.id(), links)
     }
 
-    /// As [`add_links`](Self::add_links), for a group whose handle somebody else has.
+    /// Like [`add_links`](Self::add_links), for a group by its id.
     ///
     /// # Errors
-    /// As [`add_links`](Self::add_links).
+    /// Like [`add_links`](Self::add_links).
     pub fn add_links_to(group: SocketId, links: &[GroupLink]) -> Result<Vec<Result<SocketId>>> {
         connect_links(group, links)
     }
 
-    /// What became of the links that failed to connect since the last call, oldest first. At most the last 64 are kept.
-    /// Always empty for an accepted group.
+    /// The links that failed to connect since the last call, oldest first. At most the last 64 are kept. Always empty
+    /// for an accepted group.
     #[must_use]
     pub fn take_failures(&self) -> Vec<LinkFailure> {
         self.failures.as_ref().map_or_else(Vec::new, FailureHook::take)
     }
 
-    /// The links as they are now (`srt_group_data`).
+    /// The current links (`srt_group_data`).
     ///
     /// # Errors
-    /// When the group is closed.
+    /// If the group is closed.
     pub fn members(&self) -> Result<Vec<Member>> {
         Self::members_of(self.id())
     }
 
-    /// As [`members`](Self::members), for a group whose handle somebody else has.
+    /// Like [`members`](Self::members), for a group by its id.
     ///
     /// # Errors
-    /// When the group is closed, or is none.
+    /// If the group is closed, or the id is not a group's.
     pub fn members_of(group: SocketId) -> Result<Vec<Member>> {
         let mut table = MemberTable::with_capacity(8);
         loop {
-            // libsrt tells how many there are when they do not fit; one may join meanwhile.
+            // If they do not fit, libsrt returns their number; another one may join in the meantime.
             let needed = table.read(group.value())?;
             if needed <= table.capacity() {
                 return Ok(table.iter().collect());
@@ -381,70 +383,73 @@ impl SrtGroup {
         }
     }
 
-    /// Where the group is in its life: [`SocketState::Connected`] as long as one link is.
+    /// The state of the group: [`SocketState::Connected`] as long as one link is connected.
     #[must_use]
     pub fn state(&self) -> SocketState {
         self.socket.state()
     }
 
-    /// As [`SrtSocket::send`].
+    /// Like [`SrtSocket::send`].
     ///
     /// # Errors
-    /// As [`SrtSocket::send`]; `ConnectionLost` when no link is left.
+    /// Like [`SrtSocket::send`]; `ConnectionLost` if no link is left.
     pub fn send(&self, data: &[u8]) -> Result<usize> {
         self.socket.send(data).map_err(|error| self.told(error))
     }
 
-    /// As [`SrtSocket::send_message`].
+    /// Like [`SrtSocket::send_message`].
     ///
     /// # Errors
-    /// As [`send`](Self::send).
+    /// Like [`send`](Self::send).
     pub fn send_message(&self, data: &[u8], options: MessageOptions) -> Result<(usize, MessageInfo)> {
         self.socket
             .send_message(data, options)
             .map_err(|error| self.told(error))
     }
 
-    /// [`send_message`](Self::send_message), then fills in the state of each link (`srt_group_data`). Allocates nothing.
+    /// [`send_message`](Self::send_message), then fills in the state of each link (`srt_group_data`). Allocates
+    /// nothing.
     ///
-    /// The table is empty when the group was closed in between.
+    /// The table is empty if the group was closed in between.
     ///
     /// # Errors
-    /// As [`send`](Self::send).
+    /// Like [`send`](Self::send).
     pub fn send_with_members(
         &self,
         data: &[u8],
         options: MessageOptions,
         members: &mut MemberTable,
     ) -> Result<(usize, MessageInfo)> {
-        // Not with `grpdata` of SRT_MSGCTRL: a call that has to wait for a link enlarges its size, and then writes past it.
+        // Not with `grpdata` of SRT_MSGCTRL: a call that has to wait for a link increases its size, and then writes
+        // past its end.
         let sent = self.send_message(data, options)?;
         members.read(self.id().value()).ok();
         Ok(sent)
     }
 
-    /// As [`SrtSocket::recv`].
+    /// Like [`SrtSocket::recv`].
     ///
     /// # Errors
-    /// As [`SrtSocket::recv`]; `ConnectionLost` when no link is left and all was read.
+    /// Like [`SrtSocket::recv`]; `ConnectionLost` if no link is left and everything was read.
     pub fn recv(&self, buffer: &mut [u8]) -> Result<usize> {
         self.socket.recv(buffer).map_err(|error| self.told(error))
     }
 
-    /// As [`SrtSocket::recv_message`].
+    /// Like [`SrtSocket::recv_message`].
     ///
     /// # Errors
-    /// As [`recv`](Self::recv).
+    /// Like [`recv`](Self::recv).
     pub fn recv_message(&self, buffer: &mut [u8]) -> Result<(usize, MessageInfo)> {
         self.socket.recv_message(buffer).map_err(|error| self.told(error))
     }
 
-    /// [`recv_message`](Self::recv_message), then fills in the state of each link (`srt_group_data`). Allocates nothing.
+    /// [`recv_message`](Self::recv_message), then fills in the state of each link (`srt_group_data`). Allocates
+    /// nothing.
     ///
-    /// The table is empty when the group was closed in between.
+    /// The table is empty if the group was closed in between.
     ///
     /// # Errors
-    /// As [`recv`](Self::recv).
+    /// Like [`recv`](Self::recv).
     pub fn recv_with_members(
         &self,
         buffer: &mut [u8],
@@ -455,23 +460,23 @@ impl SrtGroup {
         Ok(received)
     }
 
-    /// As [`SrtSocket::set_nonblocking`].
+    /// Like [`SrtSocket::set_nonblocking`].
     ///
     /// # Errors
-    /// When the group is closed.
+    /// If the group is closed.
     pub fn set_nonblocking(&self) -> Result<()> {
         self.socket.set_nonblocking()
     }
 
-    /// As [`SrtSocket::set_blocking`].
+    /// Like [`SrtSocket::set_blocking`].
     ///
     /// # Errors
-    /// When the group is closed.
+    /// If the group is closed.
     pub fn set_blocking(&self) -> Result<()> {
         self.socket.set_blocking()
     }
 
-    /// The group as a socket, for what groups and sockets have in common: options, statistics, time-outs.
+    /// The group as a socket, for what groups and sockets have in common: options, statistics, timeouts.
     #[must_use]
     pub const fn as_socket(&self) -> &SrtSocket {
         &self.socket
@@ -480,7 +485,7 @@ impl SrtGroup {
     /// Closes the group and its links (`srt_close`).
     ///
     /// # Errors
-    /// When libsrt has closed it already.
+    /// If libsrt has already closed it.
     pub fn close(self) -> Result<()> {
         let Self { socket, failures, .. } = self;
         let closed = socket.close();
@@ -488,7 +493,7 @@ impl SrtGroup {
         closed
     }
 
-    /// libsrt says "not connected" both before the first link and after the last one.
+    /// libsrt reports "not connected" both before the first link and after the last one.
     fn told(&self, error: Error) -> Error {
         // A link that was just lost can count as connected for another moment.
         let to_come = matches!(
@@ -528,7 +533,7 @@ fn connect_links(group: SocketId, links: &[GroupLink]) -> Result<Vec<Result<Sock
     let outcomes = endpoints.iter().map(outcome).collect::<Vec<_>>();
     match ffi::check("srt_connect_group", ret) {
         Ok(_) => Ok(outcomes),
-        // What stopped a link before it began says more than the call's own error.
+        // The error that stopped a link before it started is more specific than the call's.
         Err(error) => Err(outcomes.into_iter().find_map(Result::err).unwrap_or(error)),
     }
 }
@@ -597,7 +602,7 @@ impl Drop for LinkConfig {
 impl TryFrom<SrtSocket> for SrtGroup {
     type Error = NotAGroup;
 
-    /// Makes a group of an accepted socket, if it is one.
+    /// Converts an accepted socket, if it is a group's.
     fn try_from(socket: SrtSocket) -> Result<Self, NotAGroup> {
         if socket.id().is_group() {
             Ok(Self {
@@ -612,14 +617,14 @@ impl TryFrom<SrtSocket> for SrtGroup {
 }
 
 impl From<SrtGroup> for SrtSocket {
-    /// Gives the distinction up, which ends [`SrtGroup::take_failures`].
+    /// Converts back to a socket, which ends [`SrtGroup::take_failures`].
     fn from(group: SrtGroup) -> Self {
-        // libsrt keeps the hook's key in the group; with its registration gone, the hook does nothing.
+        // libsrt keeps the hook's key in the group; without its registration, the hook does nothing.
         group.socket
     }
 }
 
-/// The socket is a plain one, from a caller without bonding.
+/// The socket is not a group's: its caller is not bonded.
 #[derive(Debug)]
 pub struct NotAGroup(SrtSocket);
 

@@ -1,7 +1,8 @@
-//! What a caller says of itself in its handshake, beyond the streamid: read during access control.
+//! A caller's handshake beyond the streamid, parsed during access control.
 //!
-//! The layout of the extension blocks is that of the SRT protocol (draft-sharabayko-srt, section 3.2.1.1 and 3.2.2): a word
-//! of type and length, then the content. Every block is bounded by the handshake; what does not fit is not there.
+//! The layout of the extension blocks follows the SRT protocol (draft-sharabayko-srt, sections 3.2.1.1 and 3.2.2): a
+//! word with type and length, then the content. Every block is bounded by the handshake; blocks that do not fit are
+//! ignored.
 
 use std::time::Duration;
 
@@ -17,60 +18,61 @@ const GROUP: u32 = 8;
 /// The flag of a caller that uses the stream API (`SRTO_MESSAGEAPI` off).
 const STREAM: u32 = 1 << 6;
 
-/// A caller's own words during its handshake.
+/// The parameters that a caller announces in its handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallerHandshake {
-    /// The SRT version that it speaks.
+    /// Its SRT version.
     pub version: SrtVersion,
-    /// The latency that it wants for what it receives.
+    /// The latency that it requests for what it receives.
     pub receive_latency: Duration,
-    /// The least latency that it wants for what it sends.
+    /// The minimum latency that it requests for what it sends.
     pub send_latency: Duration,
-    /// With which key length it wants to encrypt; None: not at all.
+    /// The requested key length; None: no encryption.
     pub encryption: Option<KeyLength>,
-    /// The group that this handshake is a link of; None: the caller is not bonded.
+    /// The group that this handshake belongs to; None: the caller is not bonded.
     pub group: Option<CallerGroup>,
-    /// The packet filter that it asks for.
+    /// The requested packet filter.
     pub filter: CallerFilter,
-    /// How it wants to send.
+    /// The requested transmission mode.
     pub mode: CallerMode,
 }
 
-/// The packet filter that a caller asks for. libsrt allocates buffers for each of its columns before the connection is
-/// accepted, so whoever admits it admits the memory.
+/// The packet filter that a caller requests. libsrt allocates buffers for each of its columns before the connection is
+/// accepted, so admitting the caller admits the memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallerFilter {
     /// None.
     None,
-    /// This one. What it leaves out is taken from the listener's own ([`PacketFilter::merge`]).
+    /// This one. Missing parameters come from the listener's own filter ([`PacketFilter::merge`]).
     Asked(PacketFilter),
     /// One that [`PacketFilter`] cannot express, or more than one.
     Unreadable,
 }
 
-/// What a caller's connection is for (`SRTO_TRANSTYPE`). libsrt refuses a caller whose mode differs from the listener's.
+/// The transmission mode of a caller (`SRTO_TRANSTYPE`). libsrt refuses a caller whose mode differs from the
+/// listener's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallerMode {
-    /// Messages that are played at a set delay: libsrt's default.
+    /// Messages delivered with a fixed delay: libsrt's default.
     Live,
-    /// A stream of bytes, or another congestion control than for live data.
+    /// A stream of bytes, or congestion control for files.
     File,
 }
 
-/// What a bonded caller says of its group, with each of its links.
+/// The group of a bonded caller, which each of its links announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallerGroup {
-    /// The group's number on the caller's side, the same for all its links: libsrt joins links by it, and by nothing else.
+    /// The caller's group id, the same for all its links: libsrt joins links by this id alone.
     pub id: SocketId,
-    /// How the group uses its links; None: in a way that libsrt does not know.
+    /// How the group uses its links; None: unknown to libsrt.
     pub kind: Option<GroupType>,
-    /// How much a backup group prefers this link.
+    /// The priority of this link in a backup group.
     pub weight: u16,
 }
 
 impl AccessRequest<'_> {
-    /// What the caller says of itself. None where the library does not show it (no edit `handshake-view`), and for callers
-    /// with handshakes of before SRT 1.3.
+    /// The parameters that the caller announces. None if the library does not show them (no edit `handshake-view`), and
+    /// for callers older than SRT 1.3.
     ///
     /// # Examples
     /// ```
@@ -91,7 +93,7 @@ impl AccessRequest<'_> {
     }
 }
 
-/// Calls `f` with the words of the handshake for which this thread is in the listen callback; elsewhere with none.
+/// Calls `f` with the words of the handshake whose listen callback runs on this thread; otherwise with none.
 fn with_extensions<R>(f: impl FnOnce(&[u32]) -> R) -> R {
     let mut count = 0;
     // SAFETY: `count` is valid for the write; the function only reads thread-locals of libsrt (edit handshake-view).
@@ -104,7 +106,7 @@ fn with_extensions<R>(f: impl FnOnce(&[u32]) -> R) -> R {
     f(unsafe { std::slice::from_raw_parts(words, count) })
 }
 
-/// The caller's socket in the handshake for which this thread is in the listen callback.
+/// The caller's socket in the handshake whose listen callback runs on this thread.
 pub(crate) fn caller_socket() -> Option<SocketId> {
     // SAFETY: the function only reads a thread-local of libsrt (edit handshake-view).
     let id = unsafe { libsrt_sys::srt_edit_handshake_caller() };
@@ -121,7 +123,7 @@ fn parse(words: &[u32]) -> Option<CallerHandshake> {
     let [version, flags, latencies, ..] = hello else {
         return None;
     };
-    // The receiver's delay is the upper half.
+    // The receiver's delay is in the upper half.
     let half = |shift: u32| Duration::from_millis(u64::from(latencies >> shift & 0xFFFF));
     Some(CallerHandshake {
         version: SrtVersion::from_number(*version),
@@ -139,7 +141,7 @@ fn caller_filter(words: &[u32]) -> CallerFilter {
     let Some(first) = asked.next() else {
         return CallerFilter::None;
     };
-    // libsrt takes no more than one either; judging the first alone would be to trust that.
+    // libsrt accepts no more than one either, but judging only the first would rely on that.
     if asked.next().is_some() || first.len() > PacketFilter::MAX_LEN / 4 {
         return CallerFilter::Unreadable;
     }
@@ -157,13 +159,13 @@ fn caller_mode(flags: u32, words: &[u32]) -> CallerMode {
     }
 }
 
-/// The text of a block: four bytes a word, the first in the lowest bits, up to the first zero.
+/// The text of a block: four bytes per word, the first in the lowest bits, up to the first zero.
 fn text(block: &[u32]) -> Vec<u8> {
     let bytes = block.iter().flat_map(|word| word.to_le_bytes());
     bytes.take_while(|byte| *byte != 0).collect()
 }
 
-/// The group's number, then its type (8 bits), flags (8) and weight (16).
+/// The group's id, then its type (8 bits), flags (8) and weight (16).
 fn caller_group(words: &[u32]) -> Option<CallerGroup> {
     let [id, data, ..] = words else {
         return None;

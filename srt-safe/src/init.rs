@@ -1,14 +1,14 @@
-//! Starts libsrt once per process, and makes the end of the process safe whatever its threads are doing.
+//! Starts libsrt once per process, and makes the exit of the process safe whatever its threads are doing.
 //!
-//! Two things go wrong at the exit of a process that uses plain libsrt. Its clean-up, which runs in the destructor of a
-//! static, waits for threads that sit in blocking calls, some of them forever (measured: `srt_accept`); and if it does not,
-//! it takes more than a second. And peers are not told.
+//! Plain libsrt causes two problems when the process exits. Its clean-up, which runs in the destructor of a static,
+//! waits for threads in blocking calls, some of them forever (measured: `srt_accept`); otherwise it takes more than a
+//! second. And it does not notify peers.
 //!
-//! So every open socket is on record here, and a handler that runs before that destructor closes them: peers are told,
-//! blocked calls return. It gives up after [`DEADLINE`], because closing waits for others: for a decision about a caller
-//! that does not return, or for a thread that exits while it holds a lock of libsrt. After it, the edit `exit-at-once`
-//! leaves libsrt's own clean-up out; the system takes back what the process had. An installed libsrt does its clean-up
-//! (about a second), and waits for threads that are then still inside of it.
+//! Therefore every open socket is registered here, and a handler that runs before that destructor closes them: peers
+//! are notified, and blocked calls return. It gives up after [`DEADLINE`], because closing may wait for others: for an
+//! access control decision that does not return, or for a thread that exits while it holds a lock of libsrt.
+//! Afterwards, the edit `exit-at-once` skips libsrt's own clean-up, since the system releases everything. An installed
+//! libsrt does its clean-up (about a second), and waits for threads that are still inside of it.
 
 use std::{
     collections::HashSet,
@@ -45,7 +45,7 @@ pub(crate) fn ensure_started() -> Result<()> {
     })
 }
 
-/// An error once the process is exiting: what is begun then may hold it.
+/// An error once the process is exiting: new operations might delay it.
 pub(crate) fn fail_when_exiting() -> Result<()> {
     if EXITING.load(Ordering::Relaxed) {
         return Err(Error::new(
@@ -57,19 +57,19 @@ pub(crate) fn fail_when_exiting() -> Result<()> {
     Ok(())
 }
 
-/// Puts a socket on record.
+/// Registers a socket.
 pub(crate) fn track(id: SRTSOCKET) {
     let mut open = open();
     if EXITING.load(Ordering::Relaxed) {
         drop(open);
-        // A call that was blocked in `accept` came back with a caller just now, after the record was read.
+        // A call that was blocked in `accept` returned with a caller after the register had been read.
         close_now(id);
     } else {
         open.get_or_insert_with(HashSet::new).insert(id);
     }
 }
 
-/// Takes a socket off the record.
+/// Unregisters a socket.
 pub(crate) fn forget(id: SRTSOCKET) {
     if let Some(open) = open().as_mut() {
         open.remove(&id);
@@ -81,7 +81,7 @@ fn open() -> MutexGuard<'static, Option<HashSet<SRTSOCKET>>> {
 }
 
 extern "C" fn at_exit() {
-    // A panic must not reach the C library, and there is nobody left to tell about it.
+    // A panic must not reach the C library, and nobody is left to report it to.
     drop(catch_unwind(|| {
         let mut open = open();
         EXITING.store(true, Ordering::Relaxed);
@@ -90,15 +90,15 @@ extern "C" fn at_exit() {
         epoll::end_waits();
         close_within_deadline(record.into_iter().flatten().collect());
         if !libsrt_sys::has_edit(libsrt_sys::EDIT_EXIT_AT_ONCE) {
-            // Waiters that are in an epoll come out of it, see the flag, and stay out: see `Epoll::wait`.
+            // Waiters in an epoll return, see the flag, and do not wait again; see `Epoll::wait`.
             thread::sleep(2 * crate::epoll::SLICE);
         }
     }));
 }
 
-/// Closes on a thread of its own, since any of it may block, and the exit must not.
+/// Closes the sockets on another thread, because closing may block, and the exit must not.
 fn close_within_deadline(ids: Vec<SRTSOCKET>) {
-    // Statics, not a channel: thread-locals of the exiting thread are gone, and channels want one.
+    // Statics rather than a channel: thread-locals of the exiting thread are gone, and channels need one.
     static DONE: Mutex<bool> = Mutex::new(false);
     static CHANGED: Condvar = Condvar::new();
     if ids.is_empty() {
@@ -115,33 +115,34 @@ fn close_within_deadline(ids: Vec<SRTSOCKET>) {
     }
 }
 
-/// Has connections from now on, all of the process, cost little while they have nothing to do: for programs that hold many.
+/// Reduces the cost of idle connections in the whole process from now on: for programs that hold many.
 ///
-/// libsrt's lists of losses and its receive buffers get memory as they are used in place of some 600 KiB at once, and a
-/// connection without anything to send, acknowledge or repeat is looked at each 100 ms in place of each 10 ms: as much later
-/// may a keep-alive go out, or the end of a silent connection be noticed. The price is an allocation on the data path at the
-/// first loss. An installed libsrt does as ever.
+/// libsrt allocates its loss lists and receive buffers on demand instead of some 600 KiB at once, and checks a
+/// connection without anything to send, acknowledge or repeat every 100 ms instead of every 10 ms; keep-alives and the
+/// detection of silent connections may be delayed by that much. The price is an allocation on the data path at the
+/// first loss. No effect on an installed libsrt.
 pub fn spare_idle_connections() {
     // SAFETY: our edit's function sets a flag, and takes any number.
     unsafe { libsrt_sys::srt_edit_spare(1) };
 }
 
-/// Sets how large a packet filter this process takes from a peer: the most columns, and the most rows, of its matrix. 256 unless
-/// this says otherwise.
+/// Limits the packet filter that this process accepts from peers: the most columns, and the most rows, of its matrix.
+/// The default is 256.
 ///
-/// A connection with a filter holds two packets for each column before it is accepted, and up to ten times the columns and rows
-/// once there is loss. The peer may name the size wherever this side leaves it open, and a listener that has no filter leaves
-/// all open. What a socket has configured itself ([`Options::packet_filter`](crate::Options::packet_filter)) is not limited.
-/// To refuse callers by more than the size, look at [`CallerHandshake::filter`](crate::CallerHandshake::filter).
+/// A connection with a filter allocates two packets for each column before it is accepted, and up to ten times the
+/// columns and rows under loss. The peer may choose the size wherever this side leaves it open, and a listener without
+/// a filter leaves everything open. Filters configured on this side
+/// ([`Options::packet_filter`](crate::Options::packet_filter)) are not limited. To refuse callers by other criteria
+/// than the size, check [`CallerHandshake::filter`](crate::CallerHandshake::filter).
 ///
-/// An installed libsrt takes whatever a peer names (no edit `filter-cap`), and does not show it to access control either.
+/// An installed libsrt accepts any size (no edit `filter-cap`), and does not show the filter to access control either.
 pub fn set_packet_filter_limit(side: u16) {
     // SAFETY: our edit's function stores a number, and takes any.
     unsafe { libsrt_sys::srt_edit_filter_cap(i32::from(side)) };
 }
 
-/// Listeners first, so that nobody new comes in; then those that may have a peer to tell. Attempts to connect last: closing
-/// one waits up to a second for the thread that is connecting, and there is nobody to tell.
+/// Listeners first, so that no new callers arrive; then sockets that may have a peer to notify. Connection attempts
+/// last: closing one waits up to a second for the connecting thread, and has no peer to notify.
 fn close_all(ids: Vec<SRTSOCKET>) {
     let mut ids: Vec<_> = ids.into_iter().map(|id| (SocketState::of(id), id)).collect();
     ids.sort_by_key(|(state, _)| match state {
@@ -159,7 +160,8 @@ fn close_all(ids: Vec<SRTSOCKET>) {
 }
 
 fn close_now(id: SRTSOCKET) {
-    // Without this a stream's unsent data would hold the exit for up to three minutes. A live socket has none of it anyway.
+    // Otherwise a stream's unsent data would delay the exit for up to three minutes. Live sockets have no linger
+    // anyway.
     let no_linger = libc::linger {
         l_onoff: 0,
         l_linger: 0,

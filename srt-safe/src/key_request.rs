@@ -1,8 +1,8 @@
-//! A caller's key material: which passphrase it was made with, found out by trying.
+//! A caller's key material: finds by trial which passphrase it was made with.
 //!
-//! The message and the derivation are those of the SRT protocol (draft-sharabayko-srt, sections 3.2.2 and 6.1.5): the
-//! passphrase gives a key by PBKDF2, and that key must unwrap the stream's key (RFC 3394), whose check fails for any other
-//! passphrase. Pure functions; in the listen callback they cost what [`KeyRequest::opens_with`] says.
+//! The message and the key derivation follow the SRT protocol (draft-sharabayko-srt, sections 3.2.2 and 6.1.5): PBKDF2
+//! derives a key from the passphrase, and that key must unwrap the stream's key (RFC 3394), whose integrity check fails
+//! for any other passphrase. Pure functions; for their cost in the listen callback see [`KeyRequest::opens_with`].
 
 use std::num::NonZeroU32;
 
@@ -16,16 +16,17 @@ use crate::{AccessRequest, KeyLength, Passphrase, handshake};
 /// Rounds of PBKDF2 (`HAICRYPT_PBKDF2_ITER_CNT` of hcrypt_msg.h).
 const ROUNDS: NonZeroU32 = NonZeroU32::new(2048).unwrap();
 
-/// Bytes of salt on the wire; the derivation takes the last eight.
+/// Bytes of salt on the wire; the derivation uses the last eight.
 const SALT: usize = 16;
 
-/// What stands in front of a wrapped key, and proves that it was unwrapped with the right one (RFC 3394, section 2.2.3).
+/// The integrity check value before a wrapped key, which proves that it was unwrapped correctly (RFC 3394, section
+/// 2.2.3).
 const CHECK: [u8; 8] = [0xA6; 8];
 
 /// The message's first bytes: version 1, packet type 2 (key material), and HaiCrypt's signature.
 const HEAD: [u8; 3] = [0x12, 0x20, 0x29];
 
-/// The key material of a caller's handshake: a key for the stream, wrapped by what the caller made of its passphrase.
+/// The key material of a caller's handshake: the stream's key, wrapped with a key derived from the caller's passphrase.
 #[derive(Clone, Debug)]
 pub struct KeyRequest {
     length: KeyLength,
@@ -34,8 +35,8 @@ pub struct KeyRequest {
 }
 
 impl AccessRequest<'_> {
-    /// The key material that the caller sent. None for a caller without a passphrase, and where the library does not show it
-    /// (no edit `handshake-view`): [`handshake`](Self::handshake) tells these apart.
+    /// The key material that the caller sent. None for a caller without a passphrase, and if the library does not show
+    /// it (no edit `handshake-view`); [`handshake`](Self::handshake) distinguishes the two.
     ///
     /// # Examples
     /// ```
@@ -58,7 +59,7 @@ impl AccessRequest<'_> {
 }
 
 impl KeyRequest {
-    /// Reads the words of a key material message, in host order.
+    /// Parses the words of a key material message, in host order.
     fn parse(words: &[u32]) -> Option<Self> {
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
         let (head, rest) = bytes.split_at_checked(16)?;
@@ -87,27 +88,27 @@ impl KeyRequest {
         })
     }
 
-    /// The length of the stream's key, which is that of the wrapping key too.
+    /// The length of the stream's key, which is also that of the wrapping key.
     #[must_use]
     pub const fn key_length(&self) -> KeyLength {
         self.length
     }
 
-    /// The salt of the derivation. Each attempt has a new one.
+    /// The salt of the derivation, new for each attempt.
     #[must_use]
     pub const fn salt(&self) -> &[u8] {
         &self.salt
     }
 
-    /// The wrapped key: with the salt, all that [`opens_with`](Self::opens_with) depends on.
+    /// The wrapped key: [`opens_with`](Self::opens_with) depends only on this and the salt.
     #[must_use]
     pub fn wrapped(&self) -> &[u8] {
         &self.wrapped
     }
 
-    /// Whether the caller has this passphrase. Costs 2048 rounds of HMAC-SHA-1, twice that for keys longer than 20 bytes:
-    /// 0.4 to 0.6 ms, and 0.9 to 1.2 ms, measured on one core of a small and busy server. The port's other callers wait for
-    /// it, so: for a handful of passphrases, not for a list of users.
+    /// Whether the caller has this passphrase. Costs 2048 rounds of HMAC-SHA-1, or twice that for keys longer than 20
+    /// bytes: 0.4 to 0.6 ms, and 0.9 to 1.2 ms, measured on one core of a small and busy server. The port's other
+    /// callers wait meanwhile, so use it for a handful of passphrases, not for a list of users.
     #[must_use]
     pub fn opens_with(&self, passphrase: &Passphrase) -> bool {
         let (algorithm, len) = match self.length {
@@ -126,13 +127,13 @@ impl KeyRequest {
         );
         let unbound = UnboundCipherKey::new(algorithm, key);
         key.fill(0);
-        // aws-lc-rs unwraps with AES-128 and AES-256 only: hence block by block.
+        // aws-lc-rs unwraps with AES-128 and AES-256 only, hence block by block.
         let cipher = unbound.and_then(DecryptingKey::ecb);
         cipher.is_ok_and(|cipher| unwraps(&cipher, &self.wrapped))
     }
 }
 
-/// The unwrapping of RFC 3394, section 2.2.2, of which only the check is of interest.
+/// The unwrapping of RFC 3394, section 2.2.2, of which only the integrity check is used.
 fn unwraps(cipher: &DecryptingKey, wrapped: &[u8]) -> bool {
     let (Some((check, blocks)), mut block) = (wrapped.split_first_chunk::<8>(), [0; 16]) else {
         return false;
@@ -163,7 +164,7 @@ mod tests {
 
     use super::*;
 
-    /// A message as a caller makes it, wrapped by another implementation than the one that is tested.
+    /// A message like a caller's, wrapped by another implementation than the tested one.
     fn message(passphrase: &str, length: KeyLength, keys: usize) -> Vec<u32> {
         let (words, block, len) = match length {
             KeyLength::Aes256 => (8, &WRAP_256, 32),

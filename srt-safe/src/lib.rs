@@ -16,8 +16,8 @@
 //!
 //! ## A caller
 //!
-//! Everything that can be set is set before connecting, in [`Options`]: plain data, to be reused. What cannot change any
-//! more does not compile afterwards.
+//! Everything that can be set is set before connecting, in [`Options`]: plain data that can be reused. Setting an
+//! option too late does not compile.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -45,8 +45,8 @@
 //!
 //! ## A listener with access control
 //!
-//! The decision falls inside the handshake, with the streamid at hand. An [`Admission`] can carry options for this one
-//! connection: so each stream of a port can have its own passphrase.
+//! The decision is made during the handshake, with the streamid available. An [`Admission`] can carry options for this
+//! one connection, so each stream of a port can have its own passphrase.
 //!
 //! ```
 //! use srt_safe::{AccessRequest, Admission, Passphrase, RejectCode, SrtListener, SrtSocket, StreamId};
@@ -77,7 +77,7 @@
 //!
 //! ## An epoll loop
 //!
-//! One thread serves a listener and its callers. All sockets are non-blocking, and nothing waits but the epoll.
+//! One thread serves a listener and its callers. All sockets are non-blocking, and only the epoll waits.
 //!
 //! ```
 //! use std::{collections::HashMap, time::Duration};
@@ -126,36 +126,40 @@
 //! # Threads, and what blocks
 //!
 //! - Every handle is [`Send`] and [`Sync`], and every call may be made from any thread: libsrt locks. Two threads that
-//!   receive from one socket share its messages between them.
-//! - New sockets block: [`accept`](SrtListener::accept), [`connect`](SrtSocketBuilder::connect), [`recv`](SrtSocket::recv)
-//!   and, with a full buffer, [`send`](SrtSocket::send). After `set_nonblocking` they return
+//!   receive from one socket share its messages.
+//! - New sockets block: [`accept`](SrtListener::accept), [`connect`](SrtSocketBuilder::connect),
+//!   [`recv`](SrtSocket::recv) and, with a full buffer, [`send`](SrtSocket::send). After `set_nonblocking` they return
 //!   [`ErrorKind::WouldBlock`] instead. [`shutdown`](SrtSocket::shutdown) from another thread ends a blocked call.
-//! - [`Epoll::wait`] belongs to one thread at a time, by type; its [`Registry`] and [`Waker`] to all.
-//! - [`AccessControl`] runs on libsrt's own receiving thread, in a handshake: while it runs, every connection of that port
-//!   waits. It looks up, and answers. It must not touch the listener. What takes longer is [deferred](Verdict::Defer).
+//! - Only one thread at a time can call [`Epoll::wait`], which its type enforces; its [`Registry`] and [`Waker`] can be
+//!   used by all.
+//! - [`AccessControl`] runs on libsrt's own receiving thread, in a handshake: while it runs, every connection of that
+//!   port waits. It should look up the answer and return, and must not touch the listener. [Defer](Verdict::Defer)
+//!   slower decisions.
 //! - A panic in a callback refuses the caller (or ends the subscription), and never crosses into C.
 //!
 //! # What libsrt owns
 //!
-//! libsrt starts with the first call and ends with the process: it must not be started or cleaned up by hand. Do not fork
-//! without `exec` once a socket was made.
+//! libsrt starts with the first call and ends with the process: do not start it or clean it up yourself. Do not fork
+//! without `exec` once a socket has been created.
 //!
-//! A process may exit at any time, whatever its threads are doing: sockets that are open then are closed, so that peers
-//! know. What a socket in file mode has not delivered by then is lost: close it first. With an installed libsrt (feature
-//! `system`) the exit takes about a second more, and waits for a decision of [`AccessControl`] that does not return.
+//! A process may exit at any time, whatever its threads are doing: open sockets are closed, so that peers are notified.
+//! Data that a socket in file mode has not delivered by then is lost: close it first. With an installed libsrt (feature
+//! `system`), the exit takes about a second more, and waits for an [`AccessControl`] decision that does not return.
 //!
-//! It runs two threads for each local UDP port (so for each caller that was not bound to a shared one), one for each
-//! socket that receives live data (unless [its reader times it](SrtSocket::time_by_reader)), and one for closing. A closed socket lives on inside for about a second. A UDP
-//! socket that is [handed over](SrtListenerBuilder::bind_udp) is libsrt's to close.
+//! It runs two threads for each local UDP port (and so for each caller that is not bound to a shared one), one for each
+//! socket that receives live data (unless [its reader times it](SrtSocket::time_by_reader)), and one for closing. A
+//! closed socket exists internally for about a second. libsrt owns and closes a UDP socket that is [handed
+//! over](SrtListenerBuilder::bind_udp).
 //!
 //! A [`SocketId`] names a socket and owns nothing: keep the handle.
 //!
 //! # Relation to `libsrt-sys`
 //!
-//! `libsrt-sys` has the raw declarations and builds the library, with a few small edits that [`libsrt_sys::EDITS`] names:
-//! they make deferred verdicts and prompt wake-ups possible. Without them (feature `system`, or another source tree) this
-//! crate does the same more slowly, or says that it cannot: [`SrtListener::can_defer`]. [`library_version`] tells which
-//! libsrt is linked. For a function that is missing here, [`SrtSocket::into_raw`] and [`SrtSocket::from_raw`] lead there and back.
+//! `libsrt-sys` has the raw declarations and builds the library, with a few small edits that [`libsrt_sys::EDITS`]
+//! lists: they make deferred verdicts and prompt wake-ups possible. Without them (feature `system`, or another source
+//! tree) this crate does the same more slowly, or reports that it cannot: [`SrtListener::can_defer`].
+//! [`library_version`] returns the linked version. For functions that are missing here, use [`SrtSocket::into_raw`] and
+//! [`SrtSocket::from_raw`].
 
 mod access;
 #[cfg(feature = "async")]

@@ -1,6 +1,6 @@
-//! Listeners: a port that takes callers in.
+//! Listeners: ports that accept callers.
 //!
-//! Accepting runs on the thread that calls; decisions about callers run on libsrt's (see `trampoline`).
+//! Accepting runs on the calling thread; decisions about callers run on libsrt's (see `trampoline`).
 
 use std::{
     net::{SocketAddr, ToSocketAddrs, UdpSocket},
@@ -27,29 +27,30 @@ use crate::{
     trampoline::{self, HookGuard},
 };
 
-/// How often a wait for a caller looks whether the listener is still there: closing one raises no event.
+/// How often a wait for a caller checks that the listener exists, because closing one raises no event.
 const LOOK_AT_STATE: Duration = Duration::from_millis(50);
 
-/// A listening SRT socket. Closed on drop; accepted sockets live on, callers that nobody accepted are dropped.
+/// A listening SRT socket. Closed on drop; accepted sockets continue, and callers that were not accepted are dropped.
 ///
 /// # In an access control callback
-/// Closing a listener waits until a decision that is under way has returned. From inside of that decision it cannot: there
-/// dropping and [`shutdown`](Self::shutdown) hand the closing to another thread and return at once.
+/// Closing a listener waits until a decision that is under way has returned. Within that decision this is impossible:
+/// there, dropping and [`shutdown`](Self::shutdown) hand the closing to another thread and return at once.
 #[derive(Debug)]
 pub struct SrtListener {
-    /// Before `hook`: fields drop in order, and until the socket is closed libsrt may call the hook.
+    /// Before `hook`: fields drop in order, and libsrt may call the hook until the socket is closed.
     pub(crate) raw: OwnedSocket,
     hook: Option<HookGuard>,
-    /// The mode that callers of this type see. To libsrt the listener is always non-blocking: a thread in its blocking
-    /// accept cannot be given a time limit, and holds the process at exit.
+    /// The mode as seen by callers of this type. In libsrt the listener is always non-blocking, because libsrt's
+    /// blocking accept has no timeout, and delays the exit of the process.
     nonblocking: AtomicBool,
-    /// [`shutdown`](Self::shutdown) was called. An installed libsrt says for three seconds after that that it is listening.
+    /// [`shutdown`](Self::shutdown) was called. An installed libsrt reports the listener as listening for three more
+    /// seconds.
     is_shut_down: AtomicBool,
 }
 
-/// How a listener is to be set up. Made by [`SrtListener::builder`].
+/// The settings of a listener. Created by [`SrtListener::builder`].
 ///
-/// One builder may bind several listeners: it is not used up.
+/// One builder may bind several listeners: it is not consumed.
 #[derive(Clone, Default)]
 #[must_use]
 pub struct SrtListenerBuilder {
@@ -79,27 +80,27 @@ impl AsSrtSocket for SrtListener {
 }
 
 impl SrtListener {
-    /// How many callers may wait to be accepted unless [`SrtListenerBuilder::backlog`] says otherwise. libsrt refuses the next
-    /// one before any access control, so the number is large.
+    /// The number of callers that may wait to be accepted by default; see [`SrtListenerBuilder::backlog`]. libsrt
+    /// refuses the next one before any access control, so the number is large.
     pub const DEFAULT_BACKLOG: NonZeroU16 = NonZeroU16::new(1024).unwrap();
 
-    /// Sets a listener up with other than the default settings.
+    /// Creates a builder for a listener with other than the default settings.
     pub fn builder() -> SrtListenerBuilder {
         SrtListenerBuilder::default()
     }
 
-    /// Listens on an address, with default settings, and lets everybody in.
+    /// Listens on an address with default settings, and admits all callers.
     ///
     /// # Errors
-    /// As [`SrtListenerBuilder::bind`].
+    /// Like [`SrtListenerBuilder::bind`].
     pub fn bind(addr: impl ToSocketAddrs) -> Result<Self> {
         Self::builder().bind(addr)
     }
 
-    /// Listens on a UDP socket that is already bound, with default settings: see [`SrtListenerBuilder::bind_udp`].
+    /// Listens on a bound UDP socket with default settings; see [`SrtListenerBuilder::bind_udp`].
     ///
     /// # Errors
-    /// As [`SrtListenerBuilder::bind_udp`].
+    /// Like [`SrtListenerBuilder::bind_udp`].
     pub fn from_udp(socket: UdpSocket) -> Result<Self> {
         Self::builder().bind_udp(socket)
     }
@@ -110,22 +111,22 @@ impl SrtListener {
         SocketId(self.raw.id())
     }
 
-    /// The address and port that callers reach (`srt_getsockname`).
+    /// The bound address and port (`srt_getsockname`).
     ///
     /// # Errors
-    /// When the listener is shut down.
+    /// If the listener is shut down.
     pub fn local_addr(&self) -> Result<SocketAddr> {
         local_addr_of(self.raw.id())
     }
 
-    /// Takes the next caller in (`srt_accept`). Waits until there is one; a non-blocking listener does not wait.
+    /// Accepts the next caller (`srt_accept`). Waits until there is one; a non-blocking listener does not wait.
     ///
-    /// A bonded caller comes as a group: [`SrtSocket::is_group`]. The new socket is blocking if the listener is, whatever it
-    /// inherited. Several threads may accept from one listener.
+    /// A bonded caller is accepted as a group: [`SrtSocket::is_group`]. The new socket is blocking if the listener is.
+    /// Several threads may accept from one listener.
     ///
     /// # Errors
-    /// [`WouldBlock`](crate::ErrorKind::WouldBlock) when there is none;
-    /// [`InvalidState`](crate::ErrorKind::InvalidState) when the listener is shut down.
+    /// [`WouldBlock`](crate::ErrorKind::WouldBlock) if there is no caller;
+    /// [`InvalidState`](crate::ErrorKind::InvalidState) if the listener is shut down.
     pub fn accept(&self) -> Result<(SrtSocket, SocketAddr)> {
         match self.mode() {
             Mode::Blocking => self.accept_before(None),
@@ -133,11 +134,11 @@ impl SrtListener {
         }
     }
 
-    /// Takes the next caller in, and waits for one no longer than that, whatever the listener's mode.
+    /// Accepts the next caller, waiting at most this long, whatever the listener's mode.
     ///
     /// # Errors
-    /// [`TimedOut`](crate::ErrorKind::TimedOut) when none came;
-    /// [`InvalidState`](crate::ErrorKind::InvalidState) when the listener is shut down.
+    /// [`TimedOut`](crate::ErrorKind::TimedOut) if no caller came; [`InvalidState`](crate::ErrorKind::InvalidState) if
+    /// the listener is shut down.
     pub fn accept_timeout(&self, limit: Duration) -> Result<(SrtSocket, SocketAddr)> {
         self.accept_before(Instant::now().checked_add(limit))
     }
@@ -187,7 +188,7 @@ impl SrtListener {
                         return Ok((socket, ffi::canonical(peer)));
                     }
                 }
-                // libsrt has one error for a listener that was closed and a caller that left before it was accepted.
+                // libsrt has the same error for a closed listener and for a caller that left before it was accepted.
                 Err(error) if error.code().value() == SRT_ERRNO::SRT_ESCLOSED.0 && self.is_listening() => {}
                 // An installed libsrt may keep a closed listener for three seconds, in which it finds no caller.
                 Err(error) if error.is_would_block() && !self.is_listening() => {
@@ -202,8 +203,9 @@ impl SrtListener {
         }
     }
 
-    /// Puts an accepted socket into the listener's mode; false if libsrt has closed it already, and the next is to be taken.
-    /// One whose caller has left keeps what it inherited, so that what the caller sent can be read.
+    /// Applies the listener's mode to an accepted socket; returns false if libsrt has already closed the socket, so
+    /// that the next caller must be accepted. A socket whose caller has left keeps its inherited mode, so that the
+    /// received data can be read.
     fn pass_mode_on(&self, socket: &SrtSocket) -> bool {
         set_blocking_mode(socket.raw.id(), self.mode()).is_ok()
             || matches!(socket.state(), SocketState::Connected | SocketState::Broken)
@@ -213,23 +215,23 @@ impl SrtListener {
         !self.is_shut_down.load(Ordering::Acquire) && self.id().state() == SocketState::Listening
     }
 
-    /// Each caller as [`accept`](Self::accept) returns it; ends when the listener is shut down.
+    /// Iterates over the callers as returned by [`accept`](Self::accept); ends when the listener is shut down.
     pub fn incoming(&self) -> Incoming<'_> {
         Incoming { listener: self }
     }
 
-    /// Makes [`accept`](Self::accept) return [`WouldBlock`](crate::ErrorKind::WouldBlock) in place of waiting, and accepted
-    /// sockets non-blocking.
+    /// Makes [`accept`](Self::accept) return [`WouldBlock`](crate::ErrorKind::WouldBlock) instead of waiting, and
+    /// accepted sockets non-blocking.
     pub fn set_nonblocking(&self) {
         self.nonblocking.store(true, Ordering::Relaxed);
     }
 
-    /// Makes [`accept`](Self::accept) wait, and accepted sockets blocking: the state of a new listener.
+    /// Makes [`accept`](Self::accept) wait, and accepted sockets blocking: the default.
     pub fn set_blocking(&self) {
         self.nonblocking.store(false, Ordering::Relaxed);
     }
 
-    /// How the decisions of the [access control](SrtListenerBuilder::access_control) went; all zero without one.
+    /// Counters of the [access control](SrtListenerBuilder::access_control) decisions; all zero without access control.
     #[must_use]
     pub fn access_counts(&self) -> AccessCounts {
         self.hook
@@ -237,27 +239,27 @@ impl SrtListener {
             .map_or_else(AccessCounts::default, HookGuard::counts)
     }
 
-    /// Whether the library can leave a caller waiting for its verdict: [`Verdict::Defer`](crate::Verdict::Defer). The pinned
-    /// libsrt can, an installed one cannot.
+    /// Whether the library supports [`Verdict::Defer`](crate::Verdict::Defer). The pinned libsrt does, an installed one
+    /// does not.
     #[must_use]
     pub fn can_defer() -> bool {
         trampoline::can_defer()
     }
 
-    /// The cookie that a listener of this process on the local address `listener` gives the caller at `caller` now. `None`:
-    /// the library's cookies are not keyed, so that anybody can compute them. Those of the pinned libsrt are; those of an
-    /// installed one are not.
+    /// The cookie that a listener of this process on the local address `listener` gives the caller at `caller` now.
+    /// `None`: the library's cookies are not keyed, so anybody can compute them. The pinned libsrt's cookies are keyed;
+    /// those of an installed one are not.
     ///
-    /// With this you can answer inductions on a UDP socket yourself until somebody proves its address, and open the listener
-    /// only then: it finds the conclusion in the socket. See [`is_cookie_of`](Self::is_cookie_of).
+    /// With this you can answer inductions on a UDP socket yourself until a caller proves its address, and open the
+    /// listener only then: it finds the conclusion in the socket. See [`is_cookie_of`](Self::is_cookie_of).
     #[must_use]
     pub fn cookie_for(caller: SocketAddr, listener: SocketAddr) -> Option<u32> {
         libsrt_sys::has_edit(libsrt_sys::EDIT_PROVEN_ADDRESS)
             .then(|| ffi::cookie(caller, listener, 0).cast_unsigned())
     }
 
-    /// Whether a listener of this process on `listener` accepts `cookie` from the caller at `caller`: it gave it out in this
-    /// minute or the one before. `None`: as for [`cookie_for`](Self::cookie_for).
+    /// Whether a listener of this process on `listener` accepts `cookie` from the caller at `caller`: cookies are valid
+    /// in their minute and the next. `None`: as for [`cookie_for`](Self::cookie_for).
     #[must_use]
     pub fn is_cookie_of(cookie: u32, caller: SocketAddr, listener: SocketAddr) -> Option<bool> {
         let given = |minutes_ago| ffi::cookie(caller, listener, minutes_ago).cast_unsigned();
@@ -265,11 +267,11 @@ impl SrtListener {
             .then(|| cookie == given(0) || cookie == given(1))
     }
 
-    /// Stops listening from any thread (`srt_close`): a blocked [`accept`](Self::accept) returns with an error, and
+    /// Stops listening, from any thread (`srt_close`): a blocked [`accept`](Self::accept) returns with an error, and
     /// [`incoming`](Self::incoming) ends.
     ///
     /// # Errors
-    /// When it was shut down before, and libsrt has forgotten the socket since.
+    /// If it was shut down before, and libsrt has removed the socket since.
     pub fn shutdown(&self) -> Result<()> {
         self.is_shut_down.store(true, Ordering::Release);
         self.raw.shutdown()
@@ -278,7 +280,7 @@ impl SrtListener {
     /// Closes the listener (`srt_close`), after a decision under way has returned.
     ///
     /// # Errors
-    /// When libsrt has closed it already.
+    /// If libsrt has already closed it.
     pub fn close(self) -> Result<()> {
         let Self { raw, hook, .. } = self;
         let closed = raw.close();
@@ -302,33 +304,33 @@ impl SrtListenerBuilder {
         self
     }
 
-    /// Lets that many callers wait to be accepted; libsrt refuses the next one with
+    /// Limits the number of callers that wait to be accepted; libsrt refuses the next one with
     /// [`RejectReason::BACKLOG`](crate::RejectReason::BACKLOG).
     pub fn backlog(mut self, callers: NonZeroU16) -> Self {
         self.backlog = Some(callers);
         self
     }
 
-    /// Has each caller decided about (`srt_listen_callback`). It cannot be changed once the listener is there. Listeners that
-    /// this builder binds share it.
+    /// Sets the access control, which decides about each caller (`srt_listen_callback`). It cannot be changed once the
+    /// listener exists. All listeners of this builder share it.
     pub fn access_control(mut self, access: impl AccessControl) -> Self {
         self.access = Some(Arc::new(access));
         self
     }
 
-    /// Makes the listener non-blocking, as by [`SrtListener::set_nonblocking`].
+    /// Makes the listener non-blocking, like [`SrtListener::set_nonblocking`].
     pub fn nonblocking(mut self) -> Self {
         self.mode = Mode::NonBlocking;
         self
     }
 
-    /// Listens on the first of the addresses that can be bound (`srt_bind`, `srt_listen`). `[::]` takes IPv4 callers too,
-    /// unless the options say otherwise (`SRTO_IPV6ONLY`).
+    /// Listens on the first address that can be bound (`srt_bind`, `srt_listen`). `[::]` also accepts IPv4 callers,
+    /// unless the options disable it (`SRTO_IPV6ONLY`).
     ///
     /// # Errors
-    /// [`AddressInUse`](crate::ErrorKind::AddressInUse), also for a port of this process with other settings, for up to
-    /// three seconds after it was closed; [`InvalidInput`](crate::ErrorKind::InvalidInput) for an address that is none, or
-    /// an option that does not go with another.
+    /// [`AddressInUse`](crate::ErrorKind::AddressInUse), also for a port of this process with other settings, up to
+    /// three seconds after it was closed; [`InvalidInput`](crate::ErrorKind::InvalidInput) for an invalid address, or
+    /// an option that conflicts with another.
     pub fn bind(&self, addr: impl ToSocketAddrs) -> Result<SrtListener> {
         first_that_works(addr, |addr| {
             let socket = self.create()?;
@@ -337,8 +339,8 @@ impl SrtListenerBuilder {
         })
     }
 
-    /// Listens on a UDP socket that is already bound (`srt_bind_acquire`), which libsrt owns and closes from then on. The way to
-    /// set what only the system knows, such as `SO_REUSEPORT`.
+    /// Listens on a bound UDP socket (`srt_bind_acquire`), which libsrt owns and closes from then on. Use it to set
+    /// system options such as `SO_REUSEPORT`.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for a UDP socket that is not bound.
@@ -351,7 +353,7 @@ impl SrtListenerBuilder {
             ));
         }
         let socket = self.create()?;
-        // From here on the descriptor is libsrt's, also when it fails: it closes the channel that it made of it.
+        // From here on libsrt owns the descriptor, even on failure: it closes the channel that it created for it.
         let fd = udp.into_raw_fd();
         // SAFETY: `fd` is an open, bound UDP socket that nobody else owns any more.
         ffi::check("srt_bind_acquire", unsafe {
@@ -360,14 +362,15 @@ impl SrtListenerBuilder {
         self.listen(socket)
     }
 
-    /// Listens `count` times on one address and port (`SO_REUSEPORT`): the system spreads callers over the listeners, each
-    /// with its own receive thread, so one port uses several cores. Port 0 takes a free one for all.
+    /// Listens `count` times on one address and port (`SO_REUSEPORT`): the system distributes callers among the
+    /// listeners, each with its own receiving thread, so that one port uses several cores. Port 0 selects a free one
+    /// for all.
     ///
-    /// The set is to stay as it is: when a listener joins or leaves, the system deals connections out anew, and those that
-    /// move are lost.
+    /// Do not change the set later: when a listener joins or leaves, the system redistributes connections, and those
+    /// that move are lost.
     ///
     /// # Errors
-    /// As [`bind`](Self::bind); [`AddressInUse`](crate::ErrorKind::AddressInUse) when somebody has the port without
+    /// Like [`bind`](Self::bind); [`AddressInUse`](crate::ErrorKind::AddressInUse) if the port is used without
     /// `SO_REUSEPORT`.
     pub fn bind_many(&self, addr: SocketAddr, count: NonZeroU16) -> Result<Vec<SrtListener>> {
         let first = reusable_port(addr)?;
@@ -378,7 +381,7 @@ impl SrtListenerBuilder {
         for _ in 1..count.get() {
             sockets.push(reusable_port(addr)?);
         }
-        // All are bound before the first one listens, so that no caller is dealt out anew.
+        // All are bound before the first one listens, so that no caller is redistributed.
         sockets.into_iter().map(|udp| self.bind_udp(udp)).collect()
     }
 
@@ -391,7 +394,8 @@ impl SrtListenerBuilder {
     fn listen(&self, raw: OwnedSocket) -> Result<SrtListener> {
         self.options.apply(raw.id(), Stage::BeforeConnect)?;
         set_blocking_mode(raw.id(), Mode::NonBlocking)?;
-        // The hook before listening: libsrt takes none afterwards. A failure drops the socket first, by declaration order.
+        // The hook is installed before listening, because libsrt accepts none afterwards. On failure the socket is
+        // dropped first, by declaration order.
         let hook = self
             .access
             .as_ref()
@@ -411,7 +415,7 @@ impl SrtListenerBuilder {
     }
 }
 
-/// Callers of a listener, as they come: see [`SrtListener::incoming`].
+/// Callers of a listener, in order of arrival; see [`SrtListener::incoming`].
 #[derive(Debug)]
 pub struct Incoming<'a> {
     listener: &'a SrtListener,

@@ -1,12 +1,13 @@
-//! libsrt's log: bridged to the `log` and `tracing` crates, and to subscribers, without ever blocking libsrt's threads.
+//! libsrt's log: forwarded to the `log` and `tracing` crates, and to subscribers, without ever blocking libsrt's
+//! threads.
 //!
-//! Owns the log handler of the process (`srt_setloghandler`), a bounded queue and the one thread, `srt-log`, that empties it.
-//! The handler runs on whichever thread logs, under a lock that all of libsrt's threads share: it copies the line into the
-//! queue, or counts it as dropped where the queue is full. Loggers and subscribers run on `srt-log`.
-//! It does not filter beyond the level and the areas, nor format for a terminal: that is what loggers are for.
+//! Owns the log handler of the process (`srt_setloghandler`), a bounded queue and the thread `srt-log` that empties it.
+//! The handler runs on the logging thread, under a lock that all of libsrt's threads share: it copies the line into the
+//! queue, or counts it as dropped if the queue is full. Loggers and subscribers run on `srt-log`. Filtering beyond
+//! level and areas, and formatting, is left to loggers.
 //!
-//! Without [`install`] and without a subscriber nothing is written. libsrt by itself would write to standard error, also about
-//! what is no fault: a connection that ends in good order makes lines of level error there.
+//! Without [`install`] and without a subscriber, nothing is written. libsrt itself would write to standard error, even
+//! about normal events: a connection that is closed properly produces lines of level error.
 //!
 //! ```
 //! use srt_safe::log::{self, LogBridge, LogLevel};
@@ -43,13 +44,13 @@ pub use self::{
 };
 use crate::{Error, Result, ffi};
 
-/// Lines that may wait for `srt-log`, unless [`LogBridge::queue`] says otherwise before the first use.
+/// The number of queued lines; [`LogBridge::queue`] overrides it before the first use.
 const QUEUE: usize = 1024;
 
-/// How often at most dropped lines are reported.
+/// The shortest time between two reports of dropped lines.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
-/// Where libsrt's lines go, and which.
+/// The destination of libsrt's lines, and their level.
 #[derive(Clone, Debug)]
 pub struct LogBridge {
     target: Target,
@@ -65,7 +66,7 @@ enum Target {
 }
 
 impl LogBridge {
-    /// To the logger of the `log` crate, under the targets `libsrt::conn` and so on: [`Area::target`].
+    /// To the logger of the `log` crate, with targets such as `libsrt::conn`; see [`Area::target`].
     #[must_use]
     pub const fn to_log() -> Self {
         Self::to(Target::Log)
@@ -86,15 +87,15 @@ impl LogBridge {
         }
     }
 
-    /// Lines of this level and graver (default: [`LogLevel::Warning`]).
+    /// Includes lines of this level and more severe ones (default: [`LogLevel::Warning`]).
     #[must_use]
     pub const fn level(mut self, level: LogLevel) -> Self {
         self.level = level;
         self
     }
 
-    /// How many lines may wait before further ones are dropped (default 1024, about 300 bytes each; at least 1).
-    /// Only the first use of this module in the process decides.
+    /// The number of lines that may be queued before further ones are dropped (default 1024, about 300 bytes each; at
+    /// least 1). Only the first use of this module in the process takes effect.
     #[must_use]
     pub const fn queue(mut self, lines: usize) -> Self {
         self.queue = if lines == 0 { 1 } else { lines };
@@ -102,7 +103,7 @@ impl LogBridge {
     }
 }
 
-/// Takes over libsrt's log and sends it where `bridge` says, in place of where an earlier bridge sent it.
+/// Takes over libsrt's log and sends it to `bridge`, replacing an earlier bridge.
 ///
 /// # Errors
 /// `OutOfResources` if the thread cannot be started.
@@ -115,7 +116,7 @@ pub fn install(bridge: LogBridge) -> Result<()> {
     Ok(())
 }
 
-/// Ends what [`install`] began: lines go to subscribers, and where there are none nothing is written.
+/// Undoes [`install`]: lines go to subscribers only, and without any, nothing is written.
 pub fn uninstall() {
     if let Some(shared) = SHARED.get() {
         shared.change(|state| {
@@ -125,26 +126,26 @@ pub fn uninstall() {
     }
 }
 
-/// Changes the level of the installed bridge (`srt_setloglevel`), while everything runs.
+/// Changes the level of the installed bridge at run time (`srt_setloglevel`).
 ///
 /// # Errors
-/// As [`install`].
+/// Like [`install`].
 pub fn set_level(level: LogLevel) -> Result<()> {
     Shared::started(QUEUE)?.change(|state| state.level = level);
     Ok(())
 }
 
-/// Restricts libsrt's log to these areas, for everybody (`srt_resetlogfa`). All are on by default.
+/// Restricts libsrt's log to these areas, for all receivers (`srt_resetlogfa`). By default all are enabled.
 pub fn set_areas(areas: &[Area]) {
     handler::set_areas(areas);
 }
 
-/// Calls `watch` with each line of this level and graver, until the returned subscription is dropped.
+/// Calls `watch` with each line of this level and more severe ones, until the returned subscription is dropped.
 ///
-/// It runs on the thread `srt-log`: while it runs, lines queue up. One that panics is not called again.
+/// It runs on the thread `srt-log`: while it runs, lines queue up. A callback that panics is not called again.
 ///
 /// # Errors
-/// As [`install`].
+/// Like [`install`].
 pub fn subscribe(level: LogLevel, watch: impl Fn(&LogLine) + Send + Sync + 'static) -> Result<Subscription> {
     let shared = Shared::started(QUEUE)?;
     let subscriber = Arc::new(Subscriber {
@@ -155,8 +156,8 @@ pub fn subscribe(level: LogLevel, watch: impl Fn(&LogLine) + Send + Sync + 'stat
     Ok(Subscription(subscriber))
 }
 
-/// Waits until every line logged before the call has reached the logger and the subscribers: `true` once that is so,
-/// `false` after `timeout` (or at once when called by a subscriber, which would wait for itself).
+/// Waits until every line logged before the call has reached the logger and the subscribers: returns `true` once that
+/// is so, `false` after `timeout` (or at once if called by a subscriber, which would wait for itself).
 #[must_use]
 pub fn flush(timeout: Duration) -> bool {
     let Some(shared) = SHARED.get() else {
@@ -174,7 +175,7 @@ pub fn flush(timeout: Duration) -> bool {
         && wait.recv_deadline(deadline).is_ok()
 }
 
-/// Lines dropped because the queue was full, since the process began.
+/// The number of lines dropped because the queue was full, since the process started.
 #[must_use]
 pub fn dropped_lines() -> u64 {
     SHARED
@@ -182,7 +183,7 @@ pub fn dropped_lines() -> u64 {
         .map_or(0, |shared| shared.dropped.load(Ordering::Relaxed))
 }
 
-/// A running [`subscribe`]: drop it to end it.
+/// An active [`subscribe`]: drop it to end it.
 #[must_use = "dropping it ends the subscription"]
 pub struct Subscription(Arc<Subscriber>);
 
@@ -207,9 +208,10 @@ struct Subscriber {
     watch: Box<dyn Fn(&LogLine) + Send + Sync>,
 }
 
-/// Keeps libsrt from standard error, unless somebody has asked for its lines already. Called as the library starts.
+/// Keeps libsrt from writing to standard error, unless its lines have already been requested. Called when the library
+/// starts.
 pub(crate) fn silence_unless_asked() {
-    // The lock keeps a first `install` from coming in between.
+    // The lock prevents a concurrent first `install`.
     let _starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
     if SHARED.get().is_none() {
         handler::silence();
@@ -219,7 +221,7 @@ pub(crate) fn silence_unless_asked() {
 static STARTING: Mutex<()> = Mutex::new(());
 static SHARED: OnceLock<Shared> = OnceLock::new();
 
-/// What the handler, the thread and the functions above share. Never taken down: a late line of libsrt must find it.
+/// Shared by the handler, the thread and the functions above. Never dropped: a late line of libsrt must find it.
 struct Shared {
     queue: Sender<QueueItem>,
     dropped: AtomicU64,
@@ -240,7 +242,8 @@ struct State {
 #[derive(Clone, Default)]
 struct Sinks {
     target: Option<Target>,
-    /// The bridge's level, repeated here for the drainer: a subscriber may have asked libsrt for more than the bridge wants.
+    /// The bridge's level, needed by the draining thread: a subscriber may have requested more from libsrt than the
+    /// bridge.
     level: Option<LogLevel>,
     subscribers: Vec<Arc<Subscriber>>,
 }
@@ -291,7 +294,7 @@ impl Shared {
         }
     }
 
-    /// Changes the state and tells libsrt what follows from it.
+    /// Changes the state and updates libsrt accordingly.
     fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut state);
@@ -300,8 +303,8 @@ impl Shared {
         sinks.level = sinks.target.map(|_| own);
         let wanted = sinks.subscribers.iter().map(|subscriber| subscriber.level);
         let level = wanted.chain(sinks.level).max();
-        // Under our lock, so that two changes reach libsrt in the order in which they were made. libsrt's own lock is taken
-        // inside; the handler, which runs under that one, never takes ours.
+        // Under our lock, so that two changes reach libsrt in order. libsrt's own lock is taken inside; the handler,
+        // which runs under that one, never takes ours.
         match level {
             Some(level) => handler::take_over(level),
             None => handler::silence(),
@@ -323,7 +326,7 @@ impl Shared {
         loop {
             match queue.recv_timeout(REPORT_EVERY) {
                 Ok(QueueItem::Line(line)) => self.deliver(&line),
-                // The one who waits may have given up.
+                // The waiting thread may have given up.
                 Ok(QueueItem::Flush(done)) => drop(done.send(())),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -349,7 +352,7 @@ impl Shared {
         if let Some(target) = sinks.target
             && sinks.level.is_some_and(|level| line.level() <= level)
         {
-            // A logger that panics has told so through the panic hook; the log goes on.
+            // The panic hook has reported the panic of a logger; the log continues.
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| target.write(line))) {
                 ffi::discard(payload);
             }

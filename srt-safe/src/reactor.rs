@@ -1,7 +1,7 @@
-//! Futures over an epoll: one [`Reactor`] thread waits for any number of sockets and wakes the tasks that wait for them.
+//! Futures over an epoll: one [`Reactor`] thread waits for any number of sockets and wakes their tasks.
 //!
-//! Runtime-neutral: only `std::task`. Calls on sockets run on the task's own thread; the reactor's thread runs nothing but
-//! wakers. There are no timers here: wrap a future in the runtime's timeout, every one of them may be dropped at any time.
+//! Runtime-neutral: only `std::task`. Calls on sockets run on the task's own thread; the reactor's thread only runs
+//! wakers. There are no timers: wrap a future in the runtime's timeout; every future may be dropped at any time.
 //!
 //! ```text
 //!  task: call --> WouldBlock? --> leave waker, unless an event came since the call --> Pending
@@ -28,13 +28,14 @@ use crate::{
     AsSrtSocket, Epoll, Error, Event, Events, Interest, Registry, Result, SocketId, Trigger, Waker, ffi,
 };
 
-/// Events taken from libsrt at a time; more sockets than that only take more rounds, since edges do not repeat.
+/// Events per wait; with more ready sockets there are more rounds, because edges do not repeat.
 const EVENTS: usize = 256;
 
-/// How often a call is tried again whose readiness libsrt does not always tell: see [`Wait::WritableByRetry`].
+/// How often a call is retried whose readiness libsrt does not always report; see [`Wait::WritableByRetry`].
 const RETRY: Duration = Duration::from_millis(10);
 
-/// The thread that waits for the sockets of async tasks. Clones share it; it ends with the last clone and the last socket.
+/// The thread that waits for the sockets of async tasks. Clones share it; it ends with the last clone and the last
+/// socket.
 #[derive(Clone, Debug)]
 pub struct Reactor(Arc<Owner>);
 
@@ -42,7 +43,7 @@ impl Reactor {
     /// Starts the thread, named `srt-reactor`.
     ///
     /// # Errors
-    /// The library cannot start, or threads or descriptors ran out.
+    /// The library cannot be started, or threads or descriptors are exhausted.
     pub fn new() -> Result<Self> {
         let epoll = Epoll::new()?;
         let shared = Arc::new(Shared {
@@ -105,7 +106,7 @@ pub(crate) fn wake_closed(id: SocketId) {
     wake_all(&mut wakers);
 }
 
-/// Ends the thread when the last handle goes.
+/// Ends the thread when the last handle is dropped.
 #[derive(Debug)]
 struct Owner {
     shared: Arc<Shared>,
@@ -117,9 +118,10 @@ impl Drop for Owner {
         self.shared.stopping.store(true, Ordering::Release);
         self.shared.waker.wake();
         let thread = lock(&self.thread).take();
-        // A waker can drop the last task, and so the last handle, on the reactor's own thread: that must not wait for itself.
+        // A waker can drop the last task, and so the last handle, on the reactor's own thread, which must not join
+        // itself.
         if let Some(thread) = thread.filter(|thread| thread.thread().id() != thread::current().id()) {
-            // The thread catches panics of wakers, and has none of its own to report.
+            // The thread catches panics of wakers, and has none of its own.
             drop(thread.join());
         }
     }
@@ -130,7 +132,7 @@ struct Shared {
     registry: Registry,
     waker: Waker,
     sources: Mutex<HashMap<SocketId, Weak<Readiness>>>,
-    /// Calls that wait by retry.
+    /// The number of calls that wait by retry.
     retrying: AtomicUsize,
     stopping: AtomicBool,
 }
@@ -168,9 +170,9 @@ impl Shared {
 
     fn dispatch(&self, event: Event, source: &Readiness, wakers: &mut Vec<TaskWaker>) {
         if event.is_error() {
-            // No events from here on: the calls on the socket tell.
+            // No more events will come: the calls on the socket return the error.
             source.failed.store(true, Ordering::Release);
-            // The socket may be gone already, which is as good.
+            // The socket may already have left the epoll.
             self.registry.remove_id(source.id).ok();
         }
         if event.is_readable() || event.is_error() {
@@ -191,26 +193,26 @@ impl Shared {
 
 fn wake_all(wakers: &mut Vec<TaskWaker>) {
     for waker in wakers.drain(..) {
-        // A waker is foreign code: one that panics must not take the wake-ups of all other tasks with it.
+        // A waker is foreign code: if it panics, the other tasks must still be woken.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
             ffi::discard(payload);
         }
     }
 }
 
-/// A socket's side of the reactor. Leaves it on drop; drop it before the socket closes.
+/// A socket's registration in the reactor, removed on drop; drop it before the socket closes.
 #[derive(Debug)]
 pub(crate) struct Source {
     readiness: Arc<Readiness>,
     reactor: Reactor,
 }
 
-/// Which way a call waits.
+/// How a call waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
     Readable,
     Writable,
-    /// Also looked at by time: room for more than one packet has no event, and the end of connecting may have none.
+    /// Also polled: room for more than one packet raises no event, and neither may the end of connecting.
     WritableByRetry,
 }
 
@@ -219,8 +221,8 @@ impl Source {
         &self.reactor
     }
 
-    /// Calls `call` until it does not answer `WouldBlock`, each time there is hope. Cancel-safe as far as `call` is: it has
-    /// no effect when it would block.
+    /// Repeats `call` while it returns `WouldBlock`, each time the socket may be ready. Cancel-safe if `call` is: it
+    /// has no effect when it would block.
     pub(crate) async fn until_ready<T>(&self, wait: Wait, mut call: impl FnMut() -> Result<T>) -> Result<T> {
         let mut slot = Slot {
             source: self,
@@ -239,9 +241,9 @@ impl Source {
                 if failed {
                     return Poll::Ready(Err(connection_lost()));
                 }
-                // The first call comes before this, so that a socket that never waits never costs the reactor anything.
+                // The first call comes before this, so a socket that never waits costs the reactor nothing.
                 if let Err(error) = self.register() {
-                    // The socket broke and was closed since the call: the call knows better what that means.
+                    // The socket broke and was closed since the call, which returns the exact error.
                     return Poll::Ready(
                         call().map_err(|last| if last.is_would_block() { error } else { last }),
                     );
@@ -290,7 +292,7 @@ struct Readiness {
     registered: Mutex<bool>,
     /// The epoll reported an error: no more events will come.
     failed: AtomicBool,
-    /// Calls that wait by retry.
+    /// The number of calls that wait by retry.
     retries: AtomicUsize,
     read: Direction,
     write: Direction,
@@ -311,10 +313,10 @@ impl Readiness {
     }
 }
 
-/// Who waits for one direction of a socket. Any number of tasks may.
+/// The tasks that wait for one direction of a socket, of any number.
 #[derive(Debug, Default)]
 struct Direction {
-    /// Counts events, so that one that comes between a call and leaving the waker is not lost. Grows under the lock.
+    /// Counts events, so that an event between a call and storing the waker is not lost. Incremented under the lock.
     generation: AtomicU64,
     waiters: Mutex<Waiters>,
 }
@@ -337,7 +339,7 @@ impl Direction {
     }
 }
 
-/// A future's place in a [`Direction`]: taken back when the future is dropped.
+/// A future's entry in a [`Direction`], removed when the future is dropped.
 struct Slot<'a> {
     source: &'a Source,
     direction: &'a Direction,
@@ -346,7 +348,7 @@ struct Slot<'a> {
 }
 
 impl Slot<'_> {
-    /// Leaves the waker, unless there were events since `seen`.
+    /// Stores the waker, unless there were events since `seen`.
     fn leave(&mut self, waker: &TaskWaker, seen: u64) -> bool {
         let waker = waker.clone();
         let mut waiters = lock(&self.direction.waiters);
@@ -364,7 +366,7 @@ impl Slot<'_> {
                 None
             }
         };
-        // A waker can own the last reference to a task, whose futures then come for this very lock.
+        // A waker can own the last reference to a task, whose futures then take this very lock.
         drop(waiters);
         drop(before);
         true

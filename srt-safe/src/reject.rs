@@ -1,10 +1,10 @@
-//! Reasons for refused connections: what a caller observes, and what a listener may send.
+//! Reasons for refused connections: what a caller receives, and what a listener may send.
 
 use std::{ffi::CStr, fmt};
 
 use libsrt_sys::SRT_REJECT_REASON as Reject;
 
-/// Why a connection was refused, as the caller sees it: a reason of libsrt's own (`SRT_REJ_*`, below 1000), a code of the
+/// Why a connection was refused, as seen by the caller: libsrt's own reason (`SRT_REJ_*`, below 1000), a code of the
 /// access control guidelines (`SRT_REJX_*`, 1000 to 1999), or an application's own (2000 and above).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RejectReason(i32);
@@ -12,7 +12,7 @@ pub struct RejectReason(i32);
 impl RejectReason {
     /// Wrong password (`SRT_REJ_BADSECRET`).
     pub const BAD_SECRET: Self = Self(Reject::SRT_REJ_BADSECRET.0.cast_signed());
-    /// One side wants encryption and the other has no passphrase (`SRT_REJ_UNSECURE`).
+    /// One side requires encryption and the other has no passphrase (`SRT_REJ_UNSECURE`).
     pub const UNSECURE: Self = Self(Reject::SRT_REJ_UNSECURE.0.cast_signed());
     /// The peer's SRT version is below the required one (`SRT_REJ_VERSION`).
     pub const VERSION: Self = Self(Reject::SRT_REJ_VERSION.0.cast_signed());
@@ -20,13 +20,13 @@ impl RejectReason {
     pub const BACKLOG: Self = Self(Reject::SRT_REJ_BACKLOG.0.cast_signed());
     /// Nobody answered in time (`SRT_REJ_TIMEOUT`).
     pub const TIMEOUT: Self = Self(Reject::SRT_REJ_TIMEOUT.0.cast_signed());
-    /// Packet filter settings of the two sides contradict each other (`SRT_REJ_FILTER`).
+    /// The packet filter settings of the two sides conflict (`SRT_REJ_FILTER`).
     pub const FILTER: Self = Self(Reject::SRT_REJ_FILTER.0.cast_signed());
-    /// Crypto modes of the two sides differ (`SRT_REJ_CRYPTO`).
+    /// The crypto modes of the two sides differ (`SRT_REJ_CRYPTO`).
     pub const CRYPTO: Self = Self(Reject::SRT_REJ_CRYPTO.0.cast_signed());
-    /// One side speaks messages, the other a stream (`SRT_REJ_MESSAGEAPI`).
+    /// One side uses messages, the other a stream (`SRT_REJ_MESSAGEAPI`).
     pub const MESSAGE_API: Self = Self(Reject::SRT_REJ_MESSAGEAPI.0.cast_signed());
-    /// The listener refused without a code, or the handshake made no sense (`SRT_REJ_ROGUE`).
+    /// The listener refused without a code, or the handshake was invalid (`SRT_REJ_ROGUE`).
     pub const ROGUE: Self = Self(Reject::SRT_REJ_ROGUE.0.cast_signed());
     /// The peer refused (`SRT_REJ_PEER`).
     pub const PEER: Self = Self(Reject::SRT_REJ_PEER.0.cast_signed());
@@ -35,13 +35,13 @@ impl RejectReason {
         Self(value)
     }
 
-    /// The number, as libsrt's rejection-codes.md and access_control.h list it.
+    /// The number, as in libsrt's rejection-codes.md and access_control.h.
     #[must_use]
     pub const fn value(self) -> i32 {
         self.0
     }
 
-    /// The code that the listener's application sent, if this reason is one.
+    /// The code that the listener's application sent, if this is one.
     #[must_use]
     pub fn code(self) -> Option<RejectCode> {
         u16::try_from(self.0)
@@ -70,18 +70,19 @@ impl From<RejectCode> for RejectReason {
     }
 }
 
-/// A code that a listener may send with its refusal (`srt_setrejectreason`): 1000 and above; the lower ones are libsrt's own.
+/// A code that a listener may send with its refusal (`srt_setrejectreason`): 1000 and above; lower ones are libsrt's
+/// own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RejectCode(u16);
 
 impl RejectCode {
-    /// 1000: refused, no reason given. What libsrt sends when the callback names none.
+    /// 1000: refused without a reason. libsrt sends it if the callback sets none.
     pub const FALLBACK: Self = Self(1000);
-    /// 1400: the streamid is malformed, or misses what is needed.
+    /// 1400: the streamid is malformed or incomplete.
     pub const BAD_REQUEST: Self = Self(1400);
-    /// 1401: authentication failed, or is missing.
+    /// 1401: authentication failed or is missing.
     pub const UNAUTHORIZED: Self = Self(1401);
-    /// 1402: the server has too much to do.
+    /// 1402: the server is overloaded.
     pub const OVERLOAD: Self = Self(1402);
     /// 1403: not allowed for this user.
     pub const FORBIDDEN: Self = Self(1403);
@@ -91,7 +92,7 @@ impl RejectCode {
     pub const BAD_MODE: Self = Self(1405);
     /// 1406: the parameters cannot be satisfied.
     pub const UNACCEPTABLE: Self = Self(1406);
-    /// 1409: somebody else has it: a second publisher of a stream.
+    /// 1409: a conflict, such as a second publisher of a stream.
     pub const CONFLICT: Self = Self(1409);
     /// 1415: the media type is not supported.
     pub const UNSUPPORTED_MEDIA: Self = Self(1415);
@@ -103,16 +104,16 @@ impl RejectCode {
     pub const INTERNAL: Self = Self(1500);
     /// 1501: not implemented.
     pub const UNIMPLEMENTED: Self = Self(1501);
-    /// 1502: the server's own upstream answered wrongly.
+    /// 1502: the server's upstream sent an invalid answer.
     pub const BAD_GATEWAY: Self = Self(1502);
-    /// 1503: down for now.
+    /// 1503: temporarily unavailable.
     pub const UNAVAILABLE: Self = Self(1503);
     /// 1505: this SRT version is not supported here.
     pub const VERSION: Self = Self(1505);
-    /// 1507: no room to store what is sent.
+    /// 1507: no storage for what is sent.
     pub const NO_ROOM: Self = Self(1507);
 
-    /// A code from its number: 1000 to 65535, but not 1998 and 1999, which have a meaning inside of our libsrt.
+    /// A code from its number: 1000 to 65535, except 1998 and 1999, which the pinned libsrt uses internally.
     #[must_use]
     pub const fn new(code: u16) -> Option<Self> {
         let is_private = matches!(

@@ -1,7 +1,7 @@
 //! Sockets: the handle, its identity, its state and its modes.
 //!
-//! Everything here runs on the thread that calls it; libsrt takes its own locks. Connecting lives in `connect`, listening in
-//! `listener`, sending and receiving in `transfer` and `file`, options in `options`.
+//! Everything here runs on the calling thread; libsrt takes its own locks. `connect` has connecting, `listener`
+//! listening, `transfer` and `file` sending and receiving, and `options` the options.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -13,13 +13,13 @@ use crate::{
     transfer::SourceTime,
 };
 
-/// The number by which libsrt knows a socket or a group (`SRTSOCKET`). It identifies, it does not own: it may outlive the
-/// socket, and libsrt does not use it again soon.
+/// The number of a socket or group in libsrt (`SRTSOCKET`). It identifies a socket without owning it: it may outlive
+/// the socket, and libsrt does not reuse it soon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SocketId(pub(crate) SRTSOCKET);
 
 impl SocketId {
-    /// The number itself.
+    /// The number.
     #[must_use]
     pub const fn value(self) -> i32 {
         self.0
@@ -31,7 +31,7 @@ impl SocketId {
         self.0 >= 0 && self.0 & libsrt_sys::SRTGROUP_MASK != 0
     }
 
-    /// Where the socket of that id is in its life (`srt_getsockstate`).
+    /// The state of the socket with this id (`srt_getsockstate`).
     #[must_use]
     pub fn state(self) -> SocketState {
         SocketState::of(self.0)
@@ -39,7 +39,7 @@ impl SocketId {
 }
 
 pub(crate) mod sealed {
-    /// Keeps [`AsSrtSocket`](super::AsSrtSocket) to this crate's types.
+    /// Restricts [`AsSrtSocket`](super::AsSrtSocket) to this crate's types.
     #[expect(
         unnameable_types,
         reason = "a trait that others cannot name is one they cannot implement"
@@ -47,13 +47,13 @@ pub(crate) mod sealed {
     pub trait Sealed {}
 }
 
-/// What has a socket of libsrt behind it, and can be put into an epoll.
+/// A type with a libsrt socket, which can be added to an epoll.
 pub trait AsSrtSocket: sealed::Sealed {
     /// The socket's id.
     fn socket_id(&self) -> SocketId;
 }
 
-/// Where a socket is in its life (`SRT_SOCKSTATUS`).
+/// The state of a socket (`SRT_SOCKSTATUS`).
 ///
 /// ```text
 /// Init ─bind─> Opened ─connect─> Connecting ──> Connected ──> Broken ─┐
@@ -63,23 +63,23 @@ pub trait AsSrtSocket: sealed::Sealed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SocketState {
-    /// Made, not bound.
+    /// Created, not bound.
     Init,
     /// Bound.
     Opened,
-    /// Takes callers in.
+    /// Accepting callers.
     Listening,
-    /// A connection is on its way.
+    /// Connecting.
     Connecting,
     /// Connected.
     Connected,
-    /// The connection is gone, or did not come about; what was received before can still be read.
+    /// The connection is lost, or could not be established; data received before can still be read.
     Broken,
     /// Being closed.
     Closing,
-    /// Closed; libsrt keeps the remains for about a second.
+    /// Closed; libsrt removes it after about a second.
     Closed,
-    /// libsrt knows no such socket (any more).
+    /// libsrt does not know the socket, or no longer.
     NonExistent,
 }
 
@@ -111,10 +111,10 @@ impl SocketState {
 /// `&SrtSocket`, so that one thread may read while another writes.
 ///
 /// # Closing
-/// Dropping closes, and ignores errors; [`close`](Self::close) reports them. A blocking socket in file mode stays in the
-/// call until the peer has all that was sent, up to `SRTO_LINGER` (180 s there; none in live mode); a non-blocking one
-/// returns at once and lets libsrt deliver the rest, as long as the process lives. [`shutdown`](Self::shutdown) ends the
-/// connection while other threads are blocked on it.
+/// Dropping closes, and ignores errors; [`close`](Self::close) reports them. A blocking socket in file mode stays in
+/// the call until the peer has received everything, up to `SRTO_LINGER` (180 s there; none in live mode); a
+/// non-blocking one returns at once and lets libsrt deliver the rest, as long as the process lives.
+/// [`shutdown`](Self::shutdown) ends the connection while other threads are blocked on it.
 ///
 /// # Examples
 /// ```
@@ -162,7 +162,7 @@ impl SrtSocket {
         self.id().is_group()
     }
 
-    /// Where the socket is in its life (`srt_getsockstate`).
+    /// The state of the socket (`srt_getsockstate`).
     #[must_use]
     pub fn state(&self) -> SocketState {
         SocketState::of(self.raw.id())
@@ -171,8 +171,8 @@ impl SrtSocket {
     /// The peer's address (`srt_getpeername`). An IPv4 peer of a dual-stack socket has its IPv4 address, not the mapped one.
     ///
     /// # Errors
-    /// [`NotConnected`](crate::ErrorKind::NotConnected) without a connection, also after it broke; for a group, which has one
-    /// peer per member; and on a caller with an installed libsrt 1.5.1, which forgets whom it called.
+    /// [`NotConnected`](crate::ErrorKind::NotConnected) without a connection, including after it broke; for a group,
+    /// which has one peer per member; and on a caller with an installed libsrt 1.5.1, which does not keep the address.
     pub fn peer_addr(&self) -> Result<SocketAddr> {
         peer_addr_of(self.raw.id())
     }
@@ -180,45 +180,46 @@ impl SrtSocket {
     /// The address and port that the socket is bound to (`srt_getsockname`).
     ///
     /// # Errors
-    /// On a socket that is not bound, and on a group.
+    /// If the socket is not bound, or is a group.
     pub fn local_addr(&self) -> Result<SocketAddr> {
         local_addr_of(self.raw.id())
     }
 
-    /// The streamid: what this caller has set, or on an accepted socket what its caller sent (`SRTO_STREAMID`); `None` when empty.
+    /// The streamid: the one that this caller has set, or on an accepted socket the one that its caller sent
+    /// (`SRTO_STREAMID`); `None` if empty.
     ///
     /// # Errors
-    /// When the socket is closed.
+    /// If the socket is closed.
     pub fn stream_id(&self) -> Result<Option<StreamId>> {
         let mut bytes = [0; StreamId::MAX_LEN + 1];
         let len = ffi::socket_flag_bytes(self.raw.id(), SRT_SOCKOPT::SRTO_STREAMID, &mut bytes)?;
-        // Longer than the limit cannot be: libsrt checks it on both sides.
+        // It cannot be longer than the limit: libsrt checks it on both sides.
         Ok(StreamId::new(&bytes[..len]).ok().filter(|id| !id.is_empty()))
     }
 
-    /// When the connection came about, on libsrt's clock (`srt_connection_time`).
+    /// When the connection was established, on libsrt's clock (`srt_connection_time`).
     ///
     /// # Errors
-    /// When the socket is closed.
+    /// If the socket is closed.
     pub fn connected_at(&self) -> Result<SourceTime> {
         // SAFETY: srt_connection_time takes any number.
         let micros = unsafe { libsrt_sys::srt_connection_time(self.raw.id()) };
         SourceTime::from_micros(micros).ok_or_else(|| crate::Error::last("srt_connection_time"))
     }
 
-    /// Makes [`send`](Self::send) and [`recv`](Self::recv) return [`WouldBlock`](crate::ErrorKind::WouldBlock) in place of waiting
-    /// (`SRTO_SNDSYN` and `SRTO_RCVSYN` off).
+    /// Makes [`send`](Self::send) and [`recv`](Self::recv) return [`WouldBlock`](crate::ErrorKind::WouldBlock) instead
+    /// of waiting (`SRTO_SNDSYN` and `SRTO_RCVSYN` off).
     ///
     /// # Errors
-    /// When the socket is closed.
+    /// If the socket is closed.
     pub fn set_nonblocking(&self) -> Result<()> {
         set_blocking_mode(self.raw.id(), Mode::NonBlocking)
     }
 
-    /// Makes [`send`](Self::send) and [`recv`](Self::recv) wait: the state of a new socket.
+    /// Makes [`send`](Self::send) and [`recv`](Self::recv) wait: the default.
     ///
     /// # Errors
-    /// When the socket is closed.
+    /// If the socket is closed.
     pub fn set_blocking(&self) -> Result<()> {
         set_blocking_mode(self.raw.id(), Mode::Blocking)
     }
@@ -226,7 +227,7 @@ impl SrtSocket {
     /// Whether receiving waits (`SRTO_RCVSYN`).
     ///
     /// # Errors
-    /// When the socket is closed.
+    /// If the socket is closed.
     pub fn is_blocking(&self) -> Result<bool> {
         ffi::socket_flag::<i32>(self.raw.id(), SRT_SOCKOPT::SRTO_RCVSYN).map(|on| on & 0xff != 0)
     }
@@ -234,7 +235,7 @@ impl SrtSocket {
     /// Limits how long a blocking [`recv`](Self::recv) waits (`SRTO_RCVTIMEO`), in whole milliseconds, rounded up. `None`: no limit.
     ///
     /// # Errors
-    /// When the socket is closed.
+    /// If the socket is closed.
     pub fn set_recv_timeout(&self, limit: Option<Duration>) -> Result<()> {
         set_timeout(self.raw.id(), SRT_SOCKOPT::SRTO_RCVTIMEO, limit)
     }
@@ -242,18 +243,19 @@ impl SrtSocket {
     /// Limits how long a blocking [`send`](Self::send) waits for room (`SRTO_SNDTIMEO`), in whole milliseconds, rounded up. `None`: no limit.
     ///
     /// # Errors
-    /// When the socket is closed.
+    /// If the socket is closed.
     pub fn set_send_timeout(&self, limit: Option<Duration>) -> Result<()> {
         set_timeout(self.raw.id(), SRT_SOCKOPT::SRTO_SNDTIMEO, limit)
     }
 
-    /// Ends the connection from any thread: calls that are blocked on this socket in other threads return with an error, the
-    /// peer is told, and the socket is of no more use. The way to stop a thread that sits in [`recv`](Self::recv).
+    /// Ends the connection, from any thread: calls that are blocked on this socket in other threads return with an
+    /// error, the peer is notified, and the socket cannot be used any more. Use it to stop a thread that is blocked in
+    /// [`recv`](Self::recv).
     ///
     /// Maps to `srt_close`; dropping the socket afterwards is fine. For how long it blocks see [Closing](Self#closing).
     ///
     /// # Errors
-    /// When libsrt has closed the socket by itself, or an earlier call did and libsrt has forgotten the socket since.
+    /// If libsrt has closed the socket by itself, or an earlier call did and libsrt has removed the socket since.
     pub fn shutdown(&self) -> Result<()> {
         self.raw.shutdown()
     }
@@ -261,21 +263,21 @@ impl SrtSocket {
     /// Closes the socket (`srt_close`). For how long it blocks see [Closing](Self#closing).
     ///
     /// # Errors
-    /// When libsrt has closed it already.
+    /// If libsrt has already closed it.
     pub fn close(self) -> Result<()> {
         self.raw.close()
     }
 
-    /// Gives the socket out of this crate's hands, open.
+    /// Releases the open socket from this crate's ownership.
     #[must_use]
     pub fn into_raw(self) -> i32 {
         self.raw.release()
     }
 
-    /// Takes a socket of libsrt over.
+    /// Takes ownership of a libsrt socket.
     ///
     /// # Safety
-    /// `raw` is an open socket or group of the libsrt that this crate links, and nobody else closes it.
+    /// `raw` is an open socket or group of the libsrt that this crate links, and nothing else closes it.
     #[must_use]
     pub unsafe fn from_raw(raw: i32) -> Self {
         Self::adopt(raw)
@@ -321,7 +323,7 @@ fn set_timeout(id: SRTSOCKET, option: SRT_SOCKOPT, limit: Option<Duration>) -> R
     ffi::set_socket_flag(id, option, &millis)
 }
 
-/// Milliseconds as C takes them: a limit below one still waits a little, one beyond 24 days is 24 days.
+/// Milliseconds for C: a limit below one still waits a little, and one beyond 24 days becomes 24 days.
 pub(crate) fn millis_up(time: Duration) -> i32 {
     i32::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
 }

@@ -1,7 +1,7 @@
-//! Statistics of a connection or a group, with units; the totals that libsrt lets wrap are kept up by [`StatsAccumulator`].
+//! Statistics of a connection or a group, with units; [`StatsAccumulator`] keeps totals that do not wrap.
 //!
-//! Runs on the caller's thread; libsrt takes its own locks for a moment. Nothing here ever clears libsrt's counters: they are
-//! shared by all who ask, so that a clear would falsify what others see. Intervals are differences, computed by us.
+//! Runs on the caller's thread; libsrt takes its own locks for a moment. libsrt's counters are never cleared, because
+//! all callers share them. Intervals are differences, computed here.
 
 mod accumulator;
 mod counters;
@@ -15,30 +15,30 @@ pub use counters::{Counters, Traffic};
 
 use crate::{Error, Result, SrtSocket, ffi};
 
-/// What libsrt tells about a connection at one moment (`SRT_TRACEBSTATS`).
+/// libsrt's statistics of a connection at one moment (`SRT_TRACEBSTATS`).
 ///
-/// Of a group only `elapsed` and, in the counters, `sent_unique`, `received_unique` and `receive_dropped` are filled in: what
-/// the application exchanged with the group. The members' own statistics have the rest.
+/// For a group, only `elapsed` and, in the counters, `sent_unique`, `received_unique` and `receive_dropped` are set:
+/// what the application exchanged with the group. The members' own statistics have the rest.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Time since the connection began; whole milliseconds (`msTimeStamp`).
+    /// Time since the connection was opened, in whole milliseconds (`msTimeStamp`).
     pub elapsed: Duration,
-    /// Counted since the connection began. Packet counts wrap at 2^32 in libsrt: feed a [`StatsAccumulator`] where a
-    /// connection may last so long.
+    /// Counters since the connection was opened. Packet counts wrap at 2^32 in libsrt: use a [`StatsAccumulator`] if a
+    /// connection may last that long.
     pub total: Counters,
-    /// Counted since somebody cleared the interval counters. This crate never does, so that they equal `total` but for
-    /// sockets that came from elsewhere.
+    /// Counters since the interval counters were last cleared. This crate never clears them, so they equal `total`,
+    /// except for sockets created elsewhere.
     pub interval: Counters,
-    /// Average rate of sending in that interval, headers included; bits in a second (`mbpsSendRate`).
+    /// Average sending rate in that interval, including headers, in bits per second (`mbpsSendRate`).
     pub send_rate: u64,
-    /// Average rate of receiving in that interval, headers included; bits in a second (`mbpsRecvRate`).
+    /// Average receiving rate in that interval, including headers, in bits per second (`mbpsRecvRate`).
     pub receive_rate: u64,
-    /// The path, as libsrt sees it now.
+    /// libsrt's current view of the path.
     pub link: Link,
-    /// What is sent and not yet acknowledged, or still to be sent.
+    /// Unacknowledged and unsent data.
     pub send_buffer: Buffer,
-    /// What is received and not yet read.
+    /// Received and unread data.
     pub receive_buffer: Buffer,
 }
 
@@ -46,50 +46,51 @@ pub struct Stats {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Link {
-    /// Round-trip time, smoothed; 100 ms until it is measured (`msRTT`).
+    /// Smoothed round-trip time; 100 ms until it is measured (`msRTT`).
     pub rtt: Duration,
-    /// Estimated capacity of the path towards the peer; bits in a second (`mbpsBandwidth`). A coarse guess of libsrt.
+    /// Estimated capacity of the path towards the peer, in bits per second (`mbpsBandwidth`). A coarse estimate by
+    /// libsrt.
     pub bandwidth: u64,
-    /// The limit of sending; bits in a second (`mbpsMaxBW`).
+    /// The sending limit in bits per second (`mbpsMaxBW`).
     pub max_bandwidth: u64,
-    /// The time between two packets that the limit leaves (`usPktSndPeriod`).
+    /// The time between two packets at that limit (`usPktSndPeriod`).
     pub send_period: Duration,
     /// How many unacknowledged packets the peer has room for (`pktFlowWindow`).
     pub flow_window: u32,
     /// How many unacknowledged packets congestion control allows (`pktCongestionWindow`).
     pub congestion_window: u32,
-    /// Packets sent and not yet acknowledged (`pktFlightSize`).
+    /// Sent and unacknowledged packets (`pktFlightSize`).
     pub packets_in_flight: u32,
-    /// The largest UDP packet, headers included; bytes (`byteMSS`).
+    /// The largest UDP packet in bytes, including headers (`byteMSS`).
     pub max_segment_size: u32,
-    /// The latency of what is sent (`msSndTsbPdDelay`); zero where the peer does not pace.
+    /// The latency of sent data (`msSndTsbPdDelay`); zero if the peer does not time packets.
     pub send_latency: Duration,
-    /// The latency of what is received (`msRcvTsbPdDelay`); zero where this side does not pace.
+    /// The latency of received data (`msRcvTsbPdDelay`); zero if this side does not time packets.
     pub receive_latency: Duration,
-    /// The farthest that a packet was overtaken; packets (`pktReorderDistance`).
+    /// The largest distance by which a packet was overtaken, in packets (`pktReorderDistance`).
     pub reorder_distance: u32,
-    /// How far a packet may be overtaken before it counts as lost; packets (`pktReorderTolerance`).
+    /// How far a packet may be overtaken before it counts as lost, in packets (`pktReorderTolerance`).
     pub reorder_tolerance: u32,
-    /// How late packets were that came too late, smoothed (`pktRcvAvgBelatedTime`). None where none did, and where libsrt's
-    /// number cannot be right.
+    /// How late belated packets were, smoothed (`pktRcvAvgBelatedTime`). None if there were none, or if libsrt's number
+    /// cannot be right.
     pub belated_by: Option<Duration>,
 }
 
-/// How full a buffer is. All zeros while the connection is being changed by another thread: libsrt does not wait for it.
+/// The fill of a buffer. All zeros while another thread changes the connection: libsrt does not wait for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Buffer {
-    /// Packets in it (`pktSndBuf`, `pktRcvBuf`).
+    /// Packets in the buffer (`pktSndBuf`, `pktRcvBuf`).
     pub packets: u32,
-    /// Bytes in it (`byteSndBuf`, with headers; `byteRcvBuf`, without).
+    /// Bytes in the buffer (`byteSndBuf`, with headers; `byteRcvBuf`, without).
     pub bytes: u64,
     /// The time between its first and last packet (`msSndBuf`, `msRcvBuf`).
     pub span: Duration,
-    /// Room left; bytes, counted in whole packets (`byteAvailSndBuf`, `byteAvailRcvBuf`).
+    /// Free room in bytes, counted in whole packets (`byteAvailSndBuf`, `byteAvailRcvBuf`).
     pub available: u64,
 }
 
-/// Longer than any latency in use: what libsrt says beyond it comes from a clock that jumped.
+/// Longer than any latency in use: greater values come from a clock that jumped.
 const LATEST_CREDIBLE: Duration = Duration::from_secs(600);
 
 impl Stats {
@@ -138,7 +139,7 @@ impl Link {
     }
 }
 
-/// A level (not a count): below zero is libsrt's arithmetic gone past the edge, and means none.
+/// A level (not a count): negative values are arithmetic underflows of libsrt, and mean none.
 fn unsigned(value: i32) -> u32 {
     value.try_into().unwrap_or(0)
 }
@@ -147,7 +148,7 @@ fn millis(ms: i64) -> Duration {
     Duration::from_millis(ms.try_into().unwrap_or(0))
 }
 
-/// None for what is negative, infinite or not a number.
+/// None for negative, infinite and NaN values.
 fn duration(seconds: f64) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok()
 }
@@ -158,7 +159,7 @@ fn duration(seconds: f64) -> Option<Duration> {
     reason = "a float saturates when cast, and not-a-number becomes 0"
 )]
 fn bits_per_second(mbps: f64) -> u64 {
-    // Infinite where libsrt divides by an interval of no length.
+    // Infinite if libsrt divides by an interval of zero length.
     if mbps.is_finite() {
         (mbps * 1e6).round() as u64
     } else {
@@ -171,7 +172,7 @@ fn bits_per_second(mbps: f64) -> u64 {
 pub(crate) enum Levels {
     /// Smoothed over about a second.
     Averaged,
-    /// As they are.
+    /// Current.
     Instantaneous,
 }
 
@@ -187,7 +188,7 @@ pub(crate) fn read(id: SRTSOCKET, levels: Levels) -> Result<Stats> {
 }
 
 impl SrtSocket {
-    /// Tells what happened on the connection so far: `srt_bistats`, which is never told to clear. Does not block.
+    /// The statistics of the connection so far: `srt_bistats`, without clearing. Does not block.
     ///
     /// The levels of the buffers are averages over about a second.
     ///
@@ -208,7 +209,7 @@ impl SrtSocket {
         read(self.raw.id(), Levels::Averaged)
     }
 
-    /// As [`stats`](Self::stats), with the levels of the buffers as they are at this moment.
+    /// Like [`stats`](Self::stats), with the current levels of the buffers.
     ///
     /// # Errors
     /// As for [`stats`](Self::stats).

@@ -1,20 +1,19 @@
-//! The streamid: what a caller says it wants, as bytes, and the standard `#!::` syntax inside of it.
+//! The streamid that a caller sends, as bytes, and the standard `#!::` syntax in it.
 //!
-//! Owns the 512-byte limit, the parser and the builder. Everything is a pure function of its input and runs on whichever
-//! thread calls, the listen callback included. It deliberately knows nothing of the meaning that a server gives to a
-//! resource or a user, nor of streamid dialects other than the standard one: a streamid without `#!:` in front is the
-//! application's own.
+//! Owns the 512-byte limit, the parser and the builder. All functions are pure and run on the calling thread, including
+//! in the listen callback. It deliberately ignores the meaning that a server gives to a resource or a user, and all
+//! formats but the standard one: a streamid that does not start with `#!:` belongs to the application.
 
 use std::{borrow::Cow, fmt, str::FromStr};
 
-/// What comes first in a streamid of the standard syntax.
+/// The prefix of a streamid in standard syntax.
 const PREFIX: &str = "#!:";
 
 /// A streamid (`SRTO_STREAMID`): up to 512 bytes that a caller sends with its handshake.
 ///
-/// Nothing promises that they are text: [`as_str`](Self::as_str) tells, [`Display`](fmt::Display) shows them safely
-/// (replacing what is not UTF-8 and escaping control characters), [`fields`](Self::fields) reads the standard syntax.
-/// libsrt drops zero bytes at the end on the way.
+/// It need not be text: [`as_str`](Self::as_str) returns it if it is, [`Display`](fmt::Display) shows it safely
+/// (replacing invalid UTF-8 and escaping control characters), and [`fields`](Self::fields) parses the standard syntax.
+/// libsrt drops trailing zero bytes in transit.
 ///
 /// ```
 /// use srt_safe::{Mode, StreamId};
@@ -36,7 +35,7 @@ impl StreamId {
     /// The longest streamid in bytes (`CUDT::MAX_SID_LENGTH`).
     pub const MAX_LEN: usize = 512;
 
-    /// A streamid of any bytes.
+    /// Creates a streamid from any bytes.
     ///
     /// # Errors
     /// [`StreamIdError::TooLong`] above [`MAX_LEN`](Self::MAX_LEN) bytes.
@@ -48,13 +47,13 @@ impl StreamId {
         Ok(Self(raw.into()))
     }
 
-    /// Builds a streamid of the standard syntax.
+    /// Builds a streamid in standard syntax.
     #[must_use]
     pub fn builder() -> StreamIdBuilder {
         StreamIdBuilder::default()
     }
 
-    /// The bytes as they go over the wire.
+    /// The bytes as sent over the wire.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -66,7 +65,7 @@ impl StreamId {
         std::str::from_utf8(&self.0).ok()
     }
 
-    /// The text, with U+FFFD in place of what is not UTF-8. Control characters stay: use `Display` for logs.
+    /// The text, with U+FFFD for invalid UTF-8. Control characters are kept: use `Display` for logs.
     #[must_use]
     pub fn to_string_lossy(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.0)
@@ -90,13 +89,13 @@ impl StreamId {
         self.0.starts_with(PREFIX.as_bytes())
     }
 
-    /// Reads the standard syntax: `#!::key=value,key=value`, or `#!:{key=value,key={…}}` where braces may nest.
+    /// Parses the standard syntax: `#!::key=value,key=value`, or `#!:{key=value,key={…}}` where braces may nest.
     ///
-    /// The first `=` of a pair ends its key; a value may hold further ones, and may be empty.
+    /// The first `=` of a pair ends its key; a value may contain more of them, and may be empty.
     ///
     /// # Errors
-    /// [`StreamIdError::NotStandard`] for any other text, and an error with the byte position for what the syntax does not
-    /// allow: a pair without `=`, an empty or repeated key, unbalanced braces, an unknown mode, bytes that are not UTF-8.
+    /// [`StreamIdError::NotStandard`] for any other text, and an error with the byte position for violations of the
+    /// syntax: a pair without `=`, an empty or repeated key, unbalanced braces, an unknown mode, invalid UTF-8.
     pub fn fields(&self) -> Result<Fields<'_>, StreamIdError> {
         let Some(body) = self.0.strip_prefix(PREFIX.as_bytes()) else {
             return Err(StreamIdError::NotStandard);
@@ -162,7 +161,7 @@ impl TryFrom<&[u8]> for StreamId {
 /// What a caller wants to do with the resource: key `m`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Mode {
-    /// `request`: the caller wants to receive. What a streamid without `m` means.
+    /// `request`: the caller wants to receive. The default without `m`.
     #[default]
     Request,
     /// `publish`: the caller wants to send.
@@ -172,7 +171,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// The word of the standard syntax.
+    /// The word in the standard syntax.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -195,7 +194,7 @@ impl fmt::Display for Mode {
     }
 }
 
-/// The pairs of a streamid of the standard syntax, in the order in which they came.
+/// The pairs of a streamid in standard syntax, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fields<'a> {
     pairs: Vec<Pair<'a>>,
@@ -213,7 +212,7 @@ struct Pair<'a> {
 enum Nesting {
     /// `#!::`: braces are characters like any other.
     Flat,
-    /// `#!:{`: braces enclose, and a comma inside of them separates nothing.
+    /// `#!:{`: braces enclose a value, in which commas do not separate pairs.
     Braces,
 }
 
@@ -233,7 +232,7 @@ impl<'a> Fields<'a> {
         self.get("u")
     }
 
-    /// Key `h`: the host name, where one address serves several.
+    /// Key `h`: the host name, if one address serves several.
     #[must_use]
     pub fn host(&self) -> Option<&'a str> {
         self.get("h")
@@ -251,22 +250,22 @@ impl<'a> Fields<'a> {
         self.get("s")
     }
 
-    /// Key `t`: the type of what is sent. The standard ones are `stream` (meant where the key is missing), `file` and `auth`.
+    /// Key `t`: the type of the content. The standard ones are `stream` (the default), `file` and `auth`.
     #[must_use]
     pub fn stream_type(&self) -> Option<&'a str> {
         self.get("t")
     }
 
-    /// Key `m`: what the caller wants to do; [`Mode::Request`] where the key is missing.
+    /// Key `m`: what the caller wants to do; [`Mode::Request`] by default.
     #[must_use]
     pub const fn mode(&self) -> Mode {
         self.mode
     }
 
-    /// The pairs inside of a value in braces (`key={a=1,b=2}` of the nested form); `None` if there is no such key.
+    /// The pairs in a braced value (`key={a=1,b=2}` of the nested form); `None` if there is no such key.
     ///
     /// # Errors
-    /// As [`StreamId::fields`]; a value that is not in braces is a [`StreamIdError::Syntax`].
+    /// Like [`StreamId::fields`]; a value without braces is a [`StreamIdError::Syntax`].
     #[must_use]
     pub fn nested(&self, key: &str) -> Option<Result<Self, StreamIdError>> {
         self.pairs
@@ -275,12 +274,12 @@ impl<'a> Fields<'a> {
             .map(|pair| Self::parse_block(pair.value, pair.value_at))
     }
 
-    /// All pairs in their order.
+    /// All pairs, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&'a str, &'a str)> + '_ {
         self.pairs.iter().map(|pair| (pair.key, pair.value))
     }
 
-    /// The pairs whose keys are not among the standard `u`, `h`, `r`, `s`, `t` and `m`, in their order.
+    /// The pairs whose keys are not among the standard `u`, `h`, `r`, `s`, `t` and `m`, in order.
     pub fn other(&self) -> impl Iterator<Item = (&'a str, &'a str)> + '_ {
         self.iter()
             .filter(|(key, _)| !matches!(*key, "u" | "h" | "r" | "s" | "t" | "m"))
@@ -308,7 +307,7 @@ impl<'a> Fields<'a> {
         let mut pairs: Vec<Pair<'a>> = Vec::new();
         let mut mode = Mode::default();
         let mut start = 0;
-        // An empty body has no pairs; after a comma, however, a pair must follow.
+        // An empty body has no pairs, but a pair must follow a comma.
         while start < body.len() || !pairs.is_empty() {
             let end = start + pair_len(&body[start..], base + start, nesting)?;
             let pair = Pair::parse(&body[start..end], base + start)?;
@@ -350,7 +349,7 @@ impl<'a> Pair<'a> {
     }
 }
 
-/// Bytes up to the comma that ends the first pair of `text`, or up to the end.
+/// The number of bytes up to the comma that ends the first pair of `text`, or up to the end.
 fn pair_len(text: &str, base: usize, nesting: Nesting) -> Result<usize, StreamIdError> {
     if nesting == Nesting::Flat {
         return Ok(text.find(',').unwrap_or(text.len()));
@@ -381,8 +380,8 @@ fn pair_len(text: &str, base: usize, nesting: Nesting) -> Result<usize, StreamId
 
 /// Builds a streamid of the form `#!::key=value,…`, with the keys in the order of the calls.
 ///
-/// The syntax has no way to write a comma inside a value (or a comma or `=` inside a key): [`build`](Self::build) refuses
-/// them. Everything else, `=` in values included, arrives as it is.
+/// The syntax cannot express a comma in a value (or a comma or `=` in a key): [`build`](Self::build) refuses them.
+/// Everything else, including `=` in values, is sent unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct StreamIdBuilder {
     pairs: Vec<(Box<str>, Box<str>)>,
@@ -425,19 +424,19 @@ impl StreamIdBuilder {
         self.field("m", mode.as_str())
     }
 
-    /// Any key: the standard ones are single lower-case letters, so let an application's own be longer.
+    /// Any key: the standard ones are single lower-case letters, so use longer ones for your own.
     #[must_use]
     pub fn field(mut self, key: &str, value: &str) -> Self {
         self.pairs.push((key.into(), value.into()));
         self
     }
 
-    /// Checks and writes.
+    /// Checks the fields and builds the streamid.
     ///
     /// # Errors
-    /// [`StreamIdError::InvalidKey`] and [`StreamIdError::InvalidValue`] for what the syntax cannot carry,
-    /// [`StreamIdError::DuplicateKey`], [`StreamIdError::InvalidMode`] for a [`field`](Self::field) `m` of another word,
-    /// [`StreamIdError::TooLong`].
+    /// [`StreamIdError::InvalidKey`] and [`StreamIdError::InvalidValue`] for what the syntax cannot express,
+    /// [`StreamIdError::DuplicateKey`], [`StreamIdError::InvalidMode`] for an unknown mode in a [`field`](Self::field)
+    /// `m`, [`StreamIdError::TooLong`].
     pub fn build(self) -> Result<StreamId, StreamIdError> {
         let mut text = format!("{PREFIX}:");
         for (index, (key, value)) in self.pairs.iter().enumerate() {
@@ -468,49 +467,49 @@ impl StreamIdBuilder {
     }
 }
 
-/// Why bytes are no streamid, or not one of the standard syntax. `at` counts bytes from the streamid's beginning.
+/// Why bytes are no valid streamid, or not in standard syntax. `at` counts bytes from the start of the streamid.
 ///
-/// It never holds a part of the streamid, which may carry a secret.
+/// It never contains a part of the streamid, which may hold a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StreamIdError {
     /// More than [`StreamId::MAX_LEN`] bytes.
     TooLong {
-        /// How many there are.
+        /// Its length.
         len: usize,
     },
-    /// It does not begin with `#!:`, so it is the application's own.
+    /// It does not begin with `#!:`, so it belongs to the application.
     NotStandard,
-    /// Not UTF-8, which the standard syntax demands.
+    /// Invalid UTF-8, which the standard syntax does not allow.
     NotUtf8 {
-        /// The first wrong byte.
+        /// The position of the first invalid byte.
         at: usize,
     },
-    /// The syntax is wrong.
+    /// A syntax error.
     Syntax {
-        /// Where.
+        /// The position.
         at: usize,
-        /// What should stand there.
+        /// What was expected there.
         expected: &'static str,
     },
-    /// Key `m` has another value than `request`, `publish` or `bidirectional`.
+    /// Key `m` has a value other than `request`, `publish` or `bidirectional`.
     InvalidMode {
-        /// Where the value begins.
+        /// The start of the value.
         at: usize,
     },
-    /// A key comes twice.
+    /// A repeated key.
     DuplicateKey {
-        /// Where it comes the second time.
+        /// The position of its second occurrence.
         at: usize,
     },
-    /// (Builder) a key is empty, or has a comma, `=` or control character.
+    /// (Builder) a key is empty, or contains a comma, `=` or control character.
     InvalidKey {
-        /// Where the character would stand.
+        /// The position that the character would have.
         at: usize,
     },
-    /// (Builder) a value has a comma or a control character.
+    /// (Builder) a value contains a comma or a control character.
     InvalidValue {
-        /// Where the character would stand.
+        /// The position that the character would have.
         at: usize,
     },
 }

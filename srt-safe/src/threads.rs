@@ -1,17 +1,17 @@
-//! libsrt's own threads: which there are, and whether they make progress.
+//! libsrt's own threads, and whether they make progress.
 
 use std::ffi::CStr;
 
 use libsrt_sys::SrtEditThreadState;
 
-/// More threads than this are never listed: two for each local port.
+/// The limit of listed threads: two per local port.
 const MOST: usize = 8192;
 
-/// What a thread of libsrt does.
+/// The task of a libsrt thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LibraryThreadKind {
-    /// Receives the datagrams of a port, runs the listen callback and the timers of its connections.
+    /// Receives the datagrams of a port, and runs the listen callback and the timers of its connections.
     Receiver,
     /// Sends the packets of a port.
     Sender,
@@ -19,25 +19,25 @@ pub enum LibraryThreadKind {
     GarbageCollector,
 }
 
-/// A thread of libsrt at one moment. Look twice to know whether it is stuck: a thread that did not wait either time, and whose
-/// `rounds` have not grown in between, has been busy with one thing since.
+/// A libsrt thread at one moment. List the threads twice to find stuck ones: a thread that did not wait either time,
+/// and whose `rounds` have not increased in between, has been busy with one thing since.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LibraryThread {
-    /// What it does.
+    /// Its task.
     pub kind: LibraryThreadKind,
-    /// The local UDP port that it serves.
+    /// Its local UDP port.
     pub port: Option<u16>,
-    /// Its number in the system: `/proc/self/task/<id>`.
+    /// Its system thread id: `/proc/self/task/<id>`.
     pub id: u32,
-    /// How often its loop has gone round.
+    /// The number of rounds of its loop.
     pub rounds: u64,
-    /// Whether it waits for work or for its time.
+    /// Whether it waits for work or for a time.
     pub is_waiting: bool,
 }
 
 /// Lists libsrt's receiving, sending and garbage-collecting threads. Never waits for one of them.
 ///
-/// An installed libsrt does not tell: the list is empty.
+/// Not supported by an installed libsrt: the list is empty.
 #[must_use]
 pub fn library_threads() -> Vec<LibraryThread> {
     let mut room = 64;
@@ -54,7 +54,7 @@ pub fn library_threads() -> Vec<LibraryThread> {
     }
 }
 
-/// None: a thread of another kind, which lives and ends with a connection.
+/// None for threads of other kinds, which live as long as a connection.
 fn thread_of(state: &SrtEditThreadState) -> Option<LibraryThread> {
     let name = CStr::from_bytes_until_nul(&state.name).ok()?.to_bytes();
     let kinds = [

@@ -1,9 +1,9 @@
-//! From libsrt's listen callback to the [`AccessControl`](crate::AccessControl) of a listener, and back.
+//! Connects libsrt's listen callback with the [`AccessControl`](crate::AccessControl) of a listener.
 //!
-//! Runs on the thread that receives for the port, under the listener's lock. What C holds is a key into a registry, not a
-//! pointer: libsrt may call late, and a key that is gone refuses. A panic ends here.
+//! Runs on the port's receiving thread, under the listener's lock. C holds a key into a registry rather than a pointer:
+//! libsrt may call late, and a removed key refuses the caller. Panics are caught here.
 //!
-//! It deliberately logs nothing: the counters of a listener tell, without a lock on this thread.
+//! It deliberately logs nothing: the listener's counters record results without a lock on this thread.
 
 use std::{
     cell::Cell,
@@ -32,7 +32,7 @@ thread_local! {
     static IN_CALLBACK: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What C means by "accept" and "refuse".
+/// The callback's return values for "accept" and "refuse".
 const ACCEPT: c_int = 0;
 const REFUSE: c_int = -1;
 
@@ -50,7 +50,7 @@ struct Counters {
     bad_settings: AtomicU64,
 }
 
-/// Keeps a listener's decision in the registry. To be dropped after the socket is closed: until then libsrt may call.
+/// Keeps a listener's decision in the registry. Drop it after the socket is closed, because libsrt may call until then.
 pub(crate) struct HookGuard {
     key: usize,
     hook: Arc<Hook>,
@@ -65,7 +65,7 @@ impl std::fmt::Debug for HookGuard {
 }
 
 impl HookGuard {
-    /// Has `access` asked about each caller of `listener`, which must not listen yet (`srt_listen_callback`).
+    /// Makes `access` decide about each caller of `listener`, which must not listen yet (`srt_listen_callback`).
     pub(crate) fn install(listener: SRTSOCKET, access: SharedAccess) -> Result<Self> {
         let key = NEXT_KEY.fetch_add(1, Ordering::Relaxed);
         let hook = Arc::new(Hook {
@@ -112,12 +112,12 @@ impl Drop for HookGuard {
     }
 }
 
-/// Whether this thread is inside of a listen callback, where `srt_close` would wait for the callback itself.
+/// Whether this thread is in a listen callback, where `srt_close` would wait for the callback itself.
 pub(crate) fn in_callback() -> bool {
     IN_CALLBACK.try_with(Cell::get).unwrap_or(false)
 }
 
-/// Whether the library leaves a handshake unanswered when told so.
+/// Whether the library can leave a handshake unanswered.
 pub(crate) fn can_defer() -> bool {
     libsrt_sys::has_edit(libsrt_sys::EDIT_DEFERRED_VERDICT)
 }
@@ -129,7 +129,7 @@ unsafe extern "C" fn on_handshake(
     peer: *const libc::sockaddr,
     stream_id: *const c_char,
 ) -> c_int {
-    // Any panic from here on is the user's or ours; either way the caller stays out.
+    // Any panic from here on, in the user's code or ours, refuses the caller.
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let hooks = HOOKS.read().unwrap_or_else(PoisonError::into_inner);
         let hook = hooks
@@ -215,7 +215,7 @@ fn reject_with(socket: SRTSOCKET, code: c_int) -> c_int {
     REFUSE
 }
 
-/// Marks the thread as being inside of a callback, until dropped.
+/// Marks the thread as being in a callback, until dropped.
 struct CallbackGuard;
 
 impl CallbackGuard {

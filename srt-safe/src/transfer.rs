@@ -1,6 +1,6 @@
-//! Sending and receiving: live messages with their particulars, and the stream of file mode through `Read` and `Write`.
+//! Sending and receiving: live messages with their metadata, and the stream of file mode through `Read` and `Write`.
 //!
-//! This is the data path: a call here is one call of libsrt, without an allocation or a lock of this crate.
+//! This is the data path: a call here is one call to libsrt, without an allocation or a lock of this crate.
 
 use std::{
     io::{self, Read, Write},
@@ -13,15 +13,16 @@ use libsrt_sys::{SRT_ERRNO, SRT_MSGCTRL, SRT_SOCKOPT};
 
 use crate::{Error, ErrorKind, Result, SrtSocket, ffi, socket::millis_up};
 
-/// How often a receiver looks whether a packet of a closed connection is due.
+/// How often a receiver checks whether a packet of a closed connection is due.
 const DUE_POLL: Duration = Duration::from_millis(1);
 
-/// A time on libsrt's clock: steady, of this process' machine, with an arbitrary zero; comparable with no other clock.
+/// A time on libsrt's clock: monotonic, local to this process, with an arbitrary zero; not comparable with other
+/// clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceTime(Duration);
 
 impl SourceTime {
-    /// What libsrt's clock shows now (`srt_time_now`).
+    /// The current time of libsrt's clock (`srt_time_now`).
     #[must_use]
     pub fn now() -> Self {
         // SAFETY: srt_time_now reads a clock.
@@ -47,7 +48,7 @@ impl SourceTime {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// `None` for the zero and the negative numbers that mean "no time" to libsrt.
+    /// `None` for zero and negative numbers, which mean "no time" in libsrt.
     pub(crate) fn from_micros(micros: i64) -> Option<Self> {
         match u64::try_from(micros) {
             Ok(0) | Err(_) => None,
@@ -60,16 +61,16 @@ impl SourceTime {
     }
 }
 
-/// What libsrt tells about a message that was sent or received (`SRT_MSGCTRL`).
+/// The metadata of a sent or received message (`SRT_MSGCTRL`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MessageInfo {
-    /// When the message was sent, moved to this side's clock and late by the latency: the time at which it is due here. When
-    /// sending: the time that was given. `None` in stream mode.
+    /// When the message was sent, converted to this side's clock plus the latency: the time at which it is due here.
+    /// For a sent message, the time that was given. `None` in stream mode.
     pub source_time: Option<SourceTime>,
-    /// Sequence number of the message's first packet: 31 bits that wrap.
+    /// Sequence number of the message's first packet: 31 bits, wrapping.
     pub packet_sequence: Option<u32>,
-    /// Number of the message: 26 bits that wrap, from 1. `None` in stream mode.
+    /// Number of the message: 26 bits, wrapping, from 1. `None` in stream mode.
     pub message_number: Option<u32>,
 }
 
@@ -83,18 +84,18 @@ impl MessageInfo {
     }
 }
 
-/// Whether a message waits for the ones before it. Only file mode with messages heeds it: live mode always delivers in order.
+/// Whether a message waits for earlier ones. Only for file mode with messages: live mode always delivers in order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeliveryOrder {
-    /// Given to the reader as soon as it is complete, even if an earlier one is not.
+    /// Delivered as soon as it is complete, even if an earlier one is not.
     AsComplete,
-    /// After all that were sent before it.
+    /// Delivered after all that were sent before it.
     #[default]
     InOrder,
 }
 
-/// How a message is to be sent (`SRT_MSGCTRL`).
+/// The options of a sent message (`SRT_MSGCTRL`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MessageOptions {
     time_to_live: Option<Duration>,
@@ -103,7 +104,7 @@ pub struct MessageOptions {
 }
 
 impl MessageOptions {
-    /// No limit of time, in order, timed by the moment of sending.
+    /// No time limit, in order, with the time of sending.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -113,7 +114,7 @@ impl MessageOptions {
         }
     }
 
-    /// Drops the message when it was not sent in that time (`msgttl`), in whole milliseconds, rounded up.
+    /// Drops the message if it was not sent within this time (`msgttl`), in whole milliseconds, rounded up.
     #[must_use]
     pub const fn time_to_live(mut self, limit: Duration) -> Self {
         self.time_to_live = Some(limit);
@@ -127,8 +128,8 @@ impl MessageOptions {
         self
     }
 
-    /// Sets the time that the peer's timing starts from (`srctime`), such as that of the packet's arrival, when a stream is
-    /// passed on: not before the connection, and it must not go back. Only live mode heeds it.
+    /// Sets the source time (`srctime`), from which the peer computes the delivery, such as the arrival time of a
+    /// relayed packet. It must not precede the connection, nor decrease. Only for live mode.
     #[must_use]
     pub const fn source_time(mut self, time: SourceTime) -> Self {
         self.source_time = Some(time);
@@ -145,7 +146,7 @@ impl MessageOptions {
     }
 }
 
-/// What `srt_msgctrl_init` makes.
+/// The result of `srt_msgctrl_init`.
 pub(crate) const EMPTY: SRT_MSGCTRL = SRT_MSGCTRL {
     flags: 0,
     msgttl: -1,
@@ -158,7 +159,7 @@ pub(crate) const EMPTY: SRT_MSGCTRL = SRT_MSGCTRL {
     grpdata_size: 0,
 };
 
-/// What is in the send buffer: waiting for its turn, or sent and not acknowledged (`srt_getsndbuffer`).
+/// The contents of the send buffer: unsent or unacknowledged (`srt_getsndbuffer`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unsent {
@@ -168,13 +169,13 @@ pub struct Unsent {
     pub bytes: usize,
 }
 
-/// While it lives, what this thread sends on any socket is collected and handed to the system many packets at a time: for
-/// whoever sends to many sockets, or many messages to one, in a loop. Dropping it hands over the rest, so keep it for the
-/// length of that loop and no longer: what is collected waits. They nest; the last one to go counts.
+/// While it exists, everything that this thread sends on any socket is collected and passed to the system many packets
+/// at a time: for loops that send to many sockets, or many messages to one. Dropping it sends the rest, so keep it only
+/// for the length of that loop, because collected packets wait. It can be nested; the outermost one counts.
 ///
-/// It changes when a packet leaves and which thread calls the system, nothing else. The pinned libsrt sends many sockets'
-/// packets in one system call then, and consecutive ones of one connection as one datagram that the system divides; the
-/// sending thread of the port sleeps. An installed libsrt does as ever.
+/// It changes only when a packet leaves and which thread makes the system call. The pinned libsrt sends packets of many
+/// sockets in one system call, and consecutive ones of one connection as one datagram that the system splits; the
+/// sending thread of the port sleeps. No effect on an installed libsrt.
 ///
 /// ```no_run
 /// # use srt_safe::{CollectedSends, SrtSocket};
@@ -189,12 +190,12 @@ pub struct Unsent {
 #[derive(Debug)]
 #[must_use = "it collects for as long as it lives"]
 pub struct CollectedSends {
-    /// It belongs to the thread that began it.
+    /// It belongs to the thread that created it.
     not_send: PhantomData<*const ()>,
 }
 
 impl CollectedSends {
-    /// Begins to collect, on this thread.
+    /// Starts to collect, on this thread.
     pub fn begin() -> Self {
         // SAFETY: our edit's function counts in a variable of this thread, and takes any number.
         unsafe { libsrt_sys::srt_edit_collect(1) };
@@ -212,15 +213,16 @@ impl Drop for CollectedSends {
 }
 
 impl SrtSocket {
-    /// Sends a message, or in stream mode as much of `data` as there is room for (`srt_send`). Returns the number of bytes taken.
+    /// Sends a message, or in stream mode as much of `data` as there is room for (`srt_send`). Returns the number of
+    /// bytes accepted.
     ///
-    /// In live mode a message is one packet of 1 to 1316 bytes (`SRTO_PAYLOADSIZE`, at most 1456). Waits for room in the
-    /// send buffer, up to the [timeout](Self::set_send_timeout); a non-blocking socket does not wait.
+    /// In live mode a message is one packet of 1 to 1316 bytes (`SRTO_PAYLOADSIZE`, at most 1456). Waits for room in
+    /// the send buffer, up to the [timeout](Self::set_send_timeout); a non-blocking socket does not wait.
     ///
     /// # Errors
-    /// [`WouldBlock`](crate::ErrorKind::WouldBlock) or [`TimedOut`](crate::ErrorKind::TimedOut) when there is no room,
+    /// [`WouldBlock`](crate::ErrorKind::WouldBlock) or [`TimedOut`](crate::ErrorKind::TimedOut) if there is no room,
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for an empty or too long message,
-    /// [`ConnectionLost`](crate::ErrorKind::ConnectionLost) when the connection is gone.
+    /// [`ConnectionLost`](crate::ErrorKind::ConnectionLost) if the connection is lost.
     pub fn send(&self, data: &[u8]) -> Result<usize> {
         not_empty("srt_send", data)?;
         // SAFETY: the pointer and the length describe `data`, which libsrt copies during the call.
@@ -230,10 +232,11 @@ impl SrtSocket {
         .map_err(Error::of_connection)
     }
 
-    /// [`send`](Self::send) with particulars, which also tells the numbers that the message got (`srt_sendmsg2`).
+    /// Like [`send`](Self::send) with options; also returns the message's metadata (`srt_sendmsg2`).
     ///
     /// # Errors
-    /// As [`send`](Self::send); [`InvalidInput`](crate::ErrorKind::InvalidInput) also for a source time before the connection.
+    /// Like [`send`](Self::send); [`InvalidInput`](crate::ErrorKind::InvalidInput) also for a source time before the
+    /// connection.
     pub fn send_message(&self, data: &[u8], options: MessageOptions) -> Result<(usize, MessageInfo)> {
         not_empty("srt_sendmsg2", data)?;
         let mut ctrl = options.to_raw();
@@ -250,22 +253,23 @@ impl SrtSocket {
         Ok((sent, MessageInfo::from_raw(&ctrl)))
     }
 
-    /// Receives a message, or in stream mode up to `buffer.len()` bytes (`srt_recv`). Returns their number.
+    /// Receives a message, or in stream mode up to `buffer.len()` bytes (`srt_recv`). Returns the number of bytes.
     ///
-    /// In live mode the buffer must hold the largest packet (1316 bytes unless `SRTO_PAYLOADSIZE` says otherwise); in file
-    /// mode with messages what does not fit is lost. Zero means that a stream is at its end. Waits for data, up to the
-    /// [timeout](Self::set_recv_timeout); a non-blocking socket does not wait.
+    /// In live mode the buffer must hold the largest packet (1316 bytes by default, see `SRTO_PAYLOADSIZE`); in file
+    /// mode with messages, the part that does not fit is lost. Zero means the end of a stream. Waits for data, up to
+    /// the [timeout](Self::set_recv_timeout); a non-blocking socket does not wait.
     ///
     /// # Errors
-    /// [`WouldBlock`](crate::ErrorKind::WouldBlock) or [`TimedOut`](crate::ErrorKind::TimedOut) when there is nothing,
+    /// [`WouldBlock`](crate::ErrorKind::WouldBlock) or [`TimedOut`](crate::ErrorKind::TimedOut) if there is no data,
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for too small a buffer,
-    /// [`ConnectionLost`](crate::ErrorKind::ConnectionLost) when the connection is gone: in message mode also when the peer
-    /// closed it in good order, which libsrt does not tell apart.
+    /// [`ConnectionLost`](crate::ErrorKind::ConnectionLost) if the connection is lost: in message mode also after the
+    /// peer closed it properly, which libsrt does not distinguish.
     ///
     /// # The end of a live connection
-    /// When the peer closes, up to one latency of packets has arrived and is not due yet. A blocking socket returns them, each
-    /// at its time, and reports the lost connection after the last. A non-blocking socket reports it at once, and its epoll
-    /// has nothing more to say: ask [`unread`](Self::unread), and receive again every few milliseconds until that is zero.
+    /// When the peer closes, up to one latency of packets has arrived and is not due yet. A blocking socket returns
+    /// them, each at its time, and reports the lost connection after the last. A non-blocking socket reports it at
+    /// once, and its epoll raises no more events: call [`unread`](Self::unread), and receive again every few
+    /// milliseconds until it returns zero.
     pub fn recv(&self, buffer: &mut [u8]) -> Result<usize> {
         self.to_the_end(|| self.recv_once(buffer))
     }
@@ -282,10 +286,10 @@ impl SrtSocket {
         .map_err(Error::of_connection)
     }
 
-    /// [`recv`](Self::recv) that also tells when the message was sent, and its numbers (`srt_recvmsg2`).
+    /// Like [`recv`](Self::recv); also returns the message's metadata (`srt_recvmsg2`).
     ///
     /// # Errors
-    /// As [`recv`](Self::recv).
+    /// Like [`recv`](Self::recv).
     pub fn recv_message(&self, buffer: &mut [u8]) -> Result<(usize, MessageInfo)> {
         self.to_the_end(|| self.recv_message_once(buffer))
     }
@@ -314,7 +318,7 @@ impl SrtSocket {
                         && self.is_blocking() == Ok(true)
                         && self.unread().is_ok_and(|packets| packets > 0) =>
                 {
-                    // libsrt's own timing thread is gone with the connection: nobody would wake this one.
+                    // libsrt's timing thread has ended with the connection, so nothing would wake this one.
                     thread::sleep(DUE_POLL);
                 }
                 done => return done,
@@ -322,11 +326,13 @@ impl SrtSocket {
         }
     }
 
-    /// How many packets have arrived, without a gap, and were not received by the application (`SRTO_RCVDATA`): in live mode
-    /// those that are not due yet, also after the peer has closed the connection.
+    /// The number of packets that have arrived without a gap and have not been received by the application
+    /// (`SRTO_RCVDATA`), including, in live mode, those that are not due yet, even after the peer has closed the
+    /// connection.
     ///
     /// # Errors
-    /// When the socket is closed. An installed libsrt closes one whose peer is gone by itself, once all was received.
+    /// If the socket is closed. An installed libsrt closes it by itself once the peer has gone and everything was
+    /// received.
     pub fn unread(&self) -> Result<usize> {
         ffi::socket_flag::<i32>(self.raw.id(), SRT_SOCKOPT::SRTO_RCVDATA)
             .map(|packets| usize::try_from(packets).unwrap_or(0))
@@ -336,7 +342,7 @@ impl SrtSocket {
     /// What the peer has not acknowledged yet (`srt_getsndbuffer`).
     ///
     /// # Errors
-    /// Without a connection, and on a group.
+    /// Without a connection, and for a group.
     pub fn unsent(&self) -> Result<Unsent> {
         let mut unsent = Unsent::default();
         // SAFETY: both pointers are to fields of a local that outlives the call.
@@ -348,7 +354,7 @@ impl SrtSocket {
     }
 }
 
-/// libsrt takes an empty message for success and sends nothing: in live mode the peer would wait for it in vain.
+/// libsrt accepts an empty message and sends nothing: in live mode the peer would wait for it forever.
 pub(crate) fn not_empty(operation: &'static str, data: &[u8]) -> Result<()> {
     if data.is_empty() {
         Err(Error::new(
@@ -361,8 +367,8 @@ pub(crate) fn not_empty(operation: &'static str, data: &[u8]) -> Result<()> {
     }
 }
 
-/// [`SrtSocket::recv`]: at the end of a stream (file mode) it reads zero bytes. In live mode each read is one packet, the
-/// buffer must hold it whole, and the end is an error.
+/// Like [`SrtSocket::recv`]: at the end of a stream (file mode) it returns zero bytes. In live mode each read is one
+/// packet, the buffer must hold it whole, and the end is an error.
 impl Read for &SrtSocket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() {
@@ -372,8 +378,8 @@ impl Read for &SrtSocket {
     }
 }
 
-/// [`SrtSocket::send`]: one message per write in message mode. `flush` does nothing: sending needs no push, and only
-/// [`SrtSocket::unsent`] tells what has arrived.
+/// Like [`SrtSocket::send`]: one message per write in message mode. `flush` does nothing, because data is sent at once,
+/// and only [`SrtSocket::unsent`] shows what has arrived.
 impl Write for &SrtSocket {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         if data.is_empty() {
@@ -387,14 +393,14 @@ impl Write for &SrtSocket {
     }
 }
 
-/// As for `&SrtSocket`.
+/// Like for `&SrtSocket`.
 impl Read for SrtSocket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         (&mut &*self).read(buffer)
     }
 }
 
-/// As for `&SrtSocket`.
+/// Like for `&SrtSocket`.
 impl Write for SrtSocket {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         (&mut &*self).write(data)

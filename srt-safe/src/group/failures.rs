@@ -1,7 +1,7 @@
-//! Which links failed to connect, and why: libsrt tells it to a hook (`srt_connect_callback`) and nowhere else.
+//! Records which links failed to connect, and why. libsrt reports it only to a hook (`srt_connect_callback`).
 //!
-//! The hook runs on libsrt's threads, while the link's socket is still there to be asked for the reject reason. It notes and
-//! does nothing more. Its opaque value is a key into a registry, so that a late call finds nothing rather than freed memory.
+//! The hook runs on libsrt's threads, while the link's socket still exists and has its reject reason. It only records.
+//! Its opaque value is a key into a registry, so that a late call finds nothing rather than freed memory.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -19,10 +19,10 @@ use libsrt_sys::{SRT_ERRNO, SRT_REJECT_REASON, SRTSOCKET};
 
 use crate::{Error, RejectReason, Result, SocketId, ffi};
 
-/// Failures kept for an application that does not ask.
+/// The number of failures kept for an application that does not fetch them.
 const KEEP: usize = 64;
 
-/// A link that did not come about.
+/// A link that failed to connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LinkFailure {
@@ -33,13 +33,13 @@ pub struct LinkFailure {
 }
 
 impl LinkFailure {
-    /// The socket that the link had.
+    /// The socket of the link.
     #[must_use]
     pub const fn id(&self) -> SocketId {
         self.id
     }
 
-    /// Where it should have gone.
+    /// The peer's address.
     #[must_use]
     pub const fn peer(&self) -> Option<SocketAddr> {
         self.peer
@@ -51,7 +51,7 @@ impl LinkFailure {
         self.token
     }
 
-    /// Why, with the reject reason where the peer gave one.
+    /// The cause, with the peer's reject reason if it sent one.
     #[must_use]
     pub const fn error(&self) -> Error {
         self.error
@@ -62,7 +62,7 @@ type Notes = Arc<Mutex<VecDeque<LinkFailure>>>;
 
 static REGISTRY: Mutex<Option<HashMap<usize, Notes>>> = Mutex::new(None);
 
-/// The registration of a group's hook: ends on drop.
+/// The registration of a group's hook; ends on drop.
 #[derive(Debug)]
 pub(super) struct FailureHook {
     key: usize,

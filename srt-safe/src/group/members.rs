@@ -1,4 +1,4 @@
-//! The links of a group as libsrt tells them: `SRT_SOCKGROUPDATA`, alone or with each message.
+//! The links of a group as libsrt reports them: `SRT_SOCKGROUPDATA`, alone or with each message.
 
 use std::{fmt, net::SocketAddr};
 
@@ -6,17 +6,17 @@ use libsrt_sys::{SRT_MEMBERSTATUS, SRT_SOCKGROUPDATA, SRTSOCKET};
 
 use crate::{Error, Result, SocketId, SocketState, Stats, ffi, stats};
 
-/// What a link does for its group (`SRT_MEMBERSTATUS`).
+/// The state of a link in its group (`SRT_MEMBERSTATUS`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MemberState {
     /// Not connected yet.
     Pending,
-    /// Connected, not in use: the backup.
+    /// Connected and not in use: the backup.
     Idle,
     /// In use.
     Running,
-    /// Lost; libsrt takes it out of the group soon.
+    /// Lost; libsrt removes it from the group soon.
     Broken,
 }
 
@@ -46,25 +46,25 @@ impl fmt::Display for MemberState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Member {
-    /// The link's own socket. It belongs to the group: read its statistics, but leave closing it to the group.
+    /// The link's own socket. It belongs to the group: you can read its statistics, but the group closes it.
     pub id: SocketId,
     /// The peer's address.
     pub peer: Option<SocketAddr>,
-    /// What it does for the group.
+    /// Its state in the group.
     pub state: MemberState,
-    /// Where its socket is in its life.
+    /// The state of its socket.
     pub socket_state: SocketState,
-    /// How much a backup group prefers it.
+    /// Its priority in a backup group.
     pub weight: u16,
     /// The application's number for it ([`GroupLink::token`](super::GroupLink::token)), or libsrt's.
     pub token: i32,
 }
 
 impl Member {
-    /// The link's own statistics (`srt_bistats`): those of its group tell little.
+    /// The link's own statistics (`srt_bistats`); those of its group contain little.
     ///
     /// # Errors
-    /// The link is not connected (yet, or any more).
+    /// The link is not connected.
     pub fn stats(&self) -> Result<Stats> {
         stats::read(self.id.value(), stats::Levels::Averaged)
     }
@@ -83,7 +83,7 @@ impl Member {
     }
 }
 
-/// Room for the links of a group, to be filled with each message sent or received, without an allocation.
+/// A buffer for the links of a group, filled with each message sent or received, without an allocation.
 pub struct MemberTable {
     raw: Box<[SRT_SOCKGROUPDATA]>,
     filled: usize,
@@ -91,7 +91,7 @@ pub struct MemberTable {
 }
 
 impl MemberTable {
-    /// Room for `members` links.
+    /// Creates a buffer for `members` links.
     #[must_use]
     pub fn with_capacity(members: usize) -> Self {
         // SAFETY: plain data of C: integers, enums over integers, and a sockaddr_storage; zero is valid for each.
@@ -103,13 +103,14 @@ impl MemberTable {
         }
     }
 
-    /// How many fit.
+    /// The number of links that fit.
     #[must_use]
     pub const fn capacity(&self) -> usize {
         self.raw.len()
     }
 
-    /// How many links the group had at the last call: more than [`capacity`](Self::capacity) means that the table is empty.
+    /// The number of links in the group at the last call; if it exceeds [`capacity`](Self::capacity), the table is
+    /// empty.
     #[must_use]
     pub const fn needed(&self) -> usize {
         self.needed
@@ -120,7 +121,7 @@ impl MemberTable {
         self.raw[..self.filled].iter().map(Member::from_raw)
     }
 
-    /// Asks for all links; returns how many there are, which is more than the capacity when they do not fit.
+    /// Reads all links; returns their number, which exceeds the capacity if they do not fit.
     pub(super) fn read(&mut self, group: SRTSOCKET) -> Result<usize> {
         self.set(0);
         let mut count = self.raw.len();

@@ -2,23 +2,23 @@
 
 use std::{ffi::c_int, fmt, str::FromStr};
 
-/// How grave a line is. `Fatal` is the least value: `level <= LogLevel::Warning` reads "warning or graver".
+/// The severity of a line. `Fatal` is the lowest value: `level <= LogLevel::Warning` means "warning or more severe".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LogLevel {
-    /// `LOG_CRIT`: the process cannot go on.
+    /// `LOG_CRIT`: the process cannot continue.
     Fatal,
-    /// `LOG_ERR`: the library did not expect this.
+    /// `LOG_ERR`: an unexpected condition in the library.
     Error,
-    /// `LOG_WARNING`: harmful for the application, perhaps; libsrt's own default.
+    /// `LOG_WARNING`: possibly harmful for the application; libsrt's default.
     Warning,
-    /// `LOG_NOTICE`: rare, and correct.
+    /// `LOG_NOTICE`: rare and normal.
     Note,
-    /// `LOG_DEBUG`: often, and slow. Most such lines are compiled out.
+    /// `LOG_DEBUG`: frequent and slow. Most such lines are compiled out.
     Debug,
 }
 
 impl LogLevel {
-    /// The levels' names, as `srt-live-transmit -loglevel` knows them.
+    /// The levels' names, as in `srt-live-transmit -loglevel`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -30,7 +30,7 @@ impl LogLevel {
         }
     }
 
-    /// The number of syslog.h by which libsrt calls it.
+    /// The syslog.h number that libsrt uses.
     pub(super) const fn to_raw(self) -> c_int {
         match self {
             Self::Fatal => libc::LOG_CRIT,
@@ -94,7 +94,7 @@ impl fmt::Display for UnknownName {
 
 impl std::error::Error for UnknownName {}
 
-/// A functional area of libsrt, which can be logged or not (`SRT_LOGFA_*`).
+/// A functional area of libsrt that can be logged or not (`SRT_LOGFA_*`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Area(u8);
 
@@ -123,11 +123,11 @@ const fn narrow(raw: u32) -> u8 {
 }
 
 areas! {
-    /// Everything that has no area of its own.
+    /// Everything without an area of its own.
     GENERAL = SRT_LOGFA_GENERAL, "general", "gg";
     /// Opening, closing and cleaning up sockets.
     SOCKET_MANAGEMENT = SRT_LOGFA_SOCKMGMT, "sockmgmt", "sm";
-    /// Connecting and handshakes, key exchange included.
+    /// Connecting and handshakes, including key exchange.
     CONNECTION = SRT_LOGFA_CONN, "conn", "cn";
     /// Timers.
     TIMER = SRT_LOGFA_XTIMER, "xtimer", "xt";
@@ -141,13 +141,13 @@ areas! {
     CONGESTION = SRT_LOGFA_CONGEST, "congest", "cc";
     /// Packet filter (FEC).
     PACKET_FILTER = SRT_LOGFA_PFILTER, "pfilter", "pf";
-    /// Application's own lines.
+    /// The application's own lines.
     APPLICATION = SRT_LOGFA_APPLOG, "applog", "ap";
     /// API calls other than data.
     API_CONTROL = SRT_LOGFA_API_CTRL, "api-ctrl", "ac";
     /// Queues, control.
     QUEUE_CONTROL = SRT_LOGFA_QUE_CTRL, "que-ctrl", "qc";
-    /// Epoll, updates from inside.
+    /// Epoll, internal updates.
     EPOLL_UPDATE = SRT_LOGFA_EPOLL_UPD, "epoll-upd", "ei";
     /// API calls that receive.
     API_RECEIVE = SRT_LOGFA_API_RECV, "api-recv", "ar";
@@ -177,18 +177,18 @@ areas! {
     CHANNEL_MANAGEMENT = SRT_LOGFA_CHN_MGMT, "chn-mgmt", "km";
     /// Groups, management.
     GROUP_MANAGEMENT = SRT_LOGFA_GRP_MGMT, "grp-mgmt", "gm";
-    /// Epoll, calls of the application.
+    /// Epoll, calls by the application.
     EPOLL_API = SRT_LOGFA_EPOLL_API, "epoll-api", "ea";
 }
 
 impl Area {
-    /// The name, as `srt-live-transmit -logfa` knows it.
+    /// The name, as in `srt-live-transmit -logfa`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         self.entry().map_or("unknown", |entry| entry.1)
     }
 
-    /// The target under which the area's lines are logged: `libsrt::` and the name.
+    /// The target of the area's lines: `libsrt::` and the name.
     #[must_use]
     pub fn target(self) -> &'static str {
         self.entry().map_or("libsrt", |entry| entry.3)

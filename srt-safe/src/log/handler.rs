@@ -9,10 +9,10 @@ use crate::ffi;
 
 use super::{Area, LogLevel, LogLine, SHARED};
 
-/// Makes [`handle`] the handler, for lines of `level` and graver.
+/// Makes [`handle`] the handler, for lines of `level` and more severe ones.
 pub(super) fn take_over(level: LogLevel) {
-    // The time is the line's own, the thread's name is of little use outside of libsrt, and a line needs no end. The severity
-    // stays, because the functional area comes with it and nowhere else.
+    // The line records its own time, the thread's name means little outside of libsrt, and a line needs no end. The
+    // severity stays, because it carries the functional area.
     let flags = libsrt_sys::SRT_LOGF_DISABLE_TIME
         | libsrt_sys::SRT_LOGF_DISABLE_THREADNAME
         | libsrt_sys::SRT_LOGF_DISABLE_EOL;
@@ -55,7 +55,8 @@ fn set_flags(flags: c_int) {
     unsafe { libsrt_sys::srt_setlogflags(flags) };
 }
 
-/// Runs on any thread of libsrt or of the application, under libsrt's log lock: must be short, and must not call libsrt.
+/// Runs on any thread of libsrt or of the application, under libsrt's log lock: must be short, and must not call
+/// libsrt.
 ///
 /// # Safety
 /// Each string is null or terminated and lives during the call.

@@ -1,4 +1,4 @@
-//! One line of libsrt's log, taken apart. Made on the thread that logs, so it copies and does little else.
+//! One parsed line of libsrt's log. Created on the logging thread, so it does little more than copy.
 
 use std::{fmt, time::SystemTime};
 
@@ -18,21 +18,21 @@ pub struct LogLine {
     message: Box<str>,
 }
 
-/// Why encryption ended a handshake: [`LogLine::encryption_fault`].
+/// Why encryption ended a handshake; see [`LogLine::encryption_fault`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EncryptionFault {
-    /// The peer's key material does not open: another passphrase than this side's, or this side has none.
+    /// The peer's key material cannot be opened: its passphrase differs from this side's, or this side has none.
     Passphrase,
-    /// This side demands encryption and the peer offers none.
+    /// This side requires encryption and the peer offers none.
     Missing,
-    /// The two sides want different crypto modes (AES-CTR and AES-GCM).
+    /// The two sides require different crypto modes (AES-CTR and AES-GCM).
     CryptoMode,
 }
 
 impl LogLine {
-    /// `message` is as libsrt writes it with the time, the thread's name and the end of line left out:
-    /// a severity, `:SRT.`, two letters for the area, `: `, perhaps `@` and the socket's number, `: `, and the text.
+    /// `message` has libsrt's format without time, thread name and end of line: a severity, `:SRT.`, two letters for
+    /// the area, `: `, optionally `@` and the socket's number, `: `, and the text.
     pub(super) fn parse(level: LogLevel, file: &str, line: u32, function: &str, message: &str) -> Self {
         let message = message.trim_end();
         let (area, message) = match message.split_once(": ") {
@@ -78,19 +78,19 @@ impl LogLine {
         self.time
     }
 
-    /// How grave it is.
+    /// Its severity.
     #[must_use]
     pub const fn level(&self) -> LogLevel {
         self.level
     }
 
-    /// The functional area, where the line tells.
+    /// The functional area, if the line contains one.
     #[must_use]
     pub const fn area(&self) -> Option<Area> {
         self.area
     }
 
-    /// The socket that the line is about, where the line tells: the number that a listener's access control sees too.
+    /// The socket of the line, if it contains one: the id that a listener's access control sees too.
     #[must_use]
     pub const fn socket(&self) -> Option<SocketId> {
         self.socket
@@ -120,11 +120,11 @@ impl LogLine {
         &self.message
     }
 
-    /// The socket whose handshake ended over encryption, and why, if that is what the line tells.
+    /// The socket whose handshake ended because of encryption, and why, if the line reports that.
     ///
-    /// libsrt tells a listener of a wrong passphrase in its log only, in a line of level error. It is known by its text, which
-    /// is that of libsrt 1.5.7; a test of this crate fails when a new version words it otherwise. An older installed one
-    /// (seen: 1.5.1) does not name the socket, and this returns `None`.
+    /// libsrt reports a wrong passphrase to a listener only in its log, in a line of level error. It is recognised by
+    /// its text, which is that of libsrt 1.5.7; a test of this crate fails if a new version changes it. An older
+    /// installed one (seen: 1.5.1) does not include the socket, and this returns `None`.
     #[must_use]
     pub fn encryption_fault(&self) -> Option<(SocketId, EncryptionFault)> {
         let socket = self.socket?;

@@ -1,5 +1,5 @@
-//! The bridge against a capturing logger, with lines handed to the handler as libsrt would. One test function: the log is
-//! one per process.
+//! Tests of the bridge with a capturing logger, and lines passed to the handler as by libsrt. One test function,
+//! because there is one log per process.
 
 use std::{
     ffi::CString,
@@ -13,11 +13,11 @@ use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Held for writing by the test of the log, and for reading by tests that make libsrt write lines: `cargo test` runs them
-/// in one process.
+/// Held for writing by the test of the log, and for reading by tests that make libsrt log: `cargo test` runs them in
+/// one process.
 pub(crate) static LOG: RwLock<()> = RwLock::new(());
 
-/// Records what the `log` crate is given.
+/// Records the lines passed to the `log` crate.
 struct Capture(Mutex<Vec<Captured>>);
 
 type Captured = (::log::Level, String, String, Option<u32>);
@@ -105,7 +105,7 @@ fn the_log_reaches_loggers_and_subscribers_and_never_blocks() {
     assert!(CAPTURE.take().is_empty());
 }
 
-/// libsrt complains of an unknown packet filter.
+/// libsrt logs an unknown packet filter.
 fn a_line_of_libsrt_itself_arrives() {
     let socket = crate::ffi::OwnedSocket::create().expect("a socket");
     let refused = crate::ffi::set_socket_flag_bytes(
@@ -197,7 +197,7 @@ fn who_panics_stops_nobody() {
 fn subscribers_are_called_until_they_are_dropped() {
     let (seen, lines) = mpsc::channel();
     let debug = subscribe(LogLevel::Debug, move |line| {
-        // From inside, waiting for oneself must not hang.
+        // Inside a subscriber, waiting for itself must not hang.
         assert!(!flush(PATIENCE));
         seen.send(line.level()).expect("the test listens");
     })

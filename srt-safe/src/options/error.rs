@@ -1,8 +1,8 @@
-//! What is wrong with the value of an option, said before libsrt is asked.
+//! Errors of option values, detected before libsrt is called.
 
 use std::fmt;
 
-/// Why an option or its value is refused. Values of secrets never appear in it.
+/// Why an option or its value is refused. Never contains the value of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OptionError {
@@ -13,38 +13,38 @@ pub enum OptionError {
         /// The option that was probably meant.
         nearest: Option<&'static str>,
     },
-    /// The option tells something about the socket and cannot be set.
+    /// The option is read-only.
     ReadOnly {
         /// The option.
         name: &'static str,
     },
-    /// The value is of a type that the option does not take.
+    /// The option does not accept a value of this type.
     WrongType {
         /// The option.
         name: &'static str,
-        /// What kind of value was given.
+        /// The type of the value.
         given: &'static str,
-        /// What the option takes.
+        /// What the option accepts.
         allowed: &'static str,
     },
-    /// The value is of the right type, and outside of what the option takes.
+    /// The value has the right type and is out of range.
     OutOfRange {
         /// The option.
         name: &'static str,
-        /// What the option takes.
+        /// What the option accepts.
         allowed: &'static str,
     },
-    /// Each value is right, but not together with another one.
+    /// The value is valid, but conflicts with another option.
     Conflict {
         /// The option.
         name: &'static str,
-        /// What contradicts what, and what to do.
+        /// The conflict, and what to do about it.
         reason: &'static str,
     },
 }
 
 impl OptionError {
-    /// The C call, with the option, that this stands in for.
+    /// The C call that this error replaces, with the option.
     pub(crate) fn operation(&self) -> &'static str {
         let (Self::ReadOnly { name }
         | Self::WrongType { name, .. }

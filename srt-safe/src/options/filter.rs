@@ -1,15 +1,15 @@
-//! The configuration of libsrt's packet filter, which is forward error correction: built, written and parsed here, checked
+//! The configuration of libsrt's packet filter (forward error correction): built, written, parsed and checked here
 //! before libsrt sees it. Plain data; libsrt runs the filter on its own threads.
 
 use std::{fmt, num::NonZeroU16, str::FromStr};
 
 /// Forward error correction (`SRTO_PACKETFILTER`): the sender adds packets from which the receiver restores lost ones
-/// without asking for them.
+/// without retransmission.
 ///
-/// Packets are arranged in a matrix. Each row, and each column if there are several rows, gets one packet more: with
-/// 10 columns and 5 rows that is 30 % more to send. Rows restore single losses at once, columns restore bursts of up to a
-/// row's length, after columns x rows packets: the latency must hold as long. Both sides must agree: what one side leaves
-/// out is taken from the other, what both say must be equal, or the connection is refused (`REJ_FILTER`).
+/// Packets are arranged in a matrix. Each row, and each column if there are several rows, gets one more packet: with 10
+/// columns and 5 rows that is 30 % more to send. Rows restore single losses at once; columns restore bursts of up to a
+/// row's length after columns x rows packets, which the latency must cover. Both sides must agree: parameters that one
+/// side omits come from the other, and conflicting ones refuse the connection (`REJ_FILTER`).
 ///
 /// ```
 /// # use srt_safe::{Arq, PacketFilter};
@@ -26,19 +26,19 @@ pub struct PacketFilter {
     arq: Option<Arq>,
 }
 
-/// How many rows the matrix has, and whether rows are protected themselves.
+/// The number of rows, and whether rows are protected themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Rows {
     Both(NonZeroU16),
     ColumnsOnly(NonZeroU16),
 }
 
-/// How the columns begin.
+/// The position of the columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FecLayout {
-    /// All at the same row: the packets of the columns come in one burst.
+    /// All begin at the same row, so the packets of the columns are sent as a burst.
     Even,
-    /// Each one row later than its neighbour: they are spread over time. libsrt's default.
+    /// Each begins one row after its neighbour, which spreads them over time. libsrt's default.
     Staircase,
 }
 
@@ -51,12 +51,12 @@ impl FecLayout {
     }
 }
 
-/// When the receiver asks for a lost packet although there is error correction.
+/// When the receiver requests a lost packet in spite of error correction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Arq {
-    /// Never: what cannot be restored is lost. For links without a way back.
+    /// Never: packets that cannot be restored are lost. For links without a return path.
     Never,
-    /// Once the matrix has shown that the packet cannot be restored. libsrt's default.
+    /// Once the matrix cannot restore the packet. libsrt's default.
     OnRequest,
     /// At once, as without error correction.
     Always,
@@ -73,10 +73,10 @@ impl Arq {
 }
 
 impl PacketFilter {
-    /// The longest configuration that libsrt keeps (a longer one it drops in silence).
+    /// The longest configuration that libsrt keeps (it silently drops longer ones).
     pub const MAX_LEN: usize = 64;
 
-    /// Forward error correction, with everything left to the peer. One side at least must give the columns.
+    /// Forward error correction, with all parameters left to the peer. At least one side must set the columns.
     #[must_use]
     pub const fn fec() -> Self {
         Self {
@@ -87,49 +87,49 @@ impl PacketFilter {
         }
     }
 
-    /// Packets in a row: 2 to 65535 (a smaller number is taken as 2). Fewer restore more, and cost more: one packet for each row.
+    /// Packets per row: 2 to 65535 (1 counts as 2). Fewer restore more losses and cost more: one packet per row.
     #[must_use]
     pub const fn columns(mut self, columns: u16) -> Self {
         self.columns = Some(if columns < 2 { 2 } else { columns });
         self
     }
 
-    /// Rows of the matrix: 1 (also taken for 0) protects rows only; more protect columns as well.
+    /// Rows of the matrix: 1 (or 0) protects rows only; more protect columns as well.
     #[must_use]
     pub fn rows(mut self, rows: u16) -> Self {
         self.rows = Some(Rows::Both(NonZeroU16::new(rows).unwrap_or(NonZeroU16::MIN)));
         self
     }
 
-    /// As many rows, of which only the columns are protected: 2 (also taken for less) to 65535. Cheaper, restores bursts,
-    /// restores late.
+    /// The same number of rows, of which only the columns are protected: 2 (the minimum) to 65535. Cheaper; restores
+    /// bursts, but late.
     #[must_use]
     pub fn columns_only(mut self, rows: u16) -> Self {
         self.rows = NonZeroU16::new(rows.max(2)).map(Rows::ColumnsOnly);
         self
     }
 
-    /// How the columns begin.
+    /// The position of the columns.
     #[must_use]
     pub const fn layout(mut self, layout: FecLayout) -> Self {
         self.layout = Some(layout);
         self
     }
 
-    /// When the receiver asks for lost packets.
+    /// When the receiver requests lost packets.
     #[must_use]
     pub const fn arq(mut self, arq: Arq) -> Self {
         self.arq = Some(arq);
         self
     }
 
-    /// The columns, if it says how many.
+    /// The number of columns, if set.
     #[must_use]
     pub const fn column_count(&self) -> Option<u16> {
         self.columns
     }
 
-    /// The rows, if it says how many, whether they are protected themselves or not.
+    /// The number of rows, if set, whether they are protected themselves or not.
     #[must_use]
     pub const fn row_count(&self) -> Option<u16> {
         match self.rows {
@@ -138,8 +138,8 @@ impl PacketFilter {
         }
     }
 
-    /// What a listener with this filter and a caller with that one agree upon: what one leaves out is taken from the other.
-    /// None: they say different things, and libsrt refuses the caller.
+    /// The filter that a listener with this one and a caller with the other agree upon: omitted parameters come from
+    /// the other side. None: they conflict, and libsrt refuses the caller.
     #[must_use]
     pub fn merge(self, other: Self) -> Option<Self> {
         fn agreed<T: PartialEq>(a: Option<T>, b: Option<T>) -> Option<Option<T>> {
@@ -196,7 +196,7 @@ fn once<T>(slot: &mut Option<T>, value: T, key: &'static str) -> Result<(), Filt
 }
 
 impl fmt::Display for PacketFilter {
-    /// In the form that libsrt takes; at most 64 bytes by construction.
+    /// In libsrt's form; at most 64 bytes by construction.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("fec")?;
         if let Some(columns) = self.columns {
@@ -220,7 +220,7 @@ impl fmt::Display for PacketFilter {
 impl FromStr for PacketFilter {
     type Err = FilterError;
 
-    /// Takes libsrt's form, `fec,cols:10,rows:5,layout:staircase,arq:onreq`; the keys in any order, each at most once.
+    /// Parses libsrt's form, `fec,cols:10,rows:5,layout:staircase,arq:onreq`; the keys in any order, each at most once.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.len() > Self::MAX_LEN {
             return Err(FilterError::TooLong(text.len()));
@@ -241,19 +241,19 @@ impl FromStr for PacketFilter {
     }
 }
 
-/// What is wrong with the configuration of a packet filter.
+/// The error in a packet filter's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FilterError {
-    /// It has that many bytes, more than [`PacketFilter::MAX_LEN`].
+    /// It has this many bytes, more than [`PacketFilter::MAX_LEN`].
     TooLong(usize),
-    /// It does not begin with `fec`, the only filter that libsrt has.
+    /// It does not begin with `fec`, the only filter in libsrt.
     UnknownType(String),
     /// A part is not of the form `key:value`.
     NoValue(String),
-    /// A key that the filter does not have.
+    /// An unknown key.
     UnknownKey(String),
-    /// A key is there twice.
+    /// A duplicate key.
     Twice(&'static str),
     /// `cols` is not a number of 2 to 65535.
     Columns,

@@ -1,9 +1,9 @@
-//! Every option of libsrt's API: as a typed value, by name for configuration files, and collected in [`Options`] to be
-//! applied to sockets later.
+//! All options of libsrt: as typed values, by name for configuration files, and collected in [`Options`] to be applied
+//! to sockets later.
 //!
-//! One table (`opt`) defines each option once: marker type, C constant, name, limits, when it can be set, documentation. The
-//! typed way and the way by name are both driven by it. Plain data until it is applied, on the thread that opens the
-//! socket or, for a connection that is being accepted, on libsrt's. Knows no policy: defaults are libsrt's.
+//! One table (`opt`) defines each option: marker type, C constant, name, limits, when it can be set, documentation.
+//! Both the typed access and the access by name use it. Plain data until it is applied, on the thread that opens the
+//! socket or, for a connection that is being accepted, on libsrt's. Defaults are libsrt's.
 
 mod error;
 mod filter;
@@ -28,19 +28,19 @@ pub use values::{
 };
 use values::{Input, Value};
 
-/// A value as a configuration file has it, for [`Options::named`].
+/// A value from a configuration file, for [`Options::named`].
 #[derive(Clone, PartialEq, Eq)]
 pub enum OptionValue {
     /// An integer: a number in the option's unit, or the number of a choice.
     Int(i64),
-    /// A yes or no.
+    /// A boolean.
     Bool(bool),
     /// A text, or the name of a choice.
     Str(String),
 }
 
 impl fmt::Debug for OptionValue {
-    /// Does not show texts: one of them may be a passphrase.
+    /// Hides texts, because one of them may be a passphrase.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Int(value) => write!(f, "Int({value})"),
@@ -74,14 +74,14 @@ impl From<String> for OptionValue {
     }
 }
 
-/// Which options to apply, by what has happened to the socket so far.
+/// Which options to apply, depending on the state of the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// A new socket: those that must be set before it is bound.
+    /// A new socket: options that must be set before it is bound.
     BeforeBind,
-    /// A bound socket (or one that will be bound by connecting): all others.
+    /// A bound socket (or one that connecting will bind): all others.
     BeforeConnect,
-    /// The socket-to-be in a listen callback: all that do not belong to the port.
+    /// The future socket in a listen callback: all options except those of the port.
     Callback,
     /// A new group: all at once.
     Group,
@@ -89,7 +89,7 @@ pub(crate) enum Stage {
 
 impl Stage {
     fn covers(self, info: &OptionInfo) -> bool {
-        // FC may be set later than RCVBUF, but RCVBUF is cut to the FC of its time.
+        // FC may be set later than RCVBUF, but RCVBUF is limited by the FC at that time.
         let early = info.settable == Some(Settable::BeforeBind) || info.number == SRT_SOCKOPT::SRTO_FC;
         match self {
             Self::BeforeBind => early,
@@ -100,10 +100,10 @@ impl Stage {
     }
 }
 
-/// Settings for sockets: plain data, to be cloned, compared, and applied as often as wanted.
+/// Settings for sockets: plain data that can be cloned, compared, and applied any number of times.
 ///
-/// What is not set stays at libsrt's default (or, for an accepted connection, at the listener's value). The typed setters
-/// do not fail: a value that libsrt would not take is found by [`check`](Self::check), and by whatever applies the options.
+/// Options that are not set keep libsrt's default (or, for an accepted connection, the listener's value). The typed
+/// setters cannot fail: [`check`](Self::check), or applying the options, reports values that libsrt would not accept.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -125,7 +125,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// No setting at all.
+    /// No settings.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -140,11 +140,11 @@ impl Options {
         self
     }
 
-    /// Sets an option by its name in lower case without `SRTO_`: what configuration files use for options that have no
-    /// key of their own.
+    /// Sets an option by its lower-case name without `SRTO_`, for configuration files.
     ///
     /// # Errors
-    /// Unknown name (with the nearest known one), read-only option, wrong type, value out of range (with what is allowed).
+    /// An unknown name (with the nearest known one), a read-only option, a wrong type, or a value out of range (with
+    /// what is allowed).
     pub fn named(mut self, name: &str, value: OptionValue) -> Result<Self, OptionError> {
         let info = opt::by_name(name).ok_or_else(|| OptionError::Unknown {
             name: name.to_owned(),
@@ -154,7 +154,7 @@ impl Options {
         Ok(self)
     }
 
-    /// Takes a setting out again, so that libsrt's default (or the listener's value) stays.
+    /// Removes a setting, so that libsrt's default (or the listener's value) applies.
     #[must_use]
     pub fn unset<O: Writable>(mut self, _option: O) -> Self {
         self.values.remove(&O::INFO.number.0);
@@ -169,7 +169,7 @@ impl Options {
             .and_then(|raw| O::Value::from_raw(raw.clone(), O::INFO.kind))
     }
 
-    /// These settings with those of `other` over them.
+    /// These settings, overridden by those of `other`.
     #[must_use]
     pub fn overlaid_with(mut self, other: &Self) -> Self {
         self.values
@@ -199,16 +199,16 @@ impl Options {
         }
     }
 
-    /// Each option that is set, in the form in which libsrt reads it.
+    /// Each option that is set, in libsrt's form.
     pub(crate) fn for_each_encoded(&self, mut f: impl FnMut(SRT_SOCKOPT, &[u8]) -> Result<()>) -> Result<()> {
         self.entries()
             .try_for_each(|(info, raw)| info.encode(raw, |bytes| f(info.number, bytes)))
     }
 
-    /// Checks each value, and those that depend on each other.
+    /// Checks each value, and values that depend on each other.
     ///
     /// # Errors
-    /// The first value that libsrt would refuse, or would take and not act upon.
+    /// The first value that libsrt would refuse, or accept without effect.
     pub fn check(&self) -> Result<(), OptionError> {
         for (info, raw) in self.entries() {
             info.check(raw)?;
@@ -265,7 +265,7 @@ impl Options {
     }
 
     fn check_keys(&self) -> Result<(), OptionError> {
-        // 0 is libsrt's default of either: 2^24 and 4096 packets (haicrypt.h).
+        // 0 selects libsrt's defaults: 2^24 and 4096 packets (haicrypt.h).
         let or_default = |option, default| self.int(option).filter(|value| *value != 0).unwrap_or(default);
         let refresh = or_default(SRT_SOCKOPT::SRTO_KMREFRESHRATE, 1 << 24);
         let announce = self.int(SRT_SOCKOPT::SRTO_KMPREANNOUNCE);
@@ -278,7 +278,7 @@ impl Options {
         Ok(())
     }
 
-    /// Sets on a socket (or group) what belongs to the stage, in the order that libsrt needs.
+    /// Sets the options of this stage on a socket or group, in the order that libsrt requires.
     pub(crate) fn apply(&self, id: SRTSOCKET, stage: Stage) -> Result<()> {
         if stage != Stage::BeforeConnect {
             self.check()
@@ -286,7 +286,7 @@ impl Options {
         }
         for (info, raw) in self.entries().filter(|(info, _)| stage.covers(info)) {
             let live = info.number == SRT_SOCKOPT::SRTO_TRANSTYPE && *raw == Raw::Int(0);
-            // A group is live and does not take being told so.
+            // A group is always live, and does not accept the option.
             if !(stage == Stage::Group && live) {
                 info.write(id, raw)?;
             }
@@ -304,13 +304,13 @@ impl fmt::Debug for Options {
     }
 }
 
-/// Payload of a packet over an MSS of 1500 bytes (`SRT_LIVE_MAX_PLSIZE`).
+/// The payload of a packet with an MSS of 1500 bytes (`SRT_LIVE_MAX_PLSIZE`).
 const MESSAGE_LIMIT: usize = 1456;
 
 /// Bytes that AES-GCM adds to a packet (`HAICRYPT_AUTHTAG_MAX`).
 const GCM_TAG: usize = 16;
 
-/// Bytes that a packet of the FEC filter needs beyond the longest data packet (`SRT_FEC` in `packetfilter.cpp`).
+/// The additional bytes of an FEC packet over the longest data packet (`SRT_FEC` in `packetfilter.cpp`).
 const FILTER_HEADER: usize = 4;
 
 /// Reads an option of any socket, listener or group.
@@ -338,12 +338,12 @@ fn not_connected() -> Error {
 }
 
 fn max_message_size(id: SRTSOCKET) -> Result<usize> {
-    // Without a size of the application's own, libsrt gives what the MSS leaves; 0 until it is connected.
+    // Unless the application set a size, libsrt returns what the MSS leaves; 0 until connected.
     let size = match read::<opt::PayloadSize>(id)? {
         0 => return Err(not_connected()),
         size => usize::from(size),
     };
-    // Neither has to be there: libsrt before 1.5.2 has no crypto modes.
+    // Either may be missing: libsrt before 1.5.2 has no crypto modes.
     let tagged = matches!(read::<opt::CryptoMode>(id), Ok(CryptoMode::Gcm));
     let filtered = matches!(read::<opt::PacketFilter>(id), Ok(Some(_)));
     let taken = if tagged { GCM_TAG } else { 0 } + if filtered { FILTER_HEADER } else { 0 };
@@ -355,7 +355,7 @@ impl SrtSocket {
     /// Reads an option: `srt_getsockflag`. Does not block.
     ///
     /// # Errors
-    /// The socket is closed, or (a few options) not connected.
+    /// The socket is closed, or (for a few options) not connected.
     ///
     /// # Examples
     /// ```no_run
@@ -381,7 +381,7 @@ impl SrtSocket {
     /// ```
     ///
     /// # Errors
-    /// A value out of range; the socket is closed or broken.
+    /// A value out of range; or the socket is closed or broken.
     ///
     /// # Examples
     /// ```no_run
@@ -395,10 +395,10 @@ impl SrtSocket {
         write::<O>(self.raw.id(), value)
     }
 
-    /// The largest message that one packet of this connection takes, in bytes: what `srt_sendmsg2` accepts in live mode.
-    /// It follows from the MSS that both sides negotiated (IP, UDP and SRT headers take 44 bytes of it), the tag of AES-GCM
-    /// (16 bytes) and the packet filter (4 bytes), and from [`opt::PayloadSize`] where that is set. For a group it is the
-    /// smallest value of its links. Does not block.
+    /// The largest message that fits one packet of this connection, in bytes, which `srt_sendmsg2` accepts in live
+    /// mode. It depends on the MSS that both sides negotiated (44 bytes of it are IP, UDP and SRT headers), the AES-GCM
+    /// tag (16 bytes) and the packet filter (4 bytes), and on [`opt::PayloadSize`] if set. For a group, the smallest
+    /// value of its links. Does not block.
     ///
     /// # Errors
     /// The socket is closed or not connected.
@@ -414,7 +414,7 @@ impl SrtSocket {
         sizes.min().ok_or_else(not_connected)
     }
 
-    /// Where the exchange of keys stands in both directions. Does not block.
+    /// The state of the key exchange in both directions. Does not block.
     ///
     /// # Errors
     /// The socket is closed.
@@ -427,7 +427,7 @@ impl SrtSocket {
 }
 
 impl SrtListener {
-    /// Reads an option, which connections inherit: `srt_getsockflag`. Does not block.
+    /// Reads an option that connections inherit: `srt_getsockflag`. Does not block.
     ///
     /// # Errors
     /// The listener is closed.
@@ -435,16 +435,16 @@ impl SrtListener {
         read::<O>(self.raw.id())
     }
 
-    /// Sets an option of the listener, which later connections inherit: `srt_setsockflag`. Does not block.
+    /// Sets an option of the listener that later connections inherit: `srt_setsockflag`. Does not block.
     ///
     /// # Errors
-    /// A value out of range; the listener is closed.
+    /// A value out of range; or the listener is closed.
     pub fn set_option<O: AfterConnect>(&self, _option: O, value: O::Value) -> Result<()> {
         write::<O>(self.raw.id(), value)
     }
 }
 
-/// Where the exchange of keys stands, for each direction of a connection.
+/// The state of the key exchange, for each direction of a connection.
 ///
 /// ```text
 ///   no passphrase here or there:            Unsecured
@@ -455,14 +455,14 @@ impl SrtListener {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct KeyState {
-    /// Of what this side sends.
+    /// For what this side sends.
     pub sending: KmState,
-    /// Of what the peer sends.
+    /// For what the peer sends.
     pub receiving: KmState,
 }
 
 impl KeyState {
-    /// Whether both directions are encrypted, and each side can read the other.
+    /// Whether both directions are encrypted, and each side can decrypt the other's data.
     #[must_use]
     pub fn is_secured(self) -> bool {
         self.sending == KmState::Secured && self.receiving == KmState::Secured

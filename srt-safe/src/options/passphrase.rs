@@ -1,4 +1,5 @@
-//! The one secret of an SRT connection. It never shows in Debug, errors or logs, and its memory is overwritten on drop.
+//! The passphrase of an SRT connection. It never appears in Debug output, errors or logs, and its memory is overwritten
+//! on drop.
 
 use std::{fmt, str::FromStr};
 
@@ -15,15 +16,16 @@ use std::{fmt, str::FromStr};
 pub struct Passphrase(Box<[u8]>);
 
 impl Passphrase {
-    /// The shortest passphrase that libsrt takes, in bytes.
+    /// The shortest passphrase that libsrt accepts, in bytes.
     pub const MIN_LEN: usize = 10;
-    /// The longest passphrase that works everywhere, in bytes (libsrt itself takes one more, older peers do not).
+    /// The longest passphrase that works everywhere, in bytes (libsrt accepts one more, older peers do not).
     pub const MAX_LEN: usize = 79;
 
-    /// Takes a passphrase of 10 to 79 bytes.
+    /// Creates a passphrase of 10 to 79 bytes.
     ///
     /// # Errors
-    /// [`InvalidPassphrase`] when it is shorter, longer, or has a zero byte in it. The error does not repeat the passphrase.
+    /// [`InvalidPassphrase`] if it is shorter or longer, or contains a zero byte. The error does not contain the
+    /// passphrase.
     pub fn new(passphrase: impl AsRef<[u8]>) -> Result<Self, InvalidPassphrase> {
         let bytes = passphrase.as_ref();
         if !(Self::MIN_LEN..=Self::MAX_LEN).contains(&bytes.len()) {
@@ -35,7 +37,7 @@ impl Passphrase {
         Ok(Self(bytes.into()))
     }
 
-    /// The bytes of the secret, for whoever has to hand it on.
+    /// The bytes of the secret, for passing it on.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         &self.0
@@ -45,7 +47,7 @@ impl Passphrase {
 impl Drop for Passphrase {
     fn drop(&mut self) {
         self.0.fill(0);
-        // Without a reader of the zeros the compiler may leave the write out.
+        // Without a reader of the zeros, the compiler may optimise the write away.
         std::hint::black_box(&self.0);
     }
 }
@@ -68,9 +70,9 @@ impl FromStr for Passphrase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidPassphrase {
-    /// It has that many bytes, which is less than 10 or more than 79.
+    /// It has this many bytes, which is less than 10 or more than 79.
     Length(usize),
-    /// There is a zero byte in it.
+    /// It contains a zero byte.
     ZeroByte,
 }
 

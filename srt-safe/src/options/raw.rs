@@ -1,5 +1,5 @@
-//! An option's value in the form in which libsrt takes it, the kinds of such values with their limits, and the way to and
-//! from a socket. Runs on the caller's thread; libsrt takes its own locks.
+//! Option values in libsrt's form, the kinds of such values with their limits, and reading and writing them on a
+//! socket. Runs on the caller's thread; libsrt takes its own locks.
 
 #![expect(unnameable_types, reason = "sealed: only the options' table speaks of them")]
 
@@ -10,7 +10,7 @@ use libsrt_sys::{SRT_ERRNO, SRTSOCKET};
 use super::{OptionError, OptionInfo, OptionValue, PacketFilter, Passphrase, values::SrtVersion};
 use crate::{Error, ErrorKind, Result, ffi};
 
-/// The value of an option, untyped. Flags are 0 and 1, durations count the unit of the option's kind.
+/// An untyped option value. Flags are 0 and 1; durations are in the unit of the option's kind.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Raw {
     Int(i64),
@@ -18,7 +18,7 @@ pub enum Raw {
     Secret(Option<Passphrase>),
 }
 
-/// How libsrt represents an option, and what it takes.
+/// The C type of an option, and its accepted values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A C++ `bool`.
@@ -31,15 +31,15 @@ pub enum Kind {
         max: i64,
         special: Option<i64>,
     },
-    /// As `Int`, but an `int64_t`.
+    /// Like `Int`, but an `int64_t`.
     Wide { min: i64, max: i64 },
-    /// As `Int`, counting milliseconds.
+    /// Like `Int`, in milliseconds.
     Millis {
         min: i64,
         max: i64,
         special: Option<i64>,
     },
-    /// `struct linger`, counting seconds; 0 is off.
+    /// `struct linger`, in seconds; 0 is off.
     Linger,
     /// An `int` that stands for one of these names.
     Names(&'static [(&'static str, i64)]),
@@ -60,7 +60,7 @@ pub enum Kind {
 pub(super) const INT_MAX: i64 = i32::MAX as i64;
 
 impl Kind {
-    /// What one unit of an integer means, where it is a time.
+    /// The duration of one unit, for times.
     pub(crate) const fn unit(self) -> Duration {
         match self {
             Self::Linger => Duration::from_secs(1),
@@ -68,7 +68,7 @@ impl Kind {
         }
     }
 
-    /// What stands for "none": no limit, not set, off.
+    /// The value that means "none": no limit, not set, off.
     pub(crate) fn none(self) -> Raw {
         match self {
             Self::Linger => Raw::Int(0),
@@ -100,7 +100,7 @@ impl Kind {
         }
     }
 
-    /// Turns a value from a configuration file into the form that libsrt takes. The error is the type that was given.
+    /// Converts a value from a configuration file to libsrt's form. The error is the type of the value.
     fn convert(self, value: &OptionValue) -> Result<Option<Raw>, &'static str> {
         let wrong = match value {
             OptionValue::Int(_) => "an integer",
@@ -110,7 +110,7 @@ impl Kind {
         match (self, value) {
             (Self::Flag | Self::IntFlag | Self::Names(_), OptionValue::Bool(value)) => {
                 match self {
-                    // Only a choice between no and yes, and perhaps a third, can be said with a boolean.
+                    // A boolean can only express a choice between no and yes, possibly with a third value.
                     Self::Names(names) if !names.iter().any(|(name, _)| *name == "yes") => Err(wrong),
                     _ => Ok(Some(Raw::Int(i64::from(*value)))),
                 }
@@ -147,7 +147,7 @@ impl Kind {
 }
 
 impl OptionInfo {
-    /// Checks a value against what the option takes.
+    /// Checks that the option accepts a value.
     pub(crate) fn check(&'static self, raw: &Raw) -> Result<(), OptionError> {
         if self.kind.takes(raw) {
             Ok(())
@@ -184,7 +184,7 @@ impl OptionInfo {
         })
     }
 
-    /// Checks a value and hands `f` the bytes that libsrt reads, aligned for whichever type they are.
+    /// Checks a value and passes the bytes in libsrt's form to `f`, aligned for any type.
     pub(crate) fn encode(&'static self, raw: &Raw, f: impl FnOnce(&[u8]) -> Result<()>) -> Result<()> {
         #[repr(C, align(8))]
         struct Aligned([u8; 8]);
@@ -239,7 +239,8 @@ impl OptionInfo {
         .map_err(|error| self.explain(error))
     }
 
-    /// libsrt says "bad parameters" of an option that it was built without as well; bad values do not get so far.
+    /// libsrt also returns "bad parameters" for an option that it was built without; invalid values do not get this
+    /// far.
     fn explain(&self, error: Error) -> Error {
         let error = error.with_operation(self.operation);
         if error.code().value() == SRT_ERRNO::SRT_EINVPARAM.0 {
@@ -249,14 +250,14 @@ impl OptionInfo {
         }
     }
 
-    /// Whether the linked libsrt has the option: an installed one may be older, or built without bonding or AES-GCM. Makes
-    /// a socket for a moment to ask.
+    /// Whether the linked libsrt has the option: an installed one may be older, or built without bonding or AES-GCM.
+    /// Creates a temporary socket.
     ///
     /// # Errors
-    /// libsrt cannot make a socket.
+    /// libsrt cannot create a socket.
     pub fn is_supported(&'static self) -> Result<bool> {
         if !self.readable {
-            // The two that cannot be asked for are as old as libsrt 1.3.
+            // The two that cannot be read are as old as libsrt 1.3.
             return Ok(true);
         }
         let socket = ffi::OwnedSocket::create()?;
@@ -275,7 +276,7 @@ impl OptionInfo {
     }
 }
 
-/// `struct linger`, which libc has no `Default` for.
+/// `struct linger`, which has no `Default` in libc.
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
 struct Linger {
@@ -283,8 +284,8 @@ struct Linger {
     seconds: c_int,
 }
 
-/// libsrt writes numbers without a look at the length, and a group answers in the width in which a value was set: so there
-/// is room, and alignment, for the widest, and the length that comes back decides.
+/// libsrt writes numbers without checking the length, and a group returns the width with which a value was set: so the
+/// buffer has room and alignment for the widest, and the returned length decides.
 fn read_number(id: SRTSOCKET, info: &OptionInfo) -> Result<Raw> {
     #[repr(C, align(8))]
     struct Widest([u8; 8]);

@@ -1,4 +1,4 @@
-//! The options' table against libsrt itself and against the list of constants in the bindings.
+//! Compares the options' table with libsrt itself and with the list of constants in the bindings.
 
 use std::{
     collections::BTreeSet,
@@ -16,9 +16,9 @@ const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// A socket that has been through both stages of applying.
+/// A socket after both stages of applying options.
 fn socket_with(options: &Options) -> Result<OwnedSocket> {
-    // libsrt writes to the log about some values.
+    // libsrt logs some values.
     let _log = LOG.read().expect("nobody panics with it");
     let socket = OwnedSocket::create()?;
     options.apply(socket.id(), Stage::BeforeBind)?;
@@ -26,14 +26,14 @@ fn socket_with(options: &Options) -> Result<OwnedSocket> {
     Ok(socket)
 }
 
-/// Whether the linked libsrt has the option; the pinned one has them all.
+/// Whether the linked libsrt has the option; the pinned one has all of them.
 fn supported(info: &'static OptionInfo) -> bool {
     let supported = info.is_supported().unwrap();
     assert!(supported || cfg!(feature = "system"), "{}", info.name);
     supported
 }
 
-/// Sets each value and reads it back; says which option that was.
+/// Sets each value and reads it back; returns the option's name.
 fn round_trip<O>(option: O, values: &[O::Value]) -> &'static str
 where
     O: Readable + Writable + Copy,
@@ -210,7 +210,7 @@ fn every_option_comes_back_as_it_was_set() {
         .map(|info| info.name)
         .filter(|name| !tested.contains(name))
         .collect();
-    // libsrt does not give these out; what they do is tested elsewhere.
+    // These cannot be read; other tests cover their effect.
     assert_eq!(untested, ["transtype", "passphrase"]);
 }
 
@@ -485,7 +485,7 @@ fn any_value() -> impl Strategy<Value = OptionValue> {
 }
 
 proptest! {
-    /// What the table lets pass, libsrt takes; and whatever is refused is refused with words.
+    /// libsrt accepts every value that the table accepts; every refusal has a message.
     #[test]
     fn what_a_name_takes_libsrt_takes(index in any::<prop::sample::Index>(), value in any_value()) {
         let infos: Vec<_> = opt::all().collect();
@@ -565,7 +565,7 @@ fn filter_errors_say_what_to_write() {
 #[test]
 fn an_option_that_libsrt_lacks_is_said_to_be_lacking() {
     let socket = OwnedSocket::create().unwrap();
-    // A number that no libsrt knows, as an older one does not know a newer option's.
+    // A number that no libsrt knows, like a newer option in an older libsrt.
     static UNKNOWN: OptionInfo = OptionInfo {
         name: "unknown",
         constant: "SRTO_UNKNOWN",

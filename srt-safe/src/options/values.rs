@@ -1,4 +1,4 @@
-//! The types of the options' values, and how each maps to what libsrt takes. Plain data.
+//! The types of option values, and their conversion to libsrt's. Plain data.
 
 #![expect(unnameable_types, reason = "sealed: only the options' table speaks of them")]
 
@@ -19,13 +19,13 @@ use crate::{SocketState, StreamId};
 
 /// A type in which options are read.
 pub trait Value: Sized {
-    /// From the form in which libsrt gives it; `None` for what this type cannot say.
+    /// Converts from libsrt's form; `None` if this type cannot express the value.
     fn from_raw(raw: Raw, kind: Kind) -> Option<Self>;
 }
 
 /// A type in which options are set.
 pub trait Input: Value {
-    /// In the form that libsrt takes. Out of range stays out of range: the option's kind tells.
+    /// Converts to libsrt's form. Values out of range stay out of range: the option's kind detects them.
     fn into_raw(self, kind: Kind) -> Raw;
 }
 
@@ -83,7 +83,7 @@ impl Value for NonZeroU8 {
 
 impl Input for Duration {
     fn into_raw(self, kind: Kind) -> Raw {
-        // Rounded up, so that what is short does not become nothing.
+        // Rounded up, so that a short time does not become zero.
         saturated(self.as_nanos().div_ceil(kind.unit().as_nanos()))
     }
 }
@@ -170,14 +170,14 @@ impl Value for Passphrase {
     }
 }
 
-/// The limit of what a socket sends, retransmissions and control included (`SRTO_MAXBW`).
+/// The limit of what a socket sends, including retransmissions and control packets (`SRTO_MAXBW`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MaxBandwidth {
-    /// No limit but libsrt's own 1 Gb/s (-1). Live streams are paced by their source.
+    /// Only libsrt's own limit of 1 Gb/s (-1). Live streams are paced by their source.
     Unlimited,
-    /// The input rate, measured or told, plus the overhead percentage (0).
+    /// The input rate, measured or set, plus the overhead percentage (0).
     RelativeToInput,
-    /// That many bytes (not bits) in a second.
+    /// This many bytes (not bits) per second.
     BytesPerSecond(NonZeroU64),
 }
 
@@ -204,12 +204,12 @@ impl Value for MaxBandwidth {
     }
 }
 
-/// The rate of the stream that is sent, as [`MaxBandwidth::RelativeToInput`] counts with it (`SRTO_INPUTBW`).
+/// The rate of the sent stream, for [`MaxBandwidth::RelativeToInput`] (`SRTO_INPUTBW`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InputBandwidth {
-    /// libsrt measures what the application hands over (0).
+    /// libsrt measures what the application sends (0).
     Measured,
-    /// That many bytes (not bits) in a second.
+    /// This many bytes (not bits) per second.
     BytesPerSecond(NonZeroU64),
 }
 
@@ -232,9 +232,9 @@ impl Value for InputBandwidth {
 /// The limit of retransmissions alone (`SRTO_MAXREXMITBW`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetransmitBandwidth {
-    /// No limit of their own (-1).
+    /// No separate limit (-1).
     Unlimited,
-    /// That many bytes (not bits) in a second; 0 sends nothing again.
+    /// This many bytes (not bits) per second; 0 disables retransmissions.
     BytesPerSecond(u64),
 }
 
@@ -267,7 +267,7 @@ impl IpTos {
         Self(byte)
     }
 
-    /// From a differentiated-services code point (0 to 63), such as 46 for expedited forwarding; the ECN bits are 0.
+    /// From a differentiated services code point (0 to 63), such as 46 for expedited forwarding; the ECN bits are 0.
     #[must_use]
     pub const fn from_dscp(code_point: u8) -> Option<Self> {
         if code_point < 64 {
@@ -296,7 +296,7 @@ impl Value for IpTos {
     }
 }
 
-/// A version of libsrt, as the handshake carries it.
+/// A version of libsrt, as in the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SrtVersion {
     /// The first number: 1.
@@ -314,13 +314,13 @@ impl SrtVersion {
         Self { major, minor, patch }
     }
 
-    /// As the handshake has it: 0xMMmmpp.
+    /// As in the handshake: 0xMMmmpp.
     #[must_use]
     pub const fn number(self) -> u32 {
         libsrt_sys::make_version(self.major, self.minor, self.patch)
     }
 
-    /// From the handshake's form, 0xMMmmpp; the top byte is not looked at.
+    /// From the handshake's form, 0xMMmmpp; the top byte is ignored.
     #[must_use]
     pub const fn from_number(number: u32) -> Self {
         let [_, major, minor, patch] = number.to_be_bytes();
@@ -337,7 +337,7 @@ impl fmt::Display for SrtVersion {
 impl FromStr for SrtVersion {
     type Err = InvalidVersion;
 
-    /// Takes `major.minor.patch`, each 0 to 255.
+    /// Parses `major.minor.patch`, each 0 to 255.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut numbers = text.split('.').map(str::parse);
         match (numbers.next(), numbers.next(), numbers.next(), numbers.next()) {
@@ -347,7 +347,7 @@ impl FromStr for SrtVersion {
     }
 }
 
-/// A text is not a version of the form `1.5.7`.
+/// The text is not a version like `1.5.7`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidVersion;
 
@@ -371,7 +371,7 @@ impl Value for SrtVersion {
     }
 }
 
-/// Defines an enum of which libsrt knows each variant by a number, and configuration files by a name.
+/// Defines an enum whose variants have a number in libsrt, and a name in configuration files.
 macro_rules! choices {
     ($($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $code:literal $name:literal,)* })*) => {$(
         $(#[$doc])*
@@ -383,7 +383,7 @@ macro_rules! choices {
         impl $type {
             pub(crate) const NAMES: &'static [(&'static str, i64)] = &[$(($name, $code)),*];
 
-            /// The name that configuration files use.
+            /// The name in configuration files.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {
@@ -418,7 +418,7 @@ macro_rules! choices {
 }
 
 choices! {
-    /// What a connection carries (`SRTO_TRANSTYPE`): the one option that sets many others.
+    /// What a connection carries (`SRTO_TRANSTYPE`): the option that sets many others.
     TransmissionType {
         /// Messages, delivered in time or not at all: media.
         Live = 0 "live",
@@ -428,7 +428,7 @@ choices! {
 
     /// The length of the AES key (`SRTO_PBKEYLEN`).
     KeyLength {
-        /// What the peer announces, else 128 bits.
+        /// The peer's choice, otherwise 128 bits.
         Auto = 0 "auto",
         /// 128 bits.
         Aes128 = 16 "aes-128",
@@ -438,64 +438,64 @@ choices! {
         Aes256 = 32 "aes-256",
     }
 
-    /// How AES is used (`SRTO_CRYPTOMODE`).
+    /// The AES mode (`SRTO_CRYPTOMODE`).
     CryptoMode {
-        /// A caller uses CTR; a listener takes what the caller uses.
+        /// A caller uses CTR; a listener uses the caller's mode.
         Auto = 0 "auto",
-        /// Counter mode: every version of SRT has it; nothing detects a changed packet.
+        /// Counter mode: supported by every version of SRT; modified packets are not detected.
         Ctr = 1 "ctr",
-        /// Galois counter mode: 16 bytes more in a packet, and a changed packet is dropped. libsrt 1.5.2 and later.
+        /// Galois counter mode: 16 bytes more per packet, and modified packets are dropped. libsrt 1.5.2 and later.
         Gcm = 2 "gcm",
     }
 
-    /// When a lost packet is sent again (`SRTO_RETRANSMITALGO`).
+    /// When a lost packet is retransmitted (`SRTO_RETRANSMITALGO`).
     RetransmitAlgorithm {
-        /// At each loss report, again and again.
+        /// At each loss report, repeatedly.
         Intensive = 0 "intensive",
-        /// At most once in a round trip; needs periodic loss reports of the receiver.
+        /// At most once per round trip; requires periodic loss reports by the receiver.
         Efficient = 1 "efficient",
     }
 
     /// Which addresses a listener on `[::]` serves (`SRTO_IPV6ONLY`).
     Ipv6Only {
-        /// What the system's `bindv6only` says.
+        /// The system's `bindv6only` setting.
         SystemDefault = -1 "system",
-        /// IPv4 callers as well, as mapped addresses.
+        /// IPv4 callers as well, with mapped addresses.
         No = 0 "no",
         /// IPv6 only.
         Yes = 1 "yes",
     }
 
-    /// Where the exchange of keys stands, in one direction (`SRT_KM_STATE`).
+    /// The state of the key exchange, in one direction (`SRT_KM_STATE`).
     KmState {
-        /// No encryption asked for, none used.
+        /// No encryption requested or used.
         Unsecured = 0 "unsecured",
         /// Keys are being exchanged.
         Securing = 1 "securing",
-        /// Keys are exchanged; data flows encrypted.
+        /// Keys are exchanged; data is encrypted.
         Secured = 2 "secured",
-        /// The peer encrypts and this side has no passphrase: what it sends cannot be read.
+        /// The peer encrypts and this side has no passphrase: its data cannot be decrypted.
         NoSecret = 3 "no secret",
-        /// The passphrases differ: what the peer sends cannot be read.
+        /// The passphrases differ: the peer's data cannot be decrypted.
         BadSecret = 4 "bad secret",
-        /// The crypto modes do not go together.
+        /// The crypto modes are incompatible.
         BadCryptoMode = 5 "bad crypto mode",
     }
 }
 
-/// How the rate of sending is controlled (`SRTO_CONGESTION`).
+/// The congestion control (`SRTO_CONGESTION`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Congestion {
-    /// Paced for media: late is worse than lost.
+    /// Pacing for media: late data is worse than lost data.
     Live,
-    /// Reacts to loss as file transfers do.
+    /// Reacts to loss, for file transfers.
     File,
 }
 
 impl Congestion {
     pub(crate) const NAMES: &'static [&'static str] = &["live", "file"];
 
-    /// The name that libsrt and configuration files use.
+    /// The name in libsrt and in configuration files.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -521,14 +521,14 @@ impl Value for Congestion {
     }
 }
 
-/// What a socket is ready for right now (`SRTO_EVENT`).
+/// What a socket is currently ready for (`SRTO_EVENT`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Readiness {
     flags: u32,
 }
 
 impl Readiness {
-    /// Something can be received.
+    /// There is data to receive.
     #[must_use]
     pub const fn is_readable(self) -> bool {
         self.flags & libsrt_sys::SRT_EPOLL_OPT::SRT_EPOLL_IN.0 != 0

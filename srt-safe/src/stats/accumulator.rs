@@ -1,14 +1,14 @@
-//! Totals that do not wrap, and differences from one look to the next. Plain data, one for each connection, kept by
-//! whoever polls it.
+//! Totals that do not wrap, and differences between two updates. Plain data, one per connection, kept by the polling
+//! code.
 
 use std::time::Duration;
 
 use super::{Counters, Stats};
 
-/// Adds up successive statistics of one connection into 64-bit totals, and tells what came between two of them.
+/// Adds up successive statistics of one connection into 64-bit totals, and returns the differences.
 ///
 /// libsrt's packet counters have 32 bits: at 5 Mb/s they wrap after a hundred days, on fast links within days. Update
-/// at least once while a counter goes half its way.
+/// at least once per half wrap of a counter.
 ///
 /// ```no_run
 /// # use srt_safe::{Result, SrtSocket, StatsAccumulator};
@@ -26,27 +26,27 @@ pub struct StatsAccumulator {
     totals: Counters,
 }
 
-/// What came between two looks at a connection.
+/// The difference between two updates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Delta {
-    /// The time between both looks; whole milliseconds.
+    /// The time between both updates, in whole milliseconds.
     pub elapsed: Duration,
-    /// What was counted meanwhile.
+    /// The counters in between.
     pub counters: Counters,
 }
 
 impl StatsAccumulator {
-    /// Nothing yet: the first update gives all since the connection began.
+    /// Starts empty: the first update returns everything since the connection was opened.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes in the statistics of now, and tells what came since the last time.
+    /// Processes the current statistics, and returns the difference from the last update.
     ///
-    /// When time went back, the statistics are of a new connection of the same stream: it is counted from its beginning, on
-    /// top of the totals.
+    /// If time went back, the statistics belong to a new connection of the same stream: it is counted from its start,
+    /// on top of the totals.
     pub fn update(&mut self, stats: &Stats) -> Delta {
         if stats.elapsed < self.last_elapsed {
             self.last = Counters::default();
@@ -62,7 +62,7 @@ impl StatsAccumulator {
         delta
     }
 
-    /// All that was counted so far.
+    /// The totals so far.
     #[must_use]
     pub const fn totals(&self) -> &Counters {
         &self.totals
@@ -70,13 +70,13 @@ impl StatsAccumulator {
 }
 
 impl Delta {
-    /// Average rate of sending, headers included; bits in a second. 0 if no time passed.
+    /// Average sending rate, including headers, in bits per second. 0 if no time passed.
     #[must_use]
     pub fn send_rate(&self) -> u64 {
         rate(self.counters.sent.bytes, self.elapsed)
     }
 
-    /// Average rate of receiving, headers included; bits in a second. 0 if no time passed.
+    /// Average receiving rate, including headers, in bits per second. 0 if no time passed.
     #[must_use]
     pub fn receive_rate(&self) -> u64 {
         rate(self.counters.received.bytes, self.elapsed)

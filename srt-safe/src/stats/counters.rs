@@ -1,4 +1,4 @@
-//! What is counted, listed once: the struct, and what is done to each of its fields. Plain data.
+//! All counters, listed once: the struct, and the operations on each field. Plain data.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use libsrt_sys::SRT_TRACEBSTATS;
 pub struct Traffic {
     /// Packets.
     pub packets: u64,
-    /// Bytes, with 44 bytes of SRT, UDP and IPv4 headers for each packet, unless said otherwise.
+    /// Bytes, including 44 bytes of SRT, UDP and IPv4 headers per packet, unless stated otherwise.
     pub bytes: u64,
 }
 
 impl Traffic {
-    /// What libsrt adds to each packet's bytes, on IPv6 as well: 16 of SRT, 8 of UDP, 20 of IPv4.
+    /// What libsrt adds to each packet's bytes, also on IPv6: 16 of SRT, 8 of UDP, 20 of IPv4.
     pub const HEADERS: u64 = 44;
 
     /// The bytes without the headers that libsrt adds.
@@ -38,7 +38,7 @@ macro_rules! counters {
         bare { $($(#[$bare_doc:meta])* $bare:ident,)* }
         counts { $($(#[$count_doc:meta])* $count:ident,)* }
     ) => {
-        /// What is counted about a connection.
+        /// The counters of a connection.
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct Counters {
@@ -50,7 +50,7 @@ macro_rules! counters {
         }
 
         impl Counters {
-            /// What came between an earlier look and this one, past any wrap of libsrt's counters.
+            /// The difference from an earlier value, across wraps of libsrt's counters.
             pub(super) fn since(&self, earlier: &Self) -> Self {
                 Self {
                     $($traffic: traffic_since(self.$traffic, earlier.$traffic, Traffic::HEADERS),)*
@@ -72,23 +72,23 @@ macro_rules! counters {
 
 counters! {
     traffic {
-        /// Data packets sent, with retransmissions and the packet filter's (`pktSentTotal`, `byteSentTotal`).
+        /// Data packets sent, including retransmissions and the packet filter's (`pktSentTotal`, `byteSentTotal`).
         sent,
         /// Data packets sent for the first time (`pktSentUniqueTotal`, `byteSentUniqueTotal`).
         sent_unique,
-        /// Data packets sent again (`pktRetransTotal`, `byteRetransTotal`).
+        /// Data packets retransmitted (`pktRetransTotal`, `byteRetransTotal`).
         retransmitted,
-        /// Data packets given up by the sender as too late (`pktSndDropTotal`, `byteSndDropTotal`).
+        /// Data packets that the sender dropped as too late (`pktSndDropTotal`, `byteSndDropTotal`).
         send_dropped,
-        /// Data packets received, with repeated ones and the packet filter's (`pktRecvTotal`, `byteRecvTotal`).
+        /// Data packets received, including repeated ones and the packet filter's (`pktRecvTotal`, `byteRecvTotal`).
         received,
         /// Data packets received or restored, each once (`pktRecvUniqueTotal`, `byteRecvUniqueTotal`).
         received_unique,
-        /// Data packets found missing when later ones came; most come again (`pktRcvLossTotal`, `byteRcvLossTotal`). The
-        /// bytes are guessed from the average.
+        /// Data packets found missing when later ones arrived; most are recovered (`pktRcvLossTotal`,
+        /// `byteRcvLossTotal`). The bytes are estimated from the average.
         receive_lost,
-        /// Data packets given up by the receiver: a gap in what the application gets (`pktRcvDropTotal`,
-        /// `byteRcvDropTotal`). The bytes are guessed from the average.
+        /// Data packets that the receiver gave up: a gap in the application's data (`pktRcvDropTotal`,
+        /// `byteRcvDropTotal`). The bytes are estimated from the average.
         receive_dropped,
     }
     bare {
@@ -99,9 +99,9 @@ counters! {
     counts {
         /// Data packets that the receiver reported missing (`pktSndLossTotal`).
         send_lost,
-        /// Data packets that came as retransmissions (`pktRcvRetrans`, which libsrt counts for the interval only).
+        /// Data packets that arrived as retransmissions (`pktRcvRetrans`, which libsrt counts for the interval only).
         received_retransmitted,
-        /// Data packets that came too late (`pktRcvBelated`, which libsrt counts for the interval only).
+        /// Data packets that arrived too late (`pktRcvBelated`, which libsrt counts for the interval only).
         belated,
         /// Acknowledgements sent (`pktSentACKTotal`).
         acks_sent,
@@ -113,7 +113,7 @@ counters! {
         naks_received,
         /// Packets that the packet filter added when sending (`pktSndFilterExtraTotal`).
         filter_sent,
-        /// Packets of the peer's packet filter that came (`pktRcvFilterExtraTotal`).
+        /// Packets received from the peer's packet filter (`pktRcvFilterExtraTotal`).
         filter_received,
         /// Lost data packets that the packet filter restored (`pktRcvFilterSupplyTotal`).
         filter_restored,
@@ -176,8 +176,8 @@ impl Counters {
     }
 }
 
-/// libsrt counts packets in 32 bits without a sign, whatever the type of the field (stats.h): past 2^31 an `int` of them
-/// looks negative.
+/// libsrt counts packets in unsigned 32 bits, whatever the type of the field (stats.h): beyond 2^31 an `int` looks
+/// negative.
 fn count(value: i64) -> u64 {
     match u64::try_from(value) {
         Ok(count) => count,
@@ -201,14 +201,14 @@ const fn low_32(value: u64) -> u32 {
     value as u32
 }
 
-/// The way from one value of a 32-bit counter to the next. Back by less than half the range is no wrap: the counter was
-/// cleared by somebody else, and has counted `new` since.
+/// The distance between two values of a 32-bit counter. A decrease by less than half the range is no wrap: the counter
+/// was cleared elsewhere, and has counted `new` since.
 fn count_since(new: u64, old: u64) -> u64 {
     let way = low_32(new).wrapping_sub(low_32(old));
     if way < 1 << 31 { way.into() } else { new }
 }
 
-/// As [`count_since`], with the bytes, which fall back by the headers' share when the packets wrap.
+/// Like [`count_since`], with the bytes, which decrease by the headers' share when the packets wrap.
 fn traffic_since(new: Traffic, old: Traffic, headers: u64) -> Traffic {
     let payload = |traffic: Traffic| {
         traffic

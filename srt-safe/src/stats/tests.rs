@@ -1,4 +1,4 @@
-//! Units, garbage and wraps, with synthetic values; real connections are in tests/stats.rs.
+//! Tests of units, invalid values and wraps with synthetic values; tests/stats.rs uses real connections.
 
 use proptest::prelude::*;
 
@@ -9,7 +9,7 @@ fn zeroed() -> SRT_TRACEBSTATS {
     unsafe { std::mem::zeroed() }
 }
 
-/// What libsrt would report after so many packets of 1316 bytes, with its 32-bit count.
+/// libsrt's statistics after so many packets of 1316 bytes, with its 32-bit count.
 fn after(packets: u64, ms: i64) -> SRT_TRACEBSTATS {
     let wrapped = packets % (1 << 32);
     let int = u32::try_from(wrapped).unwrap().cast_signed();

@@ -1,6 +1,6 @@
-//! One marker type for each option of libsrt: what to read with [`SrtSocket::option`](crate::SrtSocket::option), to set
-//! with [`SrtSocket::set_option`](crate::SrtSocket::set_option) or [`Options::set`](crate::Options::set), and what the
-//! traits say about when.
+//! One marker type for each option of libsrt: read with [`SrtSocket::option`](crate::SrtSocket::option), set with
+//! [`SrtSocket::set_option`](crate::SrtSocket::set_option) or [`Options::set`](crate::Options::set); traits state when
+//! each can be set.
 
 use libsrt_sys::SRT_SOCKOPT;
 
@@ -12,15 +12,15 @@ use super::{
 /// When an option can be set for the last time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Settable {
-    /// Until the socket is bound (which connecting does by itself).
+    /// Until the socket is bound (which connecting does implicitly).
     BeforeBind,
-    /// Until the socket listens or begins to connect.
+    /// Until the socket listens or starts to connect.
     BeforeConnect,
     /// Always.
     AfterConnect,
 }
 
-/// What is known about an option: the entry of the table.
+/// An option's entry in the table.
 #[derive(Debug)]
 pub struct OptionInfo {
     pub(super) name: &'static str,
@@ -29,7 +29,7 @@ pub struct OptionInfo {
     pub(super) kind: Kind,
     pub(super) settable: Option<Settable>,
     pub(super) readable: bool,
-    /// Of the UDP port or of the way of connecting: a connection that is being accepted has no say in it.
+    /// An option of the UDP port or of connecting, which cannot be set for a connection that is being accepted.
     pub(super) of_port: bool,
     pub(super) allowed: &'static str,
     pub(super) default: &'static str,
@@ -37,7 +37,7 @@ pub struct OptionInfo {
 }
 
 impl OptionInfo {
-    /// The name in configuration files: libsrt's in lower case without `SRTO_`.
+    /// The name in configuration files: libsrt's name in lower case without `SRTO_`.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
@@ -49,32 +49,32 @@ impl OptionInfo {
         self.constant
     }
 
-    /// When it can be set for the last time; `None` for one that can only be read.
+    /// When it can be set for the last time; `None` if it is read-only.
     #[must_use]
     pub const fn settable(&self) -> Option<Settable> {
         self.settable
     }
 
-    /// Whether libsrt gives it out.
+    /// Whether it can be read.
     #[must_use]
     pub const fn is_readable(&self) -> bool {
         self.readable
     }
 
-    /// Whether it belongs to the port or to the way of connecting, so that an [`Admission`](crate::Admission) of a single
-    /// connection leaves it alone.
+    /// Whether it belongs to the port or to connecting, so that an [`Admission`](crate::Admission) of a single
+    /// connection does not change it.
     #[must_use]
     pub const fn is_of_port(&self) -> bool {
         self.of_port
     }
 
-    /// Whether its value must not be shown.
+    /// Whether its value must be hidden.
     #[must_use]
     pub const fn is_secret(&self) -> bool {
         matches!(self.kind, Kind::Secret)
     }
 
-    /// The values that it takes, with their unit, in words.
+    /// The accepted values, with their unit, in words.
     #[must_use]
     pub const fn allowed(&self) -> &'static str {
         self.allowed
@@ -88,31 +88,32 @@ impl OptionInfo {
 }
 
 mod sealed {
-    /// Keeps the traits to this table.
+    /// Restricts the traits to this table.
     #[expect(unnameable_types, reason = "sealed")]
     pub trait Sealed {}
 }
 
 /// An option of libsrt.
 pub trait SockOpt: sealed::Sealed {
-    /// What the option's value is, in Rust.
+    /// The Rust type of the option's value.
     type Value: Value;
     /// Its entry in the table.
     const INFO: &'static OptionInfo;
 }
 
-/// An option that libsrt gives out.
+/// An option that can be read.
 pub trait Readable: SockOpt {}
-/// An option that can be set at some time.
+/// An option that can be set at some point.
 pub trait Writable: SockOpt<Value: Input> {}
 /// An option that can be set until the socket is bound.
 pub trait BeforeBind: Writable {}
-/// An option that can be set until the socket listens or begins to connect.
+/// An option that can be set until the socket listens or starts to connect.
 pub trait BeforeConnect: Writable {}
 /// An option that can be set at any time.
 pub trait AfterConnect: Writable {}
 
-/// Defines options: for each a marker type with its traits, a setter of `Options` if it can be set, and an entry of the table.
+/// Defines options: for each a marker type with its traits, a setter of `Options` if it can be set, and an entry of the
+/// table.
 ///
 /// The order of the entries is the order in which they are applied.
 macro_rules! options {
@@ -154,8 +155,9 @@ macro_rules! options {
             options!(@setter [$(#[doc = $doc])*] [$marker: $value, $constant $name $allowed $default] $($setter)*);
         )*
     };
-    // When it can be set: port (until bound, of the port), bind (until bound), connect, dial (until connected, of the way of connecting),
-    // live (always), secret (until connected, not readable), mode (until bound, not readable), status (read only).
+    // When it can be set: port (until bound, of the port), bind (until bound), connect, dial (until connected, of
+    // connecting), live (always), secret (until connected, not readable), mode (until bound, not readable), status
+    // (read-only).
     (@setter $docs:tt $option:tt) => {};
     (@setter $docs:tt [$marker:ident: $value:ty, $($rest:tt)*] into $setter:ident) => {
         options!(@setter $docs [$marker: $value, $($rest)*] $setter (impl Into<$value>) into);
@@ -251,8 +253,8 @@ pub use transport::{
 
 /// All options of libsrt, in the order in which they are applied.
 pub fn all() -> impl Iterator<Item = &'static OptionInfo> {
-    // What others depend on comes first: the type of transmission resets many, FC limits RCVBUF, TSBPDMODE decides on GCM,
-    // GCM and the packet filter on the payload, PEERIDLETIMEO on the group's timeout.
+    // Options that others depend on come first: the transmission type resets many, FC limits RCVBUF, TSBPDMODE affects
+    // GCM, GCM and the packet filter affect the payload, PEERIDLETIMEO affects the group's timeout.
     [
         transport::TABLE,
         timing::TABLE,
@@ -266,13 +268,13 @@ pub fn all() -> impl Iterator<Item = &'static OptionInfo> {
     .copied()
 }
 
-/// The option of that name, as configuration files have it: lower case, without `SRTO_`.
+/// The option of that name, as in configuration files: lower case, without `SRTO_`.
 #[must_use]
 pub fn by_name(name: &str) -> Option<&'static OptionInfo> {
     all().find(|info| info.name == name)
 }
 
-/// The option whose name is nearest to a misspelt one, if one is near.
+/// The option with the name nearest to a misspelt one, if any is near.
 #[must_use]
 pub fn nearest(name: &str) -> Option<&'static str> {
     let name = name.to_ascii_lowercase();

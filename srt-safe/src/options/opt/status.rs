@@ -1,4 +1,4 @@
-//! Options that only tell. A table; see the parent module.
+//! Read-only options. A table; see the parent module.
 
 use crate::options::{
     raw::{INT_MAX, Kind},
@@ -6,14 +6,14 @@ use crate::options::{
 };
 
 options! {
-    /// The sequence number of the first packet that this side sends; both sides of a connection begin with the same. None
-    /// while not connected.
+    /// The sequence number of the first packet that this side sends, which is the same on both sides. None while not
+    /// connected.
     InitialSequence: Option<u32> {
         SRTO_ISN "isn", Kind::Int { min: 0, max: INT_MAX, special: None }, "read only: a number of 31 bits",
         default "-1 (none)", status
     }
 
-    /// The socket's state, as `srt_getsockstate` tells it.
+    /// The socket's state, as returned by `srt_getsockstate`.
     State: crate::SocketState {
         SRTO_STATE "state", Kind::Int { min: 1, max: 9, special: None }, "read only: SRT_SOCKSTATUS",
         default "1 (new)", status
@@ -25,38 +25,38 @@ options! {
         default "0", status
     }
 
-    /// Packets in the send buffer: sent and not acknowledged, or still to be sent.
+    /// Packets in the send buffer: unacknowledged or unsent.
     SendBuffered: u32 {
         SRTO_SNDDATA "snddata", Kind::Int { min: 0, max: INT_MAX, special: None }, "read only: a number of packets",
         default "0", status
     }
 
-    /// Packets in the receive buffer that the application has not read, gaps of missing ones included.
+    /// Packets in the receive buffer that the application has not read, including gaps.
     ReceiveBuffered: u32 {
         SRTO_RCVDATA "rcvdata", Kind::Int { min: 0, max: INT_MAX, special: None }, "read only: a number of packets",
         default "0", status
     }
 
-    /// Where the exchange of keys stands: of what is sent, where [`Sender`](crate::opt::Sender) is set, else of what is
-    /// received. The other two say it exactly.
+    /// The state of the key exchange: for sent data if [`Sender`](crate::opt::Sender) is set, otherwise for received
+    /// data. The other two options are unambiguous.
     KeyState: values::KmState {
         SRTO_KMSTATE "kmstate", Kind::Names(values::KmState::NAMES), "read only: SRT_KM_STATE",
         default "0 (unsecured)", status
     }
 
-    /// Where the exchange of keys stands for what this side sends.
+    /// The state of the key exchange for what this side sends.
     SendKeyState: values::KmState {
         SRTO_SNDKMSTATE "sndkmstate", Kind::Names(values::KmState::NAMES), "read only: SRT_KM_STATE",
         default "0 (unsecured)", status
     }
 
-    /// Where the exchange of keys stands for what the peer sends.
+    /// The state of the key exchange for what the peer sends.
     ReceiveKeyState: values::KmState {
         SRTO_RCVKMSTATE "rcvkmstate", Kind::Names(values::KmState::NAMES), "read only: SRT_KM_STATE",
         default "0 (unsecured)", status
     }
 
-    /// The version of the libsrt that is linked.
+    /// The version of the linked libsrt.
     Version: values::SrtVersion {
         SRTO_VERSION "version", Kind::Version, "read only: a version", default "the linked library's", status
     }
@@ -66,7 +66,8 @@ options! {
         SRTO_PEERVERSION "peerversion", Kind::Version, "read only: a version", default "0.0.0", status
     }
 
-    /// The type of the group that the socket's peer belongs to (`SRT_GROUP_TYPE`); 0 without one. Known in the listen callback.
+    /// The type of the group that the socket's peer belongs to (`SRT_GROUP_TYPE`); 0 without one. Known in the listen
+    /// callback.
     GroupType: u32 {
         SRTO_GROUPTYPE "grouptype", Kind::Int { min: 0, max: 2, special: None }, "read only: SRT_GROUP_TYPE",
         default "0 (none)", status
