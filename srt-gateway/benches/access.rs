@@ -6,8 +6,8 @@ use std::{fmt::Write as _, hint::black_box};
 
 use divan::Bencher;
 use srt_gateway::{
+    bench_support::{Gate, reads},
     config::Config,
-    yardstick::{Gate, reads},
 };
 
 fn main() {

@@ -9,6 +9,8 @@ mod address;
 mod api;
 mod backend;
 mod bench;
+#[doc(hidden)]
+pub mod bench_support;
 pub mod cli;
 pub mod config;
 mod control;
@@ -30,8 +32,6 @@ mod relay;
 pub mod telemetry;
 pub mod ts;
 mod view;
-#[doc(hidden)]
-pub mod yardstick;
 
 pub use access::Scope;
 pub use address::{NoAddress, ZonedIp};

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How often a wait checks whether it should stop.
-const LOOK: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -139,7 +139,7 @@ fn accept(target: &SrtTarget, stop: &AtomicBool) -> Result<SrtSocket, ConnectErr
         None => bind(ZonedIp::ANY_V6).or_else(|_| bind(ZonedIp::ANY_V4))?,
     };
     while !stop.load(Relaxed) {
-        match listener.accept_timeout(LOOK) {
+        match listener.accept_timeout(POLL_INTERVAL) {
             Ok((socket, _)) => return Ok(socket),
             Err(error) if error.kind() == ErrorKind::TimedOut => {}
             Err(error) => return Err(error.into()),

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Control answers in microseconds; if it does not within this time, the gateway is shutting down.
-const PATIENCE: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The longest period of the figures for verdicts.
 pub(crate) const HEALTH_WINDOW: Duration = Duration::from_secs(60);
@@ -104,8 +104,8 @@ impl View {
     /// Whether control accepts and answers a question, each within 2 s.
     pub(crate) fn answers(&self) -> bool {
         let (reply, answer) = crossbeam_channel::bounded(1);
-        let asked = self.commands.send_timeout(Command::Ping(reply), PATIENCE);
-        asked.is_ok() && answer.recv_timeout(PATIENCE).is_ok()
+        let asked = self.commands.send_timeout(Command::Ping(reply), ANSWER_TIMEOUT);
+        asked.is_ok() && answer.recv_timeout(ANSWER_TIMEOUT).is_ok()
     }
 
     /// The details of a stream; None: there is no such stream. Asks control, and decodes tables.
@@ -197,7 +197,7 @@ impl View {
     /// Like [`reload`](Self::reload), for callers that wait no longer than `patience`.
     pub(crate) fn reload_within(&self, config: Config, patience: Duration) -> Option<Reloaded> {
         self.start_backend(&config);
-        self.ask_patiently(|reply| Command::Reload(Box::new(config), reply), patience)
+        self.ask_within(|reply| Command::Reload(Box::new(config), reply), patience)
     }
 
     /// Starts the HTTP client before control needs it, because control must not read certificates.
@@ -210,17 +210,17 @@ impl View {
     /// Sends a command to control, and waits for its answer; None if the gateway is shutting down. Blocks for
     /// microseconds.
     pub(crate) fn ask<T>(&self, command: impl FnOnce(Sender<T>) -> Command) -> Option<T> {
-        self.ask_patiently(command, PATIENCE)
+        self.ask_within(command, ANSWER_TIMEOUT)
     }
 
     /// Like [`ask`](Self::ask), for slower commands.
-    pub(crate) fn ask_patiently<T>(
+    pub(crate) fn ask_within<T>(
         &self,
         command: impl FnOnce(Sender<T>) -> Command,
         patience: Duration,
     ) -> Option<T> {
         let (reply, answer) = crossbeam_channel::bounded(1);
-        self.commands.send_timeout(command(reply), PATIENCE).ok()?;
+        self.commands.send_timeout(command(reply), ANSWER_TIMEOUT).ok()?;
         answer.recv_timeout(patience).ok()
     }
 }

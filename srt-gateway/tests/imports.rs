@@ -105,7 +105,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // `control` for what a URL says of a socket for datagrams.
     ("relay", &["config", "control", "data", "io", "peer"]),
     // For benches/.
-    ("yardstick", &["access", "config", "control", "gateway"]),
+    ("bench_support", &["access", "config", "control", "gateway"]),
     (
         "gateway",
         &[

@@ -41,7 +41,7 @@ use crate::{
 use worker::Worker;
 
 /// The rate of unchecked passphrases per client.
-const UNPROVED_OF_CLIENT: Rate = Rate {
+const UNPROVED_PER_CLIENT: Rate = Rate {
     per_second: 0.1,
     burst: 8.0,
 };
@@ -54,7 +54,7 @@ const UNPROVED: Rate = Rate {
 };
 
 /// Clients with a budget of their own; callers beyond them are checked.
-const CLIENTS_HELD: usize = 4096;
+const MAX_CLIENTS: usize = 4096;
 
 /// A question that the callback cannot answer by itself.
 #[derive(Clone, Debug)]
@@ -264,25 +264,25 @@ impl Unproved {
     }
 
     fn take(&mut self, client: IpAddr, now: Instant) -> bool {
-        if self.clients.len() >= CLIENTS_HELD && !self.clients.contains_key(&client) {
+        if self.clients.len() >= MAX_CLIENTS && !self.clients.contains_key(&client) {
             // Once the total budget is used up, no client needs an entry.
             if self.all.take(UNPROVED, now).is_err() {
                 return false;
             }
             self.all.refund(UNPROVED);
             self.clients
-                .retain(|_, bucket| !bucket.is_full(UNPROVED_OF_CLIENT, now));
-            if self.clients.len() >= CLIENTS_HELD {
+                .retain(|_, bucket| !bucket.is_full(UNPROVED_PER_CLIENT, now));
+            if self.clients.len() >= MAX_CLIENTS {
                 return false;
             }
         }
         let bucket = self.clients.entry(client);
-        let bucket = bucket.or_insert_with(|| TokenBucket::full(UNPROVED_OF_CLIENT, now));
-        if bucket.take(UNPROVED_OF_CLIENT, now).is_err() {
+        let bucket = bucket.or_insert_with(|| TokenBucket::full(UNPROVED_PER_CLIENT, now));
+        if bucket.take(UNPROVED_PER_CLIENT, now).is_err() {
             return false;
         }
         if self.all.take(UNPROVED, now).is_err() {
-            bucket.refund(UNPROVED_OF_CLIENT);
+            bucket.refund(UNPROVED_PER_CLIENT);
             return false;
         }
         true
@@ -290,7 +290,7 @@ impl Unproved {
 
     fn refund(&mut self, client: IpAddr) {
         if let Some(bucket) = self.clients.get_mut(&client) {
-            bucket.refund(UNPROVED_OF_CLIENT);
+            bucket.refund(UNPROVED_PER_CLIENT);
             self.all.refund(UNPROVED);
         }
     }

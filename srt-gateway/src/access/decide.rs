@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// A publisher that has sent nothing for this long hangs, as the reason for refusing the next one states.
-const HANGS: Duration = Duration::from_secs(2);
+const HANGS_AFTER: Duration = Duration::from_secs(2);
 
 /// A caller.
 #[derive(Clone, Copy, Debug)]
@@ -215,7 +215,7 @@ fn check_source(
 }
 
 fn has_publisher(stream: &StreamName, policy: &StreamPolicy, entry: Option<&StreamEntry>) -> RefusalReason {
-    let hangs = |entry: &StreamEntry| entry.stream.has_source() && entry.stream.quiet_for() >= HANGS;
+    let hangs = |entry: &StreamEntry| entry.stream.has_source() && entry.stream.quiet_for() >= HANGS_AFTER;
     match policy.duplicate_publisher {
         DuplicatePublisher::Reject if entry.is_some_and(hangs) => {
             RefusalReason::HasSilentPublisher(stream.clone())

@@ -33,20 +33,20 @@ const MINUTE: Duration = Duration::from_secs(60);
 const COUNTED_ONCE_FOR: Duration = Duration::from_secs(600);
 
 /// The number of distinct failed attempts remembered per client.
-const FAILURES_HELD: usize = 64;
+const MAX_FAILURES: usize = 64;
 
 /// A deferred caller that has not come back by then has given up.
-const WAITS: Duration = Duration::from_secs(10);
+const DEFERRED_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Faster repeats count as new handshakes: libsrt repeats every 250 ms.
 const REPEATS_AFTER: Duration = Duration::from_millis(100);
 
 /// The number of deferred callers tracked per client.
-const WAITING_HELD: usize = 64;
+const MAX_DEFERRED: usize = 64;
 
 /// The number of clients tracked. Beyond it, those that were not seen lately are dropped, except banned ones and those
 /// with open sessions. If there are too many of these, all unknown clients share one rate.
-const HELD: usize = 65_536;
+const MAX_CLIENTS: usize = 65_536;
 
 /// The key of the limit that leads to bans.
 const BAN_AFTER_REJECTIONS: &str = "ban_after_rejections";
@@ -113,7 +113,7 @@ impl Client {
     /// Whether the handshake repeats one of a deferred caller.
     fn is_repeat(&mut self, port: u16, caller: Option<i32>, now: Instant) -> bool {
         self.waiting
-            .retain(|waiting| now.duration_since(waiting.since) < WAITS);
+            .retain(|waiting| now.duration_since(waiting.since) < DEFERRED_TIMEOUT);
         let mut waiting = self.waiting.iter_mut();
         let Some(waiting) = waiting.find(|waiting| waiting.port == port && waiting.caller == caller) else {
             return false;
@@ -129,7 +129,7 @@ impl Client {
     fn was_counted(&mut self, failure: u64, now: Instant) -> bool {
         let is_old = |since: Instant| now.duration_since(since) >= COUNTED_ONCE_FOR;
         while self.counted.front().is_some_and(|(_, since)| is_old(*since))
-            || self.counted.len() >= FAILURES_HELD
+            || self.counted.len() >= MAX_FAILURES
         {
             self.counted.pop_front();
         }
@@ -194,7 +194,7 @@ pub(crate) struct RateLimiter {
 impl RateLimiter {
     pub(crate) fn new(limits: Limits) -> Self {
         let clients = Clients {
-            known: Recent::new(HELD),
+            known: Recent::new(MAX_CLIENTS),
             strangers: Client::new(&limits, Instant::now()),
         };
         Self {
@@ -246,7 +246,7 @@ impl RateLimiter {
             return;
         };
         let is_same = |waiting: &DeferredCaller| waiting.port == peer.port() && waiting.caller == caller;
-        if client.waiting.len() < WAITING_HELD && !client.waiting.iter().any(is_same) {
+        if client.waiting.len() < MAX_DEFERRED && !client.waiting.iter().any(is_same) {
             client.waiting.push(DeferredCaller {
                 port: peer.port(),
                 caller,
@@ -579,7 +579,7 @@ mod tests {
         fail(&limiter, banned, now);
         let in_session: IpAddr = "198.51.100.2".parse().unwrap();
         limiter.session_opened(in_session);
-        for number in 0..u32::try_from(2 * HELD).unwrap() {
+        for number in 0..u32::try_from(2 * MAX_CLIENTS).unwrap() {
             let stranger = std::net::Ipv4Addr::from_bits(0x0A00_0000 + number).into();
             assert_eq!(attempt(&limiter, stranger, now), Check::Pass);
             assert!(matches!(attempt(&limiter, stranger, now), Check::RateLimited(_)));
@@ -596,12 +596,12 @@ mod tests {
         let address = |number: usize| {
             std::net::Ipv4Addr::from_bits(0x0A00_0000 + u32::try_from(number).unwrap()).into()
         };
-        for number in 0..2 * HELD {
+        for number in 0..2 * MAX_CLIENTS {
             fail(&limiter, address(number), now);
         }
         assert!(is_banned(&limiter, address(0), now));
-        let passed =
-            (0..100).filter(|number| attempt(&limiter, address(3 * HELD + number), now) == Check::Pass);
+        let passed = (0..100)
+            .filter(|number| attempt(&limiter, address(3 * MAX_CLIENTS + number), now) == Check::Pass);
         assert_eq!(passed.count(), 5);
     }
 

@@ -15,7 +15,7 @@ use crate::names::Role;
 const STREAMS: usize = 2_000;
 
 /// Inputs, and outputs, that the API may add to a stream.
-const ENDPOINTS_OF_STREAM: usize = 100;
+const ENDPOINTS_PER_STREAM: usize = 100;
 
 /// Inputs and outputs that the API may create in total, because some have a thread each.
 const ENDPOINTS: usize = 5_000;
@@ -51,8 +51,8 @@ pub(super) fn check(before: &SavedState, after: &SavedState) -> Answer<()> {
     }
     let (lists, lists_before) = (lists(after), lists(before));
     for (key, count) in &lists {
-        if *count > ENDPOINTS_OF_STREAM && Some(count) > lists_before.get(key) {
-            return too_many(key, ENDPOINTS_OF_STREAM, "inputs or outputs of one stream");
+        if *count > ENDPOINTS_PER_STREAM && Some(count) > lists_before.get(key) {
+            return too_many(key, ENDPOINTS_PER_STREAM, "inputs or outputs of one stream");
         }
     }
     let all: usize = lists.values().sum();

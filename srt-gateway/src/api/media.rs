@@ -1,7 +1,7 @@
 //! Serves a stream over HTTP, byte for byte, for the console: live from the last keyframe on, and the data for a still
 //! picture.
 //!
-//! An HTTP viewer is a cursor in the ring like any other, but polls every [`LOOK`], so it costs the source's worker
+//! An HTTP viewer is a cursor in the ring like any other, but polls every [`POLL_INTERVAL`], so it costs the source's worker
 //! nothing. Nothing is queued for a slow browser: one that reads nothing for [`STALL`] is disconnected.
 
 use std::{sync::Arc, time::Duration};
@@ -28,7 +28,7 @@ use crate::data::{Batch, Cursor, ReadOutcome, StartAt, Stream};
 pub(super) const VIEWERS: usize = 32;
 
 /// How often the ring is polled.
-const LOOK: Duration = Duration::from_millis(30);
+const POLL_INTERVAL: Duration = Duration::from_millis(30);
 
 /// Messages per chunk of the body.
 const BATCH: usize = 64;
@@ -105,7 +105,7 @@ pub(super) async fn video(
                         }
                     }
                     None if sender.is_closed() => return,
-                    None => sleep(LOOK).await,
+                    None => sleep(POLL_INTERVAL).await,
                 }
             }
         };

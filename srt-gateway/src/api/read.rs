@@ -28,7 +28,7 @@ use crate::{config::LogLevel, control::Listening, names::StreamName, telemetry::
 type Ctx = State<Arc<App>>;
 
 /// How long control may leave questions unanswered: on an overloaded machine it is late by a second or two.
-const PATIENCE: Duration = Duration::from_secs(10);
+const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) fn program() -> Version {
     let edits = srt_safe::library_edits();
@@ -310,7 +310,7 @@ pub(super) async fn readyz(State(app): Ctx) -> (StatusCode, Json<Health>) {
 fn health(app: &App, why_not: &'static str) -> (StatusCode, Json<Health>) {
     let report = app.view.threads.report();
     // The sampler asks control every second, so a control that loops without answering shows here.
-    let answers = app.sampler.latest().taken.elapsed() < PATIENCE;
+    let answers = app.sampler.latest().taken.elapsed() < CONTROL_TIMEOUT;
     let (code, status) = match (report.is_healthy() && answers, report.stuck.is_empty()) {
         (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "stuck"),
         _ if !why_not.is_empty() => (StatusCode::SERVICE_UNAVAILABLE, why_not),

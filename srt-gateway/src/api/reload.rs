@@ -21,7 +21,7 @@ use crate::{config::LoadError, control::Reloaded};
 type Ctx = State<Arc<App>>;
 
 /// How long a request waits, because the file or control may hang.
-const PATIENCE: Duration = Duration::from_secs(30);
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why the configuration file was not applied.
 #[derive(Debug)]
@@ -105,7 +105,7 @@ impl LastReload {
 pub(super) async fn reload(State(app): Ctx) -> Answer<Json<Changed>> {
     let (reply, answer) = tokio::sync::oneshot::channel();
     app.order(ApiCommand::Reload(reply))?;
-    let answered = tokio::time::timeout(PATIENCE, answer).await;
+    let answered = tokio::time::timeout(RELOAD_TIMEOUT, answer).await;
     let (outcome, changes) = answered
         .map_err(|_| Problem::busy("the configuration is not in force yet: check it later, or read the log"))?
         .unwrap_or_else(|_| (Err(NotReloaded::Ending), audit::Changes::default()));

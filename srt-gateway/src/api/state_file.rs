@@ -22,10 +22,10 @@ const HEADER: &str = "# Additions and changes made through the API of srt-gatewa
                       # configuration file instead, or edit this file while the gateway is stopped. It may contain secrets.\n\n";
 
 /// The size limit of the state file, in bytes.
-const MOST: u64 = 16 << 20;
+const MAX_SIZE: u64 = 16 << 20;
 
 fn too_long() -> io::Error {
-    io::Error::other(format!("it is longer than {MOST} bytes"))
+    io::Error::other(format!("it is longer than {MAX_SIZE} bytes"))
 }
 
 /// A new state file that is on disk under another name. Dropping it removes it.
@@ -42,7 +42,7 @@ impl StagedFile {
     /// Errors of the system; nothing is left behind.
     pub(super) fn write(path: &Path, state: &SavedState) -> io::Result<Self> {
         let text = toml::to_string(state).map_err(io::Error::other)?;
-        if (HEADER.len() + text.len()) as u64 > MOST {
+        if (HEADER.len() + text.len()) as u64 > MAX_SIZE {
             return Err(too_long());
         }
         let staged = Self {
@@ -162,8 +162,8 @@ fn read_regular(path: &Path) -> io::Result<String> {
         return Err(io::Error::other("it is not a regular file"));
     }
     let mut text = String::new();
-    file.take(MOST + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MOST {
+    file.take(MAX_SIZE + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_SIZE {
         return Err(too_long());
     }
     Ok(text)
@@ -238,7 +238,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("state.toml");
             match kind {
-                "endless" => fs::File::create(&path).unwrap().set_len(MOST + 1).unwrap(),
+                "endless" => fs::File::create(&path).unwrap().set_len(MAX_SIZE + 1).unwrap(),
                 "broken" => fs::write(&path, "[streams.a]\nplay_passphrase = \"correct horse\n").unwrap(),
                 "unknown key" => fs::write(&path, "x = \"correct horse\"").unwrap(),
                 "not text" => fs::write(&path, b"\xff\xfe").unwrap(),

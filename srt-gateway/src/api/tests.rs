@@ -14,10 +14,10 @@ use super::*;
 use crate::{Gateway, config::LogLevel, telemetry::Criticality};
 
 /// Longer than a thread takes to count as stuck on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     while !holds() {
         assert!(Instant::now() < end, "in vain: {what}");
         thread::sleep(Duration::from_millis(50));
@@ -27,7 +27,7 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 /// The status and body of the answer.
 fn ask(addr: SocketAddr, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(addr).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
@@ -65,7 +65,7 @@ fn hanging_listener() -> (SrtListener, mpsc::Sender<()>) {
         .unwrap();
     let addr = listener.local_addr().unwrap();
     thread::spawn(move || SrtSocket::builder().connect(addr).ok());
-    inside.recv_timeout(PATIENCE).unwrap();
+    inside.recv_timeout(TIMEOUT).unwrap();
     (listener, release)
 }
 

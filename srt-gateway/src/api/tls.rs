@@ -33,7 +33,7 @@ use super::{
 use crate::config::Tls;
 
 /// The shortest time between two checks of the files.
-const LOOK: Duration = Duration::from_secs(2);
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How often they are looked at without a client.
 const UNASKED: Duration = Duration::from_secs(60);
@@ -87,10 +87,12 @@ impl Acceptor {
         TlsAcceptor::from(config).accept(stream).await
     }
 
-    /// Starts a thread that checks the files, at most every [`LOOK`]. The API's thread never touches a file.
+    /// Starts a thread that checks the files, at most every [`CHECK_INTERVAL`]. The API's thread never touches a file.
     fn look_for_newer(&self) {
         let certificate = Arc::clone(&self.0);
-        if certificate.loaded.load().looked.elapsed() < LOOK || certificate.reading.swap(true, Acquire) {
+        if certificate.loaded.load().looked.elapsed() < CHECK_INTERVAL
+            || certificate.reading.swap(true, Acquire)
+        {
             return;
         }
         let spawned = thread::Builder::new()

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 const FAILURES: u32 = 5;
 
 /// How long it stays open the first time; each failed probe doubles it.
-const FIRST: Duration = Duration::from_secs(1);
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The longest time that it stays open.
-const LONGEST: Duration = Duration::from_secs(30);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 /// Whether the backend is called.
 ///
@@ -23,7 +23,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 ///     └────────────────────────────────┴─── any call succeeds ───────────────────────────────┘
 /// ```
 ///
-/// A probe without a result within [`LONGEST`] counts as failed.
+/// A probe without a result within [`MAX_PAUSE`] counts as failed.
 #[derive(Debug)]
 pub(crate) struct Breaker {
     inner: Inner,
@@ -71,7 +71,7 @@ impl Default for Breaker {
     fn default() -> Self {
         Self {
             inner: Inner::Closed { failures: 0 },
-            pause: FIRST,
+            pause: FIRST_PAUSE,
             openings: 0,
         }
     }
@@ -83,7 +83,7 @@ impl Breaker {
         match self.inner {
             Inner::Closed { .. } => Pass::Go,
             Inner::Open { until } if now < until => Pass::Down(until),
-            Inner::HalfOpen { since } if now < since + LONGEST => Pass::Down(since + self.pause),
+            Inner::HalfOpen { since } if now < since + MAX_PAUSE => Pass::Down(since + self.pause),
             Inner::Open { .. } | Inner::HalfOpen { .. } => {
                 self.inner = Inner::HalfOpen { since: now };
                 Pass::Go
@@ -101,7 +101,7 @@ impl Breaker {
     /// A call was answered: the backend is up.
     pub(crate) fn succeeded(&mut self) {
         self.inner = Inner::Closed { failures: 0 };
-        self.pause = FIRST;
+        self.pause = FIRST_PAUSE;
     }
 
     /// A call failed with an outage.
@@ -123,7 +123,7 @@ impl Breaker {
         self.inner = Inner::Open {
             until: now + self.pause,
         };
-        self.pause = (self.pause * 2).min(LONGEST);
+        self.pause = (self.pause * 2).min(MAX_PAUSE);
         self.openings += 1;
     }
 
@@ -167,14 +167,14 @@ mod tests {
         assert_eq!((breaker.state(), breaker.openings()), (BreakerState::Closed, 0));
         let mut breaker = opened(now);
         assert_eq!((breaker.state(), breaker.openings()), (BreakerState::Open, 1));
-        assert_eq!(breaker.ask(now), Pass::Down(now + FIRST));
+        assert_eq!(breaker.ask(now), Pass::Down(now + FIRST_PAUSE));
     }
 
     #[test]
     fn one_probe_is_let_through_and_closes_it() {
         let now = Instant::now();
         let mut breaker = opened(now);
-        let later = now + FIRST;
+        let later = now + FIRST_PAUSE;
         assert_eq!(breaker.ask(later), Pass::Go);
         assert_eq!(breaker.state(), BreakerState::HalfOpen);
         assert!(matches!(breaker.ask(later), Pass::Down(_)));
@@ -187,28 +187,28 @@ mod tests {
     fn a_probe_that_fails_opens_it_for_twice_as_long_up_to_the_longest() {
         let mut now = Instant::now();
         let mut breaker = opened(now);
-        let mut pause = FIRST;
+        let mut pause = FIRST_PAUSE;
         for _ in 0..10 {
             assert_eq!(breaker.ask(now), Pass::Down(now + pause));
             now += pause;
             assert_eq!(breaker.ask(now), Pass::Go);
             breaker.failed(now);
-            pause = (pause * 2).min(LONGEST);
+            pause = (pause * 2).min(MAX_PAUSE);
         }
-        assert_eq!(pause, LONGEST);
+        assert_eq!(pause, MAX_PAUSE);
         breaker.succeeded();
         for _ in 0..FAILURES {
             breaker.failed(now);
         }
-        assert_eq!(breaker.ask(now), Pass::Down(now + FIRST));
+        assert_eq!(breaker.ask(now), Pass::Down(now + FIRST_PAUSE));
     }
 
     #[test]
     fn late_failures_do_not_prolong_it_and_a_late_success_closes_it() {
         let now = Instant::now();
         let mut breaker = opened(now);
-        breaker.failed(now + FIRST / 2);
-        assert_eq!(breaker.ask(now + FIRST / 2), Pass::Down(now + FIRST));
+        breaker.failed(now + FIRST_PAUSE / 2);
+        assert_eq!(breaker.ask(now + FIRST_PAUSE / 2), Pass::Down(now + FIRST_PAUSE));
         breaker.succeeded();
         assert_eq!(breaker.state(), BreakerState::Closed);
     }
@@ -217,10 +217,10 @@ mod tests {
     fn a_probe_that_is_lost_or_was_not_made_makes_room_for_another() {
         let now = Instant::now();
         let mut breaker = opened(now);
-        assert_eq!(breaker.ask(now + FIRST), Pass::Go);
-        breaker.not_made(now + FIRST);
-        assert_eq!(breaker.ask(now + FIRST), Pass::Go);
-        assert!(matches!(breaker.ask(now + FIRST), Pass::Down(_)));
-        assert_eq!(breaker.ask(now + FIRST + LONGEST), Pass::Go);
+        assert_eq!(breaker.ask(now + FIRST_PAUSE), Pass::Go);
+        breaker.not_made(now + FIRST_PAUSE);
+        assert_eq!(breaker.ask(now + FIRST_PAUSE), Pass::Go);
+        assert!(matches!(breaker.ask(now + FIRST_PAUSE), Pass::Down(_)));
+        assert_eq!(breaker.ask(now + FIRST_PAUSE + MAX_PAUSE), Pass::Go);
     }
 }

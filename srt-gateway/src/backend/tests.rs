@@ -21,7 +21,7 @@ use crate::{
     telemetry::{CallOutcome, CallStats},
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 struct Calls {
     backend: Arc<Backend>,
@@ -40,7 +40,7 @@ fn calls(url: &str) -> Calls {
         backend: started(),
         settings: ClientSettings {
             url: HttpUrl::parse(url).unwrap(),
-            timeout: PATIENCE,
+            timeout: TIMEOUT,
             secret: None,
             most: 8,
             answer_max: 1000,
@@ -64,7 +64,7 @@ impl Calls {
         let client = self.client();
         let done = move |result| sender.send(result).unwrap();
         client.post(body.as_bytes().to_vec(), done).unwrap();
-        receiver.recv_timeout(PATIENCE).unwrap()
+        receiver.recv_timeout(TIMEOUT).unwrap()
     }
 }
 
@@ -164,7 +164,7 @@ fn calls_run_side_by_side_up_to_their_bound_and_nobody_waits_for_them() {
     }
     assert_eq!(post(), Err(Busy));
     for _ in 0..calls.settings.most {
-        assert_eq!(receiver.recv_timeout(PATIENCE).unwrap().unwrap().status, 200);
+        assert_eq!(receiver.recv_timeout(TIMEOUT).unwrap().unwrap().status, 200);
     }
     // One after the other they would take 2.4 s.
     assert!(
@@ -186,9 +186,9 @@ fn the_thread_ends_with_its_owner_whatever_is_under_way() {
     client.post(b"{}".to_vec(), move |_| drop(sender)).unwrap();
     let begin = Instant::now();
     drop(calls);
-    assert!(begin.elapsed() < PATIENCE / 2);
+    assert!(begin.elapsed() < TIMEOUT / 2);
     assert_eq!(
-        receiver.recv_timeout(PATIENCE),
+        receiver.recv_timeout(TIMEOUT),
         Err(mpsc::RecvTimeoutError::Disconnected)
     );
     assert_eq!(client.post(b"{}".to_vec(), |_| {}), Err(Busy));

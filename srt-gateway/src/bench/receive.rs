@@ -12,7 +12,7 @@ use srt_safe::{Epoll, Events, Interest, SocketId, SrtSocket, Trigger};
 use super::{Result, histogram::Histogram, payload::Stamp};
 
 /// The longest wait of the thread.
-const LOOK: Duration = Duration::from_millis(1);
+const MAX_WAIT: Duration = Duration::from_millis(1);
 
 /// Shared by the receiver and the thread that times the run.
 #[derive(Debug, Default)]
@@ -140,7 +140,7 @@ pub(super) fn receive(audience: Audience<'_>, begin: Instant, shared: &Shared) -
     let mut buffer = [0; 1500];
     while !shared.stop.load(Relaxed) {
         epoll
-            .wait(&mut events, Some(LOOK))
+            .wait(&mut events, Some(MAX_WAIT))
             .map_err(|error| error.to_string())?;
         let record = (audience.is_timed && shared.measuring.load(Relaxed)).then_some(begin);
         let waiting = std::mem::take(&mut again);

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::{Result, plan::Server};
 
 /// How long a server that was asked to end may take.
-const PATIENCE: Duration = Duration::from_secs(4);
+const END_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The resource use of a process since its start.
 #[derive(Clone, Copy, Debug, Default)]
@@ -131,7 +131,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         let asked = pid.is_some_and(|pid| kill_process(pid, Signal::TERM).is_ok());
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + END_TIMEOUT;
         while asked && self.is_running() && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(10));
         }

@@ -28,7 +28,7 @@ use crate::{
 const DEFAULT: &str = "http://127.0.0.1:9980";
 
 /// A gateway that does not answer within this time is stuck.
-const PATIENCE: Duration = Duration::from_secs(40);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// Characters that are not encoded in a path segment.
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC
@@ -467,7 +467,7 @@ pub(super) fn ctl(args: &Ctl) -> anyhow::Result<ExitCode> {
     let api = api.unwrap_or_else(|| DEFAULT.to_owned());
     let token = args.token.clone().or_else(|| env("SRT_GATEWAY_TOKEN"));
     let token = token.or_else(|| Some(config?.api.token?.expose().to_owned()));
-    let mut client = Client::builder().timeout(PATIENCE).no_proxy();
+    let mut client = Client::builder().timeout(REQUEST_TIMEOUT).no_proxy();
     let (api, zone) = without_zone(&api);
     if let Some(zone) = zone {
         client = client.interface(&interface_name(&zone)?);
@@ -514,11 +514,11 @@ fn without_zone(url: &str) -> (Cow<'_, str>, Option<String>) {
 
 /// Waits until the gateway no longer answers, slightly longer than it may take, in case it hangs.
 async fn ended(client: &Client, api: &str, wait: Duration) {
-    const LOOK: Duration = Duration::from_millis(200);
+    const POLL_INTERVAL: Duration = Duration::from_millis(200);
     const SHUT_DOWN: Duration = Duration::from_secs(10);
     let end = Instant::now() + wait + SHUT_DOWN;
     while Instant::now() < end && client.get(format!("{api}/healthz")).send().await.is_ok() {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 

@@ -26,7 +26,7 @@ const UDP_RECEIVE_BUFFER: u64 = 12_288_000;
 const UDP_SEND_BUFFER: u64 = 65_536;
 
 /// The first release without the vulnerabilities that `strict` refuses.
-const WITHOUT_HOLES: srt_safe::SrtVersion = srt_safe::SrtVersion::new(1, 5, 6);
+const FIRST_SAFE_VERSION: srt_safe::SrtVersion = srt_safe::SrtVersion::new(1, 5, 6);
 
 /// Descriptors for everything but ports: log, timers, API, files, hooks.
 const DESCRIPTORS: u64 = 1024;
@@ -161,11 +161,11 @@ fn library(config: &Config) -> Finding {
         "{version}, edits: {edits}, crypto: {}",
         srt_safe::library_crypto()
     );
-    if version >= WITHOUT_HOLES {
+    if version >= FIRST_SAFE_VERSION {
         return Finding::new(Level::Ok, "libsrt", text);
     }
     let holes = format!(
-        "{text}; known vulnerabilities (CVE-2026-55868, CVE-2026-55869, fixed in {WITHOUT_HOLES}): link a newer libsrt"
+        "{text}; known vulnerabilities (CVE-2026-55868, CVE-2026-55869, fixed in {FIRST_SAFE_VERSION}): link a newer libsrt"
     );
     // With strict = true the gateway does not start with it.
     let level = if config.gateway.strict {

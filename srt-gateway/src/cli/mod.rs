@@ -42,7 +42,7 @@ use crate::{
 const LAST_LINES: Duration = Duration::from_millis(200);
 
 /// How long writing a message may take if nobody reads it.
-const PATIENCE: Duration = Duration::from_secs(1);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// An invalid command line or configuration.
 const USAGE: u8 = 2;
@@ -185,9 +185,9 @@ fn counted(count: usize, what: &str) -> String {
 /// Earlier log lines are written first.
 fn say_error(text: std::fmt::Arguments<'_>) {
     let text = text.to_string();
-    log_writer::flush(PATIENCE);
+    log_writer::flush(WRITE_TIMEOUT);
     let text = format!("{}\n", escaped(&text, Notation::Lines));
-    log_writer::write_within(PATIENCE, std::io::stderr(), text);
+    log_writer::write_within(WRITE_TIMEOUT, std::io::stderr(), text);
 }
 
 /// Prints lines, escaped because they contain text from peers.
@@ -219,7 +219,7 @@ fn load(file: Option<&Path>) -> Result<Config, ExitCode> {
             error.render()
         };
         // It quotes the operator's own file, and has colours.
-        log_writer::write_within(PATIENCE, std::io::stderr(), format!("{}\n", told.trim_end()));
+        log_writer::write_within(WRITE_TIMEOUT, std::io::stderr(), format!("{}\n", told.trim_end()));
         ExitCode::from(USAGE)
     })
 }

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How often the wait for a message checks the clock.
-const LOOK: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The largest SRT message in live mode.
 const MESSAGE_MAX: usize = 1456;
@@ -167,7 +167,7 @@ fn receive(socket: &SrtSocket, time: Duration) -> srt_safe::Result<(Stream, Stat
     let (mut first, mut last) = (None, begun);
     let mut ended_early = false;
     let mut stats = socket.stats()?;
-    socket.set_recv_timeout(Some(LOOK))?;
+    socket.set_recv_timeout(Some(POLL_INTERVAL))?;
     while begun.elapsed() < time {
         match socket.recv(&mut message) {
             Ok(length) => {

@@ -16,7 +16,7 @@ use super::{USAGE, say_error, signals};
 use crate::{
     config::LogLevel,
     relay::{
-        CSV_HEADING, Counted, Every, LOOK, MESSAGE_MAX, Pace, Plan, QUEUE, Reconnect, Record, Relay,
+        CSV_HEADING, Counted, Every, MESSAGE_MAX, POLL_INTERVAL, Pace, Plan, QUEUE, Reconnect, Record, Relay,
         RelayEndpoint, SrtReports, StatsFormat, Timing,
     },
 };
@@ -232,7 +232,7 @@ pub(super) fn relay(args: &RelayArgs) -> anyhow::Result<ExitCode> {
         && !interrupted.load(std::sync::atomic::Ordering::Relaxed)
         && !args.is_timed_out(begun, &relay)
     {
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_INTERVAL);
         stats.report(&relay)?;
     }
     relay.end().map_err(anyhow::Error::msg)?;

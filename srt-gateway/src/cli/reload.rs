@@ -37,7 +37,7 @@ const QUIET: Duration = Duration::from_millis(300);
 /// How long a reload waits for warnings about the files of inputs and outputs.
 const FILES: Duration = Duration::from_secs(1);
 /// ... or at the latest this long after the first change.
-const PATIENCE: Duration = Duration::from_secs(2);
+const MAX_DELAY: Duration = Duration::from_secs(2);
 
 /// The limit of links on a file's path (that of Linux).
 const LINKS: usize = 40;
@@ -174,7 +174,7 @@ impl ConfigWatcher {
         let mut first = None;
         loop {
             let quiet = first.map_or_else(crossbeam_channel::never, |first: Instant| {
-                crossbeam_channel::at((first + PATIENCE).min(Instant::now() + QUIET))
+                crossbeam_channel::at((first + MAX_DELAY).min(Instant::now() + QUIET))
             });
             crossbeam_channel::select! {
                 recv(asks) -> ask => match ask {

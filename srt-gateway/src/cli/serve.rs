@@ -21,7 +21,7 @@ use tracing::{error, info, warn};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _};
 
 use super::{
-    PATIENCE, load, log_format,
+    WRITE_TIMEOUT, load, log_format,
     reload::{ConfigWatcher, ReloadRequest, Reloader},
     service::Service,
     signals,
@@ -41,7 +41,7 @@ use crate::{
 };
 
 /// How often the main thread checks that the gateway is running.
-const LOOK: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long the shutdown may take after the signal; whatever has not ended by then ends with the process.
 const END: Duration = Duration::from_millis(2800);
@@ -148,7 +148,7 @@ impl Loop {
                     // There is no API.
                     Err(_) => orders = crossbeam_channel::never(),
                 },
-                default(LOOK) => if !self.gateway.is_running() {
+                default(POLL_INTERVAL) => if !self.gateway.is_running() {
                     error!("the gateway stopped unexpectedly: see the lines above");
                     return ExitCode::FAILURE;
                 }
@@ -305,5 +305,5 @@ Play it:
 With your own configuration: srt-gateway --config FILE.toml (examples/ has some).\n",
         version = env!("CARGO_PKG_VERSION"),
     );
-    log_writer::write_within(PATIENCE, std::io::stdout(), text);
+    log_writer::write_within(WRITE_TIMEOUT, std::io::stdout(), text);
 }

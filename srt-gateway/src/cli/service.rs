@@ -14,13 +14,13 @@ use tracing::{error, warn};
 use crate::view::View;
 
 /// Liveness messages per watchdog interval, so that a late one does no harm.
-const SIGNS: u32 = 3;
+const MESSAGES_PER_INTERVAL: u32 = 3;
 
 /// The limit of queued notifications.
 const QUEUE: usize = 16;
 
 /// How long the shutdown waits for its notification.
-const LAST: Duration = Duration::from_millis(200);
+const STOP_NOTICE_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// A handle to the notifying thread, if there is a service manager.
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ impl Service {
             return Ok(Self(None));
         }
         // Without a watchdog, liveness messages are not needed.
-        let every = sd_notify::watchdog_enabled().map(|time| time / SIGNS);
+        let every = sd_notify::watchdog_enabled().map(|time| time / MESSAGES_PER_INTERVAL);
         let (sender, news) = crossbeam_channel::bounded(QUEUE);
         let view = view.clone();
         thread::Builder::new()
@@ -63,7 +63,7 @@ impl Service {
     pub(super) fn stopping(&self) {
         let (sender, told) = crossbeam_channel::bounded(0);
         self.send(Notification::Stopping(sender));
-        told.recv_timeout(LAST).unwrap_or_default();
+        told.recv_timeout(STOP_NOTICE_TIMEOUT).unwrap_or_default();
     }
 
     fn send(&self, news: Notification) {

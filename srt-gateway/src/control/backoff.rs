@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 /// The delay after the first failure. Each further failure doubles it.
-const FIRST: Duration = Duration::from_millis(500);
+const INITIAL_DELAY: Duration = Duration::from_millis(500);
 
 /// The longest delay before jitter; with jitter, no delay exceeds 10 s.
-const LAST: Duration = Duration::from_secs(8);
+const MAX_DELAY: Duration = Duration::from_secs(8);
 
 /// Delays between attempts: 0.5 s, 1, 2, 4, 8, 8, ..., plus up to a quarter of jitter, so that many endpoints that lost
 /// the same peer do not reconnect at the same moment.
@@ -22,7 +22,10 @@ impl Backoff {
     pub(crate) fn new(seed: u64) -> Self {
         // Spreads small seeds over all bits; the constant is the one of Fibonacci hashing.
         let noise = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        Self { step: FIRST, noise }
+        Self {
+            step: INITIAL_DELAY,
+            noise,
+        }
     }
 
     /// Returns the delay after one more failure.
@@ -32,13 +35,13 @@ impl Backoff {
         self.noise ^= self.noise << 17;
         let percent = u32::try_from(self.noise % 26).unwrap_or(0);
         let wait = self.step + self.step * percent / 100;
-        self.step = (self.step * 2).min(LAST);
+        self.step = (self.step * 2).min(MAX_DELAY);
         wait
     }
 
     /// Resets the delay: the connection succeeded, so the next failure counts as the first.
     pub(crate) fn reset(&mut self) {
-        self.step = FIRST;
+        self.step = INITIAL_DELAY;
     }
 }
 

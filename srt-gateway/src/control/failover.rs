@@ -46,7 +46,7 @@ impl Failover {
         }
     }
 
-    /// Restarts all timers after the inputs were disconnected, so that none counts as late.
+    /// Restarts the silence timer when the inputs connect again, so that none counts as late.
     pub(crate) fn begin(&mut self, now: Instant) {
         self.judged_from = now;
     }

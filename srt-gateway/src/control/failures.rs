@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 /// The first repeat is reported after this time; each later report doubles it.
-const FIRST: Duration = Duration::from_secs(60);
+const FIRST_REPORT_AFTER: Duration = Duration::from_secs(60);
 
 /// The longest time between two reports of the same failure.
-const LAST: Duration = Duration::from_secs(3600);
+const MAX_REPORT_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// Data must flow for this long before the next failure counts as a new one: a peer that sends a short clip and closes
 /// is still failing.
@@ -46,7 +46,7 @@ impl Failures {
             self.known.push(Failure {
                 why: why.to_owned(),
                 reported: now,
-                every: FIRST,
+                every: FIRST_REPORT_AFTER,
                 unreported: 0,
             });
             return Some(1);
@@ -56,7 +56,7 @@ impl Failures {
             return None;
         }
         known.reported = now;
-        known.every = (known.every * 2).min(LAST);
+        known.every = (known.every * 2).min(MAX_REPORT_INTERVAL);
         Some(std::mem::take(&mut known.unreported))
     }
 

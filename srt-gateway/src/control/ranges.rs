@@ -48,13 +48,13 @@ use crate::{
 };
 
 /// How long a port refuses callers after the backend could not be asked or sent an invalid answer.
-const FAILURE_HOLDS: Duration = Duration::from_secs(2);
+const FAILURE_CACHE_TIME: Duration = Duration::from_secs(2);
 
 /// An open port becomes idle when it has had no session for this long, or for `cache` if that is longer.
-const LONG: Duration = Duration::from_secs(300);
+const IDLE_AFTER: Duration = Duration::from_secs(300);
 
-/// Like [`LONG`], for a port that has had no session since it was opened.
-const UNUSED: Duration = Duration::from_secs(30);
+/// Like [`IDLE_AFTER`], for a port that has had no session since it was opened.
+const UNUSED_AFTER: Duration = Duration::from_secs(30);
 
 /// How often binding is retried.
 const RETRY: Duration = Duration::from_millis(500);
@@ -341,7 +341,7 @@ impl Control {
 
     /// Handles a failed question: an open port stays open; an idle port refuses callers for a moment.
     fn config_failed(&mut self, id: IdleId, why: RefusalReason, now: Instant) {
-        let until = now + FAILURE_HOLDS;
+        let until = now + FAILURE_CACHE_TIME;
         let Some(port) = self.ranges.by_id(id) else {
             return;
         };
@@ -371,7 +371,7 @@ impl Control {
             warn!("{why}");
             self.ranges.make_idle(
                 id,
-                Some((RefusalReason::BackendNonsense(why), now + FAILURE_HOLDS)),
+                Some((RefusalReason::BackendNonsense(why), now + FAILURE_CACHE_TIME)),
             );
         }
         self.publish_listening();
@@ -501,7 +501,7 @@ impl Control {
 
     /// Makes unused ports idle, and retries ports that could not be bound.
     pub(super) fn tick_ranges(&mut self, now: Instant) {
-        let long = LONG.max(self.ranges.config_client.cache_time());
+        let long = IDLE_AFTER.max(self.ranges.config_client.cache_time());
         let mut unused = Vec::new();
         for port in self.ranges.ports.values_mut() {
             if let PortState::Open(open) = &mut port.state {
@@ -511,7 +511,7 @@ impl Control {
                 } else if open.asked.is_some() {
                     open.used = now;
                 }
-                let long = if open.unused.is_some() { UNUSED } else { long };
+                let long = if open.unused.is_some() { UNUSED_AFTER } else { long };
                 if now.duration_since(open.used) >= long {
                     unused.push(port.id);
                 }

@@ -21,18 +21,18 @@ use crate::{
 };
 
 /// The shortest time between two lines about the same caller.
-const EVERY: Duration = Duration::from_secs(10);
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Callers tracked at once; further refusals are reported individually.
-const HELD: usize = 4096;
+const MAX_CALLERS: usize = 4096;
 
 /// Reports per second, so that a flood of refusals does not drown everything else.
 const REPORTS: u32 = 20;
 
 /// Reports per second and client, so that a flood from one address does not hide the refusals of others.
-const REPORTS_OF_CLIENT: u32 = 10;
+const REPORTS_PER_CLIENT: u32 = 10;
 
 /// Identifies repeats of the same refusal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -75,7 +75,7 @@ impl ReportWindow {
     /// Whether a report of `times` refusals is within the limits.
     fn has_room(&mut self, peer: IpAddr, times: u64) -> bool {
         let of_client = self.clients.get(&client_of(peer)).copied().unwrap_or_default();
-        if self.reports >= REPORTS || of_client >= REPORTS_OF_CLIENT {
+        if self.reports >= REPORTS || of_client >= REPORTS_PER_CLIENT {
             self.beyond += times;
             return false;
         }
@@ -117,7 +117,7 @@ impl Refusals {
             return;
         }
         self.report(&refused, &kept, 1);
-        if self.held.len() < HELD {
+        if self.held.len() < MAX_CALLERS {
             self.held.insert(
                 key,
                 Suppressed {
@@ -140,7 +140,7 @@ impl Refusals {
     pub(super) fn tick(&mut self, now: Instant) {
         let mut due = Vec::new();
         self.held.retain(|_, held| {
-            if now.duration_since(held.reported) < EVERY {
+            if now.duration_since(held.reported) < REPORT_INTERVAL {
                 return true;
             }
             let Some(last) = held.last.take() else {
@@ -316,7 +316,7 @@ mod tests {
             fixture.refuse(&format!("192.0.2.1:{port}"), publisher, number);
         }
         fixture.refuse("192.0.2.1:5000", viewer, 500);
-        fixture.refusals.tick(fixture.begin + EVERY);
+        fixture.refusals.tick(fixture.begin + REPORT_INTERVAL);
         let reported = [(publisher, 1), (viewer, 1), (publisher, 119)];
         assert_eq!(
             fixture.reported(),

@@ -13,7 +13,7 @@ use srt_safe::{ReaderTiming, SocketId};
 use super::{
     SessionFacts, SessionStatus,
     plan::StreamPlan,
-    templates::{KEPT, KEPT_AT_MOST},
+    templates::{MAX_UNUSED, UNUSED_LIFETIME},
 };
 use crate::{
     access::{
@@ -268,7 +268,7 @@ impl Registry {
                 // A stream that was requested but never carried data is not worth keeping, and anybody can request any
                 // name.
                 TemplateUse::New | TemplateUse::Used => {
-                    TemplateUse::Unused(if carried { now + KEPT } else { now })
+                    TemplateUse::Unused(if carried { now + UNUSED_LIFETIME } else { now })
                 }
                 TemplateUse::Unused(until) => TemplateUse::Unused(until),
             };
@@ -277,7 +277,7 @@ impl Registry {
             }
         }
         unused.sort();
-        let too_many = unused.len().saturating_sub(KEPT_AT_MOST);
+        let too_many = unused.len().saturating_sub(MAX_UNUSED);
         let due = unused.partition_point(|(until, _)| *until <= now).max(too_many);
         unused.truncate(due);
         let due: Vec<_> = unused.into_iter().map(|(_, name)| name).collect();

@@ -24,10 +24,10 @@ use crate::{
 };
 
 /// How long a template stream keeps its ring, inputs and outputs after its last publisher or viewer.
-pub(super) const KEPT: Duration = Duration::from_secs(60);
+pub(super) const UNUSED_LIFETIME: Duration = Duration::from_secs(60);
 
 /// The number of unused streams kept; beyond it, the one that has been unused for longest is removed.
-pub(super) const KEPT_AT_MOST: usize = 64;
+pub(super) const MAX_UNUSED: usize = 64;
 
 /// The templates of a configuration, the longest prefix first, each with the properties of its streams.
 pub(crate) fn template_plans(config: &Config) -> Vec<(TemplateEntry, StreamPlan)> {
@@ -57,7 +57,7 @@ impl Control {
         }
     }
 
-    /// Removes template streams that have been unused for [`KEPT`].
+    /// Removes template streams that have been unused for [`UNUSED_LIFETIME`].
     pub(super) fn retire_unused(&mut self, now: Instant) {
         for name in self.registry.retire_unused_streams(now) {
             debug!(stream = %name, "unused: its inputs and outputs are closed");

@@ -25,16 +25,16 @@ use crate::{
 const BATCH: usize = 100;
 
 /// The delay after a failure; each further failure doubles it.
-const FIRST: Duration = Duration::from_millis(500);
+const FIRST_DELAY: Duration = Duration::from_millis(500);
 
 /// The longest delay between two attempts.
-const LONGEST: Duration = Duration::from_secs(30);
+const MAX_DELAY: Duration = Duration::from_secs(30);
 
 /// The answer's content is ignored, but its size is limited.
 const ANSWER_MAX: usize = 1 << 20;
 
 /// Statuses that reject these particular events: repeating them would hold up all others.
-const USELESS: [u16; 3] = [400, 413, 422];
+const REJECTING_STATUSES: [u16; 3] = [400, 413, 422];
 
 /// Posts events.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ struct State {
     pause: Duration,
     outage: Option<Outage>,
     /// Whether the receiver's rejections have been logged.
-    told_useless: bool,
+    logged_rejection: bool,
 }
 
 /// The state of the poster.
@@ -114,9 +114,9 @@ impl Poster {
                 generation: 0,
                 next: 1,
                 phase: Phase::Rests,
-                pause: FIRST,
+                pause: FIRST_DELAY,
                 outage: None,
-                told_useless: false,
+                logged_rejection: false,
             }),
             rests: Condvar::new(),
             counters: EventCounters::default(),
@@ -146,9 +146,9 @@ impl Poster {
         }
         state.client = client;
         state.generation += 1;
-        state.pause = FIRST;
+        state.pause = FIRST_DELAY;
         state.outage = None;
-        state.told_useless = false;
+        state.logged_rejection = false;
         if let Phase::Waiting(_) = state.phase {
             state.phase = Phase::Rests;
         }
@@ -265,8 +265,8 @@ impl Poster {
             PostOutcome::Useless(error) => {
                 self.counters.add_dropped(count);
                 state.next = state.next.max(last + 1);
-                if is_current && !state.told_useless {
-                    state.told_useless = true;
+                if is_current && !state.logged_rejection {
+                    state.logged_rejection = true;
                     let url = url(&state);
                     warn!(%url, "the receiver of [events] {error}: the gateway does not retry these events");
                 }
@@ -283,8 +283,8 @@ impl Poster {
     }
 
     fn recovered(&self, state: &mut State) {
-        state.pause = FIRST;
-        state.told_useless = false;
+        state.pause = FIRST_DELAY;
+        state.logged_rejection = false;
         if let Some(outage) = state.outage.take() {
             let dropped = self.counters.status(0).dropped - outage.dropped;
             info!(url = %url(state), dropped, "events are posted again");
@@ -313,7 +313,7 @@ impl Poster {
                 poster.time_is_over(turn);
             }
         });
-        state.pause = (state.pause * 2).min(LONGEST);
+        state.pause = (state.pause * 2).min(MAX_DELAY);
         state.phase = Phase::Waiting(turn);
         self.rests.notify_all();
     }
@@ -343,7 +343,7 @@ fn url(state: &State) -> String {
 fn outcome(result: Result<Answer, CallError>) -> PostOutcome {
     match result {
         Ok(answer) if answer.is_success() => PostOutcome::Taken,
-        Ok(answer) if USELESS.contains(&answer.status) => {
+        Ok(answer) if REJECTING_STATUSES.contains(&answer.status) => {
             PostOutcome::Useless(CallError::Status(answer.status))
         }
         Ok(answer) => PostOutcome::Failed(CallError::Status(answer.status)),

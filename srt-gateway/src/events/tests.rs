@@ -20,7 +20,7 @@ use crate::{
     telemetry::{EventKind, Happening},
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The capacity of the log.
 const KEPT: u64 = 2000;
@@ -43,7 +43,7 @@ fn numbers(request: &Request) -> Vec<u64> {
 fn settings(server: &HttpServer) -> Events {
     Events {
         url: HttpUrl::parse(&server.url("/events")).unwrap(),
-        timeout: PATIENCE,
+        timeout: TIMEOUT,
         secret: Some(Secret::new("key")),
     }
 }
@@ -82,7 +82,7 @@ impl Receiver {
 
     #[track_caller]
     fn wait(&self, what: &str, wanted: impl Fn(EventsStatus) -> bool) {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         while !wanted(self.poster.status().unwrap()) {
             assert!(Instant::now() < end, "{what}: {:?}", self.poster.status());
             std::thread::yield_now();
@@ -165,15 +165,15 @@ fn another_receiver_gets_what_waits_at_once() {
 fn who_waits_for_the_last_posts_waits_for_no_dead_receiver() {
     let receiver = receiver(200);
     receiver.happen(300);
-    receiver.poster.flush(PATIENCE);
+    receiver.poster.flush(TIMEOUT);
     assert_eq!(receiver.taken().len(), 300);
     receiver.status.store(500, Relaxed);
     receiver.happen(1);
     let begin = Instant::now();
-    receiver.poster.flush(PATIENCE);
-    assert!(begin.elapsed() < PATIENCE / 2);
+    receiver.poster.flush(TIMEOUT);
+    assert!(begin.elapsed() < TIMEOUT / 2);
     // A receiver that never answers is not waited for longer than stated.
     receiver.server.follow(|_| Reply::Dead);
     receiver.poster.flush(Duration::from_millis(50));
-    assert!(begin.elapsed() < PATIENCE / 2);
+    assert!(begin.elapsed() < TIMEOUT / 2);
 }

@@ -22,7 +22,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::{
     CloseReason,
     file::{self, FileKinds, HungThread, STALLED_AFTER},
-    source::{PATIENCE, Transport},
+    source::{POLL_INTERVAL, Transport},
 };
 use crate::ts::{PACKET_LEN, Pcr, Pid, TsPacket};
 
@@ -42,10 +42,10 @@ const LATE_MAX: Duration = Duration::from_secs(1);
 const READ: usize = 256 * PACKET_LEN;
 
 /// The number of chunks that may wait for the input's thread.
-const AHEAD: usize = 4;
+const QUEUE_LEN: usize = 4;
 
 /// How often a reader that waits for a FIFO checks whether it is still needed.
-const LOOK: Timespec = Timespec {
+const FIFO_POLL: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 200_000_000,
 };
@@ -100,7 +100,7 @@ pub(crate) struct FileIn {
 enum Next {
     Packet([u8; PACKET_LEN]),
     End,
-    /// Nothing arrived within [`PATIENCE`].
+    /// Nothing arrived within [`POLL_INTERVAL`].
     NotYet,
 }
 
@@ -131,7 +131,7 @@ impl FileIn {
                 // Counted until `open` returns, because nothing else tracks a thread that hangs there.
                 let _stuck = HungThread::count();
                 let wanted = Arc::new(());
-                let (sender, chunks) = crossbeam_channel::bounded(AHEAD);
+                let (sender, chunks) = crossbeam_channel::bounded(QUEUE_LEN);
                 let mut reader = Reader {
                     wanted: Arc::downgrade(&wanted),
                     sender,
@@ -179,7 +179,7 @@ impl FileIn {
                 self.at += PACKET_LEN;
                 return Ok(Next::Packet(packet));
             }
-            match self.chunks.recv_timeout(PATIENCE) {
+            match self.chunks.recv_timeout(POLL_INTERVAL) {
                 Ok(Ok(Chunk::Packets(packets))) => {
                     (self.chunk, self.at) = (packets, 0);
                     self.starved = None;
@@ -301,7 +301,7 @@ impl Transport for FileIn {
             let wait = due.saturating_duration_since(now);
             if !wait.is_zero() {
                 // This sleep sets the pace; a command waits no longer than with datagrams.
-                thread::sleep(wait.min(PATIENCE));
+                thread::sleep(wait.min(POLL_INTERVAL));
                 return Ok(());
             }
             take(message);
@@ -394,7 +394,7 @@ impl Reader {
         loop {
             if self.kinds == FileKinds::Any {
                 let mut ready = [PollFd::new(file, PollFlags::IN)];
-                let polled = poll(&mut ready, Some(&LOOK));
+                let polled = poll(&mut ready, Some(&FIFO_POLL));
                 if self.wanted.strong_count() == 0 {
                     return Err(None);
                 }

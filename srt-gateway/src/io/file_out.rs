@@ -15,7 +15,7 @@ use super::{
 use crate::ts::{Pid, TsPacket};
 
 /// How far a segment may exceed `segment` while it waits for a PAT to begin the next one with.
-const PAT_PATIENCE: Duration = Duration::from_secs(1);
+const MAX_PAT_WAIT: Duration = Duration::from_secs(1);
 
 /// Bytes per write.
 const WRITE: usize = 1 << 16;
@@ -67,7 +67,7 @@ impl FileOut {
             .first_chunk()
             .and_then(TsPacket::new)
             .is_some_and(|packet| packet.pid() == Pid::PAT);
-        age >= segment + PAT_PATIENCE || age >= segment && begins_with_pat
+        age >= segment + MAX_PAT_WAIT || age >= segment && begins_with_pat
     }
 
     fn begin(&self, now: Instant) -> io::Result<OpenFile> {

@@ -46,7 +46,7 @@ pub(crate) struct IdleId(pub(crate) u32);
 const WAKE: u64 = u64::MAX;
 
 /// Datagrams handled per port in a row, so that a flood on one port does not delay the others.
-const IN_A_ROW: usize = 64;
+const MAX_CONSECUTIVE: usize = 64;
 
 /// The length of an SRT header with its handshake; extensions follow.
 const HANDSHAKE: usize = 64;
@@ -195,7 +195,7 @@ impl Shared {
         let Some(watched) = sockets.get(&port) else {
             return;
         };
-        for _ in 0..IN_A_ROW {
+        for _ in 0..MAX_CONSECUTIVE {
             let mut datagram = [0; HANDSHAKE];
             let peeked = match peek(&watched.socket, &mut datagram) {
                 Ok(peeked) => peeked,
@@ -363,11 +363,11 @@ mod tests {
 
     fn socket() -> Arc<UdpSocket> {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(TIMEOUT)).unwrap();
         Arc::new(socket)
     }
 
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const TIMEOUT: Duration = Duration::from_secs(10);
 
     /// A handshake that reaches the guard, and what the guard receives; with an installed libsrt, an induction.
     fn heard(port: &UdpSocket, caller: &UdpSocket) -> (Vec<u8>, Attempt) {
@@ -388,7 +388,7 @@ mod tests {
         }
         let (handshake, attempt) = heard(&port, &caller);
         caller.send_to(&handshake, port.local_addr().unwrap()).unwrap();
-        assert_eq!(told.recv_timeout(PATIENCE), Ok((IdleId(5), attempt)));
+        assert_eq!(told.recv_timeout(TIMEOUT), Ok((IdleId(5), attempt)));
         idle.forget(IdleId(5));
         let mut datagram = [0; 200];
         let (length, peer) = port.recv_from(&mut datagram).unwrap();
@@ -421,7 +421,7 @@ mod tests {
         caller.send_to(&conclusion(cookie ^ 1), to).unwrap();
         caller.send_to(&conclusion(0), to).unwrap();
         caller.send_to(&conclusion(cookie), to).unwrap();
-        assert_eq!(told.recv_timeout(PATIENCE), Ok((IdleId(5), Attempt::Proven(77))));
+        assert_eq!(told.recv_timeout(TIMEOUT), Ok((IdleId(5), Attempt::Proven(77))));
         let length = caller.recv(&mut answer).unwrap();
         assert_eq!(answer[..length], refusal(&conclusion(cookie), 1404));
         drop(idle);
@@ -439,7 +439,7 @@ mod tests {
         for _ in 0..2 {
             let (handshake, attempt) = heard(&port, &caller);
             caller.send_to(&handshake, port.local_addr().unwrap()).unwrap();
-            assert_eq!(told.recv_timeout(PATIENCE), Ok((IdleId(1), attempt)));
+            assert_eq!(told.recv_timeout(TIMEOUT), Ok((IdleId(1), attempt)));
             let mut answer = [0; 200];
             let length = caller.recv(&mut answer).unwrap();
             assert_eq!(length, HANDSHAKE);

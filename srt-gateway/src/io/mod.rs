@@ -259,7 +259,7 @@ impl fmt::Display for CloseReason {
             Self::ResendLimit(percent) => write!(
                 f,
                 "it requested more retransmission than resend_limit = {percent} allows, for {} s",
-                resend::PATIENCE
+                resend::EXHAUSTED_AFTER
             ),
             Self::SourceLost => f.write_str("the source did not come back (on_source_lost)"),
             Self::TakenOver => f.write_str("another publisher replaced it (duplicate_publisher)"),

@@ -105,7 +105,7 @@ const PUBLISHER_LOAD: u32 = 4;
 
 /// How many viewers of a stream stay on its source's worker. Waking another worker costs about as much as sending to a
 /// few viewers.
-const NEAR: u32 = 8;
+const LOCAL_VIEWERS: u32 = 8;
 
 /// A session's reservation on a worker, released when dropped.
 #[derive(Debug)]
@@ -207,7 +207,7 @@ impl Pool {
     pub(crate) fn place(&self, stream: &Stream, role: Role) -> WorkerAssignment {
         let home = stream.home().unwrap_or_else(|| self.least_loaded());
         stream.set_home(home);
-        let is_near = role == Role::Publisher || stream.viewers_on(home) < NEAR;
+        let is_near = role == Role::Publisher || stream.viewers_on(home) < LOCAL_VIEWERS;
         let worker = if is_near { home } else { self.least_loaded() };
         let weight = match role {
             Role::Publisher => PUBLISHER_LOAD,

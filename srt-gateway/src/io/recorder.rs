@@ -41,7 +41,7 @@ use crate::{
 const TICK: Duration = Duration::from_millis(500);
 
 /// The shortest time between two log lines about skipped messages of a file.
-const TELL_EVERY: Duration = Duration::from_secs(10);
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How long a thread may take to end an output.
 const END: Duration = Duration::from_secs(2);
@@ -123,7 +123,7 @@ struct Recording {
     thread: JoinHandle<()>,
     is_stalled: bool,
     /// The number of skipped messages that has been logged, and when the next line may be logged.
-    told_skipped: (u64, Instant),
+    reported_skipped: (u64, Instant),
     /// When the thread is abandoned.
     deadline: Option<Instant>,
 }
@@ -134,12 +134,12 @@ impl Recording {
         self.wake.try_send(()).unwrap_or_default();
     }
 
-    /// Logs gaps in the file, at most every [`TELL_EVERY`].
+    /// Logs gaps in the file, at most every [`REPORT_INTERVAL`].
     fn report_skipped(&mut self, now: Instant) {
-        let (told, next) = self.told_skipped;
+        let (told, next) = self.reported_skipped;
         let skipped = self.shared.counters.skipped();
         if skipped > told && now >= next {
-            self.told_skipped = (skipped, now + TELL_EVERY);
+            self.reported_skipped = (skipped, now + REPORT_INTERVAL);
             warn!(
                 session = %self.shared.session, stream = %self.shared.stream.name(), messages = skipped - told,
                 "the file of an output is too slow: messages are missing from it"
@@ -237,7 +237,7 @@ impl Recorder {
                     wake,
                     thread,
                     is_stalled: false,
-                    told_skipped: (0, Instant::now()),
+                    reported_skipped: (0, Instant::now()),
                     deadline: None,
                 };
                 recording.wake();

@@ -11,7 +11,7 @@ const FLOOR: u64 = 125_000;
 pub(super) const INITIAL: u64 = 1_250_000;
 
 /// A viewer is closed after this many seconds in a row at the limit.
-pub(super) const PATIENCE: u32 = 10;
+pub(super) const EXHAUSTED_AFTER: u32 = 10;
 
 /// The limit of one viewer.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl ResendLimit {
         let share = u128::from(self.rate) * u128::from(self.percent.get()) / 100;
         Verdict {
             limit: u64::try_from(share).unwrap_or(u64::MAX).max(FLOOR),
-            is_exhausted: self.seconds_at_limit >= PATIENCE,
+            is_exhausted: self.seconds_at_limit >= EXHAUSTED_AFTER,
         }
     }
 }
@@ -111,6 +111,6 @@ mod tests {
             assert!(!limit.second(0, held).is_exhausted, "{second}");
         }
         let exhausted = (101..).find(|second| limit.second(0, held + second).is_exhausted);
-        assert_eq!(exhausted, Some(100 + u64::from(PATIENCE)));
+        assert_eq!(exhausted, Some(100 + u64::from(EXHAUSTED_AFTER)));
     }
 }

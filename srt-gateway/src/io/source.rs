@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How long an input may wait for data before it checks for commands.
-pub(super) const PATIENCE: Duration = Duration::from_millis(50);
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Commands to an input's thread.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(crate) enum SourceOrder {
     Close(CloseReason),
 }
 
-/// An input's thread. Dropping this ends it within [`PATIENCE`].
+/// An input's thread. Dropping this ends it within [`POLL_INTERVAL`].
 #[derive(Debug)]
 pub(crate) struct Source {
     orders: Sender<SourceOrder>,
@@ -50,7 +50,7 @@ pub(crate) struct SourceContext {
 
 /// The source of the data.
 pub(crate) trait Transport: Send + 'static {
-    /// Passes messages to `take`, or returns after [`PATIENCE`] without any.
+    /// Passes messages to `take`, or returns after [`POLL_INTERVAL`] without any.
     ///
     /// # Errors
     /// Why the input has ended.
@@ -99,7 +99,7 @@ fn run(context: &SourceContext, mut transport: Box<dyn Transport>, orders: &Rece
     let mut intake = Intake::new(None);
     // The command to feed follows the start at once, and waiting for it keeps the beginning of a file from being
     // discarded.
-    let mut first = Some(orders.recv_timeout(PATIENCE));
+    let mut first = Some(orders.recv_timeout(POLL_INTERVAL));
     let mut is_stalled = false;
     let reason = loop {
         // `recv_timeout` yields the processor before it checks the time, and another thread then keeps it for

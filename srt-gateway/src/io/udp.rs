@@ -16,7 +16,7 @@ use super::{
     outlet::Sink,
     packetiser::{Boundaries, Packetiser},
     rtp::{Framing, Reorder},
-    source::{PATIENCE, Transport},
+    source::{POLL_INTERVAL, Transport},
 };
 use crate::address::{ZonedIp, interface_index};
 
@@ -117,7 +117,7 @@ pub(crate) fn open_input(
     if ip.is_multicast() {
         join(&socket, target, ip)?;
     }
-    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_read_timeout(Some(POLL_INTERVAL))?;
     Ok((socket.into(), sender))
 }
 
@@ -220,7 +220,7 @@ impl Transport for UdpIn {
                 ) =>
             {
                 if let Some(reorder) = &mut self.reorder {
-                    reorder.expire(now + PATIENCE, &mut take);
+                    reorder.expire(now + POLL_INTERVAL, &mut take);
                 }
             }
             Err(error) => return Err(CloseReason::of_io(&error)),

@@ -37,7 +37,7 @@ pub(super) struct Viewer {
     pub(super) last_data: Instant,
     resend_limit: Option<ResendLimit>,
     /// The last limit that was set in libsrt, in bytes per second.
-    told_limit: u64,
+    limit_set: u64,
     /// None for bonded viewers: data that waits for one link may already be on its way over another.
     backlog: Option<Backlog>,
 }
@@ -83,7 +83,7 @@ impl Viewer {
             flow: Flow::InStep,
             last_data: now,
             resend_limit,
-            told_limit: 0,
+            limit_set: 0,
         };
         if viewer.resend_limit.is_some() {
             viewer.limit_resends_to(resend::INITIAL);
@@ -107,7 +107,7 @@ impl Viewer {
         let limit = self.resend_limit.as_mut()?;
         let percent = limit.percent();
         let verdict = limit.second(self.setup.counters.bytes(), held);
-        if verdict.limit.abs_diff(self.told_limit) > self.told_limit / 8 {
+        if verdict.limit.abs_diff(self.limit_set) > self.limit_set / 8 {
             self.limit_resends_to(verdict.limit);
         }
         verdict.is_exhausted.then_some(CloseReason::ResendLimit(percent))
@@ -158,7 +158,7 @@ impl Viewer {
         {
             tracing::debug!(session = %self.setup.session, %error, "resend_limit was not set");
         }
-        self.told_limit = bytes_per_second;
+        self.limit_set = bytes_per_second;
     }
 
     /// Whether `batch` continues at the viewer's position; it may also hold earlier messages, or nothing for this

@@ -49,7 +49,7 @@ const TURN: usize = 4;
 const ROUND: Duration = Duration::from_millis(20);
 
 /// How long publishers that keep sending are received from during shutdown.
-const LAST_WORDS: Duration = Duration::from_millis(300);
+const PUBLISHER_DRAIN_TIME: Duration = Duration::from_millis(300);
 
 /// How often libsrt's counters are sampled: they are lost with the connection, so the last sample provides its totals.
 const SAMPLE: Duration = Duration::from_secs(1);
@@ -578,7 +578,7 @@ impl Worker {
 
     fn end_sources(&mut self) {
         let ids: Vec<_> = self.publishers.keys().copied().collect();
-        let end = Instant::now() + LAST_WORDS;
+        let end = Instant::now() + PUBLISHER_DRAIN_TIME;
         for id in ids {
             while let Some(publisher) = self.publishers.get_mut(&id) {
                 let turn = publisher.receive(&mut self.buffer, self.now);

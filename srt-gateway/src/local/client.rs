@@ -11,7 +11,7 @@ use std::{
 use super::{Answer, LINE_MAX, Request};
 
 /// A gateway that does not answer within this time is stuck.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection to a running gateway.
 #[derive(Debug)]
@@ -74,8 +74,8 @@ impl Client {
             io::ErrorKind::PermissionDenied => ClientError::NotAllowed(path.to_owned()),
             _ => ClientError::NotRunning(path.to_owned(), error),
         })?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+        stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
         Ok(Self {
             path: path.to_owned(),
             stream: BufReader::new(stream),

@@ -33,7 +33,7 @@ const CONNECTIONS: usize = 16;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A client that neither sends nor reads for this long is disconnected.
-const PATIENCE: Duration = Duration::from_secs(30);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The limit of a request, in bytes.
 const REQUEST_MAX: u64 = 4096;
@@ -200,8 +200,8 @@ fn accept(listener: &UnixListener, view: &View, stop: &AtomicBool) {
 }
 
 fn serve(stream: &UnixStream, view: &View) -> io::Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(IDLE_TIMEOUT))?;
+    stream.set_write_timeout(Some(IDLE_TIMEOUT))?;
     let mut reader = BufReader::new(stream);
     loop {
         let mut line = Vec::new();

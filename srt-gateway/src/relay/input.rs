@@ -11,7 +11,7 @@ use std::{
 use crossbeam_channel::{SendTimeoutError, Sender, TrySendError};
 use srt_safe::{ErrorKind, SourceTime};
 
-use super::{End, LOOK, RelayEndpoint, RelayMessage, Shared, resolve};
+use super::{End, POLL_INTERVAL, RelayEndpoint, RelayMessage, Shared, resolve};
 use crate::{
     config::{FileTarget, SrtTarget, UdpTarget},
     control,
@@ -52,7 +52,7 @@ fn wait_for_outputs(shared: &Shared, outputs: &[OutputHandle]) -> bool {
         if shared.is_stopped() {
             return false;
         }
-        thread::sleep(LOOK);
+        thread::sleep(POLL_INTERVAL);
     }
     true
 }
@@ -195,7 +195,7 @@ fn forward(shared: &Shared, end: &End, (bytes, due): (&[u8], Option<SourceTime>)
 }
 
 fn wait_for_room(shared: &Shared, output: &OutputHandle, mut message: RelayMessage) {
-    while let Err(SendTimeoutError::Timeout(back)) = output.sender.send_timeout(message, LOOK) {
+    while let Err(SendTimeoutError::Timeout(back)) = output.sender.send_timeout(message, POLL_INTERVAL) {
         if shared.is_stopped() {
             return;
         }

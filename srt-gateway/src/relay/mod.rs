@@ -37,7 +37,7 @@ use crate::{
 };
 
 /// How often waiting threads check whether the relay has ended.
-pub(crate) const LOOK: Duration = Duration::from_millis(100);
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The delay between two attempts to connect.
 const RETRY: Duration = Duration::from_secs(1);
@@ -181,7 +181,7 @@ impl Shared {
     fn pause(&self) {
         let end = Instant::now() + RETRY;
         while Instant::now() < end && !self.is_stopped() {
-            thread::sleep(LOOK);
+            thread::sleep(POLL_INTERVAL);
         }
     }
 
@@ -189,8 +189,8 @@ impl Shared {
     fn connect(&self, end: &End, target: &SrtTarget) -> Option<Arc<SrtSocket>> {
         let socket = self.again(end, || {
             let socket = crate::peer::connect(target, &self.stop)?;
-            socket.set_recv_timeout(Some(LOOK))?;
-            socket.set_send_timeout(Some(LOOK))?;
+            socket.set_recv_timeout(Some(POLL_INTERVAL))?;
+            socket.set_send_timeout(Some(POLL_INTERVAL))?;
             Ok::<_, ConnectError>(Arc::new(socket))
         })?;
         tracing::info!(url = %end.endpoint, "connected");

@@ -10,7 +10,7 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use srt_safe::{ErrorKind, MessageOptions, SocketState, SourceTime, SrtSocket, opt};
 
-use super::{End, LOOK, RelayEndpoint, RelayMessage, Shared, Timing, resolve};
+use super::{End, POLL_INTERVAL, RelayEndpoint, RelayMessage, Shared, Timing, resolve};
 use crate::{
     config::{SrtTarget, UdpTarget},
     control,
@@ -71,7 +71,7 @@ pub(super) fn run(shared: &Shared, end: &End, messages: &MessageQueue) {
 /// The next message; None if there will be none.
 fn next(shared: &Shared, messages: &MessageQueue) -> Option<RelayMessage> {
     loop {
-        match messages.recv_timeout(LOOK) {
+        match messages.recv_timeout(POLL_INTERVAL) {
             Ok(message) => return Some(message),
             Err(RecvTimeoutError::Timeout) if !shared.is_stopped() => {}
             Err(_) => return None,

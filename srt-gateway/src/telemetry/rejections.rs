@@ -22,7 +22,7 @@ use crate::{names::escape, rate_limit::client_of};
 const CODES: usize = 64;
 
 /// The number of entries kept.
-const KEPT: usize = 1000;
+const MAX_ENTRIES: usize = 1000;
 
 /// Repeated attempts of one caller, refused for the same reason.
 #[derive(Clone, PartialEq, Eq)]
@@ -166,7 +166,7 @@ impl AttemptKey {
     }
 }
 
-/// The last [`KEPT`] rejections.
+/// The last [`MAX_ENTRIES`] rejections.
 #[derive(Debug, Default)]
 pub(crate) struct RejectionLog(Mutex<Entries>);
 
@@ -244,7 +244,7 @@ impl RejectionLog {
                 rejection.first = before.first;
                 rejection.count = before.count + 1;
             }
-            None if entries.kept.len() >= KEPT => entries.evict(),
+            None if entries.kept.len() >= MAX_ENTRIES => entries.evict(),
             None => {}
         }
         entries.keep(rejection);
@@ -308,12 +308,15 @@ mod tests {
     #[test]
     fn the_last_thousand_are_kept_and_numbered() {
         let log = RejectionLog::default();
-        for streamid in 0..KEPT + 5 {
+        for streamid in 0..MAX_ENTRIES + 5 {
             log.add(of("192.0.2.1", streamid, 0));
         }
         let all = log.all();
-        assert_eq!(all.len(), KEPT);
-        assert_eq!((all[0].number, all[KEPT - 1].number), (6, KEPT as u64 + 5));
+        assert_eq!(all.len(), MAX_ENTRIES);
+        assert_eq!(
+            (all[0].number, all[MAX_ENTRIES - 1].number),
+            (6, MAX_ENTRIES as u64 + 5)
+        );
     }
 
     #[test]
@@ -352,19 +355,22 @@ mod tests {
         for host in 1..=100 {
             log.add(of(&format!("192.0.2.{host}"), 0, 0));
         }
-        for streamid in 0..10 * KEPT {
+        for streamid in 0..10 * MAX_ENTRIES {
             log.add(of("198.51.100.1", streamid, 1));
         }
         let all = log.all();
-        assert_eq!(all.len(), KEPT);
+        assert_eq!(all.len(), MAX_ENTRIES);
         let others = all
             .iter()
             .filter(|one| one.peer.ip().to_string().starts_with("192.0.2."));
         assert_eq!(others.count(), 100);
-        assert_eq!(all[KEPT - 1].number, 100 + 10 * KEPT as u64);
+        assert_eq!(all[MAX_ENTRIES - 1].number, 100 + 10 * MAX_ENTRIES as u64);
         let entries = log.0.lock().unwrap();
-        assert_eq!(entries.numbers.len(), KEPT);
-        assert_eq!(entries.clients.values().map(BTreeSet::len).sum::<usize>(), KEPT);
+        assert_eq!(entries.numbers.len(), MAX_ENTRIES);
+        assert_eq!(
+            entries.clients.values().map(BTreeSet::len).sum::<usize>(),
+            MAX_ENTRIES
+        );
     }
 
     #[test]

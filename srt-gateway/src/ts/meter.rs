@@ -12,7 +12,7 @@ use super::sample;
 use super::tracker::Tracker;
 
 /// The period, in microseconds.
-const LOOK: u64 = 250_000;
+const PERIOD: u64 = 250_000;
 
 /// One second, in microseconds.
 const SECOND: u64 = 1_000_000;
@@ -28,7 +28,7 @@ const SAMPLES: u32 = 10;
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     epoch: Option<Instant>,
-    next_look: u64,
+    next_update: u64,
     second_from: u64,
     seconds: u32,
     bucket_from: u64,
@@ -69,14 +69,14 @@ impl Meter {
 
     #[inline]
     pub(super) fn is_due(&self, now: u64) -> bool {
-        now >= self.next_look
+        now >= self.next_update
     }
 
     /// Processes what has arrived since the last call.
     #[cold]
     pub(super) fn update(&mut self, tracker: &mut Tracker, format: Format, has_parity: bool, at: Instant) {
         let now = tracker.now;
-        self.next_look = now + LOOK;
+        self.next_update = now + PERIOD;
         if format == Format::Ts {
             tracker.check_absence();
         }

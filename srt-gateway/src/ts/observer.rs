@@ -15,7 +15,7 @@ use super::report::TsReport;
 use super::tracker::{ProgramInfo, Tracker, VideoTrack};
 
 /// After this many consecutive messages that do not consist of packets, the stream no longer counts as MPEG-TS.
-const ALIEN_MESSAGES: u32 = 16;
+const NOT_TS_MESSAGES: u32 = 16;
 
 /// After this many consecutive messages that do, a stream counts as MPEG-TS.
 const TS_MESSAGES: u32 = 4;
@@ -191,7 +191,7 @@ impl Observer {
         };
         self.contrary = if is_contrary { self.contrary + 1 } else { 0 };
         match self.format {
-            Format::Unknown | Format::Ts if self.contrary == ALIEN_MESSAGES => {
+            Format::Unknown | Format::Ts if self.contrary == NOT_TS_MESSAGES => {
                 self.become_format(Format::NotTs)
             }
             Format::NotTs if self.contrary == TS_MESSAGES => self.become_format(Format::Ts),

@@ -9,19 +9,19 @@ use std::{
 use super::Digest;
 
 /// How long a result is kept. Results never become wrong; this bounds memory.
-const KEPT: Duration = Duration::from_secs(600);
+const RESULT_LIFETIME: Duration = Duration::from_secs(600);
 
 /// Successes kept. The oldest is dropped first, and costs one check to find again.
-const FITS: usize = 10_000;
+const MAX_SUCCESSES: usize = 10_000;
 
 /// Failures kept, ...
-const FAILS: usize = 8192;
+const MAX_FAILURES: usize = 8192;
 
 /// ... and per client.
-const FAILS_OF_CLIENT: usize = 64;
+const MAX_FAILURES_PER_CLIENT: usize = 64;
 
 /// A client that failed within this time is checked after others.
-const LATELY: Duration = Duration::from_secs(60);
+const RECENT_FAILURE: Duration = Duration::from_secs(60);
 
 /// Results, by what was checked.
 #[derive(Debug, Default)]
@@ -39,7 +39,7 @@ pub(super) struct Results {
 impl Results {
     /// The index of the matching secret, or that none matches; None: not known.
     pub(super) fn get(&self, digest: &Digest, now: Instant) -> Option<Option<usize>> {
-        let is_kept = |since: &Instant| now.duration_since(*since) < KEPT;
+        let is_kept = |since: &Instant| now.duration_since(*since) < RESULT_LIFETIME;
         if let Some((place, _)) = self.fits.get(digest).filter(|(_, since)| is_kept(since)) {
             return Some(Some(*place));
         }
@@ -60,7 +60,7 @@ impl Results {
         if self.fits.insert(digest, (place, now)).is_none() {
             self.fits_order.push_back(digest);
         }
-        if self.fits_order.len() > FITS
+        if self.fits_order.len() > MAX_SUCCESSES
             && let Some(oldest) = self.fits_order.pop_front()
         {
             self.fits.remove(&oldest);
@@ -74,17 +74,17 @@ impl Results {
         self.fails_order.push_back((client, digest));
         let of_client = self.clients.entry(client).or_default();
         of_client.push_back((digest, now));
-        if of_client.len() > FAILS_OF_CLIENT
+        if of_client.len() > MAX_FAILURES_PER_CLIENT
             && let Some((oldest, _)) = of_client.pop_front()
         {
             self.fails.remove(&oldest);
         }
-        while self.fails.len() > FAILS
+        while self.fails.len() > MAX_FAILURES
             && let Some((client, oldest)) = self.fails_order.pop_front()
         {
             self.forget_fail(client, &oldest);
         }
-        if self.fails_order.len() > 2 * FAILS {
+        if self.fails_order.len() > 2 * MAX_FAILURES {
             let fails = &self.fails;
             self.fails_order.retain(|(_, digest)| fails.contains_key(digest));
         }
@@ -105,7 +105,7 @@ impl Results {
     /// Whether a check of this client failed within the last minute.
     pub(super) fn failed_lately(&self, client: IpAddr, now: Instant) -> bool {
         let last = self.clients.get(&client).and_then(VecDeque::back);
-        last.is_some_and(|(_, since)| now.duration_since(*since) < LATELY)
+        last.is_some_and(|(_, since)| now.duration_since(*since) < RECENT_FAILURE)
     }
 }
 
@@ -135,8 +135,8 @@ mod tests {
         assert_eq!(results.get(&digest(1), now), Some(None));
         assert_eq!(results.get(&digest(99_999), now), Some(None));
         assert_eq!(results.get(&digest(2), now), None);
-        assert_eq!(results.fails.len(), 1 + FAILS_OF_CLIENT);
-        assert!(results.fails_order.len() <= 2 * FAILS + 1);
+        assert_eq!(results.fails.len(), 1 + MAX_FAILURES_PER_CLIENT);
+        assert!(results.fails_order.len() <= 2 * MAX_FAILURES + 1);
     }
 
     #[test]
@@ -147,14 +147,17 @@ mod tests {
             let of = u32::try_from(number % 5000).unwrap();
             results.add(digest(number), client(of), None, now);
         }
-        assert_eq!(results.fails.len(), FAILS);
+        assert_eq!(results.fails.len(), MAX_FAILURES);
         let held: usize = results.clients.values().map(VecDeque::len).sum();
-        assert_eq!(held, FAILS);
+        assert_eq!(held, MAX_FAILURES);
         assert_eq!(results.get(&digest(0), now), Some(Some(0)));
         for number in 100_000..120_000 {
             results.add(digest(number), client(0), Some(0), now);
         }
-        assert_eq!((results.fits.len(), results.fits_order.len()), (FITS, FITS));
+        assert_eq!(
+            (results.fits.len(), results.fits_order.len()),
+            (MAX_SUCCESSES, MAX_SUCCESSES)
+        );
     }
 
     #[test]
@@ -163,10 +166,10 @@ mod tests {
         results.add(digest(0), client(0), Some(0), now);
         results.add(digest(1), client(0), None, now);
         assert!(results.failed_lately(client(0), now) && !results.failed_lately(client(1), now));
-        assert!(!results.failed_lately(client(0), now + LATELY));
+        assert!(!results.failed_lately(client(0), now + RECENT_FAILURE));
         for number in 0..2 {
-            assert!(results.get(&digest(number), now + KEPT / 2).is_some());
-            assert_eq!(results.get(&digest(number), now + KEPT), None);
+            assert!(results.get(&digest(number), now + RESULT_LIFETIME / 2).is_some());
+            assert_eq!(results.get(&digest(number), now + RESULT_LIFETIME), None);
         }
     }
 }

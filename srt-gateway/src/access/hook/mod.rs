@@ -35,20 +35,20 @@ use crate::{
 
 /// The shortest validity of an answer: the caller fetches it with its next handshake, which a caller that blocks in
 /// libsrt sends after a second.
-const LEAST: Duration = Duration::from_millis(2500);
+const MIN_VALIDITY: Duration = Duration::from_millis(2500);
 
 /// A renewal accepts an answer of this age that other callers with the same question received.
 const RECENT: Duration = Duration::from_millis(500);
 
 /// The number of answers and questions kept.
-const HELD: usize = 10_000;
+const MAX_ENTRIES: usize = 10_000;
 
 /// The number of concurrent calls.
 const CALLS: usize = 512;
 
 /// Concurrent calls per client, so that one that keeps asking for new names does not use all of them. Loopback
 /// addresses are exempt, as from [`RateLimiter`](super::RateLimiter).
-const CALLS_OF_CLIENT: u32 = 64;
+const CALLS_PER_CLIENT: u32 = 64;
 
 /// The shortest time between two sweeps of expired answers.
 const SWEEP_EVERY: Duration = Duration::from_millis(100);
@@ -57,7 +57,7 @@ const SWEEP_EVERY: Duration = Duration::from_millis(100);
 const ANSWER_MAX: usize = 64 << 10;
 
 /// The shortest time between two log lines about unusable answers.
-const TOLD_EVERY: Duration = Duration::from_secs(10);
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The hook, if one is configured.
 #[derive(Debug)]
@@ -243,7 +243,7 @@ impl Active {
         let mut state = self.state();
         state.make_room(now);
         // Renewals come from admitted sessions: they are no flood.
-        let full = state.slots.len() >= HELD || (waiter.is_none() && state.is_full_for(client));
+        let full = state.slots.len() >= MAX_ENTRIES || (waiter.is_none() && state.is_full_for(client));
         match state.slots.get_mut(&digest) {
             Some(Slot::Pending { waiters, .. }) => {
                 waiters.extend(waiter);
@@ -280,7 +280,7 @@ impl Active {
                 self.settings.fail,
                 "has failed several times in a row and is not called for a few seconds",
             );
-            state.keep(digest, verdict.clone(), now, LEAST);
+            state.keep(digest, verdict.clone(), now, MIN_VALIDITY);
             drop(state);
             if let Some(waiter) = waiter {
                 waiter(verdict);
@@ -335,7 +335,7 @@ impl Active {
             }
         };
         self.counters.add(outcome);
-        let waiters = state.keep(digest, verdict.clone(), now, kept.max(LEAST));
+        let waiters = state.keep(digest, verdict.clone(), now, kept.max(MIN_VALIDITY));
         drop(state);
         for waiter in waiters {
             waiter(verdict.clone());
@@ -364,13 +364,13 @@ impl State {
     /// those who will be admitted.
     fn make_room(&mut self, now: Instant) {
         let is_recent = |swept: Instant| now.saturating_duration_since(swept) < SWEEP_EVERY;
-        if self.slots.len() < HELD || self.swept.is_some_and(is_recent) {
+        if self.slots.len() < MAX_ENTRIES || self.swept.is_some_and(is_recent) {
             return;
         }
         self.swept = Some(now);
         self.slots
             .retain(|_, slot| !matches!(slot, Slot::Answered { until, .. } if now >= *until));
-        if self.slots.len() < HELD {
+        if self.slots.len() < MAX_ENTRIES {
             return;
         }
         self.slots.retain(|_, slot| match slot {
@@ -378,14 +378,14 @@ impl State {
                 verdict: HookVerdict::Refused(_),
                 since,
                 ..
-            } => now.saturating_duration_since(*since) < LEAST,
+            } => now.saturating_duration_since(*since) < MIN_VALIDITY,
             _ => true,
         });
     }
 
     fn is_full_for(&self, client: IpAddr) -> bool {
         let calls = self.clients.get(&client).copied().unwrap_or_default();
-        !client.is_loopback() && calls >= CALLS_OF_CLIENT
+        !client.is_loopback() && calls >= CALLS_PER_CLIENT
     }
 
     fn call_ended(&mut self, client: IpAddr) {
@@ -419,7 +419,7 @@ impl State {
             (_, _, Some(error))
                 if self
                     .told
-                    .is_none_or(|told| now.duration_since(told) >= TOLD_EVERY) =>
+                    .is_none_or(|told| now.duration_since(told) >= LOG_INTERVAL) =>
             {
                 self.told = Some(now);
                 warn!(%url, "the hook of [auth] {error}");

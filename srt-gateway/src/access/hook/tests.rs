@@ -13,7 +13,7 @@ use crate::{
     telemetry::CallOutcome,
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn hook(url: &str, more: &str) -> Arc<Hook> {
     Hook::new(started(), "gw1", Some(&auth(url, more))).unwrap()
@@ -41,7 +41,7 @@ fn question(stream: &str) -> HookQuestion {
 
 /// Asks the question and waits for its answer, like a caller that repeats its handshake.
 fn answer(hook: &Hook, question: &HookQuestion) -> HookVerdict {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         if let Some(verdict) = hook.known(question, Instant::now()) {
             return verdict;
@@ -197,12 +197,16 @@ fn a_flood_of_refusals_makes_room_for_those_who_may_be_admitted() {
     let kept = Duration::from_secs(600);
     state.keep(digest(0), HookVerdict::LetIn, now, kept);
     let refused = terms::failed(FailMode::Closed, "no");
-    for number in 1..HELD {
+    for number in 1..MAX_ENTRIES {
         state.keep(digest(number), refused.clone(), now, kept);
     }
-    state.make_room(now + LEAST / 2);
-    assert_eq!(state.slots.len(), HELD, "whoever asked comes back for the answer");
-    state.make_room(now + LEAST);
+    state.make_room(now + MIN_VALIDITY / 2);
+    assert_eq!(
+        state.slots.len(),
+        MAX_ENTRIES,
+        "whoever asked comes back for the answer"
+    );
+    state.make_room(now + MIN_VALIDITY);
     assert_eq!(state.slots.len(), 1);
 }
 
@@ -310,7 +314,7 @@ fn a_question_is_put_again_past_the_cache_and_once_for_all_who_wait() {
         assert_eq!(hook.ask_again(&good, later, done), Some(Submitted::Waiting));
     }
     for _ in 0..3 {
-        let verdict = receiver.recv_timeout(PATIENCE).unwrap();
+        let verdict = receiver.recv_timeout(TIMEOUT).unwrap();
         assert_eq!(refusal(verdict).code.value(), 1401);
     }
     assert_eq!(server.requests().len(), 2);

@@ -24,7 +24,7 @@ const QUESTIONS: usize = 256;
 const ANSWER_MAX: usize = 256 << 10;
 
 /// An answer is valid for at least this long, because the repeated handshake of the same caller must find it.
-const LEAST: Duration = Duration::from_secs(1);
+const MIN_VALIDITY: Duration = Duration::from_secs(1);
 
 /// Asks the backend.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ impl ConfigClient {
     /// How long an answer is valid.
     pub(super) fn cache_time(&self) -> Duration {
         let cache = self.external.as_ref().map(|external| external.cache);
-        cache.unwrap_or_default().max(LEAST)
+        cache.unwrap_or_default().max(MIN_VALIDITY)
     }
 }
 
