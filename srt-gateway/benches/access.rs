@@ -1,6 +1,7 @@
-//! What a caller costs the receiving thread of its port before libsrt goes on with the handshake: `cargo bench -p srt-gateway`.
+//! The cost of a caller on the receiving thread of its port before libsrt continues the handshake: `cargo bench -p
+//! srt-gateway`.
 //!
-//! That thread serves all connections of the port, so this is what a caller takes from each of them, once.
+//! That thread serves all connections of the port, so each of them pays this once per caller.
 
 use std::{fmt::Write as _, hint::black_box};
 

@@ -1,7 +1,7 @@
-//! What the gateway's own part of the data path costs per message, without sockets: `cargo bench -p srt-gateway`.
+//! The cost per message of the gateway's own part of the data path, without sockets: `cargo bench -p srt-gateway`.
 //!
-//! A stream of 5 Mb/s is 475 messages a second. libsrt's part is some microseconds per message and viewer
-//! (docs/performance.md); what stands here is per message, and per worker with viewers.
+//! A stream of 5 Mb/s has 475 messages per second. libsrt's part is some microseconds per message and viewer
+//! (docs/performance.md); the figures here are per message, and per worker with viewers.
 
 use std::hint::black_box;
 
@@ -17,7 +17,7 @@ fn main() {
     divan::main();
 }
 
-/// Seven packets of one PID with rising continuity counters, from `number` on.
+/// Seven packets of one PID with increasing continuity counters, starting at `number`.
 fn message(number: u8) -> [u8; MESSAGE] {
     let mut message = [0xBF; MESSAGE];
     for (packet, at) in (0..7_u8).zip((0..MESSAGE).step_by(188)) {

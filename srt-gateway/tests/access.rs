@@ -1,4 +1,4 @@
-//! Access control of a running gateway, asked by real callers on loopback.
+//! Access control of a running gateway, with real callers on loopback.
 
 mod support;
 
@@ -162,7 +162,7 @@ fn a_reload_changes_how_many_streams_callers_may_create() {
     assert_eq!(reload("max_created_streams = 2").warnings, [""; 0]);
     let second = call("b").connect().unwrap();
     assert_eq!(call("c").refused(), 1402);
-    // Streams above the new limit go on, and count.
+    // Streams above the new limit continue, and count.
     assert_eq!(reload("max_created_streams = 1").warnings, [""; 0]);
     assert_eq!(call("c").refused(), 1402);
     assert_eq!(second.state(), SocketState::Connected);

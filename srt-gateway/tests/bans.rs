@@ -1,4 +1,4 @@
-//! Sessions that are ended, and addresses and networks that are banned, over the HTTP API of a running gateway.
+//! Ending sessions and banning addresses and networks over the HTTP API of a running gateway.
 
 mod http;
 

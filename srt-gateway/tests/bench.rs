@@ -1,4 +1,4 @@
-//! `bench`: against a gateway of its own, and the comparison of two servers.
+//! `bench` against a gateway of its own, and the comparison of two servers.
 
 use std::{
     fs,
@@ -22,12 +22,12 @@ on_source_lost = "1h"
 handshakes_per_second_per_ip = 0
 "#;
 
-/// A process that is killed with the test.
+/// A process that is killed when dropped.
 struct Gateway(Child);
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        // A process that has ended already is what is wanted.
+        // The process may have ended already.
         self.0.kill().unwrap_or_default();
         self.0.wait().map(drop).unwrap_or_default();
     }
@@ -75,7 +75,7 @@ fn load_on_a_gateway_arrives_whole_and_is_accounted_for() {
     assert_eq!(figures["connect"]["made"], 6, "{figures}");
     assert_eq!(figures["damaged"], 0, "{figures}");
     assert_eq!(figures["duplicates"], 0, "{figures}");
-    // 95 messages a second, of which those of the run's last moments may be late.
+    // 95 messages per second, of which those of the last moments may be late.
     let number = |name: &str| figures[name].as_u64().unwrap();
     assert!(number("delivered") > 200, "{figures}");
     assert_eq!(

@@ -87,7 +87,7 @@ fn publishes_without_a_gap(kind: GroupType) {
     let sink = Sink::play(port(&gateway), &Call::named(PLAY));
     sink.wait_more(300);
     assert_eq!(of_role(&gateway, Role::Publisher), 1);
-    // Its place is taken, and only by it: another caller does not come in by being bonded.
+    // The slot is taken, and a bonded caller gets no extra one.
     let refused = SrtGroup::builder(kind)
         .options(options(PUBLISH))
         .link(GroupLink::new(port(&gateway)))
@@ -109,7 +109,7 @@ fn publishes_without_a_gap(kind: GroupType) {
         SrtGroup::members_of(members).unwrap().len() == 1 && alive() == 1
     });
     sink.wait_more(300);
-    // The lost link comes back, and carries it alone.
+    // The lost link comes back, and carries the stream alone.
     wires[0].mend();
     SrtGroup::add_links_to(members, &[GroupLink::new(wires[0].entry()).weight(20)]).unwrap();
     wait_until("the link again", || {
@@ -153,7 +153,7 @@ fn each_link_is_let_in_by_itself_and_for_the_same_thing() {
     assert_eq!(code(with("#!::r=a,m=publish,password=wrong")), 1401);
     let group = with("#!::r=a,m=publish,password=letmein").unwrap();
     wait_until("one session", || of_role(&gateway, Role::Publisher) == 1);
-    // A full port takes a further link of who is there.
+    // A full port accepts a further link of a connected group.
     group.add_links(&[GroupLink::new(to)]).unwrap();
     wait_links(&gateway, &group);
     wait_until("the links' figures", || {
@@ -165,13 +165,13 @@ fn each_link_is_let_in_by_itself_and_for_the_same_thing() {
     assert_eq!(code(with("#!::r=a,m=publish,password=letmein")), 1402);
     drop(group);
     wait_until("no session", || gateway.sessions().is_empty());
-    // And the place is free again, for a viewer that is bonded too.
+    // The slot is free again, for a viewer that is bonded too.
     let viewer = with(PLAY).unwrap();
     wait_until("a viewer", || of_role(&gateway, Role::Viewer) == 1);
     drop(viewer);
 }
 
-/// Links that work, of all sessions of a gateway.
+/// The working links of all sessions of a gateway.
 fn links(gateway: &Gateway) -> usize {
     let works = |state| matches!(state, MemberState::Idle | MemberState::Running);
     let sessions = gateway.sessions();
@@ -268,7 +268,7 @@ fn a_bonded_input_brings_a_stream() {
     assert_contiguous(&sink.finish(), 400);
 }
 
-/// A link of the one group that this test has.
+/// A link of the only group in this test.
 fn raw_link(gateway: &Gateway) -> Result<RawPeer, Refused> {
     raw_link_to(port(gateway))
 }
@@ -284,7 +284,7 @@ fn raw_link_to(to: SocketAddr) -> Result<RawPeer, Refused> {
 
 #[test]
 fn group_has_sixteen_links_at_most() {
-    // None of the links breaks during the test for being silent.
+    // None of the links breaks during the test because of silence.
     let gateway = gateway(
         "[limits]\nhandshakes_per_second_per_ip = 0\n[srt]\nport = \"127.0.0.1:0\"\ngroupconnect = true\n\
          peer_idle_timeout = 60\n[srt_play]\nport = \"127.0.0.1:0\"\ngroupconnect = true\ndeny = [\"127.0.0.1\"]\n[streams.a]\n",
@@ -297,7 +297,7 @@ fn group_has_sixteen_links_at_most() {
         let kept = gateway.rejections();
         kept.iter().any(|kept| kept.reason.contains("has 16 links"))
     });
-    // Nobody learns at a port that is closed to its address how many links a group has.
+    // Callers that the port denies cannot learn how many links a group has.
     let closed = gateway.listening()[1].addr;
     assert_eq!(raw_link_to(closed).err(), Some(Refused(1403)));
     let one = links.pop().unwrap();

@@ -1,4 +1,4 @@
-//! The command line as its users meet it: texts, exit codes, log formats.
+//! The command line from a user's point of view: texts, exit codes, log formats.
 
 use std::{
     io::{BufRead, BufReader},
@@ -12,7 +12,7 @@ use std::{
 
 use tempfile::TempDir;
 
-/// How long the gateway may take to say or do something on a busy machine.
+/// How long the gateway may take to answer on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn command(args: &[&str]) -> Command {
@@ -38,7 +38,7 @@ fn file(toml: &str) -> (TempDir, String) {
     (folder, path)
 }
 
-/// A gateway that runs. Killed when dropped.
+/// A running gateway. Killed when dropped.
 struct Running {
     child: Child,
     lines: Receiver<String>,
@@ -67,7 +67,7 @@ impl Running {
         Self { child, lines }
     }
 
-    /// Waits for a line that holds `part`, and gives it and those before it.
+    /// Waits for a line that contains `part`, and returns it with the lines before it.
     fn lines_to(&self, part: &str) -> Vec<String> {
         let end = Instant::now() + PATIENCE;
         let mut lines: Vec<String> = Vec::new();
@@ -101,7 +101,7 @@ fn file_in_place_of_a_command_is_told_how_to_run_it() {
         );
         assert!(told.contains(&hint), "{told}");
     }
-    // What is no file is a wrong command.
+    // An argument that is no file counts as a wrong command.
     let told = text(&run(&["chekc"]).stderr);
     assert!(told.contains("unrecognized subcommand"), "{told}");
 }
@@ -145,7 +145,7 @@ fn check_tells_all_faults_with_their_places() {
     let output = run(&["check", &path]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     let told = text(&output.stderr);
-    // The option is one that libsrt does not have: that is said along with the rest.
+    // libsrt does not have the option: that is reported with the other errors.
     let option = &format!("{path}:5:");
     for part in [&format!("{path}:2:8"), &format!("{path}:3:1"), "latency", option] {
         assert!(told.contains(part), "no {part} in {told}");
@@ -202,7 +202,7 @@ fn port_in_use_is_told_clearly() {
     }
 }
 
-/// The embedded configuration has port 9998, which may be taken on this machine: then the gateway says so.
+/// The embedded configuration uses port 9998, which may be taken on this machine: then the gateway reports that.
 #[test]
 fn without_a_file_it_prints_lines_to_paste_or_says_that_the_port_is_taken() {
     let gateway = Running::start(&[]);

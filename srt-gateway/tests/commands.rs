@@ -1,4 +1,4 @@
-//! The commands that look without serving: explain-streamid, doctor, completions, man.
+//! Commands that do not serve: explain-streamid, doctor, completions, man.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -39,7 +39,7 @@ fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-/// What `explain-streamid` says under the heading of a port.
+/// The part of `explain-streamid`'s output about a port.
 fn verdict_on<'a>(text: &'a str, port: &str) -> &'a str {
     let mut lines = text.lines();
     lines
@@ -256,7 +256,7 @@ fn completions_and_manual_know_the_commands() {
     );
 }
 
-/// What bash offers when the last of these words is being typed.
+/// bash's completions for the last of these words.
 fn offered(words: &[&str]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let script = folder.path().join("srt-gateway.bash");

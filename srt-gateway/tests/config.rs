@@ -1,4 +1,4 @@
-//! The configuration as its users meet it.
+//! The configuration from a user's point of view.
 
 use std::{io::Write as _, time::Duration};
 
@@ -156,7 +156,7 @@ fn moved_lines_are_no_change() {
     assert_ne!(one, other);
 }
 
-/// All files of the directory: a new example is tested without a change here.
+/// All files of the directory, so that a new example is tested without a change here.
 #[test]
 fn every_example_is_accepted() {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");

@@ -1,4 +1,4 @@
-//! `status` and `rejections` against a running gateway, and what its control socket says to bad input.
+//! `status` and `rejections` against a running gateway, and the control socket's answers to invalid input.
 
 use std::{
     fs,
@@ -25,7 +25,7 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // A process that has ended already is what is wanted.
+        // The process may have ended already.
         self.process.kill().unwrap_or_default();
         self.process.wait().map(drop).unwrap_or_default();
     }
@@ -78,7 +78,7 @@ impl Running {
     }
 
     fn connect(&self) -> BufReader<UnixStream> {
-        // The file is there a moment before anybody listens.
+        // The file exists a moment before anybody listens.
         let stream = wait_until("a listener", || UnixStream::connect(self.socket()).ok());
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         BufReader::new(stream)
@@ -104,7 +104,7 @@ impl Running {
 }
 
 fn ask(connection: &mut BufReader<UnixStream>, line: &[u8]) -> Value {
-    // The gateway answers a line that is too long, and closes, before all of it is there.
+    // The gateway answers a line that is too long, and closes, before it has received all of it.
     drop(connection.get_mut().write_all(line));
     let mut answer = String::new();
     connection.read_line(&mut answer).unwrap();
@@ -128,7 +128,7 @@ fn status_shows_ports_streams_and_sessions() {
     assert_eq!(stream["name"], "live/a");
     assert_eq!(stream["has_source"], true);
     let sessions = status["status"]["sessions"].as_array().unwrap();
-    // libsrt hands over callers that wait at once in any order.
+    // libsrt returns callers that wait at the same time in any order.
     for role in ["publisher", "viewer"] {
         assert!(sessions.iter().any(|session| session["role"] == role), "{status}");
     }
@@ -197,7 +197,7 @@ fn bad_input_gets_an_error_and_the_gateway_goes_on() {
         let error = answer["error"].as_str().unwrap_or_else(|| panic!("{answer}"));
         assert!(error.contains("requests are"), "{error}");
     }
-    // The connection is still of use.
+    // The connection is still usable.
     assert!(ask(&mut connection, b"{\"command\":\"status\"}\n")["status"].is_object());
 
     let mut endless = gateway.connect();
@@ -207,13 +207,13 @@ fn bad_input_gets_an_error_and_the_gateway_goes_on() {
         "{answer}"
     );
 
-    // It is closed, since what comes next would be the middle of a line; what was unread may end it the hard way.
+    // It is closed, because the next data would be the middle of a line; unread data may reset it.
     let mut rest = String::new();
     assert!(matches!(endless.read_line(&mut rest), Ok(0) | Err(_)), "{rest:?}");
 
-    // More connections than are served: the one too many is told so, and one that closes makes room.
+    // One connection more than are served: it is refused, and closing one makes room.
     let status = b"{\"command\":\"status\"}\n";
-    // The place of the one that was closed is free a moment after that.
+    // The slot of the closed connection is free a moment later.
     let place = || {
         let mut one = gateway.connect();
         ask(&mut one, status)["status"].is_object().then_some(one)

@@ -31,17 +31,17 @@ fn with(streams: &str) -> Gateway {
     gateway(&format!("[srt]\nport = \"127.0.0.1:0\"\n{streams}"))
 }
 
-/// Sends numbered datagrams to `to`, each made from its message by `wrap`.
+/// Sends numbered datagrams to `to`, each built from its message by `wrap`.
 fn sender(tag: u8, to: SocketAddr, mut wrap: impl FnMut(&[u8]) -> Vec<u8> + Send + 'static) -> Source {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     Source::start(tag, move |message| {
-        // Nobody listens there yet: the next one may arrive.
+        // Nobody may be listening yet: the next one may arrive.
         socket.send_to(&wrap(message), to).ok();
         true
     })
 }
 
-/// Takes datagrams of messages.
+/// Receives datagrams with messages.
 fn receiver(socket: UdpSocket) -> Sink {
     socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     let mut buffer = [0; 2000];
@@ -100,7 +100,7 @@ fn an_input_that_receives_nothing_is_silent_and_counted_as_a_failure() {
     });
 }
 
-/// Keeps all processors busy until it is dropped.
+/// Keeps all processors busy until dropped.
 struct Busy(Arc<AtomicBool>);
 
 impl Busy {
@@ -183,7 +183,8 @@ fn a_multicast_group_is_sent_to_and_received_from() {
     assert_eq!(of_another_sender.bytes, 0);
 }
 
-/// No other socket may be in the group: the system gives a datagram to all that are bound to it, once one has joined.
+/// No other socket may be in the group: once one has joined, the system delivers a datagram to all sockets that are
+/// bound to it.
 #[test]
 fn one_sender_of_a_group_is_received_on_the_loopback_interface() {
     let group = format!("udp://239.255.77.2:{}?interface", free().port());
@@ -221,7 +222,7 @@ fn rtp_that_comes_out_of_order_is_put_in_order() {
         packet.extend(message(1, number));
         packet
     };
-    // Every fifth packet comes after the two that follow it, and once more.
+    // Every fifth packet comes after the next two, and once more.
     let mut late: Option<(u64, Vec<u8>)> = None;
     let mut number = 65_400;
     let _source = Source::start(1, move |_| {
@@ -255,7 +256,7 @@ fn an_input_of_datagrams_stands_by_for_a_call_that_fails() {
     wait_state(&relay, Role::Publisher, 1, EndpointState::Live);
 }
 
-/// The files of a folder, one after the other by their names.
+/// The files of a folder, sorted by name and concatenated.
 fn all_of(folder: &Path) -> (usize, Vec<u8>) {
     let mut paths: Vec<_> = fs::read_dir(folder)
         .unwrap()
@@ -275,7 +276,7 @@ fn segments_together_are_the_stream() {
     ));
     wait_state(&relay, Role::Viewer, 0, EndpointState::Live);
     let source = Source::publish(1, port(&relay), &Call::named(PUBLISH));
-    // The stream has no PAT to begin a file with, so each is of two seconds.
+    // The stream has no PAT to begin a file with, so each file lasts two seconds.
     wait_until("three segments", || all_of(folder.path()).0 >= 3);
     drop(source);
     relay.shut_down();
@@ -288,7 +289,7 @@ fn segments_together_are_the_stream() {
     }
 }
 
-/// A stream of `seconds` with a clock reference each 20 ms, 26 packets (2 Mb/s) apart.
+/// A stream of `seconds` with a clock reference every 20 ms, 26 packets (2 Mb/s) apart.
 fn clocked(seconds: u64) -> Vec<u8> {
     const PER_STEP: u64 = 26;
     let mut bytes = Vec::new();
@@ -312,7 +313,7 @@ fn clocked(seconds: u64) -> Vec<u8> {
     bytes
 }
 
-/// The same with every fiftieth packet left out: errors of the continuity counter.
+/// The same without every fiftieth packet, which causes continuity errors.
 fn broken(seconds: u64) -> Vec<u8> {
     let whole = clocked(seconds);
     let packets = whole.chunks(188).enumerate();

@@ -1,5 +1,5 @@
-//! `iptos`, `ipttl` and `ttl` are on what every kind of socket sends: ports, what they accept, calls, listeners of both address
-//! families, plain datagrams. Read from the packets themselves, in a network namespace.
+//! `iptos`, `ipttl` and `ttl` apply to every kind of socket: ports, accepted sockets, calls, listeners of both address
+//! families, and plain datagrams. Read from the packets, in a network namespace.
 
 #[allow(
     dead_code,
@@ -31,10 +31,10 @@ use srt_safe::{SrtListener, SrtSocket};
 const PUBLISH: &str = "#!::r=x,m=publish";
 const PLAY: &str = "#!::r=x,m=request";
 
-/// Type of service and time to live of packets, by where they come from and go to.
+/// Type of service and time to live of packets, by source and destination port.
 type Marks = BTreeMap<(u16, u16), BTreeSet<(u8, u8)>>;
 
-/// Everything that is sent by IPv4 in this namespace.
+/// Captures all packets sent over IPv4 in this namespace.
 struct Watch {
     seen: Arc<Mutex<Marks>>,
     stop: Arc<AtomicBool>,
@@ -70,14 +70,14 @@ impl Watch {
         }
     }
 
-    /// The marks of what was sent from this port.
+    /// The marks of packets sent from this port.
     fn from(&self, from: u16) -> BTreeSet<(u8, u8)> {
         let seen = self.seen.lock().unwrap();
         let of_port = seen.iter().filter(|((port, _), _)| *port == from);
         of_port.flat_map(|(_, marks)| marks.clone()).collect()
     }
 
-    /// The marks of what was sent to this port.
+    /// The marks of packets sent to this port.
     fn to(&self, to: u16) -> BTreeSet<(u8, u8)> {
         let seen = self.seen.lock().unwrap();
         let to_port = seen.iter().filter(|((_, port), _)| *port == to);
@@ -94,12 +94,12 @@ impl Drop for Watch {
     }
 }
 
-/// A process that is killed with the test.
+/// A process that is killed when dropped.
 struct Peer(Child);
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // A process that has ended already is what is wanted.
+        // The process may have ended already.
         self.0.kill().unwrap_or_default();
         self.0.wait().map(drop).unwrap_or_default();
     }
@@ -119,7 +119,7 @@ fn all_sockets_have_dscp_and_ttl() {
             .status()
             .unwrap();
         let watch = Watch::start();
-        // A raw socket gets the datagrams of groups that somebody has joined.
+        // A raw socket receives datagrams of groups that somebody has joined.
         let group = UdpSocket::bind("239.9.9.9:9106").unwrap();
         group
             .join_multicast_v4(&[239, 9, 9, 9].into(), &Ipv4Addr::LOCALHOST)

@@ -1,4 +1,4 @@
-//! A gateway that runs out of something goes on with what it has, says so, and recovers by itself.
+//! A gateway that runs out of a resource keeps working, reports it, and recovers by itself.
 
 mod http;
 
@@ -24,10 +24,10 @@ use rustix::{
 };
 use srt_safe::{Options, RejectCode, SrtSocket, StreamId};
 
-/// What a probe may take, whatever else is open.
+/// How long a probe may take, whatever else is open.
 const PROBE: Duration = Duration::from_millis(100);
 
-/// Of many probes, how long the quickest took: a loaded machine makes some late, a gateway in which they queue all.
+/// The fastest of many probes: a loaded machine makes some late, while a gateway in which they queue makes all late.
 fn quickest_probe(gateway: &Running) -> Duration {
     let probes = (0..20).map(|turn| {
         let begun = Instant::now();
@@ -60,7 +60,7 @@ fn probes_are_answered_at_once_whatever_connections_are_open() {
         .collect();
     let quickest = quickest_probe(&gateway);
     assert!(quickest < PROBE, "{quickest:?}");
-    // Everything else is served as well, and who has a request under way is left alone.
+    // Everything else is served as well, and clients with a request under way are left alone.
     gateway.ask("GET", "/api/v1/streams").is(200);
     next_event();
     next_event();
@@ -80,7 +80,7 @@ fn flows(publisher: &SrtSocket, viewer: &SrtSocket) {
 /// The last message of a [`Flow`].
 const END: u64 = u64::MAX;
 
-/// Numbered messages from a publisher to a viewer, each checked to follow the one before.
+/// Numbered messages from a publisher to a viewer, each checked to follow the previous one.
 struct Flow {
     stop: Arc<AtomicBool>,
     publisher: JoinHandle<(SrtSocket, u64)>,
@@ -88,9 +88,9 @@ struct Flow {
 }
 
 impl Flow {
-    /// Connects both, and returns when the first message has arrived.
+    /// Connects both, and returns once the first message has arrived.
     fn start(gateway: &Running) -> Self {
-        // What a busy machine delays must not be dropped as too late.
+        // Messages that a busy machine delays must not be dropped as too late.
         let connect = |streamid| {
             let options = Options::new()
                 .latency(Duration::from_secs(3))
@@ -125,7 +125,7 @@ impl Flow {
                 thread::sleep(Duration::from_millis(10));
             }
             publisher.send(&message(END)).unwrap();
-            // Open until the viewer has everything.
+            // Open until the viewer has received everything.
             (publisher, number)
         });
         first.recv_timeout(PATIENCE).expect("the first message arrives");
@@ -136,7 +136,7 @@ impl Flow {
         }
     }
 
-    /// Ends it. Returns the number of messages that were sent, and up to which number they have arrived.
+    /// Ends it. Returns the number of sent messages, and up to which number they have arrived.
     fn end(self) -> (u64, u64) {
         self.stop.store(true, Relaxed);
         let (_publisher, sent) = self.publisher.join().unwrap();
@@ -167,7 +167,7 @@ fn descriptors(gateway: &Running) -> BTreeSet<u64> {
 
 fn set_descriptor_limit(gateway: &Running, current: Option<u64>) -> Option<u64> {
     let pid = Pid::from_raw(i32::try_from(gateway.pid()).unwrap());
-    // The child has inherited ours.
+    // The child has inherited our limit.
     let maximum = getrlimit(Resource::Nofile).maximum;
     let old = prlimit(pid, Resource::Nofile, Rlimit { current, maximum });
     old.expect("a child's limit can be set").current
@@ -179,7 +179,7 @@ fn local_client(gateway: &Running) -> UnixStream {
     client
 }
 
-/// Asks on the control socket, which answers with a line.
+/// Sends a request to the control socket, and returns the line that it answers.
 fn ask_locally(mut client: &UnixStream, request: &str) -> String {
     client.write_all(request.as_bytes()).unwrap();
     client.write_all(b"\n").unwrap();
@@ -188,12 +188,13 @@ fn ask_locally(mut client: &UnixStream, request: &str) -> String {
     answer
 }
 
-/// Sets the limit to what is open, and fills what is still free below it. Returns the old limit and what fills the rest.
+/// Sets the limit to the number of open descriptors, and uses up the free ones below it. Returns the old limit and what
+/// uses the descriptors.
 fn use_up_descriptors(gateway: &Running) -> (Option<u64>, Vec<UnixStream>) {
     let open = descriptors(gateway);
     let limit = (0..).find(|number| !open.contains(number)).unwrap();
     let old = set_descriptor_limit(gateway, Some(limit));
-    // A connection of the API may have closed since.
+    // A connection of the API may have closed in the meantime.
     let mut filling = Vec::new();
     wait_until("the last descriptor to be taken", || {
         let open = descriptors(gateway);
@@ -206,7 +207,7 @@ fn use_up_descriptors(gateway: &Running) -> (Option<u64>, Vec<UnixStream>) {
     (old, filling)
 }
 
-/// Processor time of the process so far.
+/// The CPU time of the process so far.
 fn processor_time(gateway: &Running) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{}/stat", gateway.pid())).unwrap();
     let (_, fields) = stat.rsplit_once(')').unwrap();
@@ -218,7 +219,7 @@ fn processor_time(gateway: &Running) -> Duration {
     Duration::from_millis(ticks * 1000 / clock_ticks_per_second())
 }
 
-/// The threads that run or want to run at this moment.
+/// The threads that are currently running or runnable.
 fn running_threads(gateway: &Running) -> Vec<String> {
     let tasks = fs::read_dir(format!("/proc/{}/task", gateway.pid())).unwrap();
     tasks
@@ -227,8 +228,8 @@ fn running_threads(gateway: &Running) -> Vec<String> {
         .collect()
 }
 
-/// Fails if a thread of the gateway spins within the next seconds. One that never sleeps is found however little of the
-/// processor a busy machine leaves it.
+/// Fails if a thread of the gateway spins within the next seconds. A thread that never sleeps is found however little
+/// CPU time a busy machine leaves it.
 fn assert_no_thread_spins(gateway: &Running) {
     let before = processor_time(gateway);
     let begun = Instant::now();
@@ -260,7 +261,7 @@ fn without_descriptors_streams_go_on_callers_are_refused_and_nothing_spins() {
     let (limit, filling) = use_up_descriptors(&gateway);
     let waiting = local_client(&gateway);
     (&waiting).write_all(b"{\"command\":\"status\"}\n").unwrap();
-    // More than the descriptors that the API keeps for probes.
+    // More than the descriptors that the API reserves for probes.
     let api_clients: Vec<_> = (0..8).map(|_| TcpStream::connect(gateway.api).unwrap()).collect();
     assert_no_thread_spins(&gateway);
     let refused = wait_until("a refusal", || gateway.call("#!::r=a,m=request").map(drop).err());
@@ -313,7 +314,7 @@ fn near_the_memory_limit_streams_go_on_and_new_callers_are_refused() {
         .find_map(|line| line.strip_prefix("VmSize:"))
         .unwrap();
     let size: u64 = size.split_ascii_whitespace().next().unwrap().parse().unwrap();
-    // Some room for what is under way.
+    // Some room for work under way.
     set(Some(size * 1024 / 100 * 104));
     let refused = wait_until("a refusal", || gateway.call("#!::r=a,m=request").map(drop).err());
     assert_eq!(
@@ -329,11 +330,11 @@ fn near_the_memory_limit_streams_go_on_and_new_callers_are_refused() {
     assert!(rejections.contains("memory limit"), "{rejections}");
 }
 
-/// A memory control group of the test's own. Removed on drop, when its processes have ended.
+/// A memory control group for the test. Removed on drop, when its processes have ended.
 struct MemoryGroup(PathBuf);
 
 impl MemoryGroup {
-    /// Fails where none can be made: without root, or where the control groups are read-only.
+    /// Fails if none can be created: without root, or if the control groups are read-only.
     fn new(limit: u64) -> Self {
         let (root, key) = match Path::new("/sys/fs/cgroup/memory") {
             one if one.is_dir() => (one, "memory.limit_in_bytes"),
@@ -343,7 +344,7 @@ impl MemoryGroup {
         let needs = "this test needs root and control groups that it can write to";
         fs::create_dir(&group).unwrap_or_else(|error| panic!("{group:?}: {error}: {needs}"));
         let group = Self(group);
-        // Where this fails, the limit is not there, and the next line fails.
+        // If this fails, there is no limit, and the next line fails.
         drop(fs::write(root.join("cgroup.subtree_control"), "+memory"));
         let limited = fs::write(group.0.join(key), limit.to_string());
         limited.unwrap_or_else(|error| panic!("{key} of {:?}: {error}: {needs}", group.0));
@@ -353,7 +354,7 @@ impl MemoryGroup {
 
 impl Drop for MemoryGroup {
     fn drop(&mut self) {
-        // The kernel takes its time after the last process.
+        // The kernel may take a moment after the last process.
         let end = Instant::now() + PATIENCE;
         while fs::remove_dir(&self.0).is_err() && Instant::now() < end {
             thread::sleep(Duration::from_millis(20));
@@ -361,8 +362,8 @@ impl Drop for MemoryGroup {
     }
 }
 
-/// Viewers that read nothing, so that the gateway keeps seconds of the stream for each, called by several threads at a time.
-/// Gives those that were let in, and how many were refused for lack of memory.
+/// Viewers that read nothing, so that the gateway holds seconds of the stream for each, started from several threads.
+/// Returns the admitted ones, and how many were refused for lack of memory.
 fn burst_of_viewers(gateway: &Running, count: usize) -> (Vec<SrtSocket>, usize) {
     let srt = gateway.srt;
     let call = || {
@@ -399,14 +400,14 @@ fn burst_of_viewers(gateway: &Running, count: usize) -> (Vec<SrtSocket>, usize) 
 
 #[test]
 fn in_a_small_control_group_a_burst_of_callers_ends_no_stream() {
-    // What the kernel has read of the binary is not the group's.
+    // So that pages of the binary do not count for the group.
     fs::read(http::BINARY).unwrap();
     let group = MemoryGroup::new(96 << 20);
     let mut gateway = Running::start_in(&group.0, "", "[streams.a]");
     let flow = Flow::start(&gateway);
     let (viewers, refused) = burst_of_viewers(&gateway, 120);
     assert!(!viewers.is_empty() && refused > 0, "{} {refused}", viewers.len());
-    // Until the buffers of those that were let in are full.
+    // Until the buffers of the admitted ones are full.
     thread::sleep(Duration::from_millis(4500));
     assert_eq!(gateway.status(), None, "it has run out of memory");
     let (sent, arrived) = flow.end();
@@ -445,7 +446,7 @@ fn clients_that_read_no_answer_take_little_memory_and_delay_no_probe() {
         let peeked = client.peek(&mut [0]);
         peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     };
-    // Were they served in turn, a probe would wait until nearly all answers are there.
+    // If they were served in turn, a probe would wait until nearly all answers are there.
     let (begin, mut slowest, mut peak) = (Instant::now(), Duration::ZERO, before);
     wait_until("all answers", || {
         let asked = Instant::now();
@@ -460,7 +461,7 @@ fn clients_that_read_no_answer_take_little_memory_and_delay_no_probe() {
         slowest * 2 < all,
         "a probe took {slowest:?} beside 200 answers that took {all:?}"
     );
-    // Of 700 MB that were asked for.
+    // Of the 700 MB requested.
     assert!(
         peak < before + (256 << 10),
         "{before} KiB before, {peak} at the peak, answers of {length} bytes"
@@ -476,7 +477,7 @@ fn resident_kib(gateway: &Running) -> u64 {
     line.split_ascii_whitespace().next().unwrap().parse().unwrap()
 }
 
-/// A viewer that takes little, so that the gateway keeps seconds of the stream for it.
+/// A slow viewer, so that the gateway holds seconds of the stream for it.
 fn slow_viewer(gateway: &Running) -> SrtSocket {
     let options = Options::new()
         .latency(Duration::from_secs(8))

@@ -1,4 +1,4 @@
-//! The figures of libsrt that a running gateway shows of its sessions.
+//! libsrt's figures of sessions, as shown by a running gateway.
 
 mod support;
 
@@ -14,7 +14,7 @@ fn a_sessions_figures_are_sampled_while_it_runs() {
     let publisher = Caller::to(port).streamid("#!::r=a,m=publish").connect().unwrap();
     let viewer = Caller::to(port).streamid("#!::r=a,m=request").connect().unwrap();
     let message = [0x47; 1316];
-    // libsrt hands out connections that wait in no order.
+    // libsrt returns waiting connections in any order.
     let of = |sessions: &[SessionStatus], role| sessions.iter().find(|s| s.role == role).cloned();
     let (from, to) = wait_until("the figures of both", || {
         publisher.send(&message).unwrap();

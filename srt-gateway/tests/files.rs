@@ -1,4 +1,4 @@
-//! Files that do not behave: FIFOs, a file system that hangs, a full disk. They harm their own input or output and nothing else.
+//! Misbehaving files: FIFOs, a hanging file system, a full disk. They affect only their own input or output.
 
 mod peers;
 mod process;
@@ -50,7 +50,7 @@ fn a_fifo_is_not_opened_and_holds_up_nobody() {
     }
 }
 
-/// A stream of `seconds` with a clock reference each 20 ms, 26 packets (2 Mb/s) apart.
+/// A stream of `seconds` with a clock reference every 20 ms, 26 packets (2 Mb/s) apart.
 fn clocked(seconds: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     for number in 0..seconds * 50 * 26 {
@@ -82,7 +82,7 @@ fn a_fifo_is_read_and_written_where_that_is_asked_for() {
         from.display(),
         to.display()
     ));
-    // Open, while no process writes.
+    // Open while no process writes.
     wait_state(&relay, Role::Publisher, 0, EndpointState::Silent);
     let sent = clocked(2);
     let mut reader = fs::OpenOptions::new()
@@ -199,7 +199,7 @@ fn a_full_disk_leaves_whole_packets_and_no_empty_files() {
             return false;
         };
         lengths = files.map(|file| size(&file.unwrap().path())).collect();
-        // One that has just been begun has nothing in it for half a second.
+        // A file that has just been started is empty for half a second.
         !lengths.is_empty() && !lengths.contains(&0)
     });
     assert!(

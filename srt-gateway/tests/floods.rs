@@ -31,10 +31,10 @@ use peers::{Sink, Source, assert_contiguous, gateway, message, port, wait_until}
 use raw::{Control, Handshake, Packet, RawPeer, Request};
 use srt_safe::{Options, SrtSocket, StreamId};
 
-/// Long enough that a loaded machine makes nothing late.
+/// Long enough that nothing is late on a loaded machine.
 const LATENCY: Duration = Duration::from_secs(2);
 
-/// After which a handshake is repeated that was not answered.
+/// When an unanswered handshake is repeated.
 const REPEAT: Duration = Duration::from_millis(250);
 
 fn options(streamid: &str) -> Options {
@@ -57,7 +57,7 @@ fn innocent(to: SocketAddr) -> (Source, Sink) {
     (source, sink)
 }
 
-/// How many viewers call at once. More than CI takes by hand: `CROWD=2000 cargo test -p srt-gateway --test floods crowd`.
+/// How many viewers call at once. For more than in CI: `CROWD=2000 cargo test -p srt-gateway --test floods crowd`.
 fn crowd_size() -> usize {
     let given = std::env::var("CROWD").ok();
     given.map_or(500, |given| given.parse().expect("CROWD is a number"))
@@ -115,7 +115,7 @@ fn a_crowd_of_viewers_that_call_at_once_is_let_in_and_served() {
     assert_contiguous(&sink.finish(), 250);
 }
 
-/// Sends each peer's handshake, all at once and again until each is answered.
+/// Sends all peers' handshakes at once, and again until each is answered.
 #[track_caller]
 fn gather(
     crowd: &[RawPeer],
@@ -148,7 +148,7 @@ fn gather(
     });
 }
 
-/// Sets itself when it is dropped, so that a test that fails ends its threads.
+/// Set when dropped, so that a failing test ends its threads.
 struct Done<'d>(&'d AtomicBool);
 
 impl Drop for Done<'_> {
@@ -157,7 +157,7 @@ impl Drop for Done<'_> {
     }
 }
 
-/// Bytes that nobody can foresee and everybody can repeat.
+/// Reproducible pseudo-random bytes.
 fn noise(seed: &mut u64, into: &mut [u8]) {
     for byte in into {
         *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -165,7 +165,7 @@ fn noise(seed: &mut u64, into: &mut [u8]) {
     }
 }
 
-/// Random bytes, inductions, and conclusions with a wrong cookie, to all of `ports`; some 5,000 a second.
+/// Sends random bytes, inductions, and conclusions with a wrong cookie to all of `ports`, some 5,000 per second.
 fn flood(ports: &[SocketAddr], done: &AtomicBool, sent: &AtomicU64) {
     let sockets: Vec<_> = (0..8).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
     for socket in &sockets {
@@ -191,7 +191,7 @@ fn flood(ports: &[SocketAddr], done: &AtomicBool, sent: &AtomicU64) {
                 )))
                 .encode(),
             };
-            // A queue that is full, or an ICMP message: a flood does not care.
+            // A full queue or an ICMP message does not matter to a flood.
             if sockets[at % sockets.len()].send_to(&datagram, to).is_ok() {
                 sent.fetch_add(1, Relaxed);
             }
@@ -203,7 +203,7 @@ fn flood(ports: &[SocketAddr], done: &AtomicBool, sent: &AtomicU64) {
 #[test]
 fn a_flood_over_a_range_of_ports_harms_no_stream_on_one_of_them() {
     let ports: Vec<_> = {
-        // Kept until all are found, so that they differ.
+        // Kept until all are bound, so that they differ.
         let all: Vec<_> = (0..50).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
         all.iter().map(|socket| socket.local_addr().unwrap()).collect()
     };
@@ -220,7 +220,7 @@ fn a_flood_over_a_range_of_ports_harms_no_stream_on_one_of_them() {
         let _done = Done(&done);
         scope.spawn(|| flood(&ports, &done, &sent));
         sink.wait_more(1000);
-        // An idle port among those that are flooded opens for a caller as ever.
+        // An idle port among the flooded ones still opens for a caller.
         drop(call(ports[49], options("#!::r=innocent,m=request")));
         sink.wait_more(200);
     });

@@ -1,7 +1,8 @@
-//! The rule of ARCHITECTURE.md on who imports whom, checked in the sources.
+//! Checks the import rules of ARCHITECTURE.md in the sources.
 //!
-//! Reads every `crate::` path, within a `use` list or alone, of every file of a module. Paths by `super::` stay within
-//! a module, since modules are folders of `src/`; one that climbed out would name a module of the crate, and is found too.
+//! Reads every `crate::` path, in a `use` list or alone, in every file of a module. `super::` paths stay within a
+//! module, because modules are folders of `src/`; one that leaves it would name a module of the crate, and is found
+//! too.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What each module may import of ours. A module that is not named here fails the test: it is to be given its place.
+/// The modules that each module may import. A module that is missing here fails the test and must be added.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("names", &[]),
     ("json", &[]),
@@ -21,7 +22,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("log_writer", &["config"]),
     ("data", &["names"]),
     ("ts", &["names"]),
-    // `ts` for what is on the board of an input.
+    // `ts` for the contents of an input's board.
     ("telemetry", &["names", "rate_limit", "ts"]),
     ("io", &["names", "address", "data", "ts", "telemetry"]),
     ("file_check", &["names", "config", "io"]),
@@ -29,8 +30,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // `config` for URLs and secrets.
     ("backend", &["names", "json", "config", "telemetry"]),
     ("events", &["config", "telemetry", "backend"]),
-    // `config` for the kinds of ports, `data` for the streams that it is given, `telemetry` for the words of refusals.
-    // `backend` to ask the hook.
+    // `config` for the kinds of ports, `data` for the streams that it is given, `telemetry` for the records of
+    // refusals, `backend` to ask the hook.
     (
         "access",
         &[
@@ -59,10 +60,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "events",
         ],
     ),
-    // What others may look at, and those who look: the commands' socket.
+    // The readable state of a gateway, and the commands' socket that reads it.
     (
         "view",
-        // `backend` because whoever reloads starts the HTTP client: control must not.
+        // `backend` because the code that reloads starts the HTTP client, which control must not.
         &[
             "names",
             "access",
@@ -98,11 +99,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "view",
         ],
     ),
-    // For commands that talk to peers without a gateway; `control` makes libsrt's options of settings.
+    // For commands that talk to peers without a gateway; `control` converts settings into libsrt options.
     ("peer", &["address", "config", "control"]),
-    // A client of any server; its own test has the observer look at what it sends.
+    // A client of any server; its own test analyses what it sends with the observer.
     ("bench", &["ts"]),
-    // `control` for what a URL says of a socket for datagrams.
+    // `control` for the socket options of datagram URLs.
     ("relay", &["config", "control", "data", "io", "peer"]),
     // For benches/.
     ("bench_support", &["access", "config", "control", "gateway"]),
@@ -148,10 +149,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Modules that have no sockets, and so know no libsrt.
+/// Modules without sockets, which must not use libsrt.
 const WITHOUT_SRT: &[&str] = &["names", "config", "data", "ts"];
 
-/// The composition of the crate itself, which names every module.
+/// The composition of the crate, which names every module.
 const ROOTS: &[&str] = &["lib", "main"];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
@@ -166,7 +167,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The text without comments: these may speak of whatever they like.
+/// The text without comments, which may mention anything.
 fn code(text: &str) -> String {
     text.lines()
         .map(|line| line.split_once("//").map_or(line, |(code, _)| code))
@@ -192,7 +193,7 @@ fn first_name(path: &str) -> String {
         .collect()
 }
 
-/// The first name of each entry of a list, up to the brace that closes it; entries may hold lists of their own.
+/// The first name of each entry of a list, up to its closing brace; entries may contain lists.
 fn first_names(list: &str) -> Vec<String> {
     let mut names = vec![first_name(list)];
     let mut depth = 0;
@@ -209,7 +210,7 @@ fn first_names(list: &str) -> Vec<String> {
     names
 }
 
-/// The faults of a module's text, by the rules above.
+/// The violations in a module's text.
 fn faults(module: &str, text: &str, all: &BTreeSet<String>) -> Vec<String> {
     let code = code(text);
     let Some((_, allowed)) = MAY_IMPORT.iter().find(|(name, _)| *name == module) else {
@@ -235,7 +236,7 @@ fn faults(module: &str, text: &str, all: &BTreeSet<String>) -> Vec<String> {
     faults
 }
 
-/// The module that a file belongs to: its first folder below `src`, or its own name.
+/// The module of a file: its first folder below `src`, or its own name.
 fn module_of(path: &Path, src: &Path) -> String {
     let first = path.strip_prefix(src).unwrap().components().next().unwrap();
     let name = first.as_os_str().to_str().unwrap();

@@ -1,4 +1,4 @@
-//! The length of AES keys: the caller's by default, and at least `min_key_length` where that is set.
+//! The length of AES keys: the caller's by default, and at least `min_key_length` if set.
 
 mod peers;
 
@@ -24,7 +24,8 @@ fn call(to: SocketAddr, length: KeyLength) -> srt_safe::Result<SrtSocket> {
     SrtSocket::builder().options(options).connect(to)
 }
 
-/// Calls with each length. Those below `least` are refused and told why; the session of the others has the caller's key.
+/// Calls with each length. Callers with less than `least` are refused with the reason; the sessions of the others have
+/// the caller's key length.
 #[track_caller]
 fn assert_least(gateway: &Gateway, to: SocketAddr, least: usize) {
     for (at, (length, name)) in ALL.into_iter().enumerate() {

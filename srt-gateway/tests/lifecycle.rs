@@ -1,6 +1,6 @@
-//! Starts and ends a gateway again and again: no thread, descriptor or socket may stay.
+//! Starts and stops a gateway repeatedly: no thread, descriptor or socket may be left.
 //!
-//! A test program of its own with one test: what it counts is the process's.
+//! A test program of its own with one test, because it counts resources of the process.
 
 use std::{
     fs,
@@ -67,7 +67,7 @@ fn wait(what: &str, mut condition: impl FnMut() -> bool) {
 
 #[test]
 fn twenty_gateways_leave_no_thread_and_no_descriptor() {
-    // libsrt's own threads and the log's come with the first and stay.
+    // libsrt's own threads and the log's start with the first one and stay.
     cycle();
     wait("libsrt to collect the first", || !has_thread("SRT:RcvQ"));
     let (threads, descriptors) = (count("task"), count("fd"));
@@ -79,7 +79,7 @@ fn twenty_gateways_leave_no_thread_and_no_descriptor() {
     });
 }
 
-/// Whether a thread of this process has a name that begins so.
+/// Whether the name of a thread of this process begins with `name`.
 fn has_thread(name: &str) -> bool {
     let tasks = fs::read_dir("/proc/self/task").unwrap().map_while(Result::ok);
     tasks

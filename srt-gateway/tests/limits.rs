@@ -1,4 +1,4 @@
-//! What is bounded: requests and wrong tokens of an address, event streams at a time, wrong passphrases.
+//! Limits: requests and wrong tokens per address, concurrent event streams, wrong passphrases.
 
 mod http;
 
@@ -38,7 +38,7 @@ fn an_address_that_asks_too_much_is_slowed_and_probes_are_not() {
     let gateway = Running::start("", "");
     let all = statuses(&gateway, "/api/v1/version", "", 3000);
     let good = all.iter().filter(|status| **status == 200).count();
-    // 300 at once, and 100 a second for as long as it took.
+    // 300 at once, and 100 per second for as long as it took.
     assert!(all.iter().take(300).all(|status| *status == 200), "{good}");
     assert!(all.contains(&429), "{good} of 3000");
     assert!(
@@ -64,7 +64,7 @@ fn tokens_cannot_be_guessed_by_trying() {
         all.iter().skip(20).filter(|status| **status == 429).count() > 20,
         "{all:?}"
     );
-    // Who has the token is not locked out by who has not.
+    // A client with the token is not locked out by one without.
     let right = "Authorization: Bearer the right one\r\n";
     assert_eq!(statuses(&gateway, "/api/v1/version", right, 1), [200]);
 }
@@ -85,7 +85,7 @@ fn event_streams_are_bounded_and_those_of_clients_that_vanish_are_given_back() {
     wait_until("a place", || (status(&open()) == "200").then_some(()));
 }
 
-/// Says so when it is dropped.
+/// Set when dropped.
 struct Done<'d>(&'d AtomicBool);
 
 impl Drop for Done<'_> {
@@ -112,7 +112,7 @@ fn wrong_passphrases_are_told_so_and_keep_nobody_out() {
         for stream in ["several", "one", "several", "one"] {
             let (wrong, done) = (&wrong, &done);
             scope.spawn(move || {
-                // More than the budget of unchecked ones, and for as long as the innocent call.
+                // More than the budget of unchecked ones, and as long as the innocent ones call.
                 while !done.load(Relaxed) || wrong.load(Relaxed) < 24 {
                     let error = call(stream, "a wrong passphrase").unwrap_err();
                     assert_eq!(error.reject_reason(), Some(RejectReason::BAD_SECRET), "{error}");
@@ -120,7 +120,7 @@ fn wrong_passphrases_are_told_so_and_keep_nobody_out() {
                 }
             });
         }
-        // Also when one of these fails, so that the others end.
+        // Even if one of these fails, so that the others end.
         let _done = Done(&done);
         for (stream, passphrase) in [
             ("several", "the new passphrase"),

@@ -14,7 +14,7 @@ const PUBLISH: &str = "#!::r=live/a,m=publish";
 const PLAY: &str = "#!::r=live/a,m=request";
 const SECRET: &str = "secret of the next";
 
-/// An address whose port is free for a listener, as good as can be known.
+/// An address whose port is free for a listener, as far as can be known.
 fn free() -> SocketAddr {
     std::net::UdpSocket::bind("127.0.0.1:0")
         .unwrap()
@@ -36,7 +36,7 @@ fn pushes_to_a_gateway_with_a_passphrase_and_again_after_it_was_away() {
     let sender = gateway(&plain(&format!(
         "[streams.\"live/a\"]\noutputs = [{{ url = \"srt://{to}?streamid={PUBLISH}\", passphrase = \"{SECRET}\" }}]\n"
     )));
-    // Nothing to send, nobody is called.
+    // Nothing to send, so nobody is called.
     wait_state(&sender, Role::Viewer, 0, EndpointState::Idle);
     let _source = Source::publish(1, port(&sender), &Call::named(PUBLISH));
     wait_state(&sender, Role::Viewer, 0, EndpointState::Live);
@@ -78,7 +78,7 @@ fn a_wrong_passphrase_is_told_and_backed_off_from() {
         status(0)
     );
     assert!(status(1).contains("1404"), "{}", status(1));
-    // What fails beside them is nothing to the viewer.
+    // Failures of others do not affect the viewer.
     drop(source);
     assert_contiguous(&sink.finish(), 300);
 }
@@ -98,7 +98,7 @@ fn ingests_from_a_gateway() {
     sink.wait_more(300);
     wait_state(&edge, Role::Publisher, 0, EndpointState::Live);
     assert_contiguous(&sink.finish(), 300);
-    // The place of the source is taken.
+    // The stream already has a source.
     let refused = SrtSocket::builder()
         .stream_id("#!::r=live/b,m=publish".parse().unwrap())
         .connect(port(&edge))
@@ -124,7 +124,7 @@ fn fails_over_to_the_second_input_and_returns() {
     wait_until("the preferred input", || sink.last_of(1).is_some());
     wait_state(&edge, Role::Publisher, 1, EndpointState::Standby);
     sink.wait_more(300);
-    // Silent, but not gone.
+    // Silent, but connected.
     first.pause.store(true, Relaxed);
     wait_until("the second input", || sink.last_of(2).is_some());
     first.pause.store(false, Relaxed);
@@ -146,7 +146,7 @@ fn fails_over_to_the_second_input_and_returns() {
         assert_contiguous(run, 50);
     }
     let gap = |at: usize| arrivals[at].0 - arrivals[at - 1].0;
-    // Control looks each 100 ms; the rest is room for a busy machine.
+    // Control checks every 100 ms; the rest is a margin for a busy machine.
     let ratio = gap(failover).as_secs_f64() / after.as_secs_f64();
     assert!(
         (0.9..2.5).contains(&ratio),
@@ -220,11 +220,11 @@ fn an_input_listens_for_one_peer_and_an_output_for_another() {
     };
     let sink = Sink::play(output, &call);
     sink.wait_more(300);
-    // It serves one; a second one is turned away.
+    // It serves one caller; a second one is refused.
     let refused = SrtSocket::connect(input).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ConnectionRejected);
     assert_contiguous(&sink.finish(), 300);
-    // The next one is welcome once the first has gone.
+    // The next one is admitted once the first has left.
     drop(source);
     wait_state(&relay, Role::Publisher, 0, EndpointState::Listening);
     let _source = Source::publish(2, input, &Call::default());
@@ -336,7 +336,7 @@ fn an_input_on_demand_connects_with_the_first_viewer() {
     sink.wait_more(300);
     assert_contiguous(&sink.finish(), 300);
     assert_eq!(endpoint(&edge, Role::Publisher, 0).unwrap().failures, 0);
-    // Nobody watches: it is let go of, after a while.
+    // Without viewers, it is disconnected after a while.
     wait_state(&edge, Role::Publisher, 0, EndpointState::Idle);
     wait_until("the origin to be left", || origin.streams()[0].viewers == 0);
 }
@@ -410,7 +410,7 @@ fn a_reload_changes_the_outputs_that_differ_and_no_others() {
         sender.endpoints().len() == 1 && receiver.streams().iter().filter(|s| s.has_source).count() == 1
     });
     sink.wait_more(100);
-    // A name is no reason to connect anew.
+    // A changed name does not cause a reconnect.
     let before = endpoint(&sender, Role::Viewer, 0).unwrap();
     reload(format!(
         "{{ url = \"srt://{to}?streamid=#!::r=one,m=publish\", name = \"first\" }}"

@@ -1,4 +1,5 @@
-//! One door: whatever listens holds limits in a burst, refuses as every port does, and says why.
+//! All listeners apply the same access control: they enforce limits during bursts, refuse like every port, and report
+//! the reason.
 
 #[allow(
     dead_code,
@@ -41,7 +42,8 @@ fn free() -> SocketAddr {
     socket.local_addr().unwrap()
 }
 
-/// Patient: forty callers on a busy machine take their time, and one that gave up would hold a place for a moment.
+/// With a long timeout: forty callers on a busy machine take their time, and one that gave up would hold a slot for a
+/// moment.
 fn options(streamid: &str) -> Options {
     Options::new()
         .connect_timeout(Duration::from_secs(30))
@@ -58,7 +60,7 @@ fn code(called: Result<SrtSocket, Error>) -> i32 {
     error.reject_reason().unwrap_or_else(|| panic!("{error}")).value()
 }
 
-/// Forty callers at once, and ten times: how many are let in each time is `limit`, and their places come back.
+/// Forty callers at once, ten times: each time `limit` are admitted, and their slots are released.
 #[track_caller]
 fn burst(gateway: &Gateway, to: &[SocketAddr], limit: usize, streamid: impl Fn(usize) -> String + Sync) {
     for round in 0..10 {
@@ -141,13 +143,13 @@ fn places_come_back_from_callers_that_fail_or_vanish() {
     let with = |secret: &str| options(streamid).passphrase(Passphrase::new(secret).unwrap());
     let gets_in = || {
         let viewer = wait_for("a place", || call(port(&one), with(SECRET)).ok());
-        // Before control has seen it, there is no session whose end could be waited for.
+        // Until control has seen it, there is no session whose end could be awaited.
         wait_until("its session", || one.sessions().len() == 1);
         drop(viewer);
     };
     for _ in 0..3 {
         assert_eq!(code(call(port(&one), with("some other secret"))), 10);
-        // libsrt refuses these two behind the verdict, so for a moment each holds a place.
+        // libsrt refuses these two after the verdict, so each holds a slot for a moment.
         wait_until("a refusal for the missing passphrase", || {
             code(call(port(&one), options(streamid))) < 1000
         });
@@ -156,7 +158,7 @@ fn places_come_back_from_callers_that_fail_or_vanish() {
     }
     gets_in();
     wait_until("its end", || one.sessions().is_empty());
-    // One that is killed says no goodbye.
+    // A killed peer does not say goodbye.
     let url = format!("srt://{}?streamid={streamid}&passphrase={SECRET}", port(&one)).replace(' ', "%20");
     let mut vanishing = Command::new(env!("CARGO_BIN_EXE_srt-gateway"))
         .args(["relay", &url, "udp://127.0.0.1:9"])
@@ -169,9 +171,9 @@ fn places_come_back_from_callers_that_fail_or_vanish() {
     gets_in();
 }
 
-/// The last rejection, when there is one that `is` this.
+/// The last rejection for which `is` returns true.
 fn rejection(gateway: &Running, is: impl Fn(&Value) -> bool) -> Value {
-    // Not as often as `wait_for` looks: the API limits its callers.
+    // Less often than `wait_for` polls, because the API limits its clients.
     http::wait_until("the rejection", || {
         let all = gateway.ask("GET", "/api/v1/rejections").value();
         all.as_array()?.iter().find(|rejection| is(rejection)).cloned()
@@ -202,7 +204,7 @@ fn a_listening_input_records_what_it_refuses_and_holds_bans_and_the_drain() {
     };
     let shown = || gateway.ask("GET", "/api/v1/streams/a").value()["input_list"][0]["state"].clone();
     wait_until("the listener", || shown() == "listening");
-    // No passphrase, another one, and a second caller.
+    // No passphrase, a different one, and a second caller.
     for refused in [
         options(""),
         options("").passphrase(Passphrase::new("another secret").unwrap()),
@@ -222,7 +224,7 @@ fn a_listening_input_records_what_it_refuses_and_holds_bans_and_the_drain() {
     assert_eq!(code(call(input, secret())), 1403);
     recorded(1403);
     gateway.ask("DELETE", "/api/v1/bans/127.0.0.1").is(204);
-    // A session that keeps the drained gateway up.
+    // A session that keeps the drained gateway running.
     let _player = gateway.call("#!::r=other,m=request").unwrap();
     gateway.wait_sessions(1);
     gateway.ask("POST", "/api/v1/drain").is(202);
@@ -271,7 +273,7 @@ fn a_listening_output_holds_its_peer_as_long_as_on_source_lost_says() {
     assert!(begin.elapsed() >= Duration::from_secs(1));
 }
 
-/// The most memory that the process of a gateway has had, in bytes.
+/// The peak memory of a gateway's process, in bytes.
 fn peak(gateway: &Running) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.pid())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
@@ -375,7 +377,7 @@ fn everything_that_listens_refuses_new_callers_alike_while_draining() {
             server.url("/")
         ),
     );
-    // Opens its port, and keeps the drained gateway up.
+    // Opens its port, and keeps the drained gateway running.
     let publisher = call(open, options("")).unwrap();
     gateway.wait_sessions(1);
     let listed = gateway.ask("GET", "/api/v1/listeners").value();
@@ -423,7 +425,7 @@ fn a_listening_input_asks_the_hook_and_keeps_to_its_answer() {
         (&"publish".into(), &"live/a".into(), &"encoder 7".into())
     );
     assert_eq!(asked["port"], input.port());
-    // A stream that is not the endpoint's.
+    // A stream other than the endpoint's.
     hook.follow(|_| Reply::ok(r#"{"stream": "live/b"}"#));
     assert_eq!(code(call(input, options("encoder 8"))), 1403);
     wait_until("the record", || {
@@ -436,7 +438,7 @@ fn a_listening_input_asks_the_hook_and_keeps_to_its_answer() {
     let session = wait_for("the session", || relay.sessions().pop());
     assert_eq!(session.facts.labels, [("tenant".into(), "t1".into())]);
     assert_eq!(session.facts.streamid.as_deref(), Some("encoder 9"));
-    // When its lifetime is over it is asked about again.
+    // When its lifetime is over, the hook is asked again.
     hook.follow(|_| Reply::status(403));
     wait_until("its end", || relay.sessions().is_empty());
     drop(peer);

@@ -1,4 +1,5 @@
-//! Ports of `[[listeners]]` that a backend configures on first contact: real callers, a real HTTP server, over loopback.
+//! Ports of `[[listeners]]` that a backend configures at the first call: real callers and a real HTTP server, over
+//! loopback.
 
 #[allow(
     dead_code,
@@ -45,7 +46,7 @@ use raw::{Control, Forger, Handshake, Packet, RawPeer, Refused};
 use srt_gateway::{Gateway, Role, config::Config};
 use srt_safe::{Options, Passphrase, SrtListener, SrtSocket, StreamId};
 
-/// What a caller waits that says nothing of it (libsrt's default).
+/// libsrt's default connect timeout.
 const DEFAULT_CONNECT: Duration = Duration::from_secs(3);
 
 /// A gateway with these ports, and a global one.
@@ -69,7 +70,7 @@ fn call(to: SocketAddr, streamid: &str, passphrase: &str) -> srt_safe::Result<Sr
     SrtSocket::builder().options(options).connect(to)
 }
 
-/// What the caller is told.
+/// The code that the caller receives.
 #[track_caller]
 fn refused(to: SocketAddr, streamid: &str) -> i32 {
     match call(to, streamid, "") {
@@ -91,7 +92,7 @@ fn last_reason(gateway: &Gateway) -> String {
         .unwrap_or_default()
 }
 
-/// Waits until nobody is there any more.
+/// Waits until no session is left.
 fn wait_empty(gateway: &Gateway) {
     wait_until("the end of the sessions", || gateway.sessions().is_empty());
 }
@@ -135,11 +136,11 @@ fn first_contact_publishes_and_plays_what_the_backend_says() {
     );
     assert_eq!(server.requests().len(), 2, "each port once");
 
-    // The stream that the answer made is there on other ports as well, as the answer says.
+    // The stream that the answer created exists on other ports as well, as the answer says.
     let _viewer = call(port(&gateway), "#!::r=live/a,m=request", "").unwrap();
     wait_until("the viewer", || gateway.streams()[0].viewers == 1);
     assert_eq!(refused(port(&gateway), "#!::r=live/a,m=request"), 1402);
-    // And the table of the seed holds on such a port.
+    // The table of the specification applies to such a port.
     assert_eq!(refused(play, ""), 1400);
     assert_eq!(refused(play, "#!::r=other,m=request"), 1404);
     drop(source);
@@ -256,13 +257,13 @@ fn when_an_answer_holds_no_longer_the_next_caller_has_it_asked_for_again() {
     let gateway = gateway(&toml(&[to], "publish", &server.url("/"), "cache = 0"));
     let first = call(to, "", "").unwrap();
     wait_until("the session", || gateway.sessions().len() == 1);
-    // The place is taken, and nobody asks while somebody is there.
+    // The slot is taken, and the backend is not asked while there is a session.
     assert_eq!(refused(to, ""), 1409);
     assert_eq!(server.requests().len(), 1);
     drop(first);
     wait_empty(&gateway);
 
-    // Unchanged, but asked for; then with the backend down: what was configured stays so.
+    // Unchanged, but asked about; then with the backend down: the configuration stays.
     for reply in [Reply::ok(r#"{"stream": "first"}"#), Reply::status(503)] {
         let asked = server.requests().len();
         server.follow(move |_| reply.clone());
@@ -339,7 +340,7 @@ fn a_reload_touches_the_ports_that_differ() {
     wait_until("the end of what is gone", || gateway.sessions().len() == 2);
     drop(leaves);
     let _new = call(new, "", "").unwrap();
-    // Now as a port of a stream; and the port that is kept gets another backend, which knows it as something else.
+    // Now as a port of a stream; and the remaining port gets another backend, which configures it differently.
     let other = HttpServer::start(|_| Reply::ok(r#"{"stream": "other", "max_viewers": 3}"#));
     let fixed = format!(
         "{}[streams.fixed]\nsrt_publish = {{ port = \"{gone}\" }}\n",
@@ -395,13 +396,13 @@ fn all_addresses_of_both_families_are_one_port() {
     assert_eq!(question["address"], "127.0.0.1", "the address that answers");
 }
 
-/// Whether an idle port can check a caller's address. An installed libsrt has no cookie for that.
+/// Whether an idle port can verify a caller's address. An installed libsrt has no cookie for that.
 fn proves_addresses() -> bool {
     let any = SocketAddr::from(([127, 0, 0, 1], 1));
     SrtListener::cookie_for(any, any).is_some()
 }
 
-/// An induction, and a conclusion with a cookie that the port did not give.
+/// An induction, and a conclusion with a cookie that the port did not send.
 fn unproved(number: u32) -> [Vec<u8>; 2] {
     let guess = number.wrapping_mul(0x9E37_79B9);
     let handshakes = [
@@ -435,7 +436,7 @@ fn forged_callers_ask_nobody_and_ban_nobody() {
                 }
             }
         };
-        // The port answers one after the other: with an answer in hand, all that came before has been handled.
+        // The port answers in order: once an answer arrives, everything before it has been handled.
         let call_from = |host: u8| {
             let mut peer = RawPeer::from_ip(at(host).ip(), to);
             peer.conclude(&peer.conclusion(peer.induce().cookie, "#!::r=x"))
@@ -446,7 +447,7 @@ fn forged_callers_ask_nobody_and_ban_nobody() {
         assert_eq!((cookie.version, cookie.extension), (5, 0x4A17));
         assert!(server.requests().is_empty(), "asked for a forged caller");
         assert_eq!(call_from(8), Err(Refused(1404)));
-        // While the refusal holds, whoever proves its address fails, and nobody else.
+        // While the refusal is cached, callers that prove their address fail, and nobody else.
         forge();
         assert_eq!(call_from(9), Err(Refused(1404)), "banned for what others did");
         assert_eq!(call_from(9), Err(Refused(1403)), "banned for its own");
@@ -480,7 +481,7 @@ fn an_address_has_few_ports_opened_before_it_connects() {
             at(1),
             server.url("/")
         ));
-        // Such a caller has the port opened, and is refused there.
+        // Such a caller gets the port opened, and is refused there.
         let call_from = |host: u8, to: SocketAddr, streamid: &str| {
             let mut peer = RawPeer::from_ip(at(host), to);
             let answer = peer.conclude(&peer.conclusion(peer.induce().cookie, streamid));
@@ -509,7 +510,7 @@ fn a_caller_with_a_socket_id_of_32_bits_is_let_in() {
     let to = free_udp();
     let server = HttpServer::start(|_| Reply::ok(r#"{"stream": "x"}"#));
     let gateway = gateway(&toml(&[to], "publish", &server.url("/"), ""));
-    // gosrt draws all 32 bits.
+    // gosrt uses all 32 bits.
     let mut peer = RawPeer::new(to);
     let of_socket = |handshake| Handshake {
         socket_id: 0x8000_0001,
@@ -530,7 +531,7 @@ fn answers_come_from_the_address_that_was_called() {
         "[[listeners]]\nports = {port}\nmode = \"publish\"\n[config_external]\nurl = \"{}\"\n",
         server.url("/")
     ));
-    // The address that the system chooses towards 127.0.0.1 is another one. RawPeer takes no answer from there.
+    // The address that the system chooses towards 127.0.0.1 is another one. RawPeer accepts no answer from there.
     let second = SocketAddr::from(([127, 0, 0, 2], port));
     let mut peer = RawPeer::from_ip([127, 0, 0, 1].into(), second);
     let cookie = peer.induce().cookie;
@@ -578,7 +579,7 @@ fn a_reload_that_adds_backends_keeps_control_from_reading_certificates() {
     ] {
         let gateway = gateway(bare);
         let config = Config::parse(&format!("{bare}{added}")).unwrap();
-        // Control panics in a debug build when it starts the HTTP client, and refuses to make calls without it in others.
+        // Control panics in a debug build if it starts the HTTP client, and makes no calls without it in others.
         let reloaded = gateway.reload(config).expect("control answers");
         assert!(reloaded.warnings.is_empty(), "{added}: {reloaded:?}");
         assert!(!reloaded.changes.is_empty(), "{added}");

@@ -1,4 +1,4 @@
-//! What a thousand idle ports cost. Alone in its process: it measures memory and threads.
+//! The cost of a thousand idle ports. Alone in its process, because it measures memory and threads.
 
 #[allow(
     dead_code,
@@ -43,7 +43,7 @@ fn open(ports: &[u16], url: &str) -> Gateway {
 fn a_thousand_idle_ports_open_in_two_seconds_and_twenty_mebibytes() {
     let server = HttpServer::start(|_| Reply::ok(r#"{"stream": "x"}"#));
     let ports: Vec<_> = (0..1000).map(|_| ports::free_udp().port()).collect();
-    // What one port costs, the threads of libsrt and of the gateway among it.
+    // The cost of one port, including the threads of libsrt and of the gateway.
     let one = open(&ports[..1], &server.url("/"));
     let (memory, running) = (resident(), threads());
     one.shut_down();
@@ -62,11 +62,11 @@ fn a_thousand_idle_ports_open_in_two_seconds_and_twenty_mebibytes() {
     assert!(took.as_secs_f64() < 2.0, "{took:?}");
     assert!(more < 20 << 20, "{more} bytes");
     assert_eq!(more_threads, 0);
-    // And each of them works.
+    // Each of them works.
     for port in [ports[0], ports[500], ports[999]] {
         let to = format!("127.0.0.1:{port}").parse().unwrap();
         let connected = SrtSocket::builder().connect(std::net::SocketAddr::clone(&to));
-        // The stream is the same for all: its second publisher is refused, by libsrt's listener.
+        // The stream is the same for all: libsrt's listener refuses its second publisher.
         assert!(connected.is_ok() || connected.unwrap_err().reject_reason().is_some());
     }
     assert_eq!(server.requests().len(), 3);

@@ -1,4 +1,4 @@
-//! Names with several addresses of which one is dead: whoever calls tries the next one.
+//! Host names with several addresses of which one is dead: callers try the next one.
 
 #[allow(
     dead_code,
@@ -22,12 +22,12 @@ use srt_safe::{Options, SrtListener};
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// A process that is killed with the test.
+/// A process that is killed when dropped.
 struct Peer(Child);
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // A process that has ended already is what is wanted.
+        // The process may have ended already.
         self.0.kill().unwrap_or_default();
         self.0.wait().map(drop).unwrap_or_default();
     }
@@ -49,13 +49,13 @@ fn start(folder: &Path, arguments: &[String]) -> Peer {
     Peer(command.spawn().unwrap())
 }
 
-/// Another one each time: libsrt keeps the ports of a process in one table, whatever their namespaces.
+/// A different one each time: libsrt keeps the ports of a process in one table, whatever their namespaces.
 fn next_port() -> u16 {
     static LAST: AtomicU16 = AtomicU16::new(9_000);
     LAST.fetch_add(1, Relaxed)
 }
 
-/// What calls two.example at the port that it is given is accepted, whichever of the addresses is alive.
+/// A call to two.example on the given port is accepted, whichever of the addresses is alive.
 #[track_caller]
 fn assert_calls(folder: &Path, options: &Options, arguments: impl Fn(u16) -> Vec<String> + Send + Sync) {
     Namespace::new(&["198.51.100.0/24"]).run(|| {

@@ -31,7 +31,7 @@ use srt_safe::{CryptoMode, Options, Passphrase, SrtSocket, StreamId};
 
 const PASSPHRASE: &str = "a passphrase of the test";
 
-/// Bytes that a receiver has to have before it is judged.
+/// The bytes that a receiver needs before it is judged.
 const ENOUGH: usize = 60 * MESSAGE;
 
 fn options(streamid: &str) -> Options {
@@ -50,7 +50,7 @@ fn connect(options: Options, to: SocketAddr) -> SrtSocket {
     SrtSocket::builder().options(options).connect(to).unwrap()
 }
 
-/// Publishes TS in messages of `cut` bytes until `done`; the stream as it was sent.
+/// Publishes TS in messages of `cut` bytes until `done`; returns the stream.
 fn publish(socket: &SrtSocket, cut: usize, mut done: impl FnMut() -> bool) -> Vec<u8> {
     let (mut stream, mut sent) = (Vec::new(), 0);
     let (mut due, end) = (Instant::now(), Instant::now() + PATIENCE);
@@ -71,7 +71,7 @@ fn publish(socket: &SrtSocket, cut: usize, mut done: impl FnMut() -> bool) -> Ve
     stream
 }
 
-/// Receives until the pieces hold enough.
+/// Receives until there is enough data.
 fn receive(mut take: impl FnMut(&mut [u8]) -> Option<usize>) -> Vec<Vec<u8>> {
     let (mut pieces, mut bytes) = (Vec::new(), 0);
     let end = Instant::now() + PATIENCE;
@@ -89,7 +89,7 @@ fn receive(mut take: impl FnMut(&mut [u8]) -> Option<usize>) -> Vec<Vec<u8>> {
 #[track_caller]
 fn assert_part_of(pieces: &[Vec<u8>], stream: &[u8]) {
     let bytes = pieces.concat();
-    // The stream repeats no message, so its first one tells the place.
+    // The stream repeats no message, so the first one identifies the position.
     let head = &bytes[..MESSAGE];
     let at = stream
         .windows(MESSAGE)
@@ -101,7 +101,7 @@ fn assert_part_of(pieces: &[Vec<u8>], stream: &[u8]) {
 
 #[track_caller]
 fn assert_whole_packets(pieces: &[Vec<u8>], limit: usize) {
-    // The first one may end a packet that began before the receiver was there.
+    // The first one may end a packet that began before the receiver joined.
     for piece in &pieces[1..] {
         assert!(
             piece.len() <= limit && piece.len() % 188 == 0 && piece[0] == 0x47,
@@ -116,7 +116,7 @@ fn viewers(relay: &Gateway) -> u32 {
     relay.streams().first().map_or(0, |stream| stream.viewers)
 }
 
-/// What a viewer with these options gets of a publisher whose messages have `cut` bytes, and the stream.
+/// What a viewer with these options receives from a publisher whose messages have `cut` bytes, and the stream.
 fn play(publisher: Options, viewer: Options, toml: &str, cut: usize) -> (Vec<Vec<u8>>, Vec<u8>) {
     let relay = gateway(toml);
     let at = port(&relay);
@@ -135,7 +135,7 @@ const PLAIN: &str = "[srt]\nport = \"127.0.0.1:0\"\n[streams.a]\n";
 
 #[test]
 fn a_viewer_with_a_small_segment_size_gets_whole_packets() {
-    // 1300 bytes less 44 of headers hold six packets of 188.
+    // 1300 bytes minus 44 of headers hold six packets of 188.
     for cut in [MESSAGE, 1456] {
         let (pieces, stream) = play(options(PUBLISH), options(PLAY).max_segment_size(1300), PLAIN, cut);
         assert_whole_packets(&pieces, 1128);

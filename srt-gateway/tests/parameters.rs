@@ -1,4 +1,4 @@
-//! The parameters of the seed's table on real sockets: each takes effect from a port's table, from `[srt_defaults]`, from a
+//! The documented SRT parameters on real sockets: each takes effect from a port's table, from `[srt_defaults]`, from a
 //! URL, and from the table of an input or output.
 
 mod peers;
@@ -24,10 +24,10 @@ use srt_safe::{Options, Passphrase, SocketState, SrtListener, SrtSocket, StreamI
 const SECRET: &str = "9876543210";
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Some parameters, as pairs of key and value.
+/// Parameters as pairs of key and value.
 type Keys = &'static [(&'static str, &'static str)];
 
-/// As entries of a TOML table: what is no number and no word of TOML's in quotes.
+/// As entries of a TOML table: values that are neither numbers nor TOML words are quoted.
 fn entries(keys: Keys, separator: &str) -> String {
     let entry = |(key, value): &(&str, &str)| {
         let bare =
@@ -48,7 +48,7 @@ fn query(keys: Keys) -> String {
     pairs.join("&")
 }
 
-/// Configurations with a port of `a` for which the parameters hold: by `[srt_defaults]`, of the global port, of the
+/// Configurations with a port of `a` to which the parameters apply: from `[srt_defaults]`, of the global port, of the
 /// stream's port.
 fn ports(keys: Keys) -> [String; 3] {
     let (lines, inline) = (entries(keys, "\n"), entries(keys, ", "));
@@ -73,7 +73,7 @@ fn endpoints(keys: Keys, to: SocketAddr) -> [String; 2] {
 enum Peer {
     Plain,
     Secret(&'static str),
-    /// No passphrase, and does not mind that the other side has one.
+    /// No passphrase, and accepts that the other side has one.
     Lax,
 }
 
@@ -88,12 +88,12 @@ impl Peer {
     }
 }
 
-/// What a handshake comes to.
+/// The outcome of a handshake.
 #[derive(Clone, Copy, Debug)]
 enum Outcome {
-    /// There is a connection, with this latency for the peer.
+    /// Connected, with this latency for the peer.
     Connected { latency: u64, encrypted: bool },
-    /// A caller is told this code; an input or output says these words.
+    /// A caller receives this code; an input or output reports these words.
     Refused(i32, &'static str),
 }
 
@@ -104,7 +104,7 @@ const CLEAR: Outcome = Connected {
     encrypted: false,
 };
 
-/// Parameters, the peer, and what comes of it.
+/// Parameters, the peer, and the outcome.
 #[rustfmt::skip]
 const HANDSHAKES: &[(Keys, Peer, Outcome)] = &[
     (&[], Peer::Plain, CLEAR),
@@ -112,7 +112,7 @@ const HANDSHAKES: &[(Keys, Peer, Outcome)] = &[
     (&[("latency", "412")], Peer::Plain, Connected { latency: 412, encrypted: false }),
     (&[("minversion", "1.1.0")], Peer::Plain, CLEAR),
     (&[("minversion", "1.4.0")], Peer::Plain, CLEAR),
-    // Of any peer that there can be: it is older than this.
+    // Any possible peer is older than this.
     (&[("minversion", "9.0.0")], Peer::Plain, Refused(1505, "version")),
     (&[("version", "1.3.0"), ("minversion", "1.1.0")], Peer::Plain, Refused(1505, "requires exactly version = 1.3.0")),
     (&[("passphrase", SECRET)], Peer::Secret(SECRET), Connected { latency: 120, encrypted: true }),
@@ -156,7 +156,7 @@ fn of_a_port_each_decides_about_callers() {
     }
 }
 
-/// Each direction has its latency: a publisher's is what the gateway receives with, a viewer's what the viewer receives with.
+/// Each direction has its latency: a publisher's is the gateway's receive latency, a viewer's is its own.
 #[test]
 fn latency_counts_in_the_direction_of_the_stream() {
     let gateway = gateway("[srt]\nport = \"127.0.0.1:0\"\nmax_latency = 2000\n[streams.a]\n");
@@ -188,7 +188,7 @@ fn latency_counts_in_the_direction_of_the_stream() {
                 .any(|session| session.role == role && session.facts.latency == Duration::from_millis(700))
         });
     }
-    // Counted with the latency that counts: both are there.
+    // Recorded with the effective latency: both are there.
     assert_eq!(gateway.rejections().len(), 2);
 }
 
@@ -234,7 +234,7 @@ fn of_an_input_each_decides_about_who_is_called() {
     }
 }
 
-/// What has a `timeout` of one second is closed then, and not before; what has none stays.
+/// A connection with a `timeout` of one second is closed then, and not before; one without stays.
 fn assert_closed_after_a_second(silent_since: Instant, mut is_there: impl FnMut() -> bool) {
     wait_until("the silent connection to be closed", || !is_there());
     let after = silent_since.elapsed();
@@ -262,7 +262,7 @@ fn timeout_of_a_port_closes_who_is_silent() {
             }
             thread::sleep(PACE);
         }
-        // Longer than the time limit with data, so it counts from the last of them.
+        // Longer than the timeout, with data: it counts from the last data.
         assert_closed_after_a_second(last, || socket.state() == SocketState::Connected);
     }
     assert_eq!(stays.state(), SocketState::Connected);
@@ -303,8 +303,8 @@ fn connect_timeout_is_how_long_a_call_lasts() {
     }
 }
 
-/// A wire from a caller to its target, one of which is the gateway: what is sent to that can be cut off, and when it sent
-/// something last is noted.
+/// A wire between a caller and its target, one of which is the gateway: traffic to the gateway can be cut, and the time
+/// of its last packet is recorded.
 struct Wire {
     entry: SocketAddr,
     shared: Arc<Shared>,
@@ -313,10 +313,10 @@ struct Wire {
 
 struct Shared {
     gateway: Side,
-    /// Nothing gets to the gateway any more.
+    /// Nothing reaches the gateway any more.
     is_cut: AtomicBool,
     begin: Instant,
-    /// In microseconds from the beginning.
+    /// In microseconds since the start.
     last: AtomicU64,
     stop: AtomicBool,
 }
@@ -344,7 +344,7 @@ impl Wire {
             last: AtomicU64::new(0),
             stop: AtomicBool::new(false),
         });
-        // The last one that sent something: an earlier call may have given up, or this port may have been another wire's.
+        // The last sender: an earlier call may have given up, or this port may have been another wire's.
         let caller = Arc::new(Mutex::new(None::<SocketAddr>));
         let (there, back) = (Arc::clone(&shared), Arc::clone(&shared));
         let (known, to) = (Arc::clone(&caller), caller);
@@ -353,7 +353,7 @@ impl Wire {
             thread::spawn(move || {
                 there.carry(Side::Caller, &outer, |packet, from| {
                     *known.lock().unwrap() = Some(from);
-                    // A closed target answers with an ICMP error: as lost as any other packet.
+                    // A closed target answers with an ICMP error: lost like any other packet.
                     inner_out.send(packet).ok();
                 });
             }),
@@ -377,7 +377,7 @@ impl Wire {
         self.shared.is_cut.store(true, SeqCst);
     }
 
-    /// When the gateway sent something last.
+    /// When the gateway last sent something.
     fn last(&self) -> Instant {
         self.shared.begin + Duration::from_micros(self.shared.last.load(SeqCst))
     }
@@ -410,23 +410,23 @@ impl Drop for Wire {
     }
 }
 
-/// For how long the gateway goes on sending what is unsent after it has closed the connection.
+/// For how long the gateway keeps sending unsent data after it has closed the connection.
 fn lingers(gateway: &Gateway, source: Source, wire: &Wire) -> Duration {
     let sent = || source.sent.load(Relaxed);
     wait_until("data", || sent() > 20);
-    // From now on nothing is acknowledged, so something is always unsent.
+    // From now on nothing is acknowledged, so there is always unsent data.
     wire.cut_off();
     let before = sent();
     wait_until("unacknowledged data", || sent() > before + 60);
     drop(source);
     let closed = Instant::now();
     wait_until("the end of the sessions", || gateway.sessions().is_empty());
-    // What is unacknowledged is sent again several times a second, and a sign of life once a second.
+    // Unacknowledged packets are retransmitted several times a second, and a keep-alive is sent every second.
     wait_until("silence", || wire.last().elapsed() > Duration::from_millis(1_500));
     wire.last().saturating_duration_since(closed)
 }
 
-/// `linger`, and for how long it goes on.
+/// `linger`, and for how long it sends.
 const LINGER: [(Keys, Range<Duration>); 2] = [
     (&[("linger", "0")], Duration::ZERO..Duration::from_millis(900)),
     (
@@ -435,8 +435,8 @@ const LINGER: [(Keys, Range<Duration>); 2] = [
     ),
 ];
 
-/// Demands a linger of that range. libsrt gives data up that is too late, and with it the linger, at moments of its own: a
-/// linger that was cut short is looked at again, one that is too long never is.
+/// Asserts a linger in this range. libsrt drops data that is too late, and ends the linger with it, at its own times: a
+/// linger that was cut short is measured again, one that is too long never is.
 #[track_caller]
 fn assert_lingers(what: &str, range: &Range<Duration>, mut once: impl FnMut() -> Duration) {
     let mut seen = Vec::new();

@@ -1,4 +1,4 @@
-//! `probe` against a listener of the test's own: what it reports of handshake, link and stream, and of refusals.
+//! `probe` against a listener of the test: its report of handshake, link and stream, and of refusals.
 
 use std::{
     process::{Command, Output},
@@ -110,7 +110,7 @@ fn reports_handshake_link_and_programs() {
         let report: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(report["connected"], true);
         let connection = &report["connection"];
-        // The larger of both offers counts.
+        // The larger of both offers applies.
         assert_eq!(connection["receive_latency_ms"], 170);
         assert_eq!(connection["encryption"], "AES-128");
         assert_eq!(

@@ -1,5 +1,5 @@
-//! The metrics, the alert rules and the dashboard against Debian's Prometheus: what is scraped is stored, every rule
-//! evaluates, and every name in rules and dashboard is one that the gateway gives.
+//! The metrics, the alert rules and the dashboard with Debian's Prometheus: scraped values are stored, every rule
+//! evaluates, and the gateway exports every name in rules and dashboard.
 
 #[allow(dead_code, reason = "the tests of srt-safe use more of it")]
 #[path = "../../srt-safe/tests/support/forwarder.rs"]
@@ -133,11 +133,11 @@ impl Prometheus {
     }
 }
 
-/// A gateway with a stream that is published and played, with an output, and with a caller refused.
+/// A gateway with a published and played stream, an output, and a refused caller.
 fn busy_gateway() -> (Running, [srt_safe::SrtSocket; 2]) {
     let gateway = Running::start(
         "session_metrics = true",
-        // Nobody is there: everybody is let in, and events wait.
+        // Nobody is there: all callers are admitted, and events wait.
         "[alarms]\nraise_after = 0\n[streams.off]\nexpected_off = true\n\
          [auth]\nurl = \"http://127.0.0.1:9/\"\nfail = \"open\"\n[events]\nurl = \"http://127.0.0.1:9/\"\n\
          [streams.\"live/a\"]\noutputs = [\"udp://127.0.0.1:9\"]",
@@ -165,14 +165,14 @@ fn busy_gateway() -> (Running, [srt_safe::SrtSocket; 2]) {
     (gateway, [publisher, viewer])
 }
 
-/// Names of series, as they are stored.
+/// The names of series, as stored.
 fn names(text: &str) -> BTreeSet<String> {
     let rows = text.lines().filter(|line| !line.starts_with('#'));
     rows.map(|row| row.split(['{', ' ']).next().unwrap().to_owned())
         .collect()
 }
 
-/// The names of ours in an expression.
+/// Our names in an expression.
 fn used(text: &str) -> BTreeSet<String> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let words = text.split(|c| !is_part(c));
@@ -261,7 +261,7 @@ fn every_name_in_rules_and_dashboard_is_one_that_is_given() {
     assert!(left_out.is_empty(), "not in docs/metrics.md: {left_out:#?}");
 }
 
-/// A libsrt that gives more is to be noticed here.
+/// Detects figures that a newer libsrt adds.
 #[test]
 fn every_figure_of_libsrt_is_on_the_page_and_given() {
     let bindings = fs::read_to_string(packaging("../srt-sys/src/bindings.rs")).unwrap();
@@ -274,7 +274,7 @@ fn every_figure_of_libsrt_is_on_the_page_and_given() {
     assert!(fields.len() > 80, "{fields:?}");
     let documented = fs::read_to_string(packaging("../docs/metrics.md")).unwrap();
     let is_told = |field: &str| documented.contains(&format!("`{field}`"));
-    // Of what is counted in all and since the last look, one is enough.
+    // Of figures that exist both as totals and since the last sample, one is enough.
     let left_out: Vec<_> = fields
         .iter()
         .filter(|field| !is_told(field) && !is_told(&format!("{field}Total")))

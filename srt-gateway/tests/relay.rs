@@ -14,15 +14,15 @@ use srt_safe::{Options, SrtListener, SrtSocket};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Latency for a machine that runs many tests at once, in the form of a URL.
+/// A latency for a machine that runs many tests at once, as a URL parameter.
 const LATENCY: &str = "latency=1500";
 
-/// A process that is killed with the test.
+/// A process that is killed when dropped.
 struct Peer(Child);
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // A process that has ended already is what is wanted.
+        // The process may have ended already.
         self.0.kill().unwrap_or_default();
         self.0.wait().map(drop).unwrap_or_default();
     }
@@ -57,7 +57,7 @@ fn relay(arguments: &[&str]) -> Command {
     command
 }
 
-/// Its option -chunk keeps TS packets whole; -a:no ends it with the connection, which writes out what it has.
+/// Its option -chunk keeps TS packets whole; -a:no ends it with the connection, which flushes its output.
 fn live_transmit(from: &str, to: &str) -> Command {
     let mut command = Command::new("srt-live-transmit");
     command
@@ -66,12 +66,12 @@ fn live_transmit(from: &str, to: &str) -> Command {
     command
 }
 
-/// An address that was free a moment ago, for programs that must be told one.
+/// An address that was free a moment ago, for programs that need an explicit one.
 fn free() -> SocketAddr {
     UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// Bytes of no period, and no whole number of messages.
+/// Bytes without a period, and no whole number of messages.
 fn sample() -> Vec<u8> {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let mut next = || {
@@ -105,7 +105,7 @@ fn file_goes_over_srt_into_two_files_byte_for_byte() {
         &format!("srt://{at}?{LATENCY}"),
     ]));
     sender.wait_success();
-    // The connection is gone, and it was not to be made again.
+    // The connection is lost, and must not be made again.
     let end = Instant::now() + PATIENCE;
     while receiver.0.try_wait().unwrap().is_none() {
         assert!(Instant::now() < end, "the receiver did not end");
@@ -119,7 +119,7 @@ fn file_goes_over_srt_into_two_files_byte_for_byte() {
 #[test]
 fn what_srt_live_transmit_sends_comes_out_byte_for_byte() {
     let folder = tempfile::tempdir().unwrap();
-    // It reads whole chunks only, and is not told the end: it would leave at once.
+    // It only reads whole chunks, and would exit at the end of the input.
     let bytes = &sample()[..700 * 1316];
     let at = free();
     let _receiver = Peer::start(&mut relay(&[
@@ -140,7 +140,7 @@ fn what_srt_live_transmit_sends_comes_out_byte_for_byte() {
         .stderr(tells);
     let mut sender = Peer::start(&mut command);
     drop(command);
-    // What it reads before it is connected it throws away.
+    // It discards what it reads before it is connected.
     let mut lines = BufReader::new(told).lines().map_while(Result::ok);
     assert!(lines.any(|line| line == "SRT target connected"));
     let drained = std::thread::spawn(move || lines.count());
@@ -215,7 +215,8 @@ fn lost_connection_is_made_again_and_statistics_tell() {
     stdin.write_all(&[1; 188]).unwrap();
     assert_eq!(receive(&first), [1; 188]);
     first.close().unwrap();
-    // What is sent before the loss is noticed is lost with the connection: more until it comes by the next one.
+    // Data sent before the loss is noticed is lost with the connection: more is sent until it arrives over the next
+    // one.
     let (second, _) = {
         let feeding = std::thread::spawn(move || {
             let end = Instant::now() + PATIENCE;

@@ -1,4 +1,5 @@
-//! `relay` between SRT and datagrams, alone and with srt-live-transmit on the other side; its options as that program has them.
+//! `relay` between SRT and datagrams, alone and with srt-live-transmit on the other side; its options as in that
+//! program.
 
 use std::{
     fs::{self, File},
@@ -14,20 +15,20 @@ use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Latency for a machine that runs many tests at once, in the form of a URL.
+/// A latency for a machine that runs many tests at once, as a URL parameter.
 const LATENCY: &str = "latency=1500";
 
 const MESSAGE: usize = 7 * 188;
 
-/// Between two messages: slow enough for the buffers of sockets that a busy machine reads late.
+/// The interval between messages: slow enough for socket buffers that a busy machine reads late.
 const PACE: Duration = Duration::from_millis(3);
 
-/// A process that is killed with the test.
+/// A process that is killed when dropped.
 struct Peer(Child);
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // A process that has ended already is what is wanted.
+        // The process may have ended already.
         self.0.kill().unwrap_or_default();
         self.0.wait().map(drop).unwrap_or_default();
     }
@@ -51,12 +52,12 @@ fn live_transmit(from: &str, to: &str) -> Command {
     command
 }
 
-/// An address that was free a moment ago, for programs that must be told one.
+/// An address that was free a moment ago, for programs that need an explicit one.
 fn free() -> SocketAddr {
     UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// Message `number` of TS packets that all differ.
+/// Message `number`, with TS packets that all differ.
 fn message(number: u32) -> Vec<u8> {
     let mut message = Vec::with_capacity(MESSAGE);
     for packet in 0..7_u8 {
@@ -82,7 +83,7 @@ fn send_until(to: SocketAddr, header: impl Fn(u32) -> Vec<u8>, mut is_enough: im
         }
         assert!(Instant::now() < end, "nothing came through");
         let datagram = [header(number), message(number)].concat();
-        // Nobody may listen there yet.
+        // Nobody may be listening yet.
         socket.send_to(&datagram, to).unwrap_or_default();
         due += PACE;
         thread::sleep(due.saturating_duration_since(Instant::now()));
@@ -112,7 +113,7 @@ impl Out {
         fs::metadata(&self.path).is_ok_and(|file| file.len() >= messages * MESSAGE as u64)
     }
 
-    /// Demands a run of messages without a gap, exact to the byte.
+    /// Asserts a run of messages without a gap, exact to the byte.
     #[track_caller]
     fn assert_contiguous(&self, at_least: usize) {
         let bytes = fs::read(&self.path).unwrap();
@@ -182,7 +183,7 @@ fn what_srt_live_transmit_makes_of_datagrams_goes_out_as_datagrams() {
     out.assert_contiguous(400);
 }
 
-/// Over the loopback interface, which is named in both ways.
+/// Over the loopback interface, given by name and by address.
 #[test]
 fn multicast_goes_out_and_comes_in_from_its_source() {
     let (entry, port) = (free(), free().port());
@@ -230,7 +231,7 @@ fn rtp_comes_in_and_goes_out() {
     out.assert_contiguous(300);
 }
 
-/// `-s:100 -statsout:…` as srt-live-transmit has them, and the end that `-t:` sets.
+/// `-s:100 -statsout:…` as in srt-live-transmit, and the end that `-t:` sets.
 #[test]
 fn statistics_and_timeout_have_the_words_of_srt_live_transmit() {
     let (entry, folder) = (free(), tempfile::tempdir().unwrap());
@@ -264,7 +265,7 @@ fn statistics_and_timeout_have_the_words_of_srt_live_transmit() {
     assert_eq!(record["bytes"].as_u64().unwrap() % MESSAGE as u64, 0);
 }
 
-/// A clock reference each 40 ms, 20 packets apart; played over and over, and at its pace.
+/// A clock reference every 40 ms, 20 packets apart; repeated, and paced.
 #[test]
 fn a_file_to_datagrams_is_played_at_its_pace() {
     let folder = tempfile::tempdir().unwrap();
@@ -295,7 +296,7 @@ fn a_file_to_datagrams_is_played_at_its_pace() {
         received.extend(&buffer[..length]);
     }
     assert!(received == file);
-    // Two seconds, but for what follows the last reference.
+    // Two seconds, except for what follows the last reference.
     assert!(
         begun.elapsed() > Duration::from_millis(1_500),
         "{:?}",

@@ -1,4 +1,5 @@
-//! Command lines of srt-live-transmit, given to `relay`: each is accepted, or refused at once with the name of what is wrong.
+//! Command lines of srt-live-transmit, passed to `relay`: each is accepted, or refused at once with the name of the
+//! problem.
 
 #[path = "../../tests/support/ports.rs"]
 #[allow(unreachable_pub, reason = "a part of the test support")]
@@ -16,12 +17,12 @@ use std::{
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// A process that is killed with the test.
+/// A process that is killed when dropped.
 struct Peer(Child);
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // A process that has ended already is what is wanted.
+        // The process may have ended already.
         self.0.kill().unwrap_or_default();
         self.0.wait().map(drop).unwrap_or_default();
     }
@@ -87,7 +88,7 @@ fn command_lines_of_srt_live_transmit_are_accepted() {
     let [folder, other] = [0; 2].map(|_| tempfile::tempdir().unwrap());
     let start = |mut command: Command, line: &'static str, folder: &Path| {
         let command = command.args(words(line, folder));
-        // A pipe that stays open: the end of the input would be the end of the relay.
+        // A pipe that stays open, because the end of the input would end the relay.
         let child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -108,7 +109,7 @@ fn command_lines_of_srt_live_transmit_are_accepted() {
     assert!(folder.path().join("stats").exists());
 }
 
-/// Refused at once with exit code 2, and what standard error says.
+/// Refused at once with exit code 2, and the text on standard error.
 const REFUSED: [(&str, &str); 27] = [
     ("srt://:PORT", "OUTPUTS"),
     (
@@ -183,7 +184,7 @@ fn wait_bytes(path: &Path, wanted: &[u8], line: &str) {
     }
 }
 
-/// Options and parameters that both programs are given.
+/// Options and parameters for both programs.
 const CARRYING: [(&str, &str); 4] = [
     ("-c:1316 -a:no -st:yes", "rcvlatency=1500&peerlatency=1500"),
     (
@@ -200,8 +201,8 @@ const CARRYING: [(&str, &str); 4] = [
     ),
 ];
 
-/// Starts a caller and feeds it. srt-live-transmit discards what it reads before it is connected, and what it has not sent at the
-/// end of its input: it is fed once it says that it is connected, and its input stays open.
+/// Starts a caller and feeds it. srt-live-transmit discards what it reads before it is connected, and what it has not
+/// sent at the end of its input, so it is fed once it reports the connection, and its input stays open.
 fn feed(mut command: Command, bytes: &[u8]) -> Peer {
     let mut sender = Peer(
         command
@@ -213,7 +214,7 @@ fn feed(mut command: Command, bytes: &[u8]) -> Peer {
     );
     let stderr = BufReader::new(sender.0.stderr.take().unwrap());
     let (tell, lines) = mpsc::channel();
-    // Reads on when nobody listens any more: the program must not wait for room in the pipe.
+    // Keeps reading after the test stops listening: the program must not wait for room in the pipe.
     thread::spawn(move || {
         for line in stderr.lines().map_while(Result::ok) {
             drop(tell.send(line));
@@ -246,8 +247,8 @@ fn wait_success(peer: &mut Peer, line: &str) {
     assert!(status.success(), "{line}: {status}: {told}");
 }
 
-/// The receiver is one program, the sender the other, and both get the same options and parameters. The receiver ends in order
-/// when the sender leaves: that is what `-a:no` is for.
+/// One program is the receiver and the other the sender, with the same options and parameters. The receiver ends in
+/// order when the sender leaves, because of `-a:no`.
 fn carries(receiver: fn() -> Command, sender: fn() -> Command) {
     let bytes = sample();
     for (options, parameters) in CARRYING {

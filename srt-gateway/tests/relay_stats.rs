@@ -1,4 +1,4 @@
-//! Statistics of `relay` in the fields of srt-live-transmit, compared with what the installed srt-live-transmit writes.
+//! Statistics of `relay` in srt-live-transmit's format, compared with the output of the installed srt-live-transmit.
 
 use std::{
     fs,
@@ -18,12 +18,12 @@ use srt_safe::SrtSocket;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A process that is killed with the test.
+/// A process that is killed when dropped.
 struct Peer(Child);
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // A process that has ended already is what is wanted.
+        // The process may have ended already.
         self.0.kill().unwrap_or_default();
         self.0.wait().map(drop).unwrap_or_default();
     }
@@ -39,8 +39,8 @@ fn relay() -> Command {
     command
 }
 
-/// Runs a receiver with `options` until it has written `reports` reports, each of which begins with `mark`, and gives what it
-/// has written.
+/// Runs a receiver with `options` until it has written `reports` reports, each of which begins with `mark`, and returns
+/// its output.
 fn written(mut command: Command, options: &str, mark: &str, reports: usize) -> String {
     let folder = tempfile::tempdir().unwrap();
     let (out, at) = (folder.path().join("stats"), free());
@@ -79,7 +79,7 @@ fn written(mut command: Command, options: &str, mark: &str, reports: usize) -> S
     read(&out)
 }
 
-/// The names of all members, in their order, with those that they are in.
+/// The names of all members, in order, with the names of their parents.
 fn names(json: &str) -> Vec<String> {
     let mut names = Vec::new();
     let mut group = String::new();
@@ -99,7 +99,7 @@ fn names(json: &str) -> Vec<String> {
     names
 }
 
-/// Whatever is no number, the signs of which are no part of its place.
+/// The text without numbers and their signs.
 fn words(text: &str) -> Vec<String> {
     let is_number = |word: &str| {
         word.trim_start_matches('-')
@@ -129,7 +129,7 @@ fn json_has_the_fields_of_srt_live_transmit() {
     assert_eq!(names(ours), names(theirs), "{ours}\n{theirs}");
     let [theirs, ours] = [theirs, ours].map(|text| serde_json::from_str::<Value>(text).unwrap());
     for record in [&theirs, &ours] {
-        // Since the last report, headers included.
+        // Since the last report, including headers.
         let packets = record["recv"]["packets"].as_u64().unwrap();
         assert!((20..2_000).contains(&packets), "{record}");
         assert_eq!(record["recv"]["bytes"], packets * 1_360, "{record}");

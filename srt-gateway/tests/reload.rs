@@ -1,5 +1,5 @@
-//! The configuration file of a running gateway: SIGHUP and changes of the file are put in force, an invalid one changes
-//! nothing and is told of as `check` tells of it.
+//! The configuration file of a running gateway: SIGHUP and changes of the file are applied; an invalid file changes
+//! nothing and is reported as by `check`.
 
 use std::{
     fs,
@@ -32,7 +32,7 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // A process that has ended already is what is wanted.
+        // The process may have ended already.
         self.process.kill().unwrap_or_default();
         self.process.wait().map(drop).unwrap_or_default();
     }
@@ -67,7 +67,7 @@ impl Running {
         }
     }
 
-    /// Waits for a line of the log and gives it; what came before it is kept in `seen`.
+    /// Waits for a log line and returns it; earlier lines are kept in `seen`.
     #[track_caller]
     fn line(&mut self, wanted: &str) -> String {
         let end = Instant::now() + PATIENCE;
@@ -96,7 +96,7 @@ impl Running {
         self.folder.path().join("gateway.toml")
     }
 
-    /// Puts another text in the file's place at once, as careful editors do.
+    /// Replaces the file atomically, as careful editors do.
     fn replace(&self, text: &str) {
         let new = self.folder.path().join("new");
         fs::write(&new, text).unwrap();
@@ -109,7 +109,7 @@ impl Running {
     }
 }
 
-/// How the gateway answers a viewer of `stream`.
+/// The gateway's answer to a viewer of `stream`.
 fn knock(port: u16, stream: &str) -> Result<SrtSocket, Option<i32>> {
     let id = StreamId::new(format!("#!::r={stream},m=request")).unwrap();
     let called = SrtSocket::builder().stream_id(id).connect(("127.0.0.1", port));
@@ -174,7 +174,7 @@ fn hang_up_reads_the_file_and_the_level_of_the_log_follows() {
     assert!(line.contains("changes=0"), "{line}");
 }
 
-/// Has the API read the file again: what has changed.
+/// Requests a reload over the API; returns the changes.
 fn reload(api: SocketAddr) -> Vec<String> {
     let mut stream = TcpStream::connect(api).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -206,11 +206,11 @@ fn the_api_tells_what_a_saved_file_changed_whoever_was_first() {
         .parse()
         .unwrap();
     gateway.replace(&format!("{base}[streams.\"b\"]\n"));
-    // The watch is first.
+    // The watcher comes first.
     gateway.line("configuration reloaded");
     assert_eq!(reload(api), ["stream b added"]);
     assert_eq!(reload(api), [""; 0], "told once");
-    // Either may be first.
+    // Either may come first.
     for number in 0..5 {
         let both = format!("{base}[streams.\"b\"]\n[streams.\"c{number}\"]\n");
         gateway.replace(&both);

@@ -1,5 +1,5 @@
-//! Live change under load: while ports, streams and policies of other streams come, change and go, a stream that nothing
-//! was changed about loses no message, and its sessions stay the same ones.
+//! Reloads under load: while ports, streams and policies of other streams are added, changed and removed, an unchanged
+//! stream loses no message, and its sessions stay the same.
 
 mod peers;
 
@@ -8,13 +8,13 @@ use std::net::SocketAddr;
 use peers::{Call, Sink, Source, assert_contiguous, gateway, wait_for, wait_until};
 use srt_gateway::{Gateway, Role, Scope, StreamName, config::Config};
 
-/// Times that everything is added, changed and removed.
+/// How often everything is added, changed and removed.
 const ROUNDS: usize = 10;
 
-/// Messages that viewers get between two changes: a tenth of a second.
+/// Messages that viewers receive between two changes: a tenth of a second.
 const BETWEEN: usize = 48;
 
-/// What stays. The latency is for a machine that runs many tests at once.
+/// The unchanged part. The latency suits a machine that runs many tests at once.
 const STEADY: &str = r#"
     [srt]
     port = "127.0.0.1:0"
@@ -41,7 +41,7 @@ fn sessions_of(gateway: &Gateway, stream: &str) -> Vec<srt_gateway::SessionStatu
     gateway.sessions().into_iter().filter(of).collect()
 }
 
-/// Adds a stream with a port, moves the port to a fixed number, changes it in place, and takes all away again.
+/// Adds a stream with a port, moves the port to a fixed number, changes it in place, and removes everything.
 fn change_others(gateway: &Gateway, round: usize, steady: &[&Sink]) {
     let settle = || steady.iter().for_each(|sink| sink.wait_more(BETWEEN));
     let changes = reload(
@@ -56,7 +56,7 @@ fn change_others(gateway: &Gateway, round: usize, steady: &[&Sink]) {
     viewer.wait_more(1);
     settle();
 
-    // The same number by another table entry: closed with its sessions, and opened again.
+    // The same number in another table: closed with its sessions, and opened again.
     let fixed = |table: &str, stream: &str| {
         format!("[streams.\"other\"]\nsrt = {{ port = \"{at}\", {table} }}\n{stream}")
     };
@@ -67,7 +67,7 @@ fn change_others(gateway: &Gateway, round: usize, steady: &[&Sink]) {
     wait_until("the port to be open", || port_of(gateway, "other") == Some(at));
     settle();
 
-    // Changed in place: opened again on its number, its session stays; and a policy without touching the port.
+    // Changed in place: opened again with its number, and its session stays; and a policy without the port.
     let _publisher = Source::publish(9, at, &Call::named("#!::m=publish"));
     let before = wait_for("its session", || sessions_of(gateway, "other").pop());
     reload(
@@ -88,8 +88,8 @@ fn change_others(gateway: &Gateway, round: usize, steady: &[&Sink]) {
     settle();
 }
 
-/// Adds an input, outputs and rules to the other stream, changes each, and takes them away one by one. The rules are about
-/// the steady stream, too: its sessions were let in before.
+/// Adds an input, outputs and rules to the other stream, changes each, and removes them one by one. The rules also
+/// apply to the steady stream, whose sessions were admitted before.
 fn change_endpoints_and_rules(gateway: &Gateway, steady: &[&Sink]) {
     let (input, output) = (free(), free());
     let to_itself = "file:///dev/null";

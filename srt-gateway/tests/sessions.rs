@@ -1,4 +1,4 @@
-//! What a session is held to, and what becomes of a second publisher: with real callers on loopback.
+//! Limits of sessions, and second publishers: with real callers on loopback.
 
 mod peers;
 
@@ -60,7 +60,7 @@ fn a_publisher_that_never_sends_gives_its_place_up() {
     let silent = Call::named(PUBLISH).connect(port(&gateway));
     wait_until("both", || has_source(&gateway, "a") && has_source(&gateway, "b"));
     wait_until("some data", || sends.sent.load(Relaxed) > 10);
-    // Who has sent once may pause for longer.
+    // A publisher that has sent before may pause for longer.
     sends.pause.store(true, Relaxed);
     wait_until("the silent one to be closed", || !has_source(&gateway, "a"));
     wait_until("it to notice", || silent.state() != SocketState::Connected);
@@ -75,7 +75,7 @@ fn a_publisher_that_never_sends_gives_its_place_up() {
     drop((sends, next));
 }
 
-/// The code that a publisher of `a` is refused with.
+/// The code with which a publisher of `a` is refused.
 fn refused(gateway: &Gateway) -> i32 {
     let called = SrtSocket::builder()
         .stream_id(StreamId::new(PUBLISH).unwrap())
@@ -86,13 +86,13 @@ fn refused(gateway: &Gateway) -> i32 {
     }
 }
 
-/// Publishers of `a` that stand by.
+/// Publishers of `a` on standby.
 fn standing_by(gateway: &Gateway) -> usize {
     let sessions = gateway.sessions();
     sessions.iter().filter(|session| session.standby).count()
 }
 
-/// The runs of a viewer, each without a gap, and the time between one and the next.
+/// The runs of a viewer, each without a gap, and the time between consecutive ones.
 fn runs(arrivals: &[Arrival]) -> Vec<(u8, u64, Duration)> {
     let mut runs = vec![(arrivals[0].1, arrivals[0].2, Duration::ZERO)];
     let mut begin = 0;
@@ -111,7 +111,7 @@ fn runs(arrivals: &[Arrival]) -> Vec<(u8, u64, Duration)> {
     runs
 }
 
-/// Room for a machine with more to do than it has cores. Control and workers need a millisecond.
+/// A margin for a machine with more work than cores. Control and workers need a millisecond.
 const SWITCH: Duration = Duration::from_millis(150);
 
 #[test]
@@ -127,7 +127,7 @@ fn a_publisher_that_has_closed_makes_room_at_once_and_its_last_packets_come_firs
     drop(first);
     let closed = Instant::now();
     let sent = sent.load(Relaxed);
-    // Its shutdown may arrive after the next handshake: `publish` tries again for a while.
+    // Its shutdown may arrive after the next handshake: `publish` retries for a while.
     let second = Source::publish(2, to, &Call::named(PUBLISH));
     let back = closed.elapsed();
     assert!(back < latency / 2, "{back:?}");
@@ -151,7 +151,7 @@ fn takeover_changes_publishers_without_a_gap() {
     let first = Source::publish(1, to, &Call::named(PUBLISH));
     let sink = Sink::play(to, &Call::named(PLAY));
     sink.wait_more(200);
-    // Who has nothing to send takes nothing over.
+    // A publisher without data takes nothing over.
     let idle = Call::named(PUBLISH).connect(to);
     wait_until("the idle one", || standing_by(&gateway) == 1);
     sink.wait_more(200);
@@ -186,7 +186,7 @@ fn takeover_if_silent_refuses_while_the_first_sends_and_lets_in_when_it_is_silen
     assert_eq!(refused(&gateway), 1409);
     wait_until("the record", || !gateway.rejections().is_empty());
     assert!(gateway.rejections()[0].reason.contains("takeover_if_silent"));
-    // Connected and mute, as behind a NAT that has forgotten it: the same publisher comes back from another port.
+    // Connected and mute, as behind a NAT that has dropped it: the same publisher comes back from another port.
     first.pause.store(true, Relaxed);
     let begin = Instant::now();
     let again = Source::publish(2, to, &Call::named(PUBLISH));

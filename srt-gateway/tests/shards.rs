@@ -1,4 +1,4 @@
-//! A port that several sockets share. A test program of its own: it counts the process's threads.
+//! A port that several sockets share. A test program of its own, because it counts the process's threads.
 
 mod peers;
 
@@ -31,7 +31,7 @@ fn callers_are_dealt_out_to_the_shards_and_all_get_everything() {
         .collect();
     let all_have = |messages| sinks.iter().all(|sink| sink.count() >= messages);
     wait_until("a part for all", || all_have(300));
-    // Sockets that carry sessions are not opened anew beside them.
+    // Sockets that carry sessions are not opened again beside them.
     let changed = format!("{toml}[srt_defaults]\nlatency = 333\n");
     let reloaded = gateway.reload(Config::parse(&changed).unwrap()).unwrap();
     assert!(

@@ -39,7 +39,7 @@ fn ends_soon(mut gateway: Process) -> Vec<String> {
     seen
 }
 
-/// A pipe that takes nothing more.
+/// A pipe that accepts no more data.
 fn full_pipe() -> (PipeReader, Stdio) {
     let (reader, mut writer) = pipe().unwrap();
     fcntl_setfl(&writer, OFlags::NONBLOCK).unwrap();
@@ -80,7 +80,7 @@ fn a_fifo_that_nobody_reads_holds_up_no_end() {
         .open(gateway.folder.path().join("fifo"));
     let _source = Source::publish(1, port, &Call::named(PUBLISH));
     let sink = Sink::play(port, &Call::named(PLAY));
-    // More than the FIFO takes.
+    // More than the FIFO holds.
     sink.wait_more(400);
     assert_contiguous(&sink.finish(), 400);
     ends_soon(gateway);
@@ -130,7 +130,7 @@ fn a_hook_that_does_not_answer_holds_up_no_end() {
             .connect_timeout(Duration::from_secs(5));
         drop(SrtSocket::builder().options(options).connect(port));
     });
-    // It is asked, and says nothing.
+    // It is asked, and does not answer.
     let asked = hook.accept().unwrap();
     ends_soon(gateway);
     caller.join().unwrap();
@@ -150,7 +150,7 @@ fn nothing_is_opened_again_at_the_end() {
     for _ in 0..5 {
         gateway.line(" open session=");
     }
-    // What has been open for a second is opened again at once when it breaks.
+    // A connection that was open for a second is made again at once when it breaks.
     thread::sleep(Duration::from_millis(1500));
     let seen = ends_soon(gateway);
     let ending = seen.iter().position(|line| line.contains("shutting down"));
@@ -181,7 +181,7 @@ fn terminated(mut relay: Child) -> (Option<i32>, String) {
     (status.code(), said)
 }
 
-/// Waits until the relay's output sleeps in a function of the kernel that has this in its name.
+/// Waits until the relay's output sleeps in a kernel function whose name contains `place`.
 fn wait_for_output_in(relay: &Child, place: &str, mut feed: impl FnMut()) {
     let tasks = format!("/proc/{}/task", relay.id());
     wait_until(place, || {

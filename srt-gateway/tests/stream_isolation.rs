@@ -1,5 +1,5 @@
-//! Whatever publishers, viewers and reloads do, a viewer receives its own stream only, and nothing of a source that had ended
-//! before it called: random sequences, each from a seed that a failure prints.
+//! Whatever publishers, viewers and reloads do, a viewer receives only its own stream, and nothing of a source that had
+//! ended before it called: random sequences, with a seed that a failure prints.
 
 mod peers;
 
@@ -8,7 +8,7 @@ use std::time::Instant;
 use peers::{Call, Sink, Source, gateway, port, wait_until};
 use srt_gateway::{Gateway, Role, config::Config};
 
-/// Two streams with one path in front, which the dialects could confuse, and one whose name is that path.
+/// Two streams with a common path prefix, which the dialects could confuse, and one whose name is that prefix.
 const STREAMS: [Stream; 3] = [
     Stream {
         name: "live/one",
@@ -37,7 +37,7 @@ struct Stream {
 struct Published {
     stream: usize,
     source: Option<Source>,
-    /// When the gateway had no session of it any more.
+    /// When the gateway no longer had a session of it.
     ended: Option<Instant>,
 }
 
@@ -47,7 +47,7 @@ struct Viewer {
     sink: Sink,
 }
 
-/// The gateway and all who have ever called it.
+/// The gateway and everyone who has ever called it.
 struct World {
     gateway: Gateway,
     seed: u64,

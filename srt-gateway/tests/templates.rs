@@ -8,7 +8,7 @@ use peers::{Call, Sink, Source, assert_contiguous, gateway, port, wait_until};
 use srt_gateway::{EndpointState, Gateway, Scope, config::Config};
 use srt_safe::{SrtSocket, StreamId};
 
-/// What a caller with this streamid is told.
+/// The code that a caller with this streamid receives.
 #[track_caller]
 fn refused(to: SocketAddr, streamid: &str) -> i32 {
     let id = StreamId::new(streamid).unwrap();
@@ -139,7 +139,7 @@ fn a_port_of_a_template_serves_its_prefix_only() {
         ("#!::r=t", 1404),
         ("#!::m=publish", 1400),
         ("#!::r=t/x,m=request", 1405),
-        // Names that would lead the files of the outputs elsewhere.
+        // Names that would move the files of the outputs elsewhere.
         ("#!::r=t/../../etc/passwd", 1400),
         ("#!::r=t//x", 1400),
         ("t/..", 1400),

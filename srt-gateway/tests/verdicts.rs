@@ -1,4 +1,4 @@
-//! What a stream's verdict says of its source, its inputs and its outputs: a gateway in this process, over loopback.
+//! A stream's verdicts about its source, its inputs and its outputs: a gateway in this process, over loopback.
 
 mod peers;
 #[path = "../../tests/support/ports.rs"]
@@ -98,7 +98,7 @@ fn packets() -> Vec<u8> {
     packet.repeat(7)
 }
 
-/// An encoder: a process of its own that publishes the datagrams of this one.
+/// An encoder: another process that publishes the datagrams of this one.
 struct Encoder {
     process: Child,
     is_fed: Arc<AtomicBool>,
@@ -107,7 +107,7 @@ struct Encoder {
 impl Drop for Encoder {
     fn drop(&mut self) {
         self.is_fed.store(false, Relaxed);
-        // A process that has ended already is what is wanted.
+        // The process may have ended already.
         self.process.kill().unwrap_or_default();
         self.process.wait().map(drop).unwrap_or_default();
     }
@@ -162,21 +162,21 @@ fn four_ways_in_which_a_source_goes_are_told_apart() {
         });
         encoder
     };
-    // The encoder sends nothing, and is there.
+    // The encoder is connected and sends nothing.
     let encoder = up();
     encoder.is_fed.store(false, Relaxed);
     bad(&relay, Fault::Source, "its keep-alives arrive");
-    // It closes.
+    // It closes the connection.
     encoder.signal(Signal::TERM);
     bad(&relay, Fault::Source, "the peer closed the connection");
     drop(encoder);
-    // Nothing comes any more, as through a link that is cut; then the connection is given up.
+    // Nothing arrives any more, as over a link that is cut; then the connection breaks.
     let encoder = up();
     encoder.signal(Signal::STOP);
     bad(&relay, Fault::PublisherLink, "not even keep-alives");
     bad(&relay, Fault::Source, "nothing came from the peer any more");
     drop(encoder);
-    // It is killed, and cannot say so.
+    // It is killed, and cannot close the connection.
     let encoder = up();
     encoder.signal(Signal::KILL);
     bad(&relay, Fault::PublisherLink, "not even keep-alives");

@@ -1,5 +1,5 @@
-//! Link-local IPv6 addresses with their interface (`[fe80::1%eth0]:9000`) wherever an address may stand: over a pair of
-//! interfaces in a network namespace, which have nothing but such addresses.
+//! Link-local IPv6 addresses with their interface (`[fe80::1%eth0]:9000`) wherever an address is allowed: over a pair
+//! of interfaces in a network namespace that have no other addresses.
 
 #[allow(
     dead_code,
@@ -31,12 +31,12 @@ fn ip(arguments: &str) {
     assert!(status.success(), "ip {arguments}: {status}");
 }
 
-/// Adds an interface `a0` with the address fe80::a, whose cable leads to `b0` with fe80::b.
+/// Adds an interface `a0` with the address fe80::a, connected to `b0` with fe80::b.
 fn add_link() {
     ip("link add a0 type veth peer name b0");
     for end in ["a", "b"] {
         ip(&format!("link set {end}0 up"));
-        // Without the look for duplicates, which takes a second.
+        // Without duplicate address detection, which takes a second.
         ip(&format!("addr add fe80::{end}/64 dev {end}0 nodad"));
     }
 }
@@ -48,12 +48,12 @@ fn behind(interface: &str, address: &str, port: u16) -> SocketAddr {
     SocketAddrV6::new(address.parse().unwrap(), port, 0, index).into()
 }
 
-/// A process that is killed with the test.
+/// A process that is killed when dropped.
 struct Peer(Child);
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // A process that has ended already is what is wanted.
+        // The process may have ended already.
         self.0.kill().unwrap_or_default();
         self.0.wait().map(drop).unwrap_or_default();
     }
@@ -127,7 +127,7 @@ fn ports_inputs_and_outputs_of_every_kind_have_zones() {
             sink.wait_more(100);
             assert_contiguous(&sink.finish(), 100);
         }
-        // What is told of peers can be called back.
+        // The displayed address of a peer can be called.
         let peers: Vec<_> = receiver
             .sessions()
             .into_iter()

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the comparison with the floor, in its long form; the short form is a step of the tests.
+//! `cargo xtask bench`: the long comparison with the floor; the tests include a short one.
 
 use crate::cargo::{cargo, root};
 use crate::steps::run;
@@ -7,8 +7,8 @@ use std::process::Command;
 
 const FEATURES: &str = "srt-safe/async,srt-safe/tracing";
 
-/// Builds for release, puts every load of `benches/targets.toml` on the floor and on the gateway, and prints the table.
-/// `args` go to `srt-gateway bench compare`.
+/// Builds for release, runs every load of `benches/targets.toml` against the floor and the gateway, and prints the
+/// table. `args` are passed to `srt-gateway bench compare`.
 pub(crate) fn long(args: &[String]) -> Result<()> {
     run(cargo("build").args(["--release", "-p", "srt-gateway", "--features", FEATURES]))?;
     run(cargo("build").args([
@@ -23,8 +23,8 @@ pub(crate) fn long(args: &[String]) -> Result<()> {
     compare("target/release/srt-gateway", "benches/targets.toml", args)
 }
 
-/// A hundred viewers for some seconds, with what the tests have built. Fails only where the gateway is far behind the floor:
-/// noise must not.
+/// A hundred viewers for some seconds, with the test build. Fails only if the gateway is far behind the floor, so that
+/// noise does not make it fail.
 pub(crate) fn short() -> Result<()> {
     let limit = ["--fail-above".to_owned(), "1.3".to_owned()];
     compare("target/debug/srt-gateway", "benches/short.toml", &limit)

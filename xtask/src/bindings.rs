@@ -1,4 +1,4 @@
-//! `cargo xtask bindings`: the checked-in bindings against those that bindgen makes from the pinned headers.
+//! `cargo xtask bindings`: compares the checked-in bindings with those that bindgen generates from the pinned headers.
 
 use crate::cargo::{cargo, json_lines, root};
 use crate::steps::run;
@@ -7,12 +7,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Writes srt-sys/src/bindings.rs anew.
+/// Updates srt-sys/src/bindings.rs.
 pub(crate) fn update() -> Result<()> {
     fs::write(checked_in(), generate()?).context("cannot write srt-sys/src/bindings.rs")
 }
 
-/// Fails when srt-sys/src/bindings.rs is not what bindgen makes of the pinned headers.
+/// Fails if srt-sys/src/bindings.rs differs from bindgen's output for the pinned headers.
 pub(crate) fn check() -> Result<()> {
     let fresh = generate()?;
     let kept = fs::read_to_string(checked_in()).context("cannot read srt-sys/src/bindings.rs")?;
@@ -40,7 +40,7 @@ fn checked_in() -> PathBuf {
     root().join("srt-sys/src/bindings.rs")
 }
 
-/// Has libsrt-sys generate its bindings, and formats them as the repository is formatted.
+/// Makes libsrt-sys generate its bindings, and formats them.
 fn generate() -> Result<String> {
     let mut command = cargo("check");
     command.args([

@@ -1,7 +1,7 @@
-//! How the tasks call cargo: one set of packages and features for all of them.
+//! How the tasks call cargo: with one set of packages and features.
 //!
-//! Cargo unifies features over the packages it is asked to build. Asking for the whole workspace every time, and
-//! choosing by target, keeps the result of one step useful to the next; `-p` would compile shared dependencies again.
+//! Cargo unifies features over the packages that it builds. Building the whole workspace every time, and selecting by
+//! target, keeps the result of one step useful to the next; `-p` would compile shared dependencies again.
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -20,7 +20,7 @@ pub(crate) fn root() -> PathBuf {
         .to_path_buf()
 }
 
-/// `cargo <subcommand>` in the root of the repository. In CI, with Cargo.lock as it is and without incremental data,
+/// `cargo <subcommand>` in the root of the repository. In CI, with a locked Cargo.lock and without incremental data,
 /// which a single run never uses.
 pub(crate) fn cargo(subcommand: &str) -> Command {
     let mut command = plain(subcommand);
@@ -30,22 +30,22 @@ pub(crate) fn cargo(subcommand: &str) -> Command {
     command
 }
 
-/// `cargo <subcommand>` for subcommands that do not know cargo's own options.
+/// `cargo <subcommand>` for subcommands without cargo's own options.
 pub(crate) fn plain(subcommand: &str) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root()).arg(subcommand);
     command
 }
 
-/// `cargo <subcommand>` on the whole workspace with the features that all tasks use.
+/// `cargo <subcommand>` on the whole workspace with the features of all tasks.
 pub(crate) fn workspace(subcommand: &str) -> Command {
     let mut command = cargo(subcommand);
     command.args(["--workspace", "--features", FEATURES]);
     command
 }
 
-/// For a command that compiles nothing to be linked: libsrt's C++ is left out of it. In CI only, since who works on the
-/// code goes on to link, and would have it built anew.
+/// For a command that links nothing: skips libsrt's C++. In CI only, because developers link afterwards, and would have
+/// to build it again.
 pub(crate) fn without_linking(mut command: Command) -> Command {
     if env::var_os("CI").is_some() {
         command.env("LIBSRT_SYS_HEADERS_ONLY", "1");
@@ -53,7 +53,7 @@ pub(crate) fn without_linking(mut command: Command) -> Command {
     command
 }
 
-/// What `command`, a cargo that prints JSON, says, line by line.
+/// The output of `command`, a cargo that prints JSON, by line.
 pub(crate) fn json_lines(command: &mut Command) -> Result<Vec<Value>> {
     let output = command
         .stderr(std::process::Stdio::inherit())
@@ -70,8 +70,8 @@ pub(crate) fn json_lines(command: &mut Command) -> Result<Vec<Value>> {
         .collect()
 }
 
-/// The names of the workspace's integration tests but the end-to-end ones, which run last, and those that have a step of
-/// their own.
+/// The names of the workspace's integration tests, except for the end-to-end tests, which run last, and those with a
+/// step of their own.
 pub(crate) fn integration_tests() -> Result<Vec<String>> {
     let metadata = json_lines(cargo("metadata").args(["--no-deps", "--format-version", "1"]))?;
     Ok(test_targets(&metadata)
@@ -93,7 +93,7 @@ fn test_targets(metadata: &[Value]) -> Vec<String> {
             .as_array()
             .is_some_and(|kinds| kinds.contains(&"test".into()))
     };
-    // A test that asks for features no task gives it is one that has a task of its own (loom).
+    // A test with features that no task enables has a task of its own (loom).
     let is_plain = |target: &&Value| target["required-features"].as_array().is_none_or(Vec::is_empty);
     let names = targets
         .filter(is_test)

@@ -1,4 +1,4 @@
-//! Tests under sanitizers and loom. Each needs a build of its own, in a target folder of its own, so that switching
+//! Tests under sanitizers and loom. Each needs a separate build, in a target folder of its own, so that switching
 //! between them rebuilds nothing.
 
 use crate::cargo::{cargo, root};
@@ -6,7 +6,7 @@ use crate::steps::run;
 use anyhow::{Context, Result};
 use std::process::Command;
 
-/// The tests that CI runs under AddressSanitizer: those of the edits to libsrt that change threads or the lifetime of memory.
+/// The tests that CI runs under AddressSanitizer: those of edits to libsrt that change threads or memory lifetimes.
 const ASAN_TESTS: &[&str] = &[
     "closing_groups",
     "collected",
@@ -17,17 +17,18 @@ const ASAN_TESTS: &[&str] = &[
     "thread_locals",
 ];
 
-/// The tests that CI runs under ThreadSanitizer: those of packets that two threads send. The others meet more races of
-/// upstream's, and a rare one that `tsan.supp` does not list yet would fail an unrelated change.
+/// The tests that CI runs under ThreadSanitizer: those of packets that two threads send. The others trigger further
+/// upstream races, and a rare one that `tsan.supp` does not list yet would fail an unrelated change.
 const TSAN_TESTS: &[&str] = &["collected", "collected_closed", "thread_locals"];
 
-/// Tests with hundreds of connections: under ThreadSanitizer libsrt's threads do not keep up with their acknowledgements.
+/// Tests with hundreds of connections: under ThreadSanitizer, libsrt's threads do not keep up with their
+/// acknowledgements.
 const LOADS: &[&str] = &[
     "a_hundred_connections_echo_at_once",
     "five_hundred_connections_leave_nothing_behind",
 ];
 
-/// A set of compiler sanitizers that one build can hold.
+/// A set of compiler sanitizers that one build can contain.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Sanitizer {
     /// AddressSanitizer and LeakSanitizer, and UndefinedBehaviorSanitizer for C++.
@@ -44,8 +45,8 @@ impl Sanitizer {
         }
     }
 
-    /// Rust's code stays without ThreadSanitizer: the standard library that comes with rustc is not instrumented, so
-    /// ThreadSanitizer would miss Rust's locks and report what they guard.
+    /// Rust code is built without ThreadSanitizer: rustc's standard library is not instrumented, so ThreadSanitizer
+    /// would miss Rust's locks and report what they guard.
     const fn rustflags(self) -> &'static str {
         match self {
             Self::Address => "-Zsanitizer=address",
@@ -53,9 +54,10 @@ impl Sanitizer {
         }
     }
 
-    /// Flags for libsrt's core. The `vptr` check needs a C++ runtime that rustc does not ship. libsrt keeps numbers that
-    /// peers send in enumerations (reject codes from 1000 on, group types) and shifts negative socket ids to the left; both
-    /// are undefined in C++11 but defined by GCC and Clang, and other checks watch what such numbers index.
+    /// Flags for libsrt's core. The `vptr` check needs a C++ runtime that rustc does not ship. libsrt stores numbers
+    /// from peers in enumerations (reject codes from 1000 on, group types) and shifts negative socket ids to the left;
+    /// both are undefined in C++11 but defined by GCC and Clang, and other checks cover the indexes derived from such
+    /// numbers.
     const fn cxxflags(self) -> &'static str {
         match self {
             Self::Address => {
@@ -65,7 +67,7 @@ impl Sanitizer {
         }
     }
 
-    /// Flags for aws-lc and for libsrt's haicrypt. Races in aws-lc are upstream's to find.
+    /// Flags for aws-lc and for libsrt's haicrypt. Races in aws-lc are upstream's concern.
     const fn cflags(self) -> &'static str {
         match self {
             Self::Address => "-fsanitize=address -fno-omit-frame-pointer",
@@ -75,7 +77,8 @@ impl Sanitizer {
 
     fn options(self) -> (&'static str, String) {
         match self {
-            // Two functions of libsrt's fec.cpp have a static of the same name, which gcc registers as one global twice.
+            // Two functions of libsrt's fec.cpp have a static of the same name, which gcc registers twice as one
+            // global.
             Self::Address => ("ASAN_OPTIONS", "detect_odr_violation=0:detect_leaks=1".to_owned()),
             Self::Thread => {
                 let suppressions = root().join("xtask/tsan.supp");
@@ -89,7 +92,7 @@ impl Sanitizer {
     }
 }
 
-/// Runs `cargo test` on srt-safe with `args`; without any, all its tests and the examples that they start.
+/// Runs `cargo test` on srt-safe with `args`; without arguments, all its tests and the examples that they start.
 pub(crate) fn sanitized(sanitizer: Sanitizer, args: &[String]) -> Result<()> {
     let host = host()?;
     let mut test = command(sanitizer, "test", &host);
@@ -127,11 +130,11 @@ fn edits(sanitizer: Sanitizer, tests: &[&str]) -> Result<()> {
 fn command(sanitizer: Sanitizer, subcommand: &str, host: &str) -> Command {
     let mut command = cargo(subcommand);
     command.args(["-p", "srt-safe", "--features", "async,tracing"]);
-    // A target, even the host, keeps the flags off build scripts and procedural macros.
+    // With an explicit target, even the host, the flags do not apply to build scripts and procedural macros.
     command
         .args(["--target", host, "--target-dir"])
         .arg(root().join("target").join(sanitizer.name()));
-    // RUSTC_BOOTSTRAP makes the stable compiler take unstable flags, with the runtime that it ships.
+    // RUSTC_BOOTSTRAP makes the stable compiler accept unstable flags, with the runtime that it ships.
     command
         .env("RUSTC_BOOTSTRAP", "1")
         .env("RUSTFLAGS", sanitizer.rustflags())
@@ -140,13 +143,13 @@ fn command(sanitizer: Sanitizer, subcommand: &str, host: &str) -> Command {
     let (name, value) = sanitizer.options();
     command.env(name, value);
     if matches!(sanitizer, Sanitizer::Thread) {
-        // Side by side, the tests are so slow that their limits of time pass.
+        // In parallel, the tests are so slow that their time limits expire.
         command.env("RUST_TEST_THREADS", "1");
     }
     command
 }
 
-/// Model-checks the gateway's ring: the workspace's tests run the same models for a shorter time, unoptimized.
+/// Model-checks the gateway's ring; the workspace's tests run the same models for a shorter time, unoptimized.
 pub(crate) fn loom(args: &[String]) -> Result<()> {
     let mut command = cargo("test");
     run(command
@@ -154,7 +157,7 @@ pub(crate) fn loom(args: &[String]) -> Result<()> {
         .args(args))
 }
 
-/// The triple of the machine that compiles.
+/// The target triple of the host.
 pub(crate) fn host() -> Result<String> {
     let output = Command::new("rustc")
         .arg("-vV")

@@ -1,7 +1,7 @@
-//! `cargo xtask deny`: licenses, bans and sources of all dependencies, by cargo-deny and deny.toml.
+//! `cargo xtask deny`: checks licenses, bans and sources of all dependencies with cargo-deny and deny.toml.
 //!
-//! Known vulnerabilities (`advisories`) are left out here: their database is fetched from outside the package
-//! registries that a build may count on. CONTRIBUTING.md says when to check them.
+//! Known vulnerabilities (`advisories`) are left out: their database is not in the package registries that a build
+//! relies on. CONTRIBUTING.md says when to check them.
 
 use crate::cargo::plain;
 use crate::install::Install;
@@ -18,7 +18,7 @@ pub(crate) fn check(install: Install) -> Result<()> {
         if install == Install::Forbidden {
             bail!("cargo-deny is missing: cargo install cargo-deny --locked --version {VERSION}");
         }
-        // Unoptimized: measured on 2 cores, 67 s to install in place of 145 s, and the check takes under 2 s either way.
+        // Unoptimized: measured on 2 cores, 67 s to install instead of 145 s, and the check takes under 2 s either way.
         let mut command = plain("install");
         command.args(["cargo-deny", "--locked", "--version", VERSION]);
         run(command

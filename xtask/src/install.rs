@@ -1,4 +1,4 @@
-//! Installs what the tasks need beside cargo, from the distribution's packages, and says plainly when it cannot.
+//! Installs what the tasks need besides cargo, from the distribution's packages, and reports clearly if it cannot.
 
 use crate::cargo::root;
 use crate::steps::run;
@@ -8,18 +8,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Whether a task may install what is missing.
+/// Whether a task may install missing packages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Install {
     Allowed,
     Forbidden,
 }
 
-/// Something a task needs on the machine.
+/// A requirement of a task.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Need {
     what: &'static str,
-    /// Debian's (and Ubuntu's) package of it.
+    /// The Debian (and Ubuntu) package.
     package: &'static str,
     is_there: fn() -> bool,
 }
@@ -89,7 +89,7 @@ pub(crate) const NPM: Need = Need {
     is_there: || in_path("npm").is_some(),
 };
 
-/// Looks at the console as people do.
+/// Views the console like a user.
 pub(crate) const CHROMIUM: Need = Need {
     what: "Chromium",
     package: "chromium",
@@ -110,10 +110,10 @@ pub(crate) const LIBCLANG: Need = Need {
     is_there: has_libclang,
 };
 
-/// Sees to it that all `needs` are met.
+/// Installs all missing `needs`.
 ///
 /// # Errors
-/// When something is missing and may not or cannot be installed here; the message says what and how.
+/// If something is missing and may not or cannot be installed here; the message says what and how.
 pub(crate) fn ensure(needs: &[Need], install: Install) -> Result<()> {
     let missing: Vec<Need> = needs.iter().copied().filter(|need| !(need.is_there)()).collect();
     if missing.is_empty() {
@@ -156,16 +156,16 @@ pub(crate) fn ensure(needs: &[Need], install: Install) -> Result<()> {
     }
 }
 
-/// Peers of the interoperability tests that come from PyPI, and the folder of each.
+/// Peers of the interoperability tests from PyPI, and the folder of each.
 const PYTHON: [(&str, &str); 2] = [
     ("imageio-ffmpeg==0.8.1", "imageio_ffmpeg-0.8.1.dist-info"),
     ("tstrans==0.8.0", "tstrans-0.8.0.dist-info"),
 ];
 
-/// Sees to it that the peers that come from PyPI are in `target/interop/python`, where the tests look for them.
+/// Installs the peers from PyPI into `target/interop/python`, where the tests look for them.
 ///
 /// # Errors
-/// When one is missing and may not or cannot be installed here; the message says how.
+/// If one is missing and may not or cannot be installed here; the message says how.
 pub(crate) fn from_pypi(install: Install) -> Result<()> {
     let folder = root().join("target/interop/python");
     let missing: Vec<&str> = PYTHON
@@ -190,13 +190,13 @@ pub(crate) fn from_pypi(install: Install) -> Result<()> {
     run(&mut command)
 }
 
-/// Whether a program is there and content.
+/// Whether a program exists and succeeds.
 fn works(program: &str, arguments: &[&str]) -> bool {
     let output = Command::new(program).args(arguments).output();
     output.is_ok_and(|output| output.status.success())
 }
 
-/// `env` as root, through sudo if need be; `None` when neither can be.
+/// `env` as root, with sudo if needed; `None` if neither is possible.
 fn as_root() -> Option<Command> {
     let id = Command::new("id").arg("-u").output().ok()?;
     if id.stdout.trim_ascii() == b"0" {
@@ -213,7 +213,7 @@ fn in_path(program: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// Looks where Debian and its relatives put libclang, as bindgen's loader does.
+/// Looks where Debian and its relatives install libclang, like bindgen's loader.
 fn has_libclang() -> bool {
     let named = env::var_os("LIBCLANG_PATH").is_some();
     let folders = ["/usr/lib", "/usr/lib64", "/usr/local/lib"].map(Path::new);
@@ -234,7 +234,7 @@ fn has_libclang() -> bool {
             })
 }
 
-/// Not libclang-cpp, which LLVM's tools bring along and bindgen cannot use.
+/// Not libclang-cpp, which comes with LLVM's tools and which bindgen cannot use.
 fn is_libclang(name: &str) -> bool {
     let versioned =
         name.starts_with("libclang-") && !name.starts_with("libclang-cpp") && name.contains(".so");

@@ -1,4 +1,4 @@
-//! `cargo xtask interop`: the gateway with the clients that people use.
+//! `cargo xtask interop`: tests the gateway with commonly used clients.
 
 use crate::cargo::{plain, workspace};
 use crate::install::{CXX, FFMPEG, GSTREAMER, Install, MPV, Need, PIP, SRT_TOOLS, VLC, ensure, from_pypi};
@@ -6,13 +6,13 @@ use crate::steps::run;
 use anyhow::Result;
 use std::process::Command;
 
-/// What the tests need beside the packages from PyPI.
+/// What the tests need besides the packages from PyPI.
 pub(crate) const NEEDS: [Need; 7] = [CXX, SRT_TOOLS, FFMPEG, GSTREAMER, VLC, MPV, PIP];
 
-/// Tries all rows of the table, or those whose names contain `only`.
+/// Runs all rows of the table, or those whose names contain `only`.
 ///
 /// # Errors
-/// When a client is missing, or a row fails.
+/// If a client is missing, or a row fails.
 pub(crate) fn all(only: Option<&str>, install: Install) -> Result<()> {
     ensure(&NEEDS, install)?;
     from_pypi(install)?;
@@ -24,7 +24,7 @@ pub(crate) fn all(only: Option<&str>, install: Install) -> Result<()> {
 /// Builds the peers that are crates, where the tests look for them.
 ///
 /// # Errors
-/// When they cannot be fetched or built.
+/// If they cannot be fetched or built.
 pub(crate) fn rust_peers() -> Result<()> {
     let mut command = plain("build");
     command.args([
@@ -35,10 +35,10 @@ pub(crate) fn rust_peers() -> Result<()> {
     run(command.args(["--target-dir", "target/interop/rust"]))
 }
 
-/// Tries the choice of rows for every day; the clients are there, and the gateway is built.
+/// Runs the daily selection of rows; the clients are installed, and the gateway is built.
 ///
 /// # Errors
-/// When a row fails.
+/// If a row fails.
 pub(crate) fn short() -> Result<()> {
     run(&mut test())
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask lint`: everything that CI checks beside the tests.
+//! `cargo xtask lint`: everything that CI checks besides the tests.
 
 use crate::cargo::{cargo, plain, root, without_linking, workspace};
 use crate::install::{CXX, Install, LIBCLANG, ensure};
@@ -29,7 +29,7 @@ pub(crate) fn all(install: Install) -> Result<()> {
             "warnings",
         ]))
     });
-    // They take files of the gateway by path, so that nothing else notices when those need another file.
+    // They include files of the gateway by path, so only this check notices when those need another file.
     steps.run("fuzz targets", || {
         let mut check = without_linking(cargo("check"));
         check.arg("--manifest-path").arg(root().join("fuzz/Cargo.toml"));

@@ -1,4 +1,4 @@
-//! Repository tasks: `cargo xtask --help`. What CI runs is what a developer runs.
+//! Repository tasks: `cargo xtask --help`. CI and developers run the same tasks.
 //!
 //! Each task calls cargo with the same packages, features and profile as the others, so that a run of all of them
 //! compiles everything once.
@@ -123,7 +123,7 @@ fn main() -> ExitCode {
     match perform(Cli::parse().task) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Not the Debug form: whoever set RUST_BACKTRACE for the tests wants no backtrace of a failed step.
+            // Not the Debug form: with RUST_BACKTRACE set for the tests, it would print a backtrace of a failed step.
             eprintln!("xtask: {error:#}");
             ExitCode::FAILURE
         }
@@ -157,7 +157,7 @@ fn perform(task: Task) -> Result<()> {
         Task::Bench { args } => bench::long(&args),
         Task::Soak { hours, minutes } => {
             let seconds = hours.mul_add(3600.0, minutes * 60.0);
-            // Without a time: two minutes.
+            // Two minutes by default.
             let seconds = if seconds > 0.0 { seconds } else { 120.0 };
             soak::run_for(std::time::Duration::try_from_secs_f64(seconds)?.as_secs())
         }

@@ -1,7 +1,7 @@
 //! `cargo xtask package`: the Debian package, by cargo-deb and the metadata in srt-gateway/Cargo.toml.
 //!
-//! Stages what the package holds under target/package, so that the same rules make one from a release build, for users,
-//! and one from the build that the tests made, for the test that installs it.
+//! Stages the contents of the package under target/package, so that the same rules build one from a release build, for
+//! users, and one from the test build, for the test that installs it.
 
 use crate::cargo::{plain, root, workspace};
 use crate::install::Install;
@@ -11,24 +11,24 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The version of cargo-deb that is installed when none is.
+/// The version of cargo-deb that is installed if there is none.
 const VERSION: &str = "3.8.0";
 
 /// Which build goes into the package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Build {
-    /// Optimized, made now.
+    /// Optimized, built now.
     Release,
-    /// What `cargo build` made before.
+    /// The result of an earlier `cargo build`.
     Debug,
 }
 
-/// Makes `target/package/srt-gateway.deb`.
+/// Creates `target/package/srt-gateway.deb`.
 pub(crate) fn debian(build: Build, install: Install) -> Result<()> {
     ensure_cargo_deb(install)?;
     let folder = match build {
         Build::Release => {
-            // A package without the console is not one to hand out.
+            // A package without the console must not be released.
             run(workspace("build")
                 .args(["--release", "--bin", "srt-gateway"])
                 .env("SRT_GATEWAY_WEB", "require"))?;
@@ -47,9 +47,9 @@ pub(crate) fn debian(build: Build, install: Install) -> Result<()> {
     Ok(())
 }
 
-/// Everything that the build gives: the binary without debug symbols, its manual pages and completions.
+/// Stages the build's files: the binary without debug symbols, its manual pages and completions.
 pub(crate) fn stage(binary: &Path, staged: &Path) -> Result<()> {
-    // What an earlier version had more than this one must not go in.
+    // Files that only an earlier version had must not be included.
     if staged.exists() {
         fs::remove_dir_all(staged).with_context(|| format!("cannot empty {}", staged.display()))?;
     }
@@ -94,7 +94,7 @@ fn ensure_cargo_deb(install: Install) -> Result<()> {
     if install == Install::Forbidden {
         bail!("cargo-deb is missing: cargo install cargo-deb --locked --version {VERSION}");
     }
-    // Unoptimized, as cargo-deny and for the same reason.
+    // Unoptimized, like cargo-deny and for the same reason.
     let mut command = plain("install");
     command.args(["cargo-deb", "--locked", "--version", VERSION]);
     run(command

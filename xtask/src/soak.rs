@@ -1,13 +1,13 @@
-//! `cargo xtask soak`: the gateway under everything at once, in short or for as long as you like.
+//! `cargo xtask soak`: the gateway under all kinds of load at once, for a short time or as long as you like.
 
 use crate::cargo::workspace;
 use crate::steps::run;
 use anyhow::Result;
 
-/// Of the run that is a step of the tests.
+/// The duration in the tests.
 const SHORT_SECONDS: u64 = 75;
 
-/// Runs for so long, with a gateway that is built as the tests build it.
+/// Runs for this long, with the test build of the gateway.
 pub(crate) fn run_for(seconds: u64) -> Result<()> {
     run(workspace("build").args(["--bins"]))?;
     let mut command = workspace("test");

@@ -1,5 +1,5 @@
-//! `cargo xtask package --static`: one binary for any Linux of the same architecture, in an archive with what belongs to it,
-//! and the proof that it is one: nothing of it is linked at run time, and in a root without any library it relays.
+//! `cargo xtask package --static`: one binary for any Linux of the same architecture, in an archive with its files, and
+//! the proof that it is static: it links nothing at run time, and relays in a root without any library.
 
 use crate::cargo::{cargo, root};
 use crate::install::{CXX, Install, NODE, NPM, ensure};
@@ -19,7 +19,7 @@ use std::time::Duration;
 /// How long the gateway may take to start, and to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Where the gateway is told to listen, and the one name that the root knows.
+/// The addresses that the gateway listens on, and the only name that the root knows.
 const CONFIG: &str = "gateway.control_socket = \"/control\"\napi.listen = \"127.0.0.1:0\"\nsrt.port = \"127.0.0.1:0\"\n\
                       streams_default.accept_unknown = true\n";
 const HOSTS: &str = "127.0.0.1 gateway.test\n";
@@ -30,7 +30,7 @@ pub(crate) fn package(install: Install) -> Result<()> {
     let target = gnu_target()?;
     let mut build = cargo("build");
     build.args(["-p", "srt-gateway", "--release", "--target", &target]);
-    // With a target, even the machine's own, the flag stays away from build scripts and procedural macros.
+    // With an explicit target, even the host, the flag does not apply to build scripts and procedural macros.
     run(build
         .env("RUSTFLAGS", "-Ctarget-feature=+crt-static")
         .env("SRT_GATEWAY_WEB", "require"))?;
@@ -52,7 +52,7 @@ fn gnu_target() -> Result<String> {
     Ok(host)
 }
 
-/// Fails when the program asks for an interpreter or a library.
+/// Fails if the program requires an interpreter or a library.
 fn check_linkage(binary: &Path) -> Result<()> {
     let output = Command::new("readelf")
         .args(["--wide", "--program-headers", "--dynamic"])
@@ -77,7 +77,7 @@ fn check_linkage(binary: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The lines in which readelf tells of something that the system would have to load.
+/// The lines of readelf about something that the system would have to load.
 fn asked_at_run_time(readelf: &str) -> Vec<&str> {
     let lines = readelf.lines().map(str::trim);
     lines
@@ -87,7 +87,7 @@ fn asked_at_run_time(readelf: &str) -> Vec<&str> {
         .collect()
 }
 
-/// Starts it in a root that holds nothing else, and has it relay: the load generator of the same program measures it.
+/// Starts it in a root without other files, and makes it relay: the load generator of the same program measures it.
 fn check_relay(binary: &Path) -> Result<()> {
     let place = root().join("target/static/root");
     if place.exists() {
@@ -103,7 +103,7 @@ fn check_relay(binary: &Path) -> Result<()> {
     let health = get(api, "/healthz")?;
     anyhow::ensure!(health.starts_with("HTTP/1.1 200"), "/healthz answers {health:?}");
     let options = ["--viewers", "20", "--seconds", "2", "--warmup", "1", "--json"];
-    // Outside: it reads its own account in /proc.
+    // Outside, because it reads its own resource use in /proc.
     let told = json(
         Command::new(binary)
             .args(["bench", &port.to_string()])
@@ -115,7 +115,7 @@ fn check_relay(binary: &Path) -> Result<()> {
         delivered > 1000 && count("lost") == Some(0) && count("damaged") == Some(0),
         "the relay of the static binary: {told}"
     );
-    // Names are looked up by the C library, which loads parts of itself for that in other builds.
+    // The C library resolves names, for which it loads parts of itself in other builds.
     let url = format!(
         "srt://gateway.test:{}?streamid=#!::r=nobody,m=request",
         port.port()
@@ -133,7 +133,7 @@ fn check_relay(binary: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The program in its root; who is not root becomes it in a user namespace.
+/// The program in its root; without root, in a user namespace.
 fn inside(place: &Path) -> Command {
     let is_root = Command::new("id")
         .arg("-u")
@@ -150,7 +150,7 @@ fn inside(place: &Path) -> Command {
     command
 }
 
-/// A gateway and what it logs. Ended on drop.
+/// A gateway and its log. Stopped on drop.
 struct Running {
     child: Child,
     lines: Receiver<String>,
@@ -175,7 +175,7 @@ impl Running {
         Ok(Self { child, lines })
     }
 
-    /// The address behind `mark` in the next line that has `text`.
+    /// The address after `mark` in the next line that contains `text`.
     fn address(&self, text: &str, mark: &str) -> Result<SocketAddr> {
         loop {
             let line = self.lines.recv_timeout(PATIENCE);
@@ -218,7 +218,7 @@ fn json(command: &mut Command) -> Result<Value> {
     serde_json::from_slice(&output.stdout).with_context(|| format!("{command:?} prints JSON"))
 }
 
-/// The archive: one folder with everything in it.
+/// The archive: one folder with all files.
 fn pack(staged: &Path, target: &str) -> Result<()> {
     for file in ["LICENSE", "LICENSE-APACHE", "LICENSE-MIT", "CHANGELOG.md"] {
         fs::copy(root().join(file), staged.join(file)).with_context(|| file.to_owned())?;

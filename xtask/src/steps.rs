@@ -1,10 +1,10 @@
-//! Runs a list of steps to its end and reports all that failed, not only the first.
+//! Runs a list of steps to its end and reports all failures, not only the first.
 
 use anyhow::{Context, Result, bail};
 use std::process::Command;
 use std::time::Instant;
 
-/// The steps run so far, and which of them failed.
+/// The steps run so far, and the failed ones.
 #[derive(Debug)]
 pub(crate) struct Steps {
     failures: Vec<String>,
@@ -30,7 +30,7 @@ impl Steps {
         }
     }
 
-    /// Fails with all failures. Prints nothing when there are none.
+    /// Fails with all failures. Prints nothing if there are none.
     pub(crate) fn finish(self) -> Result<()> {
         if self.failures.is_empty() {
             return Ok(());
@@ -43,7 +43,7 @@ impl Steps {
     }
 }
 
-/// Shows and runs a command; anything but exit code 0 is an error.
+/// Prints and runs a command; any exit code but 0 is an error.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     eprintln!("$ {}", shown(command));
     let status = command
@@ -55,7 +55,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// The command as one would type it, with the variables it sets.
+/// The command as it would be typed, with the variables it sets.
 fn shown(command: &Command) -> String {
     let variables = command.get_envs().filter_map(|(name, value)| {
         Some(format!(
@@ -64,7 +64,7 @@ fn shown(command: &Command) -> String {
             value?.to_string_lossy()
         ))
     });
-    // Programs are shown by name: cargo hands its own path to its subcommands.
+    // Programs are shown by name, because cargo passes its own path to its subcommands.
     let program = std::path::Path::new(command.get_program())
         .file_name()
         .unwrap_or_else(|| command.get_program());

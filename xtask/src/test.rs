@@ -18,7 +18,7 @@ pub(crate) fn all(install: Install) -> Result<()> {
     from_pypi(install)?;
     interop::rust_peers()?;
     let mut steps = Steps::new();
-    // First, so that the gateway that is built next has the console.
+    // First, so that the gateway built next contains the console.
     steps.run("the console's types, unit tests and bundle", web::build);
     // The end-to-end tests run the gateway's binary, which cargo builds for no test of another package.
     run(workspace("build").args(["--bins", "--examples", "--tests"]))?;
@@ -43,7 +43,7 @@ pub(crate) fn all(install: Install) -> Result<()> {
     steps.run("cost against the floor", bench::short);
     steps.run("soak, short form", soak::short);
     steps.run("the console in a browser", web::in_a_browser);
-    // Not a step of the list: a step ends with a line of its own, and the summary is to be the last.
+    // Not a step of the list, because a step ends with a line of its own, and the summary should be the last line.
     eprintln!("\n=== end-to-end tests");
     let last = run(workspace("test").args(["--test", "e2e"]));
     if last.is_err() {

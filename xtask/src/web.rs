@@ -1,4 +1,4 @@
-//! The console in web/: what npm does there, as steps of `cargo xtask test`.
+//! The console in web/: runs npm as steps of `cargo xtask test`.
 
 use crate::cargo::root;
 use crate::steps::{Steps, run};
@@ -17,7 +17,7 @@ fn npm(arguments: &[&str]) -> Command {
     command
 }
 
-/// Checks the types, runs the unit tests, and leaves the bundle in web/dist, from where a debug build takes it.
+/// Checks the types, runs the unit tests, and leaves the bundle in web/dist, where a debug build takes it from.
 pub(crate) fn build() -> Result<()> {
     install()?;
     let mut steps = Steps::new();
@@ -34,7 +34,7 @@ pub(crate) fn in_a_browser() -> Result<()> {
     run(&mut npm(&["run", "--silent", "e2e"]))
 }
 
-/// The packages of the lock file, unless they are there from the last time.
+/// The packages of the lock file, unless they are already installed.
 fn install() -> Result<()> {
     let read = |name: &str| fs::read(folder().join(name));
     let lock = read("package-lock.json").context("web/package-lock.json")?;

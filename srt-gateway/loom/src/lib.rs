@@ -1,10 +1,10 @@
 //! Model check of the gateway's ring and wake flag: `cargo test -p srt-gateway-loom --release`.
 //!
-//! Compiles `srt-gateway/src/data/{ring,wake}.rs` as they are over loom's atomics, and lets loom run every
-//! interleaving of a few operations (with up to three preemptions a thread) and every value that the memory model
-//! lets a relaxed load see. Owns the models only; behaviour on one thread is tested beside the ring.
+//! Compiles `srt-gateway/src/data/{ring,wake}.rs` unchanged with loom's atomics. Loom runs every interleaving of a few
+//! operations (with up to three preemptions per thread) and every value that the memory model allows a relaxed load to
+//! see. Contains only the models; behaviour on one thread is tested beside the ring.
 
-/// The gateway's `data` module with `shim` exchanged.
+/// The gateway's `data` module with another `shim`.
 pub mod data {
     #[path = "../../../src/data/ring.rs"]
     mod ring;

@@ -1,4 +1,4 @@
-//! The audit log: who changed what, from where, and what came of it.
+//! The audit log: who changed what, from where, and with which result.
 
 use std::fs;
 
@@ -143,7 +143,7 @@ fn every_change_is_recorded_with_who_where_before_and_after() {
     assert!(invalid.contains("max_viewer"), "{invalid}");
     let stop = newest(&gateway, &format!("outputs/{id}/stop"));
     assert_eq!(stop["by"], "night shift");
-    // The entry of the file is a URL alone.
+    // The entry of the file is only a URL.
     let [before, after] = changed(&stop, "streams.a.outputs[0]");
     assert_eq!(before, "udp://127.0.0.1:9");
     assert!(after.contains("enabled = false"), "{after}");
@@ -184,7 +184,7 @@ fn every_change_is_recorded_with_who_where_before_and_after() {
         .unwrap()
         .iter()
         .filter(|event| event["event"] == "audit");
-    // The attempt to read the log is refused, and an event too.
+    // The refused attempt to read the log is an event too.
     assert_eq!(told.count(), 11, "{events:#}");
 }
 
@@ -240,7 +240,7 @@ fn a_reload_of_the_file_is_recorded_whoever_asked_for_it() {
 fn wrong_tokens_are_recorded_and_cannot_fill_the_log() {
     let gateway = Running::start(TOKENS, "");
     assert_eq!(send(&gateway, "PUT", "log", ADMIN, r#"{"level": "info"}"#), 200);
-    // Whether the console needs a token, it asks without one.
+    // The console sends a request without a token to find out whether it needs one.
     gateway.ask("GET", "/api/v1/gateway").is_problem(401);
     for _ in 0..40 {
         let status = send(&gateway, "GET", "streams", "wrong", "");
@@ -269,7 +269,7 @@ fn wrong_tokens_are_recorded_and_cannot_fill_the_log() {
     assert!(count >= 21.0, "{count}");
 }
 
-/// A change that its sender does not wait for is made to its end, and recorded.
+/// A change is completed and recorded even if its sender does not wait for it.
 #[test]
 fn a_client_that_leaves_is_recorded_nevertheless() {
     let gateway = Running::start("", "");

@@ -1,4 +1,4 @@
-//! What is added, changed and removed while the gateway runs, and what becomes of it.
+//! Adding, changing and removing things while the gateway runs.
 
 use serde_json::json;
 
@@ -199,7 +199,7 @@ fn a_broken_state_file_is_set_aside_and_reported() {
         .filter(|path| path.to_string_lossy().contains("gateway.state.toml.broken-"));
     let kept = std::fs::read_to_string(aside.next().expect("it was moved")).unwrap();
     assert!(kept.contains("correct horse"), "{kept}");
-    // It is out of the way of the next change.
+    // It does not block the next change.
     gateway.json("PUT", "/api/v1/streams/made", "{}").is(201);
     let kept = std::fs::read_to_string(&state).unwrap();
     assert!(kept.contains("made"), "{kept}");
@@ -317,14 +317,14 @@ fn what_was_added_is_changed_and_keeps_its_secrets() {
         let headers = [("Content-Type", "application/json"), ("If-Match", version)];
         gateway.send("PUT", path, &headers, &body.to_string())
     };
-    // The passphrase is too short if its mask is taken for it.
+    // The passphrase would be too short if the mask were taken literally.
     let moved = json!({ "url": "srt://127.0.0.1:8?passphrase=***", "latency": 400 });
     let changed = put(&path, shown.header("etag"), &moved).is(200);
     assert_eq!(changed.value()["definition"], moved);
     assert_ne!(changed.value()["id"], shown.value()["id"]);
     let path = format!("/api/v1/outputs/{}", changed.value()["id"].as_str().unwrap());
     put(&path, shown.header("etag"), &moved).is_problem(412);
-    // Its address is the same, and so is how it does: it is the same one all the same, and no second one beside it.
+    // Its address is the same, so it is the same endpoint, and there is no second one beside it.
     let slower = json!({ "url": "srt://127.0.0.1:8?passphrase=***", "latency": 500 });
     let changed = put(&path, changed.header("etag"), &slower).is(200);
     let detail = gateway.ask("GET", "/api/v1/streams/live%2Fa").value();

@@ -1,4 +1,4 @@
-//! What peers and clients send on purpose: control characters, secrets, paths. None of it comes out where it should not.
+//! Hostile input from peers and clients: control characters, secrets, paths. None of it may appear where it should not.
 
 use std::{fs, io::Write as _, process::Stdio};
 
@@ -9,12 +9,12 @@ use crate::{
     http::{Running, wait_until},
 };
 
-/// C0, DEL, C1, separators and marks of direction, except the line breaks that the output itself has.
+/// C0, DEL, C1, separators and direction marks, except the line breaks of the output itself.
 fn steers(c: char) -> bool {
     c != '\n' && c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// All that the gateway has shown, by where it has.
+/// Everything that the gateway has output, by origin.
 fn outputs(gateway: &Running) -> Vec<(String, String)> {
     let mut all = Vec::new();
     for path in [
@@ -52,7 +52,7 @@ fn outputs(gateway: &Running) -> Vec<(String, String)> {
     all
 }
 
-/// Fails with every output that has what `is_wrong` finds, not with the first one.
+/// Fails with every output for which `is_wrong` returns true, not only with the first.
 #[track_caller]
 fn assert_clean(gateway: &Running, is_wrong: impl Fn(&str) -> bool) {
     let mut all = outputs(gateway);
@@ -86,7 +86,7 @@ fn no_output_steers_a_terminal_or_forges_a_line() {
         for streamid in hostile {
             gateway.call(streamid).unwrap_err();
         }
-        // What is not the name may have anything, and this caller is let in.
+        // Parts other than the name may contain anything, and this caller is admitted.
         let _publisher = gateway
             .call("#!::r=live/\"quoted\" \\ name,m=publish,u=al\u{1b}[2J,a=agent\u{9b}\u{202e}\u{2028}")
             .unwrap();
@@ -112,7 +112,7 @@ fn no_output_steers_a_terminal_or_forges_a_line() {
     }
 }
 
-/// Prometheus' own parser takes it.
+/// Prometheus' own parser accepts it.
 fn is_scraped(metrics: &str) {
     let mut promtool = std::process::Command::new("promtool")
         .args(["check", "metrics"])
@@ -130,13 +130,13 @@ fn is_scraped(metrics: &str) {
     promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let output = promtool.wait_with_output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    // 3: lint alone, about names. 1: it could not be parsed.
+    // 3: only naming lints. 1: it could not be parsed.
     assert!(matches!(output.status.code(), Some(0 | 3)), "{told}");
 }
 
 #[test]
 fn no_secret_comes_out() {
-    // Another one each time, of letters that stand nowhere else.
+    // A different one each time, of letters that occur nowhere else.
     let secret = format!("zq{:x}xq", std::process::id());
     let secret = secret.as_str();
     let config = format!(

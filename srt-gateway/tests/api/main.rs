@@ -1,4 +1,4 @@
-//! The HTTP API of a running gateway, over real sockets: who may do what, what errors look like, and what is told.
+//! The HTTP API of a running gateway, over real sockets: authorization, errors, and contents.
 
 mod alarms;
 mod audit;
@@ -157,7 +157,7 @@ fn hostile_names_stay_names() {
     ] {
         let path = format!("/api/v1/streams/{name}");
         let reply = gateway.json("PUT", &path, r#"{"max_viewers": 1}"#);
-        // Control characters are no part of a name, and neither is what leads elsewhere.
+        // Names must not contain control characters, or path components that lead elsewhere.
         if name.contains("%0A") || name.contains("..") {
             reply.is_problem(422);
             continue;
@@ -185,7 +185,7 @@ fn a_client_that_sends_slowly_is_left_and_holds_up_nobody() {
         for stream in &mut slow {
             scope.spawn(move || {
                 let mut rest = Vec::new();
-                // Closed in whichever way.
+                // It may be closed in any way.
                 drop(stream.read_to_end(&mut rest));
             });
         }
@@ -282,7 +282,7 @@ fn what_happens_is_told_with_its_stream() {
         })
     };
     assert_eq!(told("session_open")["stream"], "a");
-    // Before control has taken the first one in, a second one would get through the handshake.
+    // Until control has accepted the first one, a second one would complete its handshake.
     gateway.call("#!::r=a,m=publish").unwrap_err();
     assert!(
         told("stream_up")["text"]
@@ -461,7 +461,7 @@ fn https_is_served_and_a_renewed_certificate_taken() {
     assert!(ctl());
     write(&certified());
     wait_until("the new certificate", || ctl().then_some(()));
-    // Far more handshakes at once than an address may begin. Those that are admitted wait for their ClientHello.
+    // Far more handshakes at once than an address may start. The admitted ones wait for their ClientHello.
     let mut many: Vec<_> = (0..120)
         .map(|_| TcpStream::connect(gateway.api).unwrap())
         .collect();

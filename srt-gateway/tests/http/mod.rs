@@ -1,4 +1,4 @@
-//! A gateway with an API as a process of its own, and HTTP by hand: what is sent is what stands in the test.
+//! A gateway with an API as a separate process, and HTTP by hand: exactly the text in the test is sent.
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use std::{
@@ -28,7 +28,7 @@ pub(crate) struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // A process that has ended already is what is wanted.
+        // The process may have ended already.
         self.process.kill().unwrap_or_default();
         self.process.wait().map(drop).unwrap_or_default();
     }
@@ -50,7 +50,7 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_srt-gateway");
 fn spawned(config: &Path, log: Option<&str>, group: Option<&Path>) -> (Child, Receiver<String>) {
     let mut command = Command::new(BINARY);
     if let Some(group) = group {
-        // In the group before it takes any memory.
+        // It joins the group before it allocates any memory.
         command = Command::new("sh");
         let processes = group.join("cgroup.procs");
         command.args([
@@ -80,17 +80,17 @@ fn spawned(config: &Path, log: Option<&str>, group: Option<&Path>) -> (Child, Re
 }
 
 impl Running {
-    /// With `api` in `[api]` and `rest` behind it; one global port, and any stream.
+    /// With `api` in `[api]` followed by `rest`; one global port, and any stream.
     pub(crate) fn start(api: &str, rest: &str) -> Self {
         Self::start_logging(None, api, rest)
     }
 
-    /// As [`start`](Self::start), with this RUST_LOG.
+    /// Like [`start`](Self::start), with this RUST_LOG.
     pub(crate) fn start_logging(log: Option<&str>, api: &str, rest: &str) -> Self {
         Self::begin(Self::configured(api, rest), log, None)
     }
 
-    /// As [`start`](Self::start), in this control group.
+    /// Like [`start`](Self::start), in this control group.
     pub(crate) fn start_in(group: &Path, api: &str, rest: &str) -> Self {
         Self::begin(Self::configured(api, rest), None, Some(group))
     }
@@ -124,7 +124,7 @@ impl Running {
             if let Some(rest) = line.split("listening addr=").nth(1) {
                 running.srt = rest.split(' ').next().unwrap().parse().unwrap();
             }
-            // As the log has it that is written as JSON.
+            // The format of a JSON log.
             if line.contains("\"message\":\"listening\"") {
                 let line: Value = serde_json::from_str(&line).unwrap();
                 running.srt = line["addr"].as_str().unwrap().parse().unwrap();
@@ -137,7 +137,7 @@ impl Running {
         running
     }
 
-    /// Ends it at once and starts it again with the same files.
+    /// Kills it and starts it again with the same files.
     pub(crate) fn restarted(mut self) -> Self {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
@@ -145,7 +145,7 @@ impl Running {
         Self::begin(folder, None, None)
     }
 
-    /// The lines of the log since the last call, beside those up to the API's.
+    /// The log lines since the last call, without those up to the API's start.
     pub(crate) fn logged(&self) -> Vec<String> {
         self.lines.try_iter().collect()
     }
@@ -158,7 +158,7 @@ impl Running {
         self.folder.path().join("gateway.toml")
     }
 
-    /// What it has ended with; None: it runs.
+    /// Its exit status; None: it is running.
     pub(crate) fn status(&mut self) -> Option<ExitStatus> {
         self.process.try_wait().unwrap()
     }
@@ -188,7 +188,7 @@ impl Running {
         }
         let mut stream = self.raw(&format!("{text}\r\n{body}"));
         let mut bytes = Vec::new();
-        // A server that does not read a body to its end may reset the connection behind its answer.
+        // A server that does not read a body to its end may reset the connection after its answer.
         drop(stream.read_to_end(&mut bytes));
         Reply::of(&bytes)
     }
@@ -213,7 +213,7 @@ impl Running {
         command
     }
 
-    /// Waits until so many sessions are open: a caller is connected a moment before it is taken in.
+    /// Waits until this many sessions are open: a caller is connected a moment before it is accepted.
     pub(crate) fn wait_sessions(&self, count: usize) {
         wait_until("the sessions", || {
             (self.ask("GET", "/api/v1/sessions").is(200).value()["total"] == count).then_some(())
@@ -229,7 +229,7 @@ impl Running {
     }
 }
 
-/// What came back.
+/// The response.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -265,7 +265,7 @@ impl Reply {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
-    /// A problem as RFC 9457 has it, of this status.
+    /// Asserts a problem (RFC 9457) with this status.
     pub(crate) fn is_problem(&self, status: u16) {
         assert_eq!(self.status, status, "{}", self.text());
         assert_eq!(self.header("content-type"), "application/problem+json");

@@ -21,10 +21,10 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// Payload of a message: seven TS packets.
 pub const MESSAGE: usize = 7 * 188;
 
-/// Between two messages at 5 Mb/s.
+/// The interval between messages at 5 Mb/s.
 pub const PACE: Duration = Duration::from_micros(MESSAGE as u64 * 8 / 5);
 
-/// Waits until `look` gives a value.
+/// Waits until `look` returns a value.
 #[track_caller]
 pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;
@@ -42,7 +42,7 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     wait_for(what, || condition().then_some(()));
 }
 
-/// Starts a gateway. A port that libsrt has not let go of yet is waited for.
+/// Starts a gateway. Waits for a port that libsrt has not released yet.
 #[track_caller]
 pub fn gateway(toml: &str) -> Gateway {
     let config = Config::parse(toml).unwrap_or_else(|errors| panic!("{errors}"));
@@ -63,7 +63,7 @@ pub fn port(gateway: &Gateway) -> SocketAddr {
     gateway.listening()[0].addr
 }
 
-/// The endpoint of this role, the first of a gateway.
+/// The endpoint of this role with this index.
 pub fn endpoint(gateway: &Gateway, role: Role, at: usize) -> Option<EndpointStatus> {
     gateway
         .endpoints()
@@ -89,7 +89,7 @@ pub fn wait_state(gateway: &Gateway, role: Role, at: usize, state: EndpointState
     }
 }
 
-/// Message `number` of the stream `tag`: TS packets of one PID whose payload tells both.
+/// Message `number` of the stream `tag`: TS packets of one PID whose payload contains both.
 pub fn message(tag: u8, number: u64) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(MESSAGE);
     for packet in 0..7_u8 {
@@ -101,7 +101,7 @@ pub fn message(tag: u8, number: u64) -> Vec<u8> {
     bytes
 }
 
-/// What a message says of itself: tag and number; None if a single bit of it is wrong.
+/// The tag and number of a message; None if a single bit of it is wrong.
 pub fn read(bytes: &[u8]) -> Option<(u8, u64)> {
     let tag = *bytes.get(4)?;
     let number = u64::from_be_bytes(bytes.get(5..13)?.try_into().ok()?);
@@ -146,7 +146,7 @@ impl Call {
     }
 }
 
-/// Somebody who sends numbered messages at 5 Mb/s.
+/// A peer that sends numbered messages at 5 Mb/s.
 pub struct Source {
     stop: Arc<AtomicBool>,
     pub pause: Arc<AtomicBool>,
@@ -155,7 +155,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// Sends by `send` until it fails.
+    /// Sends with `send` until it fails.
     pub fn start(tag: u8, mut send: impl FnMut(&[u8]) -> bool + Send + 'static) -> Self {
         let (stop, pause, sent) = (
             Arc::new(AtomicBool::new(false)),
@@ -202,10 +202,10 @@ impl Drop for Source {
     }
 }
 
-/// A message that came: when, of which stream, which one.
+/// A received message: its time, stream and number.
 pub type Arrival = (Instant, u8, u64);
 
-/// Somebody who receives and notes.
+/// A peer that receives and records messages.
 pub struct Sink {
     stop: Arc<AtomicBool>,
     pub arrivals: Arc<Mutex<Vec<Arrival>>>,
@@ -214,7 +214,7 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// Takes messages from `receive` (None: nothing now) until it gives an error.
+    /// Receives messages with `receive` (None: nothing now) until it returns an error.
     pub fn start(mut receive: impl FnMut() -> Result<Option<Vec<u8>>, ()> + Send + 'static) -> Self {
         let (stop, arrivals, corrupt) = (
             Arc::new(AtomicBool::new(false)),
@@ -280,7 +280,7 @@ impl Sink {
         wait_until("messages", || self.count() >= wanted);
     }
 
-    /// Ends, and demands that every message is exact and that each stream's run is without a gap while it lasts.
+    /// Ends, and asserts that every message is exact and that each stream's run has no gap.
     #[track_caller]
     pub fn finish(mut self) -> Vec<Arrival> {
         self.end();

@@ -15,7 +15,7 @@ fn check(model: impl Fn() + Sync + Send + 'static) {
     builder.check(model);
 }
 
-/// A message whose every byte and whose length follow from its position.
+/// A message whose bytes and length derive from its position.
 fn message(seq: u64) -> Vec<u8> {
     let len = if seq.is_multiple_of(2) { 16 } else { 13 };
     vec![u8::try_from(seq).unwrap() + 1; len]
@@ -87,7 +87,7 @@ fn a_viewer_that_joins_starts_at_the_start_point_or_the_live_edge() {
         let ring = Ring::with_geometry(3, 1);
         let mut writer = ring.claim_writer().unwrap();
         push(&mut writer, 1);
-        // Until a source's tables are known, viewers begin at its first message.
+        // Until a source's tables are known, viewers start at its first message.
         writer.mark_tables(Seq::default().ahead(1));
         let reader = thread::spawn(move || {
             let start = ring.start_position(StartAt::Keyframe);
@@ -136,7 +136,7 @@ fn no_message_is_left_behind_a_wake_up_that_was_coalesced() {
         let ring = Ring::with_geometry(4, 1);
         let shared = Arc::new((WakeFlag::new(), AtomicBool::new(false)));
         let mut writer = ring.claim_writer().unwrap();
-        // Both as after the first message of a burst: the flag is raised and its notice on the way.
+        // Both as after the first message of a burst: the flag is raised and its notice is under way.
         push(&mut writer, 1);
         assert!(shared.0.request());
         let reader = {
@@ -144,7 +144,7 @@ fn no_message_is_left_behind_a_wake_up_that_was_coalesced() {
             thread::spawn(move || {
                 shared.0.clear();
                 let mut batch = Batch::with_capacity(2);
-                // A lap here would be a false one: the ring has room for both.
+                // A lap here would be wrong: the ring has room for both.
                 assert!(matches!(
                     ring.read_batch(Seq::default(), &mut batch),
                     ReadOutcome::Read { .. }
