@@ -1,4 +1,4 @@
-//! Chooses the way to a libsrt (pinned source, `LIBSRT_SOURCE_DIR`, or an installed one), and leaves each way to its module.
+//! Chooses the libsrt to link (pinned source, `LIBSRT_SOURCE_DIR`, or an installed one), and calls the module for it.
 
 #[path = "build/bindings.rs"]
 mod bindings;
@@ -13,15 +13,15 @@ mod vendored;
 
 use std::path::PathBuf;
 
-/// What stops the build: one message that says what to do, never a backtrace.
+/// An error of the build: one message that describes the remedy, never a backtrace.
 pub(crate) type Result<T> = std::result::Result<T, String>;
 
-/// The library that the crate will link, whichever way it came.
+/// The library that the crate will link.
 pub(crate) struct Library {
     pub(crate) version: String,
-    /// Where `srt.h` and its companions are.
+    /// The folders of `srt.h` and its companions.
     pub(crate) include: Vec<PathBuf>,
-    /// Compile-time switches that change what the headers declare.
+    /// Compile-time switches that change the declarations of the headers.
     pub(crate) header_defines: &'static [&'static str],
     pub(crate) edits: Vec<&'static str>,
     pub(crate) crypto: String,

@@ -1,4 +1,4 @@
-//! Sends each message back to whom it came from, on tokio: one task per caller, one reactor thread for all.
+//! Sends each message back to its sender, on tokio: one task per caller, one reactor thread for all.
 //!
 //! `async_echo [ADDRESS]` (default 127.0.0.1:9000).
 
@@ -28,7 +28,7 @@ async fn echo(socket: &AsyncSrtSocket) -> Result<()> {
     loop {
         let len = match socket.recv(&mut buffer).await {
             Ok(len) => len,
-            // In live mode that is how a peer leaves.
+            // In live mode this is how a peer leaves.
             Err(error) if error.kind() == ErrorKind::ConnectionLost => return Ok(()),
             Err(error) => return Err(error),
         };

@@ -1,8 +1,9 @@
-//! The shortest correct relay: one thread, one epoll, one buffer, no configuration. What it costs is the floor for any relay
-//! on this crate.
+//! The shortest correct relay: one thread, one epoll, one buffer, no configuration. Its cost is the minimum for any
+//! relay on this crate.
 //!
-//! `bare_relay [ADDRESS [PASSPHRASE]]` (default 127.0.0.1:9998, not encrypted). Publish with the streamid `#!::r=NAME,m=publish`, play with
-//! `#!::r=NAME,m=request`. A packet for which a viewer has no room is skipped for that viewer, and counted.
+//! `bare_relay [ADDRESS [PASSPHRASE]]` (default 127.0.0.1:9998, not encrypted). Publish with the streamid
+//! `#!::r=NAME,m=publish`, play with `#!::r=NAME,m=request`. If a viewer has no room for a packet, the relay skips the
+//! packet for that viewer, and counts it.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -37,7 +38,7 @@ struct Relay {
     epoll: Epoll,
     streams: Vec<Stream>,
     roles: HashMap<SocketId, Role>,
-    /// Streams that have a publisher, for the listen callback to refuse a second one.
+    /// Streams that have a publisher. The listen callback refuses a second one.
     taken: Arc<Mutex<HashSet<String>>>,
 }
 
@@ -103,7 +104,7 @@ impl Relay {
             for viewer in &stream.viewers {
                 match viewer.send(&buffer[..len]) {
                     Ok(_) => stream.sent += 1,
-                    // No room. A viewer that is gone has an event of its own.
+                    // No room. A lost viewer has an event of its own.
                     Err(_) => stream.skipped += 1,
                 }
             }
@@ -141,7 +142,7 @@ impl Relay {
                 Err(error) if error.is_would_block() => return Ok(()),
                 Err(error) => return Err(error),
             };
-            // The callback has let only such streamids in.
+            // The callback has admitted only such streamids.
             let id = socket.stream_id().unwrap_or_default();
             let fields = id.as_ref().and_then(|id| id.fields().ok());
             if let Some((name, mode)) =
@@ -155,7 +156,7 @@ impl Relay {
     fn admit(&mut self, socket: SrtSocket, name: String, mode: Mode) -> Result<()> {
         let (id, publishes) = (socket.id(), mode == Mode::Publish);
         if socket.set_nonblocking().is_err() {
-            // It has left already.
+            // The caller has left already.
             return Ok(());
         }
         let at = self
@@ -176,7 +177,7 @@ impl Relay {
             Interest::ERRORS
         };
         if publishes && stream.publisher.is_some() {
-            // Both were on their way at the same time.
+            // Both callers were in their handshakes at the same time.
             return Ok(());
         }
         self.epoll.registry().add(&socket, interest, Trigger::Edge)?;

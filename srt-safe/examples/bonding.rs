@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Both sides say the same; the greater wins.
+/// Both sides set the same; the larger value wins.
 fn options() -> Options {
     Options::new().latency(Duration::from_millis(500))
 }
@@ -71,7 +71,7 @@ fn send(kind: GroupType, peers: &[&str]) -> Result<u64> {
         total += group.send(&message)? as u64;
         links.report(&group)?;
     }
-    // A group does not tell what is unsent: give the links the latency to deliver.
+    // A group does not report unsent data: give the links the latency to deliver it.
     thread::sleep(Duration::from_millis(1000));
     Ok(total)
 }
@@ -82,7 +82,7 @@ fn receive(addr: &str) -> Result<u64> {
         .bind(addr)?;
     eprintln!("listening on {}", listener.local_addr()?);
     let (socket, _) = listener.accept()?;
-    // The listener stays open: further links of the group come through it, and join by themselves.
+    // The listener stays open: further links of the group arrive through it, and join by themselves.
     let mut links = Links::default();
     match SrtGroup::try_from(socket) {
         Ok(group) => write_out(|message| {
@@ -114,7 +114,7 @@ fn write_out(mut recv: impl FnMut(&mut [u8]) -> srt_safe::Result<usize>) -> Resu
     Ok(total)
 }
 
-/// Tells each change of a link's state, looking a few times a second.
+/// Prints each change of a link's state; polls a few times a second.
 #[derive(Default)]
 struct Links {
     looked: Option<Instant>,

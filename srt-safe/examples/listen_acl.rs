@@ -1,4 +1,4 @@
-//! A listener with access control: publishers of known resources, each with a passphrase of its own, on one port.
+//! A listener with access control: publishers of known resources, each with its own passphrase, on one port.
 //!
 //! ```text
 //! cargo run --example listen_acl -- 127.0.0.1:9000 news='correct horse' sport='battery staple'
@@ -55,7 +55,7 @@ fn listen(addr: &str, resources: Resources) -> Result<(), srt_safe::Error> {
     Ok(())
 }
 
-/// Runs on libsrt's thread, in the middle of a handshake: looks up, decides, and does nothing that takes time.
+/// Runs on libsrt's thread, in the middle of a handshake: must not block or take long.
 fn authorize(resources: &Resources, request: &AccessRequest<'_>) -> Result<Admission, RejectCode> {
     let id = request.stream_id().map_err(|_| RejectCode::BAD_REQUEST)?;
     let fields = id.fields().map_err(|_| RejectCode::BAD_REQUEST)?;
@@ -66,7 +66,7 @@ fn authorize(resources: &Resources, request: &AccessRequest<'_>) -> Result<Admis
         .resource()
         .and_then(|resource| resources.get(resource))
         .ok_or(RejectCode::NOT_FOUND)?;
-    // From here on libsrt refuses a caller with another passphrase, or with none.
+    // From here on libsrt refuses a caller with another passphrase, or without one.
     Ok(Admission::new().passphrase(passphrase.clone()))
 }
 

@@ -1,4 +1,4 @@
-//! Waits for one caller and writes what it sends to standard output.
+//! Waits for one caller and writes its data to standard output.
 //!
 //! ```text
 //! cargo run --example recv -- 127.0.0.1:9000 > received.ts
@@ -34,7 +34,7 @@ fn receive(addr: &str) -> Result<u64, Box<dyn std::error::Error>> {
     eprintln!("listening on {}", listener.local_addr()?);
     let (socket, peer) = listener.accept()?;
     eprintln!("{peer} connected");
-    // Nobody else is wanted: further callers are refused from now on.
+    // This example takes one caller: libsrt refuses further ones from now on.
     listener.close()?;
 
     let mut output = io::stdout().lock();
@@ -46,7 +46,7 @@ fn receive(addr: &str) -> Result<u64, Box<dyn std::error::Error>> {
                 output.write_all(&message[..len])?;
                 total += len as u64;
             }
-            // In live mode this is also how a peer that closes in good order looks.
+            // In live mode an orderly close by the peer looks the same.
             Err(error) if error.kind() == ErrorKind::ConnectionLost => break,
             Err(error) => return Err(error.into()),
         }

@@ -55,14 +55,15 @@ fn send(addr: &str, stream_id: &str, passphrase: Option<&str>) -> Result<u64, Bo
     let mut total = 0;
     loop {
         message.clear();
-        // A pipe gives what it has: collect a whole message, but for the last one.
+        // A read from a pipe may return less: collect a whole message, except for the last one.
         input.by_ref().take(MESSAGE as u64).read_to_end(&mut message)?;
         if message.is_empty() {
             break;
         }
         total += socket.send(&message)? as u64;
     }
-    // Closing a live connection drops what the peer has not confirmed, and what waits there for its time to be played.
+    // Closing a live connection drops packets that the peer has not acknowledged, including those that wait for their
+    // playing time.
     while socket.unsent()?.packets > 0 {
         thread::sleep(Duration::from_millis(10));
     }

@@ -1,4 +1,4 @@
-//! What a listener's access control decides is what the caller gets.
+//! A caller receives the decision of the listener's access control.
 
 mod support;
 
@@ -33,7 +33,7 @@ fn secret(text: &str) -> Passphrase {
     Passphrase::new(text).expect("a passphrase of 10 to 79 bytes")
 }
 
-/// Lets threads through once it is opened.
+/// Blocks threads until it is opened.
 #[derive(Default)]
 struct Gate {
     open: Mutex<bool>,
@@ -272,7 +272,7 @@ mod deferred {
 
         let started = Instant::now();
         let quick = call(addr_of(&listener), "quick").expect("admitted");
-        // Handshakes of a caller that defers come each 250 ms; another caller has two round trips on loopback.
+        // A deferred caller repeats its handshake every 250 ms; another caller needs two round trips on loopback.
         assert!(
             started.elapsed() < Duration::from_millis(200),
             "{:?}",
@@ -478,7 +478,7 @@ fn a_decision_that_takes_its_time_delays_nothing_that_is_sent_later() {
     const DECISION: Duration = Duration::from_millis(300);
     let latency = Duration::from_millis(120);
     let listener = guarded(|_: &AccessRequest<'_>| {
-        // What a decision costs is what is tried here.
+        // The cost of a decision is what this test measures.
         thread::sleep(DECISION);
         Verdict::Admit(Admission::new())
     });

@@ -1,5 +1,5 @@
-//! Groups that are closed while other threads, of this side and of the peer's, use them. What goes wrong without the edit
-//! `closing-groups` is mostly memory that is read after it was freed: `cargo xtask asan` sees it.
+//! Groups that are closed while other threads, on this side and the peer's, use them. Without the edit `closing-groups`
+//! these tests mostly read memory after it was freed: `cargo xtask asan` detects that.
 #![cfg(not(feature = "system"))]
 
 mod support;
@@ -56,12 +56,12 @@ fn interrupted<T: Send>(group: &SrtGroup, call: impl FnOnce(&SrtGroup) -> T + Se
     let (told, ended) = mpsc::channel();
     thread::scope(|scope| {
         scope.spawn(move || told.send(call(group)));
-        // Long enough for the call to be blocked, mostly. If it is not, it fails at once, which is as good.
+        // Usually long enough for the call to block. If it does not, it fails at once, which is as good.
         thread::sleep(Duration::from_millis(100));
         group.as_socket().shutdown().expect("open until now");
         match ended.recv_timeout(PATIENCE) {
             Ok(returned) => returned,
-            // The scope would wait for the thread for ever.
+            // The scope would wait for the thread forever.
             Err(_) => {
                 eprintln!("the call never returned");
                 std::process::abort();
@@ -77,7 +77,7 @@ fn shutdown_ends_a_blocked_recv_on_either_side() {
         let (caller, accepted) = group_of_two(kind, &listener, options());
         for group in [accepted, caller] {
             let error = interrupted(&group, |group| group.recv(&mut [0; 1500])).expect_err("closed");
-            // The second one: the call began after the group was closed.
+            // The second error: the call began after the group was closed.
             assert!(
                 matches!(error.kind(), ErrorKind::ConnectionLost | ErrorKind::NotConnected),
                 "{error}"
@@ -89,12 +89,12 @@ fn shutdown_ends_a_blocked_recv_on_either_side() {
 /// A call that had to wait for a link wrote the state of all links into a table with room for fewer.
 #[test]
 fn a_small_table_stays_small_when_sending_has_to_wait() {
-    // On a busy machine, a link that does not get ahead can be given up before a call had to wait.
+    // On a busy machine, a link that falls behind can be given up before a call has to wait.
     let waited = (0..10).any(|_| send_until_it_waits());
     assert!(waited, "no call had to wait");
 }
 
-/// Sends into a group whose buffers are full. Whether a call had to wait.
+/// Sends into a group whose buffers are full, and returns whether a call had to wait.
 fn send_until_it_waits() -> bool {
     let narrow = options()
         .set(opt::FlowWindow, 32)
@@ -102,9 +102,9 @@ fn send_until_it_waits() -> bool {
         .set(opt::SendBuffer, 32 * 1472)
         .too_late_drop(false);
     let listener = bonded_listener(narrow.clone());
-    // Only the accepted side waits: a caller with a full buffer is told at once that the connection is lost.
+    // Only the accepted side waits: a caller with a full buffer gets an error that the connection is lost.
     let (receiver, sender) = group_of_two(GroupType::Backup, &listener, narrow);
-    // The accepted group is there with its first link; the table is about two.
+    // The accepted group exists from its first link on; the table is about two.
     let end = Instant::now() + PATIENCE;
     while sender.members().expect("open").len() < 2 {
         assert!(Instant::now() < end, "the second link never joined");
@@ -114,7 +114,7 @@ fn send_until_it_waits() -> bool {
     thread::scope(|scope| {
         scope.spawn(|| read_until(&receiver, &done));
         let _end = SetOnDrop(&done);
-        // libsrt may wait for a link that is never reported as ready.
+        // libsrt may wait for a link that it never reports as ready.
         let socket = sender.as_socket();
         socket
             .set_send_timeout(Some(Duration::from_millis(30)))
@@ -148,7 +148,7 @@ fn read_until(receiver: &SrtGroup, done: &AtomicBool) {
     }
 }
 
-/// Ends the other thread also when this one panics.
+/// Ends the other thread even if this one panics.
 struct SetOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for SetOnDrop<'_> {
@@ -157,8 +157,8 @@ impl Drop for SetOnDrop<'_> {
     }
 }
 
-/// Both sides of a group in use by several threads, while links break and both sides close. False: the machine was too busy
-/// for the group to connect in time.
+/// Several threads use both sides of a group while links break and both sides close. Returns false if the machine was
+/// too busy for the group to connect in time.
 fn one_life(kind: GroupType, round: usize) -> bool {
     let listener = bonded_listener(options());
     let Ok((caller, accepted)) = try_group_of_two(kind, &listener, options()) else {
@@ -189,7 +189,7 @@ fn one_life(kind: GroupType, round: usize) -> bool {
             });
         }
         scope.spawn(|| (0..6).all(|_| caller.add_links(&[link.clone(), link.clone()]).is_ok()));
-        // Rounds differ in when they end, and which side ends first.
+        // Rounds differ in when they end, and in which side ends first.
         while turns.load(Ordering::Relaxed) < 20 * (round % 8) {
             thread::yield_now();
         }
@@ -218,7 +218,7 @@ fn groups_close_while_everything_is_in_use() {
     assert!(lives.into_inner() >= 12, "groups of the 16 that connected");
 }
 
-/// The peer says goodbye at the very moment at which this side closes its group.
+/// The peer sends its SHUTDOWN at the moment at which this side closes its group.
 #[test]
 fn both_sides_close_at_once() {
     for kind in [GroupType::Broadcast, GroupType::Backup] {

@@ -1,4 +1,4 @@
-//! `CollectedSends`: what is collected waits for the end, and arrives then as if it had been sent by itself.
+//! `CollectedSends`: collected messages are sent at the end, and arrive as if each had been sent by itself.
 
 #[path = "support/lossy.rs"]
 mod lossy;
@@ -22,7 +22,7 @@ use srt_safe::{
 };
 use support::{V4, accept, addr_of, listener, noise, pair, reaches};
 
-/// Lengths as they come: runs of equal ones, shorter ones between.
+/// Realistic lengths: runs of equal ones with shorter ones between.
 fn messages(seed: u64) -> Vec<Vec<u8>> {
     let lengths = [1316, 1316, 1316, 188, 1316, 1316, 7, 7, 1456, 1316];
     (0..200_u64)
@@ -31,7 +31,7 @@ fn messages(seed: u64) -> Vec<Vec<u8>> {
 }
 
 fn options() -> Options {
-    // Nothing is late, however slow the machine.
+    // Nothing is late, however slow the machine is.
     Options::new().payload_size(0).latency(Duration::from_secs(2))
 }
 
@@ -55,7 +55,7 @@ fn collected_messages_wait_for_the_end_of_the_collection() {
         .set_recv_timeout(Some(Duration::from_millis(200)))
         .expect("a timeout can be set");
     let mut buffer = [0; 1500];
-    // What is sent while the port's thread still has the socket in hand, from the message before, is left to that thread.
+    // If the port's thread still holds the socket because of the previous message, sending is left to that thread.
     let has_waited = (0..50).any(|_| {
         let collected = CollectedSends::begin();
         let nested = CollectedSends::begin();
@@ -87,7 +87,7 @@ fn messages_of_all_lengths_reach_many_sockets_in_order() {
         if let Some(secret) = secret {
             options = options.passphrase(secret);
         }
-        // The wildcard address: replies carry the address that was called.
+        // The wildcard address: replies come from the address that was called.
         let listener = SrtListener::builder()
             .options(options.clone())
             .bind("0.0.0.0:0")
@@ -120,7 +120,7 @@ fn messages_of_all_lengths_reach_many_sockets_in_order() {
 #[test]
 fn lost_packets_of_a_collection_are_sent_again() {
     let listener = listener(&options());
-    // Each seventh packet, once.
+    // Every seventh packet, once.
     let mut count = 0;
     let link = LossyLink::new(addr_of(&listener), move |way, wire| {
         let is_new = way == Way::ToListener && wire.is_data() && !wire.is_retransmission();
@@ -159,7 +159,7 @@ fn lost_packets_of_a_collection_are_sent_again() {
     drop(sender.join().expect("the sender"));
 }
 
-/// A system that refuses to divide one socket's datagrams says nothing about the next one's.
+/// If the system refuses to segment the datagrams of one socket, other sockets are unaffected.
 #[test]
 fn undivided_datagrams_are_one_sockets_affair_and_reported_once() {
     let reports = Arc::new(AtomicUsize::new(0));
@@ -174,7 +174,7 @@ fn undivided_datagrams_are_one_sockets_affair_and_reported_once() {
     .expect("subscribes");
     for number in 1..=2 {
         let udp = UdpSocket::bind(V4).expect("a port");
-        // The system does not divide what it makes no checksum for.
+        // The system does not segment datagrams for which it computes no checksum.
         let on: libc::c_int = 1;
         // SAFETY: the descriptor is open; the pointer and the length describe `on`.
         let set = unsafe {
@@ -215,7 +215,7 @@ fn undivided_datagrams_are_one_sockets_affair_and_reported_once() {
     drop(watch);
 }
 
-/// The thread that collects and the port's sending thread pack packets of one socket: in turns.
+/// The collecting thread and the port's sending thread take turns in packing packets of one socket.
 #[test]
 fn threads_that_collect_and_threads_that_do_not_share_a_socket() {
     const MESSAGES: u32 = 300;

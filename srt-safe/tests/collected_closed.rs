@@ -1,4 +1,5 @@
-//! What is still collected when its port closes. Counts the process' threads, so this program has one test.
+//! Messages that are still collected when their port closes. Counts the threads of the process, so this program has one
+//! test.
 
 mod support;
 
@@ -12,8 +13,8 @@ use std::{
 use srt_safe::{CollectedSends, SrtListener, SrtSocket};
 use support::{V4, accept, addr_of, threads, wait_until};
 
-/// libsrt closes a port's descriptor about a second after its last socket. What was still collected for it went to whatever
-/// had its number by then.
+/// libsrt closes a port's descriptor about a second after its last socket. Messages still collected for it used to go
+/// to whatever had that descriptor number by then.
 #[test]
 fn what_is_collected_for_a_closed_port_goes_nowhere_else() {
     let quiet = threads();
@@ -25,7 +26,7 @@ fn what_is_collected_for_a_closed_port_goes_nowhere_else() {
     let collected = CollectedSends::begin();
     caller.send(b"collected").expect("room");
     drop((caller, accepted, listener));
-    // The threads of a port end before its descriptor is closed. One of libsrt's stays.
+    // The threads of a port end before its descriptor is closed. One libsrt thread remains.
     wait_until("the ports' threads to end", || threads() <= quiet + 1);
     let mut pairs = Vec::new();
     for _ in 0..20 {
@@ -43,7 +44,7 @@ fn what_is_collected_for_a_closed_port_goes_nowhere_else() {
     }
 }
 
-/// A TCP connection, whose sides get the lowest numbers that are free.
+/// A TCP connection. Its sides get the lowest free descriptors.
 fn tcp_pair(listener: &TcpListener) -> (TcpStream, TcpStream) {
     let caller = TcpStream::connect(listener.local_addr().expect("bound")).expect("connects");
     let (accepted, _) = listener.accept().expect("a caller");

@@ -1,4 +1,4 @@
-//! Sockets whose reader times the packets: at their time, in order, nothing lost that came, and without a thread of libsrt's.
+//! Sockets whose reader times the packets: delivered on time and in order, without loss, and without a libsrt thread.
 
 #[path = "support/lossy.rs"]
 mod lossy;
@@ -17,17 +17,17 @@ use support::{PATIENCE, addr_of, listener, noise, pair};
 
 const PACKETS: u64 = 300;
 
-/// What is due so soon may be had with the packet before it.
+/// A packet that is due this soon may be delivered together with the previous one.
 const TOGETHER: Duration = Duration::from_micros(100);
 
-/// A message as it was received.
+/// A received message.
 struct Taken {
     bytes: Vec<u8>,
-    /// From its reception to the time at which it was due; None: it was due, or as good as.
+    /// From its reception until it was due; None: it was already due, or nearly.
     early: Option<Duration>,
 }
 
-/// Receives as a relay does, until `count` messages are there.
+/// Receives as a relay does, until `count` messages have arrived.
 fn take(socket: &SrtSocket, count: u64) -> Vec<Taken> {
     let mut epoll = Epoll::new().unwrap();
     epoll
@@ -53,7 +53,7 @@ fn take(socket: &SrtSocket, count: u64) -> Vec<Taken> {
             }
             Err(error) => {
                 assert!(error.is_would_block(), "{error}");
-                // None: an event must come, or the test runs into its deadline.
+                // None: an event must come, or the test exceeds its deadline.
                 let wait = socket.next_delivery().unwrap_or(PATIENCE);
                 epoll.wait(&mut events, Some(wait)).unwrap();
             }
@@ -66,7 +66,7 @@ fn options(latency: Duration) -> Options {
     Options::new().latency(latency)
 }
 
-/// The receiving end of a pair, timed by its reader. None: this library cannot.
+/// The receiving end of a pair, timed by its reader. None: this library does not support it.
 fn timed(accepted: SrtSocket, timing: ReaderTiming) -> Option<SrtSocket> {
     accepted.set_nonblocking().unwrap();
     let is_timed = accepted.time_by_reader(timing);
@@ -81,7 +81,7 @@ fn send_all(sender: &SrtSocket) {
     }
 }
 
-/// A caller whose packets to the listener are judged on their way, and the accepted end.
+/// A caller whose packets to the listener pass a judge, and the accepted end.
 fn over_a_link(
     latency: Duration,
     judge: impl FnMut(&[u8], bool) -> Fate + Send + 'static,
@@ -176,7 +176,7 @@ fn in_order_is_as_soon_as_they_come() {
 #[test]
 fn in_order_waits_for_what_is_sent_again() {
     let mut seen = HashSet::new();
-    // Each tenth packet is lost the first time.
+    // Every tenth packet is lost the first time.
     let (_link, caller, accepted) = over_a_link(Duration::from_secs(5), move |payload, _| {
         match seen.insert(payload.to_vec()) && seen.len() % 10 == 0 {
             true => Fate::Lose,
@@ -241,7 +241,7 @@ fn what_has_come_is_there_when_the_peer_is_gone() {
 
 #[test]
 fn a_socket_that_blocks_is_timed_by_libsrt() {
-    // Nothing is sent, so that no thread is started for it: another test of this process counts them.
+    // Nothing is sent, so no thread starts for it: another test of this process counts them.
     let (_caller, accepted) = support::live_pair();
     assert!(!accepted.time_by_reader(ReaderTiming::OnTime));
     assert_eq!(accepted.next_delivery(), None);

@@ -1,5 +1,5 @@
-//! Without a free descriptor, callers are refused: nothing leaks, nothing crashes, and connections go on. One test, because
-//! the limit is the process's.
+//! Without a free descriptor, callers are refused; nothing leaks or crashes, and existing connections continue. One
+//! test, because the limit applies to the process.
 
 // An installed library lacks the edits.
 #![cfg(not(feature = "system"))]
@@ -28,7 +28,7 @@ const BACKUP: u8 = 2;
 /// What callers do wrong, or, at the limit, right.
 type Wrong = fn(Handshake) -> Handshake;
 
-/// The same conclusion without the extension that all have.
+/// The same conclusion without the common extension.
 fn bare(mut handshake: Handshake) -> Handshake {
     handshake.extensions.clear();
     handshake
@@ -43,14 +43,14 @@ fn key_material(handshake: Handshake, material: &[u8]) -> Handshake {
     handshake.with(Extension::new(Extension::KM_REQUEST, material.to_vec()))
 }
 
-/// Key material as of libsrt for AES-128, wrapped with a passphrase that is not the listener's.
+/// Key material as libsrt sends it for AES-128, wrapped with a passphrase that is not the listener's.
 fn foreign_key() -> Vec<u8> {
     let mut material = vec![0x12, 0x20, 0x29, 0x01, 0, 0, 0, 0, 2, 0, 2, 0, 0, 0, 4, 4];
     material.extend([0x5A; 16 + 24]);
     material
 }
 
-/// Every way out of a handshake that a caller can bring about.
+/// Every way in which a caller can end a handshake.
 const WAYS: [(&str, Wrong); 16] = [
     ("nothing wrong", |handshake| handshake),
     ("no extension", bare),
@@ -105,7 +105,7 @@ const WAYS: [(&str, Wrong); 16] = [
     }),
 ];
 
-/// Whether the caller is let in. Some handshakes are not answered at all.
+/// Whether the caller is admitted. Some handshakes get no answer at all.
 fn is_let_in(peer: &RawPeer, group: Option<Extension>, wrong: Wrong) -> bool {
     let cookie = peer.induce().cookie;
     let mut conclusion = peer.conclusion(cookie, "");
@@ -127,15 +127,15 @@ fn set_limit(soft: u64) {
         rlim_cur: 0,
         rlim_max: 0,
     };
-    // SAFETY: writes the struct that it is given.
+    // SAFETY: writes the struct it is given.
     let read = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
     limit.rlim_cur = soft.min(limit.rlim_max);
-    // SAFETY: reads the struct that it is given.
+    // SAFETY: reads the struct it is given.
     let written = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
     assert_eq!((read, written), (0, 0));
 }
 
-/// Takes all descriptors that are left.
+/// Takes all remaining descriptors.
 fn take_all() -> Vec<File> {
     std::iter::from_fn(|| File::open("/dev/null").ok()).collect()
 }
@@ -205,7 +205,7 @@ fn callers_are_refused_at_the_descriptor_limit() {
             });
         }
     }
-    // With descriptors, bonded callers get in again.
+    // Once there are descriptors again, bonded callers are admitted.
     let peer = RawPeer::new(plain.addr);
     let group = Extension::group(GROUP_ID | 1, BROADCAST, 0, 0);
     assert!(is_let_in(&peer, Some(group), |handshake| handshake));

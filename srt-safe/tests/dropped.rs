@@ -1,5 +1,5 @@
-//! A sender that gives up a message says so. Whatever it sends besides is delivered, whether more follows or not, and others
-//! that send from the same port are not held up.
+//! A sender that drops a message announces it. Its other messages are delivered, whether more follow or not, and other
+//! senders on the same port are not delayed.
 
 // An installed library lacks the edits.
 #![cfg(not(feature = "system"))]
@@ -23,7 +23,7 @@ use support::{PATIENCE, accept, addr_of, exchange, listener};
 
 const LATENCY: Duration = Duration::from_millis(100);
 
-/// Receives messages as a relay does: it waits for an event when it cannot tell when the next one is due.
+/// Receives messages as a relay does: it waits for an event if it cannot determine when the next one is due.
 fn receive(socket: &SrtSocket, timing: Option<ReaderTiming>, count: usize) -> Vec<Vec<u8>> {
     let (mut epoll, mut events) = (Epoll::new().unwrap(), Events::with_capacity(4));
     if let Some(timing) = timing {
@@ -58,7 +58,7 @@ fn receive(socket: &SrtSocket, timing: Option<ReaderTiming>, count: usize) -> Ve
 #[test]
 fn messages_behind_a_dropped_one_are_delivered_when_nothing_follows() {
     for timing in [None, Some(ReaderTiming::OnTime), Some(ReaderTiming::InOrder)] {
-        // With it on, a message that was given up is waited for all the same.
+        // With it on, the receiver waits for a dropped message all the same.
         let options = Options::new().too_late_drop(false);
         let listener = listener(&options.latency(LATENCY).receive_timeout(PATIENCE));
         let mut peer = RawPeer::connect(addr_of(&listener), "").expect("a connection");

@@ -1,5 +1,5 @@
-//! Encryption over loopback, watched on the wire: what goes in comes out, keys change while it does, and what does not fit
-//! together is refused or told.
+//! Encryption over loopback, observed on the wire: data arrives intact, also while keys change, and incompatible
+//! settings are refused or reported.
 
 #[path = "support/lossy.rs"]
 mod lossy;
@@ -30,7 +30,7 @@ fn secret(text: &str) -> Passphrase {
     Passphrase::new(text).expect("10 to 79 bytes")
 }
 
-/// Whether the linked libsrt can do AES-GCM, and be asked for a mode at all; the pinned one can.
+/// Whether the linked libsrt supports AES-GCM and the choice of a mode; the pinned one does.
 fn has_modes() -> bool {
     let has = opt::by_name("cryptomode")
         .expect("an option")
@@ -48,7 +48,7 @@ fn with_mode(options: Options, mode: CryptoMode) -> Options {
     }
 }
 
-/// Time enough for a slow machine, and keys are announced well ahead of their use.
+/// Enough time for a slow machine; keys are announced well before their use.
 fn steady() -> Options {
     Options::new()
         .latency(Duration::from_millis(500))
@@ -57,10 +57,10 @@ fn steady() -> Options {
         .key_pre_announce(ANNOUNCE)
 }
 
-/// What was seen of one direction.
+/// What was observed in one direction.
 #[derive(Clone, Debug, Default)]
 struct Seen {
-    /// The key of each packet, where it differs from the one before.
+    /// The key of each packet, where it differs from the previous one.
     keys: Vec<u8>,
     /// Packets whose payload was readable.
     plain: usize,

@@ -1,4 +1,4 @@
-//! What an epoll reports, when, and when not: over loopback, each test with sockets and an epoll of its own.
+//! Which events an epoll reports, and when: over loopback, each test with its own sockets and epoll.
 
 use std::{
     net::{SocketAddr, UdpSocket},
@@ -12,10 +12,10 @@ use srt_safe::{
     SrtListener, SrtSocket, Trigger,
 };
 
-/// For what must come.
+/// For events that must come.
 const SOON: Duration = Duration::from_secs(10);
 
-/// For what must not come: a few of libsrt's 10 ms slices and acknowledgements.
+/// For events that must not come: a few of libsrt's 10 ms slices and acknowledgements.
 const A_WHILE: Duration = Duration::from_millis(60);
 
 struct Watch {
@@ -120,7 +120,7 @@ fn fill(socket: &SrtSocket) -> usize {
     }
 }
 
-/// Whether another libsrt than the pinned one was asked for, which may lack our edits.
+/// Whether another libsrt than the pinned one is linked, which may lack our edits.
 fn library_is_foreign() -> bool {
     cfg!(feature = "system") || std::env::var_os("LIBSRT_SOURCE_DIR").is_some()
 }
@@ -310,7 +310,8 @@ fn errors_come_whatever_the_interest() {
 
 #[test]
 fn a_socket_that_broke_before_it_was_added_is_reported() {
-    // Without the edit `keep-broken` libsrt closes a broken socket when it likes: it may be quicker, but not each time.
+    // Without the edit `keep-broken` libsrt closes a broken socket at a time of its own: it may be quicker, but not
+    // every time.
     for _ in 0..100 {
         let (caller, accepted) = pair();
         caller.close().unwrap();
@@ -339,7 +340,7 @@ fn a_listener_is_readable_for_each_caller() {
     for trigger in [Trigger::Level, Trigger::Edge] {
         let mut watch = Watch::new();
         watch.add(&listener, Interest::READABLE, trigger);
-        // Once whether there is somebody or not: see `Registry::add`.
+        // Reported once whether or not a caller waits: see `Registry::add`.
         assert!(watch.one().is_readable());
         assert!(listener.accept().unwrap_err().is_would_block());
         watch.nothing();
@@ -481,7 +482,7 @@ fn registry_works_during_a_wait() {
     thread::scope(|scope| {
         scope.spawn(move || {
             told.recv().unwrap();
-            // The waiter is in its wait by now or soon; either must do.
+            // The waiter is already waiting or will be soon; both must work.
             registry.remove(&accepted).unwrap();
             accepted.close().unwrap();
             drop(caller);
@@ -506,7 +507,7 @@ fn a_ready_socket_added_during_a_wait_is_seen_at_once() {
     probe.add(&accepted, Interest::READABLE, Trigger::Level);
     probe.one();
 
-    // A busy machine can only make it later. Measured: p50 0.04 ms; without the edit `epoll-wake` 7 ms.
+    // A busy machine can only add delay. Measured: p50 0.04 ms; without the edit `epoll-wake` 7 ms.
     let tries: Vec<_> = (0..8)
         .map(|_| median_time_to_see(&accepted))
         .take_while(|median| *median >= Duration::from_millis(2))
@@ -515,7 +516,7 @@ fn a_ready_socket_added_during_a_wait_is_seen_at_once() {
     assert!(tries.len() < 8 || library_is_foreign(), "medians: {tries:?}");
 }
 
-/// How long it takes until a waiter sees a socket that another thread adds, and that is ready.
+/// How long a waiter takes to see a ready socket that another thread adds.
 fn median_time_to_see(socket: &SrtSocket) -> Duration {
     let mut watch = Watch::new();
     let registry = watch.epoll.registry().clone();
@@ -525,7 +526,8 @@ fn median_time_to_see(socket: &SrtSocket) -> Duration {
         let (tell, told) = mpsc::channel();
         scope.spawn(move || {
             for () in asked {
-                // Long enough for the waiter to be in its wait: without the wake-up each round then costs the rest of a slice.
+                // Long enough for the waiter to be waiting: without the wake-up each round then costs the rest of a
+                // slice.
                 thread::sleep(Duration::from_millis(3));
                 tell.send(Instant::now()).unwrap();
                 registry.add(socket, Interest::READABLE, Trigger::Edge).unwrap();
@@ -592,7 +594,7 @@ fn no_edge_is_lost_under_load() {
                 assert!(error.is_would_block(), "{error}");
                 assert!(!room.wait(SOON).is_empty(), "no edge for writing");
             }
-            // Bursts with gaps, so that the reader runs dry at all points of the way.
+            // Bursts with gaps, so that the reader runs out of data at every point of the code.
             if number.is_multiple_of(50) {
                 thread::sleep(Duration::from_micros(300));
             }

@@ -1,6 +1,6 @@
-//! How late waiters hear of their events when many threads wait, each on its own epoll: the edit `epoll-wakeups`.
+//! How late waiters receive their events when many threads wait, each on its own epoll: the edit `epoll-wakeups`.
 //!
-//! In a process of its own, since all waits of a process share one condition in libsrt.
+//! In a process of its own, since all waits of a process share one condition variable in libsrt.
 
 use std::{
     thread,
@@ -12,7 +12,7 @@ use srt_safe::{Epoll, Events, Interest, Options, SourceTime, SrtListener, SrtSoc
 const WAITERS: usize = 8;
 const ROUNDS: usize = 150;
 
-/// Each waiter's delay from the time at which a message was due to the time at which it was read, sorted.
+/// Each waiter's delay between the time at which a message was due and the time at which it was read, sorted.
 fn lateness() -> Vec<Duration> {
     let options = Options::new().latency(Duration::from_millis(20));
     let listener = SrtListener::builder()
@@ -51,7 +51,8 @@ fn lateness() -> Vec<Duration> {
             late
         }));
     }
-    // One message each 2.3 ms, to one after the other: no two are due together, and no multiple of the 10 ms slice.
+    // One message every 2.3 ms, to one waiter after the other: no two are due together, and 2.3 ms is no multiple of
+    // the 10 ms slice.
     let start = Instant::now();
     for number in 0..u32::try_from(WAITERS * ROUNDS).unwrap() {
         let at = start + Duration::from_micros(2300) * number;
@@ -70,7 +71,7 @@ fn lateness() -> Vec<Duration> {
 
 #[test]
 fn eight_waiters_hear_of_their_events_well_within_a_slice() {
-    // A busy machine can only make it later. Measured: p50 0.2 ms and p90 0.3 ms; without the edit 2.5 and 7.5 ms.
+    // A busy machine can only add delay. Measured: p50 0.2 ms and p90 0.3 ms; without the edit 2.5 and 7.5 ms.
     let mut tries = Vec::new();
     for _ in 0..8 {
         let late = lateness();

@@ -1,4 +1,4 @@
-//! The example programs, run for real as separate processes on loopback.
+//! The example programs, run as separate processes on loopback.
 
 use std::{
     env,
@@ -13,7 +13,7 @@ use std::{
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A running example: killed on drop, if the test fails before its end.
+/// A running example. Killed on drop, if the test fails before its end.
 struct Running {
     child: Child,
     name: &'static str,
@@ -21,7 +21,7 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Fails when it is gone already.
+        // Fails if the process has ended already.
         drop(self.child.kill());
         drop(self.child.wait());
     }
@@ -67,7 +67,7 @@ impl Running {
     }
 }
 
-/// Examples lie beside the `deps` directory that this test runs from.
+/// Examples lie beside the `deps` directory of this test.
 fn path(name: &str) -> PathBuf {
     let test = env::current_exe().expect("a path");
     let profile = test
@@ -77,7 +77,7 @@ fn path(name: &str) -> PathBuf {
     profile.join("examples").join(name)
 }
 
-/// Lines of a stream, as they come, with a deadline for each.
+/// Lines of a stream as they arrive, with a deadline for each.
 struct Lines(Receiver<String>);
 
 impl Lines {

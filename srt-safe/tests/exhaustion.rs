@@ -1,4 +1,4 @@
-//! A process without free descriptors. The limit is the process', so this program has one test.
+//! A process without free descriptors. The limit applies to the process, so this program has one test.
 
 mod support;
 

@@ -1,6 +1,6 @@
-//! A process that uses this crate ends when it wants to, with its own exit code, whatever its threads are doing.
+//! A process that uses this crate can exit at any time with its own exit code, whatever its threads are doing.
 //!
-//! Each test starts this very program again, to play a scenario and exit from the middle of it.
+//! Each test starts this program again, to run a scenario and exit in the middle of it.
 
 mod support;
 
@@ -19,11 +19,11 @@ use srt_safe::{
 use support::{V4, accept, addr_of, live_pair, noise, pair};
 
 const SCENARIO: &str = "SRT_SAFE_EXIT_SCENARIO";
-/// What an exit may take, from the moment that the process wants to. The scenarios themselves take little.
+/// How long an exit may take. The scenarios themselves take little time.
 const LIMIT: Duration = Duration::from_secs(3);
 const EXIT_CODE: i32 = 42;
 
-/// Plays the scenario in a process of its own, and sees it end in time with its own code.
+/// Runs the scenario in a process of its own, and checks that it ends in time with its own code.
 #[track_caller]
 fn exits_in_time(scenario: &str) {
     let mut child = Command::new(env::current_exe().expect("this program"))
@@ -48,7 +48,7 @@ fn exits_in_time(scenario: &str) {
     assert_eq!(status.code(), Some(EXIT_CODE), "{scenario}: {status}");
 }
 
-/// Runs `blocked` on a thread and exits when it is under way. Whether it sleeps already makes no difference to the exit.
+/// Runs `blocked` on a thread and exits while it runs. Whether it already sleeps makes no difference to the exit.
 fn exit_while<T>(blocked: impl FnOnce() -> T + Send + 'static) -> ! {
     let both = Arc::new(Barrier::new(2));
     thread::spawn({
@@ -56,7 +56,7 @@ fn exit_while<T>(blocked: impl FnOnce() -> T + Send + 'static) -> ! {
         move || {
             both.wait();
             drop(blocked());
-            // A call that the exit has ended: its thread may be anywhere now, also back in libsrt.
+            // The exit has ended this call: its thread may be anywhere now, also back in libsrt.
             drop(SrtSocket::connect("127.0.0.1:9"));
         }
     });
@@ -115,7 +115,7 @@ fn play(scenario: &str) {
                 let caller = SrtSocket::connect(addr_of(&listener)).expect("connected");
                 keep((caller, accept(&listener)));
             }
-            // Nobody accepted this one.
+            // This socket was never accepted.
             keep(SrtSocket::connect(addr_of(&listener)).expect("connected"));
             keep(listener);
         }
@@ -155,7 +155,7 @@ fn wait_forever(socket: &SrtSocket) -> ! {
     }
 }
 
-/// Not a test of its own: the process that the others start ends in here.
+/// Not a test by itself: the process that the others start ends in here.
 #[test]
 fn scenario() {
     if let Ok(scenario) = env::var(SCENARIO) {
@@ -198,7 +198,7 @@ fn with_live_connections() {
     exits_in_time("connections");
 }
 
-/// An installed libsrt waits in its own clean-up for the callback.
+/// An installed libsrt waits for the callback in its own clean-up.
 #[cfg(not(feature = "system"))]
 #[test]
 fn while_a_decision_never_returns() {
@@ -211,7 +211,7 @@ fn from_inside_of_a_decision() {
     exits_in_time("exit in a decision");
 }
 
-/// What the exit does for peers: they are told, and need not wait five seconds for silence.
+/// An exit closes the connections: peers need not wait five seconds for a time-out.
 #[test]
 fn peers_are_told() {
     if env::var(SCENARIO).is_ok() {

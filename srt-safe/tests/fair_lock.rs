@@ -1,4 +1,4 @@
-//! While libsrt frees many closed sockets, other sockets can be used.
+//! While libsrt frees many closed sockets, other sockets remain usable.
 
 // An installed library lacks the edit.
 #![cfg(not(feature = "system"))]
@@ -13,7 +13,7 @@ use std::{
 use srt_safe::{SrtListener, SrtSocket};
 use support::{V4, accept, addr_of};
 
-/// Sockets that are freed at once, a second or two after they were closed.
+/// Sockets that libsrt frees together, a second or two after they were closed.
 const MANY: usize = 4000;
 
 #[test]
@@ -22,12 +22,12 @@ fn a_socket_is_looked_up_while_others_are_freed() {
     let caller = SrtSocket::connect(addr_of(&listener)).expect("a connection");
     let _accepted = accept(&listener);
     for _ in 0..MANY {
-        // SAFETY: the library is started: it has a listener.
+        // SAFETY: the library is initialized: it has a listener.
         let socket = unsafe { libsrt_sys::srt_create_socket() };
-        // SAFETY: the socket was created above, and nobody else uses it.
+        // SAFETY: the socket was created above and is not used elsewhere.
         assert_eq!(unsafe { libsrt_sys::srt_close(socket) }, 0);
     }
-    // Without the edit nearly all of the waiting is that of one look-up.
+    // Without the edit a single look-up accounts for nearly all of the waiting.
     let (begin, mut longest, mut waited) = (Instant::now(), Duration::ZERO, Duration::ZERO);
     while begin.elapsed() < Duration::from_secs(4) {
         let asked = Instant::now();

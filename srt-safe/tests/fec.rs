@@ -1,4 +1,4 @@
-//! Forward error correction over a link that loses packets, the same ones each time.
+//! Forward error correction over a link that loses the same packets each time.
 
 #[path = "support/lossy.rs"]
 mod lossy;
@@ -18,7 +18,7 @@ use srt_safe::{Arq, Counters, FecLayout, Options, PacketFilter, RejectReason, Sr
 use support::{PATIENCE, accept, addr_of, listener, noise, refused};
 
 const PACKETS: u64 = 1500;
-/// Sent after the packets that count: what completes the last matrix.
+/// Sent after the packets that count: completes the last matrix.
 const TAIL: u64 = 200;
 
 fn options(filter: PacketFilter) -> Options {
@@ -29,8 +29,9 @@ fn options(filter: PacketFilter) -> Options {
         .payload_size(1316)
 }
 
-/// Sends through a link that loses what `loses` says of the running number of each data packet (the filter's and repeated
-/// ones included), and compares what comes. Tells the counters of sender and receiver, and how many were lost.
+/// Sends through a link that loses the data packets for whose running number `loses` is true (the filter's packets and
+/// retransmissions included), and compares the received messages. Returns the counters of sender and receiver, and the
+/// number of lost packets.
 fn relay(options: &Options, loses: impl Fn(u64) -> bool + Send + 'static) -> (Counters, Counters, u64) {
     let listener = listener(options);
     let lost = Arc::new(AtomicU64::new(0));
@@ -39,7 +40,7 @@ fn relay(options: &Options, loses: impl Fn(u64) -> bool + Send + 'static) -> (Co
     let link = LossyLink::new(addr_of(&listener), move |way, packet: Wire<'_>| {
         if way == Way::ToListener && packet.is_data() {
             number += 1;
-            // The tail must come, or what it completes is not complete.
+            // The tail must arrive, otherwise the matrix that it completes stays incomplete.
             if number < PACKETS && loses(number) {
                 counted.fetch_add(1, Ordering::Relaxed);
                 return Fate::Lose;

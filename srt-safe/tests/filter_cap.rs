@@ -1,10 +1,10 @@
-//! A peer's packet filter costs no more memory than this side allows. One test: the limit is the process's.
+//! A peer's packet filter uses no more memory than this side allows. One test: the limit applies to the process.
 
 use std::fs;
 
 use srt_safe::{Error, Options, PacketFilter, RejectReason, SrtListener, SrtSocket, set_packet_filter_limit};
 
-/// The most memory that this process has had, in bytes.
+/// The peak memory of this process, in bytes.
 fn peak() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
@@ -47,7 +47,7 @@ fn a_peer_names_no_more_of_a_filter_than_this_side_allows() {
         (&open, "fec,cols:32000,rows:32000"),
         (&open, "fec,cols:2,rows:32000,layout:even"),
         (&columns_only, "fec,cols:10,rows:-65535"),
-        // The caller's own side: it leaves the size to its listener, which names a large one.
+        // The caller's own side: it leaves the size to its listener, which requests a large one.
         (&large, "fec"),
     ] {
         let refused = call(listener, asked).expect_err(asked);
@@ -59,7 +59,7 @@ fn a_peer_names_no_more_of_a_filter_than_this_side_allows() {
     }
     let grown = peak() - before;
     assert!(grown < 32 << 20, "{grown} bytes for refused handshakes");
-    // What a side has configured itself is not limited.
+    // The limit does not apply to what a side has configured itself.
     drop(call(&large, "fec,cols:300,rows:2").unwrap());
     set_packet_filter_limit(300);
     drop(call(&open, "fec,cols:300").unwrap());

@@ -1,5 +1,6 @@
-//! Somebody on the path sends data packets from the peer's own address and port, numbered as real ones. With AES-GCM they
-//! change nothing: all that the peer sent arrives. AES-CTR cannot tell them from real ones, but the stream goes on.
+//! An attacker on the path sends data packets from the peer's address and port, with plausible sequence numbers. With
+//! AES-GCM they change nothing: all packets of the peer arrive. AES-CTR cannot distinguish them from real ones, but the
+//! stream continues.
 
 // An installed library lacks the edits.
 #![cfg(not(feature = "system"))]
@@ -38,7 +39,7 @@ fn options(mode: CryptoMode) -> Options {
         .receive_timeout(PATIENCE)
 }
 
-/// A packet like `real`, but `ahead` of it, and with other bytes as its payload.
+/// A packet like `real`, but `ahead` of it and with another payload.
 fn forged(real: Wire<'_>, ahead: u32) -> Vec<u8> {
     let sequence = real.sequence().wrapping_add(ahead) & 0x7FFF_FFFF;
     let mut packet = real.0.to_vec();
@@ -50,7 +51,7 @@ fn forged(real: Wire<'_>, ahead: u32) -> Vec<u8> {
 
 type Forge = fn(Wire<'_>) -> Vec<u8>;
 
-/// As [`forged`], and `changed` after that.
+/// Like [`forged`], then changed by `change`.
 fn forged_with(real: Wire<'_>, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut packet = forged(real, 0);
     change(&mut packet);
@@ -74,7 +75,7 @@ const READERS: [Reader; 3] = [
     Reader::Timed(ReaderTiming::InOrder),
 ];
 
-/// What came of a stream.
+/// The result of a stream.
 struct Outcome {
     messages: Vec<Vec<u8>>,
     stats: Stats,
@@ -95,8 +96,8 @@ impl Outcome {
     }
 }
 
-/// Sends a stream past a forger, who sees the running number of each packet that is not a retransmission, and says what
-/// arrives with it.
+/// Sends a stream past a forger. The forger gets the running number of each packet that is not a retransmission, and
+/// returns what arrives with it.
 fn stream(
     mode: CryptoMode,
     reader: Reader,
@@ -174,7 +175,7 @@ fn receive(socket: &SrtSocket, reader: Reader) -> Vec<Vec<u8>> {
                     "after {} messages: {error}",
                     messages.len()
                 );
-                // None: an event must come, or the test runs into its deadline.
+                // None: an event must come, or the test exceeds its deadline.
                 let wait = socket.next_delivery().unwrap_or(PATIENCE);
                 epoll.wait(&mut events, Some(wait)).expect("an epoll");
             }
@@ -187,7 +188,7 @@ fn receive(socket: &SrtSocket, reader: Reader) -> Vec<Vec<u8>> {
     }
 }
 
-/// One packet in ten: `forge` says what arrives with it.
+/// One packet in ten: `forge` returns what arrives with it.
 fn sometimes(
     forge: impl Fn(Wire<'_>) -> Fate + Send + 'static,
 ) -> impl Fn(u64, Wire<'_>) -> Fate + Send + 'static {

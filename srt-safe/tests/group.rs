@@ -1,4 +1,4 @@
-//! Bonding, over links that are UDP forwarders and can be cut.
+//! Bonding over links that are UDP forwarders and can be cut.
 
 // An installed library may lack bonding: tests/system.rs.
 #![cfg(not(feature = "system"))]
@@ -46,7 +46,7 @@ fn link(group: &SrtGroup, token: i32) -> Option<Member> {
     members.into_iter().find(|member| member.token == token)
 }
 
-/// A message that tells its number, and whose other bytes follow from it.
+/// A message with its number; the other bytes derive from the number.
 fn message(number: u32) -> [u8; MESSAGE] {
     let mut bytes = [0; MESSAGE];
     let (head, body) = bytes.split_at_mut(4);
@@ -73,7 +73,7 @@ fn bond(kind: GroupType) -> Bond {
     let listener = bonded_listener();
     let target = listener.local_addr().expect("bound");
     let wires = [Forwarder::to(target), Forwarder::to(target)];
-    // Four times libsrt's default: a busy machine is no unstable link.
+    // Four times libsrt's default: a busy machine must not make a link unstable.
     let stable = Duration::from_millis(240);
     let sender = SrtGroup::builder(kind)
         .options(options().group_min_stable_timeout(stable))
@@ -103,10 +103,10 @@ fn bond(kind: GroupType) -> Bond {
     }
 }
 
-/// Streams at a live stream's even pace while `steps` are taken one after the other, each as soon as its condition holds, and
-/// for a while after the last. Checks that every message arrives, in order and unharmed.
+/// Sends at a live stream's even pace while `steps` run one after the other, each as soon as its condition holds, and
+/// for a while after the last. Checks that every message arrives, in order and unchanged.
 fn stream(bond: &Bond, steps: &mut [&mut dyn FnMut() -> bool]) {
-    /// 5 Mb/s. Bonding judges a link by its silence, so bursts with pauses between them are no test of it.
+    /// 5 Mb/s. Bonding judges a link by its silence, so bursts with pauses between them do not test it.
     const PACE: Duration = Duration::from_millis(2);
     const BETWEEN: u32 = 250;
     const LAST: u32 = u32::MAX;
@@ -151,7 +151,7 @@ fn stream(bond: &Bond, steps: &mut [&mut dyn FnMut() -> bool]) {
             }
             std::thread::sleep(PACE);
         }
-        // A live stream does not end with its last message: the others push it out.
+        // A live stream does not end with its last message: later ones push it out.
         while !reader.is_finished() {
             bond.sender.send(&message(LAST)).expect("sends");
             std::thread::sleep(PACE);
@@ -194,7 +194,7 @@ fn broadcast_goes_on_without_a_gap_when_a_link_is_cut_and_takes_it_back() {
                 SrtGroup::of(id) == Some(sender.id())
             },
             &mut || in_state(sender, 101, Running) && in_state(sender, 200, Running),
-            // The mended link alone carries on.
+            // The repaired link alone carries the stream.
             &mut || {
                 wires[1].cut();
                 true

@@ -1,6 +1,6 @@
-//! Faults of libsrt's bonding that the edit `bonding-races` closes. Without it the first test here fails most of the time and the
-//! third and those after it always. The second fails about once in 200 runs of a busy machine, or always with a sleep in front
-//! of where libsrt sets the state of the link's socket.
+//! Faults of libsrt's bonding that the edit `bonding-races` fixes. Without it the first test here fails most of the
+//! time, and the third and later ones always. The second fails about once in 200 runs on a busy machine, or always with
+//! a sleep before libsrt sets the state of the link's socket.
 #![cfg(not(feature = "system"))]
 
 #[path = "support/forwarder.rs"]
@@ -21,7 +21,7 @@ use srt_safe::{
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Nothing is given up or times out because the machine is busy, which these tests make sure of.
+/// Nothing is given up or times out because the machine is busy, which these tests ensure.
 fn options() -> Options {
     Options::new()
         .latency(Duration::from_millis(60))
@@ -49,7 +49,7 @@ fn pair() -> (SrtListener, SrtGroup, SrtGroup) {
     (listener, sender, receiver)
 }
 
-/// Runs `test` on more threads than there are cores, so that each is stopped at odd places.
+/// Runs `test` on more threads than there are cores, so that each is preempted at arbitrary places.
 fn crowd(test: impl Fn(usize) + Sync) {
     let threads = 4 * thread::available_parallelism().map_or(2, usize::from);
     thread::scope(|scope| {
@@ -60,7 +60,7 @@ fn crowd(test: impl Fn(usize) + Sync) {
     });
 }
 
-/// A link that connected before `srt_connect_group` had looked again stayed pending for good, and carried nothing.
+/// A link that connected before `srt_connect_group` had looked again stayed pending forever, and carried nothing.
 #[test]
 fn a_link_that_connects_at_once_is_used() {
     crowd(|_| {
@@ -69,7 +69,7 @@ fn a_link_that_connects_at_once_is_used() {
             let link = GroupLink::new(listener.local_addr().expect("bound"));
             let done = AtomicBool::new(false);
             thread::scope(|scope| {
-                // Keeps the group's lock busy, which srt_connect_group needs in the middle.
+                // Keeps the group's lock busy, which srt_connect_group needs midway.
                 scope.spawn(|| {
                     while !done.load(Ordering::Relaxed) {
                         sender.members().expect("open");
@@ -87,7 +87,7 @@ fn a_link_that_connects_at_once_is_used() {
     });
 }
 
-/// Ends the other thread also when this one panics.
+/// Ends the other thread even if this one panics.
 struct SetOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for SetOnDrop<'_> {
@@ -115,8 +115,8 @@ fn unused(group: &SrtGroup) -> Option<Member> {
         .find(|member| member.state == MemberState::Pending)
 }
 
-/// A group that had just become writable could refuse a message, and was not writable any more. And one that was added to an
-/// epoll while its link was on its way from connecting to connected was reported as broken, and so as writable.
+/// A group that had just become writable could refuse a message, and was no longer writable. And a group that was added
+/// to an epoll while its link changed from connecting to connected was reported as broken, and so as writable.
 #[test]
 fn a_group_that_is_writable_takes_a_message() {
     crowd(|_| {
@@ -180,8 +180,8 @@ fn the_last_messages_before_a_pause_arrive() {
     });
 }
 
-/// A link whose delay is larger than the latency only has packets that the other link has delivered. When the other link stopped,
-/// the group never became readable again.
+/// A link whose delay is larger than the latency only has packets that the other link has delivered. When the other
+/// link stopped, the group never became readable again.
 #[test]
 fn a_link_that_is_behind_carries_on_alone() {
     let listener = listener();
@@ -227,7 +227,7 @@ fn a_link_that_is_behind_carries_on_alone() {
                     .iter()
                     .all(|member| member.socket_state == SocketState::Connected)
         });
-        // By then the late link has brought many packets, all of which were there before.
+        // By then the late link has brought many packets, all of them duplicates.
         if both && last > 400 && cut_at.is_none() {
             prompt.cut();
             cut_at = Some(sent);
@@ -235,7 +235,7 @@ fn a_link_that_is_behind_carries_on_alone() {
     }
 }
 
-/// A reader that blocked did not return before the caller was accepted.
+/// A blocked reader did not return before the caller was accepted.
 #[test]
 fn a_caller_in_the_queue_does_not_keep_a_reader_from_its_time_out() {
     let (listener, _sender, receiver) = pair();
@@ -250,7 +250,7 @@ fn a_caller_in_the_queue_does_not_keep_a_reader_from_its_time_out() {
         .recv_timeout(PATIENCE)
         .expect("the reader returns")
         .expect_err("nobody sends");
-    // libsrt has the same code here for a time-out and for a socket that does not block.
+    // libsrt has the same code here for a time-out and for a non-blocking socket.
     assert!(
         matches!(result.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock),
         "{result}"

@@ -1,4 +1,4 @@
-//! Connections come about in every mode, or fail with the reason that the other side had.
+//! Connections are established in every mode, or fail with the reason of the other side.
 
 mod support;
 
@@ -42,7 +42,8 @@ fn connect(options: &Options, addr: SocketAddr, waiting: Waiting) -> srt_safe::R
     }
 }
 
-/// Whom a socket has called. libsrt 1.5.1, the oldest that may be installed, does not know: then it is `expected`.
+/// The address that a socket has called. libsrt 1.5.1, the oldest supported one, does not provide it: then it is
+/// `expected`.
 fn called(caller: &SrtSocket, expected: SocketAddr) -> SocketAddr {
     match caller.peer_addr() {
         Err(_) if cfg!(feature = "system") => expected,

@@ -66,7 +66,7 @@ fn blocking_receiver_gets_everything_that_was_sent_before_the_end() {
     );
 }
 
-/// The end comes while the receiver waits for the first packet to be due.
+/// The connection ends while the receiver waits for the first packet to be due.
 #[cfg(not(feature = "system"))]
 #[test]
 fn receiver_that_waits_at_the_end_loses_nothing() {
@@ -133,7 +133,7 @@ fn nonblocking_receiver_learns_what_is_still_to_come() {
     assert_eq!(received, 10);
 }
 
-/// Waits until libsrt's collector has come by twice: it forgets a closed socket at its second pass after the closing.
+/// Waits for two passes of libsrt's collector: it frees a closed socket on its second pass after the closing.
 #[cfg(not(feature = "system"))]
 fn collector_has_passed_twice() {
     let (caller, accepted) = live_pair();
@@ -191,7 +191,7 @@ fn broken_caller_that_nobody_accepted_goes_by_itself() {
     wait_until("libsrt to forget it", || id.state() == SocketState::NonExistent);
 }
 
-/// Runs `call` on a thread, sees the thread sleep in it, then runs `end`, and returns what the call said.
+/// Runs `call` on a thread, waits until the thread sleeps in it, then runs `end`, and returns the result of the call.
 fn interrupted<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static, end: impl FnOnce()) -> T {
     let (tell, told) = mpsc::channel();
     let blocked = thread::spawn(move || {
@@ -278,7 +278,7 @@ fn shutdown_ends_a_blocked_accept() {
     assert_eq!(listener.incoming().count(), 0);
 }
 
-/// An installed libsrt says for three seconds that a closed listener is listening: threads that accept asked it again and again.
+/// For three seconds an installed libsrt reports a closed listener as listening: accepting threads polled it in a loop.
 #[test]
 fn threads_that_accept_do_not_ask_a_closed_listener_again_and_again() {
     use srt_safe::log::{self, LogLevel};
@@ -325,7 +325,7 @@ fn accept_reports_at_once_that_the_listener_was_shut_down() {
         ] {
             assert_eq!(error.kind(), ErrorKind::InvalidState, "{error}");
         }
-        // An installed libsrt forgets the listener after three seconds.
+        // An installed libsrt frees the listener after three seconds.
         assert!(began.elapsed() < Duration::from_secs(2));
     }
 }
@@ -347,7 +347,7 @@ fn raw_socket_goes_out_and_comes_back() {
     let id = caller.id();
     let raw = caller.into_raw();
     assert_eq!(raw, id.value());
-    // SAFETY: `raw` was given away by `into_raw` and nobody else has it.
+    // SAFETY: `into_raw` gave `raw` away, and nothing else holds it.
     let caller = unsafe { SrtSocket::from_raw(raw) };
     exchange(&caller, &accepted, 2);
     caller.close().expect("open until now");
@@ -378,7 +378,7 @@ fn packet_that_a_blocked_receiver_takes_at_the_end_is_delivered() {
     assert_eq!(received.1.kind(), ErrorKind::ConnectionLost, "{}", received.1);
 }
 
-/// Options under which a socket takes little memory, so that many fit.
+/// Options with which a socket takes little memory, so that many fit.
 fn small() -> Options {
     Options::new()
         .latency(Duration::from_millis(20))
@@ -390,8 +390,8 @@ fn small() -> Options {
         .send_buffer(256 * 1456)
 }
 
-/// Connects that many callers from one port, sends a packet over each, closes them all in mixed order, waits until libsrt
-/// has forgotten them.
+/// Connects that many callers from one port, sends a packet over each, closes them all in mixed order, and waits until
+/// libsrt has freed them.
 fn one_round(listener: &SrtListener, connections: usize) {
     let first = SrtSocket::builder()
         .options(small())
@@ -425,7 +425,7 @@ fn one_round(listener: &SrtListener, connections: usize) {
             1 => drop((accepted, caller)),
             _ => {
                 caller.close().expect("open until now");
-                // The peer's side may be gone by itself, or not yet: both are fine.
+                // The peer's side may have closed by itself already: both cases are fine.
                 accepted.close().ok();
             }
         }
@@ -439,17 +439,17 @@ fn one_round(listener: &SrtListener, connections: usize) {
 fn five_hundred_connections_leave_nothing_behind() {
     const CONNECTIONS: usize = 500;
     let listener = listener(&small());
-    // The library's own threads, and what it keeps for itself, come with the first round.
+    // The first round starts the library's own threads and allocates its own memory.
     one_round(&listener, CONNECTIONS);
     let settle = |what: &str, count: &dyn Fn() -> usize, limit: usize| {
         wait_until(what, || count() <= limit);
     };
     let (fds, tasks, memory) = (open_descriptors(), threads(), heap_in_use());
     one_round(&listener, CONNECTIONS);
-    // Tests of this program run in parallel: a few sockets of theirs come and go.
+    // Tests of this program run in parallel, so a few of their sockets come and go.
     settle("descriptors to be closed", &open_descriptors, fds + 20);
     settle("threads to end", &threads, tasks + 40);
-    // A connection has about 90 KB on its two sides, so 500 of them 45 MB: this allows for 2 KB of each.
+    // A connection has about 90 KB on its two sides, so 500 of them have 45 MB: this allows for 2 KB each.
     settle("memory to be freed", &heap_in_use, memory + (1 << 20));
 }
 

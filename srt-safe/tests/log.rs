@@ -1,5 +1,5 @@
-//! What only libsrt's log tells: why encryption ended a handshake, and whose. The texts are those of the linked library; an
-//! older installed one has others.
+//! What only libsrt's log reports: why encryption ended a handshake, and whose handshake. The texts are those of the
+//! linked library; older installed versions have other ones.
 #![cfg(not(feature = "system"))]
 
 use std::{
@@ -66,7 +66,7 @@ fn faults_of_encryption_name_the_socket_that_access_control_saw() {
         assert_eq!(error.reject_reason(), Some(reason), "{error}");
         let socket = seen.lock().expect("not poisoned").expect("asked");
         let told = loop {
-            // The caller, in the same process, complains of its own socket as well.
+            // The caller, in the same process, logs a fault of its own socket as well.
             let fault = faults
                 .recv_timeout(PATIENCE)
                 .unwrap_or_else(|_| panic!("the log says nothing of {expected:?}"));

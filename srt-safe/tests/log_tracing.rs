@@ -1,4 +1,4 @@
-//! The bridge to `tracing`: one event a line, with the line's particulars as fields. The line is one of the built libsrt.
+//! The bridge to `tracing`: one event per line, with the line's details as fields. The line is one of the built libsrt.
 #![cfg(all(feature = "tracing", not(feature = "system")))]
 
 use std::{

@@ -1,5 +1,5 @@
-//! No number that a peer names sizes a loop, an allocation or a wait. Each test lets a peer that builds its packets by hand
-//! name one, and checks that other connections of the same port go on.
+//! No number from a peer determines the length of a loop, an allocation or a wait. In each test a peer with hand-built
+//! packets sends one, and the test checks that other connections of the same port continue.
 
 // An installed library lacks the edits.
 #![cfg(not(feature = "system"))]
@@ -42,13 +42,13 @@ fn options() -> Options {
         .peer_idle_timeout(idle)
 }
 
-/// One test at a time: what some of them measure is the process's.
+/// One test at a time: some of them measure the process.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A listener, and an innocent connection of its port.
+/// A listener, and an unrelated connection of its port.
 struct Port {
     listener: SrtListener,
     addr: SocketAddr,
@@ -71,20 +71,20 @@ impl Port {
         }
     }
 
-    /// Lets a raw peer in. Gives our end, too.
+    /// Admits a raw peer, and returns our end as well.
     fn connect(&self) -> (RawPeer, SrtSocket) {
         let peer = RawPeer::connect(self.addr, "").expect("a connection");
         (peer, accept(&self.listener))
     }
 
-    /// The innocent connection works both ways, and a new caller is let in.
+    /// The unrelated connection works both ways, and a new caller is admitted.
     fn assert_alive(&self) {
         exchange(&self.caller, &self.accepted, 10);
         exchange(&self.accepted, &self.caller, 10);
         self.sync();
     }
 
-    /// Returns when the port's receiving thread has handled what came before.
+    /// Returns when the port's receiving thread has handled all earlier packets.
     fn sync(&self) {
         let _ = RawPeer::new(self.addr).induce();
     }
@@ -94,7 +94,7 @@ fn sequence(peer: &RawPeer, offset: u32) -> u32 {
     peer.answer().sequence.wrapping_add(offset) & 0x7FFF_FFFF
 }
 
-/// A viewer that has received `messages`, and has acknowledged them.
+/// A viewer that has received and acknowledged `messages`.
 fn viewer(port: &Port, messages: u32) -> (RawPeer, SrtSocket) {
     let (mut peer, ours) = port.connect();
     for _ in 0..messages {
@@ -113,7 +113,7 @@ fn drop_request_over_millions_of_packets_stops_no_port() {
     let missing = peer.first_sequence() + 1;
     peer.send(Data::whole(missing + 1, 3, b"third"));
     port.sync();
-    // Half of what a comparison spans: the most that passes libsrt's own check.
+    // Half of the range of a comparison: the most that passes libsrt's own check.
     peer.send(Control::drop_request(2, missing, missing + WRAP / 2));
     peer.send(Control::drop_request(
         2,
@@ -168,7 +168,7 @@ fn drop_request_of_dropped_packets_leaves_a_stream_readable() {
     assert_eq!(received, b"missing last");
 }
 
-/// Without delivery times, which a peer may switch off as well, messages may be read out of order.
+/// Without delivery times, which a peer may also switch off, messages may be read out of order.
 #[test]
 fn message_that_reaches_into_another_one_crashes_nothing() {
     let _alone = alone();
@@ -185,7 +185,7 @@ fn message_that_reaches_into_another_one_crashes_nothing() {
         message,
         ..Data::whole(sequence, 0, payload)
     };
-    // Message 2, whole, in any order; then message 1, which begins and does not end.
+    // Message 2, complete, in any order; then message 1, which begins and does not end.
     peer.send(marked(0b110 << 29 | 2, first + 1, b"second"));
     peer.send(marked(0b101 << 29 | 1, first, b"first, "));
     let mut buffer = [0; 1500];
@@ -194,7 +194,7 @@ fn message_that_reaches_into_another_one_crashes_nothing() {
         assert_eq!(received, Ok(expected));
     };
     receive(b"first, second");
-    // An acknowledgement looks for what can be read, which is nothing now.
+    // An acknowledgement looks for readable messages; there are none now.
     peer.send(marked(0b101 << 29 | 3, first + 2, b"third, "));
     let acknowledges = |packet: &Packet| match packet {
         Packet::Control(control) => {
@@ -225,7 +225,7 @@ fn nak_of_packets_half_the_range_ahead_stops_no_sender() {
             ours.state() != SocketState::Connected
         });
     }
-    // One further, and it is an old packet for everybody.
+    // One further, and every receiver treats it as an old packet.
     let (peer, _ours) = viewer(&port, 5);
     let old = sequence(&peer, 4).wrapping_add(WRAP + 1) & 0x7FFF_FFFF;
     peer.send(Control::nak(&[
@@ -453,7 +453,7 @@ fn reported_round_trip_time_keeps_no_silent_peer() {
     });
 }
 
-/// The key material that a caller with those options sends: valid, with a salt of its own.
+/// The key material of a caller with those options: valid, with its own salt.
 fn key_material(options: &Options) -> Vec<u8> {
     let socket = UdpSocket::bind(V4).expect("a socket");
     let addr = socket.local_addr().expect("an address");
@@ -485,7 +485,7 @@ fn key_material(options: &Options) -> Vec<u8> {
     material
 }
 
-/// Whether the port takes that key material from a connected peer.
+/// Whether the port accepts that key material from a connected peer.
 fn takes_key(peer: &RawPeer, material: &[u8]) -> bool {
     const KEY_RESPONSE: u16 = 4;
     peer.send(Control::key_request(material));
@@ -530,7 +530,7 @@ fn salts_of_key_material_cost_one_derivation_in_ten_seconds() {
             "the next one is not"
         );
     }
-    // What is known costs nothing.
+    // A known key costs nothing.
     let mut odd = second;
     odd[3] = (odd[3] & !0b11) | 0b10;
     assert!(takes_key(&peer, &odd));
@@ -558,7 +558,7 @@ fn refused_bonded_callers_leave_no_descriptor() {
         let conclusion = without_passphrase(&peer, number);
         assert!(peer.conclude(&conclusion).is_err());
     }
-    // The sockets of the peers themselves are gone.
+    // The sockets of the peers themselves are closed.
     wait_until("the groups to be closed", || {
         open_descriptors() <= descriptors - 30
     });

@@ -1,4 +1,4 @@
-//! What is known of a peer that sends nothing: its keep-alives, and whether it has closed.
+//! The state of a peer that sends nothing: its keep-alives, and whether it has closed.
 
 mod support;
 
@@ -25,7 +25,7 @@ fn keep_alives_are_heard_and_a_close_is_told_from_a_break() {
         assert_eq!(accepted.peer_state(), None);
         return;
     }
-    // Nothing is sent: only keep-alives bring the time down again.
+    // Nothing is sent: only keep-alives reset the time.
     let unheard = || accepted.peer_state().unwrap().unheard;
     for _ in 0..2 {
         wait_until("the peer is quiet for a while", || {

@@ -1,5 +1,6 @@
-//! Whoever has not shown that it receives at the address it sends from gets nothing, and nobody guesses what would show it.
-//! Against a peer that is not libsrt, over loopback. All of this is in our edits to libsrt: an installed one has none.
+//! A caller that has not proven that it receives at its source address gets nothing, and cannot guess the proof.
+//! Against a peer that is not libsrt, over loopback. All of this is in our edits to libsrt: an installed one has none
+//! of it.
 #![cfg(not(feature = "system"))]
 
 #[allow(
@@ -32,13 +33,13 @@ use support::{PATIENCE, accept, addr_of, guarded, wait_until};
 /// How long a test waits for an answer that must not come.
 const SILENCE: Duration = Duration::from_millis(600);
 
-/// One test at a time makes cookies older, and others get theirs meanwhile.
+/// One test at a time ages the cookies; meanwhile others get theirs.
 fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A listener that lets everybody in, and how often it was asked.
+/// A listener that admits everybody, and a counter of its decisions.
 fn counting() -> (SrtListener, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&asked);
@@ -49,7 +50,7 @@ fn counting() -> (SrtListener, Arc<AtomicUsize>) {
     (listener, asked)
 }
 
-/// Conclusions with that cookie are not answered.
+/// Conclusions with that cookie get no answer.
 #[track_caller]
 fn assert_ignored(peer: &RawPeer, cookie: u32) {
     let answer = peer.exchange(&peer.conclusion(cookie, ""), SILENCE);
@@ -78,7 +79,7 @@ impl Quiet {
         }
     }
 
-    /// Listeners have logged nothing: anybody could fill the log otherwise.
+    /// Listeners have logged nothing: otherwise anybody could fill the log.
     #[track_caller]
     fn assert(&self) {
         assert!(log::flush(PATIENCE));
@@ -93,14 +94,14 @@ fn conclusion_without_the_cookie_is_not_looked_at() {
     let (listener, asked) = counting();
     let quiet = Quiet::begin();
     let mut peer = RawPeer::new(addr_of(&other));
-    // libsrt's own cookie is the same at all listeners of a minute.
+    // libsrt's own cookie is the same on all listeners within a minute.
     let foreign = peer.induce().cookie;
     peer.turn_to(addr_of(&listener));
     let cookie = peer.induce().cookie;
     for wrong in [foreign, cookie ^ 1, cookie.wrapping_add(1 << 31), 0, u32::MAX] {
         assert_ignored(&peer, wrong);
     }
-    // A refusal would be an answer as well: so none of the handshake's faults counts before the cookie is right.
+    // A refusal would be an answer as well, so the handshake's faults do not count before the cookie is right.
     for fault in [
         Handshake {
             version: 3,
@@ -135,7 +136,7 @@ fn cookie_is_good_for_one_address_at_one_listener() {
         &RawPeer::from_ip(Ipv4Addr::new(127, 0, 0, 2).into(), addr),
         cookie,
     );
-    // libsrt's own cookie is the same at all listeners of a minute.
+    // libsrt's own cookie is the same on all listeners within a minute.
     peer.turn_to(addr_of(&other));
     assert_ne!(peer.induce().cookie, cookie);
     assert_ignored(&peer, cookie);
@@ -165,7 +166,7 @@ fn keys_of_cookies_are_replaced() {
     let (listener, _) = counting();
     let peer = RawPeer::new(addr_of(&listener));
     let cookie = peer.induce().cookie;
-    // Two minutes pass, and the clock is put back: with the key of the first minute the cookie would be valid again.
+    // Two minutes pass, and the clock is set back: with the key of the first minute the cookie would be valid again.
     libsrt_sys::srt_edit_age_cookies(2);
     peer.induce();
     libsrt_sys::srt_edit_age_cookies(-2);
@@ -187,7 +188,7 @@ fn cookies_of_a_socket_without_a_listener_are_those_of_the_listener() {
         assert_eq!(SrtListener::is_cookie_of(wrong, caller, addr), Some(false));
     }
     assert_eq!(SrtListener::is_cookie_of(cookie, addr, caller), Some(false));
-    // A listener takes the cookie, given out before it was there or not.
+    // A listener accepts the cookie, even if it was issued before the listener existed.
     peer.conclude(&peer.conclusion(cookie, "")).unwrap();
     assert_eq!(asked.load(SeqCst), 1);
     libsrt_sys::srt_edit_age_cookies(1);
@@ -230,7 +231,7 @@ fn callers_with_ids_of_32_bits_are_let_in() {
     let _turn = turn();
     let (listener, asked) = counting();
     let mut peer = RawPeer::new(addr_of(&listener));
-    // gosrt draws all 32 bits, and says everything once.
+    // gosrt draws all 32 bits, and sends everything once.
     for socket_id in [0x8000_0000, u32::MAX, 1 << 30] {
         let of_socket = |handshake| Handshake {
             socket_id,
@@ -250,7 +251,7 @@ fn answer_to_an_induction_is_no_induction_to_another_listener() {
     let _turn = turn();
     let (listener, _) = counting();
     let peer = RawPeer::new(addr_of(&listener));
-    // Packets to any other socket are not handed to a listener.
+    // Packets to any other socket do not reach a listener.
     let induction = Handshake {
         socket_id: 0,
         ..peer.induction()
@@ -270,15 +271,15 @@ fn socket_ids_do_not_follow_one_another() {
     }
     assert!(ids.iter().all(|id| (1..1 << 30).contains(id)), "{ids:?}");
     assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len());
-    // Of random numbers of 30 bits one in 5,000 is that close to the one before.
+    // Of random 30-bit numbers one in 5,000 is that close to the previous one.
     let close = ids.windows(2).filter(|pair| pair[0].abs_diff(pair[1]) < 100_000);
     assert!(close.count() < 4, "{ids:?}");
-    // All eighths of the range are used: that one is missed by chance happens once in 75 runs, two once in 20,000.
+    // All eighths of the range are used: one is missed by chance once in 75 runs, two once in 20,000.
     let eighths: HashSet<u32> = ids.iter().map(|id| id >> 27).collect();
     assert!(eighths.len() >= 6, "{ids:?}");
 }
 
-/// The induction, or in a rendezvous the first handshake, of a caller.
+/// The induction of a caller, or the first handshake of a rendezvous.
 fn first_handshake(socket: &UdpSocket) -> Handshake {
     let mut bytes = [0; 1500];
     let (length, _) = socket.recv_from(&mut bytes).expect("a caller's handshake");

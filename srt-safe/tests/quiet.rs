@@ -1,6 +1,6 @@
-//! What libsrt logs goes where the application wants it, and nowhere unless it says so.
+//! libsrt's log goes where the application directs it, and nowhere by default.
 //!
-//! The test starts this very program again, to look at its standard error.
+//! The test starts this program again, to inspect its standard error.
 
 mod support;
 
@@ -30,7 +30,7 @@ fn nothing_is_written_to_standard_error() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
 
-/// Things that are no fault, about which libsrt writes lines of level error.
+/// Actions that are no fault, although libsrt logs lines of level error about them.
 fn connect_and_close() {
     let listener = SrtListener::bind(V4).expect("a listener");
     for _ in 0..3 {

@@ -55,9 +55,9 @@ async fn pair(reactor: &Reactor) -> (AsyncSrtSocket, AsyncSrtSocket) {
 
 /// The smallest executor: parks the thread until woken.
 ///
-/// Each wait has its limit, the whole has none. How long messages there and back take is not for a test to say: SRT reckons
-/// the peer's clock from the time at which its handshake was looked at, so if libsrt comes to that late, it delivers all that
-/// follows as much later (seen: 30 messages to and fro at 0.9 s each, woken every time).
+/// Each wait has a limit, the whole has none. A test cannot bound the round-trip time of messages: SRT derives the
+/// peer's clock from the time at which it processed the handshake, so if libsrt processes it late, all later deliveries
+/// are late by as much (seen: 30 round trips at 0.9 s each, woken every time).
 fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
@@ -90,7 +90,7 @@ fn needs_no_runtime() {
                 let len = socket.recv(&mut buffer).await.unwrap();
                 socket.send(&buffer[..len]).await.unwrap();
             }
-            // The peer leaves first, so that nothing that was sent is cut off.
+            // The peer leaves first, so that nothing already sent is cut off.
             assert_eq!(
                 socket.recv(&mut buffer).await.unwrap_err().kind(),
                 ErrorKind::ConnectionLost
@@ -212,7 +212,7 @@ async fn all_who_wait_on_a_socket_hear_of_its_end() {
     while caller.get_ref().unsent().unwrap().packets > 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // Acknowledged is not yet due: it is, one latency later.
+    // An acknowledged message is not due yet: it is one latency later.
     tokio::time::sleep(Duration::from_millis(100)).await;
     drop(caller);
     let mut total = 0;
@@ -280,7 +280,7 @@ async fn a_full_buffer_holds_the_sender_until_there_is_room() {
     drop(sender.await.unwrap());
 }
 
-/// libsrt does not announce room for more than one packet: the reactor tries again by time.
+/// libsrt does not announce room for more than one packet, so the reactor retries after a time.
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_of_many_packets_get_through_a_small_buffer() {
     const LEN: usize = 20_000;
@@ -371,7 +371,7 @@ async fn a_dropped_connect_gives_up_and_frees_its_port() {
     let builder = SrtSocket::builder();
     let attempt = AsyncSrtSocket::connect(&reactor, &builder, addr);
     assert!(timeout(Duration::from_millis(50), attempt).await.is_err());
-    // Handshakes come each 250 ms. One may be on its way; then there are no more.
+    // Handshakes come every 250 ms. One may be on its way; after it there are no more.
     silent.set_read_timeout(Some(Duration::from_millis(600))).unwrap();
     let mut handshakes = 0;
     while silent.recv(&mut [0; 1500]).is_ok() {
@@ -427,7 +427,7 @@ fn the_last_handle_may_go_on_the_reactors_own_thread() {
             .is_pending()
     });
     assert_ne!(poll, Some(false), "nobody has called");
-    // Unless the listener's first event, which comes with or without a caller, has done it already.
+    // Unless the listener's first event, which comes with or without a caller, has already done it.
     let _caller = SrtSocket::builder().options(quick()).start_connect(addr).unwrap();
     let deadline = Instant::now() + SOON;
     while task.1.load(Ordering::SeqCst) == 0 {
@@ -437,7 +437,7 @@ fn the_last_handle_may_go_on_the_reactors_own_thread() {
     assert!(task.0.lock().unwrap().is_none());
 }
 
-/// A closed socket leaves the epoll without an event: the task that waits has to be woken by who closes.
+/// A closed socket leaves the epoll without an event, so closing it must wake the waiting task.
 #[tokio::test(flavor = "multi_thread")]
 async fn shutting_down_wakes_tasks_that_wait() {
     let reactor = Reactor::new().unwrap();

@@ -1,4 +1,4 @@
-//! A reactor with nothing to do does nothing, and ends with its last handle. In a process of its own, to find its thread.
+//! An idle reactor uses no CPU, and ends with its last handle. In a process of its own, to find its thread.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use srt_safe::{AsyncSrtListener, AsyncSrtSocket, ErrorKind, Options, Reactor, Sr
 fn reactor_threads() -> (u64, usize) {
     let (mut ticks, mut threads) = (0, 0);
     for task in fs::read_dir("/proc/self/task").unwrap() {
-        // A thread may end while we look.
+        // A thread may end meanwhile.
         let Ok(stat) = fs::read_to_string(task.unwrap().path().join("stat")) else {
             continue;
         };
@@ -46,7 +46,7 @@ async fn an_idle_reactor_rests_and_ends() {
         let caller = AsyncSrtSocket::connect(&reactor, &builder, addr).await.unwrap();
         sockets.push((caller, listener.accept().await.unwrap().0));
     }
-    // A broken socket that nobody drops: libsrt would report it again and again.
+    // A broken socket that is not dropped: libsrt would report it again and again.
     let (caller, broken) = sockets.pop().unwrap();
     let mut buffer = [0; 1500];
     let reading = tokio::time::timeout(Duration::from_millis(30), broken.recv(&mut buffer));
@@ -56,7 +56,7 @@ async fn an_idle_reactor_rests_and_ends() {
         .await
         .unwrap();
     assert_eq!(end.unwrap_err().kind(), ErrorKind::ConnectionLost);
-    // Data that nobody reads.
+    // Data that is never read.
     sockets[0].0.send(b"unread").await.unwrap();
 
     let (before, threads) = reactor_threads();

@@ -88,7 +88,7 @@ fn call(addr: SocketAddr, name: &str, mode: Mode) -> srt_safe::Result<SrtSocket>
 fn bare_relay_gives_each_viewer_what_the_publisher_sends() {
     const PACKETS: u32 = 500;
     let mut relay = Example::start("bare_relay");
-    // One waits before there is a publisher, one comes after.
+    // One viewer waits before there is a publisher, one comes later.
     let mut viewers = vec![call(relay.addr, "one", Mode::Request).unwrap()];
     relay.wait_for("one: viewer joined");
     let publisher = call(relay.addr, "one", Mode::Publish).unwrap();

@@ -1,5 +1,5 @@
-//! A receiver whose link has failed for most of a second needs all of that again at once, and gets it in spite of a limit of
-//! retransmission. A sender sees what its path has no room for.
+//! A receiver whose link has failed for most of a second needs all of its packets again at once, and gets them in spite
+//! of a retransmission limit. A sender sees what exceeds the capacity of its path.
 
 // An installed library lacks the edit.
 #![cfg(not(feature = "system"))]
@@ -21,9 +21,9 @@ use raw::{Control, Loss, Packet, RawPeer};
 use srt_safe::{MaxBandwidth, Options, RetransmitBandwidth};
 use support::{PATIENCE, accept, addr_of, listener, noise, wait_until};
 
-/// Bytes that may be sent again in a second.
+/// Bytes that may be retransmitted per second.
 const LIMIT: u64 = 1_000_000;
-/// Packets that are lost: most of a second of a stream as fast as the limit.
+/// Packets that are lost: most of a second of a stream at the limit's rate.
 const LOST: u32 = 500;
 
 #[test]
@@ -72,7 +72,7 @@ fn what_waits_and_what_is_dropped_is_told() {
     assert!(state.packets == 400 && state.unsent > 300, "{state:?}");
     assert_eq!(state.dropped, 0);
     wait_until("packets to be too late", || {
-        // libsrt looks for late ones when something is sent.
+        // libsrt looks for late packets when something is sent.
         ours.send(&noise(0, 1316)).expect("room to send");
         ours.send_state().expect("connected").dropped > 0
     });

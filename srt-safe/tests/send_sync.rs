@@ -1,4 +1,4 @@
-//! Every handle may go to another thread, and be used by several at once.
+//! Every handle can move to another thread, and several threads can use it at once.
 
 use srt_safe::{
     AccessCounts, Admission, Connecting, Epoll, Error, Events, Incoming, MemberTable, MessageInfo,
@@ -8,7 +8,7 @@ use srt_safe::{
 
 const fn shared<T: Send + Sync + 'static>() {}
 
-/// That this compiles is the test: an attribute of the types, not of their values.
+/// The test is that this compiles: a property of the types, not of their values.
 #[test]
 fn handles_and_values_are_send_and_sync() {
     shared::<SrtSocket>();

@@ -1,5 +1,5 @@
-//! `spare_idle_connections`: silent connections take little memory, and are connections all the same. A program of its own:
-//! it holds for the whole process.
+//! `spare_idle_connections`: silent connections use little memory, and work all the same. A program of its own, since
+//! the setting applies to the whole process.
 
 #[path = "support/lossy.rs"]
 mod lossy;
@@ -12,7 +12,7 @@ use srt_safe::{Options, SocketState, SrtSocket, spare_idle_connections};
 use support::{V4, accept, addr_of, listener, noise, wait_until};
 
 fn options() -> Options {
-    // Nothing is late, however slow the machine.
+    // Nothing is late, however slow the machine is.
     Options::new()
         .latency(Duration::from_secs(2))
         .peer_idle_timeout(Duration::from_secs(2))
@@ -26,7 +26,7 @@ fn resident() -> u64 {
     size.expect("a number of KiB")
 }
 
-/// One test: memory is the process's.
+/// One test: memory is measured per process.
 #[test]
 fn silent_connections_are_small_and_work_when_they_are_used() {
     spare_idle_connections();
@@ -40,13 +40,13 @@ fn silent_connections_are_small_and_work_when_they_are_used() {
             .expect("a connection");
         (caller, accept(&listener))
     };
-    // What the first one costs once. The others use its port: threads are not what is measured.
+    // One-time costs of the first connection. The others use its port: threads are not measured.
     let first = connect(V4);
     let from = first.0.local_addr().expect("it is connected");
     let before = resident();
     let pairs: Vec<_> = (0..20).map(|_| connect(from)).collect();
     let each = (resident() - before) / 40;
-    // A sanitizer's own memory counts as the process's.
+    // A sanitizer's own memory counts towards the process.
     let is_sanitized = ["ASAN_OPTIONS", "TSAN_OPTIONS"]
         .iter()
         .any(|name| env::var_os(name).is_some());
@@ -54,7 +54,7 @@ fn silent_connections_are_small_and_work_when_they_are_used() {
         assert!(each < 300, "{each} KiB for one end of a connection");
     }
 
-    // Losses on the way to the listener: lists on both sides are needed for the first time.
+    // Losses on the way to the listener: both sides need loss lists for the first time.
     let mut count = 0;
     let link = LossyLink::new(at, move |way, wire| {
         let is_new = way == Way::ToListener && wire.is_data() && !wire.is_retransmission();
@@ -84,12 +84,12 @@ fn silent_connections_are_small_and_work_when_they_are_used() {
             assert!(buffer[..len] == noise(number, 1000)[..], "message {number}");
         }
     });
-    // The other side is gone without a word: that is noticed in the time that it takes.
+    // The other side disappears without a SHUTDOWN: it is detected after the time-out.
     drop(link);
     wait_until("the end of a silent connection to be noticed", || {
         accepted.state() == SocketState::Broken
     });
-    // The others were silent all the time, for longer than a connection may be, and are alive.
+    // The others were silent for longer than the time-out, and are alive.
     for (caller, accepted) in pairs.iter().chain([&first]) {
         assert_eq!(caller.state(), SocketState::Connected);
         assert_eq!(accepted.state(), SocketState::Connected);

@@ -1,4 +1,4 @@
-//! Statistics of real connections: units and counts against what the test itself did.
+//! Statistics of real connections: units and counts, compared with what the test did.
 
 #[path = "support/lossy.rs"]
 mod lossy;
@@ -59,7 +59,7 @@ fn counts_and_units_are_those_of_what_was_sent() {
     assert!(stats.total.acks_received > 0);
     assert_eq!(stats.link.send_latency, Duration::from_millis(75));
     assert_eq!(stats.link.max_segment_size, 1500);
-    // A round trip on loopback takes some microseconds, and on a busy machine not a second.
+    // A round trip on loopback takes some microseconds, and even on a busy machine less than a second.
     assert!(
         stats.link.rtt > Duration::ZERO && stats.link.rtt < Duration::from_secs(1),
         "{stats:?}"
@@ -114,7 +114,7 @@ fn nothing_is_cleared_by_looking() {
 
 #[test]
 fn losses_and_repairs_are_counted_on_both_sides() {
-    // Room for many tries, so that nothing is given up on a busy machine.
+    // Time for many tries, so that nothing is given up on a busy machine.
     let options = options().latency(Duration::from_secs(1));
     let listener = listener(&options);
     let mut number = 0_u64;
@@ -191,7 +191,7 @@ fn a_buffer_that_is_not_read_shows_its_level() {
 #[test]
 fn a_closed_connection_has_no_statistics() {
     let (caller, accepted) = support::live_pair();
-    // A socket that is closed right after it was accepted leaves its caller without an answer for 5 s.
+    // If a socket is closed right after it was accepted, its caller gets no answer for 5 s.
     send(&caller, &accepted, 1);
     accepted.close().expect("closed");
     wait_until("the peer notices", || caller.stats().is_err());

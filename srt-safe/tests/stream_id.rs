@@ -1,4 +1,4 @@
-//! The streamid's syntax: examples of the specification, errors with their positions, and properties.
+//! The syntax of the stream id: examples of the specification, errors with their positions, and properties.
 
 use proptest::prelude::*;
 use srt_safe::{Mode, StreamId, StreamIdError};
@@ -131,7 +131,7 @@ proptest! {
             }
         }
         let Ok(id) = builder.build() else {
-            // Only the length can be wrong with such pairs.
+            // With such pairs only the length can be wrong.
             let len: usize = expected.iter().map(|(k, v)| k.len() + v.len() + 2).sum();
             prop_assert!(len + 3 > StreamId::MAX_LEN);
             return Ok(());

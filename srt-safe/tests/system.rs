@@ -1,4 +1,4 @@
-//! With an installed libsrt: what it lacks is said in words.
+//! With an installed libsrt: errors name the functions that it lacks.
 #![cfg(feature = "system")]
 
 use srt_safe::{ErrorKind, GroupType, Options, SrtGroup, SrtListener, SrtSocket};

@@ -1,5 +1,5 @@
-//! Sockets and collections in thread-locals of the application, whose destructors may run after libsrt's own variables of that
-//! thread are gone.
+//! Sockets and collections in thread-locals of the application. Their destructors may run after libsrt's own
+//! thread-locals are destroyed.
 
 mod support;
 
@@ -16,7 +16,7 @@ thread_local! {
     static COLLECTED: Cell<Option<CollectedSends>> = const { Cell::new(None) };
 }
 
-/// A thread's destructors run in the reverse order of the first uses, so these come after what libsrt uses from here on.
+/// A thread's destructors run in the reverse order of first use, so these run after those of libsrt's later uses.
 fn first_use() {
     SOCKET.with_borrow(|_| ());
     COLLECTED.with(|_| ());
@@ -62,7 +62,7 @@ fn what_a_threads_last_collection_holds_is_sent_when_the_thread_ends() {
             caller.send(&[number; 100]).expect("room");
         });
         let mut buffer = [0; 1500];
-        // What `reaches` has sent beyond need comes first.
+        // The surplus messages of `reaches` come first.
         loop {
             let len = accepted.recv(&mut buffer).expect("the message");
             if buffer[..len] != *b"anybody there?" {
@@ -111,7 +111,7 @@ fn errors_in_a_threads_last_destructors_go_nowhere_else() {
             let error = caller.recv(&mut []).expect_err("too small a buffer");
             assert!(!error.to_string().is_empty());
             caller.shutdown().expect("open");
-            // Closing it again fails, which nobody is told.
+            // Closing it again fails; the error is ignored.
             SOCKET.set(Some(caller));
         });
     }

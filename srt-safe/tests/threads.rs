@@ -1,5 +1,5 @@
-//! `library_threads`: a thread of libsrt that hangs is told from one without work. A program of its own: threads are the
-//! process's.
+//! `library_threads` distinguishes a libsrt thread that hangs from an idle one. A program of its own: threads belong to
+//! the process.
 
 mod support;
 
@@ -17,7 +17,7 @@ use std::{
 use srt_safe::{AccessRequest, Admission, LibraryThread, LibraryThreadKind, SrtSocket, library_threads};
 use support::{accept, addr_of, guarded, wait_until};
 
-/// The threads that were busy with one thing for `time`, all looks taken together.
+/// The threads that were busy with one thing for `time`, over all looks.
 fn stuck_for(time: Duration) -> Vec<LibraryThread> {
     let mut suspects: HashMap<u32, LibraryThread> = library_threads()
         .into_iter()

@@ -1,4 +1,4 @@
-//! What is sent arrives: messages with their particulars, streams to their end, whole files.
+//! Transfers arrive: messages with their details, streams to their end, whole files.
 
 mod support;
 
@@ -24,7 +24,7 @@ fn file_pair() -> (SrtSocket, SrtSocket) {
     )
 }
 
-/// Every message size up to the largest one, whichever family the port and the caller have.
+/// Every message size up to the largest one, for each family of the port and the caller.
 #[test]
 fn messages_of_full_size_arrive_on_ports_of_both_families() {
     if !libsrt_sys::has_edit(libsrt_sys::EDIT_RECEIVE_UNITS) {
@@ -75,7 +75,7 @@ fn message_info_tells_time_and_numbers() {
         assert_eq!(&buffer[..received], b"timed");
         assert_eq!(there.packet_sequence, info.packet_sequence);
         assert_eq!(there.message_number, Some(number + 1));
-        // Due at the receiver one latency (120 ms) after it was sent, on the same clock here, as both are one process.
+        // Due at the receiver one latency (120 ms) after it was sent, on the same clock, as both are in one process.
         let due = there
             .source_time
             .expect("live mode has times")
@@ -233,7 +233,7 @@ fn large_messages_keep_their_boundaries() {
 
 #[test]
 fn expired_messages_are_not_delivered() {
-    // So little bandwidth that packets wait for their turn longer than they may.
+    // So little bandwidth that packets wait longer for their turn than they may.
     let slow = Options::new()
         .max_bandwidth(MaxBandwidth::BytesPerSecond(
             std::num::NonZeroU64::new(20_000).expect("not zero"),
@@ -286,7 +286,7 @@ fn file_that_ends_early_is_counted() {
     let (source, target) = (dir.path().join("source"), dir.path().join("target"));
     let bytes = noise(4, 50_000);
     fs::write(&source, &bytes).expect("written");
-    // libsrt 1.5.1 lingers to the end of its time although all was acknowledged.
+    // libsrt 1.5.1 lingers for the whole time although all was acknowledged.
     let options = Options::new()
         .transmission_type(TransmissionType::File)
         .linger(Duration::from_secs(2));

@@ -1,10 +1,10 @@
-//! Hands the crate its bindings: the checked-in file, or with feature `bindgen` a fresh one from the library's own headers.
+//! Provides the bindings: the checked-in file, or with feature `bindgen` a fresh one from the library's own headers.
 
 use crate::{Library, Result};
 
 #[cfg(not(feature = "bindgen"))]
 pub(crate) fn provide(library: &Library) -> Result<()> {
-    // Only generating reads these; naming them keeps both ways in one type.
+    // Only the generation reads these; naming them keeps one type for both cases.
     let _ = (&library.include, library.header_defines);
     Ok(())
 }
@@ -22,12 +22,12 @@ pub(crate) fn provide(library: &Library) -> Result<()> {
         .clang_args(library.include.iter().map(|dir| format!("-I{}", dir.display())))
         .clang_args(library.header_defines.iter().map(|define| format!("-D{define}")))
         .allowlist_item("srt_.*|SRT.*|SrtLogHandler.*")
-        // libc has these, and std::net speaks libc's.
+        // libc has these types, and std::net uses libc's.
         .blocklist_type("sockaddr.*|sa_family_t|__.*int.*_t")
         .raw_line("use libc::{sockaddr, sockaddr_storage};")
-        // An array of unknown length, deprecated by libsrt itself: srt_rejectreason_str serves.
+        // An array of unknown length, deprecated by libsrt itself: srt_rejectreason_str replaces it.
         .blocklist_item("srt_rejectreason_msg|srt_bind_peerof|srt_socket")
-        // C returns integers that no variant names; a Rust enum of those would be undefined behaviour.
+        // C returns integers that match no variant; a Rust enum of those would be undefined behaviour.
         .default_enum_style(NewType {
             is_bitfield: false,
             is_global: false,

@@ -12,7 +12,7 @@ mod catalogue;
 
 use catalogue::{Change, Edit, Put};
 
-/// Copies what is compiled to `copy`, edits it, and tells which edits are in.
+/// Copies the compiled files to `copy`, edits them, and returns the names of the applied edits.
 pub(crate) fn apply(source: &Source, copy: &Path) -> Result<Vec<&'static str>> {
     println!(
         "cargo::rerun-if-changed={}",
@@ -52,7 +52,7 @@ pub(crate) fn apply(source: &Source, copy: &Path) -> Result<Vec<&'static str>> {
     Ok(applied)
 }
 
-/// The files of an edit with all its changes made: nothing is written unless the whole edit fits.
+/// The files of an edit with all its changes made: nothing is written unless the whole edit applies.
 fn edited(edit: &Edit, copy: &Path) -> Result<Vec<(PathBuf, String)>> {
     let mut files: Vec<(PathBuf, String)> = Vec::new();
     for change in edit.changes {

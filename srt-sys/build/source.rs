@@ -1,4 +1,4 @@
-//! Finds the source tree of libsrt, and reads from it what differs between versions.
+//! Finds the source tree of libsrt, and reads the version-dependent parts from it.
 
 use std::{
     fs,
@@ -12,11 +12,11 @@ use crate::Result;
 pub(crate) struct Source {
     pub(crate) dir: PathBuf,
     pub(crate) version: String,
-    /// Whether this is the tree that `vendor/Cargo.lock` pins: the one our edits are made for.
+    /// Whether this is the tree that `vendor/Cargo.lock` pins, for which our edits are made.
     pub(crate) pinned: bool,
 }
 
-/// The crates.io package that carries the pinned tree, and where in it the tree is.
+/// The crates.io package that contains the pinned tree, and the tree's path in it.
 const ARCHIVE: (&str, &str) = ("tstrans-srt-sys", "vendor/srt");
 
 impl Source {
@@ -38,7 +38,7 @@ impl Source {
         Ok(Self { dir, version, pinned })
     }
 
-    /// The files that one list of the tree (`*.maf`) names under the headings that hold for our configuration.
+    /// The files that one list of the tree (`*.maf`) names under the headings that apply to our configuration.
     pub(crate) fn files(&self, list: &str, conditions: &[&str]) -> Result<Vec<PathBuf>> {
         let path = self.dir.join(list);
         let folder = Path::new(list).parent().unwrap_or_else(|| Path::new(""));
@@ -106,7 +106,7 @@ fn version_of(dir: &Path) -> Result<String> {
         })
 }
 
-/// Asks cargo for the package that `vendor/Cargo.lock` pins: it downloads it where needed and verifies its checksum.
+/// Asks cargo for the package that `vendor/Cargo.lock` pins: cargo downloads it if needed and verifies its checksum.
 fn pinned_tree() -> Result<PathBuf> {
     let vendor = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vendor");
     let manifest = vendor.join("Cargo.toml");
@@ -123,7 +123,7 @@ fn pinned_tree() -> Result<PathBuf> {
     let output = Command::new(cargo)
         .args(["metadata", "--locked", "--format-version", "1", "--manifest-path"])
         .arg(&manifest)
-        // The compiler wrappers and flags of the outer build are none of this query's business.
+        // The compiler wrappers and flags of the outer build do not apply to this query.
         .env_remove("RUSTC_WRAPPER")
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
         .output()
@@ -145,7 +145,8 @@ fn pinned_tree() -> Result<PathBuf> {
         .join(ARCHIVE.1))
 }
 
-/// The `manifest_path` that ends in `<package>-<version>/Cargo.toml`: all we need of the JSON, so no parser for it is built.
+/// The `manifest_path` that ends in `<package>-<version>/Cargo.toml`. Nothing else of the JSON is needed, so no parser
+/// for it is built.
 fn manifest_path(metadata: &str, package: &str) -> Option<String> {
     metadata
         .split("\"manifest_path\":\"")

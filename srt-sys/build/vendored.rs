@@ -7,17 +7,17 @@ use std::{
 
 use crate::{Library, Result, edits, out_dir, source, source::Source};
 
-/// Sections of the tree's file lists that hold for us.
+/// Sections of the tree's file lists that apply to us.
 const CONDITIONS: &[&str] = &["ENABLE_BONDING", "ENABLE_STDCXX_SYNC"];
 
-/// What changes the public headers: also given to bindgen.
+/// Defines that change the public headers: also passed to bindgen.
 const HEADER_DEFINES: &[&str] = &[
     "ENABLE_BONDING=1",
     "ENABLE_AEAD_API_PREVIEW",
     "ENABLE_MAXREXMITBW",
 ];
 
-/// The rest, as CMakeLists.txt of libsrt sets it for this configuration on Linux.
+/// The remaining defines, as libsrt's CMakeLists.txt sets them for this configuration on Linux.
 const DEFINES: &[(&str, Option<&str>)] = &[
     ("NDEBUG", None),
     ("_GNU_SOURCE", None),
@@ -62,7 +62,7 @@ pub(crate) fn build() -> Result<Library> {
         tree.join("haicrypt"),
     ];
 
-    // For checks that never link (clippy, rustdoc, bindgen): the headers are all they need.
+    // For checks that never link (clippy, rustdoc, bindgen): they only need the headers.
     println!("cargo::rerun-if-env-changed=LIBSRT_SYS_HEADERS_ONLY");
     if env::var_os("LIBSRT_SYS_HEADERS_ONLY").is_none() {
         compile(&source, &tree, &include)?;
@@ -92,7 +92,7 @@ fn compile(source: &Source, tree: &Path, include: &[PathBuf]) -> Result<()> {
             .includes(&crypto_include)
             .warnings(false)
             .pic(true);
-        // An unoptimised libsrt misses its deadlines at rates that a debug build of an application is tested with.
+        // An unoptimised libsrt misses its deadlines at the rates with which debug builds of applications are tested.
         build.opt_level(2).debug(false);
         for (name, value) in DEFINES {
             build.define(name, *value);

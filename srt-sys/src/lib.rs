@@ -1,20 +1,21 @@
 //! Raw bindings to [libsrt](https://github.com/Haivision/srt), the C++ library of the SRT protocol (Secure Reliable
-//! Transport), which this crate builds from source by itself.
+//! Transport). This crate builds the library from source.
 //!
-//! Only declarations live here; `srt-safe` is the API to program against. What bindgen cannot translate from the headers
-//! stands beside the generated items: a few macros, and what the build script knows about the library that it linked.
+//! Contains declarations only; `srt-safe` is the API for applications. Beside the generated items are those that
+//! bindgen cannot translate from the headers: a few macros, and the build script's information about the linked
+//! library.
 //!
 //! # Which libsrt
 //!
-//! - By default the pinned source of 1.5.7, with [`EDITS`] applied, static, crypto from `aws-lc-sys`, with bonding, AES-GCM,
-//!   `PKTINFO` and `MAXREXMITBW`.
-//! - `LIBSRT_SOURCE_DIR=<checkout>` in the environment of the build: another tree, v1.5.1 or later.
+//! - By default the pinned source of 1.5.7, with [`EDITS`] applied, static, crypto from `aws-lc-sys`, with bonding,
+//!   AES-GCM, `PKTINFO` and `MAXREXMITBW`.
+//! - `LIBSRT_SOURCE_DIR=<checkout>` in the environment of the build: another source tree, v1.5.1 or later.
 //! - Feature `system`: an installed libsrt >= 1.5.1 that pkg-config finds; without edits.
 //!
-//! Feature `bindgen` generates the bindings from the headers of that library at build time (it needs libclang); the
-//! checked-in ones are those of the pinned version on 64-bit Linux.
+//! Feature `bindgen` generates the bindings from the headers of that library at build time (this requires libclang);
+//! the checked-in ones are those of the pinned version on 64-bit Linux.
 
-// Nothing here calls into aws-lc, but libsrt does: naming the crate is what makes rustc link it.
+// Nothing here calls aws-lc, but libsrt does: rustc links the crate because it is named here.
 #[cfg(not(feature = "system"))]
 use aws_lc_sys as _;
 
@@ -52,13 +53,14 @@ mod bindings {
 
 pub use bindings::*;
 
-/// Version of the libsrt that this crate was built with, such as `"1.5.7"`. `srt_getversion` tells the one that is linked.
+/// Version of the libsrt that this crate was built with, such as `"1.5.7"`. `srt_getversion` returns the version of the
+/// linked library.
 pub const BUILT_VERSION: &str = env!("LIBSRT_BUILT_VERSION");
 
-/// The crypto library under libsrt, in words.
+/// Name of the crypto library that libsrt uses.
 pub const CRYPTO: &str = env!("LIBSRT_BUILT_CRYPTO");
 
-/// Names of our edits that are in the library, separated by commas; empty for an installed one. [`has_edit`] asks for one.
+/// Names of our edits in the library, separated by commas; empty for an installed one. [`has_edit`] checks for one.
 pub const EDITS: &str = env!("LIBSRT_BUILT_EDITS");
 
 /// The edit that leaves a handshake unanswered when the listen callback refuses it with [`SRT_REJX_DEFERRED`].
@@ -67,13 +69,13 @@ pub const EDIT_DEFERRED_VERDICT: &str = "deferred-verdict";
 /// The edit that refuses a caller with `SRT_REJ_BADSECRET` when the listen callback refuses it with [`SRT_REJX_BADSECRET`].
 pub const EDIT_SECRET_VERDICT: &str = "secret-verdict";
 
-/// The edit that wakes each waiting epoll for its own events, at once, and loses none between its look and its wait; with
-/// [`SRT_EPOLL_WAKE`], which ends a wait, and [`srt_edit_epoll_uwait`].
+/// The edit that wakes each waiting epoll at once, for its own events only, and loses no event between its check and
+/// its wait; with [`SRT_EPOLL_WAKE`], which ends a wait, and [`srt_edit_epoll_uwait`].
 pub const EDIT_EPOLL_WAKEUPS: &str = "epoll-wakeups";
 
 #[cfg(epoll_wakeups)]
 unsafe extern "C" {
-    /// As `srt_epoll_uwait`, with its timeout in microseconds; negative: none.
+    /// Like `srt_epoll_uwait`, with its timeout in microseconds; negative: none.
     pub fn srt_edit_epoll_uwait(
         eid: std::ffi::c_int,
         events: *mut SRT_EPOLL_EVENT,
@@ -82,7 +84,7 @@ unsafe extern "C" {
     ) -> std::ffi::c_int;
 }
 
-/// In a library without [`EDIT_EPOLL_WAKEUPS`]: `srt_epoll_uwait`, the timeout rounded up to milliseconds.
+/// In a library without [`EDIT_EPOLL_WAKEUPS`]: `srt_epoll_uwait`, with the timeout rounded up to milliseconds.
 ///
 /// # Safety
 /// `events` must be valid for writes of `size` events.
@@ -98,61 +100,62 @@ pub unsafe fn srt_edit_epoll_uwait(
     } else {
         timeout_us / 1000 + i64::from(timeout_us % 1000 > 0)
     };
-    // SAFETY: by the caller's promise.
+    // SAFETY: guaranteed by the caller.
     unsafe { srt_epoll_uwait(eid, events, size, timeout_ms) }
 }
 
-/// The edit that lets [`srt_edit_handshake_extensions`] show a caller's handshake to the listen callback.
+/// The edit with which [`srt_edit_handshake_extensions`] returns a caller's handshake to the listen callback.
 pub const EDIT_HANDSHAKE_VIEW: &str = "handshake-view";
 
 #[cfg(handshake_view)]
 unsafe extern "C" {
-    /// Extension words of the handshake that the listen callback of this thread is called for, in host order, and their
-    /// number; null and 0 outside of a callback, and for a handshake without extensions. Valid until the callback returns.
+    /// Returns the extension words of the handshake for which this thread runs the listen callback, in host order, and
+    /// their number; null and 0 outside of a callback, and for a handshake without extensions. Valid until the callback
+    /// returns.
     pub fn srt_edit_handshake_extensions(count: *mut usize) -> *const u32;
 
-    /// The caller's own socket id in the handshake that the listen callback of this thread is called for; 0 outside of a
-    /// callback.
+    /// Returns the caller's own socket id in the handshake for which this thread runs the listen callback; 0 outside of
+    /// a callback.
     pub fn srt_edit_handshake_caller() -> i32;
 }
 
-/// What a library without [`EDIT_HANDSHAKE_VIEW`] shows: nothing.
+/// In a library without [`EDIT_HANDSHAKE_VIEW`]: always null and 0.
 ///
 /// # Safety
 /// `count` must be valid for a write.
 #[cfg(not(handshake_view))]
 pub unsafe fn srt_edit_handshake_extensions(count: *mut usize) -> *const u32 {
-    // SAFETY: valid by the caller's promise.
+    // SAFETY: the caller guarantees that the pointer is valid.
     unsafe { *count = 0 };
     std::ptr::null()
 }
 
-/// What a library without [`EDIT_HANDSHAKE_VIEW`] shows: nothing.
+/// In a library without [`EDIT_HANDSHAKE_VIEW`]: always 0.
 ///
 /// # Safety
-/// None is needed; it is unsafe as its counterpart is.
+/// No requirements; unsafe like its counterpart.
 #[cfg(not(handshake_view))]
 pub unsafe fn srt_edit_handshake_caller() -> i32 {
     0
 }
 
-/// The edit that keeps events out of an epoll that nobody asked it for.
+/// The edit that keeps events out of epolls that did not subscribe to them.
 pub const EDIT_EPOLL_ASKED: &str = "epoll-asked";
 
-/// Flag for `srt_epoll_set` that ends the wait of that epoll, or its next one, in a library with [`EDIT_EPOLL_WAKEUPS`]; any
-/// other library ignores it.
+/// Flag for `srt_epoll_set` that ends the current or next wait of that epoll, in a library with [`EDIT_EPOLL_WAKEUPS`];
+/// any other library ignores it.
 pub const SRT_EPOLL_WAKE: i32 = 1 << 30;
 
 /// The edit that keeps a broken connection until the application closes it.
 pub const EDIT_KEEP_BROKEN: &str = "keep-broken";
 
-/// The edit that returns a packet which a blocking receive took out of the buffer while the peer closed the connection.
+/// The edit that returns a packet that a blocking receive took out of the buffer while the peer closed the connection.
 pub const EDIT_LAST_PACKET: &str = "last-packet";
 
-/// The edit that keeps a non-blocking accept from logging that nobody called.
+/// The edit with which a non-blocking accept without a caller logs nothing.
 pub const EDIT_QUIET_ACCEPT: &str = "quiet-accept";
 
-/// The edit that leaves libsrt's clean-up out when the process exits, so that no thread can hold it.
+/// The edit that skips libsrt's clean-up when the process exits, so that no thread can delay the exit.
 pub const EDIT_EXIT_AT_ONCE: &str = "exit-at-once";
 
 /// The edit that uses a bonded link however fast it connects, and delivers the last packets of a group before a pause.
@@ -164,183 +167,185 @@ pub const EDIT_CLOSING_GROUPS: &str = "closing-groups";
 /// The edit that leaves datagrams in a bound UDP socket until libsrt listens or connects on it.
 pub const EDIT_LISTEN_FIRST: &str = "listen-first";
 
-/// The edit that keeps the sending thread from asking for ever about a message whose time to live has run out.
+/// The edit that keeps the sending thread from requesting a message forever after its time to live has expired.
 pub const EDIT_EXPIRED_RESEND: &str = "expired-resend";
 
-/// The edit that lets a thread collect what it sends: [`srt_edit_collect`].
+/// The edit with which a thread can collect packets before it sends them: [`srt_edit_collect`].
 pub const EDIT_COLLECTED_SENDS: &str = "collected-sends";
 
-/// The edit that takes many datagrams from the system at a time.
+/// The edit that receives many datagrams per system call.
 pub const EDIT_BATCHED_RECEIVE: &str = "batched-receive";
 
 #[cfg(collected_sends)]
 unsafe extern "C" {
-    /// From a call with 1 to the matching one with 0 (they nest), what this thread sends is collected and handed to the
-    /// system many packets at a time; the last 0 hands over the rest.
+    /// Between a call with 1 and the matching one with 0 (they nest), the packets that this thread sends are collected,
+    /// and passed to the system many at a time; the last 0 sends the rest.
     pub fn srt_edit_collect(on: std::ffi::c_int);
 }
 
-/// In a library without [`EDIT_COLLECTED_SENDS`] each packet goes by itself: nothing to do.
+/// In a library without [`EDIT_COLLECTED_SENDS`] each packet is sent by itself: no effect.
 ///
 /// # Safety
-/// None is needed; it is unsafe as its counterpart is.
+/// No requirements; unsafe like its counterpart.
 #[cfg(not(collected_sends))]
 pub unsafe fn srt_edit_collect(_on: std::ffi::c_int) {}
 
-/// The edit that lets a process spare what connections do not use: [`srt_edit_spare`].
+/// The edit with which a process saves memory and CPU on idle connections: [`srt_edit_spare`].
 pub const EDIT_SPARING: &str = "sparing";
 
 #[cfg(sparing)]
 unsafe extern "C" {
-    /// With 1: connections from now on get memory as they use it, and silent ones are looked at less often. With 0: as ever.
+    /// With 1: connections from now on allocate memory as they use it, and silent ones are checked less often. With 0:
+    /// the default.
     pub fn srt_edit_spare(on: std::ffi::c_int);
 }
 
-/// In a library without [`EDIT_SPARING`]: nothing.
+/// In a library without [`EDIT_SPARING`]: no effect.
 ///
 /// # Safety
-/// None is needed; it is unsafe as its counterpart is.
+/// No requirements; unsafe like its counterpart.
 #[cfg(not(sparing))]
 pub unsafe fn srt_edit_spare(_on: std::ffi::c_int) {}
 
-/// The edit that limits the packet filter that a peer may name: [`srt_edit_filter_cap`].
+/// The edit that limits the packet filter that a peer may request: [`srt_edit_filter_cap`].
 pub const EDIT_FILTER_CAP: &str = "filter-cap";
 
 #[cfg(filter_cap)]
 unsafe extern "C" {
-    /// Sets the most columns, and the most rows, of a packet filter that this process takes from a peer: 256 until it is called.
-    /// What a socket has configured itself is not limited.
+    /// Sets the maximum number of columns, and of rows, of a packet filter that this process accepts from a peer; the
+    /// default is 256. A socket's own configuration is not limited.
     pub fn srt_edit_filter_cap(side: std::ffi::c_int);
 }
 
-/// In a library without [`EDIT_FILTER_CAP`] there is no limit to set.
+/// In a library without [`EDIT_FILTER_CAP`]: no effect; there is no limit.
 ///
 /// # Safety
-/// None is needed; it is unsafe as its counterpart is.
+/// No requirements; unsafe like its counterpart.
 #[cfg(not(filter_cap))]
 pub unsafe fn srt_edit_filter_cap(_side: std::ffi::c_int) {}
 
-/// The edit that lets the reader of a socket time its packets: [`srt_edit_time_by_reader`].
+/// The edit with which the reader of a socket times its packets: [`srt_edit_time_by_reader`].
 pub const EDIT_READER_TIMED: &str = "reader-timed";
 
 #[cfg(reader_timed)]
 unsafe extern "C" {
-    /// Who times the packets of a non-blocking socket: 0, a thread of libsrt's; 1, its reader, by [`srt_edit_next_delivery`];
-    /// 2, nobody: the reader takes them as they are there in order, and waits for a missing one until the next is due.
-    /// -1 for a socket that blocks, is in a bonding group, or does not exist; else 0.
+    /// Sets what times the packets of a non-blocking socket: 0, a libsrt thread; 1, its reader, by
+    /// [`srt_edit_next_delivery`]; 2, nothing: the reader takes them as soon as they are there in order, and waits for
+    /// a missing one until the next is due. Returns -1 for a socket that blocks, is in a bonding group, or does not
+    /// exist; else 0.
     pub fn srt_edit_time_by_reader(socket: SRTSOCKET, how: std::ffi::c_int) -> std::ffi::c_int;
 
-    /// Microseconds until the next packet may be received; 0: now. -1: none has come, or the reader does not time this
-    /// socket; an epoll tells when one is there.
+    /// Microseconds until the next packet may be received; 0: now. -1: none has arrived, or the reader does not time
+    /// this socket; an epoll reports when one has arrived.
     pub fn srt_edit_next_delivery(socket: SRTSOCKET) -> i64;
 }
 
 /// In a library without [`EDIT_READER_TIMED`] libsrt's threads time all sockets.
 ///
 /// # Safety
-/// None is needed; it is unsafe as its counterpart is.
+/// No requirements; unsafe like its counterpart.
 #[cfg(not(reader_timed))]
 pub unsafe fn srt_edit_time_by_reader(_socket: SRTSOCKET, _how: std::ffi::c_int) -> std::ffi::c_int {
     -1
 }
 
-/// In a library without [`EDIT_READER_TIMED`]: never known.
+/// In a library without [`EDIT_READER_TIMED`]: always -1.
 ///
 /// # Safety
-/// None is needed; it is unsafe as its counterpart is.
+/// No requirements; unsafe like its counterpart.
 #[cfg(not(reader_timed))]
 pub unsafe fn srt_edit_next_delivery(_socket: SRTSOCKET) -> i64 {
     -1
 }
 
-/// The edit that bounds loops over the packets that a peer names.
+/// The edit that bounds loops whose length derives from packet numbers of the peer.
 pub const EDIT_BOUNDED_LOSSES: &str = "bounded-losses";
 
 /// The edit that keeps data packets that are not authentic out of the receive buffer.
 pub const EDIT_FORGED_DATA: &str = "forged-data";
 
-/// The edit that has threads that look sockets up wait for one at most that frees sockets.
+/// The edit with which threads that look up sockets wait for at most one thread that frees sockets.
 pub const EDIT_FAIR_LOCK: &str = "fair-lock";
 
-/// The edit that makes what follows a dropped message readable at once.
+/// The edit that makes the messages after a dropped one readable at once.
 pub const EDIT_DROPPED_ENTRIES: &str = "dropped-entries";
 
-/// The edit that bounds what a handshake may size, and takes one for each connection.
+/// The edit that bounds all sizes that derive from a handshake, and accepts one handshake per connection.
 pub const EDIT_BOUNDED_HANDSHAKE: &str = "bounded-handshake";
 
-/// The edit that bounds how often a connected peer may have a key derived.
+/// The edit that bounds how often a connected peer can trigger the derivation of a key.
 pub const EDIT_BOUNDED_KEYS: &str = "bounded-keys";
 
-/// The edit that bounds waits that follow from the round-trip time that a peer reports.
+/// The edit that bounds waits that derive from the round-trip time that a peer reports.
 pub const EDIT_BOUNDED_WAITS: &str = "bounded-waits";
 
-/// The edit that closes the groups of bonded callers that were refused.
+/// The edit that closes the groups of refused bonded callers.
 pub const EDIT_REFUSED_GROUPS: &str = "refused-groups";
 
-/// The edit that tells what waits in a send buffer and what was held back: [`srt_edit_send_state`].
+/// The edit that reports what a send buffer contains and what was held back: [`srt_edit_send_state`].
 pub const EDIT_RESEND_CAP: &str = "resend-cap";
 
 #[cfg(resend_cap)]
 unsafe extern "C" {
-    /// Writes six numbers: how often `SRTO_MAXREXMITBW` has held back a packet that was due to be sent again; packets that were
-    /// dropped because they were too late; packets in the send buffer; those of them that have not been sent yet; the age of the
-    /// oldest packet in the buffer, and the peer's latency, both in microseconds. Returns 0, or -1 for a socket that is not
-    /// connected. Takes the lock of the send buffer, and no other for longer than the socket is looked up.
+    /// Writes six numbers: how often `SRTO_MAXREXMITBW` has held back a packet that was due for retransmission; packets
+    /// dropped because they were too late; packets in the send buffer; the number of those that have not been sent yet;
+    /// the age of the oldest packet in the buffer, and the peer's latency, both in microseconds. Returns 0, or -1 for a
+    /// socket that is not connected. Takes the lock of the send buffer, and other locks only to look up the socket.
     ///
     /// # Safety
     /// `out` must point to six numbers.
     pub fn srt_edit_send_state(socket: SRTSOCKET, out: *mut i64) -> std::ffi::c_int;
 }
 
-/// In a library without [`EDIT_RESEND_CAP`]: not known.
+/// In a library without [`EDIT_RESEND_CAP`]: always -1.
 ///
 /// # Safety
-/// None is needed; it is unsafe as its counterpart is.
+/// No requirements; unsafe like its counterpart.
 #[cfg(not(resend_cap))]
 pub unsafe fn srt_edit_send_state(_socket: SRTSOCKET, _out: *mut i64) -> std::ffi::c_int {
     -1
 }
 
-/// The edit that tells when a peer was heard of last, and whether it has closed: [`srt_edit_peer_state`].
+/// The edit that reports when the peer's last packet arrived, and whether the peer has closed: [`srt_edit_peer_state`].
 pub const EDIT_PEER_STATE: &str = "peer-state";
 
 #[cfg(peer_state)]
 unsafe extern "C" {
-    /// Writes two numbers: how long ago the last packet of the peer came, of whatever kind, in microseconds; and 1 if the peer has
-    /// closed the connection, else 0. Returns 0, or -1 for a socket that is not there. Takes no lock for longer than the socket is
-    /// looked up.
+    /// Writes two numbers: the time since the peer's last packet of any kind arrived, in microseconds; and 1 if the
+    /// peer has closed the connection, else 0. Returns 0, or -1 for a socket that does not exist. Takes locks only to
+    /// look up the socket.
     ///
     /// # Safety
     /// `out` must point to two numbers.
     pub fn srt_edit_peer_state(socket: SRTSOCKET, out: *mut i64) -> std::ffi::c_int;
 }
 
-/// In a library without [`EDIT_PEER_STATE`]: not known.
+/// In a library without [`EDIT_PEER_STATE`]: always -1.
 ///
 /// # Safety
-/// None is needed; it is unsafe as its counterpart is.
+/// No requirements; unsafe like its counterpart.
 #[cfg(not(peer_state))]
 pub unsafe fn srt_edit_peer_state(_socket: SRTSOCKET, _out: *mut i64) -> std::ffi::c_int {
     -1
 }
 
-/// The edit that has delivery times count from the arrival of a handshake.
+/// The edit that counts delivery times from the arrival of the handshake.
 pub const EDIT_HANDSHAKE_TIME: &str = "handshake-time";
 
 /// The edit that takes socket ids and first sequence numbers from the system's random numbers.
 pub const EDIT_SYSTEM_RANDOM: &str = "system-random";
 
-/// The edit that makes a listener's cookie a keyed MAC and drops handshakes without a valid one unseen.
+/// The edit that makes a listener's cookie a keyed MAC, and drops handshakes without a valid one unread.
 pub const EDIT_PROVEN_ADDRESS: &str = "proven-address";
 
 #[cfg(proven_address)]
 unsafe extern "C" {
-    /// Makes all cookies of this process older by that many minutes. For tests: callers that are connecting lose the
-    /// cookie that they have.
+    /// Ages all cookies of this process by that many minutes. For tests: callers that are connecting lose their
+    /// cookies.
     pub safe fn srt_edit_age_cookies(minutes: std::ffi::c_int);
 
-    /// The cookie that a listener on `listener` gives the caller at `caller`, or gave it `minutes_ago`. A listener takes those
-    /// of this minute and the one before.
+    /// Returns the cookie that a listener on `listener` issues to the caller at `caller`, or issued `minutes_ago`. A
+    /// listener accepts those of the current and the previous minute.
     pub fn srt_edit_cookie(
         caller: *const libc::sockaddr,
         caller_len: std::ffi::c_int,
@@ -350,14 +355,14 @@ unsafe extern "C" {
     ) -> i32;
 }
 
-/// In a library without [`EDIT_PROVEN_ADDRESS`]: nothing.
+/// In a library without [`EDIT_PROVEN_ADDRESS`]: no effect.
 #[cfg(not(proven_address))]
 pub fn srt_edit_age_cookies(_minutes: std::ffi::c_int) {}
 
-/// In a library without [`EDIT_PROVEN_ADDRESS`]: 0, which is no cookie.
+/// In a library without [`EDIT_PROVEN_ADDRESS`]: 0, which is never a cookie.
 ///
 /// # Safety
-/// None is needed; it is unsafe as its counterpart is.
+/// No requirements; unsafe like its counterpart.
 #[cfg(not(proven_address))]
 pub unsafe fn srt_edit_cookie(
     _caller: *const libc::sockaddr,
@@ -369,22 +374,22 @@ pub unsafe fn srt_edit_cookie(
     0
 }
 
-/// The edit that takes control packets without a body where none is needed.
+/// The edit that accepts control packets without a body where none is needed.
 pub const EDIT_EMPTY_CONTROL: &str = "empty-control";
 
-/// The edit that receives messages of full size on IPv6 sockets.
+/// The edit with which IPv6 sockets receive messages of full size.
 pub const EDIT_RECEIVE_UNITS: &str = "receive-units";
 
 /// The edit that shows whether libsrt's own threads make progress: [`srt_edit_threads`].
 pub const EDIT_THREAD_PROGRESS: &str = "thread-progress";
 
-/// A thread of libsrt, as [`srt_edit_threads`] shows it.
+/// A thread of libsrt, as [`srt_edit_threads`] returns it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SrtEditThreadState {
     /// Its name in libsrt, such as `SRT:RcvQ:w1`; ends with a zero byte.
     pub name: [u8; 16],
-    /// Its number in the system.
+    /// Its thread id in the system.
     pub tid: i32,
     /// The local UDP port that it serves; 0: none.
     pub port: i32,
@@ -398,23 +403,23 @@ pub struct SrtEditThreadState {
 
 #[cfg(thread_progress)]
 unsafe extern "C" {
-    /// Writes the state of at most `room` of libsrt's threads to `out`, and returns how many there are.
+    /// Writes the state of at most `room` libsrt threads to `out`, and returns the number of threads.
     pub fn srt_edit_threads(out: *mut SrtEditThreadState, room: usize) -> usize;
 }
 
-/// In a library without [`EDIT_THREAD_PROGRESS`]: none is known.
+/// In a library without [`EDIT_THREAD_PROGRESS`]: always 0.
 ///
 /// # Safety
-/// None is needed; it is unsafe as its counterpart is.
+/// No requirements; unsafe like its counterpart.
 #[cfg(not(thread_progress))]
 pub unsafe fn srt_edit_threads(_out: *mut SrtEditThreadState, _room: usize) -> usize {
     0
 }
 
-/// Reject code that means "ask again" to a library with [`EDIT_DEFERRED_VERDICT`]. It never goes over the wire.
+/// Reject code that means "ask again" to a library with [`EDIT_DEFERRED_VERDICT`]. It is never sent.
 pub const SRT_REJX_DEFERRED: i32 = 1999;
 
-/// Reject code that means `SRT_REJ_BADSECRET` to a library with [`EDIT_SECRET_VERDICT`]. It never goes over the wire.
+/// Reject code that means `SRT_REJ_BADSECRET` to a library with [`EDIT_SECRET_VERDICT`]. It is never sent.
 pub const SRT_REJX_BADSECRET: i32 = 1998;
 
 /// `SRT_EPOLL_EVENTTYPES` of srt.h: the flags that are events; the others are modes.

@@ -1,4 +1,4 @@
-//! A UDP socket that holds datagrams when libsrt gets it.
+//! A UDP socket that already holds datagrams when libsrt acquires it.
 #![cfg(not(feature = "system"))]
 
 use std::{
@@ -28,10 +28,10 @@ fn datagrams_stay_in_the_socket_until_it_listens() {
     caller.set_read_timeout(Some(PATIENCE)).unwrap();
     caller.send_to(&induction(), port.local_addr().unwrap()).unwrap();
 
-    // SAFETY: the library is started.
+    // SAFETY: the library is initialized.
     let socket = unsafe { libsrt_sys::srt_create_socket() };
     let fd = port.try_clone().unwrap().into_raw_fd();
-    // SAFETY: the socket was created above; nobody else owns the descriptor.
+    // SAFETY: the socket was created above; nothing else owns the descriptor.
     assert_eq!(unsafe { libsrt_sys::srt_bind_acquire(socket, fd) }, 0);
     // The descriptor is in blocking mode now, with libsrt's time limit: a peek waits for a moment.
     let end = Instant::now() + Duration::from_millis(300);

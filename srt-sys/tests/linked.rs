@@ -1,4 +1,4 @@
-//! The library that is linked is the one that was built.
+//! The linked library is the one that was built.
 
 use std::ffi::CStr;
 
@@ -17,7 +17,7 @@ fn linked_version_is_the_built_one() {
 fn starts_creates_a_socket_and_cleans_up() {
     // SAFETY: called once in this process, before any other call of libsrt.
     assert!(unsafe { libsrt_sys::srt_startup() } >= 0);
-    // SAFETY: the library is started.
+    // SAFETY: the library is initialized.
     let socket = unsafe { libsrt_sys::srt_create_socket() };
     assert_ne!(socket, libsrt_sys::SRT_INVALID_SOCK);
     // SAFETY: the socket was created above and is closed once.

@@ -1,4 +1,4 @@
-//! Who is refused: the exact code at the caller, the peer's own error, and the line of the gateway's log.
+//! Refused callers: the exact code at the caller, the peer's own error, and the line of the gateway's log.
 
 use crate::common::{DEADLINE, options};
 use srt_e2e::client::{Publisher, Viewer, connect, refusal};
@@ -77,7 +77,7 @@ fn second_publisher_and_viewer_too_many_are_refused_and_harm_nobody() {
     let second = refusal(addr, "#!::r=open,m=publish", options());
     assert_eq!(second.value(), 1409, "{second}");
     assert_eq!(refusal(addr, "#!::r=open,m=request", options()).value(), 1402);
-    // A stream's publisher stands in nobody else's way.
+    // A stream's publisher blocks no other caller.
     drop(connect(addr, "#!::r=other,m=publish", options()).unwrap());
     viewer.wait_received(source.bytes().len(), DEADLINE);
     assert_eq!(viewer.finish().bytes, *source.bytes());

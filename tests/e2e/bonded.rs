@@ -1,4 +1,4 @@
-//! A bonded sender as a process of its own (srt-safe's example), over two paths one of which is lost on the way.
+//! A bonded sender as a separate process (srt-safe's example), over two paths, one of which fails during the stream.
 
 use crate::common::{DEADLINE, LATENCY, options};
 use srt_e2e::client::Viewer;
@@ -13,7 +13,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::process::Command;
 
-/// The example says nothing of a streamid: the port knows stream and mode.
+/// The example sends no streamid: the port determines stream and mode.
 const PORTS: &str = r#"
 [streams.cam.srt_publish]
 port = "127.0.0.1:0"
@@ -23,7 +23,7 @@ latency = 800
 port = "127.0.0.1:0"
 "#;
 
-/// Waits until the sender says this of its link to `path`.
+/// Waits until the sender reports this state of its link to `path`.
 #[track_caller]
 fn wait_link(sender: &Process, path: SocketAddr, is: &[&str]) {
     let link = format!("link {path}: ");
@@ -45,7 +45,7 @@ fn loses_a_link_and_nothing_else(kind: &str, seed: u64) {
     command.arg(kind);
     command.args(paths.each_ref().map(|path| path.addr().to_string()));
     let (sender, mut stdin) = Process::spawn_fed("bonding", command);
-    // Ten seconds of 5 Mb/s: longer than a lost link takes to be given up (5 s).
+    // Ten seconds of 5 Mb/s: longer than the time-out of a lost link (5 s).
     let source = StampedTs::generate(seed, 33_250, 5_000_000);
     let stream = source.bytes();
     let feeder = Feeder::start(source.bytes(), source.rate(), Tail::NullPackets, move |chunk| {

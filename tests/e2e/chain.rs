@@ -1,5 +1,5 @@
-//! Two gateways in a row over a path that is cut and healed: the second ingests from the first, or the first pushes to it,
-//! with a passphrase; and a ring of gateways, which is refused.
+//! Two gateways in a row over a path that is cut and healed: the second ingests from the first, or the first pushes to
+//! it, with a passphrase; and a ring of gateways, which is refused.
 
 use crate::common::{DEADLINE, LATENCY, options};
 use srt_e2e::client::{Publisher, Viewer};
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 const MEGABITS_5: u64 = 5_000_000;
 
-/// A stream that lasts for all of a test.
+/// A stream that is long enough for a whole test.
 const PACKETS: usize = 200_000;
 
 /// The two gateways and the path between them.
@@ -24,8 +24,8 @@ struct Chain {
     second: TestGateway,
 }
 
-/// Publishes to the first gateway and plays from the second; cuts the path until the second has lost its source, heals it,
-/// and demands that the viewer, who stayed, has two exact parts of the stream in their order.
+/// Publishes to the first gateway and plays from the second; cuts the path until the second has lost its source, heals
+/// it, and demands that the viewer, still connected, has two exact parts of the stream in their order.
 #[track_caller]
 fn cut_and_heal(chain: &Chain) {
     let stream = StampedTs::generate(90, PACKETS, MEGABITS_5);
@@ -46,7 +46,7 @@ fn cut_and_heal(chain: &Chain) {
     chain
         .second
         .wait_stream("cam", DEADLINE, "loss of the source", |stream| !stream.has_source);
-    // All that came through the first time has gone on to the viewer.
+    // Everything that arrived the first time has been forwarded to the viewer.
     let relayed = || usize::try_from(chain.second.stream("cam").unwrap().bytes).unwrap();
     let before = relayed();
     wait_until(DEADLINE, "what came before the cut", || {
@@ -68,8 +68,8 @@ fn cut_and_heal(chain: &Chain) {
     assert!(first.end < second.start, "{first:?}, then {second:?}");
 }
 
-/// Where what was received jumps within the stream: at the cut, and nowhere else. Tables may stand in it, which have no place
-/// in the stream: a source begins with them.
+/// The positions at which the received stream jumps: at the cut, and nowhere else. Tables, which have no position, may
+/// occur there: a source begins with them.
 #[track_caller]
 fn jump(stream: &StampedTs, received: &[u8]) -> Range<usize> {
     let places: Vec<_> = received
@@ -121,7 +121,7 @@ fn push_with_a_passphrase_is_cut_and_heals() {
     cut_and_heal(&Chain { first, path, second });
 }
 
-/// With loss on the way that SRT repairs, nothing is missing at the far end.
+/// With loss on the path that SRT repairs, nothing is missing at the far end.
 #[test]
 fn loss_between_two_gateways_is_repaired() {
     let first = TestGateway::start("[srt]\nport = \"127.0.0.1:0\"\n[streams.cam]\n");
@@ -165,7 +165,7 @@ fn a_ring_of_gateways_is_cut_with_a_clear_message() {
         options(),
         (stream.bytes(), MEGABITS_5, Tail::Close),
     );
-    // The second pushes back to where the stream came from.
+    // The second pushes back to the origin of the stream.
     let refused = wait_for(DEADLINE, "the refusal", || first.rejections().pop());
     assert_eq!(refused.code, 1403);
     assert!(

@@ -1,9 +1,9 @@
-//! What the modules share: deadlines for a busy machine, configurations, a caller's options.
+//! Shared by the modules: deadlines for a busy machine, configurations, a caller's options.
 
 use srt_safe::Options;
 use std::time::Duration;
 
-/// Longest wait for anything. Nothing takes that long unless it fails.
+/// The time-out of all waits. Nothing takes that long unless it fails.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(40);
 
 /// Publish and play by streamid on a port of the system's choice; any stream name.
@@ -19,7 +19,7 @@ pub(crate) const PUBLISH: &str = "#!::r=live/demo,m=publish";
 pub(crate) const PLAY: &str = "#!::r=live/demo,m=request";
 pub(crate) const DEMO: &str = "live/demo";
 
-/// The latency that a test asks for: enough for threads that the machine runs late.
+/// The latency of a test: enough for threads that the machine delays.
 pub(crate) const LATENCY: Duration = Duration::from_millis(300);
 
 /// Options of a caller: [`LATENCY`], and messages of any size that fits a packet.

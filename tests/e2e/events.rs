@@ -1,4 +1,4 @@
-//! What is posted to the receiver of `[events]`, with real callers and a real HTTP server.
+//! The events posted to the receiver of `[events]`, with real callers and a real HTTP server.
 
 use crate::common::{DEADLINE, options};
 use serde_json::Value;
@@ -27,7 +27,7 @@ fn config(url: &str, rest: &str) -> String {
     )
 }
 
-/// All events that came, in the order in which they came.
+/// All events so far, in the order of their arrival.
 fn events(receiver: &HttpServer) -> Vec<Value> {
     let requests = receiver.requests();
     requests
@@ -46,7 +46,7 @@ fn wait_event(receiver: &HttpServer, wanted: &[(&str, &str)]) -> Value {
     })
 }
 
-/// The first event with this field, while something is done again and again.
+/// The first event with this field, while an action is repeated.
 #[track_caller]
 fn wait_event_while(receiver: &HttpServer, (key, value): (&str, &str), mut act: impl FnMut()) -> Value {
     wait_for(DEADLINE, value, || {
@@ -258,7 +258,7 @@ fn a_receiver_that_comes_back_gets_what_it_missed_and_a_reload_changes_the_recei
     let text = config(&receiver.url("/"), "[streams.cam1]");
     let gateway = TestGateway::start(&text);
     let addr = gateway.addr(PortKind::Both);
-    // One that is closed before it is accepted is no session.
+    // A connection that is closed before it is accepted is no session.
     let viewers = [0; 5].map(|_| connect(addr, PLAY, options()).unwrap());
     wait_until(DEADLINE, "all sessions", || gateway.sessions().len() == 5);
     drop(viewers);

@@ -1,4 +1,4 @@
-//! ffmpeg through the gateway, with a real H.264 and AAC stream: what a player gets decodes without an error.
+//! ffmpeg through the gateway, with a real H.264 and AAC stream: a player's recording decodes without an error.
 
 use crate::common::{ANY_STREAM, DEADLINE, DEMO, LATENCY, PLAY, PUBLISH};
 use srt_e2e::in_process::TestGateway;
@@ -42,7 +42,7 @@ fn ffmpeg_to_ffmpeg_and_to_live_transmit() {
     assert_clean(&recording);
     copying.wait_received(500_000, DEADLINE);
     drop(publisher);
-    // It was there before the publisher: the stream from its first table on, in whole packets.
+    // It connected before the publisher: it has the stream from its first table on, in whole packets.
     let received = copying.received();
     let whole = &received[..received.len() / 188 * 188];
     assert!(whole.chunks(188).all(|packet| packet[0] == 0x47));
@@ -66,7 +66,7 @@ fn live_transmit_to_ffmpeg() {
         Tail::Repeat,
         DEADLINE,
     );
-    // From somewhere within the stream: the gateway has a player begin at tables and a keyframe.
+    // From somewhere within the stream: the gateway starts a player at tables and a keyframe.
     gateway.wait_stream(DEMO, DEADLINE, "half a second", |stream| stream.bytes > 225_000);
     let mut player = ffmpeg::player(&caller(PLAY), &recording, LENGTH);
     player.wait_success(DEADLINE);

@@ -1,5 +1,5 @@
-//! Senders that forge their source address, each test in a network of its own: they get nothing, have nothing sent to
-//! others, and harm nobody, whether they guess or know the numbers of a session that is not theirs.
+//! Senders that forge their source address, each test in its own network: they get nothing, cannot make the gateway
+//! send to others, and disturb no session, whether they guess or know the numbers of a foreign session.
 
 use crate::common::{DEADLINE, DEMO, PLAY, PUBLISH, options};
 use srt_e2e::client::{Publisher, Viewer};
@@ -20,7 +20,7 @@ fn at(host: u8) -> SocketAddr {
     SocketAddr::from(([198, 51, 100, host], 0))
 }
 
-/// A port that one address may use, and one refusal is enough for a ban.
+/// A port that one address may use, and one refusal suffices for a ban.
 const GUARDED: &str = r#"
 [srt]
 port = "198.51.100.1:0"
@@ -31,7 +31,7 @@ ban_after_rejections = 1
 [streams."live/demo"]
 "#;
 
-/// Every datagram that is there now.
+/// Every datagram that has arrived by now.
 fn drain(socket: &UdpSocket) -> Vec<Vec<u8>> {
     socket.set_nonblocking(true).unwrap();
     let mut bytes = [0; 2048];
@@ -42,7 +42,7 @@ fn drain(socket: &UdpSocket) -> Vec<Vec<u8>> {
     .collect()
 }
 
-/// Connects as one that may. Whatever came before it has been handled when this returns.
+/// Connects as an allowed caller. All earlier packets have been handled when this returns.
 #[track_caller]
 fn connect_innocent(host: u8, to: SocketAddr, stream_id: &str) -> RawPeer {
     let mut peer = RawPeer::from_ip(at(host).ip(), to);
@@ -59,7 +59,7 @@ fn forged_handshakes_let_nobody_in_and_ban_nobody() {
         let addr = gateway.addr(PortKind::Both);
         let victim = UdpSocket::bind(at(9)).unwrap();
         let spoofed = victim.local_addr().unwrap();
-        // The forger has a libsrt of its own, where it is whom it likes: what that would say to the victim is no secret.
+        // The forger has its own libsrt with any address: the reply to the victim is no secret.
         let library = SrtListener::builder().bind(at(66)).unwrap();
         victim
             .send_to(&induction(spoofed.port()), library.local_addr().unwrap())
@@ -120,7 +120,7 @@ fn next_data(sniffer: &Sniffer, to: SocketAddr) -> Option<Data> {
     }
 }
 
-/// What a forger sends to a session whose numbers it knows.
+/// The packets that a forger sends to a session whose numbers it knows.
 pub(crate) fn attacks(id: u32, next: u32) -> Vec<Vec<u8>> {
     let mut packets: Vec<Packet> = vec![
         Control::shutdown().into(),
@@ -192,7 +192,7 @@ fn packets_of_others_change_nothing_in_an_encrypted_session() {
         let viewer = Viewer::connect(addr, PLAY, secret());
         gateway.wait_viewers(DEMO, 1, DEADLINE);
         let publisher = Publisher::connect(addr, PUBLISH, secret(), (source.bytes(), RATE, Tail::Close));
-        // On the path, as far as reading goes; what it sends has another address.
+        // The forger can read the path; the packets that it sends have another address.
         let (forger, mut attacked) = (Forger::new(), 0);
         while viewer.len() < source.bytes().len() {
             assert!(viewer.is_connected(), "the viewer lost its connection");

@@ -1,5 +1,4 @@
-//! What is told of the formats that encoders make: each is encoded by ffmpeg as the test asks for, and told as it was asked
-//! for.
+//! The detection of encoder formats: ffmpeg encodes each one, and the analysis must report it correctly.
 
 use crate::ts::observe;
 use srt_e2e::peers;
@@ -31,7 +30,7 @@ fn encode(folder: &Path, rate: &str, codecs: &str) -> Vec<u8> {
 /// Codec and format of the video, codec and format of the audio.
 type Told = (String, VideoReport, String, Option<(u32, Option<u8>)>);
 
-/// Encodes and asks the observer.
+/// Encodes, and returns the observer's result.
 #[track_caller]
 fn told(rate: &str, codecs: &str) -> Told {
     let folder = tempfile::tempdir().unwrap();
@@ -52,7 +51,7 @@ fn told(rate: &str, codecs: &str) -> Told {
     )
 }
 
-/// What is to be told: of the video codec, profile, lines, rate and whether it is interlaced; of the audio the rest.
+/// The expected result: of the video codec, profile, lines, rate and whether it is interlaced; of the audio the rest.
 #[track_caller]
 fn expect(told: &Told, video: (&str, &str, u32, f64, bool), audio: (&str, u32, u8)) {
     let (codec, profile, height, rate, interlaced) = video;
@@ -117,7 +116,7 @@ fn h_264_with_aac() {
         ("H.264", "High 10 4.0", 192, 50.0, false),
         ("AAC", 48_000, 2),
     );
-    // Of 4:2:2 in fields the cropping counts differently; 192 is no whole number of pairs of macroblocks.
+    // For 4:2:2 in fields the cropping counts differently; 192 is no whole number of macroblock pairs.
     expect(
         &told(
             "25",

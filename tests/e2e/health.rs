@@ -1,4 +1,4 @@
-//! Who is told to be at fault: loss on the publisher's leg, on one viewer's leg, and errors that the source brings.
+//! The diagnosed cause of faults: loss on the publisher's leg, on one viewer's leg, and errors in the source.
 
 use crate::common::{ANY_STREAM, DEADLINE, DEMO, PLAY, PUBLISH, options};
 use srt_e2e::client::{Publisher, Viewer};
@@ -19,7 +19,7 @@ fn source() -> StampedTs {
     StampedTs::generate(60, 53_200, MEGABITS_2)
 }
 
-/// Time enough for threads that run late, so that only what the proxy does is seen.
+/// Enough time for delayed threads, so that only the proxy's impairment is visible.
 const AMPLE: Duration = Duration::from_secs(2);
 
 /// Waits for a verdict on the stream.
@@ -40,7 +40,7 @@ fn loss_on_the_publishers_leg_is_told_with_the_latency_that_mends_it() {
         .delay(Duration::from_millis(40))
         .seed(61)
         .start(addr);
-    // One chance to send again, at a round trip of 80 ms.
+    // One chance of retransmission, at a round trip of 80 ms.
     let short = options().latency(Duration::from_millis(120));
     let source = source();
     let publisher = Publisher::connect(
@@ -56,7 +56,8 @@ fn loss_on_the_publishers_leg_is_told_with_the_latency_that_mends_it() {
     let verdict = if verdict.level == Level::Bad {
         verdict
     } else {
-        // It was lost, and nothing missed yet; and the gap is seen in the stream up to a second before the link's figures.
+        // Packets were lost and none was missing yet; the gap is seen in the stream up to a second before the link's
+        // figures.
         wait_for(DEADLINE, "a gap", || {
             let verdict = gateway.detail(DEMO)?.verdict;
             (verdict.level == Level::Bad && verdict.fault == Fault::PublisherLink).then_some(verdict)
@@ -117,7 +118,7 @@ fn errors_that_the_source_brings_are_told_to_be_its_own() {
     let addr = gateway.addr(PortKind::Both);
     let ample = || options().latency(AMPLE);
     let viewer = Viewer::connect(addr, PLAY, ample());
-    // One packet of each thousand is missing before it is sent.
+    // One packet in a thousand is missing before it is sent.
     let whole = source().bytes();
     let broken: Arc<[u8]> = whole
         .chunks(188)

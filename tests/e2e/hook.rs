@@ -101,7 +101,7 @@ fn a_hook_that_fails_refuses_or_admits_as_configured() {
     let wrong = HttpServer::start(|_| Reply::ok("<html>"));
     let fields = HttpServer::start(|_| Reply::ok(r#"{"max_bitrate":"fast"}"#));
     let broken = HttpServer::start(|_| Reply::status(500));
-    // An answer that the gateway does not understand may mean a refusal: `fail` is for hooks that do not answer.
+    // An answer that the gateway cannot parse may mean a refusal: `fail` is for hooks that do not answer.
     for (url, told, opens) in [
         (HttpServer::nobody_at(), "cannot be reached", true),
         (dead.url("/"), "did not answer within 300 ms", true),
@@ -170,7 +170,7 @@ fn the_answer_may_name_stream_passphrase_and_latency() {
         publisher.option::<opt::PeerLatency>().unwrap(),
         Duration::from_millis(700)
     );
-    // A name that is no stream and that the hook does not translate.
+    // A name that is no stream and that the hook does not map to one.
     assert_eq!(
         refusal(addr, "#!::r=token-000,m=publish", options()).value(),
         1404
@@ -210,7 +210,7 @@ fn outputs_of_the_answer_are_there_as_long_as_their_publisher() {
     });
 }
 
-/// A publisher of 5 Mb/s that has the hook's word.
+/// A publisher of 5 Mb/s that the hook admits.
 fn publisher(addr: SocketAddr, streamid: &str, seed: u64) -> srt_e2e::pace::Feeder {
     let socket = verdict(addr, streamid).unwrap();
     let source = StampedTs::generate(seed, 3_325, 5_000_000);
@@ -244,7 +244,7 @@ fn max_bitrate_of_the_answer_stands_in_place_of_the_ports() {
         "{kept:?}"
     );
     gateway.wait_stream("cam1", DEADLINE, "no source", |stream| !stream.has_source);
-    // The port alone would have closed this one by now.
+    // The port's own rules would have closed this one by now.
     let before = gateway.stream("cam2").unwrap().bytes;
     gateway.wait_stream("cam2", DEADLINE, "more data", |stream| {
         stream.has_source && stream.bytes > before + 600_000
@@ -285,7 +285,7 @@ fn a_session_is_asked_about_again_when_its_lifetime_is_over() {
     let kept = wait_for(DEADLINE, "the record", || gateway.rejections().pop());
     assert_eq!((kept.code, kept.decision), (1403, RejectedBy::Hook), "{kept:?}");
     assert_eq!(kept.streamid.as_ref(), PLAY.as_bytes());
-    // The publisher was told nothing of an end.
+    // The hook gave the publisher no end time.
     let before = gateway.stream("cam1").unwrap().bytes;
     gateway.wait_stream("cam1", DEADLINE, "more data", |stream| {
         stream.bytes > before + 300_000

@@ -1,5 +1,5 @@
-//! The proof that a slow hook stalls nobody: while it takes two seconds for each of two hundred callers, another stream on
-//! the same port goes on as if nothing were.
+//! Proves that a slow hook delays no other stream: while it takes two seconds for each of two hundred callers, another
+//! stream on the same port continues undisturbed.
 
 use crate::common::{DEADLINE, options};
 use srt_e2e::client::connect;
@@ -18,37 +18,37 @@ use std::time::{Duration, Instant};
 
 const CALLERS: usize = 200;
 
-/// What the hook takes for each of them.
+/// The hook's response time for each of them.
 const SLOW: Duration = Duration::from_secs(2);
 
 /// The largest gap that the gateway may add, on a machine that adds none itself.
 const GAP: Duration = Duration::from_millis(20);
 
-/// So little that what holds up the gateway's receiving thread for longer than [`GAP`] cannot hide in a receiver's buffer.
+/// So short that a delay of the gateway's receiving thread beyond [`GAP`] cannot hide in a receiver's buffer.
 const LATENCY: Duration = Duration::from_millis(20);
 
 const RATE: u64 = 5_000_000;
 
-/// On a machine that runs other things a thread may be late whatever the gateway does: by up to twice what the same stream
-/// saw before anybody called, or in one run more than in another. A gateway that waits for the hook fails each time, and by
+/// On a loaded machine a thread may be late regardless of the gateway: by up to twice the gap that the same stream had
+/// before the calls, or in one run more than in another. A gateway that waits for the hook fails every time, and by
 /// seconds.
 const TRIES: usize = 8;
 
-/// Between two calls: two hundred handshakes in one millisecond take libsrt's receiving thread longer than [`GAP`], with a
-/// hook or without.
+/// The time between two calls: two hundred handshakes within a millisecond occupy libsrt's receiving thread longer than
+/// [`GAP`], with or without a hook.
 const APART: Duration = Duration::from_millis(5);
 
-/// What one run showed.
+/// The result of one run.
 #[derive(Debug)]
 struct Run {
     /// The largest gap between two messages beyond that between the same two at the source; None: something was lost.
     added: Option<Duration>,
-    /// The same before anybody called: what the machine itself does.
+    /// The same before the calls: the delay of the machine itself.
     quiet: Option<Duration>,
     admitted: usize,
     /// From the first call to the last admission.
     took: Duration,
-    /// The most calls of the hook that were open at once.
+    /// The maximum number of concurrent hook calls.
     at_once: usize,
 }
 
@@ -131,7 +131,7 @@ fn run(seed: u64) -> Run {
     let begin = Instant::now();
     let admitted = call_all(addr);
     let took = begin.elapsed();
-    // What was sent up to now is to arrive, unless it is lost.
+    // Everything sent so far must arrive, unless it is lost.
     let until = sent.lock().unwrap().len();
     let patience = Instant::now() + Duration::from_secs(2);
     wait_until(DEADLINE, "the rest of the stream", || {
@@ -150,7 +150,7 @@ fn run(seed: u64) -> Run {
     }
 }
 
-/// The largest gap that came on top of the source's own.
+/// The largest gap in addition to the source's own.
 fn added_gap(source: &StampedTs, received: &Stamped, sent: &[Instant], until: usize) -> Option<Duration> {
     let mut verifier = Verifier::new(source);
     verifier.feed(&received.bytes);
@@ -176,7 +176,7 @@ fn added_gap(source: &StampedTs, received: &Stamped, sent: &[Instant], until: us
     added.max()
 }
 
-/// Two hundred viewers, each of a stream of its own, who come within a second; gives how many got in.
+/// Two hundred viewers, each of its own stream, which connect within a second; returns how many were admitted.
 fn call_all(addr: std::net::SocketAddr) -> usize {
     let local = free_udp();
     let caller = |n| {
@@ -203,7 +203,7 @@ fn call_all(addr: std::net::SocketAddr) -> usize {
     admitted.len()
 }
 
-/// What the viewer got, with the time at which the gateway sent each message.
+/// The messages that the viewer got, with the time at which the gateway sent each one.
 #[derive(Debug, Default)]
 struct Stamped {
     bytes: Vec<u8>,

@@ -1,4 +1,4 @@
-//! srt-live-transmit to srt-live-transmit through the gateway: the received file is the sent one, byte for byte.
+//! srt-live-transmit to srt-live-transmit through the gateway: the received file equals the sent one, byte for byte.
 
 use crate::common::{ANY_STREAM, DEADLINE, DEMO, LATENCY, PLAY, PUBLISH};
 use srt_e2e::gateway::GatewayProcess;
@@ -11,11 +11,11 @@ use srt_gateway::config::PortKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Publishes and plays two seconds of `stream`; the player is there before the first byte is sent.
+/// Publishes and plays two seconds of `stream`; the player connects before the first byte is sent.
 fn relay(publish: SrtUrl, play: SrtUrl, (stream, rate): (Arc<[u8]>, u64), wait_for_viewer: impl FnOnce()) {
     let folder = tempfile::tempdir().unwrap();
     let player = live_transmit::player(&play.latency(LATENCY), &folder.path().join("out.ts"));
-    // It says that it is connected when data come.
+    // It reports that it is connected when data arrives.
     wait_for_viewer();
     let publisher = live_transmit::publisher(&publish.latency(LATENCY)).feed(
         Arc::clone(&stream),
@@ -38,7 +38,7 @@ fn stamped(seed: u64) -> (Arc<[u8]>, u64) {
 fn shared_port_by_streamid() {
     let gateway = TestGateway::start(ANY_STREAM);
     let addr = gateway.addr(PortKind::Both);
-    // Faster than in real time: the bytes are what counts.
+    // Faster than real time: only the bytes are checked.
     let sample = (sample_ts().bytes(), 3 * Sample::RATE);
     relay(
         SrtUrl::caller(addr).stream_id(PUBLISH),
@@ -84,7 +84,8 @@ fn aes_256() {
     encrypted(KeyLength::Aes256, 32, "AES-256");
 }
 
-/// The gateway's log says what was negotiated: bytes that arrive do not tell whether they were encrypted on the way.
+/// The gateway's log contains the negotiated encryption: received bytes do not show whether they were encrypted on the
+/// wire.
 fn encrypted(length: KeyLength, bytes: u32, name: &str) {
     let passphrase = "correct horse battery";
     let mut gateway = GatewayProcess::start(

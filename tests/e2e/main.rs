@@ -1,4 +1,4 @@
-//! End to end, over loopback, against separate processes and callers of our own: one module per subject.
+//! End to end, over loopback, against separate processes and the test's own callers: one module per subject.
 
 mod access;
 mod beside;

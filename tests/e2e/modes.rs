@@ -1,5 +1,5 @@
 //! Ingest, push and rendezvous against srt-live-transmit and ffmpeg as the other side. Publishing and playing are in
-//! `live_transmit.rs` and `ffmpeg.rs`. ffmpeg has no rendezvous to test: it binds its socket to the peer's address.
+//! `live_transmit.rs` and `ffmpeg.rs`. ffmpeg has no working rendezvous: it binds its socket to the peer's address.
 
 use crate::common::{DEADLINE, LATENCY, options};
 use srt_e2e::client::{Publisher, Viewer};
@@ -13,7 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What ffmpeg records.
+/// The length of ffmpeg's recording.
 const LENGTH: Duration = Duration::from_secs(3);
 
 const OURS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
@@ -78,7 +78,7 @@ fn meets_srt_live_transmit_by_rendezvous_to_send() {
     let (ours, theirs) = rendezvous();
     let gateway = gateway(&format!("outputs = [\"{ours}\"]"));
     let player = live_transmit::player(&theirs, &folder.path().join("out.ts"));
-    // An output is called when there is something to send: null packets until it is there.
+    // An output connects when there is data to send: null packets until it is connected.
     let (stream, rate) = stamped(96);
     let idle = Arc::from(srt_e2e::pace::null_packets(700));
     let first = Publisher::connect(

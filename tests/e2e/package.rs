@@ -1,5 +1,5 @@
-//! The Debian package: installed by dpkg into a root of the test's own, started as its unit says, streamed through,
-//! reloaded, ended and removed. The service manager is played by the test.
+//! The Debian package: installed by dpkg into a root of the test, started as its unit specifies, used for a stream,
+//! reloaded, ended and removed. The test acts as the service manager.
 
 use crate::common::{DEADLINE, PLAY, PUBLISH, options};
 use srt_e2e::client::{Publisher, Viewer};
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 const MEGABITS_5: u64 = 5_000_000;
 
-/// The unit asks for more; the test does not wait that long.
+/// The unit allows more time; the test does not wait that long.
 const WATCHDOG: Duration = Duration::from_secs(3);
 
 fn deb() -> PathBuf {
@@ -45,7 +45,7 @@ impl Root {
         self.0.path().join(inside.trim_start_matches('/'))
     }
 
-    /// Runs dpkg on this root; who is not root is so in a user namespace. What the package depends on is on the machine,
+    /// Runs dpkg on this root, without root in a user namespace. The dependencies of the package are on the machine,
     /// not in this root.
     fn dpkg(&self, action: &str, on: &Path) {
         let mut command = if rustix::process::geteuid().is_root() {
@@ -69,7 +69,7 @@ impl Root {
         );
     }
 
-    /// What the unit sets `key` to, `${CONFIG}` put in and paths led into this root.
+    /// The unit's value of `key`, with `${CONFIG}` substituted and paths moved into this root.
     fn unit(&self, key: &str) -> Vec<String> {
         let unit = fs::read_to_string(self.path("/usr/lib/systemd/system/srt-gateway.service")).unwrap();
         let value = |key: &str| {
@@ -111,7 +111,7 @@ impl Manager {
         Self { socket, path }
     }
 
-    /// Waits for a message with this line; gives the whole message.
+    /// Waits for a message with this line; returns the whole message.
     #[track_caller]
     fn wait(&self, line: &str) -> String {
         let mut buffer = [0; 4096];
@@ -146,7 +146,7 @@ fn installed_started_streamed_through_and_removed() {
     let mode = fs::metadata(&config).unwrap().permissions().mode();
     assert_eq!(mode & 0o007, 0, "the configuration holds passphrases: {mode:o}");
 
-    // As it comes, the package listens where every other test might.
+    // By default, the package listens where any other test might.
     let text = fs::read_to_string(&config).unwrap().replace(":9998\"", ":0\"");
     fs::write(&config, &text).unwrap();
     let checked = root.command("ExecStartPre").output().unwrap();

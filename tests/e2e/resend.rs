@@ -1,4 +1,5 @@
-//! `resend_limit`: a viewer cannot have the stream sent again and again, and one that only loses packets does not notice.
+//! `resend_limit`: a viewer cannot request the stream again and again, and a viewer that only loses packets is not
+//! affected.
 
 use crate::common::{ANY_STREAM, DEADLINE, DEMO, PLAY, PUBLISH, options};
 use srt_e2e::client::{Publisher, Viewer};
@@ -14,10 +15,10 @@ use std::time::{Duration, Instant};
 
 const RATE: u64 = 4_000_000;
 
-/// What a viewer received that asks for everything again, a hundred times a second, until it is closed.
+/// The data received by a viewer that requests everything again, a hundred times a second, until it is closed.
 struct Flood {
     bytes: usize,
-    /// Without repetitions.
+    /// Without retransmissions.
     distinct: usize,
     seconds: f64,
 }
@@ -45,7 +46,7 @@ fn flood(viewer: &RawPeer, is_over: impl Fn() -> bool) -> Flood {
             }
         }
         if let Some(latest) = latest {
-            // What the gateway still has of it.
+            // The part that the gateway still has.
             let oldest = latest.wrapping_sub(300).max(first);
             viewer.send(Control::nak(&[Loss::Range(oldest, latest)]));
         }

@@ -1,5 +1,5 @@
-//! The seed's table: what a streamid must say on each kind of port, for each of the four modes, and what each missing or
-//! contradictory piece gets. On listening ports real callers knock; for ingest and push a gateway is the caller.
+//! The seed's table: the streamid that each kind of port requires for each of the four modes, and the result for each
+//! missing or contradictory part. On listening ports real callers connect; for ingest and push a gateway is the caller.
 
 use crate::common::{DEADLINE, LATENCY, options};
 use srt_e2e::client::{Publisher, connect, refusal};
@@ -35,10 +35,10 @@ srt_publish = { port = "127.0.0.1:0" }
 srt_play = { port = "127.0.0.1:0" }
 "#;
 
-/// What a caller with a streamid gets: a code, or 0 for being let in.
+/// The result for a caller with a streamid: a code, or 0 for admission.
 type Cell = (&'static str, i32);
 
-/// The cells of a port that is of a stream: `srt`, `srt_publish`, `srt_play`.
+/// The cells of a port that belongs to a stream: `srt`, `srt_publish`, `srt_play`.
 const OF_STREAM: [(PortKind, &[Cell]); 3] = [
     (
         PortKind::Both,
@@ -117,7 +117,7 @@ const SHARED: [(PortKind, &[Cell]); 3] = [
     ),
 ];
 
-/// Knocks as each cell says, one caller after the other.
+/// Connects as each cell describes, one caller after the other.
 #[track_caller]
 fn knock(gateway: &TestGateway, to: SocketAddr, name: &str, cells: &[Cell]) {
     for (streamid, code) in cells {
@@ -130,7 +130,7 @@ fn knock(gateway: &TestGateway, to: SocketAddr, name: &str, cells: &[Cell]) {
     }
 }
 
-/// Is let in, and gone again: the next publisher finds the place free.
+/// The caller is admitted and disconnects: the slot is free for the next publisher.
 #[track_caller]
 fn come_and_go(gateway: &TestGateway, to: SocketAddr, streamid: &str, name: &str) {
     let used = || {
@@ -144,7 +144,7 @@ fn come_and_go(gateway: &TestGateway, to: SocketAddr, streamid: &str, name: &str
     wait_until(DEADLINE, "nobody", || !used());
 }
 
-/// Is refused with this code, and the operator is told why.
+/// The caller is refused with this code, and the log contains the reason.
 #[track_caller]
 fn refused(gateway: &TestGateway, to: SocketAddr, streamid: &str, code: i32) {
     let told = refusal(to, streamid, options());
@@ -243,7 +243,7 @@ fn every_cell_on_ports_that_a_backend_configures() {
     }
 }
 
-/// The columns of the table: what the streamid of a caller must say there, to publish and to play.
+/// The columns of the table: the streamid that a caller needs there, to publish and to play.
 fn columns(gateway: &TestGateway) -> [[(SocketAddr, &'static str); 2]; 4] {
     let (of_stream, global) = (|kind| gateway.addr_of(kind, "cam"), |kind| gateway.addr(kind));
     [
@@ -273,7 +273,7 @@ fn url(to: SocketAddr, streamid: &str) -> String {
     }
 }
 
-/// Push and ingest: the gateway calls, with the streamid of the cell, and the ports of another one judge it.
+/// Push and ingest: the gateway calls, with the streamid of the cell, and the ports of another gateway check it.
 #[test]
 fn every_cell_for_a_gateway_that_calls() {
     let far = TestGateway::start(PORTS);
@@ -302,7 +302,7 @@ fn every_cell_for_a_gateway_that_calls() {
     }
 }
 
-/// What a push or an ingest is told that leaves out what its port requires, or contradicts it.
+/// The result for a push or an ingest that omits what its port requires, or contradicts it.
 #[test]
 fn a_gateway_that_calls_with_the_wrong_streamid_knows_the_code() {
     let far = TestGateway::start(PORTS);
@@ -359,11 +359,11 @@ fn a_gateway_that_calls_with_the_wrong_streamid_knows_the_code() {
     }
 }
 
-/// The peer of the field, in each column: its streamid and nothing else.
+/// The peer of the field, in each column: only its streamid.
 #[test]
 fn live_transmit_publishes_and_plays_in_every_column() {
     for column in 0..4 {
-        // A new one for each: a viewer starts in what the last publisher has left.
+        // A new one for each: a viewer starts in the data of the last publisher.
         let gateway = TestGateway::start(PORTS);
         let [publish, play] = columns(&gateway)[column];
         let caller = |(to, id): (SocketAddr, &str)| {
@@ -387,7 +387,8 @@ fn live_transmit_publishes_and_plays_in_every_column() {
     }
 }
 
-/// And on ports of which only the backend knows whose they are: it connects within its default timeout while that thinks.
+/// Also on ports whose owner only the backend knows: the caller connects within its default timeout while the backend
+/// decides.
 #[test]
 fn live_transmit_publishes_and_plays_on_first_contact() {
     let [publish, play] = [free_udp(), free_udp()];

@@ -1,4 +1,4 @@
-//! The orderly end: viewers get what the rings hold, everything is closed in less than 2 s.
+//! The orderly shutdown: viewers get the content of the rings, and everything is closed in less than 2 s.
 
 use crate::common::{ANY_STREAM, DEADLINE, PLAY, PUBLISH, options};
 use srt_e2e::client::{Publisher, Viewer};
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const MEGABITS_5: u64 = 5_000_000;
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// Ends a gateway in the middle of a stream.
+/// Shuts a gateway down in the middle of a stream.
 fn ends_in_order(end: impl FnOnce(&mut Process) -> ExitStatus) {
     let mut gateway = GatewayProcess::start(ANY_STREAM, "listening");
     let addr = gateway.addr(PortKind::Both);
@@ -38,7 +38,7 @@ fn ends_in_order(end: impl FnOnce(&mut Process) -> ExitStatus) {
         "{status} after {took:?}\n{}",
         gateway.process().tail()
     );
-    // All viewers end at the same byte: the last one that came into the ring.
+    // All viewers end at the same byte: the last one that entered the ring.
     let ends = viewers.map(|viewer| {
         let received = viewer.wait_end(DEADLINE);
         contiguous_part(&source.bytes(), &received.bytes).end
@@ -76,7 +76,7 @@ fn viewer_behind_a_lossy_path_gets_what_the_ring_held() {
             .count()
             == 2
     });
-    // Null packets follow, because libsrt never repeats the very last packet of a live stream.
+    // Null packets follow, because libsrt never retransmits the very last packet of a live stream.
     let source = StampedTs::generate(81, 3_000, MEGABITS_5);
     let publisher = Publisher::connect(
         addr,

@@ -1,4 +1,4 @@
-//! Sources that go and come back: viewers stay for `on_source_lost`, and get what is there of each source.
+//! Sources that disconnect and return: viewers stay for `on_source_lost`, and get the available data of each source.
 
 use crate::common::{ANY_STREAM, DEADLINE, DEMO, LATENCY, PLAY, PUBLISH, options};
 use srt_e2e::client::{Publisher, Received, Viewer, refusal};
@@ -17,7 +17,7 @@ fn viewers<const N: usize>(gateway: &TestGateway) -> [Viewer; N] {
     viewers
 }
 
-/// Publishes all of `source`, with the viewers of before, and gives what these have had by then.
+/// Publishes all of `source` to the existing viewers, and returns what they have received by then.
 #[track_caller]
 fn second_source<const N: usize>(
     gateway: &TestGateway,
@@ -56,7 +56,7 @@ fn killed_publisher_comes_back_and_viewers_stay() {
         viewer.wait_received(300_000, DEADLINE);
     }
     publisher.process().kill();
-    // Nothing was said: the stream has its source until libsrt gives up on it.
+    // No SHUTDOWN was sent: the stream has its source until libsrt times out.
     assert_eq!(
         refusal(gateway.addr(PortKind::Both), PUBLISH, options()).value(),
         1409

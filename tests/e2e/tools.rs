@@ -1,4 +1,4 @@
-//! The test tools against each other, without the gateway: when one of these fails, look at the tools first.
+//! The test tools against each other, without the gateway. If one of these fails, check the tools first.
 
 use srt_e2e::impair::{Impairment, Way};
 use srt_e2e::pace::Tail;
@@ -13,7 +13,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 fn live_transmit_is_byte_exact_through_an_impaired_path() {
     let folder = tempfile::tempdir().unwrap();
     let listener = free_udp();
-    // Until libsrt has measured the round trip it takes it for 100 ms, and asks again for what is lost twice after 300 ms.
+    // Until libsrt has measured the round trip it assumes 100 ms, and requests a packet that is lost twice again after
+    // 300 ms.
     let latency = Duration::from_secs(1);
     let encrypted = |url: SrtUrl| {
         url.latency(latency)

@@ -1,4 +1,5 @@
-//! What is told of real streams, made by ffmpeg: programs and formats, clocks, checks; and where a new viewer begins.
+//! The analysis of real streams, made by ffmpeg: programs and formats, clocks, checks; and the position at which a new
+//! viewer starts.
 
 use crate::common::{ANY_STREAM, DEADLINE, DEMO, LATENCY, PLAY, PUBLISH, options};
 use dvb_conformance::{ConformanceMonitor, Indicator};
@@ -13,7 +14,7 @@ use srt_gateway::ts::{Check, Observer, Payload, StreamKind, TsPacket, TsReport};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Has an observer look at a stream that comes at a constant rate.
+/// Feeds a stream with a constant rate to an observer.
 pub(crate) fn observe(bytes: &[u8], bits_per_second: u64) -> TsReport {
     let mut observer = Observer::new();
     let begun = Instant::now();
@@ -164,11 +165,11 @@ fn what_is_no_transport_stream_is_relayed_and_said_so() {
     assert_eq!(report.programs, []);
 }
 
-/// What a new viewer may wait for its first picture, beyond connecting, the latency and what ffmpeg takes by itself.
+/// How long a new viewer may wait for its first picture, beyond connecting, the latency and ffmpeg's own time.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// The time that most of five tries stay within: a busy machine is late now and then, a gateway that waits for the next
-/// keyframe most of the time.
+/// The time within which most of five tries stay: a busy machine is late now and then, a gateway that waits for the
+/// next keyframe is late most of the time.
 fn median(mut attempt: impl FnMut() -> Duration) -> Duration {
     let mut times: Vec<_> = (0..5).map(|_| attempt()).collect();
     times.sort_unstable();
@@ -176,7 +177,7 @@ fn median(mut attempt: impl FnMut() -> Duration) -> Duration {
     times[2]
 }
 
-/// A new viewer gets PAT and PMT first, then a whole keyframe, at once: out of the ring, not with the next GOP.
+/// A new viewer gets PAT and PMT first, then a whole keyframe, at once: from the ring, not with the next GOP.
 #[test]
 fn a_new_viewer_begins_with_tables_and_a_keyframe_at_once() {
     let gateway = TestGateway::start(ANY_STREAM);
@@ -197,7 +198,7 @@ fn a_new_viewer_begins_with_tables_and_a_keyframe_at_once() {
         let mut buffer = [0; 1456];
         let mut got = Vec::new();
         let pid = |packet: &[u8; 188]| TsPacket::new(packet).unwrap().pid().as_u16();
-        // The message with the tables may begin with the end of what was before, and end before the picture.
+        // The message with the tables may begin with the end of earlier data, and end before the picture.
         let [pat, pmt, picture] = loop {
             let length = viewer.recv(&mut buffer).unwrap();
             got.extend_from_slice(&buffer[..length]);
@@ -213,7 +214,7 @@ fn a_new_viewer_begins_with_tables_and_a_keyframe_at_once() {
         assert_eq!((pid(pat), pid(pmt)), (0, 0x1000));
         assert!(view(picture).is_unit_start());
         assert!(view(picture).adaptation().unwrap().is_random_access());
-        // It was sent before the viewer came: not the next of its group.
+        // It was sent before the viewer connected: not the next of its group.
         assert!(source.place_of(picture).is_some());
         first.saturating_sub(connected + LATENCY)
     });
@@ -221,7 +222,8 @@ fn a_new_viewer_begins_with_tables_and_a_keyframe_at_once() {
     drop(publisher);
 }
 
-/// ffmpeg decodes one picture and ends. Its own start, measured with the same stream from a file, is not ours.
+/// ffmpeg decodes one picture and ends. Its own start-up time, measured with the same stream from a file, is
+/// subtracted.
 #[test]
 fn ffmpeg_shows_its_first_picture_soon_after_connecting() {
     let gateway = TestGateway::start(ANY_STREAM);
@@ -253,7 +255,7 @@ fn ffmpeg_shows_its_first_picture_soon_after_connecting() {
     };
     let file = sample_ts().path().display().to_string();
     let url = SrtUrl::caller(addr).latency(LATENCY).stream_id(PLAY).for_ffmpeg();
-    // One after the other, so that both meet the same machine.
+    // One after the other, so that both run on the same load.
     let taken = median(|| {
         let by_file = first_picture(&file);
         first_picture(&url).saturating_sub(by_file + LATENCY)

@@ -1,4 +1,4 @@
-//! What viewers get: everything, in the same messages, from a keyframe on, whatever another viewer does.
+//! Viewers get everything, in the same messages, from a keyframe on, regardless of other viewers.
 
 use crate::common::{ANY_STREAM, DEADLINE, DEMO, PLAY, PUBLISH, options};
 use srt_e2e::client::{Publisher, Received, Viewer, connect};
@@ -21,15 +21,15 @@ fn assert_all(received: &Received, source: &StampedTs) {
     if received.bytes == *source.bytes() {
         return;
     }
-    // Tells what is missing, and fails.
+    // Prints the missing packets, and fails.
     let mut verifier = Verifier::new(source);
     verifier.feed(&received.bytes);
     verifier.finish().assert_exact(source.packets());
     panic!("not the same bytes");
 }
 
-/// Of a stream with a tail: live SRT sends a lost packet again when a later one shows that it is missing, so the last packet of
-/// all may stay lost.
+/// For a stream with a tail: live SRT retransmits a lost packet only if a later one shows that it is missing, so the
+/// very last packet may stay lost.
 #[track_caller]
 fn assert_begins_with(mut received: Received, source: &StampedTs) {
     received.bytes.truncate(source.bytes().len());
@@ -41,7 +41,7 @@ fn fifty_viewers_get_every_byte() {
     const VIEWERS: u32 = 50;
     let gateway = TestGateway::start(ANY_STREAM);
     let addr = gateway.addr(PortKind::Both);
-    // One UDP port for all of them, as behind a NAT: two threads of libsrt in place of a hundred.
+    // One UDP port for all of them, as behind a NAT: two libsrt threads instead of a hundred.
     let local = free_udp();
     let patient = options().latency(Duration::from_millis(600));
     let viewers: Vec<Viewer> = (0..VIEWERS)
@@ -87,7 +87,7 @@ fn viewer_that_stops_reading_is_counted_and_slows_nobody() {
         "listening",
     );
     let (addr, small) = (gateway.addr(PortKind::Both), gateway.addr(PortKind::Play));
-    // Little room at the viewer too, so that three seconds without reading fill it.
+    // Little buffer at the viewer too, so that three seconds without reading fill it.
     let narrow = || options().flow_window(64).receive_buffer(64 * 1456);
     let good: Vec<Viewer> = (0..5).map(|_| Viewer::connect(addr, PLAY, options())).collect();
     let (dropping, skipping) = (
@@ -119,7 +119,7 @@ fn viewer_that_stops_reading_is_counted_and_slows_nobody() {
         assert_eq!(part, 0..source.bytes().len());
     }
     assert!(publisher.feeder().is_through());
-    // Now the two read, what they had and what comes now, each message still what was sent.
+    // Now the two read the buffered and the new messages, each still as it was sent.
     for socket in [dropping, skipping] {
         let viewer = Viewer::start(socket);
         let had = viewer.len();
@@ -144,7 +144,7 @@ fn viewer_that_stops_reading_is_counted_and_slows_nobody() {
             "nothing was too late: {report:?}"
         );
     }
-    // Both have skipped, and the line of each says so; for one of them libsrt has dropped packets before.
+    // Both have skipped, and the log line of each shows it; for one of them libsrt has dropped packets before.
     let closed = |lines: &[String]| -> Vec<String> {
         let viewers = lines.iter().filter(|line| line.contains("role=viewer"));
         viewers.filter(|line| line.contains("closed")).cloned().collect()
@@ -183,7 +183,7 @@ fn viewer_with_a_narrow_path_continues_at_keyframes() {
         .chunks(188)
         .filter_map(|packet| source.place_of(packet))
         .collect();
-    // PAT and PMT, which tell no place, come before a keyframe. PAT may stand anywhere in its message.
+    // PAT and PMT, which carry no position, come before a keyframe. PAT may be anywhere in its message.
     let group = StampedTs::group();
     let begins_message = |place: usize| place % group == 2 || place % group + 7 > group;
     let (mut clean, mut torn) = (0, 0);
@@ -196,8 +196,8 @@ fn viewer_with_a_narrow_path_continues_at_keyframes() {
             &mut torn
         }) += missing;
     }
-    // libsrt drops packets here and there until the gateway has learned that it does so for this viewer, and where the machine
-    // stands still. All that the path is too narrow for is much more.
+    // libsrt drops some packets until the gateway has adapted to this viewer, and whenever the machine stalls. The
+    // excess over the path's capacity is much more.
     assert!(
         clean > torn,
         "{clean} packets are missing before keyframes, {torn} elsewhere"
@@ -226,7 +226,8 @@ fn viewer_before_the_publisher_gets_the_first_byte() {
 
 #[test]
 fn loss_and_delay_on_both_legs_lose_nothing() {
-    // Until libsrt has measured the round trip it takes it for 100 ms, and asks again for what is lost twice after 300 ms.
+    // Until libsrt has measured the round trip it assumes 100 ms, and requests a packet that is lost twice again after
+    // 300 ms.
     let latency = Duration::from_secs(1);
     let gateway = TestGateway::start(ANY_STREAM);
     let path = |seed| {
@@ -260,7 +261,7 @@ fn loss_and_delay_on_both_legs_lose_nothing() {
 
 #[test]
 fn immediate_ingest_adds_no_latency_and_puts_in_order_what_was_lost() {
-    // With `ingest = "timed"` nothing can come before it.
+    // With `ingest = "timed"` nothing can arrive before it.
     let ingest_latency = Duration::from_secs(8);
     let gateway = TestGateway::start(&format!("{ANY_STREAM}ingest = \"immediate\"\n"));
     let ingest = Impairment::builder()
@@ -322,8 +323,8 @@ fn new_viewer_starts_at_tables_and_a_keyframe() {
     drop(publisher);
 }
 
-/// Messages sent as they are, and what a viewer got.
-/// Before the first keyframe there is no picture to begin with, but a decoder that has not seen PAT and PMT cannot even wait for one.
+/// Messages as they were sent, and as a viewer received them. Before the first keyframe no picture can be decoded, but
+/// a decoder without PAT and PMT cannot even wait for one.
 #[test]
 fn whoever_comes_before_the_first_keyframe_starts_at_the_tables() {
     let output = free_udp();

@@ -1,4 +1,4 @@
-//! The clients: where they are, their versions, and their command lines.
+//! The clients: their paths, their versions, and their command lines.
 
 use crate::rows::{Client, Id, Key, Mode, Role, Row};
 use crate::url::{PASSPHRASE, Place, streamid, url};
@@ -8,26 +8,26 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What a line is for.
+/// The purpose of a command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Use {
-    /// To be shown to people.
+    /// To be shown to users.
     Docs,
     /// To be run without a screen, for some seconds.
     Test,
 }
 
-/// Where the stream comes from or goes to.
+/// The source or destination of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Carrier {
-    /// `FILE.ts` or `OUT.ts`, in the folder that the client is started in.
+    /// `FILE.ts` or `OUT.ts`, in the folder in which the client is started.
     File,
     /// Standard input or output.
     Pipe,
 }
 
 impl Client {
-    /// Its name and the version that the table is about, as the client itself prints it.
+    /// Its name and the version of the table, as the client itself prints it.
     pub(crate) fn name_and_version(self) -> (&'static str, &'static str) {
         match self {
             Self::LiveTransmit => ("srt-live-transmit", "1.5.1"),
@@ -43,7 +43,7 @@ impl Client {
         }
     }
 
-    /// What to install if it is missing.
+    /// The package to install if it is missing.
     fn package(self) -> &'static str {
         match self {
             Self::LiveTransmit => "apt-get install srt-tools",
@@ -60,7 +60,7 @@ impl Client {
         }
     }
 
-    /// Whether the stream that leaves it is not, byte for byte, the one that it took.
+    /// Whether its output stream may differ from its input.
     pub(crate) fn remuxes(self, role: Role) -> bool {
         match self {
             Self::Ffmpeg | Self::NewFfmpeg => true,
@@ -117,22 +117,22 @@ impl Client {
         )
     }
 
-    /// Starts in `folder` what [`words`] says.
+    /// Starts the command line of [`words`] in `folder`.
     pub(crate) fn command(self, words: &[String], folder: &Path) -> Command {
         let mut command = self.program();
         command.args(&words[1..]).current_dir(folder);
         if self == Self::Vlc {
-            // It writes its settings there, and is not the user that the rest of the test is.
+            // It writes its settings there, and runs as another user than the rest of the test.
             command.env("HOME", folder);
         }
         command
     }
 }
 
-/// Demands that all clients of `rows` are there, and says which versions they have.
+/// Demands that all clients of `rows` are installed, and prints their versions.
 ///
 /// # Panics
-/// When one is missing, or, in CI, has another version than the table says.
+/// If one is missing, or, in CI, has another version than the table.
 pub(crate) fn require(rows: &[Row]) {
     for client in Client::ALL {
         if !rows.iter().any(|row| row.client == client) {
@@ -157,12 +157,12 @@ pub(crate) fn require(rows: &[Row]) {
     }
 }
 
-/// Where `cargo xtask` puts packages from PyPI.
+/// The folder in which `cargo xtask` puts packages from PyPI.
 pub(crate) fn python_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop/python")
 }
 
-/// Where `cargo xtask` builds the stacks that are crates.
+/// The folder in which `cargo xtask` builds the stacks that are crates.
 fn rust_peers() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop/rust/debug/rust-peers")
 }
@@ -254,7 +254,7 @@ fn ffmpeg(url: &str, role: Role, test: bool) -> Vec<&str> {
         ];
     }
     let (short, length): (&[&str], &[&str]) = if test {
-        // It would look at five seconds of the stream before it starts.
+        // Otherwise it analyzes five seconds of the stream before it starts.
         (
             &["-y", "-analyzeduration", "300000", "-probesize", "400000"],
             &["-t", "2"],
@@ -284,7 +284,7 @@ fn joined(line: Vec<&str>) -> Vec<String> {
     words
 }
 
-/// VLC takes the length of the key as an option only, and for its output everything.
+/// VLC accepts the length of the key as an option only, and for its output everything.
 fn vlc(row: &Row, place: &Place, role: Role, test: bool) -> Vec<String> {
     let mut words = vec!["vlc".to_owned()];
     if role == Role::Publish {

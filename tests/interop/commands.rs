@@ -1,4 +1,4 @@
-//! Runs what README.md, docs/ and the gateway itself tell people to paste, with the real clients, in a network of its own in
+//! Runs the commands of README.md, docs/ and the gateway's own output with the real clients, in a private network in
 //! which the documented ports are free.
 
 use crate::clients::python_folder;
@@ -27,14 +27,14 @@ use std::time::Duration;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What has to arrive: half a second of the sample.
+/// The amount of data that must arrive: half a second of the sample.
 const ENOUGH: usize = 200_000;
 
-/// Where each documented line finds a gateway.
+/// The gateway's address in each documented line.
 const PORT: u16 = 9998;
 const API: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9980);
 
-/// What a line that a test runs begins with, or has behind a `|`.
+/// The first word of a line that a test runs, or the word after a `|`.
 const CLIENTS: [&str; 8] = [
     "ffmpeg ",
     "ffplay ",
@@ -46,13 +46,13 @@ const CLIENTS: [&str; 8] = [
     "srt-gateway relay ",
 ];
 
-/// Lines that cannot be run here: a synopsis, and an interface that the test has not.
+/// Lines that cannot run here: a synopsis, and an interface that the test does not have.
 const NOT_RUN: [&str; 2] = [
     "srt-gateway relay IN OUT...",
     "srt-gateway relay 'udp://@239.9.9.9:5009?interface=eth1",
 ];
 
-/// Placeholders of documented lines, and what people put there.
+/// Placeholders of documented lines, and their values.
 const PLACEHOLDERS: [(&str, &str); 5] = [
     ("ffmpeg ... -f", "ffmpeg -re -i FILE.ts -c copy -f"),
     ("srt://host:", "srt://127.0.0.1:"),
@@ -61,7 +61,7 @@ const PLACEHOLDERS: [(&str, &str); 5] = [
     ("file:///var/lib/copy.ts", "file://$PWD/copy.ts"),
 ];
 
-/// A line to paste, and where it stands.
+/// A line to paste, and its location.
 #[derive(Debug)]
 pub(crate) struct Pasted {
     place: String,
@@ -94,7 +94,7 @@ impl Pasted {
             .find(|port| self.line.contains(&format!("host:{port}")))
     }
 
-    /// What it does, by its streamid.
+    /// Its role, from its streamid.
     fn role(&self) -> Role {
         if self.own_port().is_some() {
             return Role::Publish;
@@ -110,7 +110,7 @@ impl Pasted {
     }
 }
 
-/// Lines of fenced blocks of the file `path` that name no language.
+/// Lines of fenced blocks without a language in the file `path`.
 fn fenced(path: &Path) -> Vec<Pasted> {
     let name = path.strip_prefix(ROOT).unwrap_or(path).display();
     let text = fs::read_to_string(path).unwrap();
@@ -130,7 +130,7 @@ fn fenced(path: &Path) -> Vec<Pasted> {
     found
 }
 
-/// All lines to paste that are about a client.
+/// All lines to paste that run a client.
 pub(crate) fn documented() -> Vec<Pasted> {
     let root = Path::new(ROOT);
     let mut pages: Vec<_> = fs::read_dir(root.join("docs"))
@@ -148,7 +148,7 @@ pub(crate) fn documented() -> Vec<Pasted> {
     lines.chain(printed).filter(Pasted::is_of_a_client).collect()
 }
 
-/// What the gateway prints when it is started for the first time.
+/// The gateway's output when it is started for the first time.
 fn printed_at_start() -> Vec<String> {
     Namespace::new(&[]).run(|| {
         let folder = tempfile::tempdir().unwrap();
@@ -174,7 +174,7 @@ fn gateway(folder: &Path, config: &str) -> Process {
     process
 }
 
-/// A folder to paste lines in: a file to send, and the programs as a person without root and with a screen has them.
+/// A folder to paste lines in: a file to send, and the programs as a user without root and with a screen has them.
 fn desk(folder: &Path) {
     fs::set_permissions(folder, Permissions::from_mode(0o777)).unwrap();
     fs::write(folder.join("FILE.ts"), sample_ts().bytes()).unwrap();
@@ -207,7 +207,7 @@ fn desk(folder: &Path) {
     }
 }
 
-/// A shell and all that it starts. Dropping it ends them.
+/// A shell and all its child processes. Dropping it ends them.
 struct Shell(Process);
 
 impl Shell {
@@ -229,13 +229,13 @@ impl Shell {
 impl Drop for Shell {
     fn drop(&mut self) {
         if let Some(pid) = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw) {
-            // It fails only when all of them have ended.
+            // It fails only if all of them have ended.
             kill_process_group(pid, Signal::KILL).ok();
         }
     }
 }
 
-/// The bytes that viewers were sent, as the API says.
+/// The bytes sent to viewers, from the API.
 fn sent_to_viewers() -> u64 {
     let fetch = || {
         let mut stream = TcpStream::connect(API)?;
@@ -254,7 +254,7 @@ fn sent_to_viewers() -> u64 {
     viewers.filter_map(|session| session["bytes"].as_u64()).sum()
 }
 
-/// The configuration that a line is about; what needs none finds none, as with a newcomer.
+/// The configuration that a line refers to; a line that needs none finds none, as on a new installation.
 fn config(pasted: &Pasted) -> String {
     let has_secret = pasted.line.contains("passphrase");
     if !has_secret && pasted.own_port().is_none() && !pasted.line.contains("[::1]") {
@@ -276,10 +276,10 @@ fn config(pasted: &Pasted) -> String {
     )
 }
 
-/// Runs a line as it stands.
+/// Runs a line unchanged.
 ///
 /// # Panics
-/// When the stream does not arrive.
+/// If the stream does not arrive.
 pub(crate) fn run(pasted: &Pasted) {
     let role = pasted.role();
     Namespace::new(&[]).run(|| {
@@ -304,7 +304,7 @@ pub(crate) fn run(pasted: &Pasted) {
                 let (addr, id) = ours(9996, "request");
                 let viewer = Viewer::connect(addr, &id, options.clone());
                 let shell = Shell::start(&pasted.filled_in(), folder);
-                // What listens wants to be called.
+                // A client that listens needs a caller.
                 let _caller = pasted.line.contains("mode=listener").then(|| {
                     let feed = (sample_ts().bytes(), Sample::RATE, Tail::Repeat);
                     Publisher::connect(([127, 0, 0, 1], 9000).into(), "", options.clone(), feed)

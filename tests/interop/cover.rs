@@ -1,4 +1,4 @@
-//! The choice of rows for every day: every two properties that can meet do so in some row. Pure.
+//! The choice of rows for daily runs: every possible pair of properties occurs in some row. Pure.
 
 use crate::rows::{Expected, Row};
 use std::collections::BTreeSet;
@@ -22,8 +22,8 @@ fn pairs_of(row: &Row) -> Vec<Pair> {
         .collect()
 }
 
-/// Rows of `rows` in which all pairs occur that occur in `rows`; each row adds as many as any other could. Rows with a
-/// client's fault prove no pair: one for each fault is added.
+/// Rows of `rows` that contain all pairs of `rows`; each row adds as many new pairs as possible. Rows with a client's
+/// fault prove no pair: one row is added for each fault.
 pub(crate) fn pairs(rows: &[Row]) -> Vec<Row> {
     let (good, faulty): (Vec<Row>, Vec<Row>) = rows.iter().partition(|row| row.expected() == Expected::Works);
     let listed: Vec<(Row, Vec<Pair>)> = good.into_iter().map(|row| (row, pairs_of(&row))).collect();
@@ -31,7 +31,7 @@ pub(crate) fn pairs(rows: &[Row]) -> Vec<Row> {
     let mut chosen = Vec::new();
     while !missing.is_empty() {
         let news = |pairs: &[Pair]| pairs.iter().filter(|pair| missing.contains(pair)).count();
-        // The first of the best: the choice is the same on every machine.
+        // The first of the best rows: the choice is the same on every machine.
         let best = listed.iter().rev().max_by_key(|(_, pairs)| news(pairs));
         let (row, pairs) = best.expect("a missing pair is in some row");
         pairs.iter().for_each(|pair| {

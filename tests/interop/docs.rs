@@ -1,4 +1,4 @@
-//! docs/interop.md, made from the table.
+//! docs/interop.md, generated from the table.
 
 use crate::clients::{Carrier, Use, words};
 use crate::rows::{Client, Expected, Family, Id, Key, Mode, Role, Row, all};
@@ -23,7 +23,7 @@ const KEY: &str = "
 of the client unless you configure `key_length`. All streamids of docs/access-control.md work.
 ";
 
-/// The row that a line to paste is of.
+/// The row that a line to paste belongs to.
 fn row(client: Client, role: Role, key: Key, family: Family) -> Row {
     let mut row = Row {
         client,
@@ -39,7 +39,7 @@ fn row(client: Client, role: Role, key: Key, family: Family) -> Row {
     row
 }
 
-/// A word as a POSIX shell takes it.
+/// A word, quoted for a POSIX shell.
 fn quoted(word: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_./:=@%+,-".contains(&byte);
     if word.bytes().all(is_plain) || word == "!" {
@@ -80,7 +80,7 @@ fn works(client: Client, role: Role) -> bool {
     is_there && row(client, role, Key::None, Family::V4).expected() == Expected::Works
 }
 
-/// Which modes work for a role, in words.
+/// The modes that work for a role, in words.
 fn modes(client: Client, role: Role) -> String {
     if !works(client, role) {
         return "no".to_owned();

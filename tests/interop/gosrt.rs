@@ -1,6 +1,6 @@
-//! A peer that behaves as gosrt does, which MediaMTX and Restreamer are built on: its control packets have no body, its
-//! messages are as long as a packet allows, and its packets are smaller than usual. gosrt itself is in no registry that the
-//! tests use.
+//! A peer that behaves like gosrt, on which MediaMTX and Restreamer are built: its control packets have no body, its
+//! messages are as long as a packet allows, and its packets are smaller than usual. gosrt itself is in no registry that
+//! the tests use.
 
 use srt_e2e::client::{Publisher, Viewer};
 use srt_e2e::in_process::TestGateway;
@@ -19,7 +19,7 @@ const PLAY: &str = "#!::r=live/demo,m=request";
 const DEADLINE: Duration = Duration::from_secs(60);
 const RATE: u64 = 5_000_000;
 
-/// What libsrt takes for the round-trip time until it has measured it.
+/// The round-trip time that libsrt assumes until it has measured it.
 const UNKNOWN: Duration = Duration::from_millis(100);
 
 fn options() -> Options {
@@ -39,7 +39,7 @@ fn a_publisher_without_bodies_is_measured_and_relayed() {
     let mut answered = 0;
     for message in stream.chunks(1456) {
         peer.publish(message);
-        // Takes as long as the message's bits do at the rate of the stream.
+        // Takes as long as the message takes at the rate of the stream.
         let end = Instant::now() + Duration::from_micros(2_300);
         while let Some(packet) = peer.receive(end.saturating_duration_since(Instant::now())) {
             match packet {

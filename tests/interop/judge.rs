@@ -1,5 +1,6 @@
-//! Whether a stream arrived whole. What a client passes on as it is must be, byte for byte, a contiguous part of the source;
-//! what it remuxes must have all packets and pictures from the first to the last. Pure.
+//! Checks whether a stream arrived complete. If a client passes the stream unchanged, the output must be, byte for
+//! byte, a contiguous part of the source; if it remuxes, the output must have all packets and pictures from the first
+//! to the last. Pure.
 
 use srt_e2e::source::{TS_PACKET, contiguous_part};
 use std::collections::HashMap;
@@ -39,14 +40,14 @@ pub(crate) fn assert_remuxed(received: &[u8], pictures: usize) {
         "{} pictures, {pictures} wanted",
         times.len()
     );
-    // 90 kHz; VLC rounds to microseconds on the way.
+    // 90 kHz; VLC rounds to microseconds.
     let gap = times
         .windows(2)
         .find(|pair| pair[1].abs_diff(pair[0]).abs_diff(3000) > 300);
     assert_eq!(gap, None, "a picture is missing, or one too many");
 }
 
-/// The presentation time of the picture that begins in this packet.
+/// The presentation time of the picture that starts in this packet.
 fn video_time(packet: &[u8]) -> Option<u64> {
     let begins = packet[1] & 0x40 != 0;
     let adaptation = if packet[3] & 0x20 != 0 {
@@ -90,7 +91,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "a picture is missing")]
     fn a_lost_picture_is_seen() {
-        // 16 packets of each PID or more: the counters may fit by chance, the times do not.
+        // 16 packets or more of each PID: the counters may match by chance, the times do not.
         let bytes = sample_ts().bytes();
         let kept = bytes.chunks_exact(TS_PACKET).enumerate().filter(|(at, packet)| {
             let is_video = packet[1] & 0x1F == 1 && packet[2] == 0;

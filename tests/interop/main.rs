@@ -1,8 +1,8 @@
-//! The gateway, as a process of its own, with the clients that people use: a table of what must work, and one harness that
-//! tries it.
+//! The gateway, as a separate process, with common clients: a table of the combinations that must work, and one harness
+//! that tests them.
 //!
-//! `cargo xtask test` tries a choice of rows in which every two properties meet; `cargo xtask interop` tries all of them.
-//! `docs/interop.md` is made from the table.
+//! `cargo xtask test` runs a choice of rows that contains every pair of properties; `cargo xtask interop` runs all of
+//! them. `docs/interop.md` is generated from the table.
 
 mod clients;
 mod commands;
@@ -23,10 +23,11 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-/// Rows that run at the same time. They mostly wait: for clients to start, and for the stream, which is sent in real time.
+/// Rows that run at the same time. They mostly wait: for clients to start, and for the stream, which is sent in real
+/// time.
 const AT_ONCE: usize = 4;
 
-/// The rows to try: all of them, those whose name contains a text, or the choice for every day.
+/// The rows to run: all of them, those whose name contains a text, or the choice for daily runs.
 fn chosen() -> Vec<Row> {
     match env::var("SRT_INTEROP").as_deref() {
         Ok("all") => rows::all(),
@@ -38,13 +39,13 @@ fn chosen() -> Vec<Row> {
     }
 }
 
-/// One of the tests at a time: both have many clients run.
+/// One test at a time: each runs many clients.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// Tries all of `items`, some at a time.
+/// Runs all of `items`, several at a time.
 ///
 /// # Panics
-/// When some fail, with their names.
+/// If some fail, with their names.
 fn try_all<T: Display + Sync>(items: &[T], attempt: impl Fn(&T) + Sync) {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));

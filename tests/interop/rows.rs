@@ -1,4 +1,4 @@
-//! The table: which client does what, and how. Pure.
+//! The table of clients, their roles and settings. Pure.
 
 use std::fmt;
 
@@ -17,14 +17,14 @@ pub(crate) enum Client {
     Relay,
 }
 
-/// What the client does with the stream.
+/// The client's role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Role {
     Publish,
     Play,
 }
 
-/// Who calls whom, and where.
+/// Which side calls, and which address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Mode {
     /// The client calls a port that serves all streams.
@@ -46,12 +46,12 @@ pub(crate) enum Key {
     Aes256,
 }
 
-/// How the streamid is written.
+/// The format of the streamid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Id {
     /// None is sent.
     None,
-    /// The standard form as it stands: `#!::r=NAME,m=publish`.
+    /// The standard form, unescaped: `#!::r=NAME,m=publish`.
     Raw,
     /// The standard form, percent-encoded.
     Encoded,
@@ -68,14 +68,14 @@ pub(crate) enum Family {
     V6,
 }
 
-/// What is to happen.
+/// The expected result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Expected {
     /// The stream arrives.
     Works,
     /// The gateway refuses the caller with this code, because of the client's fault.
     Refused { code: u32, because: &'static str },
-    /// The client connects and sends nothing, by a fault of its own.
+    /// The client connects and sends nothing, because of its own fault.
     Silent { because: &'static str },
 }
 
@@ -166,7 +166,7 @@ impl Id {
 }
 
 impl Row {
-    /// What is to happen, and if it is not that the client works, why.
+    /// The expected result, and the reason if the client does not work.
     pub(crate) fn expected(&self) -> Expected {
         match (self.client, self.role, self.id) {
             (Client::Vlc, Role::Publish, _) => Expected::Silent {
@@ -190,7 +190,7 @@ pub(crate) fn all() -> Vec<Row> {
                 for key in Key::ALL {
                     for id in Id::of(mode).iter().copied() {
                         for family in client.families().iter().copied() {
-                            // Both sides of a rendezvous need an address of their own, and ::1 is the only one of IPv6 here.
+                            // Both sides of a rendezvous need their own address, and ::1 is the only IPv6 address here.
                             if mode == Mode::Rendezvous && family == Family::V6 {
                                 continue;
                             }

@@ -1,4 +1,4 @@
-//! Tries one row: a gateway, the client, and a caller of our own at the other end of the stream.
+//! Runs one row: a gateway, the client, and a caller of the test at the other end of the stream.
 
 use crate::clients::{Carrier, Use, words};
 use crate::judge::{assert_exact, assert_remuxed};
@@ -21,13 +21,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Longest wait for anything. Nothing takes that long unless it fails.
+/// The time-out of all waits. Nothing takes that long unless it fails.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// Enough for programs that a busy machine runs late: what is later than a second, SRT drops.
+/// Enough for programs that a busy machine delays: SRT drops packets that are later than a second.
 const LATENCY: Duration = Duration::from_millis(1500);
-/// What has to arrive where the bytes stay the same: two seconds.
+/// The amount of data that must arrive if the bytes stay the same: two seconds.
 const ENOUGH: usize = 750_000;
-/// What has to arrive of a stream that a client remuxed, and the pictures in it, of which there are 30 a second.
+/// The amount of data that must arrive of a stream that a client remuxed, and the pictures in it, of which there are 30
+/// per second.
 const ENOUGH_REMUXED: usize = 650_000;
 const PICTURES: usize = 40;
 
@@ -41,12 +42,12 @@ fn source(row: &Row) -> (Arc<[u8]>, u64) {
     if row.client.remuxes(row.role) {
         return (sample_ts().bytes(), Sample::RATE);
     }
-    // Long enough for a client that is late.
+    // Long enough for a client that starts late.
     let stamped = STAMPED.get_or_init(|| StampedTs::generate(1, 30_000, 3_000_000));
     (stamped.bytes(), stamped.rate())
 }
 
-/// A client that runs.
+/// A running client.
 struct Running {
     process: Process,
     feeder: Option<Feeder>,
@@ -107,15 +108,15 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // First: a feeder that is blocked on the process's pipe gets an error then.
+        // Dropped first: a feeder that is blocked on the process's pipe gets an error then.
         self.process.kill();
     }
 }
 
-/// Tries `row`.
+/// Runs `row`.
 ///
 /// # Panics
-/// When it is not as the table says.
+/// If the result differs from the table.
 pub(crate) fn run(row: &Row) {
     let ip: IpAddr = match row.family {
         Family::V4 => Ipv4Addr::LOCALHOST.into(),
@@ -162,7 +163,7 @@ fn secret(row: &Row, with_length: bool) -> String {
     }
 }
 
-/// A configuration in which anything may be published and played without a secret, on ports of their own.
+/// A configuration with its own ports in which everything may be published and played without a secret.
 fn config(ip: IpAddr, more: &str) -> String {
     let any = SocketAddr::new(ip, 0);
     format!(
@@ -200,7 +201,7 @@ fn called(row: &Row, ip: IpAddr) {
         format!("[streams.\"{STREAM}\"]\n")
     };
     let port = format!("{table}{key} = {{ port = \"{any}\"{secret} }}\n");
-    // A table of the top comes before all others.
+    // Top-level keys come before all tables.
     let config = if table.is_empty() {
         port + &config(ip, "")
     } else {
@@ -235,7 +236,7 @@ fn called(row: &Row, ip: IpAddr) {
         Key::None => "none".to_owned(),
         key => format!("AES-{}", key.bytes() * 8),
     };
-    // Of viewers, the gateway's log has ours as well.
+    // For viewers, the gateway's log contains the test's own viewer as well.
     let port = addr.port().to_string();
     let line = wait_for_log(
         &mut gateway,
@@ -297,7 +298,7 @@ fn calling(row: &Row, ip: IpAddr, place: &Place, bound: SocketAddr, url: &str) {
     }
 }
 
-/// Waits for a line of the gateway's log; if none comes, what the client said is told as well.
+/// Waits for a line of the gateway's log; if none appears, the panic contains the client's output as well.
 #[track_caller]
 fn wait_for_log(
     gateway: &mut GatewayProcess,
@@ -343,12 +344,12 @@ fn judge_played(row: &Row, client: &mut Running) {
     let what = || format!("{enough} bytes at the client\n{}", client.process.tail());
     wait_until_or(DEADLINE, what, || client.length() >= enough);
     let received = client.received();
-    // Some clients write by blocks, which do not end with a packet.
+    // Some clients write in blocks, which do not end with a packet.
     let whole = received.len() / 188 * 188;
     assert_exact(&source(row).0, &received[..whole], ENOUGH - 188);
 }
 
-/// Whether a UDP socket has this port. A look by binding it would be in the client's way.
+/// Whether a UDP socket has this port. A check by binding it would disturb the client.
 fn is_bound(addr: SocketAddr) -> bool {
     let list = if addr.is_ipv4() {
         "/proc/net/udp"

@@ -1,4 +1,4 @@
-//! Addresses with their parameters, as each client wants them. Pure.
+//! Addresses with their parameters, in the syntax of each client. Pure.
 
 use crate::rows::{Client, Id, Key, Mode, Role, Row};
 use std::fmt::Write as _;
@@ -18,7 +18,7 @@ pub(crate) struct Place {
     pub(crate) addr: SocketAddr,
     /// The client's own address, for a rendezvous.
     pub(crate) local: Option<IpAddr>,
-    /// What the client asks for; in the documentation, lines have none.
+    /// The client's role; in the documentation, lines have none.
     pub(crate) latency: Option<Duration>,
 }
 
@@ -35,7 +35,7 @@ pub(crate) fn streamid(id: Id, role: Role) -> String {
     }
 }
 
-/// The address that this row's client is given.
+/// The address that this row's client uses.
 pub(crate) fn url(row: &Row, place: &Place) -> String {
     let mut parameters = Vec::new();
     match row.mode {
@@ -44,10 +44,10 @@ pub(crate) fn url(row: &Row, place: &Place) -> String {
         Mode::Rendezvous => parameters.push("mode=rendezvous".to_owned()),
     }
     parameters.extend(place.local.map(|local| format!("adapter={local}")));
-    // VLC's output takes what follows as options of its command line.
+    // VLC's output parses the rest as options of its command line.
     if (row.client, row.role) != (Client::Vlc, Role::Publish) {
         let latency = place.latency.map(|latency| match row.client {
-            // libavformat has microseconds.
+            // libavformat uses microseconds.
             Client::Ffmpeg | Client::NewFfmpeg | Client::Mpv => latency.as_micros(),
             _ => latency.as_millis(),
         });
@@ -57,7 +57,7 @@ pub(crate) fn url(row: &Row, place: &Place) -> String {
         }
         if row.key != Key::None {
             parameters.push(format!("passphrase={PASSPHRASE}"));
-            // VLC takes it as an option only.
+            // VLC accepts it as an option only.
             if row.client != Client::Vlc {
                 parameters.push(format!("pbkeylen={}", row.key.bytes()));
             }

@@ -1,11 +1,11 @@
-//! A gateway under everything at once, for as long as you like: `cargo xtask soak`.
+//! A gateway under all kinds of load at once, for any duration: `cargo xtask soak`.
 //!
-//! An innocent stream runs from the first second to the last. Beside it publishers and viewers come and go, viewers stop
-//! reading, the configuration is reloaded, the API changes streams, the hook's backend fails, and strangers send rubbish.
-//! Memory, descriptors and threads of the gateway are sampled each second. The run fails if they grow, or if the innocent
-//! stream loses a packet.
+//! A reference stream runs from the first second to the last. Beside it publishers and viewers come and go, viewers
+//! stop reading, the configuration is reloaded, the API changes streams, the hook's backend fails, and unknown senders
+//! send garbage. Memory, descriptors and threads of the gateway are sampled every second. The run fails if they grow,
+//! or if the reference stream loses a packet.
 //!
-//! `SOAK_SECONDS` says how long; 75 without it. No test harness: one run, and its figures on standard output.
+//! `SOAK_SECONDS` sets the duration; 75 without it. No test harness: one run, and its figures on standard output.
 
 mod trouble;
 mod usage;
@@ -29,17 +29,17 @@ use usage::{Sample, Verdict};
 /// Without `SOAK_SECONDS`.
 const SHORT: u64 = 75;
 
-/// What the innocent stream does alone before trouble begins, and after it has ended.
+/// How long the reference stream runs alone before the trouble begins, and after it has ended.
 const QUIET: Duration = Duration::from_secs(3);
 
-/// The latency of the innocent stream: so long that a loaded machine makes nothing late.
+/// The latency of the reference stream: long enough that a loaded machine makes nothing late.
 const LATENCY: Duration = Duration::from_secs(2);
 
-/// Longest time until the gateway has cleared up: silent peers time out after five seconds, and libsrt keeps closed sockets
-/// for three.
+/// The longest time until the gateway has cleaned up: silent peers time out after five seconds, and libsrt keeps closed
+/// sockets for three.
 const SETTLE: Duration = Duration::from_secs(40);
 
-/// The configuration; `turn` makes each one differ from the one before.
+/// The configuration; it differs in each `turn`.
 fn configuration(hook: &str, turn: u32) -> String {
     format!(
         "[srt]\nport = \"127.0.0.1:0\"\nlatency = 1000\n\
@@ -96,7 +96,7 @@ fn soak(time: Duration) -> Result<(), Vec<String>> {
             turn += 1;
             fs::write(&file, configuration(&hook.url("/auth"), turn)).expect("a file of the test's own");
         }
-        // One time in three the backend is cut off.
+        // One time in three the backend is disconnected.
         match second % 15 {
             0..10 => hook.follow(|_| Reply::ok("{}")),
             _ => hook.follow(|_| Reply::Cut),

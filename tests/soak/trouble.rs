@@ -1,4 +1,4 @@
-//! All that happens beside the innocent stream. One thread for each kind; each counts what it did.
+//! All activity beside the reference stream. One thread per kind; each counts its actions.
 
 use std::{
     fmt,
@@ -15,7 +15,7 @@ use std::{
 use srt_e2e::{client::connect, rng::Rng};
 use srt_safe::{Options, SrtSocket};
 
-/// Where the gateway is.
+/// The gateway's addresses.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target {
     pub(crate) srt: SocketAddr,
@@ -32,7 +32,7 @@ struct Counts {
     inductions: AtomicU64,
 }
 
-/// What was done.
+/// Counts of the actions.
 #[derive(Debug)]
 pub(crate) struct Work(Arc<Counts>);
 
@@ -109,7 +109,7 @@ impl Trouble {
     }
 }
 
-/// None: the hook was away, or there was no room, which is a part of the trouble.
+/// None: the hook was unavailable, or there was no room, which is part of the trouble.
 fn call(target: Target, stream: &str, mode: &str) -> Option<SrtSocket> {
     let options = Options::new()
         .latency(Duration::from_millis(200))
@@ -124,7 +124,7 @@ fn come_and_go(target: Target, turn: u64, counts: &Counts) {
     };
     let viewers: Vec<_> = (0..2).filter_map(|_| call(target, &stream, "request")).collect();
     for _ in 0..50 {
-        // Either side may have been cut off.
+        // Either side may have been disconnected.
         publisher.send(&[0x47; 1316]).unwrap_or_default();
         thread::sleep(Duration::from_millis(2));
     }
@@ -139,7 +139,7 @@ fn read_nothing(target: Target, _: u64, counts: &Counts) {
     counts.silent.fetch_add(viewers.len() as u64, Relaxed);
 }
 
-/// The status of the answer; None: no whole answer came.
+/// The status of the answer; None: no complete answer arrived.
 fn ask(api: SocketAddr, method: &str, path: &str, body: &str) -> Option<u16> {
     let mut stream = TcpStream::connect(api).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
@@ -167,7 +167,7 @@ fn use_api(target: Target, turn: u64, counts: &Counts) {
         let answered = ask(target.api, method, path, body).is_some_and(|status| status < 500);
         counts.changes.fetch_add(u64::from(answered), Relaxed);
     }
-    // Half a reader of the live figures.
+    // Reads half of the live figures.
     if let Ok(mut live) = TcpStream::connect(target.api) {
         drop(live.write_all(b"GET /api/v1/live HTTP/1.1\r\nHost: localhost\r\n\r\n"));
         thread::sleep(Duration::from_millis(200));
@@ -196,7 +196,7 @@ fn send_rubbish(target: Target, turn: u64, counts: &Counts) {
     thread::sleep(Duration::from_millis(100));
 }
 
-/// Handshakes that ask for a cookie and never use it.
+/// Handshakes that request a cookie and never use it.
 fn begin_handshakes(target: Target, turn: u64, counts: &Counts) {
     let Ok(socket) = UdpSocket::bind("127.0.0.1:0") else {
         return;

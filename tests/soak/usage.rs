@@ -1,4 +1,4 @@
-//! What the gateway uses, and the rules for what it may.
+//! The gateway's resource usage, and its limits.
 
 use std::{
     fmt, fs, thread,
@@ -8,7 +8,7 @@ use std::{
 use crate::trouble::Work;
 use srt_e2e::innocent::Outcome;
 
-/// Of the process, at one moment.
+/// Usage of the process at one moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sample {
     pub(crate) rss_kib: u64,
@@ -59,14 +59,14 @@ pub(crate) fn settle(process: u32, before: &Sample, limit: Duration) -> Sample {
     }
 }
 
-/// Of the samples, those in the middle of a third.
+/// The samples in the middle of a third.
 fn median(samples: &[Sample], of: impl Fn(&Sample) -> u64) -> u64 {
     let mut values: Vec<_> = samples.iter().map(of).collect();
     values.sort_unstable();
     values.get(values.len() / 2).copied().unwrap_or(0)
 }
 
-/// Descriptors and threads that come and go: API connections, callers' threads, a port that is being closed.
+/// Short-lived descriptors and threads: API connections, callers' threads, a port that is being closed.
 const SLACK: u64 = 12;
 
 fn rest_faults(before: &Sample, after: &Sample) -> Vec<String> {
@@ -82,7 +82,7 @@ fn rest_faults(before: &Sample, after: &Sample) -> Vec<String> {
     faults
 }
 
-/// What was found wrong.
+/// The faults found.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict(Vec<String>);
 
@@ -91,8 +91,9 @@ impl Verdict {
         self.0.push(fault.into());
     }
 
-    /// Nothing grows while the same trouble goes on. The first third is for warming up: caches, pools and libsrt's buffers
-    /// reach their size. Medians of the second and the last third are compared, so that a peak is no growth.
+    /// Usage must not grow while the same trouble continues. The first third is the warm-up: caches, pools and libsrt's
+    /// buffers reach their size. The medians of the second and the last third are compared, so that a peak does not
+    /// count as growth.
     pub(crate) fn judge_growth(&mut self, samples: &[Sample]) {
         let third = samples.len() / 3;
         let (middle, last) = (&samples[third..2 * third], &samples[2 * third..]);
@@ -113,12 +114,12 @@ impl Verdict {
         }
     }
 
-    /// When the trouble is over, what it took is given back.
+    /// After the trouble, its resources must be released.
     pub(crate) fn judge_rest(&mut self, before: &Sample, after: &Sample) {
         self.0.extend(rest_faults(before, after));
     }
 
-    /// A soak in which nothing happened proves nothing.
+    /// A soak without any activity proves nothing.
     pub(crate) fn judge_work(&mut self, work: &Work) {
         for (what, count) in work.counts() {
             if count == 0 {

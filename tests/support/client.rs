@@ -1,8 +1,8 @@
-//! Callers of the test's own, over `srt_safe`: they see exact reject codes and message boundaries, and do what peers
-//! do not, such as to stop reading.
+//! Callers of the test, over `srt_safe`: they see exact reject codes and message boundaries, and can do things that
+//! other peers do not, such as stop reading.
 //!
-//! A [`Viewer`] owns one thread that receives into memory, a [`Publisher`] one that sends at a bit rate
-//! ([`Feeder`]). What was received is judged by the test, when nothing has to be on time any more.
+//! A [`Viewer`] owns one thread that receives into memory, a [`Publisher`] one that sends at a bit rate ([`Feeder`]).
+//! The test checks the received data afterwards, when nothing is time-critical any more.
 
 use crate::pace::{Feeder, Tail};
 use crate::wait::wait_until;
@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// How often a viewer's thread looks whether it is to stop.
+/// How often a viewer's thread checks whether to stop.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// How long a caller may take to connect on a busy machine.
@@ -23,10 +23,10 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// Connects as a caller.
 ///
 /// # Errors
-/// As [`srt_safe::SrtSocketBuilder::connect`].
+/// See [`srt_safe::SrtSocketBuilder::connect`].
 ///
 /// # Panics
-/// When `stream_id` is no streamid.
+/// If `stream_id` is no valid streamid.
 pub fn connect(addr: SocketAddr, stream_id: &str, options: Options) -> srt_safe::Result<SrtSocket> {
     let builder = SrtSocket::builder().options(options).connect_timeout(CONNECT);
     let builder = match stream_id {
@@ -36,10 +36,10 @@ pub fn connect(addr: SocketAddr, stream_id: &str, options: Options) -> srt_safe:
     builder.connect(addr)
 }
 
-/// Tries to connect and gives the reason of the refusal.
+/// Tries to connect and returns the reason of the refusal.
 ///
 /// # Panics
-/// When the caller is let in, or fails otherwise.
+/// If the caller is admitted, or fails otherwise.
 #[must_use]
 #[track_caller]
 pub fn refusal(addr: SocketAddr, stream_id: &str, options: Options) -> RejectReason {
@@ -51,14 +51,14 @@ pub fn refusal(addr: SocketAddr, stream_id: &str, options: Options) -> RejectRea
     }
 }
 
-/// What a viewer has received.
+/// The data that a viewer has received.
 #[derive(Debug, Default)]
 pub struct Received {
     /// All bytes, one message after the other.
     pub bytes: Vec<u8>,
     /// The length of each message.
     pub sizes: Vec<usize>,
-    /// Why nothing more comes, once the connection is gone.
+    /// Why the connection ended, once it has.
     pub end: Option<Error>,
 }
 
@@ -83,7 +83,7 @@ impl Viewer {
     /// Connects, and receives from then on.
     ///
     /// # Panics
-    /// When it is not let in.
+    /// If it is not admitted.
     #[must_use]
     #[track_caller]
     pub fn connect(addr: SocketAddr, stream_id: &str, options: Options) -> Self {
@@ -94,7 +94,7 @@ impl Viewer {
     /// Receives from a connected socket.
     ///
     /// # Panics
-    /// When there is no thread to be had.
+    /// If no thread can be started.
     #[must_use]
     pub fn start(socket: SrtSocket) -> Self {
         let received = Arc::new(Mutex::new(Received::default()));
@@ -129,7 +129,7 @@ impl Viewer {
         self.len() == 0
     }
 
-    /// Whether the connection is there.
+    /// Whether it is connected.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.received().end.is_none()
@@ -138,7 +138,7 @@ impl Viewer {
     /// Waits until it has received `length` bytes.
     ///
     /// # Panics
-    /// When it has not within `deadline`, or the connection ends before.
+    /// If it has not within `deadline`, or the connection ends before.
     #[track_caller]
     pub fn wait_received(&self, length: usize, deadline: Duration) {
         wait_until(deadline, &format!("{length} bytes at a viewer"), || {
@@ -153,10 +153,10 @@ impl Viewer {
         });
     }
 
-    /// Waits until the connection is gone, and gives what was received.
+    /// Waits until the connection ends, and returns the received data.
     ///
     /// # Panics
-    /// When it is not within `deadline`.
+    /// If it does not within `deadline`.
     #[must_use]
     #[track_caller]
     pub fn wait_end(self, deadline: Duration) -> Received {
@@ -166,7 +166,7 @@ impl Viewer {
         self.finish()
     }
 
-    /// Closes the connection, and gives what was received.
+    /// Closes the connection, and returns the received data.
     #[must_use]
     pub fn finish(mut self) -> Received {
         self.end();
@@ -212,7 +212,7 @@ fn receive(socket: &SrtSocket, received: &Mutex<Received>, stop: &AtomicBool) {
 }
 
 /// A caller that sends a stream at its bit rate. Dropping it closes the connection, and libsrt drops what the peer has
-/// not got by then.
+/// not received by then.
 #[derive(Debug)]
 pub struct Publisher {
     socket: Arc<SrtSocket>,
@@ -224,7 +224,7 @@ impl Publisher {
     /// connected after the end of the stream, in silence.
     ///
     /// # Panics
-    /// When it is not let in.
+    /// If it is not admitted.
     #[must_use]
     #[track_caller]
     pub fn connect(
@@ -242,7 +242,7 @@ impl Publisher {
         Self { socket, feeder }
     }
 
-    /// What feeds it.
+    /// The feeder of its data.
     #[must_use]
     pub fn feeder(&self) -> &Feeder {
         &self.feeder
@@ -251,7 +251,7 @@ impl Publisher {
     /// Waits until the whole stream was sent once and the peer has it.
     ///
     /// # Panics
-    /// When it has not within `deadline`.
+    /// If it has not within `deadline`.
     #[track_caller]
     pub fn wait_delivered(&self, deadline: Duration) {
         wait_until(deadline, "the stream to be sent and acknowledged", || {
@@ -259,7 +259,7 @@ impl Publisher {
         });
     }
 
-    /// Closes the connection in order.
+    /// Closes the connection.
     pub fn close(self) {
         self.feeder.stop();
         drop(self.socket);

@@ -1,8 +1,8 @@
-//! The gateway as a separate process, with a configuration of the test's.
+//! The gateway as a separate process, with the test's configuration.
 //!
-//! Cargo gives a binary's path only to tests of the binary's own package, and a test cannot build it: cargo's lock is
-//! held. So the binary is built before (`cargo xtask test`, or `cargo build -p srt-gateway`) and found beside the test;
-//! one that is older than its sources is refused.
+//! Cargo provides a binary's path only to tests of the binary's own package, and a test cannot build it because cargo's
+//! lock is held. So the binary is built before (`cargo xtask test`, or `cargo build -p srt-gateway`) and found beside
+//! the test; a binary older than its sources is refused.
 
 use crate::peers::Process;
 use srt_gateway::Scope;
@@ -15,7 +15,7 @@ use std::process::{Command, ExitStatus};
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
-/// How long the gateway may take to start, and to end when asked to.
+/// How long the gateway may take to start and to end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A running gateway. Dropping it kills the process.
@@ -29,7 +29,7 @@ impl GatewayProcess {
     /// Starts the gateway with the configuration `toml` and waits until a line of its log contains `ready`.
     ///
     /// # Panics
-    /// When the binary is missing or stale, or the line does not come.
+    /// If the binary is missing or stale, or the line does not appear.
     #[must_use]
     #[track_caller]
     pub fn start(toml: &str, ready: &str) -> Self {
@@ -48,20 +48,20 @@ impl GatewayProcess {
         &mut self.process
     }
 
-    /// Where it listens on a port for all streams, as its log says.
+    /// The address of a port for all streams, from its log.
     ///
     /// # Panics
-    /// When it has no such port.
+    /// If it has no such port.
     #[must_use]
     #[track_caller]
     pub fn addr(&self, kind: PortKind) -> SocketAddr {
         self.addr_in(kind, &Scope::Global.to_string())
     }
 
-    /// Where it listens on a port of the stream `name`, as its log says.
+    /// The address of a port of the stream `name`, from its log.
     ///
     /// # Panics
-    /// When it has no such port.
+    /// If it has no such port.
     #[must_use]
     #[track_caller]
     pub fn addr_of(&self, kind: PortKind, name: &str) -> SocketAddr {
@@ -82,26 +82,26 @@ impl GatewayProcess {
             .unwrap_or_else(|| panic!("no address in {line:?}"))
     }
 
-    /// The file it was configured from, for a reload.
+    /// Its configuration file, for a reload.
     #[must_use]
     pub fn config(&self) -> PathBuf {
         self.folder.path().join("gateway.toml")
     }
 
-    /// Asks it to end and waits until it has.
+    /// Terminates it and waits until it has ended.
     ///
     /// # Panics
-    /// When it takes longer than ten seconds.
+    /// If it takes longer than ten seconds.
     #[track_caller]
     pub fn stop(mut self) -> ExitStatus {
         self.process.terminate(PATIENCE)
     }
 }
 
-/// The gateway's binary: what `SRT_GATEWAY_BIN` names, else the one that cargo built beside this test.
+/// The gateway's binary: the path in `SRT_GATEWAY_BIN`, else the one that cargo built beside this test.
 ///
 /// # Panics
-/// When there is none, or when it is older than its sources.
+/// If there is none, or if it is older than its sources.
 #[must_use]
 pub fn binary() -> PathBuf {
     if let Some(path) = env::var_os("SRT_GATEWAY_BIN") {
@@ -113,7 +113,7 @@ pub fn binary() -> PathBuf {
 /// An example of srt-safe that cargo built beside this test.
 ///
 /// # Panics
-/// When there is none, or when it is older than its sources.
+/// If there is none, or if it is older than its sources.
 #[must_use]
 pub fn example(name: &str) -> PathBuf {
     built(
@@ -122,7 +122,7 @@ pub fn example(name: &str) -> PathBuf {
     )
 }
 
-/// What `command` has built, by its place in cargo's folder.
+/// A file that `command` has built, by its path in cargo's folder.
 fn built(place: &str, command: &str) -> PathBuf {
     let test = env::current_exe().expect("a test knows where it lies");
     let folder = test
@@ -145,7 +145,7 @@ fn built(place: &str, command: &str) -> PathBuf {
     binary
 }
 
-/// A source that changed after `binary` was built, by the list of sources that cargo keeps beside it.
+/// A source that changed after `binary` was built, from the list of sources that cargo keeps beside it.
 fn newer_source(binary: &Path) -> Option<PathBuf> {
     let built = modified(binary)?;
     let list = fs::read_to_string(binary.with_extension("d")).ok()?;

@@ -1,7 +1,7 @@
-//! A small HTTP server whose answers a test scripts: late, wrong, enormous, none. Plain `std`, a thread per connection; one
+//! A small HTTP server with scripted answers: late, wrong, enormous, none. Plain `std`, a thread per connection; one
 //! request per connection.
 //!
-//! Also compiled into tests of the gateway's package, by its path: it imports nothing of ours.
+//! Tests of the gateway's package also compile it by its path, so it imports nothing of the project.
 
 use std::{
     fmt,
@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A request that came.
+/// A received request.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// `POST`.
@@ -24,9 +24,9 @@ pub struct Request {
     pub path: String,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
-    /// As it came.
+    /// The body, unchanged.
     pub body: Vec<u8>,
-    /// When it was complete.
+    /// When the request was complete.
     pub at: Instant,
 }
 
@@ -41,14 +41,14 @@ impl Request {
     /// The body as text.
     ///
     /// # Panics
-    /// When it is none.
+    /// If it is no text.
     #[must_use]
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("a body that is text")
     }
 }
 
-/// What the server does with a request.
+/// The server's reaction to a request.
 #[derive(Clone, Debug)]
 pub enum Reply {
     /// Answers with a status and a body.
@@ -81,7 +81,7 @@ impl Reply {
 
 type Script = dyn Fn(&Request) -> Reply + Send + Sync;
 
-/// The server. Dropping it ends it: whoever is waiting then is cut off, and further callers are refused.
+/// The server. Dropping it ends it: waiting clients are disconnected, and further ones are refused.
 pub struct HttpServer {
     addr: SocketAddr,
     shared: Arc<Shared>,
@@ -102,10 +102,10 @@ impl fmt::Debug for HttpServer {
 }
 
 impl HttpServer {
-    /// Starts one on a port of the system's choice; `script` says what each request gets.
+    /// Starts one on a port that the system chooses; `script` determines the reply to each request.
     ///
     /// # Panics
-    /// When there is no port or no thread to be had.
+    /// If no port or thread is available.
     #[must_use]
     pub fn start(script: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a TCP port on loopback");
@@ -125,7 +125,7 @@ impl HttpServer {
                 }
                 let Ok(connection) = connection else { continue };
                 let serving = Arc::clone(&serving);
-                // A caller that gives up in the middle is its own affair.
+                // A client that gives up midway is no fault of the server.
                 thread::spawn(move || drop(serving.serve(&connection)));
             }
         });
@@ -138,18 +138,18 @@ impl HttpServer {
         format!("http://{}{path}", self.addr)
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// From now on it does as this script says.
+    /// Replaces the script.
     pub fn follow(&self, script: impl Fn(&Request) -> Reply + Send + Sync + 'static) {
         *lock(&self.shared.script) = Arc::new(script);
     }
 
-    /// All requests that came so far.
+    /// All requests so far.
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {
         lock(&self.shared.requests).clone()
@@ -158,7 +158,7 @@ impl HttpServer {
     /// A URL at which connections are refused.
     ///
     /// # Panics
-    /// When there is no port to be had.
+    /// If no port is available.
     #[must_use]
     pub fn nobody_at() -> String {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a TCP port on loopback");
@@ -172,7 +172,7 @@ impl Drop for HttpServer {
         self.shared.ended.store(true, SeqCst);
         drop(lock(&self.shared.lock));
         self.shared.wake.notify_all();
-        // The listening thread looks whether it has ended when somebody calls.
+        // The listening thread checks whether it has ended after each connection.
         drop(TcpStream::connect(self.addr));
     }
 }
@@ -199,7 +199,7 @@ impl Shared {
         }
     }
 
-    /// Waits for so long, or for the end of the server.
+    /// Waits that long, or until the server ends.
     fn wait(&self, time: Duration) {
         let guard = lock(&self.lock);
         let waited = self

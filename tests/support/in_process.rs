@@ -1,6 +1,6 @@
-//! The gateway inside the test's own process: starts in milliseconds and tells what it has.
+//! The gateway inside the test's own process: starts in milliseconds and gives access to its state.
 //!
-//! What a process does beside it (flags, signals, log lines, exit codes) is [`GatewayProcess`](crate::gateway)'s.
+//! For the parts of a process (flags, signals, log lines, exit codes) see [`GatewayProcess`](crate::gateway).
 
 use crate::wait::wait_until;
 use srt_gateway::config::{Config, PortKind};
@@ -12,7 +12,7 @@ use srt_safe::log::LogBridge;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// A running gateway. Dropping it ends it in order.
+/// A running gateway. Dropping it shuts it down.
 #[derive(Debug)]
 pub struct TestGateway {
     gateway: Gateway,
@@ -22,11 +22,12 @@ impl TestGateway {
     /// Starts the gateway with the configuration `toml`. Ports may be `"127.0.0.1:0"`.
     ///
     /// # Panics
-    /// When the configuration is wrong or the gateway does not start.
+    /// If the configuration is wrong or the gateway does not start.
     #[must_use]
     #[track_caller]
     pub fn start(toml: &str) -> Self {
-        // A viewer that does not read makes libsrt write a line per packet to standard error; with no logger they go nowhere.
+        // For a viewer that does not read, libsrt writes a line per packet to standard error; without a logger the
+        // lines are discarded.
         srt_safe::log::install(LogBridge::to_log()).expect("libsrt's log is taken over");
         let config = Config::parse(toml).unwrap_or_else(|errors| panic!("{errors}"));
         let gateway = Gateway::start(&config).unwrap_or_else(|error| panic!("{error}"));
@@ -39,20 +40,20 @@ impl TestGateway {
         self.gateway.listening()
     }
 
-    /// Where it listens on a port for all streams.
+    /// The address of a port for all streams.
     ///
     /// # Panics
-    /// When it has no such port.
+    /// If it has no such port.
     #[must_use]
     #[track_caller]
     pub fn addr(&self, kind: PortKind) -> SocketAddr {
         self.addr_where(kind, |scope| *scope == Scope::Global)
     }
 
-    /// Where it listens on a port of the stream `name`.
+    /// The address of a port of the stream `name`.
     ///
     /// # Panics
-    /// When it has no such port.
+    /// If it has no such port.
     #[must_use]
     #[track_caller]
     pub fn addr_of(&self, kind: PortKind, name: &str) -> SocketAddr {
@@ -72,13 +73,13 @@ impl TestGateway {
             .addr
     }
 
-    /// The streams that there are.
+    /// All streams.
     #[must_use]
     pub fn streams(&self) -> Vec<StreamStatus> {
         self.gateway.streams()
     }
 
-    /// All that is known about the stream `name`.
+    /// All details of the stream `name`.
     #[must_use]
     pub fn detail(&self, name: &str) -> Option<StreamDetail> {
         self.gateway.stream_detail(&StreamName::new(name))
@@ -90,7 +91,7 @@ impl TestGateway {
         self.gateway.sessions()
     }
 
-    /// The stream `name`, if it is there.
+    /// The stream `name`, if it exists.
     #[must_use]
     pub fn stream(&self, name: &str) -> Option<StreamStatus> {
         self.streams()
@@ -98,10 +99,10 @@ impl TestGateway {
             .find(|stream| stream.name.as_str() == name)
     }
 
-    /// Waits until the stream `name` is as `wanted` says.
+    /// Waits until the stream `name` satisfies `wanted`.
     ///
     /// # Panics
-    /// When it is not within `deadline`.
+    /// If it does not within `deadline`.
     #[track_caller]
     pub fn wait_stream(
         &self,
@@ -118,7 +119,7 @@ impl TestGateway {
     /// Waits until the stream `name` has that many viewers.
     ///
     /// # Panics
-    /// When it has not within `deadline`.
+    /// If it has not within `deadline`.
     #[track_caller]
     pub fn wait_viewers(&self, name: &str, viewers: u32, deadline: Duration) {
         self.wait_stream(name, deadline, &format!("{viewers} viewers"), |stream| {
@@ -129,7 +130,7 @@ impl TestGateway {
     /// Waits until all inputs and outputs are live.
     ///
     /// # Panics
-    /// When they are not within `deadline`, with what each is doing.
+    /// If they are not within `deadline`, with the state of each.
     #[track_caller]
     pub fn wait_endpoints_live(&self, deadline: Duration) {
         wait_until(deadline, "all inputs and outputs to be live", || {
@@ -147,7 +148,7 @@ impl TestGateway {
         self.gateway.endpoints()
     }
 
-    /// The last attempts that it refused.
+    /// The last refused attempts.
     #[must_use]
     pub fn rejections(&self) -> Vec<Rejection> {
         self.gateway.rejections()
@@ -165,17 +166,17 @@ impl TestGateway {
         self.gateway.event_posts()
     }
 
-    /// Puts another configuration in force.
+    /// Applies another configuration.
     ///
     /// # Panics
-    /// When the configuration is wrong.
+    /// If the configuration is wrong.
     #[track_caller]
     pub fn reload(&self, toml: &str) {
         let config = Config::parse(toml).unwrap_or_else(|errors| panic!("{errors}"));
         self.gateway.reload(config).expect("the gateway runs");
     }
 
-    /// Ends it in order.
+    /// Shuts it down.
     pub fn shut_down(self) {
         self.gateway.shut_down();
     }

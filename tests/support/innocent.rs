@@ -1,5 +1,5 @@
-//! The stream that nothing may happen to: numbered messages from one publisher to two viewers, each with the time at which
-//! it was sent.
+//! The reference stream, which must not be disturbed: numbered messages from one publisher to two viewers, each with
+//! the time at which it was sent.
 
 use std::{
     collections::BTreeMap,
@@ -32,16 +32,16 @@ fn message(number: u64, micros: u64) -> [u8; 7 * 188] {
     message
 }
 
-/// What a viewer got.
+/// The result of a viewer.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// Messages.
     pub received: u64,
-    /// Messages that never came.
+    /// Messages that never arrived.
     pub lost: u64,
-    /// Messages that are not what was sent.
+    /// Messages that differ from the sent ones.
     pub damaged: u64,
-    /// How many messages took how many milliseconds from the publisher to the viewer.
+    /// The number of messages per delay in milliseconds from the publisher to the viewer.
     pub delays: BTreeMap<u64, u64>,
     /// Why the connection ended before the run did.
     pub broken: Option<String>,
@@ -76,7 +76,7 @@ impl Innocent {
     /// Starts it, with this latency on both legs.
     ///
     /// # Panics
-    /// When it is not let in.
+    /// If it is not admitted.
     #[must_use]
     #[track_caller]
     pub fn start(srt: SocketAddr, latency: Duration) -> Self {
@@ -106,13 +106,13 @@ impl Innocent {
         }
     }
 
-    /// Messages that viewers have received, all together.
+    /// Messages that the viewers have received in total.
     #[must_use]
     pub fn received(&self) -> u64 {
         self.received.load(Relaxed)
     }
 
-    /// What each viewer got since the last call.
+    /// Each viewer's result since the last call.
     #[must_use]
     pub fn take(&self) -> Vec<Outcome> {
         let take = |outcome: &Mutex<Outcome>| {
@@ -129,10 +129,10 @@ impl Innocent {
         self.viewers.iter().map(|(_, outcome)| take(outcome)).collect()
     }
 
-    /// Ends it, and gives what each viewer got since the last [`Innocent::take`].
+    /// Ends it, and returns each viewer's result since the last [`Innocent::take`].
     ///
     /// # Panics
-    /// When a thread of it did.
+    /// If one of its threads panicked.
     #[must_use]
     pub fn end(mut self) -> Vec<Outcome> {
         self.stop.store(true, Relaxed);

@@ -1,4 +1,4 @@
-//! A network namespace: a network of the test's own, where any address is ours and nothing leaves the machine.
+//! A network namespace: a private network for a test, in which any address is local and nothing leaves the machine.
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::File;
@@ -7,22 +7,22 @@ use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 use std::thread;
 
-/// A network namespace with a loopback device and nothing else. It is gone when nobody uses it any more.
+/// A network namespace with a loopback device and nothing else. It ends with its last user.
 #[derive(Debug)]
 pub struct Namespace(File);
 
 impl Namespace {
-    /// Makes one in which all addresses of `networks` (`198.51.100.0/24`) are local, beside 127.0.0.0/8.
+    /// Creates a namespace in which all addresses of `networks` (`198.51.100.0/24`) are local, besides 127.0.0.0/8.
     ///
     /// # Panics
-    /// Without the right to (root), or without `unshare` and `ip`: a test that needs a namespace is not skipped.
+    /// Without root, or without `unshare` and `ip`: a test that needs a namespace is not skipped.
     #[must_use]
     pub fn new(networks: &[&str]) -> Self {
         let mut script = "set -e; ip link set lo up".to_owned();
         for network in networks {
             script += &format!("; ip route add local {network} dev lo");
         }
-        // Stays until its input ends, so that the namespace is there to be opened.
+        // Stays until its input ends, so that the namespace exists until it is opened.
         script += "; echo ready; read -r _ || true";
         let mut child = Command::new("unshare")
             .args(["--net", "--", "sh", "-c", &script])
@@ -45,11 +45,11 @@ impl Namespace {
         Self(namespace.expect("the namespace of a running child"))
     }
 
-    /// Runs `body` in the namespace, on a thread of its own. All sockets and threads that it opens are in the namespace,
-    /// a gateway and libsrt's threads as well.
+    /// Runs `body` in the namespace, on a thread of its own. All sockets and threads that it opens are in the
+    /// namespace, including those of a gateway and of libsrt.
     ///
     /// # Panics
-    /// When `body` does, and without root.
+    /// If `body` panics, and without root.
     pub fn run<T: Send>(&self, body: impl FnOnce() -> T + Send) -> T {
         let inside = || {
             move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::Network))

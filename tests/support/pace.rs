@@ -1,7 +1,7 @@
 //! Sends a stream at its bit rate, as a live source does.
 //!
-//! [`Feeder`] owns one thread that hands out 1316-byte chunks (seven TS packets, one SRT message) on a schedule fixed
-//! at its start: a late chunk does not delay the ones after it. Where the chunks go is the caller's closure.
+//! [`Feeder`] owns one thread that emits 1316-byte chunks (seven TS packets, one SRT message) on a schedule fixed at
+//! its start: a late chunk does not delay later ones. The caller's closure determines where the chunks go.
 
 use std::io;
 use std::sync::Arc;
@@ -10,19 +10,19 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Seven TS packets: what one SRT message in live mode carries.
+/// Seven TS packets: the content of one SRT message in live mode.
 pub const CHUNK: usize = 7 * 188;
 
-/// No feeder runs for longer, whatever its stream and tail: a test that hangs does not send for ever.
+/// No feeder runs longer, whatever its stream and tail, so a test that hangs does not send forever.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// What follows when the whole stream was sent.
+/// What follows after the whole stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tail {
     /// Nothing: the sink is dropped, which closes a pipe.
     Close,
-    /// Null packets at the same rate until the feeder is stopped. They push the end of the stream through every
-    /// buffer on the way (latency, a peer's 4096-byte output blocks), so that a test can wait for all of it.
+    /// Null packets at the same rate until the feeder is stopped. They push the end of the stream through every buffer
+    /// on the path (latency, a peer's 4096-byte output blocks), so that a test can wait for all of it.
     NullPackets,
     /// The stream again from its start, until the feeder is stopped.
     Repeat,
@@ -39,13 +39,13 @@ pub struct Feeder {
 }
 
 impl Feeder {
-    /// Hands `stream` to `sink` in chunks of [`CHUNK`] bytes at `bits_per_second`.
+    /// Passes `stream` to `sink` in chunks of [`CHUNK`] bytes at `bits_per_second`.
     ///
-    /// The sink is called on the feeder's thread and may block; an error from it ends the feeder, as a peer that went
-    /// away does.
+    /// The sink is called on the feeder's thread and may block; an error from it, such as a disconnected peer, ends the
+    /// feeder.
     ///
     /// # Panics
-    /// When `stream` is no whole number of TS packets, or `bits_per_second` is 0.
+    /// If `stream` is no whole number of TS packets, or `bits_per_second` is 0.
     pub fn start<S>(stream: Arc<[u8]>, bits_per_second: u64, tail: Tail, sink: S) -> Self
     where
         S: FnMut(&[u8]) -> io::Result<()> + Send + 'static,
@@ -88,13 +88,13 @@ impl Feeder {
         self.started
     }
 
-    /// Bytes handed to the sink so far, the tail included.
+    /// Bytes passed to the sink so far, the tail included.
     #[must_use]
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::SeqCst)
     }
 
-    /// Whether the whole stream was handed to the sink once.
+    /// Whether the whole stream was passed to the sink once.
     #[must_use]
     pub fn is_through(&self) -> bool {
         self.sent() >= self.length
@@ -152,7 +152,7 @@ impl<S: FnMut(&[u8]) -> io::Result<()>> Run<S> {
         }
     }
 
-    /// Sends `bytes` once; false when stopped, out of time or refused by the sink.
+    /// Sends `bytes` once; false if stopped, out of time or refused by the sink.
     fn pass(&mut self, bytes: &[u8]) -> bool {
         bytes.chunks(CHUNK).all(|chunk| {
             let due = due(self.chunks, self.bits_per_second);
@@ -175,7 +175,7 @@ fn due(chunk: u64, bits_per_second: u64) -> Duration {
     Duration::from_nanos(u64::try_from(nanoseconds).expect("a test does not send for 500 years"))
 }
 
-/// `count` null packets (PID 0x1FFF), which carry nothing.
+/// `count` null packets (PID 0x1FFF).
 #[must_use]
 pub fn null_packets(count: usize) -> Vec<u8> {
     let mut packet = [0xFF; 188];

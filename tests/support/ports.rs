@@ -1,18 +1,19 @@
-//! UDP ports for peers that must be told one (srt-live-transmit and ffmpeg cannot listen on port 0 and say which it was).
+//! UDP ports for peers that need a port number (srt-live-transmit and ffmpeg cannot listen on port 0 and report the
+//! chosen one).
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::ops::Range;
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Below the ports that Linux hands out by itself: no socket bound to port 0 can take one between our look and the
+/// Below the ports that Linux assigns by itself: no socket bound to port 0 can take one between our check and the
 /// peer's bind.
 const RANGE: Range<u16> = 20_000..32_000;
 
-/// A loopback address with a UDP port that nobody uses, and that no other call gives out soon.
+/// A loopback address with an unused UDP port that no other call returns soon.
 ///
 /// # Panics
-/// When all ports of the range are taken.
+/// If all ports of the range are taken.
 #[must_use]
 pub fn free_udp() -> SocketAddr {
     free_udp_on(Ipv4Addr::LOCALHOST.into())
@@ -21,12 +22,12 @@ pub fn free_udp() -> SocketAddr {
 /// The same on another local address.
 ///
 /// # Panics
-/// When all ports of the range are taken there, or it is no local address.
+/// If all ports of the range are taken there, or it is no local address.
 #[must_use]
 pub fn free_udp_on(ip: IpAddr) -> SocketAddr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let length = u32::from(RANGE.end - RANGE.start);
-    // Test runners that start a process per test: each process looks from a place of its own.
+    // Test runners start a process per test: each process starts its search at another port.
     let first = process::id().wrapping_mul(97) % length;
     (0..length)
         .map(|_| (first + NEXT.fetch_add(1, Ordering::Relaxed)) % length)

@@ -1,24 +1,24 @@
-//! Waiting for a condition with a deadline: what tests do in place of sleeping.
+//! Waits for a condition with a deadline, which tests use instead of sleeping.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long to wait between two looks at a condition.
+/// The time between two checks of a condition.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Waits until `condition` holds.
 ///
 /// # Panics
-/// When it does not hold within `deadline`; the panic is reported at the caller's line and names `what` was awaited.
+/// If it does not hold within `deadline`; the panic is reported at the caller's line and contains `what`.
 #[track_caller]
 pub fn wait_until(deadline: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     wait_for(deadline, what, || condition().then_some(()));
 }
 
-/// Waits as [`wait_until`] does, for what can only be described when it did not come.
+/// Like [`wait_until`], with a description that is computed only if the condition did not hold in time.
 ///
 /// # Panics
-/// As [`wait_until`].
+/// Like [`wait_until`].
 #[track_caller]
 pub fn wait_until_or(deadline: Duration, what: impl Fn() -> String, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + deadline;
@@ -28,10 +28,10 @@ pub fn wait_until_or(deadline: Duration, what: impl Fn() -> String, mut conditio
     }
 }
 
-/// Waits until `look` gives a value, and gives it on.
+/// Waits until `look` returns a value, and returns it.
 ///
 /// # Panics
-/// When there is none within `deadline`; the panic is reported at the caller's line and names `what` was awaited.
+/// If there is none within `deadline`; the panic is reported at the caller's line and contains `what`.
 #[track_caller]
 pub fn wait_for<T>(deadline: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + deadline;

@@ -1,7 +1,7 @@
-//! A UDP forwarder that can be cut: the wire of one link.
+//! A UDP forwarder that can be cut: the path of one link.
 //!
-//! One thread for each way; it remembers the last caller and relays between it and the target. While cut it drops what comes,
-//! both ways. A delay applies to what the caller sends.
+//! One thread per direction; it remembers the last caller and relays between it and the target. While cut it drops
+//! packets both ways. A delay applies to the caller's packets.
 
 use std::{
     collections::VecDeque,
@@ -15,10 +15,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long the thread sleeps in a receive at most, which bounds how long dropping takes.
+/// The longest time that the thread sleeps in a receive, which bounds the duration of a drop.
 const TICK: Duration = Duration::from_millis(20);
 
-/// A running forwarder: ends on drop.
+/// A running forwarder. Ends on drop.
 #[derive(Debug)]
 pub(crate) struct Forwarder {
     entry: SocketAddr,
@@ -33,12 +33,12 @@ struct Shared {
 }
 
 impl Forwarder {
-    /// Relays from a port of its own to `target`, on 127.0.0.1.
+    /// Relays from its own port to `target`, on 127.0.0.1.
     pub(crate) fn to(target: SocketAddr) -> Self {
         Self::delayed(target, Duration::ZERO)
     }
 
-    /// As [`Forwarder::to`], and holds what the caller sends for `delay`.
+    /// Like [`Forwarder::to`], but delays the caller's packets by `delay`.
     pub(crate) fn delayed(target: SocketAddr, delay: Duration) -> Self {
         let bind = || UdpSocket::bind("127.0.0.1:0").expect("a UDP socket");
         let (outer, inner) = (bind(), bind());
@@ -56,7 +56,7 @@ impl Forwarder {
             std::thread::spawn(move || {
                 relay(&there, &outer, delay, |packet, from| {
                     *remember.lock().expect("not poisoned") = Some(from);
-                    // A closed target answers with ICMP errors: as lost as any other packet.
+                    // A closed target answers with ICMP errors: the packet is lost like any other.
                     drop(inner_out.send(packet));
                 });
             }),
@@ -76,7 +76,7 @@ impl Forwarder {
         }
     }
 
-    /// Where callers connect to.
+    /// The address that callers connect to.
     pub(crate) fn entry(&self) -> SocketAddr {
         self.entry
     }

@@ -1,5 +1,5 @@
-//! A UDP link on loopback that looks at each packet and loses the ones it is told to: a pure function of the packets that
-//! pass, so that a test sees the same losses each time. Two threads of its own, ended on drop.
+//! A UDP link on loopback that passes each packet to a judge, which decides on its loss: a pure function of the
+//! packets, so that a test sees the same losses each time. Two threads of its own, which end on drop.
 #![allow(dead_code, reason = "each test program uses a part")]
 
 use std::{
@@ -13,20 +13,20 @@ use std::{
     time::Duration,
 };
 
-/// Waits as a live source does before its next packet. A burst would overflow the system's socket buffers, and packets held
-/// back by libsrt (`MaxBandwidth`) would come late, since they count from when they were handed over.
+/// Waits as a live source does before its next packet. A burst would overflow the system's socket buffers, and packets
+/// that libsrt holds back (`MaxBandwidth`) would be late, since their time counts from the send call.
 pub(crate) fn pace() {
     thread::sleep(Duration::from_millis(1));
 }
 
-/// Which way a packet goes.
+/// The direction of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     ToListener,
     ToCaller,
 }
 
-/// What becomes of a packet.
+/// What happens to a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     Pass,
@@ -37,12 +37,12 @@ pub(crate) enum Fate {
     Replace(Vec<Vec<u8>>),
 }
 
-/// An SRT packet on the wire, as far as tests look at it.
+/// An SRT packet on the wire, as far as tests inspect it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wire<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Wire<'a> {
-    /// Whether it carries data (or a filter's packet) rather than control.
+    /// Whether it carries data (or is a filter's packet) rather than control.
     pub(crate) fn is_data(self) -> bool {
         self.0.len() > 16 && self.0[0] & 0x80 == 0
     }
@@ -56,12 +56,12 @@ impl<'a> Wire<'a> {
         (self.0[4] >> 3) & 3
     }
 
-    /// Whether it is sent again.
+    /// Whether it is a retransmission.
     pub(crate) fn is_retransmission(self) -> bool {
         self.0[4] & 0x04 != 0
     }
 
-    /// Whether it is one of the packet filter's own, which have message number 0.
+    /// Whether it is a packet of the packet filter. Those have message number 0.
     pub(crate) fn is_of_filter(self) -> bool {
         u32::from_be_bytes([self.0[4] & 0x03, self.0[5], self.0[6], self.0[7]]) == 0
     }
@@ -92,7 +92,7 @@ impl LossyLink {
         for socket in [&front, &back] {
             // How long the end of the test may wait for these threads.
             socket.set_read_timeout(Some(Duration::from_millis(20)))?;
-            // As much as the system gives: it must lose nothing that the judge lets pass.
+            // As much as the system allows: it must not lose a packet that the judge lets pass.
             socket2::SockRef::from(socket).set_recv_buffer_size(8 << 20)?;
         }
         let judge: Arc<Mutex<Judge>> = Arc::new(Mutex::new(judge));

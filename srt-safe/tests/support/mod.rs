@@ -1,5 +1,5 @@
-//! What several test programs share: sockets in pairs, waiting for a condition, bytes that are easy to compare, and figures
-//! of this process. Every test program takes what it needs of it.
+//! Shared by several test programs: connected pairs of sockets, waiting for a condition, bytes that are easy to
+//! compare, and figures of this process. Each test program uses a part.
 #![allow(dead_code, reason = "each test program uses a part")]
 
 use std::{
@@ -13,7 +13,7 @@ use srt_safe::{
     SrtSocketBuilder,
 };
 
-/// How long anything may take before a test calls it lost. Generous, because test machines are slow; nothing waits for it.
+/// The time after which a test fails. Generous, because test machines are slow; nothing sleeps for it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// 127.0.0.1 with a port that the system chooses.
@@ -21,7 +21,7 @@ pub(crate) const V4: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST
 /// ::1 with a port that the system chooses.
 pub(crate) const V6: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 0);
 
-/// Waits until `condition` holds, and panics with `what` if it does not come to that.
+/// Waits until `condition` holds, and panics with `what` if it does not in time.
 #[track_caller]
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
@@ -31,7 +31,7 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Finishes an attempt to connect by asking again until there is an answer.
+/// Finishes an attempt to connect by polling until there is an answer.
 pub(crate) fn finish(mut connecting: Connecting) -> Result<SrtSocket> {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -60,7 +60,7 @@ pub(crate) fn guarded(access: impl AccessControl) -> SrtListener {
         .expect("a listener on loopback")
 }
 
-/// Where a listener listens.
+/// The address of a listener.
 pub(crate) fn addr_of(listener: &SrtListener) -> SocketAddr {
     listener.local_addr().expect("a listener has an address")
 }
@@ -84,7 +84,7 @@ pub(crate) fn live_pair() -> (SrtSocket, SrtSocket) {
     pair(SrtListener::builder(), SrtSocket::builder())
 }
 
-/// The error of something that must fail.
+/// The error of a call that must fail.
 #[track_caller]
 pub(crate) fn refused<T>(result: Result<T>) -> Error {
     match result {
@@ -93,7 +93,7 @@ pub(crate) fn refused<T>(result: Result<T>) -> Error {
     }
 }
 
-/// Bytes without a pattern that a shifted or repeated packet could hide in (splitmix64).
+/// Bytes without a pattern that could hide a shifted or repeated packet (splitmix64).
 pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut state = seed;
     let mut word = move || {
@@ -111,7 +111,7 @@ pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// Sends each packet and sees it arrive unchanged.
+/// Sends each packet and checks that it arrives unchanged.
 #[track_caller]
 pub(crate) fn exchange(from: &SrtSocket, to: &SrtSocket, packets: u64) {
     to.set_recv_timeout(Some(PATIENCE)).expect("open");
@@ -124,8 +124,8 @@ pub(crate) fn exchange(from: &SrtSocket, to: &SrtSocket, packets: u64) {
     }
 }
 
-/// Sends until something arrives. In a rendezvous one side may be connected before the other, and what it sends then is lost:
-/// live mode repeats a packet only when a later one shows that it is missing.
+/// Sends until something arrives. In a rendezvous one side may be connected before the other, and its packets are lost
+/// until then: live mode retransmits a packet only if a later one shows that it is missing.
 #[track_caller]
 pub(crate) fn reaches(from: &SrtSocket, to: &SrtSocket) {
     to.set_blocking().expect("open");
@@ -139,7 +139,7 @@ pub(crate) fn reaches(from: &SrtSocket, to: &SrtSocket) {
     });
 }
 
-/// Repeats a non-blocking call until it has something to do.
+/// Repeats a non-blocking call until it has a result.
 pub(crate) fn retry<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -162,7 +162,8 @@ pub(crate) fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").expect("procfs").count()
 }
 
-/// Bytes that this process has allocated and not freed. Not the resident memory: that depends on how the allocator cuts it.
+/// Bytes that this process has allocated and not freed. Not the resident memory, which depends on the allocator's
+/// layout.
 pub(crate) fn heap_in_use() -> usize {
     // SAFETY: mallinfo2 only reads the allocator's counters.
     let info = unsafe { libc::mallinfo2() };

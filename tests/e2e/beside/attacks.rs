@@ -1,5 +1,5 @@
-//! What others do while the innocent stream runs. None of them waits for the gateway longer than a moment, and none
-//! fails when it is refused: whether they get anywhere is judged by the innocent.
+//! Attacks while the reference stream runs. None of them waits for the gateway longer than a moment, and none fails
+//! when it is refused: the reference stream measures their effect.
 
 use super::ground::{Attack, Ground, Until, at};
 use crate::forged;
@@ -33,7 +33,7 @@ pub(super) const ATTACKS: [(&str, Attack); 16] = [
 /// Those on a gateway that asks a hook.
 pub(super) const ATTACKS_WITH_HOOK: [(&str, Attack); 1] = [("callers of a slow hook", slow_callers)];
 
-/// How long an attacker waits for an answer: the gateway may answer the repetition of a conclusion only.
+/// How long an attacker waits for an answer: the gateway may answer only the repetition of a conclusion.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Between two rounds of a flood.
@@ -42,17 +42,17 @@ const ROUND: Duration = Duration::from_millis(10);
 /// Between two callers of a storm.
 const APART: Duration = Duration::from_millis(3);
 
-/// Less than half of all sequence numbers: libsrt takes it for a way forward.
+/// Less than half of all sequence numbers: libsrt treats it as a step forward.
 const FAR: u32 = 500_000_000;
 
-/// The bit that tells the id of a group from that of a socket.
+/// The bit that distinguishes the id of a group from that of a socket.
 const GROUP: u32 = 1 << 30;
 
-/// A peer that was let in.
+/// An admitted peer.
 struct Session {
     peer: RawPeer,
     id: u32,
-    /// Where the gateway's sequence numbers begin.
+    /// The gateway's first sequence number.
     first: u32,
 }
 
@@ -94,8 +94,8 @@ fn cookie(peer: &RawPeer) -> Option<u32> {
     Some(peer.exchange(&peer.induction(), PATIENCE)?.cookie)
 }
 
-/// Opens sessions, one after the other as the gateway closes them, and does `round` in each again and again with the number
-/// of the next packet from the gateway. Gives how often.
+/// Opens sessions, a new one whenever the gateway closes the previous one, and repeats `round` in each with the number
+/// of the next packet from the gateway. Returns the number of rounds.
 fn in_sessions(ground: &Ground, until: &Until, mode: &str, round: impl Fn(&Session, u32)) -> usize {
     let mut rounds = 0;
     for host in (2..250).cycle() {
@@ -168,14 +168,14 @@ fn key_requests(ground: &Ground, until: &Until) -> usize {
     })
 }
 
-/// Key material as libsrt sends it for AES-256, wrapped with nobody's passphrase.
+/// Key material as libsrt sends it for AES-256, wrapped with an unknown passphrase.
 fn key_material(rng: &mut Rng) -> Vec<u8> {
     let mut material = vec![0x12, 0x20, 0x29, 0x01, 0, 0, 0, 0, 2, 0, 2, 0, 0, 0, 4, 8];
     material.extend((0..16 + 40).map(|_| rng.next_u64().to_le_bytes()[0]));
     material
 }
 
-/// Sends `packets` of the forger's in each round.
+/// Sends `packets` of the forger in each round.
 fn forge(
     ground: &Ground,
     until: &Until,
@@ -193,7 +193,7 @@ fn forge(
     sent
 }
 
-/// An address and port of somebody who knows of nothing.
+/// An address and port of an uninvolved host.
 fn anybody(rng: &mut Rng) -> SocketAddr {
     let [host, low, high, ..] = rng.next_u64().to_le_bytes();
     SocketAddr::new(at(host), u16::from_le_bytes([low, high]) | 1024)
@@ -260,8 +260,8 @@ fn forged_packets(ground: &Ground, until: &Until) -> usize {
     sent
 }
 
-/// Callers from many addresses who have proved theirs, and whose conclusion `change` makes out of an ordinary one. Each
-/// repeats its conclusion once, as callers do. Gives how many called.
+/// Callers from many addresses that have proven their address. `change` modifies an ordinary conclusion. Each repeats
+/// its conclusion once, as callers do. Returns the number of callers.
 fn storm(
     ground: &Ground,
     until: &Until,

@@ -1,4 +1,4 @@
-//! The gateway, the innocent stream, and what an attack needs to know.
+//! The gateway, the reference stream, and the values that an attack needs.
 
 use super::Harm;
 use crate::common::DEADLINE;
@@ -13,21 +13,21 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// All addresses of it are ours.
+/// All its addresses are local.
 pub(super) const NETWORK: &str = "198.51.100.0/24";
 
-/// As most callers ask for.
+/// The latency that most callers request.
 const LATENCY: Duration = Duration::from_millis(120);
 
-/// What a hook takes for the callers of streams whose name begins with `slow`.
+/// The hook's response time for callers of streams whose name begins with `slow`.
 const SLOW: Duration = Duration::from_secs(2);
 
-/// The address number `host` of the network; 0 is turned into another one, as 1, the gateway's, is.
+/// The address number `host` of the network; 0 and 1 (the gateway's) are replaced.
 pub(super) fn at(host: u8) -> IpAddr {
     [198, 51, 100, host.clamp(2, 254)].into()
 }
 
-/// Where an attack takes place.
+/// The target of an attack.
 #[derive(Debug)]
 pub(super) struct Ground {
     innocent: Innocent,
@@ -38,10 +38,10 @@ pub(super) struct Ground {
     _hook: HttpServer,
 }
 
-/// Runs until it is told to stop, and gives how much it has done.
+/// Repeats until it is stopped, and returns its count.
 pub(super) type Attack = fn(&Ground, &Until) -> usize;
 
-/// When an attack is over.
+/// The end of an attack.
 #[derive(Debug)]
 pub(super) struct Until {
     end: Instant,
@@ -86,7 +86,7 @@ impl Ground {
         }
     }
 
-    /// Runs the innocent stream beside `attack` for `time`.
+    /// Runs the reference stream beside `attack` for `time`.
     pub(super) fn under(&self, attack: Attack, time: Duration) -> Harm {
         drop(self.innocent.take());
         let until = Until {
@@ -105,7 +105,7 @@ impl Ground {
                 attacker.join().expect("an attacker does not panic"),
             )
         });
-        // What was under way when the attack ended was attacked as well.
+        // Packets in flight at the end of the attack were attacked as well.
         thread::sleep(3 * LATENCY);
         Harm::of(&self.innocent.take(), healthz, work)
     }
@@ -123,7 +123,7 @@ impl Ground {
     }
 }
 
-/// The median; None: half of them or more are.
+/// The median; None: at least half of the values are None.
 fn median(mut probes: Vec<Option<Duration>>) -> Option<Duration> {
     probes.sort_unstable_by_key(|took| took.unwrap_or(Duration::MAX));
     probes.get(probes.len() / 2).copied().flatten()

@@ -1,5 +1,5 @@
-//! The innocent beside each attack: a paced stream with two viewers loses nothing, and its packets are as soon there as
-//! without the attack. The gateway is a process of its own, in a network where every address can be forged.
+//! The reference stream during each attack: a paced stream with two viewers loses nothing, and its packets arrive as
+//! early as without the attack. The gateway is a separate process, in a network where every address can be forged.
 //!
 //! `cargo test --test e2e beside -- --nocapture` prints the numbers.
 
@@ -15,27 +15,26 @@ use std::time::Duration;
 /// How much later 99 of 100 packets may be than in the quiet run.
 const ADDED: Duration = Duration::from_millis(20);
 
-/// What `/healthz` may take longer than in the quiet run.
+/// The additional time that `/healthz` may take, compared with the quiet run.
 const PROBE: Duration = Duration::from_millis(100);
 
-/// On a machine that runs other things a thread may be late whatever the gateway does. A gateway that an attack harms
-/// fails each time.
+/// On a loaded machine a thread may be late regardless of the gateway. A gateway that an attack harms fails each time.
 const TRIES: usize = 4;
 
 /// How long each attack runs, and the quiet run before the first attack and after a failed try.
 const TIME: Duration = Duration::from_secs(2);
 
-/// What one attack did.
+/// The effect of one attack.
 #[derive(Debug, Default)]
 struct Harm {
-    /// What the attacker did: packets, callers, connections.
+    /// The attacker's actions: packets, callers, connections.
     work: usize,
     p99: Duration,
     received: u64,
     lost: u64,
     damaged: u64,
     broken: Option<String>,
-    /// How long `/healthz` took, of many times the median; None: it mostly did not answer 200.
+    /// The median response time of `/healthz`; None: most requests were not answered with 200.
     healthz: Option<Duration>,
 }
 
@@ -59,7 +58,7 @@ impl Harm {
         harm
     }
 
-    /// Whether `/healthz` was answered within 100 ms, apart from what the machine adds in any case.
+    /// Whether `/healthz` answered within 100 ms, apart from the machine's own delay.
     fn is_prompt(&self, quiet: &Self) -> bool {
         let usual = quiet.healthz.unwrap_or_default();
         self.healthz.is_some_and(|took| took <= usual + PROBE)
@@ -72,7 +71,7 @@ impl Harm {
             && self.broken.is_none()
             && self.is_prompt(quiet)
             && self.p99 <= quiet.p99 + ADDED
-            // What a stalled gateway holds back is not lost yet, and its delay is not known.
+            // Packets that a stalled gateway holds back are not lost yet, and their delay is unknown.
             && 10 * self.received >= 9 * quiet.received
     }
 }
@@ -87,7 +86,7 @@ fn attacks_harm_no_stream_beside_them() {
     assert!(failed.is_empty(), "harmed each time by {failed:#?}");
 }
 
-/// Runs the attacks one after the other, and gives those that did harm in each try.
+/// Runs the attacks one after the other, and returns those that did harm in each try.
 fn harm_by(attacks: &[(&'static str, Attack)], with_hook: bool) -> Vec<(&'static str, Harm)> {
     let mut failed = Vec::new();
     let (mut ground, mut quiet) = quiet_ground(with_hook);
@@ -108,7 +107,7 @@ fn harm_by(attacks: &[(&'static str, Attack)], with_hook: bool) -> Vec<(&'static
     failed
 }
 
-/// A gateway with an innocent stream, and how that does without an attack.
+/// A gateway with a reference stream, and the stream's result without an attack.
 fn quiet_ground(with_hook: bool) -> (Ground, Harm) {
     let ground = Ground::new(with_hook);
     let quiet = ground.under(|_, _| 0, TIME);

@@ -1,7 +1,7 @@
-//! What one direction of an impaired path does to each datagram: decisions only, no sockets, no clock of its own.
+//! Decides what one direction of an impaired path does to each datagram: no sockets, no clock of its own.
 //!
-//! Used by the proxy's thread. Pure, so that tests check it over virtual time and the same seed gives the same
-//! decisions on every machine.
+//! Used by the proxy's thread. Pure, so that tests run it in virtual time and the same seed gives the same decisions on
+//! every machine.
 
 use crate::rng::Rng;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// A link that passes everything on at once.
+    /// A link that forwards everything at once.
     #[must_use]
     pub fn clean() -> Self {
         Self {
@@ -75,8 +75,8 @@ impl Link {
         }
     }
 
-    /// Lets at most this many bits of UDP payload through per second and client. What would wait longer than `queue`
-    /// is dropped, as a full router queue drops.
+    /// Forwards at most this many bits of UDP payload per second and client. Datagrams that would wait longer than
+    /// `queue` are dropped, as a full router queue drops them.
     #[must_use]
     pub fn rate(self, bits_per_second: u64, queue: Duration) -> Self {
         assert!(bits_per_second > 0, "a link of rate 0 is a cut link: use cut()");
@@ -96,14 +96,14 @@ fn checked(probability: f64) -> f64 {
     probability
 }
 
-/// What becomes of one datagram.
+/// The decision about one datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
     /// Lost at random.
     Lost,
     /// Dropped because the queue before the rate limit is full.
     Overflowed,
-    /// Handed on at `due`, and a second time at once after when `copies` is two.
+    /// Forwarded at `due`, and a second time directly after if `copies` is two.
     Delivered { due: Instant, copies: u32, held: Held },
 }
 
@@ -114,7 +114,7 @@ pub(super) enum Held {
     Back,
 }
 
-/// One client's datagrams in one direction: its random numbers, its place in the queue, its order.
+/// One client's datagrams in one direction: its random numbers, its position in the queue, its order.
 #[derive(Debug)]
 pub(super) struct Lane {
     rng: Rng,
@@ -133,7 +133,8 @@ impl Lane {
 
     /// Decides about the next datagram of this lane, of `length` bytes, that arrived at `now`.
     pub(super) fn decide(&mut self, link: &Link, length: usize, now: Instant) -> Fate {
-        // Four numbers for every datagram, needed or not: turning one knob leaves the other knobs' decisions as they were.
+        // Four numbers for every datagram, needed or not: a change of one setting leaves the decisions of the others
+        // unchanged.
         let [lost, duplicated, jitter, reordered] = std::array::from_fn(|_| self.rng.unit());
         if lost < link.loss {
             return Fate::Lost;
@@ -160,7 +161,7 @@ impl Lane {
         }
     }
 
-    /// When the last bit has left through the rate limit, or `None` when the queue before it is full.
+    /// The time at which the last bit leaves the rate limit, or `None` if the queue before it is full.
     fn leave_queue(&mut self, link: &Link, length: usize, now: Instant) -> Option<Instant> {
         let Some(rate) = link.rate else {
             return Some(now);

@@ -1,9 +1,9 @@
-//! A UDP impairment proxy between a caller and a listener on loopback: loss, delay, jitter, reordering, duplicates,
-//! a rate limit, a cut, a change of source port (as a NAT's rebinding does). All from one seed.
+//! A UDP impairment proxy between a caller and a listener on loopback: loss, delay, jitter, reordering, duplicates, a
+//! rate limit, a cut, a change of source port (as a NAT's rebinding does). All from one seed.
 //!
-//! Owns its sockets and one thread, which ends when the [`Impairment`] is dropped. Every client address gets an
-//! upstream socket of its own, as behind a NAT. It knows nothing of SRT: what it impairs is chosen by chance, never by
-//! content. It exists because test machines have no `netem`.
+//! Owns its sockets and one thread, which ends when the [`Impairment`] is dropped. Every client address gets its own
+//! upstream socket, as behind a NAT. It does not parse SRT: random numbers decide which datagrams are impaired, never
+//! their content. It exists because test machines have no `netem`.
 
 mod link;
 mod relay;
@@ -40,12 +40,12 @@ impl Way {
     }
 }
 
-/// What happened to the datagrams of one direction so far.
+/// The datagrams of one direction so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Arrived at the proxy.
     pub received: u64,
-    /// Handed on, duplicates included.
+    /// Forwarded, duplicates included.
     pub forwarded: u64,
     /// Lost at random.
     pub lost: u64,
@@ -53,11 +53,11 @@ pub struct Counters {
     pub overflowed: u64,
     /// Dropped because the path was cut.
     pub cut: u64,
-    /// Second copies that were made.
+    /// Second copies.
     pub duplicated: u64,
     /// Held back so that others overtook them.
     pub held: u64,
-    /// Could not be handed on: the kernel refused them (for one, a full socket buffer).
+    /// Not forwarded: the kernel refused them (for example because of a full socket buffer).
     pub refused: u64,
 }
 
@@ -74,7 +74,7 @@ struct Tally {
     refused: AtomicU64,
 }
 
-/// What the proxy's thread and its owner share.
+/// State shared by the proxy's thread and its owner.
 #[derive(Debug)]
 struct Shared {
     links: Mutex<[Link; 2]>,
@@ -141,7 +141,7 @@ impl ImpairmentBuilder {
         self.both(|link| link.rate(bits_per_second, queue))
     }
 
-    /// Sets one direction alone.
+    /// Sets one direction only.
     #[must_use]
     pub fn link(mut self, way: Way, link: Link) -> Self {
         self.links[way.index()] = link;
@@ -158,7 +158,7 @@ impl ImpairmentBuilder {
     /// Starts the proxy in front of `target`, on an ephemeral port of the target's IP address.
     ///
     /// # Panics
-    /// When a socket or the thread cannot be had.
+    /// If a socket or the thread cannot be created.
     #[must_use]
     pub fn start(self, target: SocketAddr) -> Impairment {
         let front = bind(target.ip());
@@ -215,7 +215,7 @@ pub struct Impairment {
 }
 
 impl Impairment {
-    /// A proxy that changes nothing until told to.
+    /// A proxy that changes nothing until configured.
     #[must_use]
     pub fn builder() -> ImpairmentBuilder {
         ImpairmentBuilder {
@@ -224,13 +224,13 @@ impl Impairment {
         }
     }
 
-    /// Where clients send to, in place of the target.
+    /// The address that clients send to, instead of the target.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Cuts both directions, like a pulled cable: what is in flight is lost too.
+    /// Cuts both directions, like a pulled cable: datagrams in flight are lost too.
     pub fn cut(&self) {
         Way::BOTH.into_iter().for_each(|way| self.cut_way(way));
     }
@@ -255,8 +255,8 @@ impl Impairment {
         self.shared.links.lock().unwrap_or_else(PoisonError::into_inner)[way.index()] = link;
     }
 
-    /// Gives every client a new source port towards the target and forgets the old one, as a NAT does that lost its
-    /// table. Returns when done.
+    /// Gives every client a new source port towards the target and forgets the old one, like a NAT that lost its table.
+    /// Returns when done.
     pub fn rebind(&self) {
         let asked = self.shared.rebinds_asked.fetch_add(1, Ordering::SeqCst) + 1;
         self.wake();
@@ -267,13 +267,13 @@ impl Impairment {
         );
     }
 
-    /// How many client addresses have sent something so far.
+    /// The number of client addresses that have sent something so far.
     #[must_use]
     pub fn clients(&self) -> usize {
         self.shared.clients.load(Ordering::SeqCst)
     }
 
-    /// What happened so far in one direction.
+    /// The counters of one direction so far.
     #[must_use]
     pub fn counters(&self, way: Way) -> Counters {
         let tally = &self.shared.tallies[way.index()];
@@ -300,7 +300,7 @@ impl Impairment {
 impl Drop for Impairment {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::SeqCst);
-        // An error means that the thread is gone already, by a panic that the join below reports.
+        // An error means that the thread has ended already, by a panic that the join below reports.
         let woken = (&self.wake).write_all(&[0]);
         let ended = self.thread.take().map(JoinHandle::join);
         if !thread::panicking() {

@@ -1,7 +1,7 @@
 //! The proxy's thread: moves datagrams between the clients' socket and one upstream socket per client, each when due.
 //!
-//! Runs on the thread that `ImpairmentBuilder::start` makes. It waits in `poll` alone, never in a socket call. What to
-//! do with a datagram is `link::Lane`'s decision.
+//! Runs on the thread that `ImpairmentBuilder::start` creates. It blocks only in `poll`, never in a socket call.
+//! `link::Lane` decides what happens to a datagram.
 
 use super::link::{Fate, Held, Lane};
 use super::{Shared, Way, bind};
@@ -19,7 +19,7 @@ use std::time::Instant;
 /// Datagrams read from one socket before the others get their turn.
 const BURST: usize = 256;
 
-/// One client: its address and its own way to the target.
+/// One client: its address and its own socket towards the target.
 #[derive(Debug)]
 struct Session {
     client: SocketAddr,
@@ -77,13 +77,13 @@ impl Relay {
         }
     }
 
-    /// Relays until the owner says stop.
+    /// Relays until the owner stops it.
     pub(super) fn run(mut self) {
         while !self.shared.stop.load(Ordering::SeqCst) {
             self.rebind_if_asked();
             let ready = self.wait();
             if ready.woken {
-                // The byte only ends the wait; what it was for is read from `shared`.
+                // The byte only ends the wait; the request is in `shared`.
                 while matches!(self.woken.read(&mut self.buffer), Ok(length) if length > 0) {}
             }
             if ready.front {
@@ -166,7 +166,8 @@ impl Relay {
             return *session;
         }
         let session = self.sessions.len();
-        // Each client and direction draws from a sequence of its own: what one client does never changes another's luck.
+        // Each client and direction draws from its own sequence, so one client never changes another's random
+        // decisions.
         let lane = |way: Way| Lane::new(Rng::part(self.seed, (session * 2 + way.index()) as u64));
         let lanes = Way::BOTH.map(lane);
         self.sessions.push(Session {
@@ -254,14 +255,14 @@ impl Relay {
         };
         match send() {
             Ok(_) => true,
-            // The kernel reports an earlier datagram's fate (nobody listens yet) in place of sending this one.
+            // The kernel reports an earlier datagram's error (no listener yet) instead of sending this one.
             Err(error) if is_passing(&error) => send().is_ok(),
             Err(_) => false,
         }
     }
 }
 
-/// What `Relay::wait` found.
+/// The result of `Relay::wait`.
 #[derive(Debug)]
 struct Ready {
     woken: bool,
@@ -278,7 +279,7 @@ fn connect(target: SocketAddr) -> UdpSocket {
     upstream
 }
 
-/// Errors of an earlier datagram or of a signal, which say nothing about the next call.
+/// Errors of an earlier datagram or of a signal, which do not affect the next call.
 fn is_passing(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,4 +1,4 @@
-//! The proxy on real sockets: what a client and an echoing server see through it.
+//! The proxy on real sockets, between a client and an echoing server.
 
 use super::{Impairment, ImpairmentBuilder, Link, Way};
 use crate::wait::wait_until;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// A client behind the proxy and the server it talks to.
+/// A client behind the proxy and its server.
 struct Path {
     server: UdpSocket,
     client: UdpSocket,
@@ -27,8 +27,8 @@ impl Path {
         }
     }
 
-    /// Sends the numbers `range` to the server and gives back those that arrive, in their order. At most 200 at once:
-    /// a socket's default buffer holds few more.
+    /// Sends the numbers `range` to the server and returns those that arrive, in their order. At most 200 at once: a
+    /// socket's default buffer holds few more.
     fn send(&self, range: std::ops::Range<u32>) -> Vec<u32> {
         let mut arrived = Vec::new();
         let total = self.proxy.counters(Way::ToServer).received + range.len() as u64;
@@ -49,7 +49,7 @@ impl Path {
         arrived
     }
 
-    /// One datagram to the server and back; gives the address the server saw.
+    /// Sends one datagram to the server and back; returns the address that the server saw.
     fn ping(&self) -> SocketAddr {
         self.client.send(b"ping").unwrap();
         let mut buffer = [0; 16];

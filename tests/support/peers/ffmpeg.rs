@@ -1,4 +1,4 @@
-//! ffmpeg and ffprobe: as a publisher and a player, and as the judge of what was received.
+//! ffmpeg and ffprobe: as a publisher and a player, and to check received media.
 
 use super::{Process, SrtUrl, require};
 use std::path::Path;
@@ -11,9 +11,9 @@ fn command() -> Command {
     command
 }
 
-/// Sends the file `input` to `url` in real time, again and again, all its streams unchanged, until it is ended.
+/// Sends the file `input` to `url` in real time, in a loop, all its streams unchanged, until it is ended.
 ///
-/// Again and again because ffmpeg closes its socket at the end of its input, and SRT then drops what the other side
+/// In a loop because ffmpeg closes its socket at the end of its input, and SRT then drops the data that the other side
 /// has not played yet.
 #[must_use]
 #[track_caller]
@@ -29,7 +29,7 @@ pub fn publisher(url: &SrtUrl, input: &Path) -> Process {
 #[track_caller]
 pub fn player(url: &SrtUrl, output: &Path, length: Duration) -> Process {
     let mut command = command();
-    // Without these two it looks at five seconds of the stream before it starts.
+    // Without these two options it analyzes five seconds of the stream before it starts.
     command.args([
         "-analyzeduration",
         "300000",
@@ -53,10 +53,10 @@ pub fn player(url: &SrtUrl, output: &Path, length: Duration) -> Process {
     Process::spawn("ffmpeg (player)", command)
 }
 
-/// Decodes all of `file` and gives what ffmpeg complains of: an empty string for a clean one.
+/// Decodes all of `file` and returns ffmpeg's error messages: an empty string if there are none.
 ///
 /// # Panics
-/// When ffmpeg cannot be run.
+/// If ffmpeg cannot be run.
 #[must_use]
 pub fn decode_faults(file: &Path) -> String {
     let mut command = Command::new(&require().ffmpeg);
@@ -72,7 +72,7 @@ pub fn decode_faults(file: &Path) -> String {
     faults
 }
 
-/// How many packets of each kind a file has, as ffprobe counts them.
+/// The number of packets of each kind in a file, as ffprobe counts them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PacketCounts {
     /// Video frames.
@@ -84,7 +84,7 @@ pub struct PacketCounts {
 /// Counts the packets of `file`.
 ///
 /// # Panics
-/// When ffprobe cannot read it.
+/// If ffprobe cannot read it.
 #[must_use]
 #[track_caller]
 pub fn packet_counts(file: &Path) -> PacketCounts {
@@ -108,7 +108,7 @@ pub fn packet_counts(file: &Path) -> PacketCounts {
         String::from_utf8_lossy(&output.stderr)
     );
     let listed = String::from_utf8_lossy(&output.stdout);
-    // A transport stream's streams are listed twice, as the program's and as the file's.
+    // ffprobe lists a transport stream's streams twice, as the program's and as the file's.
     let count = |kind: &str| {
         let fields = listed.lines().map(|line| line.split(',').collect::<Vec<_>>());
         fields

@@ -16,12 +16,12 @@ const CONSOLE: &str = "file://con";
 
 fn command(from: &str, to: &str) -> Command {
     let mut command = Command::new(&require().srt_live_transmit);
-    // Its default chunk of 1456 bytes cuts TS packets apart, and with FEC pads them.
+    // Its default chunk of 1456 bytes splits TS packets, and with FEC pads them.
     command.arg(format!("-chunk:{CHUNK}")).arg("-v").args([from, to]);
     command
 }
 
-/// Carries from one address to another, each given as on its command line.
+/// Relays from one address to another, each given as on its command line.
 #[must_use]
 #[track_caller]
 pub fn bridge(from: &str, to: &str) -> Process {
@@ -52,10 +52,10 @@ impl Idle {
         &mut self.process
     }
 
-    /// Waits until it is connected. What it is fed before that it throws away.
+    /// Waits until it is connected. It discards data that it is fed before.
     ///
     /// # Panics
-    /// When it is not within `deadline`.
+    /// If it is not within `deadline`.
     #[track_caller]
     pub fn wait_connected(&self, deadline: Duration) {
         self.process.wait_for_line(deadline, "connected", |line| {
@@ -63,10 +63,10 @@ impl Idle {
         });
     }
 
-    /// Waits as [`Idle::wait_connected`] does, then feeds it `stream` at `bits_per_second`.
+    /// Waits like [`Idle::wait_connected`], then feeds it `stream` at `bits_per_second`.
     ///
     /// # Panics
-    /// When it is not connected within `deadline`.
+    /// If it is not connected within `deadline`.
     #[must_use]
     #[track_caller]
     pub fn feed(self, stream: Arc<[u8]>, bits_per_second: u64, tail: Tail, deadline: Duration) -> Publisher {
@@ -89,12 +89,12 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// The process; kill it to lose the publisher without a word.
+    /// The process; kill it to lose the publisher without a SHUTDOWN.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
     }
 
-    /// What feeds it.
+    /// The feeder of its data.
     #[must_use]
     pub fn feeder(&self) -> &Feeder {
         &self.feeder
@@ -103,7 +103,7 @@ impl Publisher {
     /// Waits until the whole stream was fed once.
     ///
     /// # Panics
-    /// When it was not within `deadline`.
+    /// If it was not within `deadline`.
     #[track_caller]
     pub fn wait_through(&self, deadline: Duration) {
         wait_until(deadline, "the whole stream to be sent", || {
@@ -122,7 +122,7 @@ pub struct Player {
 /// Starts to receive from `url` into the file `path`.
 ///
 /// # Panics
-/// When the file cannot be created.
+/// If the file cannot be created.
 #[must_use]
 #[track_caller]
 pub fn player(url: &SrtUrl, path: &Path) -> Player {
@@ -143,7 +143,7 @@ impl Player {
     /// Waits until it is connected.
     ///
     /// # Panics
-    /// When it is not within `deadline`.
+    /// If it is not within `deadline`.
     #[track_caller]
     pub fn wait_connected(&self, deadline: Duration) {
         self.process.wait_for_line(deadline, "connected", |line| {
@@ -151,11 +151,11 @@ impl Player {
         });
     }
 
-    /// Waits until the file holds at least `length` bytes. The file grows by blocks of 4096 bytes: the last bytes of
-    /// a stream come only when more follow (see [`Tail::NullPackets`]).
+    /// Waits until the file holds at least `length` bytes. The file grows by blocks of 4096 bytes: the last bytes of a
+    /// stream are written only when more data follows (see [`Tail::NullPackets`]).
     ///
     /// # Panics
-    /// When it does not within `deadline`.
+    /// If it does not within `deadline`.
     #[track_caller]
     pub fn wait_received(&self, length: usize, deadline: Duration) {
         let size = || fs::metadata(&self.path).map_or(0, |metadata| metadata.len());
@@ -166,7 +166,7 @@ impl Player {
         );
     }
 
-    /// Ends the player and gives what the file holds.
+    /// Ends the player and returns the content of the file.
     #[must_use]
     #[track_caller]
     pub fn received(mut self) -> Vec<u8> {

@@ -1,4 +1,4 @@
-//! The programs an SRT gateway must work with, as separate processes: srt-live-transmit and ffmpeg.
+//! The programs that an SRT gateway must work with, as separate processes: srt-live-transmit and ffmpeg.
 //!
 //! [`SrtUrl`] writes an address in either program's dialect, [`live_transmit`] and [`ffmpeg`] build their command lines,
 //! [`Process`] runs one with its output captured, a deadline on every wait, and its end with the test's. A missing
@@ -16,21 +16,21 @@ use std::env;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-/// Where the programs are.
+/// The paths of the programs.
 #[derive(Debug)]
 pub struct Peers {
     /// Sends and receives SRT from and to files and UDP.
     pub srt_live_transmit: PathBuf,
-    /// Sends, receives and makes media.
+    /// Sends, receives and encodes media.
     pub ffmpeg: PathBuf,
-    /// Looks into media files.
+    /// Analyzes media files.
     pub ffprobe: PathBuf,
 }
 
-/// Where the programs are, as the build found them, or in `PATH` if they were installed since.
+/// The paths of the programs, as the build found them, or from `PATH` if they were installed since.
 ///
 /// # Panics
-/// When one is missing; the message says what to install.
+/// If one is missing; the message names the package to install.
 #[must_use]
 pub fn require() -> &'static Peers {
     static PEERS: OnceLock<Peers> = OnceLock::new();

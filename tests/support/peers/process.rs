@@ -1,7 +1,7 @@
 //! A separate process under test: its output captured line by line, every wait with a deadline, killed when dropped.
 //!
-//! Owns the child and one reading thread per output pipe; both threads end when the child closes its pipes. Ends the
-//! child it started, by its process id, and nothing else.
+//! Owns the child and one reading thread per output pipe; both threads end when the child closes its pipes. Ends only
+//! the child it started, by its process id.
 
 use crate::wait::wait_for;
 use rustix::process::{Pid, Signal, kill_process};
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// How many lines of output a panic message shows.
 const TAIL: usize = 30;
 
-/// What the child wrote, on its way from the reading threads to whoever waits for a line.
+/// The child's output, passed from the reading threads to the waits for a line.
 #[derive(Debug, Default)]
 struct Output {
     state: Mutex<Lines>,
@@ -44,10 +44,10 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command` without an input; what it writes to standard output and error is captured.
+    /// Starts `command` without an input; its standard output and error are captured.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// If it cannot be started.
     #[must_use]
     #[track_caller]
     pub fn spawn(name: &str, mut command: Command) -> Self {
@@ -58,7 +58,7 @@ impl Process {
     /// Starts `command` with its standard output going to `file`.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// If it cannot be started.
     #[must_use]
     #[track_caller]
     pub fn spawn_into(name: &str, mut command: Command, file: File) -> Self {
@@ -69,7 +69,7 @@ impl Process {
     /// Starts `command` with a pipe as its input.
     ///
     /// # Panics
-    /// When it cannot be started.
+    /// If it cannot be started.
     #[must_use]
     #[track_caller]
     pub fn spawn_fed(name: &str, mut command: Command) -> (Self, ChildStdin) {
@@ -128,16 +128,16 @@ impl Process {
         self.child.id()
     }
 
-    /// Everything it wrote so far, line by line; the two outputs are interleaved as they came.
+    /// Its output so far, line by line; the two outputs are interleaved as they arrived.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         self.output.state().lines.clone()
     }
 
-    /// Waits for a line of output that `wanted` accepts, from the first line on, and gives it.
+    /// Waits for a line of output that `wanted` accepts, from the first line on, and returns it.
     ///
     /// # Panics
-    /// When none comes within `deadline`, or the process closes its output before.
+    /// If none appears within `deadline`, or the process closes its output before.
     #[track_caller]
     pub fn wait_for_line(&self, deadline: Duration, what: &str, wanted: impl Fn(&str) -> bool) -> String {
         let end = Instant::now() + deadline;
@@ -174,7 +174,7 @@ impl Process {
     /// Waits until it ends by itself.
     ///
     /// # Panics
-    /// When it does not within `deadline`.
+    /// If it does not within `deadline`.
     #[track_caller]
     pub fn wait(&mut self, deadline: Duration) -> ExitStatus {
         let end = Instant::now() + deadline;
@@ -199,7 +199,7 @@ impl Process {
     /// Waits until it ends by itself with exit code 0.
     ///
     /// # Panics
-    /// When it does not within `deadline`, or ends otherwise.
+    /// If it does not within `deadline`, or ends otherwise.
     #[track_caller]
     pub fn wait_success(&mut self, deadline: Duration) {
         let status = self.wait(deadline);
@@ -211,40 +211,40 @@ impl Process {
         );
     }
 
-    /// Asks it to end (SIGTERM) and waits until it has.
+    /// Sends SIGTERM and waits until it has ended.
     ///
     /// # Panics
-    /// When it does not within `deadline`.
+    /// If it does not within `deadline`.
     #[track_caller]
     pub fn terminate(&mut self, deadline: Duration) -> ExitStatus {
         self.signal(Signal::TERM);
         self.wait(deadline)
     }
 
-    /// Interrupts it as a user's Ctrl-C does (SIGINT) and waits until it has ended.
+    /// Sends SIGINT, as Ctrl-C does, and waits until it has ended.
     ///
     /// # Panics
-    /// When it does not within `deadline`.
+    /// If it does not within `deadline`.
     #[track_caller]
     pub fn interrupt(&mut self, deadline: Duration) -> ExitStatus {
         self.signal(Signal::INT);
         self.wait(deadline)
     }
 
-    /// Asks it to read its configuration again (SIGHUP).
+    /// Sends SIGHUP: it reads its configuration again.
     pub fn hang_up(&mut self) {
         self.signal(Signal::HUP);
     }
 
-    /// Ends it at once (SIGKILL), as a crash or a lost machine does: nothing is said to its peers.
+    /// Ends it at once (SIGKILL), like a crash or a lost machine: its peers get no SHUTDOWN.
     pub fn kill(&mut self) {
-        // Both fail only when the child was waited for before: then it has ended, which is what is wanted.
+        // Both fail only if the child was waited for before: then it has ended already.
         self.child.kill().ok();
         self.child.wait().ok();
         self.join_readers();
     }
 
-    /// The last lines it wrote, for a panic message.
+    /// The last lines of its output, for a panic message.
     #[must_use]
     pub fn tail(&self) -> String {
         let lines = self.lines();
@@ -286,7 +286,7 @@ impl Drop for Process {
 fn read_lines(pipe: impl Read, output: &Output) {
     let mut reader = BufReader::new(pipe);
     let mut line = Vec::new();
-    // A read error means that the pipe is gone, as its end does.
+    // A read error means that the pipe is closed, like its end.
     while matches!(reader.read_until(b'\n', &mut line), Ok(length) if length > 0) {
         output
             .state()

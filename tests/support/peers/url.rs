@@ -1,13 +1,13 @@
 //! An SRT address with its parameters, in the dialects of the two programs.
 //!
 //! The programs agree on the shape (`srt://host:port?key=value&...`) and on nothing else: units, escaping and defaults
-//! differ. This is the one place that knows.
+//! differ. Only this module handles the differences.
 
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// The length of the AES key that a passphrase makes.
+/// The length of the AES key that is derived from a passphrase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyLength {
     /// 16 bytes.
@@ -85,7 +85,7 @@ impl SrtUrl {
         }
     }
 
-    /// Sends this streamid, given as the listener is to see it.
+    /// Sends this streamid, given as the listener shall see it.
     #[must_use]
     pub fn stream_id(self, stream_id: &str) -> Self {
         Self {
@@ -103,17 +103,17 @@ impl SrtUrl {
         }
     }
 
-    /// Adds a parameter as it is, in the program's own spelling.
+    /// Adds a parameter unchanged, in the program's own spelling.
     #[must_use]
     pub fn option(mut self, key: &str, value: &str) -> Self {
         self.options.push((key.to_owned(), value.to_owned()));
         self
     }
 
-    /// The address as srt-live-transmit takes it: latency in milliseconds, nothing escaped.
+    /// The address in the syntax of srt-live-transmit: latency in milliseconds, nothing escaped.
     ///
     /// # Panics
-    /// When a value contains `&`, which srt-live-transmit cannot be given.
+    /// If a value contains `&`, which srt-live-transmit cannot accept.
     #[must_use]
     pub fn for_live_transmit(&self) -> String {
         let verbatim = |value: &str| {
@@ -126,7 +126,8 @@ impl SrtUrl {
         self.render(|latency| latency.as_millis(), verbatim, &[])
     }
 
-    /// The address as ffmpeg takes it: latency in microseconds, values percent-encoded, seven TS packets a message.
+    /// The address in the syntax of ffmpeg: latency in microseconds, values percent-encoded, seven TS packets per
+    /// message.
     #[must_use]
     pub fn for_ffmpeg(&self) -> String {
         self.render(

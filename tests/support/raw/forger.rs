@@ -1,9 +1,9 @@
-//! Datagrams with somebody else's source address.
+//! Datagrams with a foreign source address.
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::net::{SocketAddr, SocketAddrV4};
 
-/// Sends UDP datagrams from any IPv4 address. Use it on loopback or in a network namespace of the test's own.
+/// Sends UDP datagrams from any IPv4 address. Use it on loopback or in a network namespace of the test.
 #[derive(Debug)]
 pub struct Forger(Socket);
 
@@ -11,7 +11,7 @@ impl Forger {
     /// Opens a raw socket.
     ///
     /// # Panics
-    /// Without the right to (root, or `CAP_NET_RAW`): a test that forges cannot run otherwise, and is not skipped.
+    /// Without root or `CAP_NET_RAW`: a test that forges cannot run otherwise, and is not skipped.
     #[must_use]
     pub fn new() -> Self {
         // IPPROTO_RAW: we write the IP header.
@@ -22,7 +22,7 @@ impl Forger {
     /// Sends `payload` to `to` as if `from` had sent it.
     ///
     /// # Panics
-    /// When an address is not IPv4, or the system refuses.
+    /// If an address is not IPv4, or the system refuses.
     pub fn send(&self, from: SocketAddr, to: SocketAddr, payload: &[u8]) {
         let (SocketAddr::V4(from), SocketAddr::V4(to)) = (from, to) else {
             panic!("a forger has IPv4 addresses only, not {from} and {to}");
@@ -41,7 +41,7 @@ impl Default for Forger {
     }
 }
 
-/// IP header, UDP header and payload. The system fills in the IP checksum and identification; UDP over IPv4 does without a
+/// IP header, UDP header and payload. The system fills in the IP checksum and identification; UDP over IPv4 needs no
 /// checksum.
 fn datagram(from: SocketAddrV4, to: SocketAddrV4, payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(payload.len() + 8).expect("a payload that fits a datagram");

@@ -1,31 +1,31 @@
-//! The body of a handshake: the 48 bytes that all have, and the extensions of version 5.
+//! The body of a handshake: the 48 bytes of every version, and the extensions of version 5.
 
 use super::packet::{word, words};
 
-/// A handshake, field by field. Nothing says that the fields fit each other.
+/// A handshake, field by field. The fields need not be consistent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handshake {
     /// 4 in a caller's induction, 5 otherwise.
     pub version: u32,
     /// The key length in 8 bytes: 2, 3 or 4; 0 for none.
     pub encryption: u16,
-    /// Which extensions follow; 2 in a caller's induction, 0x4A17 in a listener's.
+    /// The announced extensions; 2 in a caller's induction, 0x4A17 in a listener's.
     pub extension: u16,
-    /// Where the sender's sequence numbers begin.
+    /// The sender's first sequence number.
     pub sequence: u32,
     /// The largest packet, with IP and UDP headers.
     pub mss: u32,
-    /// Packets that may be under way.
+    /// Maximum number of packets in flight.
     pub flow_window: u32,
-    /// What it is; from 1000 on, a refusal.
+    /// Its type; from 1000 on, a refusal.
     pub request: Request,
     /// The sender's socket.
     pub socket_id: u32,
-    /// What the listener gave out, to be sent back.
+    /// The cookie of the listener, which the caller returns.
     pub cookie: u32,
     /// The address of the other side, in libsrt's order.
     pub peer_ip: [u32; 4],
-    /// What follows.
+    /// The extensions after the body.
     pub extensions: Vec<Extension>,
 }
 
@@ -34,11 +34,11 @@ pub struct Handshake {
 pub struct Request(pub u32);
 
 impl Request {
-    /// The caller asks for a cookie, the listener gives one.
+    /// The caller requests a cookie, the listener issues one.
     pub const INDUCTION: Self = Self(1);
     /// The first of a rendezvous.
     pub const WAVE_AHAND: Self = Self(0);
-    /// The caller asks to be let in, or the listener has let it in.
+    /// The caller requests admission, or the listener has admitted it.
     pub const CONCLUSION: Self = Self(u32::MAX);
     /// The end of a rendezvous.
     pub const AGREEMENT: Self = Self(u32::MAX - 1);
@@ -49,9 +49,9 @@ impl Request {
 pub struct Extension {
     /// One of the constants, or anything.
     pub kind: u16,
-    /// The length that it claims, in words.
+    /// The length in its header, in words.
     pub words: u16,
-    /// The content, of whatever length.
+    /// The content, of any length.
     pub body: Vec<u8>,
 }
 
@@ -73,10 +73,10 @@ impl Extension {
     /// The group of a bonded link.
     pub const GROUP: u16 = 8;
 
-    /// A block that claims the length that it has. A body that is no multiple of four bytes is filled up with zeros.
+    /// A block whose header has its real length. A body that is no multiple of four bytes is padded with zeros.
     ///
     /// # Panics
-    /// When no length of 16 bits fits.
+    /// If the length does not fit into 16 bits.
     #[must_use]
     pub fn new(kind: u16, mut body: Vec<u8>) -> Self {
         body.resize(body.len().next_multiple_of(4), 0);
@@ -90,7 +90,7 @@ impl Extension {
         Self::new(kind, words(content))
     }
 
-    /// A block with a text, which libsrt lays out in words of reversed bytes.
+    /// A block with a text, which libsrt writes in words of reversed bytes.
     #[must_use]
     pub fn text(kind: u16, text: &str) -> Self {
         let mut block = Self::new(kind, text.as_bytes().to_vec());
@@ -98,7 +98,7 @@ impl Extension {
         block
     }
 
-    /// What a live caller of libsrt 1.5.7 sends: its version, its flags, and `latency_ms` for both directions.
+    /// The values of a live caller of libsrt 1.5.7: its version, its flags, and `latency_ms` for both directions.
     #[must_use]
     pub fn hs_request(latency_ms: u16) -> Self {
         // TSBPDSND, TSBPDRCV, CRYPT, TLPKTDROP, PERIODICNAK, REXMITFLG.
@@ -109,7 +109,7 @@ impl Extension {
         )
     }
 
-    /// What a bonded caller sends of its group.
+    /// The group data of a bonded caller.
     #[must_use]
     pub fn group(id: u32, kind: u8, flags: u8, weight: u16) -> Self {
         let second = (u32::from(kind) << 24) | (u32::from(flags) << 16) | u32::from(weight);
@@ -153,7 +153,7 @@ impl Handshake {
         handshake
     }
 
-    /// The second handshake of a caller of before SRT 1.3, which has no extensions: no streamid and no version.
+    /// The second handshake of a caller older than SRT 1.3, which has no extensions: no streamid and no version.
     #[must_use]
     pub fn old_conclusion(socket_id: u32, sequence: u32, cookie: u32) -> Self {
         Self {
@@ -175,7 +175,7 @@ impl Handshake {
         self
     }
 
-    /// The code of the refusal, if it is one, as libsrt's API numbers them: below 1000 its own, 1404 for not found.
+    /// The code of the refusal, if it is one, in the numbering of libsrt's API: below 1000 its own, 1404 for not found.
     #[must_use]
     pub fn refusal(&self) -> Option<u32> {
         (1000..Request::AGREEMENT.0 - 1)
@@ -211,7 +211,7 @@ impl Handshake {
         bytes
     }
 
-    /// Reads the body of a packet. `None`: it is shorter than 48 bytes. Extensions end where a length does not fit.
+    /// Parses the body of a packet. `None`: it is shorter than 48 bytes. Extensions end where a length does not fit.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let (fixed, mut rest) = bytes.split_at_checked(48)?;

@@ -1,10 +1,10 @@
 //! An SRT peer that is not libsrt: it builds every packet by hand, so that a test can send what no correct peer sends.
 //!
-//! [`RawPeer`] speaks to a listener over a UDP socket of its own: as a publisher, as a viewer, or as neither. [`Forger`]
-//! sends datagrams whose source address is somebody else's. The modules `packet` and `handshake` lay out the bytes; they never
-//! check that a value makes sense.
+//! [`RawPeer`] connects to a listener over its own UDP socket: as a publisher, as a viewer, or as neither. [`Forger`]
+//! sends datagrams with a foreign source address. The modules `packet` and `handshake` encode the bytes; they never
+//! check values.
 //!
-//! Other packages compile this folder by its path, so it imports nothing but `std` and `socket2`.
+//! Other packages compile this folder by its path, so it imports only `std` and `socket2`.
 
 mod forger;
 mod handshake;

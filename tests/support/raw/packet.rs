@@ -2,7 +2,7 @@
 
 use super::handshake::Handshake;
 
-/// Sequence numbers and socket ids of data have 31 bits; the top bit of a word says what the word is.
+/// Sequence numbers and socket ids of data have 31 bits; the top bit of a word determines its meaning.
 pub(super) const TOP: u32 = 1 << 31;
 
 /// A packet as it goes over the wire.
@@ -23,26 +23,26 @@ pub struct Data {
     pub message: u32,
     /// Microseconds since the sender's start.
     pub timestamp: u32,
-    /// Socket id of whom it is for.
+    /// Socket id of the receiver.
     pub destination: u32,
-    /// Up to 1456 bytes, for a peer that obeys.
+    /// Up to 1456 bytes, for a conforming peer.
     pub payload: Vec<u8>,
 }
 
 /// A control packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Control {
-    /// What it is.
+    /// Its type.
     pub kind: Kind,
-    /// Which [`Kind::EXTENSION`]; 0 for others.
+    /// The subtype of [`Kind::EXTENSION`]; 0 for others.
     pub subtype: u16,
     /// The word whose meaning depends on the kind.
     pub info: u32,
     /// Microseconds since the sender's start.
     pub timestamp: u32,
-    /// Socket id of whom it is for; 0 for whoever listens.
+    /// Socket id of the receiver; 0 for a listener.
     pub destination: u32,
-    /// What follows the header.
+    /// The bytes after the header.
     pub body: Vec<u8>,
 }
 
@@ -53,21 +53,21 @@ pub struct Kind(pub u16);
 impl Kind {
     /// Induction, conclusion, and the answers to them.
     pub const HANDSHAKE: Self = Self(0);
-    /// Nothing but a sign of life.
+    /// Keeps an idle connection alive.
     pub const KEEPALIVE: Self = Self(1);
-    /// What arrived.
+    /// Acknowledges received packets.
     pub const ACK: Self = Self(2);
-    /// What is missing.
+    /// Reports missing packets.
     pub const NAK: Self = Self(3);
     /// The end of the connection.
     pub const SHUTDOWN: Self = Self(5);
     /// The answer to a full [`Kind::ACK`].
     pub const ACKACK: Self = Self(6);
-    /// Messages that will never come.
+    /// Announces messages that will never arrive.
     pub const DROP_REQUEST: Self = Self(7);
-    /// The receiver cannot take what comes (file mode).
+    /// The receiver cannot accept the data (file mode).
     pub const PEER_ERROR: Self = Self(8);
-    /// Handshake extensions outside of a handshake, by subtype: key material above all.
+    /// Handshake extensions outside of a handshake, by subtype: mostly key material.
     pub const EXTENSION: Self = Self(0x7FFF);
 }
 
@@ -78,7 +78,7 @@ pub enum Loss {
     One(u32),
     /// From the first to the last, both included.
     Range(u32, u32),
-    /// A word as it is, for lists that no correct peer sends.
+    /// A raw word, for lists that no correct peer sends.
     Word(u32),
 }
 
@@ -95,7 +95,7 @@ impl Data {
         }
     }
 
-    /// Encrypted with the even key, says the header.
+    /// Marks the packet as encrypted with the even key.
     #[must_use]
     pub fn even_key(mut self) -> Self {
         self.message |= 0b01 << 27;
@@ -123,7 +123,7 @@ impl Control {
         Self::new(Kind::HANDSHAKE, 0, handshake.encode())
     }
 
-    /// A sign of life, padded as libsrt pads it.
+    /// A keep-alive, padded as libsrt pads it.
     #[must_use]
     pub fn keepalive() -> Self {
         Self::new(Kind::KEEPALIVE, 0, words(&[0]))
@@ -135,7 +135,7 @@ impl Control {
         Self::new(Kind::SHUTDOWN, 0, words(&[0]))
     }
 
-    /// Acknowledges everything before `next`, and nothing else: no answer is due.
+    /// Acknowledges everything before `next`, and requests no answer.
     #[must_use]
     pub fn light_ack(next: u32) -> Self {
         Self::new(Kind::ACK, 0, words(&[next]))
@@ -172,19 +172,19 @@ impl Control {
         Self::new(Kind::NAK, 0, words(&list))
     }
 
-    /// Says that message `message`, the packets `first` to `last`, will not come.
+    /// Announces that message `message`, the packets `first` to `last`, will not arrive.
     #[must_use]
     pub fn drop_request(message: u32, first: u32, last: u32) -> Self {
         Self::new(Kind::DROP_REQUEST, message, words(&[first, last]))
     }
 
-    /// Says that the receiver failed.
+    /// Reports that the receiver failed.
     #[must_use]
     pub fn peer_error(code: u32) -> Self {
         Self::new(Kind::PEER_ERROR, code, words(&[0]))
     }
 
-    /// What a caller of before SRT 1.3 says of itself once it is connected: its version, its flags, and its latency.
+    /// The version, flags and latency of a caller older than SRT 1.3, which sends them once it is connected.
     #[must_use]
     pub fn hs_request(version: u32, latency_ms: u16) -> Self {
         let content = words(&[version, 0b11_1111, u32::from(latency_ms)]);
@@ -194,7 +194,7 @@ impl Control {
         }
     }
 
-    /// Key material: a request to change keys, to be answered.
+    /// Key material: a request to change keys, which requires an answer.
     #[must_use]
     pub fn key_request(material: &[u8]) -> Self {
         Self {
@@ -212,7 +212,7 @@ impl Control {
         }
     }
 
-    /// The words of the body. What is left over behind them is left out.
+    /// The words of the body, without an incomplete last word.
     #[must_use]
     pub fn words(&self) -> Vec<u32> {
         self.body.chunks_exact(4).map(word).collect()
@@ -258,7 +258,7 @@ impl Packet {
         bytes
     }
 
-    /// Reads a packet. `None`: it has no whole header.
+    /// Parses a packet. `None`: the header is incomplete.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let (header, body) = bytes.split_at_checked(16)?;

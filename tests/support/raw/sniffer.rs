@@ -1,4 +1,4 @@
-//! Everything that is sent to an address of this network.
+//! Captures everything that is sent to an address of this network.
 
 use super::Packet;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -6,7 +6,7 @@ use std::io::Read;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Reads what is sent to others, whoever sends it. Use it in a network namespace of the test's own.
+/// Reads the packets sent to other sockets, whatever their sender. Use it in a network namespace of the test.
 #[derive(Debug)]
 pub struct Sniffer(Socket);
 
@@ -14,7 +14,7 @@ impl Sniffer {
     /// Opens a raw socket.
     ///
     /// # Panics
-    /// Without the right to (root, or `CAP_NET_RAW`): a test that needs it is not skipped.
+    /// Without root or `CAP_NET_RAW`: a test that needs it is not skipped.
     #[must_use]
     pub fn new() -> Self {
         let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::UDP));
@@ -25,8 +25,8 @@ impl Sniffer {
         Self(socket)
     }
 
-    /// The next datagram, if it is a packet of SRT to the port of `to`, with where it claims to come from. None as well if
-    /// there is none within a moment.
+    /// The next datagram, if it is an SRT packet to the port of `to`, with its claimed source address. Also None if
+    /// there is none for a moment.
     #[must_use]
     pub fn next(&self, to: SocketAddr) -> Option<(SocketAddr, Packet)> {
         let mut bytes = [0; 2048];

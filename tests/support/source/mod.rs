@@ -1,5 +1,5 @@
-//! Test streams: a real one that ffmpeg makes ([`sample_ts`]), and one whose every packet tells its place
-//! ([`StampedTs`]), with what checks a received copy of each.
+//! Test streams: a real one that ffmpeg encodes ([`sample_ts`]), and one in which every packet carries its position
+//! ([`StampedTs`]), with the checks of a received copy of each.
 
 mod sample;
 mod stamped;

@@ -1,4 +1,5 @@
-//! A real H.264 and AAC stream, made by ffmpeg once and kept in the target directory, and the check of a copy of it.
+//! A real H.264 and AAC stream, which ffmpeg encodes once into the target directory, and the check of a received copy
+//! of it.
 
 use super::TS_PACKET;
 use crate::pace::null_packets;
@@ -29,7 +30,7 @@ impl Sample {
     /// Its constant rate in bits per second.
     pub const RATE: u64 = 3_600_000;
 
-    /// Where it lies.
+    /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -42,10 +43,10 @@ impl Sample {
     }
 }
 
-/// The sample stream; the first call on a machine has ffmpeg make it, which takes about three seconds.
+/// The sample stream; on the first call on a machine ffmpeg encodes it, which takes about three seconds.
 ///
 /// # Panics
-/// When ffmpeg is missing or fails.
+/// If ffmpeg is missing or fails.
 #[must_use]
 pub fn sample_ts() -> &'static Sample {
     static SAMPLE: OnceLock<Sample> = OnceLock::new();
@@ -59,8 +60,8 @@ pub fn sample_ts() -> &'static Sample {
     })
 }
 
-/// Makes the sample unless this very command made it before. Test runners that start one process per test all come
-/// here at once, so a lock lets one of them work.
+/// Encodes the sample unless this command encoded it before. Test runners that start one process per test all call this
+/// at the same time, so a lock serializes them.
 fn made() -> PathBuf {
     let mut hasher = DefaultHasher::new();
     ENCODE.hash(&mut hasher);
@@ -86,10 +87,10 @@ fn made() -> PathBuf {
     path
 }
 
-/// Finds which part of `source` was received. Null packets after the end of `source` are allowed and not counted.
+/// Finds the part of `source` that was received. Null packets after the end of `source` are allowed and not counted.
 ///
 /// # Panics
-/// When `received` is no contiguous part of `source`; the message tells where the first difference is.
+/// If `received` is no contiguous part of `source`; the message contains the position of the first difference.
 #[must_use]
 #[track_caller]
 pub fn contiguous_part(source: &[u8], received: &[u8]) -> Range<usize> {
@@ -98,7 +99,7 @@ pub fn contiguous_part(source: &[u8], received: &[u8]) -> Range<usize> {
         "only {} bytes received, not even one TS packet",
         received.len()
     );
-    // Tables repeat: many packets are equal, so the place where most packets agree is the one that was meant.
+    // Tables repeat and many packets are equal, so the position with the most equal packets is taken.
     let agreement = |start: usize| {
         source[start..]
             .iter()
@@ -163,7 +164,7 @@ mod tests {
         assert!((6.0..8.0).contains(&seconds), "{seconds} s at the nominal rate");
     }
 
-    /// Packets that tell their number, with an equal one each ten as tables are.
+    /// Packets that carry their number, with an equal one every ten packets, like tables.
     fn numbered(count: usize) -> Vec<u8> {
         (0..count)
             .flat_map(|n| {

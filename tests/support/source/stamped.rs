@@ -1,8 +1,8 @@
-//! Writes a valid transport stream in which every packet can be told from every other.
+//! Writes a valid transport stream in which every packet is distinguishable.
 //!
-//! Tables, PES headers and clock references are written by the `mpeg2ts` crate, as real muxers write them. The video
-//! payload is text that names the stream's seed, the packet's place and the time it is due: whoever receives a packet
-//! knows which one it is and how late it is. The whole stream is a pure function of its seed, length and rate.
+//! The `mpeg2ts` crate writes tables, PES headers and clock references, as real muxers do. The video payload is text
+//! with the stream's seed, the packet's position and the time at which it is due, so a receiver can identify each
+//! packet and measure its delay. The whole stream is a pure function of its seed, length and rate.
 
 use super::TS_PACKET;
 use crate::rng::Rng;
@@ -18,13 +18,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Packets from one keyframe to the next. Each group opens with PAT, PMT and the keyframe.
+/// Packets from one keyframe to the next. Each group starts with PAT, PMT and the keyframe.
 const GROUP: usize = 300;
 /// Packets of one video frame.
 const FRAME: usize = 50;
-/// Tells a stamp from other payload.
+/// Distinguishes a stamp from other payload.
 const MAGIC: &[u8] = b"STAMP:";
-/// Length of a stamp: the magic, then seed, place and time as 16 hexadecimal digits each.
+/// Length of a stamp: the magic, then seed, position and time as 16 hexadecimal digits each.
 const STAMP: usize = MAGIC.len() + 3 * 16;
 const PROGRAM: u16 = 1;
 const PMT_PID: u16 = 0x1000;
@@ -35,7 +35,7 @@ const DELIMITER: [u8; 6] = [0, 0, 0, 1, 0x09, 0xF0];
 const IDR_SLICE: [u8; 5] = [0, 0, 0, 1, 0x65];
 const OTHER_SLICE: [u8; 5] = [0, 0, 0, 1, 0x41];
 
-/// A stream whose packets tell their place.
+/// A stream whose packets carry their position.
 #[derive(Debug, Clone)]
 pub struct StampedTs {
     seed: u64,
@@ -44,10 +44,10 @@ pub struct StampedTs {
 }
 
 impl StampedTs {
-    /// Writes a stream of `packets` TS packets that is meant to be sent at `bits_per_second`.
+    /// Writes a stream of `packets` TS packets to be sent at `bits_per_second`.
     ///
     /// # Panics
-    /// When `packets` or `bits_per_second` is 0.
+    /// If `packets` or `bits_per_second` is 0.
     #[must_use]
     pub fn generate(seed: u64, packets: usize, bits_per_second: u64) -> Self {
         assert!(
@@ -77,7 +77,7 @@ impl StampedTs {
         Arc::clone(&self.bytes)
     }
 
-    /// How many packets it has.
+    /// The number of its packets.
     #[must_use]
     pub fn packets(&self) -> usize {
         self.bytes.len() / TS_PACKET
@@ -89,20 +89,20 @@ impl StampedTs {
         self.rate
     }
 
-    /// The packet at `place`, if the stream is that long.
+    /// The packet at position `place`, if the stream is that long.
     #[must_use]
     pub fn packet(&self, place: usize) -> Option<&[u8]> {
         self.bytes.chunks_exact(TS_PACKET).nth(place)
     }
 
-    /// When the packet at `place` is due, from the start of sending.
+    /// The time at which the packet at `place` is due, from the start of sending.
     #[must_use]
     pub fn due(&self, place: usize) -> Duration {
         due(place, self.rate)
     }
 
-    /// The place that a video packet of this stream tells; `None` for tables and foreign packets. Does not say that
-    /// the rest of the packet is intact.
+    /// The position that a video packet of this stream carries; `None` for tables and foreign packets. Does not check
+    /// the rest of the packet.
     #[must_use]
     pub fn place_of(&self, packet: &[u8]) -> Option<usize> {
         let at = packet.windows(MAGIC.len()).position(|window| window == MAGIC)?;
@@ -115,13 +115,13 @@ impl StampedTs {
         (number(0)? == self.seed && place < self.packets()).then_some(place)
     }
 
-    /// Whether the packet at `place` is a table (PAT or PMT), which tells no place.
+    /// Whether the packet at `place` is a table (PAT or PMT), which carries no position.
     #[must_use]
     pub fn is_table(place: usize) -> bool {
         place % GROUP < 2
     }
 
-    /// How many packets lie between two keyframes.
+    /// The number of packets between two keyframes.
     #[must_use]
     pub fn group() -> usize {
         GROUP
@@ -133,7 +133,7 @@ fn due(place: usize, rate: u64) -> Duration {
     Duration::from_nanos(u64::try_from(nanoseconds).expect("a test stream is shorter than 500 years"))
 }
 
-/// Lays out one packet after the other.
+/// Writes one packet after the other.
 struct Writer {
     seed: u64,
     rate: u64,
@@ -169,7 +169,7 @@ impl Writer {
             transport_private_data: Vec::new(),
             extension: None,
         };
-        // Shown 200 ms after its packet is due, as an encoder with some buffer has it.
+        // Shown 200 ms after its packet is due, as with an encoder that has some buffer.
         let pts = Timestamp::new(clock / 300 + 18_000).expect("a test stream is shorter than 26 hours");
         let header = PesHeader {
             stream_id: StreamId::new_video(StreamId::VIDEO_MIN).expect("0xE0 is a video stream"),
@@ -191,7 +191,7 @@ impl Writer {
         self.with_payload(VIDEO_PID, Some(field), TsPayload::PesStart(pes))
     }
 
-    /// `length` bytes: `head`, the stamp, and filler of the stream's own for this place.
+    /// `length` bytes: `head`, the stamp, and filler that depends on the stream and the position.
     fn stamped(&self, place: usize, head: &[u8], length: usize) -> Bytes {
         let stamp = format!(
             "{:016x}{place:016x}{:016x}",

@@ -1,16 +1,16 @@
-//! Checks a received copy of a [`StampedTs`] packet by packet: what is missing, twice, out of order or changed.
+//! Checks a received copy of a [`StampedTs`] packet by packet for missing, duplicate, reordered and changed packets.
 //!
-//! Takes bytes in pieces of any size, so that it can sit behind a socket or a file.
+//! Accepts bytes in pieces of any size, so it can follow a socket or a file.
 
 use super::{StampedTs, TS_PACKET};
 use std::ops::RangeInclusive;
 
-/// Checks what was received against what was sent.
+/// Compares the received with the sent stream.
 #[derive(Debug)]
 pub struct Verifier {
     source: StampedTs,
     partial: Vec<u8>,
-    /// Tables that came before the first packet that tells its place.
+    /// Tables that arrived before the first packet with a position.
     early: Vec<Vec<u8>>,
     seen: Vec<bool>,
     last: Option<usize>,
@@ -18,20 +18,20 @@ pub struct Verifier {
     report: Report,
 }
 
-/// What a [`Verifier`] found.
+/// The findings of a [`Verifier`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     /// Whole packets received.
     pub packets: usize,
-    /// The lowest and the highest place received.
+    /// The lowest and the highest position received.
     pub places: Option<RangeInclusive<usize>>,
-    /// Packets between those two that never came.
+    /// Packets between those two that never arrived.
     pub lost: usize,
-    /// Packets that came again.
+    /// Packets that arrived again.
     pub duplicates: usize,
-    /// Packets that came after one of a higher place.
+    /// Packets that arrived after one of a higher position.
     pub reordered: usize,
-    /// Packets that are not, byte for byte, one of the source's.
+    /// Packets that do not equal any packet of the source.
     pub corrupt: usize,
     /// Bytes after the last whole packet.
     pub trailing: usize,
@@ -41,7 +41,7 @@ impl Report {
     /// Demands one contiguous, byte-exact, ordered part of the source of at least `packets` packets.
     ///
     /// # Panics
-    /// When it is not so.
+    /// If it is not so.
     #[track_caller]
     pub fn assert_exact(&self, packets: usize) {
         let faults = [
@@ -73,7 +73,7 @@ impl Verifier {
         }
     }
 
-    /// Takes the next bytes received.
+    /// Feeds the next received bytes.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.partial.extend_from_slice(bytes);
         let all = std::mem::take(&mut self.partial);
@@ -82,16 +82,16 @@ impl Verifier {
         packets.for_each(|packet| self.packet(packet));
     }
 
-    /// The highest place received so far.
+    /// The highest position received so far.
     #[must_use]
     pub fn highest(&self) -> Option<usize> {
         self.last.map(|_| self.highest)
     }
 
-    /// What was found in all.
+    /// The complete report.
     #[must_use]
     pub fn finish(mut self) -> Report {
-        // Without one packet that tells its place, tables alone cannot be placed.
+        // Without one packet that carries a position, tables alone cannot be placed.
         self.report.corrupt += self.early.len();
         self.report.trailing = self.partial.len();
         let first = self.seen.iter().position(|seen| *seen);
@@ -125,8 +125,8 @@ impl Verifier {
         }
     }
 
-    /// Where a table belongs: at the next place if it fits there, else at the nearest table that equals it. Tables
-    /// repeat every 16 groups, so two groups around the last place leave no doubt.
+    /// The position of a table: the next position if it fits there, else the nearest table that equals it. Tables
+    /// repeat every 16 groups, so two groups around the last position are unambiguous.
     fn table_near(&self, packet: &[u8], last: usize) -> Option<usize> {
         let reach = 2 * StampedTs::group();
         let nearby = last.saturating_sub(reach)..self.source.packets().min(last + reach);
@@ -134,7 +134,7 @@ impl Verifier {
         nearby.filter(fits).min_by_key(|place| place.abs_diff(last + 1))
     }
 
-    /// Counts `packet`, which claims to be the one at `place`.
+    /// Counts `packet`, which carries the position `place`.
     fn place(&mut self, packet: &[u8], place: usize) {
         if self.source.packet(place) != Some(packet) {
             self.report.corrupt += 1;
@@ -159,7 +159,7 @@ mod tests {
         StampedTs::generate(9, 1000, 5_000_000)
     }
 
-    /// What the verifier says of the packets at `places`, fed in pieces that cut packets apart.
+    /// The report for the packets at `places`, fed in pieces that split packets.
     fn report(places: impl IntoIterator<Item = usize>) -> Report {
         let stream = stream();
         let bytes: Vec<u8> = places

@@ -135,7 +135,7 @@ async fn with_srt_tokio(target: &Target, sends: bool, calls: bool) -> Outcome {
     }
     let addr: SocketAddr = target.addr.parse()?;
     let mut socket = if calls {
-        // Its own address is 0.0.0.0 otherwise, whatever it calls.
+        // Otherwise its own address is 0.0.0.0, whatever it calls.
         if addr.is_ipv6() {
             builder = builder.local_ip(Ipv6Addr::UNSPECIFIED.into());
         }
