@@ -1,14 +1,14 @@
-//! What the API has added and changed, apart from the configuration file: kept in a state file, laid over the file, and read
-//! by the same reader, so that the same is valid.
+//! The changes made through the API. They are stored in a state file, merged into the configuration file's table, and parsed
+//! and checked like the file itself.
 //!
 //! ```text
 //!   file ─┐
-//!         ├─ laid over each other ──▶ the reader of configurations ──▶ Config ──▶ control (its diff)
-//!   state ┘      ▲ edited by the API, staged beside the state file, put in force, and only then kept in it
+//!         ├─ merged ──▶ the parser of configurations ──▶ Config ──▶ control (its diff)
+//!   state ┘      ▲ edited by the API, staged beside the state file, applied, and only then stored in it
 //! ```
 //!
-//! The file is never written. Where both name a stream, the file has it, and the log says so. Behind one lock: an edit at a
-//! time, also of the file.
+//! The configuration file is never written. If both define a stream, the file takes precedence and the log reports it. One
+//! lock serializes all edits, including reloads of the file.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -40,7 +40,7 @@ use crate::{
     names::Role,
 };
 
-/// Time that control may take to put a change in force.
+/// How long control may take to apply a change.
 const APPLY: Duration = Duration::from_secs(30);
 
 fn not_kept(path: &Path, error: &std::io::Error) -> Problem {
@@ -50,19 +50,19 @@ fn not_kept(path: &Path, error: &std::io::Error) -> Problem {
     ))
 }
 
-/// What the API has made.
+/// The content of the state file: changes made through the API.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct SavedState {
-    /// Endpoints of the file that were started or stopped, by id.
+    /// Endpoints of the configuration file that were started or stopped, by id.
     pub(crate) enabled: BTreeMap<String, bool>,
-    /// Endpoints added to streams of the file.
+    /// Endpoints added to streams of the configuration file.
     pub(crate) added: BTreeMap<String, Added>,
-    /// Whole streams: their tables as in the configuration.
+    /// Streams added by the API: their tables as in the configuration.
     pub(crate) streams: BTreeMap<String, Table>,
 }
 
-/// What was added to a stream.
+/// Endpoints added to a stream.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Added {
@@ -94,11 +94,11 @@ impl Added {
     }
 }
 
-/// Which streams and endpoints the API has added.
+/// The streams and endpoints that the API has added.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Origins {
     streams: BTreeSet<String>,
-    /// Ids of those that were added to streams of the configuration file.
+    /// Ids of endpoints that were added to streams of the configuration file.
     endpoints: BTreeSet<String>,
 }
 
@@ -122,42 +122,42 @@ impl Origins {
     }
 }
 
-/// File and state together.
+/// The configuration file and the state, merged.
 #[derive(Debug)]
-struct Whole {
+struct MergedConfig {
     table: Table,
     config: Config,
     origins: Origins,
 }
 
-/// Where the configuration is edited.
+/// Holds the configuration, and edits it.
 #[derive(Debug)]
 pub(crate) struct ConfigStore {
     inner: Mutex<Inner>,
-    /// Of the configuration, ...
+    /// The configuration file, ...
     file: Option<PathBuf>,
-    /// ... and of the state.
+    /// ... and the state file.
     path: Option<PathBuf>,
     pub(crate) origins: ArcSwap<Origins>,
-    /// The bans that operators have made.
+    /// The bans that operators have added.
     pub(crate) bans: BanFile,
     pub(crate) audit: AuditLog,
     /// Of the configuration file.
     pub(crate) last_reload: ArcSwap<LastReload>,
     recovered: Vec<String>,
-    /// Makes versions of texts that hold secrets: nobody else can make them.
+    /// Keys the versions (ETags): they are hashes of texts with secrets, which must not be guessable.
     seed: RandomState,
 }
 
-/// What the configuration file says.
+/// The content of the configuration file.
 #[derive(Debug, Default)]
-struct Text {
+struct FileContent {
     table: Table,
-    /// The secrets that it has from elsewhere, read with it: an edit by the API does not read them again.
+    /// The secrets from other sources, read together with the file: an edit by the API does not read them again.
     secrets: SecretSources,
 }
 
-impl Text {
+impl FileContent {
     fn of(text: &str, config: &Config) -> Self {
         Self {
             table: text.parse().unwrap_or_default(),
@@ -168,13 +168,13 @@ impl Text {
 
 #[derive(Debug)]
 struct Inner {
-    file: Text,
+    file: FileContent,
     state: SavedState,
     table: Table,
 }
 
-/// Where the state is kept: as `[api]` says, else where the service manager wants it, else beside the configuration file.
-/// None: nowhere.
+/// The path of the state file: from `[api]`, else in the service manager's state folder, else beside the configuration file.
+/// None: the state is not stored.
 fn place(config: &Config, file: Option<&Path>) -> Option<PathBuf> {
     if let Some(path) = &config.api.state {
         return (!path.as_os_str().is_empty()).then(|| path.clone());
@@ -187,16 +187,16 @@ fn place(config: &Config, file: Option<&Path>) -> Option<PathBuf> {
 }
 
 impl ConfigStore {
-    /// Reads the state file and lays it over the text of a configuration that is valid. What of it does not go with the
-    /// configuration (any more) is left out and stays in the state file. One that cannot be used is set aside.
+    /// Reads the state file and merges it into the text of a valid configuration. Parts that conflict with the configuration
+    /// are skipped, and stay in the state file. An unusable state file is renamed.
     pub(crate) fn open(text: &str, config: &Config, file: Option<&Path>) -> (Self, Config) {
         let path = place(config, file);
         let (state, recovered) = path.as_deref().map_or_else(Default::default, state_file::recover);
         for what in &recovered {
             warn!("{what}");
         }
-        let text = Text::of(text, config);
-        let (whole, left_out) = lay_over(&text, &state);
+        let text = FileContent::of(text, config);
+        let (whole, left_out) = merge_valid(&text, &state);
         for what in left_out {
             warn!("{what}");
         }
@@ -218,7 +218,7 @@ impl ConfigStore {
         (store, whole.config)
     }
 
-    /// What was wrong with the state file at the start, a sentence each.
+    /// The faults of the state file at the start, one sentence each.
     pub(crate) fn recovered(&self) -> &[String] {
         &self.recovered
     }
@@ -237,22 +237,22 @@ impl ConfigStore {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a new text of the configuration file, which is valid and says `config`, and puts it in force with the state laid over it. Gives
-    /// what of the state had to be left out, a sentence each, and what is different in the file.
-    pub(crate) fn refile<T>(
+    /// Applies a new, valid text of the configuration file, already parsed as `config`, merged with the state. Returns the
+    /// skipped parts of the state, one sentence each, and the changes of the file.
+    pub(crate) fn replace_file<T>(
         &self,
         text: &str,
         config: &Config,
         apply: impl FnOnce(Config) -> T,
     ) -> (T, Vec<String>, Changes) {
         let mut inner = self.lock();
-        let file = Text::of(text, config);
+        let file = FileContent::of(text, config);
         let changes = self
             .audit
             .fingerprints
             .differences(&inner.file.table, &file.table);
         inner.file = file;
-        let (whole, left_out) = lay_over(&inner.file, &inner.state);
+        let (whole, left_out) = merge_valid(&inner.file, &inner.state);
         for what in &left_out {
             warn!("{what}");
         }
@@ -262,16 +262,17 @@ impl ConfigStore {
         (applied, left_out, changes)
     }
 
-    /// Remembers what came of it when the file was read.
+    /// Records the result of a reload of the file.
     pub(crate) fn note(&self, outcome: &Result<Reloaded, NotReloaded>) {
         if let Some(last) = self.last_reload.load().after(outcome) {
             self.last_reload.store(last.into());
         }
     }
 
-    /// Edits the state: `change` gets it with the file's table and says what it made of it. What is then valid is staged on
-    /// the disk, handed to `apply` with the time that it may take, and kept once it is in force. Otherwise everything is as
-    /// it was: what `apply` may yet do after its time is undone behind it. Gives what is different too.
+    /// Edits the state: `change` gets it together with the file's table, and returns the result for the caller. A valid state
+    /// is staged on disk, passed to `apply` with its time limit, and stored once it is applied. Otherwise nothing changes: the
+    /// old configuration is applied after the new one, in case `apply` completes after its time limit. Also returns the
+    /// changes.
     pub(crate) fn edit<T, A>(
         &self,
         change: impl FnOnce(&mut SavedState, &Edit<'_>) -> Answer<T>,
@@ -310,8 +311,8 @@ impl ConfigStore {
             }
             Err(problem) => {
                 self.origins.store(before);
-                let (whole, _) = lay_over(&inner.file, &inner.state);
-                // Whether it is done in time changes nothing any more.
+                let (whole, _) = merge_valid(&inner.file, &inner.state);
+                // The result does not matter: the caller gets `problem` in either case.
                 drop(apply(whole.config, Duration::ZERO));
                 Err(problem)
             }
@@ -346,7 +347,7 @@ impl ConfigStore {
     }
 }
 
-/// What an edit may look at.
+/// The configuration as an edit sees it.
 pub(crate) struct Edit<'e> {
     file: &'e Table,
     table: &'e Table,
@@ -354,12 +355,12 @@ pub(crate) struct Edit<'e> {
 }
 
 impl Edit<'_> {
-    /// Whether the configuration file names the stream.
+    /// Whether the configuration file defines the stream.
     pub(crate) fn is_in_file(&self, name: &str) -> bool {
         stream_of(self.file, name).is_some()
     }
 
-    /// Whether it is there, from the file or the API.
+    /// Whether the stream exists, from the file or the API.
     pub(crate) fn is_there(&self, name: &str) -> bool {
         stream_of(self.table, name).is_some()
     }
@@ -369,13 +370,13 @@ impl Edit<'_> {
         self.store.version(stream_of(self.table, name))
     }
 
-    /// How many endpoints of this role the file gives the stream.
+    /// The number of the stream's endpoints of this role in the file.
     pub(crate) fn in_file(&self, name: &str, role: Role) -> usize {
         let list = stream_of(self.file, name).and_then(|stream| stream.get(key_of(role)));
         list.and_then(Value::as_array).map_or(0, Vec::len)
     }
 
-    /// `new` with the masks in it replaced by what they masked in the stream's table.
+    /// Replaces the masks in `new` by the secrets of the stream's table.
     pub(crate) fn unmasked(&self, name: &str, new: &mut Table) {
         if let Some(old) = stream_of(self.table, name) {
             unmask_table(new, old);
@@ -387,8 +388,8 @@ fn stream_of<'t>(table: &'t Table, name: &str) -> Option<&'t Table> {
     table.get("streams")?.as_table()?.get(name)?.as_table()
 }
 
-/// File and state, both whole.
-fn combined(file: &Text, state: &SavedState) -> Result<Whole, ConfigErrors> {
+/// Merges the file and the complete state.
+fn combined(file: &FileContent, state: &SavedState) -> Result<MergedConfig, ConfigErrors> {
     if let Some(errors) = ConfigErrors::of(foreign_secrets(state)) {
         return Err(errors);
     }
@@ -443,14 +444,14 @@ fn combined(file: &Text, state: &SavedState) -> Result<Whole, ConfigErrors> {
     if let Some(errors) = ConfigErrors::of(faults) {
         return Err(errors);
     }
-    Ok(Whole {
+    Ok(MergedConfig {
         table,
         config,
         origins,
     })
 }
 
-/// Starts and stops the endpoints of these ids. Whether there was any.
+/// Starts and stops the endpoints with these ids. Returns whether any exists.
 fn switch(table: &mut Table, config: &Config, enabled: &BTreeMap<String, bool>) -> bool {
     if enabled.is_empty() {
         return false;
@@ -477,14 +478,14 @@ fn switch(table: &mut Table, config: &Config, enabled: &BTreeMap<String, bool>) 
     any
 }
 
-/// Makes an entry of `inputs` or `outputs` one that is used, or not.
+/// Enables or disables an entry of `inputs` or `outputs`.
 pub(crate) fn set_enabled(entry: &mut Value, on: bool) {
     let mut table = table_of_entry(std::mem::replace(entry, Value::Boolean(on)));
     table.insert("enabled".to_owned(), Value::Boolean(on));
     *entry = Value::Table(table);
 }
 
-/// An entry of `inputs` or `outputs` as a table, also where it is but a URL.
+/// An entry of `inputs` or `outputs` as a table, even if it is only a URL.
 pub(crate) fn table_of_entry(entry: Value) -> Table {
     match entry {
         Value::Table(table) => table,
@@ -492,7 +493,7 @@ pub(crate) fn table_of_entry(entry: Value) -> Table {
     }
 }
 
-/// What the API may not define: a secret that it does not name could be sent to somebody.
+/// Secrets from files and variables, which the API may not define: it could otherwise send a foreign secret to a server.
 fn foreign_secrets(state: &SavedState) -> Vec<Fault> {
     let fault = |name: &str, key: &str| {
         let key = format!("{}.{key}", join("streams", name));
@@ -515,14 +516,14 @@ fn parse(table: &Table, secrets: &SecretSources) -> Result<Config, ConfigErrors>
     Ok(config)
 }
 
-/// A part of the state that is left out as a whole.
+/// A part of the state that is either used or skipped.
 #[derive(Clone, Copy)]
-enum Part<'s> {
+enum StatePart<'s> {
     Stream(&'s str),
     Added(&'s str),
 }
 
-impl Part<'_> {
+impl StatePart<'_> {
     fn name(&self) -> &str {
         match self {
             Self::Stream(name) | Self::Added(name) => name,
@@ -558,9 +559,14 @@ impl Part<'_> {
     }
 }
 
-/// Adds the parts that are valid to `good`, and says what is left out. Each try reads the whole configuration, so it takes
-/// out everything that the faults name at once, and halves the rest where they name nothing.
-fn take_good(file: &Text, state: &SavedState, good: &mut SavedState, parts: &[Part<'_>]) -> Vec<String> {
+/// Adds the valid parts to `good`, and returns a sentence about each skipped one. Each try parses the whole configuration, so
+/// it skips all parts that the faults name at once, and bisects the rest if they name none.
+fn take_valid(
+    file: &FileContent,
+    state: &SavedState,
+    good: &mut SavedState,
+    parts: &[StatePart<'_>],
+) -> Vec<String> {
     let mut left_out = Vec::new();
     let mut parts = parts.to_vec();
     while !parts.is_empty() {
@@ -590,16 +596,16 @@ fn take_good(file: &Text, state: &SavedState, good: &mut SavedState, parts: &[Pa
         });
         if parts.len() == before {
             let (first, second) = parts.split_at(before / 2);
-            left_out.extend(take_good(file, state, good, first));
-            left_out.extend(take_good(file, state, good, second));
+            left_out.extend(take_valid(file, state, good, first));
+            left_out.extend(take_valid(file, state, good, second));
             break;
         }
     }
     left_out
 }
 
-/// As [`combined`]; what does not go with the file is left out, and said.
-fn lay_over(file: &Text, state: &SavedState) -> (Whole, Vec<String>) {
+/// Like [`combined`], but skips parts that conflict with the file, and returns a sentence about each.
+fn merge_valid(file: &FileContent, state: &SavedState) -> (MergedConfig, Vec<String>) {
     let mut left_out = Vec::new();
     if let Ok(whole) = combined(file, state) {
         let hidden = state
@@ -617,14 +623,14 @@ fn lay_over(file: &Text, state: &SavedState) -> (Whole, Vec<String>) {
         enabled: state.enabled.clone(),
         ..SavedState::default()
     };
-    let streams: Vec<_> = state.streams.keys().map(|name| Part::Stream(name)).collect();
-    let added: Vec<_> = state.added.keys().map(|name| Part::Added(name)).collect();
+    let streams: Vec<_> = state.streams.keys().map(|name| StatePart::Stream(name)).collect();
+    let added: Vec<_> = state.added.keys().map(|name| StatePart::Added(name)).collect();
     for parts in [streams, added] {
-        left_out.extend(take_good(file, state, &mut good, &parts));
+        left_out.extend(take_valid(file, state, &mut good, &parts));
     }
     let whole = combined(file, &good)
         .or_else(|_| combined(file, &SavedState::default()))
-        .unwrap_or_else(|_| Whole {
+        .unwrap_or_else(|_| MergedConfig {
             table: file.table.clone(),
             config: Config::default(),
             origins: Origins::default(),
@@ -768,9 +774,9 @@ mod tests {
     #[test]
     fn a_long_state_with_many_faults_is_laid_over_in_few_tries() {
         let table = "[srt]\nport = 9007".parse().unwrap();
-        let file = Text {
+        let file = FileContent {
             table,
-            ..Text::default()
+            ..FileContent::default()
         };
         let mut state = SavedState::default();
         for number in 0..400 {
@@ -794,7 +800,7 @@ mod tests {
         let begun = Instant::now();
         combined(&file, &good).unwrap();
         let one_try = begun.elapsed();
-        let (whole, left_out) = lay_over(&file, &state);
+        let (whole, left_out) = merge_valid(&file, &state);
         assert_eq!(whole.config.streams.len(), good.streams.len());
         assert_eq!(left_out.len(), 100 + 5 + 1, "{left_out:#?}");
         assert!(left_out.iter().all(|told| told.contains("is ignored, because")));
@@ -829,9 +835,10 @@ mod tests {
         made("srt = { port = 80 }").unwrap_err();
         let config = made("outputs = [\"file:///rec/${name}.ts\"]").unwrap();
         assert_eq!(folder(&config, "b", 0), Some(PathBuf::from("/rec")));
-        // The operator takes the folder away: what was allowed is left out, and the rest stays.
+        // The operator removes the folder: its entries are skipped, and the rest stays.
         let text = text.replace("/rec", "/other");
-        let (config, left_out, _) = store.refile(&text, &Config::parse(&text).unwrap(), |config| config);
+        let (config, left_out, _) =
+            store.replace_file(&text, &Config::parse(&text).unwrap(), |config| config);
         assert_eq!(config.streams.keys().collect::<Vec<_>>(), ["live/a"]);
         assert_eq!((config.streams["live/a"].outputs.len(), left_out.len()), (1, 2));
     }
@@ -843,7 +850,7 @@ mod tests {
         std::fs::write(&secret, "correct horse\n").unwrap();
         let text = format!("[streams.\"live/a\"]\npublish_passphrase = {{ file = {secret:?} }}");
         let (store, _) = ConfigStore::open(&text, &Config::parse(&text).unwrap(), None);
-        // Until the file is read again, a secret that has gone or changed is what it was.
+        // Until the next reload, a removed or changed secret keeps its value.
         std::fs::remove_file(&secret).unwrap();
         let config = output_added(&store, "udp://127.0.0.1:9").unwrap();
         let kept = &config.streams["live/a"].publish_passphrases;
@@ -880,7 +887,7 @@ mod tests {
             orders
                 .borrow_mut()
                 .push(config.streams.into_keys().collect::<Vec<_>>());
-            // Control may hang in it now: a restart must not find it.
+            // Control may hang while it applies it: a restart must not load it.
             let kept = std::fs::read_to_string(folder.path().join("gateway.state.toml")).unwrap();
             assert!(!kept.contains("hangs"), "{kept}");
             Err::<(), _>(Problem::busy("no answer"))
@@ -895,7 +902,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is added and removed again, the configuration is what it was.
+        /// Adding streams and removing them again restores the configuration.
         #[test]
         fn there_and_back(names in proptest::collection::btree_set("[a-z/ü \"\\\\]{1,12}", 1..6), viewers in 0i64..50) {
             let (store, before) = store();

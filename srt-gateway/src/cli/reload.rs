@@ -291,7 +291,7 @@ impl ConfigWatcher {
         let level = config.log.level;
         let (reloaded, left_out, found) = target
             .store
-            .refile(&text, &config, |config| target.view.reload(config));
+            .replace_file(&text, &config, |config| target.view.reload(config));
         *changes = found;
         let mut reloaded = reloaded.ok_or(NotReloaded::Ending)?;
         // If RUST_LOG is set, it takes precedence.
