@@ -650,7 +650,7 @@ impl Choice<'_> {
     }
 }
 
-/// The role that a caller requests, as far as port and streamid tell. For the record of refused callers: it counts and
+/// The role that a caller requests, as far as port and streamid show it. For the record of refused callers: it counts and
 /// decides nothing.
 pub(super) fn asked_role(port: &PortPolicy, streamid: &[u8]) -> Option<Role> {
     role_for(port, &StreamRequest::read(streamid, Dialects::all()).ok()?).ok()

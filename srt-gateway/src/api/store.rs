@@ -1,5 +1,5 @@
-//! The changes made through the API. They are stored in a state file, merged into the configuration file's table, and parsed
-//! and checked like the file itself.
+//! The changes made through the API. They are stored in a state file, merged into the configuration file's table, and
+//! parsed and checked like the file itself.
 //!
 //! ```text
 //!   file ─┐
@@ -7,8 +7,8 @@
 //!   state ┘      ▲ edited by the API, staged beside the state file, applied, and only then stored in it
 //! ```
 //!
-//! The configuration file is never written. If both define a stream, the file takes precedence and the log reports it. One
-//! lock serializes all edits, including reloads of the file.
+//! The configuration file is never written. If both define a stream, the file takes precedence and the log reports it.
+//! One lock serializes all edits, including reloads of the file.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -173,8 +173,8 @@ struct Inner {
     table: Table,
 }
 
-/// The path of the state file: from `[api]`, else in the service manager's state folder, else beside the configuration file.
-/// None: the state is not stored.
+/// The path of the state file: from `[api]`, else in the service manager's state folder, else beside the configuration
+/// file. None: the state is not stored.
 fn place(config: &Config, file: Option<&Path>) -> Option<PathBuf> {
     if let Some(path) = &config.api.state {
         return (!path.as_os_str().is_empty()).then(|| path.clone());
@@ -187,8 +187,8 @@ fn place(config: &Config, file: Option<&Path>) -> Option<PathBuf> {
 }
 
 impl ConfigStore {
-    /// Reads the state file and merges it into the text of a valid configuration. Parts that conflict with the configuration
-    /// are skipped, and stay in the state file. An unusable state file is renamed.
+    /// Reads the state file and merges it into the text of a valid configuration. Parts that conflict with the
+    /// configuration are skipped, and stay in the state file. An unusable state file is renamed.
     pub(crate) fn open(text: &str, config: &Config, file: Option<&Path>) -> (Self, Config) {
         let path = place(config, file);
         let (state, recovered) = path.as_deref().map_or_else(Default::default, state_file::recover);
@@ -237,8 +237,8 @@ impl ConfigStore {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Applies a new, valid text of the configuration file, already parsed as `config`, merged with the state. Returns the
-    /// skipped parts of the state, one sentence each, and the changes of the file.
+    /// Applies a new, valid text of the configuration file, already parsed as `config`, merged with the state. Returns
+    /// the skipped parts of the state, one sentence each, and the changes of the file.
     pub(crate) fn replace_file<T>(
         &self,
         text: &str,
@@ -269,10 +269,10 @@ impl ConfigStore {
         }
     }
 
-    /// Edits the state: `change` gets it together with the file's table, and returns the result for the caller. A valid state
-    /// is staged on disk, passed to `apply` with its time limit, and stored once it is applied. Otherwise nothing changes: the
-    /// old configuration is applied after the new one, in case `apply` completes after its time limit. Also returns the
-    /// changes.
+    /// Edits the state: `change` gets it together with the file's table, and returns the result for the caller. A valid
+    /// state is staged on disk, passed to `apply` with its time limit, and stored once it is applied. Otherwise nothing
+    /// changes: the old configuration is applied after the new one, in case `apply` completes after its time limit.
+    /// Also returns the changes.
     pub(crate) fn edit<T, A>(
         &self,
         change: impl FnOnce(&mut SavedState, &Edit<'_>) -> Answer<T>,
@@ -493,7 +493,8 @@ pub(crate) fn table_of_entry(entry: Value) -> Table {
     }
 }
 
-/// Secrets from files and variables, which the API may not define: it could otherwise send a foreign secret to a server.
+/// Secrets from files and variables, which the API may not define: it could otherwise send a foreign secret to a
+/// server.
 fn foreign_secrets(state: &SavedState) -> Vec<Fault> {
     let fault = |name: &str, key: &str| {
         let key = format!("{}.{key}", join("streams", name));
@@ -559,8 +560,8 @@ impl StatePart<'_> {
     }
 }
 
-/// Adds the valid parts to `good`, and returns a sentence about each skipped one. Each try parses the whole configuration, so
-/// it skips all parts that the faults name at once, and bisects the rest if they name none.
+/// Adds the valid parts to `good`, and returns a sentence about each skipped one. Each try parses the whole
+/// configuration, so it skips all parts that the faults name at once, and bisects the rest if they name none.
 fn take_valid(
     file: &FileContent,
     state: &SavedState,

@@ -14,7 +14,7 @@ use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 use socket2::{Domain, Socket, Type};
 
-use super::{ConfigFile, ask::say_json, load, say};
+use super::{ConfigFile, load, say, status::say_json};
 use crate::{
     config::{Config, ListenAddr, OptionValue, SrtSettings},
     interface_check::interface_warnings,

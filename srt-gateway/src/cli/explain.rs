@@ -14,7 +14,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{USAGE, ask::say_json, load, say, say_error};
+use super::{USAGE, load, say, say_error, status::say_json};
 use crate::{
     access::{
         Caller, Decision, Directory, Grant, Identity, NoResults, PortPolicy, Question, RequestMode, Scope,

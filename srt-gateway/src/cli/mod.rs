@@ -5,7 +5,6 @@
 //! Exit codes: 0 normal end; 1 failed to start, failed while running, or did not end in time; 2 invalid command line or
 //! configuration.
 
-mod ask;
 mod bench;
 mod check;
 mod ctl;
@@ -20,6 +19,7 @@ mod serve;
 mod service;
 mod shell;
 mod signals;
+mod status;
 
 use std::{
     ffi::OsString,
@@ -86,9 +86,9 @@ enum Command {
     /// Relay one input to any number of outputs without a gateway, as srt-live-transmit does.
     Relay(relay::RelayArgs),
     /// Show the ports, streams and sessions of the running gateway.
-    Status(ask::StatusArgs),
+    Status(status::StatusArgs),
     /// Show the callers that the running gateway refused most recently, and why.
-    Rejections(ask::RejectionsArgs),
+    Rejections(status::RejectionsArgs),
     /// Query and control the running gateway over its HTTP API.
     Ctl(ctl::Ctl),
     /// Load an SRT server with publishers and viewers, and measure loss, delay and the cost to the server.
@@ -143,8 +143,8 @@ pub fn run() -> ExitCode {
         Some(Command::ExplainStreamid(explain)) => Ok(explain::explain(&explain)),
         Some(Command::Probe(args)) => Ok(probe::probe(&args)),
         Some(Command::Relay(args)) => relay::relay(&args),
-        Some(Command::Status(args)) => Ok(ask::status(&args)),
-        Some(Command::Rejections(args)) => Ok(ask::rejections(&args)),
+        Some(Command::Status(args)) => Ok(status::status(&args)),
+        Some(Command::Rejections(args)) => Ok(status::rejections(&args)),
         Some(Command::Ctl(args)) => ctl::ctl(&args),
         Some(Command::Bench(args)) => bench::bench(args),
         Some(Command::Doctor(of)) => Ok(doctor::doctor(&of)),

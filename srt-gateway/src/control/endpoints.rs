@@ -229,7 +229,7 @@ pub(super) enum ActiveInput {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Demand {
     Always,
-    /// While somebody watches; holds the last time somebody did.
+    /// While the stream has viewers; holds the last time at which it had any.
     Watched(Option<Instant>),
 }
 
@@ -308,7 +308,7 @@ pub enum EndpointState {
 }
 
 impl Endpoints {
-    /// Whether the inputs of a stream are connected only while somebody watches.
+    /// Whether the inputs of a stream are connected only while it has viewers.
     pub(super) fn is_on_demand(&self, name: &StreamName) -> bool {
         let inputs = self.inputs.get(name);
         inputs.is_some_and(|inputs| !matches!(inputs.demand, Demand::Always))

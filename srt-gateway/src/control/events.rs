@@ -36,7 +36,7 @@ pub(crate) struct Journal {
 pub(super) struct Sources(HashMap<StreamName, Source>);
 
 /// ```text
-///   none ──claimed──▶ told (stream_up) ──nobody feeds──▶ lost ──for SETTLED──▶ none (stream_down)
+///   none ──claimed──▶ live (stream_up) ──source ended──▶ lost ──for SETTLED──▶ none (stream_down)
 ///                       │      ▲                           │
 ///                       └──────┴── another one feeds ──────┘ (input_switched)
 /// ```
@@ -123,17 +123,17 @@ impl Control {
             None => "open",
         };
         let text = format!("{} is {state}", end.describe());
-        let mut told = end.event(EventKind::SessionOpen, stream, session, text);
+        let mut event = end.event(EventKind::SessionOpen, stream, session, text);
         if let Some(open) = self.registry.session(session) {
             let SessionFacts {
                 encryption, latency, ..
             } = &open.facts;
-            told.srt_version = Some(open.facts.version_shown());
-            told.encryption = Some(encryption);
-            told.labels = open.facts.labels_shown();
-            told.latency_ms = u64::try_from(latency.as_millis()).ok();
+            event.srt_version = Some(open.facts.version_shown());
+            event.encryption = Some(encryption);
+            event.labels = open.facts.labels_shown();
+            event.latency_ms = u64::try_from(latency.as_millis()).ok();
         }
-        self.journal.events.add(told);
+        self.journal.events.add(event);
     }
 
     /// Reports that a session has ended; `open` is its state if it was an SRT session. Must be called while the
@@ -152,7 +152,7 @@ impl Control {
         };
         let reason = closed.reason.to_string();
         let text = format!("{} is closed: {reason}", end.describe());
-        let told = Happening {
+        let event = Happening {
             reason: Some(reason.clone()),
             seconds: open.map(|open| (now.duration_since(open.opened).as_secs_f64() * 1e3).round() / 1e3),
             bytes: Some(closed.totals.bytes),
@@ -161,7 +161,7 @@ impl Control {
             ..end.event(EventKind::SessionClose, &stream, closed.session, text)
         };
         if !self.is_quiet(closed.session) {
-            self.journal.events.add(told);
+            self.journal.events.add(event);
         }
         if let Some(source) = self.sources.0.get_mut(&stream)
             && source.session == closed.session
@@ -225,7 +225,7 @@ impl Control {
     pub(super) fn note_source(&mut self, name: &StreamName, now: Instant) {
         let feeds = self.feeding(name);
         let is_claimed = self.registry.source(name).is_some();
-        let told = match (self.sources.0.get_mut(name), feeds) {
+        let event = match (self.sources.0.get_mut(name), feeds) {
             (None, None) => return,
             (Some(known), Some(session)) if known.session == session => {
                 known.lost = None;
@@ -246,7 +246,7 @@ impl Control {
                     who: known.who.clone(),
                     reason: known.reason.clone(),
                 };
-                // On-demand inputs close when nobody watches.
+                // On-demand inputs close without viewers.
                 if !self.endpoints.is_on_demand(name) || self.registry.has_viewers(name) {
                     self.registry.note_loss(name, Some(loss));
                 }
@@ -291,7 +291,7 @@ impl Control {
                 }
             }
         };
-        self.journal.events.add(told);
+        self.journal.events.add(event);
     }
 
     /// All sessions are closed: reports streams as down without waiting for a new source.

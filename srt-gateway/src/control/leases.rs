@@ -36,7 +36,7 @@ pub(super) struct Leases {
 ///
 /// ```text
 ///   Held ──its lifetime has expired──▶ Asking ──still admitted──▶ Held
-///                                     │──admitted for ever──▶ (no lease)
+///                                     │──admitted forever──▶ (no lease)
 ///                                     └──refused────────────▶ the session is closed
 /// ```
 #[derive(Debug)]

@@ -256,7 +256,8 @@ impl Control {
         }
     }
 
-    /// Executes a command. The sender may have given up, in which case the reply is dropped.
+    /// Executes a command. Replies use `try_send`: control must never block on the sender of a command, which may
+    /// have given up.
     fn command(&mut self, command: Command, now: Instant) {
         match command {
             Command::Shutdown(_) => {}

@@ -605,7 +605,7 @@ enum TemplateUse {
     New,
     /// Its inputs and outputs are configured, and it has a publisher or viewer.
     Used,
-    /// Its inputs and outputs are configured until this time, unless somebody connects.
+    /// Its inputs and outputs are configured until this time, unless a session opens.
     Unused(Instant),
     /// Its inputs and outputs are being closed.
     Retired,

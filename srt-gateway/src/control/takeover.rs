@@ -3,7 +3,7 @@
 //!
 //! Runs on control's thread. A publisher that takes over is connected first, and feeds only once it has data. The
 //! previous source feeds until then, so viewers see a switch without a gap, and a publisher that connects and never
-//! sends displaces nobody.
+//! sends displaces no publisher.
 //!
 //! ```text
 //!   takeover            Waiting ──has data──▶ the source releases the writer ──▶ Feeding; the previous publisher is closed

@@ -68,6 +68,7 @@ impl Mailbox {
         };
         // Pairs with the fence in `wait`: either the worker sees the message, or the sender sees the worker asleep.
         fence(SeqCst);
+        // The load spares a write to a shared cache line while the worker is busy; the swap lets only one sender wake it.
         if signal.asleep.load(Relaxed) && signal.asleep.swap(false, Relaxed) {
             signal.waker.wake();
         }
@@ -85,6 +86,7 @@ pub(super) struct MailboxReceiver {
 impl MailboxReceiver {
     /// Waits for session events, a message, or `timeout`; returns at once if there is a message.
     pub(super) fn wait(&mut self, events: &mut Events, timeout: Duration) -> srt_safe::Result<()> {
+        // In this order: the flag, the fence, the queue. See `send`.
         self.signal.asleep.store(true, Relaxed);
         fence(SeqCst);
         let timeout = match self.messages.is_empty() {

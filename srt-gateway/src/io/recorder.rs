@@ -70,7 +70,7 @@ struct Shared {
     slot: usize,
     control: Sender<IoEvent>,
     end: OnceLock<End>,
-    /// Whoever sets it reports the end of the session to control.
+    /// The thread that sets it reports the end of the session to control.
     is_over: AtomicBool,
     /// Milliseconds from `begun` to the start of the current call, plus 1; 0: not in a call.
     busy: AtomicU64,

@@ -94,6 +94,7 @@ impl Poller {
 
     /// Ends the thread and waits for it.
     pub(crate) fn stop(&mut self) {
+        // Before the wake-up: the thread reads the flag after each wait.
         self.stop.store(true, Relaxed);
         self.waker.wake();
         if let Some(thread) = self.thread.take() {

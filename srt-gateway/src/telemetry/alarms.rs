@@ -1,4 +1,4 @@
-//! Alarms: conditions that need a person, from their beginning to their end.
+//! Alarms: conditions that need an operator, from their beginning to their end.
 //!
 //! ```text
 //!              comes                  has lasted, or comes for the third time
@@ -10,8 +10,9 @@
 //!                                          ▼ comes again: raised as the same alarm, count + 1
 //! ```
 //!
-//! Pure: functions of `now` and of the conditions that are there. Work grows with the conditions and alarms, not with the streams.
-//! Nothing that a peer names sizes it: [`MOST`] alarms and [`HISTORY`] cleared ones are kept, with texts of at most [`TEXT`] characters.
+//! Pure: functions of `now` and of the current conditions. The work grows with the conditions and alarms, not with the
+//! streams. No input of a peer determines a size: at most [`MOST`] alarms and [`HISTORY`] cleared ones are kept, with
+//! texts of at most [`TEXT`] characters.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -25,19 +26,19 @@ use utoipa::ToSchema;
 use super::health::{FaultKind, Level, StreamFault};
 use crate::names::{StreamName, escape};
 
-/// Alarms at a time that are active or may become so.
+/// The maximum number of alarms that are active or pending.
 pub(crate) const MOST: usize = 2000;
 
-/// Cleared alarms that are kept.
+/// The number of cleared alarms that are kept.
 pub(crate) const HISTORY: usize = 500;
 
-/// Longest text of an alarm, in characters.
+/// The maximum length of an alarm's text, in characters.
 const TEXT: usize = 500;
 
-/// A condition that comes this often is raised, however short it is.
+/// A condition that occurs this often raises an alarm, however short it is.
 const FLAPS: u64 = 3;
 
-/// How far back the counts of a verdict reach: an error is part of the verdict for this long.
+/// The window of a verdict's counts: an error is part of the verdict for this long.
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// How urgent an alarm is.
@@ -63,7 +64,7 @@ impl Severity {
         }
     }
 
-    /// The same on the scale of verdicts and events.
+    /// The corresponding level of verdicts and events.
     pub(crate) fn level(self) -> Level {
         match self {
             Self::Warning => Level::Warning,
@@ -123,15 +124,15 @@ impl GatewayKind {
 }
 
 impl AlarmKind {
-    /// The word of the API, of metrics and of rules.
+    /// The name in the API, in metrics and in rules.
     pub(crate) fn word(self) -> String {
-        // Both are enums without values: words.
+        // Both are enums without values, so they serialize as strings.
         let word = serde_json::to_value(self).unwrap_or_default();
         word.as_str().unwrap_or_default().to_owned()
     }
 }
 
-/// Which alarm it is: there is one for each key.
+/// Identifies an alarm: there is one alarm per key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     pub(crate) kind: AlarmKind,
@@ -140,7 +141,7 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// The same after a restart, and for every occurrence.
+    /// Stable across restarts and occurrences.
     fn id(&self) -> String {
         let text = format!(
             "{}\n{:?}\n{:?}",
@@ -157,18 +158,18 @@ impl Key {
     }
 }
 
-/// How long a condition must last before it is an alarm.
+/// How long a condition must last before it raises an alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hold {
-    /// No time: it does not pass by itself.
+    /// Not at all: the condition does not pass by itself.
     None,
     /// `raise_after`.
     Usual,
-    /// `raise_after` beyond the window in which an error counts: a single error is no alarm.
+    /// `raise_after` beyond the window in which an error counts: a single error raises no alarm.
     Window,
 }
 
-/// Something that is wrong now.
+/// A current fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Condition {
     pub(crate) key: Key,
@@ -178,12 +179,12 @@ pub(crate) struct Condition {
 }
 
 impl Condition {
-    /// A fault of a stream; None: nobody has to be told of it.
+    /// The condition of a stream's fault; None: it raises no alarm.
     pub(crate) fn of_stream(stream: &StreamName, fault: &StreamFault) -> Option<Self> {
         use FaultKind as F;
         let critical = fault.level == Level::Bad && fault.kind != F::ViewerLink;
         let hold = match fault.kind {
-            // Viewers choose their latency, and whoever loses nothing need not be told.
+            // Viewers choose their latency, and a viewer without losses needs no alarm.
             F::ViewerLinkStrained => return None,
             F::GatewayStalled => return Some(Self::of_gateway(GatewayKind::GatewayStalled, &fault.sentence)),
             F::PublisherLink
@@ -194,7 +195,7 @@ impl Condition {
             | F::TsErrors => Hold::Window,
             _ => Hold::Usual,
         };
-        // A publisher comes from another port each time: it is the same stream that is lost.
+        // A publisher has another port each time: the lost stream is the same.
         let of_party = matches!(fault.kind, F::OutputDown | F::InputDown | F::InputSilent);
         Some(Self {
             key: Key {
@@ -212,7 +213,7 @@ impl Condition {
         })
     }
 
-    /// Something that is wrong with the gateway.
+    /// A condition of the gateway.
     pub(crate) fn of_gateway(kind: GatewayKind, text: &str) -> Self {
         Self {
             key: Key {
@@ -314,14 +315,14 @@ fn rfc3339_if<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result
     }
 }
 
-/// How long conditions are waited for.
+/// How long conditions must last or be absent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HoldTimes {
     pub(crate) raise_after: Duration,
     pub(crate) clear_after: Duration,
 }
 
-/// What has changed.
+/// A change of an alarm.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Change {
     Raised(Alarm),
@@ -350,11 +351,11 @@ struct Entry {
     is_active: bool,
     /// How often it has begun since it was last forgotten or cleared.
     begun: u64,
-    /// Since when the condition is there without a pause.
+    /// The start of its current uninterrupted presence.
     since: Instant,
-    /// Since when it is not.
+    /// The start of its current absence.
     gone: Option<Instant>,
-    /// The round that has seen it last.
+    /// The last round in which it was seen.
     round: u64,
 }
 
@@ -362,15 +363,15 @@ struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Alarms {
     entries: HashMap<Key, Entry>,
-    /// The last ones cleared, the oldest first.
+    /// The last cleared ones, the oldest first.
     cleared: VecDeque<(Key, Alarm)>,
     round: u64,
-    /// Conditions for which there was no room in the last round.
+    /// Conditions that were left out of the last round because of the limit.
     left_out: usize,
 }
 
 impl Alarms {
-    /// Takes what is wrong now. Alarms whose key is `silenced` end at once.
+    /// Processes the current conditions. Alarms whose key is `silenced` end at once.
     pub(crate) fn update(
         &mut self,
         conditions: Vec<Condition>,
@@ -414,7 +415,7 @@ impl Alarms {
         let key = condition.key.clone();
         let change = self.advance(condition, hold, now, time);
         if change.is_some() {
-            // It is one alarm, however often it comes.
+            // It is one alarm, however often it occurs.
             self.cleared.retain(|(known, _)| *known != key);
         }
         change
@@ -439,7 +440,7 @@ impl Alarms {
             }
             false => self.entries.get_mut(&condition.key)?,
         };
-        // The same condition may be told of by several streams.
+        // Several streams may report the same condition.
         let is_seen = entry.round == self.round;
         entry.round = self.round;
         if !is_seen {
@@ -463,7 +464,7 @@ impl Alarms {
         (!entry.is_active && is_due).then(|| entry.raise(time))
     }
 
-    /// An alarm that was cleared and comes again is the same one.
+    /// A cleared alarm that occurs again keeps its identity.
     fn begin(&mut self, condition: &Condition, now: Instant, time: SystemTime) -> Entry {
         let known = self.cleared.iter().find(|(key, _)| *key == condition.key);
         let alarm = match known {
@@ -515,7 +516,7 @@ impl Alarms {
         Some(Change::Cleared(alarm))
     }
 
-    /// Records that somebody takes care of it.
+    /// Records that an operator handles it.
     pub(crate) fn acknowledge(&mut self, id: &str, by: Acknowledged) -> Result<Alarm, NotActive> {
         let active = self.entries.values_mut().filter(|entry| entry.is_active);
         let Some(entry) = active.into_iter().find(|entry| entry.alarm.id == id) else {

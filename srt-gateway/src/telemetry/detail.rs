@@ -5,21 +5,21 @@ use serde::{Deserialize, Serialize};
 use super::health::Verdict;
 use crate::ts::TsReport;
 
-/// A stream, looked at closely.
+/// The details of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StreamDetail {
     /// Its name.
     pub name: String,
-    /// Whether somebody feeds it.
+    /// Whether it has a source.
     pub has_source: bool,
-    /// Viewers now.
+    /// Current viewers.
     pub viewers: u32,
-    /// Bytes that came in so far, from all its sources.
+    /// Bytes received so far, from all its sources.
     pub bytes: u64,
-    /// Who is at fault, if anybody is.
+    /// The diagnosis: what is at fault, if anything.
     pub verdict: Verdict,
-    /// Its inputs: publishers and what we went to get, the one that feeds it among them.
+    /// Its inputs: publishers and ingests, including the one that feeds it.
     pub inputs: Vec<InputDetail>,
 }
 
@@ -29,14 +29,14 @@ pub struct StreamDetail {
 pub struct InputDetail {
     /// Its session.
     pub session: u64,
-    /// Whether it feeds the stream now; the others stand by.
+    /// Whether it feeds the stream now; the others are standbys.
     pub is_feeding: bool,
-    /// What it carries, as of when it last fed the stream; None before its first message.
+    /// The content of its stream, as of when it last fed the stream; None before its first message.
     pub ts: Option<TsReport>,
 }
 
 impl StreamDetail {
-    /// What the input that feeds the stream carries.
+    /// The content of the input that feeds the stream.
     #[must_use]
     pub fn ts(&self) -> Option<&TsReport> {
         self.inputs

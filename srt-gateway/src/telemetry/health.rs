@@ -16,27 +16,27 @@ pub use figures::{
     StreamFigures, ViewerFigures,
 };
 
-/// How bad it is.
+/// The severity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
-    /// Nobody feeds the stream, and nobody has yet.
+    /// The stream has no source, and has never had one.
     #[default]
     Idle,
-    /// Nothing is wrong.
+    /// No faults.
     Good,
-    /// Somebody may have trouble soon, or the stream does not keep to the rules.
+    /// Viewers may have trouble soon, or the stream violates rules.
     Warning,
-    /// Somebody sees or hears it.
+    /// Viewers notice the fault.
     Bad,
 }
 
-/// Where the fault is.
+/// The location of the fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Fault {
-    /// Nowhere.
+    /// No fault.
     #[default]
     None,
     /// Before the publisher: encoder, multiplexer, contribution link.
@@ -45,9 +45,9 @@ pub enum Fault {
     PublisherLink,
     /// Between gateway and some viewers.
     ViewerLink,
-    /// What all viewers have in common: the gateway's own uplink, or its load.
+    /// Common to all viewers: the gateway's own uplink, or its load.
     Uplink,
-    /// An input that is to stand by.
+    /// A standby input.
     Input,
     /// An output.
     Output,
@@ -55,26 +55,26 @@ pub enum Fault {
     Gateway,
 }
 
-/// Who is at fault, in a sentence, with what that is concluded from.
+/// The diagnosis in a sentence, with its evidence.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Verdict {
-    /// How bad it is.
+    /// The severity.
     pub level: Level,
-    /// Where.
+    /// The location.
     pub fault: Fault,
-    /// For people: who, and what to do.
+    /// For operators: what is at fault, and what to do.
     pub sentence: String,
-    /// Figures that speak for it.
+    /// Figures that support it.
     pub evidence: Vec<String>,
-    /// The sessions of the viewers that it is about.
+    /// The sessions of the affected viewers.
     pub viewers: Vec<u64>,
-    /// Everything that is wrong, the worst first. What is said above is of the first.
+    /// All faults, the worst first. The fields above describe the first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<StreamFault>,
 }
 
-/// What is wrong, as a word that programs and alarms know.
+/// The kind of a fault, as a fixed name for programs and alarms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -83,15 +83,15 @@ pub enum FaultKind {
     SourceLost,
     /// None of its inputs has ever connected.
     NeverCameUp,
-    /// The gateway itself stood still, and something went wrong then.
+    /// The gateway itself stalled, and packets were lost meanwhile.
     GatewayStalled,
-    /// Neither data nor keep-alives come from the publisher.
+    /// Neither data nor keep-alives arrive from the publisher.
     PublisherLinkCut,
     /// The source is connected and sends nothing.
     SourceSilent,
     /// The publisher's link has gaps.
     PublisherLink,
-    /// What arrives without gaps is broken already.
+    /// The data is already broken when it arrives, without gaps.
     SourceErrors,
     /// All viewers have gaps.
     Uplink,
@@ -99,13 +99,13 @@ pub enum FaultKind {
     ViewerLink,
     /// An output does not work.
     OutputDown,
-    /// The publisher's link loses packets, and its latency leaves little time to get them again.
+    /// The publisher's link loses packets, and its latency leaves little time for retransmission.
     PublisherLinkStrained,
-    /// The same of viewers' links.
+    /// The same for viewers' links.
     ViewerLinkStrained,
-    /// An input that is to stand by does not work.
+    /// A standby input does not work.
     InputDown,
-    /// An input that is to stand by is connected and brings nothing.
+    /// A standby input is connected and sends no data.
     InputSilent,
     /// A bonded connection has lost links.
     RedundancyLost,
@@ -115,24 +115,24 @@ pub enum FaultKind {
     NotTs,
 }
 
-/// One of the things that are wrong with a stream.
+/// A fault of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StreamFault {
-    /// What.
+    /// The kind.
     pub kind: FaultKind,
-    /// How bad it is.
+    /// The severity.
     pub level: Level,
-    /// Where.
+    /// The location.
     pub fault: Fault,
-    /// The input, output or publisher that it is about: its address, without secrets.
+    /// The affected input, output or publisher: its address, without secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub party: Option<String>,
-    /// For people: who, and what to do.
+    /// For operators: what is at fault, and what to do.
     pub sentence: String,
-    /// Figures that speak for it.
+    /// Figures that support it.
     pub evidence: Vec<String>,
-    /// The sessions of the viewers that it is about.
+    /// The sessions of the affected viewers.
     pub viewers: Vec<u64>,
 }
 
@@ -161,7 +161,7 @@ const SILENCE: Duration = Duration::from_secs(2);
 /// The usual number of TS packets in an SRT message: a lost message breaks at most so many PIDs.
 const PACKETS_IN_MESSAGE: u64 = 7;
 
-/// Links that lose less than one packet in this many are not mentioned while no viewer misses anything.
+/// Links that lose less than one packet in this many are not mentioned while no viewer misses data.
 const RARE: u64 = 1000;
 
 /// The shortest round-trip time for latency advice, because queues and threads take time too.
@@ -195,7 +195,7 @@ pub fn verdict(figures: &StreamFigures) -> Verdict {
     verdict
 }
 
-/// All that is wrong with a stream that has a source, ordered by what its viewers lose.
+/// All faults of a stream that has a source, ordered by their effect on viewers.
 fn faults(figures: &StreamFigures, source: &SourceFigures) -> Vec<StreamFault> {
     let harm: Vec<_> = of_publisher(figures)
         .or_else(|| of_silence(figures, source))
@@ -215,7 +215,7 @@ fn faults(figures: &StreamFigures, source: &SourceFigures) -> Vec<StreamFault> {
     let is_silent =
         |fault: &StreamFault| matches!(fault.kind, FaultKind::SourceSilent | FaultKind::PublisherLinkCut);
     let source_is_silent = found.iter().any(is_silent);
-    // Of an input that feeds the stream it has been said already.
+    // The faults above already cover an input that feeds the stream.
     found.extend(
         of_endpoints(figures, true)
             .filter(|fault| !(source_is_silent && fault.kind == FaultKind::InputSilent)),
@@ -234,7 +234,7 @@ fn faults(figures: &StreamFigures, source: &SourceFigures) -> Vec<StreamFault> {
     found
 }
 
-/// Nobody feeds the stream, and somebody should.
+/// The fault of a stream that should have a source and has none.
 fn of_absence(figures: &StreamFigures) -> Option<StreamFault> {
     let inputs: Vec<_> = figures
         .endpoints
@@ -266,7 +266,7 @@ fn of_absence(figures: &StreamFigures) -> Option<StreamFault> {
     })
 }
 
-/// The gateway stood still, and something went wrong then: a stop of a second makes every link lose packets.
+/// The gateway stalled and caused other faults: a stall of a second makes every link lose packets.
 fn of_stall(stall: StallFigures, harm: &[StreamFault]) -> StreamFault {
     let at = humantime::format_rfc3339_seconds(stall.until).to_string();
     let clock = at.get(11..19).unwrap_or(&at);
@@ -283,7 +283,7 @@ fn of_stall(stall: StallFigures, harm: &[StreamFault]) -> StreamFault {
     told
 }
 
-/// Outputs that do not work: those who are to receive the stream there do not. Inputs that are to stand by and cannot.
+/// Outputs that do not work, so that their receivers do not get the stream, and standby inputs that cannot take over.
 fn of_endpoints(figures: &StreamFigures, inputs: bool) -> impl Iterator<Item = StreamFault> {
     let wanted = figures
         .endpoints
@@ -302,7 +302,7 @@ fn of_endpoints(figures: &StreamFigures, inputs: bool) -> impl Iterator<Item = S
     })
 }
 
-/// A bonded connection goes on with the links that are left.
+/// A bonded connection continues with the remaining links.
 fn of_bond(bond: &BondFigures) -> StreamFault {
     let (who, fault) = match bond.is_source {
         true => ("the publisher", Fault::PublisherLink),
@@ -337,7 +337,7 @@ fn of_publisher(figures: &StreamFigures) -> Option<StreamFault> {
     Some(StreamFault::new(FaultKind::PublisherLink, Level::Bad, Fault::PublisherLink, told).with(evidence))
 }
 
-// What has just been sent is delivered once the latency has passed.
+// Recently sent data is delivered only after the latency.
 fn of_silence(figures: &StreamFigures, source: &SourceFigures) -> Option<StreamFault> {
     let delay = figures
         .publisher

@@ -186,7 +186,7 @@ fn continue_from(
 ) -> (Continuity, u16) {
     let is_announced = adaptation.is_some_and(Adaptation::is_discontinuity);
     if !packet.announces_payload() && !is_announced {
-        // Its counter does not advance, and tells nothing about missing packets.
+        // Its counter does not advance, and does not show missing packets.
         return (Continuity::Expected, state);
     }
     let counter = u16::from(packet.continuity_counter());

@@ -1,6 +1,6 @@
 //! What is known about an input's stream, for people and programs: plain data that serializes.
 //!
-//! Made by [`Board::report`](super::Board::report) on the thread of whoever asks. Times are in the units that the names say.
+//! Made by [`Board::report`](super::Board::report) on the thread of the caller. Times are in the units that the names say.
 
 use std::fmt;
 
@@ -82,7 +82,7 @@ pub struct ProgramReport {
     pub service_name: Option<String>,
     /// Of the SDT.
     pub provider_name: Option<String>,
-    /// What it is made of; empty before its PMT has come.
+    /// Its elementary streams; empty before its PMT has arrived.
     pub streams: Vec<StreamReport>,
 }
 

@@ -336,6 +336,7 @@ impl Active {
         };
         self.counters.add(outcome);
         let waiters = state.keep(digest, verdict.clone(), now, kept.max(MIN_VALIDITY));
+        // Waiters run without the lock: they are code of the callers, which may need other locks.
         drop(state);
         for waiter in waiters {
             waiter(verdict.clone());

@@ -1,19 +1,19 @@
-//! When a certificate ends: the dates of X.509, read out of the DER. Pure.
+//! Reads the validity period of an X.509 certificate from its DER encoding. Pure.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// How long a certificate holds.
+/// The validity period of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::api) struct Expiry {
     pub(in crate::api) begin: SystemTime,
     pub(in crate::api) end: SystemTime,
 }
 
-/// A certificate is told of from so long before its end on, at the latest.
+/// An alarm about a certificate is raised at most this long before its end.
 const EARLY: Duration = Duration::from_secs(14 * 86_400);
 
 impl Expiry {
-    /// Whether it is time to renew it: less than a quarter of its life is left, and less than 14 days.
+    /// Whether to renew it: less than a quarter of its lifetime is left, and less than 14 days.
     pub(super) fn is_near(&self, now: SystemTime) -> bool {
         let life = self.end.duration_since(self.begin).unwrap_or_default();
         let left = self.end.duration_since(now).unwrap_or_default();
@@ -21,7 +21,7 @@ impl Expiry {
     }
 }
 
-/// The dates of a certificate; None: it is not one that can be read.
+/// The validity period of a certificate; None: it cannot be parsed.
 pub(in crate::api) fn expiry(der: &[u8]) -> Option<Expiry> {
     let (_, certificate, _) = element(der)?;
     let (_, mut rest, _) = element(certificate)?;
@@ -42,7 +42,7 @@ pub(in crate::api) fn expiry(der: &[u8]) -> Option<Expiry> {
     })
 }
 
-/// Tag, content and what follows.
+/// Tag, content and the remaining bytes.
 fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = der.split_first()?;
     let (&first, mut rest) = rest.split_first()?;
@@ -117,7 +117,7 @@ mod tests {
                 [found.begin, found.end].map(|time| humantime::format_rfc3339_seconds(time).to_string());
             assert_eq!(shown, wanted);
             for end in 0..certificate.der().len() {
-                // No part of one panics or is read past its end.
+                // No truncated certificate causes a panic or an out-of-bounds read.
                 assert!(expiry(&certificate.der()[..end]).is_none_or(|part| part == found));
             }
         }

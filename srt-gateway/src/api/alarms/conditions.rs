@@ -1,4 +1,4 @@
-//! What is wrong with the gateway itself.
+//! The alarm conditions of the gateway itself.
 
 use std::time::SystemTime;
 
@@ -9,7 +9,7 @@ use crate::telemetry::{
 };
 
 impl AlarmService {
-    /// Reads what others have found; does nothing itself that takes time.
+    /// Reads the findings of other parts; does nothing slow itself.
     pub(super) fn of_gateway(&self, time: SystemTime) -> Vec<Condition> {
         let mut found = Vec::new();
         let mut tell = |kind, text: &str| found.push(Condition::of_gateway(kind, text));

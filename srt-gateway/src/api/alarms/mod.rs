@@ -1,5 +1,5 @@
-//! Alarms of the running gateway: made of each second's verdicts and of what the gateway knows of itself, shown, acknowledged,
-//! silenced, and sent to the targets of `[alarms]`.
+//! Alarms of the running gateway: derived from the verdicts of each second and from the gateway's own state, shown,
+//! acknowledged, silenced, and sent to the targets of `[alarms]`.
 //!
 //! ```text
 //!   telemetry: verdicts ─┐                     ┌─▶ events ──▶ [events]
@@ -7,7 +7,8 @@
 //!        silences (expected off, maintenance)  └─▶ bounded queue ──▶ thread `alarm-notices` ──▶ Slack, mail
 //! ```
 //!
-//! Runs on the thread `telemetry`, and on those of requests. Waits for nobody: only requests write the file of silences.
+//! Runs on the thread `telemetry`, and on the threads of requests. Never blocks: only requests write the file of
+//! silences.
 
 mod certificate;
 mod conditions;
@@ -41,7 +42,7 @@ use crate::{
 use notices::Notices;
 pub(super) use notices::{NoticeCounts, OUTCOMES, TARGETS};
 
-/// The alarms, and what silences them.
+/// The alarms and their silences.
 #[derive(Debug)]
 pub(super) struct AlarmService {
     view: View,
@@ -54,7 +55,7 @@ pub(super) struct AlarmService {
 }
 
 impl AlarmService {
-    /// Reads the silences that were kept.
+    /// Reads the stored silences.
     pub(super) fn new(view: View, store: Arc<ConfigStore>, certificate: Option<Acceptor>) -> Self {
         let file = SilenceFile::beside(store.path());
         Self {
@@ -72,7 +73,7 @@ impl AlarmService {
         self.alarms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Those that are not over.
+    /// The current and future silences.
     fn silences(&self, time: SystemTime) -> Arc<Silences> {
         let mut silences = self.silences.lock().unwrap_or_else(PoisonError::into_inner);
         if silences.has_ended(time) {
@@ -86,7 +87,7 @@ impl AlarmService {
         change(Arc::make_mut(&mut silences))
     }
 
-    /// Takes the figures of a second, and tells of the alarms that begin and end.
+    /// Processes the figures of a second, and reports the alarms that begin and end.
     pub(super) fn look(&self, snapshot: &Snapshot, now: Instant, time: SystemTime) {
         let mut conditions = Vec::new();
         for (name, sample) in &snapshot.streams {
@@ -115,35 +116,35 @@ impl AlarmService {
         self.notices.send(&changes, &config.alarms, &self.view.name);
     }
 
-    /// How many alarms are active.
+    /// The number of active alarms.
     pub(super) fn counts(&self) -> AlarmCounts {
         self.alarms().counts()
     }
 
-    /// The active alarms, and how many there was no room for.
+    /// The active alarms, and the number of conditions left out because of the limit.
     pub(super) fn active(&self) -> (Vec<Alarm>, usize) {
         let alarms = self.alarms();
         (alarms.active(), alarms.left_out())
     }
 
-    /// Whether no alarms are raised for the stream now.
+    /// Whether alarms of the stream are silenced now.
     pub(super) fn is_silenced(&self, stream: &str) -> bool {
         let config = self.view.config.load();
         let now = SystemTime::now();
         self.silences(now).silence(stream, now, &config)
     }
 
-    /// What became of messages to the targets.
+    /// The counters of messages to the targets.
     pub(super) fn notice_counts(&self) -> &NoticeCounts {
         self.notices.counts()
     }
 
-    /// Whether the configuration file was refused when it was last read.
+    /// Whether the last reload of the configuration file was refused.
     pub(super) fn is_reload_refused(&self) -> bool {
         self.store.last_reload.load().refused().is_some()
     }
 
-    /// When the certificate of the API ends.
+    /// The end of the API's certificate.
     pub(super) fn certificate_end(&self) -> Option<SystemTime> {
         self.certificate.as_ref()?.expiry().map(|expiry| expiry.end)
     }

@@ -1,7 +1,8 @@
-//! Messages about alarms, to a webhook as Slack has it and by mail.
+//! Sends messages about alarms, to a Slack-compatible webhook and by mail.
 //!
-//! The thread `alarm-notices` sends them, from a bounded queue, and starts with the first one. A target that does not answer costs messages,
-//! which are counted and logged, and no time of anybody else. Alarms of the same second are one message.
+//! The thread `alarm-notices` sends them, from a bounded queue, and starts with the first one. If a target does not
+//! answer, messages are lost, counted and logged, but no other thread is delayed. Alarms of the same second are one
+//! message.
 
 use std::{
     fmt::Write as _,
@@ -26,16 +27,16 @@ use crate::{
     telemetry::alarms::{Alarm, Change, Severity},
 };
 
-/// Messages that may wait.
+/// The maximum number of queued messages.
 const QUEUE: usize = 64;
 
-/// Alarms that one message names.
+/// The maximum number of alarms in a message.
 const NAMED: usize = 30;
 
-/// How long an attempt may take.
+/// The time-out of an attempt.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Pauses before further attempts.
+/// The pauses before further attempts.
 const PAUSES: [Duration; 3] = [
     Duration::from_secs(2),
     Duration::from_secs(10),
@@ -45,7 +46,7 @@ const PAUSES: [Duration; 3] = [
 /// The targets, ...
 pub(in crate::api) const TARGETS: [&str; 2] = ["slack", "mail"];
 
-/// ... and what may become of a message.
+/// ... and the outcomes of a message.
 pub(in crate::api) const OUTCOMES: [&str; 3] = ["sent", "failed", "dropped"];
 
 /// By target and outcome.
@@ -62,7 +63,7 @@ impl NoticeCounts {
     }
 }
 
-/// A message, and where it goes.
+/// A message and its target.
 #[derive(Debug)]
 struct Notice {
     subject: String,
@@ -71,7 +72,7 @@ struct Notice {
     mail: Option<Mail>,
 }
 
-/// The way to the thread.
+/// The sender to the thread.
 #[derive(Debug, Default)]
 pub(super) struct Notices {
     queue: Mutex<Option<Sender<Notice>>>,
@@ -83,7 +84,7 @@ impl Notices {
         &self.counts
     }
 
-    /// Hands over what the targets of `settings` are to be told of these changes. Waits for nobody.
+    /// Queues messages about these changes for the targets of `settings`. Never blocks.
     pub(super) fn send(&self, changes: &[Change], settings: &config::Alarms, gateway: &str) {
         let least = match settings.severity {
             AlarmSeverity::Warning => Severity::Warning,
@@ -145,7 +146,7 @@ fn text(changes: &[&Change], gateway: &str) -> (String, String) {
     };
     let mut body = lines.join("\n");
     if changes.len() > NAMED {
-        // A String takes all that is written to it.
+        // Writing to a String cannot fail.
         write!(body, "\nand {} more", changes.len() - NAMED).unwrap_or_default();
     }
     (subject.chars().take(200).collect(), body)
@@ -218,7 +219,7 @@ async fn with_retries<F: Future<Output = Result<(), String>>>(
 }
 
 async fn slack(http: &reqwest::Client, url: &Secret, notice: &Notice) -> Result<(), String> {
-    // Slack gives these three a meaning.
+    // These three characters have a meaning in Slack.
     let text = notice.subject_and_body();
     let text = text
         .replace('&', "&amp;")
@@ -229,7 +230,7 @@ async fn slack(http: &reqwest::Client, url: &Secret, notice: &Notice) -> Result<
         .json(&serde_json::json!({ "text": text }))
         .send()
         .await;
-    // Errors of the client repeat the URL, which is a secret.
+    // Errors of the client contain the URL, which is a secret.
     let answer = sent.map_err(|error| error.without_url().to_string())?;
     match answer.status() {
         status if status.is_success() => Ok(()),

@@ -27,10 +27,10 @@ use crate::{
 
 type Ctx = State<Arc<App>>;
 
-/// Longest note, in bytes.
+/// The maximum length of a note, in bytes.
 const NOTE: usize = 500;
 
-/// The longest time ahead that a silence may be set for.
+/// The longest time ahead for which a silence may be set.
 const AHEAD: Duration = Duration::from_secs(366 * 86_400);
 
 /// Which alarms.
@@ -259,7 +259,7 @@ pub(crate) struct NewExpectedOff {
     note: String,
 }
 
-/// When something that lasts until a time, or for some seconds from `from` on, ends.
+/// The end of a period that lasts until a time, or for some seconds from `from` on.
 fn end(until: Option<&str>, seconds: Option<u64>, from: SystemTime) -> Answer<Option<SystemTime>> {
     let now = SystemTime::now();
     let end = match (until, seconds) {
@@ -487,7 +487,7 @@ pub(in crate::api) async fn delete_maintenance(State(app): Ctx, Part(id): Part<u
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Writes down what is in force.
+/// Stores the current silences.
 async fn keep(app: &Arc<App>) -> Answer<()> {
     let service = Arc::clone(&app.alarms);
     let kept = app

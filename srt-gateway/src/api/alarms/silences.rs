@@ -1,5 +1,5 @@
-//! For which streams no alarms are raised: those that are expected to be off, and those in a maintenance window. Kept in a file beside the
-//! state file, so that it holds after a restart.
+//! The streams whose alarms are silenced: those that are expected to be off, and those in a maintenance window. Stored
+//! in a file beside the state file, so that they survive a restart.
 
 use std::{
     collections::BTreeMap,
@@ -18,10 +18,10 @@ use crate::{
     config::Config,
 };
 
-/// Streams that are expected off through the API, at most.
+/// The maximum number of streams that are expected off through the API.
 const EXPECTED: usize = 1000;
 
-/// Maintenance windows, at most.
+/// The maximum number of maintenance windows.
 const WINDOWS: usize = 100;
 
 const HEADER: &str = "# Streams that raise no alarms, set through the API of srt-gateway. The gateway rewrites this file at every change: edit it only\n\
@@ -34,7 +34,7 @@ pub(super) struct Expected {
     pub(super) by: String,
     #[serde(with = "text")]
     pub(super) since: SystemTime,
-    /// None: until somebody ends it.
+    /// None: until an operator ends it.
     #[serde(default, with = "text_if", skip_serializing_if = "Option::is_none")]
     pub(super) until: Option<SystemTime>,
     #[serde(default)]
@@ -57,7 +57,7 @@ pub(super) struct Window {
     pub(super) note: String,
 }
 
-/// All of them.
+/// All silences.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Silences {
@@ -66,7 +66,7 @@ pub(super) struct Silences {
     pub(super) maintenance: Vec<Window>,
 }
 
-/// Whether the configuration says so of the stream.
+/// Whether the configuration declares the stream expected off.
 pub(super) fn is_configured(stream: &str, config: &Config) -> bool {
     match config.streams.get(stream) {
         Some(stream) => stream.expected_off,
@@ -77,7 +77,7 @@ pub(super) fn is_configured(stream: &str, config: &Config) -> bool {
 }
 
 impl Silences {
-    /// Whether no alarms are raised for the stream at this time.
+    /// Whether alarms of the stream are silenced at this time.
     pub(super) fn silence(&self, stream: &str, time: SystemTime, config: &Config) -> bool {
         let is_expected = |expected: &Expected| expected.until.is_none_or(|until| time < until);
         is_configured(stream, config)
@@ -87,13 +87,13 @@ impl Silences {
             })
     }
 
-    /// Whether something is over.
+    /// Whether any silence is over.
     pub(super) fn has_ended(&self, time: SystemTime) -> bool {
         let is_over = |expected: &Expected| expected.until.is_some_and(|until| until <= time);
         self.expected_off.values().any(is_over) || self.maintenance.iter().any(|window| window.until <= time)
     }
 
-    /// Forgets what is over.
+    /// Removes the silences that are over.
     pub(super) fn forget(&mut self, time: SystemTime) {
         self.expected_off
             .retain(|_, expected| expected.until.is_none_or(|until| time < until));
@@ -110,7 +110,7 @@ impl Silences {
         Ok(())
     }
 
-    /// Gives it a number.
+    /// Adds a window, and assigns its number.
     pub(super) fn maintain(&mut self, mut window: Window) -> Result<Window, Problem> {
         if self.maintenance.len() >= WINDOWS {
             return Err(Problem::conflict(format!(
@@ -124,10 +124,10 @@ impl Silences {
     }
 }
 
-/// Where they are kept.
+/// The file that stores them.
 #[derive(Debug)]
 pub(super) struct SilenceFile {
-    /// None: nowhere.
+    /// None: not stored.
     path: Option<PathBuf>,
     writing: Mutex<()>,
 }
@@ -141,7 +141,7 @@ impl SilenceFile {
         }
     }
 
-    /// What was kept and is not over. A file that cannot be read is moved out of the way.
+    /// The stored silences that are not over. An unreadable file is renamed.
     pub(super) fn read(&self, time: SystemTime) -> Silences {
         let Some(path) = &self.path else {
             return Silences::default();
@@ -169,10 +169,10 @@ impl SilenceFile {
         }
     }
 
-    /// Writes what `current` gives. Blocks.
+    /// Writes the result of `current`. Blocks.
     ///
     /// # Errors
-    /// Says which file cannot be written, and why. What it held before stays.
+    /// The path of the file, and the cause. Its previous content stays.
     pub(super) fn write(&self, current: impl FnOnce() -> Arc<Silences>) -> Result<(), String> {
         let Some(path) = &self.path else {
             return Ok(());
@@ -200,7 +200,7 @@ mod text {
     }
 }
 
-/// The same of a time that may be absent.
+/// Like `text`, for a time that may be absent.
 mod text_if {
     use super::{Deserialize as _, Deserializer, Serializer, SystemTime, text};
 

@@ -25,7 +25,7 @@ impl World {
         }
     }
 
-    /// So many seconds, in each of which these conditions are there. Tells what changed, and in which second.
+    /// Runs that many seconds with these conditions in each. Returns the changes with their seconds.
     fn run(&mut self, seconds: u64, conditions: &[Condition]) -> Vec<(u64, &'static str, u64)> {
         let mut told = Vec::new();
         for _ in 0..seconds {
@@ -136,9 +136,9 @@ fn parties_and_streams_have_alarms_of_their_own() {
     let active = world.alarms.active();
     let ids: std::collections::HashSet<_> = active.iter().map(|alarm| &alarm.id).collect();
     assert_eq!(ids.len(), 4);
-    // A viewer's link alone wakes nobody.
+    // The link of a single viewer only raises a warning.
     assert_eq!(active[3].severity, Severity::Warning);
-    // Several streams tell of one gateway.
+    // Several streams report the same condition of the gateway.
     let stalled = || condition("a", FaultKind::GatewayStalled, Level::Bad, None);
     assert_eq!(stalled().key.stream, None);
 }
