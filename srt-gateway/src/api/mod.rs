@@ -19,6 +19,7 @@ mod console;
 mod counts;
 mod definition;
 mod events;
+mod export;
 mod figures;
 mod history;
 mod live;
@@ -249,6 +250,12 @@ fn routes() -> (Router<Arc<App>>, Bytes) {
         .routes(routes!(read::events))
         .routes(routes!(read::config))
         .routes(routes!(audit::audit))
+        .routes(routes!(export::export))
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(export::import))
+                .layer(DefaultBodyLimit::max(export::IMPORT_MAX)),
+        )
         .routes(routes!(alarms::alarms))
         .routes(routes!(alarms::acknowledge))
         .routes(routes!(alarms::expected_off))

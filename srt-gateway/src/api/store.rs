@@ -319,6 +319,11 @@ impl ConfigStore {
         }
     }
 
+    /// What the API has added and changed, with secrets.
+    pub(crate) fn saved(&self) -> SavedState {
+        self.lock().state.clone()
+    }
+
     /// The version of a stream's table, and the table, secrets masked.
     pub(crate) fn definition(&self, name: &str) -> (String, Option<serde_json::Value>) {
         let inner = self.lock();

@@ -3,6 +3,7 @@
 //! Each command is one request, and its answer is printed. Runs a small tokio runtime on the main thread.
 
 mod alarms;
+mod definitions;
 
 use std::{
     borrow::Cow,
@@ -126,14 +127,8 @@ enum CtlCommand {
     Config,
     /// List the bans.
     Bans,
-    /// Add a stream, or replace one that was added this way.
-    AddStream {
-        /// Name of the stream.
-        name: String,
-        /// Keys of the stream as JSON, such as '{"max_viewers": 10}'; - reads them from standard input.
-        #[arg(default_value = "{}")]
-        table: String,
-    },
+    #[command(flatten)]
+    OfDefinitions(definitions::Ask),
     /// Remove a stream that was added with add-stream.
     RemoveStream {
         /// Name of the stream.
@@ -234,6 +229,7 @@ struct Call {
     method: Method,
     path: String,
     body: Option<Value>,
+    headers: Vec<(&'static str, String)>,
     columns: &'static [Column],
 }
 
@@ -326,6 +322,7 @@ fn get(path: impl Into<String>, columns: &'static [Column]) -> Call {
         method: Method::GET,
         path: path.into(),
         body: None,
+        headers: Vec::new(),
         columns,
     }
 }
@@ -335,6 +332,7 @@ fn change(method: Method, path: String, body: Option<Value>) -> Call {
         method,
         path,
         body,
+        headers: Vec::new(),
         columns: &[],
     }
 }
@@ -404,11 +402,7 @@ impl CtlCommand {
             Self::OfAlarms(ask) => ask.call(),
             Self::Config => get("config", &[]),
             Self::Bans => get("bans", BANS),
-            Self::AddStream { name, table } => change(
-                Method::PUT,
-                format!("streams/{}", part(name)),
-                Some(object(table)?),
-            ),
+            Self::OfDefinitions(ask) => ask.call()?,
             Self::Change { id, table } => change(Method::PUT, endpoint(id)?, Some(object(table)?)),
             Self::RemoveStream { name } => change(Method::DELETE, format!("streams/{}", part(name)), None),
             Self::AddInput { stream, url } => added(stream, "inputs", url),
@@ -482,9 +476,18 @@ pub(super) fn ctl(args: &Ctl) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let (status, text) = runtime
-        .block_on(send(&client, api.as_ref(), token.as_deref(), &call))
-        .with_context(|| format!("no answer from {api} (set another address with --api or --config)"))?;
+    let ask = |call: &Call| {
+        runtime
+            .block_on(send(&client, api.as_ref(), token.as_deref(), call))
+            .with_context(|| format!("no answer from {api} (set another address with --api or --config)"))
+    };
+    let (mut status, mut text) = ask(&call)?;
+    if let CtlCommand::OfDefinitions(command) = &args.command
+        && status.is_success()
+        && let Some(next) = command.next(&serde_json::from_str(&text).unwrap_or_default())?
+    {
+        (status, text) = ask(&next)?;
+    }
     if status.is_success() {
         if let CtlCommand::Drain { block: true, wait } = &args.command {
             runtime.block_on(ended(&client, &api, *wait));
@@ -492,7 +495,12 @@ pub(super) fn ctl(args: &Ctl) -> anyhow::Result<ExitCode> {
         show(args, &call, &text);
         return Ok(ExitCode::SUCCESS);
     }
-    say_error(format_args!("srt-gateway: {}", refusal(status, &text)));
+    let told = match &args.command {
+        CtlCommand::OfDefinitions(command) => command.explain(status.as_u16()),
+        _ => None,
+    };
+    let told = told.unwrap_or_else(|| refusal(status, &text));
+    say_error(format_args!("srt-gateway: {told}"));
     Ok(ExitCode::FAILURE)
 }
 
@@ -536,6 +544,9 @@ async fn send(
     if let Some(body) = &call.body {
         request = request.json(body);
     }
+    for (name, value) in &call.headers {
+        request = request.header(*name, value);
+    }
     let answer = request.send().await?;
     Ok((answer.status(), answer.text().await?))
 }
@@ -574,7 +585,11 @@ fn show(args: &Ctl, call: &Call, text: &str) {
         }
         return;
     }
-    if args.json {
+    let is_document = matches!(
+        &args.command,
+        CtlCommand::OfDefinitions(definitions::Ask::Export { .. })
+    );
+    if args.json || is_document {
         return say_json_text(text);
     }
     let Ok(value) = serde_json::from_str::<Value>(text) else {

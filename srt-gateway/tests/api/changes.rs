@@ -433,3 +433,160 @@ fn an_output_is_named_wherever_it_is_shown() {
         "{listed:?}"
     );
 }
+
+#[test]
+fn ctl_does_not_replace_a_stream_unless_it_is_asked_to_and_changes_single_keys() {
+    let gateway = Running::start("", "[streams.of_file]");
+    let run = |arguments: &[&str]| gateway.ctl(arguments);
+    let definition = |name: &str| {
+        let stream = gateway
+            .ask("GET", &format!("/api/v1/streams/{name}"))
+            .is(200)
+            .value();
+        stream["definition"].clone()
+    };
+    let table = r#"{"max_viewers": 2, "play_passphrase": "correct horse", "failover": {"back": "9s"}}"#;
+    assert!(run(&["add-stream", "made", table]).status.success());
+    let before = definition("made");
+    let refused = run(&["add-stream", "made"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        told.contains("change-stream") && told.contains("--replace"),
+        "{told}"
+    );
+    assert_eq!(definition("made"), before);
+
+    let changed = run(&[
+        "change-stream",
+        "made",
+        "max_viewers=7",
+        "failover.after=2s",
+        "start_at=live",
+    ]);
+    assert!(changed.status.success(), "{changed:?}");
+    let after = definition("made");
+    assert_eq!(
+        (&after["max_viewers"], &after["failover"]["after"]),
+        (&7.into(), &"2s".into())
+    );
+    assert_eq!(
+        (&after["failover"]["back"], &after["play_passphrase"]),
+        (&"9s".into(), &"***".into())
+    );
+    let export = gateway.ask("GET", "/api/v1/export?secrets=true").is(200).value();
+    assert_eq!(export["streams"]["made"]["play_passphrase"], "correct horse");
+    assert!(
+        run(&["change-stream", "made", "--unset", "start_at"])
+            .status
+            .success()
+    );
+    assert!(definition("made").get("start_at").is_none());
+    for wrong in [
+        &["change-stream", "made", "max_viewers=many"][..],
+        &["change-stream", "made", "nonsense=1"],
+        &["change-stream", "made", "--unset", "nonsense"],
+        &["change-stream", "nowhere", "max_viewers=1"],
+        &["change-stream", "of_file", "max_viewers=1"],
+    ] {
+        assert_eq!(run(wrong).status.code(), Some(1), "{wrong:?}");
+    }
+    assert!(run(&["add-stream", "made", "{}", "--replace"]).status.success());
+    assert_eq!(definition("made"), serde_json::json!({}));
+}
+
+#[test]
+fn what_the_api_has_added_moves_to_another_gateway() {
+    let file = "[streams.\"live/a\"]\noutputs = [\"udp://127.0.0.1:9\"]";
+    let one = Running::start("", file);
+    one.json(
+        "PUT",
+        "/api/v1/streams/made",
+        r#"{"play_passphrase": "correct horse", "inputs": ["srt://127.0.0.1:9?passphrase=battery%20staple"]}"#,
+    )
+    .is(201);
+    one.json(
+        "POST",
+        "/api/v1/streams/live%2Fa/outputs",
+        r#"{"url": "udp://127.0.0.1:10", "name": "second"}"#,
+    )
+    .is(201);
+    let id = one.ask("GET", "/api/v1/outputs?stream=live%2Fa").value()["items"][0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    one.ask("POST", &format!("/api/v1/outputs/{id}/stop")).is(200);
+    let masked = String::from_utf8(one.ctl(&["export"]).stdout).unwrap();
+    assert!(
+        !masked.contains("horse") && !masked.contains("staple") && masked.contains("***"),
+        "{masked}"
+    );
+    let whole = String::from_utf8(one.ctl(&["export", "--with-secrets"]).stdout).unwrap();
+    let path = one.folder.path().join("export.json");
+    let import = |gateway: &Running, text: &str, more: &[&str]| {
+        std::fs::write(&path, text).unwrap();
+        let arguments = [&["import", path.to_str().unwrap()], more].concat();
+        gateway.ctl(&arguments)
+    };
+    // Where its secrets are known, a masked document changes nothing.
+    assert!(import(&one, &masked, &[]).status.success());
+    assert_eq!(
+        one.ask("GET", "/api/v1/export?secrets=true").text(),
+        one.ask("GET", "/api/v1/export?secrets=true").text()
+    );
+
+    let two = Running::start("", file);
+    let refused = import(&two, &masked, &[]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("masked secret"),
+        "{refused:?}"
+    );
+    assert_eq!(
+        two.ask("GET", "/api/v1/export").value()["streams"],
+        serde_json::json!({})
+    );
+    assert!(import(&two, &whole, &[]).status.success());
+    let same = |gateway: &Running| gateway.ask("GET", "/api/v1/export?secrets=true").is(200).value();
+    assert_eq!(same(&one), same(&two));
+    let stopped = two.ask("GET", &format!("/api/v1/outputs/{id}")).is(200).value();
+    assert_eq!(
+        stopped["endpoint"]["enabled"]
+            .as_bool()
+            .or_else(|| stopped["enabled"].as_bool()),
+        Some(false),
+        "{stopped}"
+    );
+    // Again it is the same; another definition is a conflict.
+    assert!(import(&two, &whole, &[]).status.success());
+    two.json("PUT", "/api/v1/streams/made", r#"{"max_viewers": 1}"#)
+        .is(200);
+    two.json("PUT", "/api/v1/streams/own", "{}").is(201);
+    assert_eq!(import(&two, &whole, &[]).status.code(), Some(1));
+    assert!(import(&two, &whole, &["--replace"]).status.success());
+    assert_eq!(same(&one), same(&two));
+    let in_file = r#"{"format": 1, "streams": {"live/a": {}}}"#;
+    assert_eq!(import(&two, in_file, &["--replace"]).status.code(), Some(1));
+    two.json("POST", "/api/v1/import", "{}").is_problem(422);
+    two.json("POST", "/api/v1/import", r#"{"format": 1, "nonsense": 1}"#)
+        .is_problem(422);
+
+    let audit = one.ask("GET", "/api/v1/audit?q=export").is(200).value();
+    assert!(audit["total"].as_u64().unwrap() >= 1, "{audit:#}");
+}
+
+#[test]
+fn secrets_are_exported_to_admins_only() {
+    let gateway = Running::start(super::TOKENS, "");
+    for (token, secrets, status) in [
+        ("a reader's", false, 200),
+        ("a reader's", true, 403),
+        ("an operator's", true, 403),
+        ("the admin's token", true, 200),
+    ] {
+        let token = super::bearer(token);
+        let path = format!("/api/v1/export?secrets={secrets}");
+        let reply = gateway.send("GET", &path, &[("Authorization", &token)], "");
+        assert_eq!(reply.status, status, "{token} {secrets}");
+    }
+}
