@@ -20,6 +20,7 @@ mod resend;
 mod seed;
 mod shutdown;
 mod sources;
+mod takeover;
 mod tools;
 mod ts;
 mod viewers;

@@ -299,6 +299,8 @@ impl Control {
             IoEvent::Closed(closed) => self.closed(&closed, Instant::now()),
             IoEvent::HasData(session) => self.publisher_has_data(session, Instant::now()),
             IoEvent::StoodBy(session) => self.input_stood_by(session, Instant::now()),
+            IoEvent::Feeding(stream) => self.publisher_feeds(&stream),
+            IoEvent::FeedFailed(stream) => self.feed_failed(&stream, Instant::now()),
             IoEvent::Resolved(endpoint, found) => self.resolved(endpoint, found, Instant::now()),
             IoEvent::Opened(endpoint, outcome) => self.opened(endpoint, outcome, Instant::now()),
             IoEvent::Stalled(session, is_stalled) => self.stalled(session, is_stalled, Instant::now()),

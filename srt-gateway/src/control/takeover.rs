@@ -3,10 +3,11 @@
 //!
 //! Runs on control's thread. A publisher that takes over is connected first, and feeds only once it has data. The
 //! previous source feeds until then, so viewers see a switch without a gap, and a publisher that connects and never
-//! sends displaces no publisher.
+//! sends displaces no publisher. A source that has released the writer leaves its packets in libsrt until the next
+//! publisher feeds. If that publisher has left, the source continues without a gap.
 //!
 //! ```text
-//!   takeover            Waiting ──has data──▶ the source releases the writer ──▶ Feeding; the previous publisher is closed
+//!   takeover            Waiting ──has data──▶ the source pauses ──▶ Feeding; the paused source is closed
 //!                                               └──the new publisher has left──▶ the source feeds again
 //!   takeover_if_silent  the same; refused with 1409 if the source is not silent
 //!   any                 a source whose peer has left delivers its last packets first; a new publisher waits with its data
@@ -36,15 +37,19 @@ pub(super) struct PublisherQueue {
     standby: HashMap<StreamName, VecDeque<SessionId>>,
     /// Publishers that have data and wait until the source has released the writer.
     taking_over: HashMap<StreamName, SessionId>,
+    /// Sources that have let go. They keep what they receive until the next publisher feeds the stream, and feed it again if
+    /// that one has left before it could.
+    paused: HashMap<StreamName, SessionId>,
 }
 
 impl PublisherQueue {
     pub(super) fn is_empty(&self) -> bool {
-        self.standby.is_empty() && self.taking_over.is_empty()
+        self.standby.is_empty() && self.taking_over.is_empty() && self.paused.is_empty()
     }
 
     fn remove(&mut self, session: SessionId) {
         self.taking_over.retain(|_, waiting| *waiting != session);
+        self.paused.retain(|_, source| *source != session);
         self.standby.retain(|_, queue| {
             queue.retain(|waiting| *waiting != session);
             !queue.is_empty()
@@ -94,7 +99,8 @@ impl Control {
         let policy = self.registry.policy(&name);
         let Some(source) = stream.source() else {
             self.publisher_queue.taking_over.insert(name.clone(), session);
-            return self.start_next_publisher(&name, now);
+            self.start_next_publisher(&name, now);
+            return;
         };
         if stream.is_source_leaving() {
             // The source is ending by itself; the next publisher starts then.
@@ -125,7 +131,7 @@ impl Control {
                 inputs.active = ActiveInput::Leaving(source);
             }
         } else if let Some(session) = self.registry.session(source) {
-            self.pool.send(session.worker, Message::StandBy(session.socket));
+            self.pool.send(session.worker, Message::Pause(session.socket));
         }
     }
 
@@ -139,15 +145,35 @@ impl Control {
                 None => return,
             },
         };
-        if self.publisher_queue.taking_over.contains_key(&name) {
-            self.start_next_publisher(&name, now);
-        }
+        let is_succeeded =
+            self.publisher_queue.taking_over.contains_key(&name) && self.start_next_publisher(&name, now);
         // `select_input` resumes inputs.
         if self.endpoints.sessions.contains_key(&session) {
             return;
         }
-        if !self.restore_source(session, &name, now) {
+        if is_succeeded {
+            if let Some(before) = self.publisher_queue.paused.insert(name, session) {
+                self.close_publisher(before);
+            }
+        } else if !self.restore_source(session, &name, now) {
             self.close_publisher(session);
+        }
+    }
+
+    /// A publisher has taken over: closes the source that it replaces.
+    pub(super) fn publisher_feeds(&mut self, name: &StreamName) {
+        if let Some(before) = self.publisher_queue.paused.remove(name) {
+            self.close_publisher(before);
+        }
+    }
+
+    /// A publisher that was to take over had left before it could.
+    pub(super) fn feed_failed(&mut self, name: &StreamName, now: Instant) {
+        if !self.start_next_publisher(name, now)
+            && let Some(source) = self.publisher_queue.paused.remove(name)
+            && !self.restore_source(source, name, now)
+        {
+            self.close_publisher(source);
         }
     }
 
@@ -177,24 +203,26 @@ impl Control {
         }
     }
 
-    /// Hands the writer to the next publisher, if it is free.
-    pub(super) fn start_next_publisher(&mut self, name: &StreamName, now: Instant) {
+    /// Hands the writer to the next publisher, if it is free. Returns whether a publisher got it.
+    pub(super) fn start_next_publisher(&mut self, name: &StreamName, now: Instant) -> bool {
         let Some(next) = self.publisher_queue.next(name) else {
-            return;
+            return false;
         };
         let Some(waiting) = self.registry.session(next) else {
-            return self.publisher_queue.remove(next);
+            self.publisher_queue.remove(next);
+            return false;
         };
         let (socket, worker) = (waiting.socket, waiting.worker);
         let waited = now.duration_since(waiting.opened);
         let stream = self.registry.stream(name);
         let Some(writer) = stream.claim_source(next) else {
-            return;
+            return false;
         };
         self.publisher_queue.remove(next);
         info!(session = %next, stream = %name, waited_ms = waited.as_millis(), "publisher feeds the stream");
         self.pool.send(worker, Message::Feed(socket, stream, writer));
         self.note_source(name, now);
+        true
     }
 
     /// Removes an ended session from the queue.

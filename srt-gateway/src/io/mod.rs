@@ -60,7 +60,7 @@ pub(crate) use udp::{UdpIn, UdpOptions, UdpOut, Wrapping, open_input};
 
 use crate::{
     data::{HeldSlots, StartAt, Stream, Writer},
-    names::{Role, SessionId, SessionLimits},
+    names::{Role, SessionId, SessionLimits, StreamName},
     telemetry::{LinkSampler, SessionCounters, Totals, WireSampler},
     ts::Format,
 };
@@ -95,6 +95,10 @@ pub(crate) enum IoEvent {
     HasData(SessionId),
     /// A session has released the ring's writer as requested.
     StoodBy(SessionId),
+    /// A session has taken the writer of this stream.
+    Feeding(StreamName),
+    /// A session that was to get the writer of this stream had closed. The stream has no source.
+    FeedFailed(StreamName),
     /// The result of resolving a host name.
     Resolved(EndpointId, Resolved),
     /// The result of opening an input's file.

@@ -44,6 +44,8 @@ pub(crate) enum Message {
     Feed(SocketId, Arc<Stream>, Writer),
     /// From control: the session that feeds the stream stands by, and confirms it.
     StandBy(SocketId),
+    /// From control: release the writer, confirm it, and leave received packets in libsrt until `Feed` or `Close`.
+    Pause(SocketId),
     /// From control: close a session.
     Close(SocketId, CloseReason),
     /// From control, for outlets: a new output that is not an SRT socket.

@@ -23,7 +23,7 @@ const LAST_PACKETS: Duration = Duration::from_secs(10);
 ///                      └──▶ ended, when that was taken
 ///            error      ──▶ ended
 ///
-///   Waiting ──there are data──▶ Told ──feed──▶ Open            (one that is to succeed another publisher)
+///   Waiting ──there are data──▶ Notified ──feed──▶ Open          (one that is to succeed another publisher)
 /// ```
 #[derive(Debug)]
 pub(super) struct Publisher {
@@ -169,6 +169,12 @@ impl Publisher {
     /// Releases the writer and continues to receive.
     pub(super) fn stand_by(&mut self) {
         self.intake.stand_by(&self.setup.stream);
+    }
+
+    /// Releases the writer, and leaves received packets in libsrt until control closes the session or lets it continue.
+    pub(super) fn pause(&mut self) {
+        self.gate = IngestGate::Notified;
+        self.stand_by();
     }
 
     /// Releases the writer for good.

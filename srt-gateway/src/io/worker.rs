@@ -172,11 +172,12 @@ impl Worker {
                 self.fan_out(stream.name());
             }
             Message::CatchUp(socket) => self.catch_up(socket),
-            Message::Receive(socket) => self.receive(socket),
+            Message::Receive(socket) => self.attend(socket),
             Message::Discard(socket) => self.discard(socket),
             Message::Start(setup, task) => self.start(*setup, task),
             Message::Feed(socket, stream, writer) => self.feed(socket, &stream, writer),
-            Message::StandBy(socket) => self.stand_by(socket),
+            Message::StandBy(socket) => self.stand_by(socket, Publisher::stand_by),
+            Message::Pause(socket) => self.stand_by(socket, Publisher::pause),
             Message::Close(socket, reason) => self.close(socket, reason),
             Message::EndSources(answer) => {
                 self.end_sources();
@@ -236,15 +237,19 @@ impl Worker {
                 publisher.feed(writer);
                 // The event that announced the data has been consumed.
                 self.receive(id);
+                drop(self.control.send(IoEvent::Feeding(stream.name().clone())));
             }
-            // The session has closed in the meantime, and control is informed of that.
-            None => stream.release_source(writer),
+            // It has closed meanwhile.
+            None => {
+                stream.release_source(writer);
+                drop(self.control.send(IoEvent::FeedFailed(stream.name().clone())));
+            }
         }
     }
 
-    fn stand_by(&mut self, id: SocketId) {
+    fn stand_by(&mut self, id: SocketId, release: fn(&mut Publisher)) {
         if let Some(publisher) = self.publishers.get_mut(&id) {
-            publisher.stand_by();
+            release(publisher);
             drop(self.control.send(IoEvent::StoodBy(publisher.setup.session)));
         }
     }
