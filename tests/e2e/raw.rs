@@ -11,6 +11,7 @@ use srt_e2e::wait::{wait_for, wait_until};
 use srt_gateway::config::PortKind;
 use srt_safe::RejectCode;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 const RATE: u64 = 5_000_000;
 
@@ -49,6 +50,24 @@ fn raw_publisher_feeds_a_raw_viewer_in_a_namespace() {
             gateway.stream(DEMO).is_none_or(|stream| !stream.has_source)
         });
     });
+}
+
+#[test]
+fn a_publisher_that_has_gone_is_not_kept_by_the_time_of_its_last_packet() {
+    let gateway = TestGateway::start(&format!("{ANY_STREAM}duplicate_publisher = \"takeover\"\n"));
+    let addr = gateway.addr(PortKind::Both);
+    let message = StampedTs::generate(3, 7, RATE).bytes();
+    let mut publisher = RawPeer::connect(addr, PUBLISH).unwrap();
+    publisher.publish(&message);
+    gateway.wait_stream(DEMO, DEADLINE, "the source", |stream| stream.has_source);
+    let mut waiting = RawPeer::connect(addr, PUBLISH).unwrap();
+    wait_until(DEADLINE, "two publishers", || gateway.sessions().len() == 2);
+    for peer in [&mut publisher, &mut waiting] {
+        peer.publish_ahead(&message, Duration::from_secs(600));
+        peer.publish_ahead(&message, Duration::from_secs(600));
+        peer.send(Control::shutdown());
+    }
+    wait_until(DEADLINE, "the end of both", || gateway.sessions().is_empty());
 }
 
 #[test]

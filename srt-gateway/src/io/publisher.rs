@@ -96,6 +96,12 @@ impl Publisher {
         self.setup.socket.unread().is_ok_and(|packets| packets > 0)
     }
 
+    /// Whether a disconnected peer has left packets that become due soon. It may have put any time on them.
+    pub(super) fn has_last_packets(&self) -> bool {
+        let is_soon = |wait| wait < LAST_PACKETS;
+        self.has_something() && self.setup.socket.next_delivery().is_none_or(is_soon)
+    }
+
     /// Receives what libsrt has, up to [`TURN`] messages.
     pub(super) fn receive(&mut self, buffer: &mut [u8; MESSAGE_MAX], now: Instant) -> ReceiveOutcome {
         for _ in 0..TURN {

@@ -272,8 +272,7 @@ impl Worker {
         let id = event.socket();
         if let Some(publisher) = self.publishers.get(&id) {
             // A disconnected publisher is still served if it has left data.
-            let has_left = || publisher.setup.socket.unread().is_ok_and(|packets| packets > 0);
-            if publisher.gate != IngestGate::Open && event.is_error() && !has_left() {
+            if publisher.gate != IngestGate::Open && event.is_error() && !publisher.has_last_packets() {
                 let reason = CloseReason::of_peer(&publisher.setup.socket);
                 return self.close(id, reason);
             }
@@ -375,7 +374,10 @@ impl Worker {
         match (publisher.next_delivery(), poll) {
             // It became due between the two calls.
             (NextDelivery::Now, None) => self.peers[self.index].send(Message::Receive(id)),
-            (NextDelivery::In(wait), _) => self.call_at(Instant::now() + wait, id),
+            // A peer that is gone may have put any time on its last packets.
+            (NextDelivery::In(wait), poll) => {
+                self.call_at(Instant::now() + poll.map_or(wait, |poll| wait.min(poll)), id);
+            }
             (_, Some(poll)) => self.call_at(self.now + poll, id),
             (NextDelivery::ByEvent, None) => {}
         }

@@ -239,6 +239,21 @@ impl RawPeer {
         sequence
     }
 
+    /// As [`publish`](Self::publish), with a time that is this far in the future.
+    ///
+    /// # Panics
+    /// When it is not connected.
+    #[track_caller]
+    pub fn publish_ahead(&mut self, payload: &[u8], ahead: Duration) -> u32 {
+        let sequence = self.sequence.wrapping_add(self.sent) & !TOP;
+        self.sent += 1;
+        let micros = (self.started.elapsed() + ahead).as_micros() & u128::from(u32::MAX);
+        let packet = Packet::from(Data::whole(sequence, self.sent, payload));
+        let packet = packet.addressed(self.answer().socket_id, u32::try_from(micros).unwrap_or_default());
+        self.send_bytes(&packet.encode());
+        sequence
+    }
+
     /// The next packet, whatever it is. `None`: there was none within `patience`.
     ///
     /// # Panics
