@@ -226,6 +226,11 @@ pub(super) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
             .into_response();
     }
     let known = tokens.identify(headers);
+    if known.is_some()
+        && let Some(peer) = peer
+    {
+        app.handshakes.note_client(peer, Instant::now());
+    }
     let Some(needed) = needed(method, request.uri().path()) else {
         return next.run(request).await;
     };
@@ -239,6 +244,7 @@ pub(super) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
     match known {
         None => {
             // The console sends a request without a token to find out whether it needs one.
+            let waits = peer.map_or(Ok(()), |peer| app.rates.failed_login(peer));
             if is_given || changes_something {
                 let (by, error) = match is_given {
                     true => (UNKNOWN, "the token is not known"),
@@ -247,12 +253,10 @@ pub(super) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
                 by.clone_into(&mut info.by);
                 app.record_refused(&info, StatusCode::UNAUTHORIZED, error);
             }
-            if let Some(peer) = peer
-                && let Err(wait) = app.rates.failed_login(peer)
-            {
-                return Problem::too_many(wait).into_response();
+            match waits {
+                Ok(()) => Problem::unauthorized("send Authorization: Bearer TOKEN").into_response(),
+                Err(wait) => Problem::too_many(wait).into_response(),
             }
-            Problem::unauthorized("send Authorization: Bearer TOKEN").into_response()
         }
         Some((scope, actor)) if scope < needed => {
             let told = format!("it needs the scope {needed:?}, and the token has {scope:?}").to_lowercase();

@@ -75,7 +75,7 @@ use crate::{
 use alarms::AlarmService;
 use auth::Tokens;
 use problem::{Answer, Problem};
-use rates::Rates;
+use rates::{Handshakes, Rates};
 use sampler::{Sampler, Snapshot};
 use shape::ResponseContext;
 pub(crate) use store::ConfigStore;
@@ -93,6 +93,7 @@ struct App {
     started: Instant,
     tokens: ArcSwap<Tokens>,
     rates: Rates,
+    handshakes: Arc<Handshakes>,
     store: Arc<ConfigStore>,
     log: Arc<LogControl>,
     orders: Sender<ApiCommand>,
@@ -191,6 +192,7 @@ impl Api {
         let (stop, stopped) = watch::channel(false);
         let (router, openapi) = routes();
         let alarms = Arc::new(AlarmService::new(view.clone(), Arc::clone(&store), tls.clone()));
+        let handshakes = Arc::<Handshakes>::default();
         let app = Arc::new(App {
             sampler: Sampler::start(view.clone(), Arc::clone(&alarms)).map_err(ApiError::Thread)?,
             alarms,
@@ -198,6 +200,7 @@ impl Api {
             view,
             started: Instant::now(),
             rates: Rates::default(),
+            handshakes: Arc::clone(&handshakes),
             store,
             log,
             orders,
@@ -212,7 +215,7 @@ impl Api {
             .iter()
             .filter_map(|listener| listener.local_addr().ok())
             .collect();
-        let running = server::Running::start(listeners, finished(router, app), tls)?;
+        let running = server::Running::start(listeners, finished(router, app), tls, handshakes)?;
         Ok(Some(Self {
             addrs,
             stop,

@@ -5,7 +5,7 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -39,7 +39,8 @@ const STRANGERS_HANDSHAKES: Rate = Rate {
     burst: 400.0,
 };
 
-/// Handshakes that are reserved for each client, such as a monitoring system or a browser, whatever other addresses do.
+/// Handshakes that are reserved for each client, such as a browser or a monitoring system with a token, whatever other
+/// addresses do.
 const CLIENT_HANDSHAKES: Rate = Rate {
     per_second: 5.0,
     burst: 30.0,
@@ -82,13 +83,28 @@ impl Rates {
     }
 }
 
-/// Limits TLS handshakes per address and in total. Addresses that have sent a request over TLS count as clients and
+/// Handshakes of all addresses together that have sent requests without a token, such as a system that calls `/healthz`. A
+/// flood from addresses that send nothing does not take these.
+const VISITORS_HANDSHAKES: Rate = Rate {
+    per_second: 50.0,
+    burst: 100.0,
+};
+
+/// Limits TLS handshakes per address and in total. Addresses that have sent a request with a valid token count as clients and
 /// have handshakes of their own, so a flood from many addresses does not keep them out.
 #[derive(Debug)]
 pub(super) struct Handshakes {
     of_addresses: Mutex<Recent<TokenBucket>>,
     of_strangers: Mutex<TokenBucket>,
+    visitors: Mutex<Visitors>,
     clients: Mutex<HashMap<IpAddr, Client>>,
+}
+
+/// Addresses that have sent a request without a token.
+#[derive(Debug)]
+struct Visitors {
+    handshakes: TokenBucket,
+    known: Recent<()>,
 }
 
 #[derive(Debug)]
@@ -102,6 +118,10 @@ impl Default for Handshakes {
         Self {
             of_addresses: buckets(),
             of_strangers: Mutex::new(TokenBucket::full(STRANGERS_HANDSHAKES, Instant::now())),
+            visitors: Mutex::new(Visitors {
+                handshakes: TokenBucket::full(VISITORS_HANDSHAKES, Instant::now()),
+                known: Recent::new(HELD),
+            }),
             clients: Mutex::default(),
         }
     }
@@ -119,12 +139,29 @@ impl Handshakes {
             return true;
         }
         drop(clients);
+        let mut visitors = self.visitors();
+        if visitors.known.get_mut(&client_of(peer)).is_some()
+            && visitors.handshakes.take(VISITORS_HANDSHAKES, now).is_ok()
+        {
+            return true;
+        }
+        drop(visitors);
         let mut strangers = self.of_strangers.lock().unwrap_or_else(PoisonError::into_inner);
         strangers.take(STRANGERS_HANDSHAKES, now).is_ok()
     }
 
+    fn visitors(&self) -> MutexGuard<'_, Visitors> {
+        self.visitors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Records that this address has sent a request after its handshake.
     pub(super) fn note_request(&self, peer: IpAddr, now: Instant) {
+        let address = client_of(peer);
+        self.visitors().known.get_or(address, now, |()| false, || ());
+    }
+
+    /// Records that this address has sent a request with a valid token.
+    pub(super) fn note_client(&self, peer: IpAddr, now: Instant) {
         let address = client_of(peer);
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get_mut(&address) {
@@ -195,7 +232,7 @@ mod tests {
         let address = |n: u32| IpAddr::from(std::net::Ipv4Addr::from_bits(0x0A00_0000 + n));
         let (client, now) = (address(1_000_000), Instant::now());
         assert!(handshakes.admit(client, now));
-        handshakes.note_request(client, now);
+        handshakes.note_client(client, now);
         let admitted = (0..10_000).filter(|n| handshakes.admit(address(*n), now)).count();
         assert!((390..=400).contains(&admitted), "{admitted}");
         assert!(!handshakes.admit(address(20_000), now));
@@ -204,13 +241,44 @@ mod tests {
         for second in 1..100 {
             let now = now + Duration::from_secs(second);
             for n in 0..10 {
-                handshakes.note_request(address(u32::try_from(second).unwrap() * 1_000 + n), now);
+                handshakes.note_client(address(u32::try_from(second).unwrap() * 1_000 + n), now);
             }
-            handshakes.note_request(client, now);
+            handshakes.note_client(client, now);
         }
         let clients = handshakes.clients.lock().unwrap();
         assert!(clients.len() <= CLIENTS);
         assert!(clients.contains_key(&client));
+    }
+
+    #[test]
+    fn addresses_without_a_token_share_a_budget() {
+        let handshakes = Handshakes::default();
+        let address = |n: u32| IpAddr::from(std::net::Ipv4Addr::from_bits(0x0A00_0000 + n));
+        let now = Instant::now();
+        for n in 0..1_000 {
+            handshakes.note_request(address(n), now);
+        }
+        let all = |from: u32| {
+            let addresses = (from..from + 1_000).flat_map(|n| [address(n); 30]);
+            addresses.filter(|peer| handshakes.admit(*peer, now)).count()
+        };
+        // Visitors have their own budget, and that of all strangers.
+        assert_eq!(all(0), 100 + 400);
+        handshakes.note_client(address(5_000), now);
+        assert_eq!(all(5_000), 30, "one of them has a token");
+    }
+
+    #[test]
+    fn a_flood_of_strangers_leaves_visitors_their_handshakes() {
+        let handshakes = Handshakes::default();
+        let address = |n: u32| IpAddr::from(std::net::Ipv4Addr::from_bits(0x0A00_0000 + n));
+        let now = Instant::now();
+        handshakes.note_request(address(1), now);
+        for n in 2..2_000 {
+            handshakes.admit(address(n), now);
+        }
+        assert!(!handshakes.admit(address(3_000), now));
+        assert!(handshakes.admit(address(1), now));
     }
 
     #[test]

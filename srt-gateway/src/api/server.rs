@@ -148,6 +148,7 @@ impl Running {
         listeners: Vec<TcpListener>,
         router: Router,
         tls: Option<Acceptor>,
+        handshakes: Arc<Handshakes>,
     ) -> Result<Self, ApiError> {
         let (stop, stopped) = watch::channel(false);
         let (ended, end) = oneshot::channel::<()>();
@@ -156,7 +157,7 @@ impl Running {
             router,
             tls,
             connections: Arc::default(),
-            handshakes: Arc::default(),
+            handshakes,
             work: work.handle().clone(),
             stopped,
         };
