@@ -152,14 +152,21 @@ fn csv(records: &[Record]) -> String {
 }
 
 /// Quotes a cell (RFC 4180). Spreadsheets evaluate cells that begin with one of these characters as formulas, and some
-/// texts come from strangers.
+/// texts come from strangers. Some spreadsheets divide lines at semicolons, even inside quotes.
 fn quoted(cell: &str) -> String {
-    let is_formula = cell.starts_with(['=', '+', '-', '@', '\t']);
-    let guard = if is_formula { "'" } else { "" };
-    if is_formula || cell.contains(['"', ',', '\r', '\n']) {
-        format!("\"{guard}{}\"", cell.replace('"', "\"\""))
+    let mut guarded = String::with_capacity(cell.len());
+    let mut begins = true;
+    for c in cell.chars() {
+        if begins && matches!(c, '=' | '+' | '-' | '@' | '\t') {
+            guarded.push('\'');
+        }
+        guarded.push(c);
+        begins = matches!(c, ';' | '\t' | '\r' | '\n') || begins && c == ' ';
+    }
+    if guarded.len() > cell.len() || cell.contains(['"', ',', '\r', '\n']) {
+        format!("\"{}\"", guarded.replace('"', "\"\""))
     } else {
-        cell.to_owned()
+        guarded
     }
 }
 
@@ -175,6 +182,9 @@ mod tests {
             ("say \"hi\"", "\"say \"\"hi\"\"\""),
             ("=HYPERLINK(1)", "\"'=HYPERLINK(1)\""),
             ("@x", "\"'@x\""),
+            (" =1", "\" '=1\""),
+            ("x;=1+1", "\"x;'=1+1\""),
+            ("a -> b; c: 1 -> -1", "a -> b; c: 1 -> -1"),
             ("", ""),
         ] {
             assert_eq!(quoted(cell), wanted);

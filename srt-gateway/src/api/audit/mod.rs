@@ -17,6 +17,7 @@ mod request;
 
 use std::{
     collections::VecDeque,
+    mem,
     net::IpAddr,
     path::Path,
     sync::{
@@ -51,10 +52,24 @@ const REFUSED: usize = 200;
 /// A client that keeps being refused is reported again (file, event, log) after this time.
 const AGAIN: Duration = Duration::from_secs(600);
 
-/// The rate of reports about refused clients.
+/// The rate of reports about refused clients. At this rate, the file takes at most 1 MB of them a day, so that strangers
+/// do not rotate the operators' changes out of it.
 const REPORTS: Rate = Rate {
-    per_second: 0.2,
+    per_second: 1.0 / 60.0,
     burst: 20.0,
+};
+
+/// The length limit of the texts of a refused client's record, in characters.
+const REFUSED_TEXT: usize = 120;
+
+/// The number of failed changes that are kept.
+const FAILED: usize = 200;
+
+/// The rate at which failed changes are recorded one by one. Those beyond it are counted in the next record, so that a client
+/// with a token does not rotate the changes out of the file.
+const FAILURES: Rate = Rate {
+    per_second: 0.05,
+    burst: 100.0,
 };
 
 /// The length limit of a record's texts, in characters.
@@ -121,14 +136,16 @@ pub(crate) struct Entry {
 
 impl Entry {
     /// Peers and callers chose parts of it: escapes control characters and limits the length.
-    fn sanitize(&mut self) {
+    fn sanitize(&mut self, longest: usize) {
         let error = self.error.as_mut();
         for text in [&mut self.by, &mut self.action, &mut self.object]
             .into_iter()
             .chain(error)
         {
-            shorten(text, TEXT);
+            shorten(text, longest);
             escape(text);
+            // Escapes are longer than what they stand for.
+            shorten(text, longest);
         }
         self.changes.sanitize();
     }
@@ -191,6 +208,10 @@ struct Refused {
 struct Records {
     last: u64,
     changes: VecDeque<Record>,
+    failed: VecDeque<Record>,
+    failures: TokenBucket,
+    /// Changes that failed since the last one that was recorded.
+    unrecorded: u64,
     refused: VecDeque<Refused>,
     reports: TokenBucket,
 }
@@ -216,6 +237,9 @@ impl AuditLog {
             records: Mutex::new(Records {
                 last: 0,
                 changes: VecDeque::new(),
+                failed: VecDeque::new(),
+                failures: TokenBucket::full(FAILURES, Instant::now()),
+                unrecorded: 0,
                 refused: VecDeque::new(),
                 reports: TokenBucket::full(REPORTS, Instant::now()),
             }),
@@ -231,14 +255,16 @@ impl AuditLog {
 
     /// Records a change, or a failed attempt. Never waits.
     pub(crate) fn add(&self, mut entry: Entry, events: &EventLog) {
-        entry.sanitize();
+        entry.sanitize(TEXT);
         let record = {
             let mut records = self.records();
-            let record = records.next(entry);
-            if records.changes.len() == KEPT {
-                records.changes.pop_front();
-            }
-            records.changes.push_back(record.clone());
+            let added = match entry.result {
+                Outcome::Failed => records.fail(entry, Instant::now()),
+                Outcome::Ok | Outcome::Refused => Some(records.change(entry)),
+            };
+            let Some(record) = added else {
+                return;
+            };
             record
         };
         info!(by = %record.entry.by, "{}", record.entry.line());
@@ -247,7 +273,7 @@ impl AuditLog {
 
     /// Records a request that its sender is not allowed to make. Never waits.
     pub(crate) fn add_refused(&self, mut entry: Entry, events: &EventLog, now: Instant) {
-        entry.sanitize();
+        entry.sanitize(REFUSED_TEXT);
         self.refused.fetch_add(1, Relaxed);
         let report = self.records().refuse(entry, now);
         if let Some(record) = report {
@@ -273,7 +299,8 @@ impl AuditLog {
     fn newest_first(&self) -> Vec<Record> {
         let records = self.records();
         let refused = records.refused.iter().map(|refused| &refused.record);
-        let mut all: Vec<_> = records.changes.iter().chain(refused).cloned().collect();
+        let changes = records.changes.iter().chain(&records.failed);
+        let mut all: Vec<_> = changes.chain(refused).cloned().collect();
         drop(records);
         all.sort_by_key(|record| std::cmp::Reverse(record.number));
         all
@@ -315,6 +342,24 @@ impl Records {
         }
     }
 
+    fn change(&mut self, entry: Entry) -> Record {
+        let record = self.next(entry);
+        keep(&mut self.changes, record.clone(), KEPT);
+        record
+    }
+
+    /// Returns the record unless the failure is only counted.
+    fn fail(&mut self, entry: Entry, now: Instant) -> Option<Record> {
+        if self.failures.take(FAILURES, now).is_err() {
+            self.unrecorded += 1;
+            return None;
+        }
+        let mut record = self.next(entry);
+        record.count += mem::take(&mut self.unrecorded);
+        keep(&mut self.failed, record.clone(), FAILED);
+        Some(record)
+    }
+
     /// Returns the record if it should be reported.
     fn refuse(&mut self, entry: Entry, now: Instant) -> Option<Record> {
         let fresh = self.next(entry);
@@ -353,6 +398,14 @@ impl Records {
         self.refused.push_back(refused);
         record
     }
+}
+
+/// Adds a record; of more than `most` the oldest goes.
+fn keep(records: &mut VecDeque<Record>, record: Record, most: usize) {
+    if records.len() >= most {
+        records.pop_front();
+    }
+    records.push_back(record);
 }
 
 #[cfg(test)]

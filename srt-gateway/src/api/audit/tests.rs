@@ -49,6 +49,45 @@ fn strangers_push_no_change_out_and_are_one_record_each() {
 }
 
 #[test]
+fn a_day_of_strangers_takes_little_of_the_file() {
+    let (log, events) = (log(None, 1), EventLog::new("gw"));
+    let now = Instant::now();
+    for second in 0..86_400_u32 {
+        let [_, high, mid, low] = second.to_be_bytes();
+        let mut stranger = entry("unknown", [10, high, mid, low], Outcome::Refused);
+        stranger.object = "\u{1b}".repeat(4000);
+        stranger.error = Some("\u{202e}".repeat(4000));
+        log.add_refused(stranger, &events, now + Duration::from_secs(second.into()));
+    }
+    let line = serde_json::to_string(&log.newest_first()[0]).unwrap().len() as u64;
+    let bytes = line * events.last();
+    assert!(
+        (100_000..1_500_000).contains(&bytes),
+        "{bytes} bytes, {line} each"
+    );
+}
+
+#[test]
+fn changes_that_fail_again_and_again_push_no_change_out() {
+    let (log, events) = (log(None, 1), EventLog::new("gw"));
+    log.add(entry("night", [192, 0, 2, 1], Outcome::Ok), &events);
+    for _ in 0..5000 {
+        log.add(entry("angry", [192, 0, 2, 2], Outcome::Failed), &events);
+    }
+    let records = log.newest_first();
+    let failed = |record: &&Record| record.entry.result == Outcome::Failed;
+    let reported = records.iter().filter(failed).count();
+    // One more for each 20 seconds that this takes.
+    assert!((100..=105).contains(&reported), "{reported}");
+    assert_eq!(records.last().unwrap().entry.by, "night");
+    let mut all = log.records();
+    all.failures = TokenBucket::full(FAILURES, Instant::now());
+    let next = all.fail(entry("angry", [192, 0, 2, 2], Outcome::Failed), Instant::now());
+    let counted: u64 = records.iter().filter(failed).map(|record| record.count).sum();
+    assert_eq!(counted + next.unwrap().count, 5001);
+}
+
+#[test]
 fn a_client_that_goes_on_is_reported_again_after_a_while() {
     let (log, events) = (log(None, 1), EventLog::new("gw"));
     let now = Instant::now();
