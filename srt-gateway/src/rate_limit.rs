@@ -1,7 +1,7 @@
 //! Token buckets, and the client that an address belongs to. Pure: reads no clock and takes no lock.
 
 use std::{
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::{Duration, Instant},
 };
 
@@ -69,6 +69,15 @@ pub(crate) fn client_of(peer: IpAddr) -> IpAddr {
     }
 }
 
+/// The network that an address belongs to: an IPv4 address to its /24, an IPv6 address to its /32, which is the least that a
+/// registry gives to a provider. Whoever has many addresses has few networks.
+pub(crate) fn network_of(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 96 << 96)),
+        IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() >> 8 << 8)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,5 +110,14 @@ mod tests {
         assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:2"));
         assert_ne!(of("2001:db8:0:1::1"), of("2001:db8::1"));
         assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+    }
+
+    #[test]
+    fn many_households_of_a_provider_are_one_network() {
+        let of = |peer: &str| network_of(peer.parse().unwrap());
+        assert_eq!(of("2001:db8:1::1"), of("2001:db8:ffff:2::1"));
+        assert_ne!(of("2001:db9::1"), of("2001:db8::1"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.200"));
+        assert_ne!(of("192.0.3.1"), of("192.0.2.1"));
     }
 }

@@ -12,6 +12,7 @@ use std::{
 use rustix::process::setpriority_process;
 
 use super::{Digest, Work, results::Results};
+use crate::rate_limit::network_of;
 
 /// Pending checks of clients that did not fail lately, and the same number of those that did.
 const QUEUE: usize = 512;
@@ -49,10 +50,55 @@ struct Job {
     work: Work,
 }
 
+/// Jobs by network, one of each network in turn: addresses of one network wait for each other only.
+#[derive(Debug, Default)]
+struct Turns {
+    networks: HashMap<IpAddr, VecDeque<Job>>,
+    /// The networks that have jobs, in the order of their turns.
+    order: VecDeque<IpAddr>,
+    length: usize,
+}
+
+impl Turns {
+    fn push(&mut self, job: Job) {
+        let network = network_of(job.client);
+        let jobs = self.networks.entry(network).or_default();
+        if jobs.is_empty() {
+            self.order.push_back(network);
+        }
+        jobs.push_back(job);
+        self.length += 1;
+    }
+
+    fn pop(&mut self) -> Option<Job> {
+        let network = self.order.pop_front()?;
+        let jobs = self.networks.get_mut(&network)?;
+        let job = jobs.pop_front()?;
+        if jobs.is_empty() {
+            self.networks.remove(&network);
+        } else {
+            self.order.push_back(network);
+        }
+        self.length -= 1;
+        Some(job)
+    }
+
+    /// Takes the last job of the network with the most, if a job of `client` would be better served with its place.
+    fn give_way(&mut self, client: IpAddr) -> Option<Job> {
+        let own = self.networks.get(&network_of(client)).map_or(0, VecDeque::len);
+        let longest = self.networks.values_mut().max_by_key(|jobs| jobs.len())?;
+        if longest.len() <= own + 1 {
+            return None;
+        }
+        self.length -= 1;
+        longest.pop_back()
+    }
+}
+
 #[derive(Debug, Default)]
 struct Queue {
-    first: VecDeque<Job>,
-    later: VecDeque<Job>,
+    first: Turns,
+    later: Turns,
     /// Checks that wait or are running.
     pending: HashSet<Digest>,
     clients: HashMap<IpAddr, u32>,
@@ -68,21 +114,32 @@ impl Queue {
         } else {
             &mut self.first
         };
-        if of_client >= QUEUE_OF_CLIENT || queue.len() >= QUEUE {
+        if of_client >= QUEUE_OF_CLIENT {
             return false;
+        }
+        if queue.length >= QUEUE {
+            match queue.give_way(job.client) {
+                Some(gone) => self.done(&gone.digest, gone.client),
+                None => return false,
+            }
         }
         self.clients.insert(job.client, of_client + 1);
         self.pending.insert(job.digest);
-        queue.push_back(job);
+        let queue = if failed_lately {
+            &mut self.later
+        } else {
+            &mut self.first
+        };
+        queue.push(job);
         true
     }
 
     fn pop(&mut self) -> Option<Job> {
         self.taken = self.taken.wrapping_add(1);
         if self.taken.is_multiple_of(TURN) {
-            return self.later.pop_front().or_else(|| self.first.pop_front());
+            return self.later.pop().or_else(|| self.first.pop());
         }
-        self.first.pop_front().or_else(|| self.later.pop_front())
+        self.first.pop().or_else(|| self.later.pop())
     }
 
     fn done(&mut self, digest: &Digest, client: IpAddr) {
@@ -188,7 +245,7 @@ mod tests {
                 queue.push(job(client, number), client > 1);
             }
         }
-        assert_eq!((queue.first.len(), queue.later.len()), (8, QUEUE));
+        assert_eq!((queue.first.length, queue.later.length), (8, QUEUE));
         assert!(queue.push(job(9000, 0), false));
         let innocent = job(9000, 0).digest;
         let mut popped = 0;
@@ -202,6 +259,29 @@ mod tests {
             queue.done(&done.digest, done.client);
         }
         assert!(queue.push(job(1, 1000), false));
+    }
+
+    fn of(prefix: u128, number: u128) -> Job {
+        let client = IpAddr::from(std::net::Ipv6Addr::from_bits(prefix << 96 | number << 64));
+        let mut job = job(0, u32::try_from(number).unwrap());
+        job.digest[8..12].copy_from_slice(&u32::try_from(prefix).unwrap().to_be_bytes());
+        job.client = client;
+        job
+    }
+
+    #[test]
+    fn a_flood_of_fresh_addresses_of_a_network_delays_others_by_little() {
+        let mut queue = Queue::default();
+        for number in 0..10_000 {
+            queue.push(of(0x2001_0db8, number), false);
+        }
+        assert_eq!(queue.first.length, QUEUE);
+        let innocent = of(0x2001_0db9, 1);
+        let digest = innocent.digest;
+        assert!(queue.push(innocent, false), "the flood gives way");
+        assert_eq!((queue.first.length, queue.clients.len()), (QUEUE, QUEUE));
+        let place = std::iter::from_fn(|| queue.pop()).position(|job| job.digest == digest);
+        assert_eq!(place, Some(1));
     }
 
     #[test]
