@@ -49,10 +49,13 @@ impl LogControl {
     }
 }
 
-/// libsrt's own lines are meant for its developers, and the gateway logs what matters in its own words: only RUST_LOG
-/// shows them.
+/// Only RUST_LOG shows libsrt's own lines, which are meant for its developers: the gateway logs what matters in its own words. The
+/// same applies to the file watcher's, which would also report each write of a log file in the folder of the configuration.
 pub(crate) fn filter_of(level: LogLevel) -> EnvFilter {
-    EnvFilter::new(format!("{},libsrt=off", level.as_str()))
+    EnvFilter::new(format!(
+        "{},libsrt=off,notify=off,notify_types=off,inotify=off",
+        level.as_str()
+    ))
 }
 
 #[cfg(test)]

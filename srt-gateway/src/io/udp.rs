@@ -18,7 +18,10 @@ use super::{
     rtp::{Framing, Reorder},
     source::{POLL_INTERVAL, Transport},
 };
-use crate::address::{ZonedIp, interface_index};
+use crate::{
+    address::{ZonedIp, interface_index},
+    ts::PACKET_LEN,
+};
 
 /// Whether datagrams have an RTP header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,11 +50,8 @@ pub(crate) struct UdpOptions {
     pub(crate) echo: bool,
 }
 
-/// A packet of MPEG-TS.
-const TS_PACKET: usize = 188;
-
 /// A message of seven TS packets, into which longer datagrams are cut.
-const PIECE: usize = 7 * TS_PACKET;
+const PIECE: usize = 7 * PACKET_LEN;
 
 /// The longest datagram.
 const DATAGRAM_MAX: usize = 65_535;
@@ -311,7 +311,7 @@ fn fitting(mtu: usize, to: SocketAddr, wrapping: Wrapping, wanted: usize) -> usi
     let ip = if to.is_ipv4() { 20 } else { 40 };
     let rtp = if wrapping == Wrapping::Rtp { 12 } else { 0 };
     let room = mtu.saturating_sub(ip + 8 + rtp);
-    if room < TS_PACKET {
+    if room < PACKET_LEN {
         wanted
     } else {
         wanted.min(room)
