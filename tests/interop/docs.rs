@@ -10,17 +10,20 @@ use std::path::Path;
 
 const HEAD: &str = "# Interoperability
 
-The clients that the gateway is tested with, and the lines to paste. This page is made from the table in `tests/interop/rows.rs`: `cargo xtask test`
-tries a choice of its rows in which every two properties meet (client, port, encryption, streamid, address family), and `cargo xtask interop` tries all
-of them. A row works when the stream arrives whole: byte for byte where the client passes it on as it is, and without a missing packet or picture where
+This page lists the clients that the gateway is tested with, and gives the commands to publish and play with each.
+
+It is generated from the table in `tests/interop/rows.rs`. `cargo xtask test` tests a selection of its rows in which every two
+properties meet (client, port, encryption, streamid, address family), and `cargo xtask interop` tests all of them. A row passes
+if the complete stream arrives: byte for byte if the client passes it on unchanged, and without a missing packet or picture if
 the client remuxes it.
 
 ";
 
 const KEY: &str = "
 `calls`: the client calls the gateway (`[srt]`, or a port of the stream). `listens`: an input or output of the gateway calls the client.
-`rendezvous`: both call each other. All clients work over IPv4 and IPv6 (rsrt over IPv4 only), without encryption and with AES-128, AES-192 and AES-256; the key length is that
-of the client unless you configure `key_length`. All streamids of docs/access-control.md work.
+`rendezvous`: both call each other. All clients work over IPv4 and IPv6 (rsrt over IPv4 only), without encryption and with
+AES-128, AES-192 and AES-256; the client chooses the key length unless you configure `key_length`. All streamid formats of
+[access-control.md](access-control.md#streamid-dialects) work.
 ";
 
 /// The row that a line to paste belongs to.
@@ -97,28 +100,30 @@ fn modes(client: Client, role: Role) -> String {
 fn notes(client: Client) -> Vec<&'static str> {
     let mut notes = match client {
         Client::LiveTransmit => vec![
-            "It does not pace what it reads and cannot read a regular file, hence the ffmpeg in front of it. Its default chunk of 1456 bytes is not a \
-             whole number of TS packets, hence `-chunk:1316`.",
+            "It does not pace what it reads and cannot read a regular file from standard input, hence the ffmpeg in front of it. Its default chunk of \
+             1456 bytes is not a whole number of TS packets, hence `-chunk:1316`.",
         ],
         Client::Ffmpeg => vec![
-            "Its `latency` is in microseconds. ffplay takes the same URLs. Without `-analyzeduration` and `-probesize` it looks at five seconds of a \
+            "Its `latency` is in microseconds. ffplay takes the same URLs. Without `-analyzeduration` and `-probesize`, it analyses five seconds of a \
              stream before it plays.",
         ],
         Client::GStreamer => {
-            vec!["Without `tsparse set-timestamps=true` a file is sent as fast as it can be read."]
+            vec!["Without `tsparse set-timestamps=true`, it sends a file as fast as it can read it."]
         }
         Client::Vlc => vec![
-            "In its window, paste the URL into *Media > Open Network Stream*. A VLC that is refused tries again at once, many times a second.",
+            "In its window, paste the URL into *Media > Open Network Stream*. After a refusal, VLC tries again at once, many times a second.",
         ],
         Client::Mpv => vec!["Its `latency` is in microseconds."],
-        Client::Tstrans => vec!["A library: `tests/interop/tstrans_client.py` is a program that uses it."],
+        Client::Tstrans => vec!["This is a Python library; `tests/interop/tstrans_client.py` uses it."],
         Client::SrtTokio | Client::Rsrt => {
-            vec!["An SRT stack of its own in Rust; `tests/interop/rust_peers` is a program that uses it."]
+            vec![
+                "This is an SRT implementation in Rust that does not use libsrt; `tests/interop/rust_peers` uses it.",
+            ]
         }
         Client::NewFfmpeg | Client::Relay => vec![],
     };
     if !client.families().contains(&Family::V6) {
-        notes.push("It has no IPv6.");
+        notes.push("It does not support IPv6.");
     }
     for row in all().into_iter().filter(|row| row.client == client) {
         if let Expected::Refused { because, .. } | Expected::Silent { because } = row.expected()

@@ -170,11 +170,11 @@ impl Row {
     pub(crate) fn expected(&self) -> Expected {
         match (self.client, self.role, self.id) {
             (Client::Vlc, Role::Publish, _) => Expected::Silent {
-                because: "The SRT output of 3.0.24 connects and sends nothing, to srt-live-transmit neither.",
+                because: "The SRT output of 3.0.24 connects but sends nothing, not even to srt-live-transmit.",
             },
             (Client::GStreamer, _, Id::Raw) | (Client::Vlc, _, Id::Raw) => Expected::Refused {
                 code: 1400,
-                because: "It takes `#` in a URL for the start of a fragment and sends no streamid (refused with 1400): write `%23`.",
+                because: "It treats `#` in a URL as the start of a fragment and sends no streamid (refused with 1400): write `%23`.",
             },
             _ => Expected::Works,
         }
