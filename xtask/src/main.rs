@@ -50,10 +50,10 @@ enum Task {
     Deny(MayInstall),
     /// Make the Debian package, target/package/srt-gateway.deb
     Package {
-        /// From what `cargo build` made before, unoptimized: for the tests
+        /// Package the debug build that `cargo build` made, for the tests
         #[arg(long)]
         debug: bool,
-        /// In place of it an archive with a statically linked binary, target/static/srt-gateway-*.tar.gz, and try that it relays
+        /// Make an archive with a statically linked binary instead, target/static/srt-gateway-*.tar.gz, and test that it relays
         #[arg(long = "static", conflicts_with = "debug")]
         fixed: bool,
         #[command(flatten)]
@@ -73,20 +73,20 @@ enum Task {
     },
     /// Measure the gateway against the floor, loads and rounds of benches/targets.toml: ten minutes on a quiet machine
     Bench {
-        /// Given to `srt-gateway bench compare`
+        /// Arguments of `srt-gateway bench compare`
         #[arg(last = true)]
         args: Vec<String>,
     },
-    /// Run the gateway under load and abuse of all kinds; fail if it grows or an innocent stream loses a packet
+    /// Run the gateway under load and abuse of all kinds; fail if its memory grows or an unaffected stream loses a packet
     Soak {
-        /// How long
+        /// Duration in hours
         #[arg(long, default_value_t = 0.0)]
         hours: f64,
-        /// How long, where hours are too many
+        /// Duration in minutes
         #[arg(long, default_value_t = 0.0, conflicts_with = "hours")]
         minutes: f64,
     },
-    /// Try every client with every port, encryption, streamid and address family: `cargo xtask test` tries a choice
+    /// Test every client with every port, encryption, streamid and address family; `cargo xtask test` tests a selection
     Interop {
         /// Only rows whose names contain this, such as "Vlc Play"
         #[arg(long)]
@@ -96,7 +96,7 @@ enum Task {
     },
     /// Model-check the ring with loom
     Loom {
-        /// Given to the test
+        /// Arguments of the test
         #[arg(last = true)]
         args: Vec<String>,
     },
@@ -104,7 +104,7 @@ enum Task {
 
 #[derive(Debug, Args)]
 struct MayInstall {
-    /// Install nothing; say what is missing and stop
+    /// Install nothing; report missing programs and stop
     #[arg(long)]
     no_install: bool,
 }

@@ -43,7 +43,7 @@ struct CompareArgs {
 struct RunArgs {
     /// Address and port of the server.
     server: SocketAddr,
-    /// Streamid of a publisher; {n} is the number of its stream, from 0.
+    /// Streamid of a publisher; n in braces stands for the number of its stream, from 0.
     #[arg(long, default_value = crate::bench::PUBLISH)]
     publish: String,
     /// Streamid of a viewer.
