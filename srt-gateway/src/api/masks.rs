@@ -37,6 +37,9 @@ pub(super) fn unmask_table(new: &mut Table, old: &Table) {
 
 fn unmask(key: &str, new: &mut Value, old: &Value) {
     match (new, old) {
+        // Where a list may stand, one value may stand as well.
+        (Value::Array(new), Value::String(_)) => unmask_list(key, new, std::slice::from_ref(old)),
+        (new @ Value::String(_), Value::Array(old)) if old.len() == 1 => unmask(key, new, &old[0]),
         (Value::String(new), Value::String(old)) if *new == redacted(key, old) => new.clone_from(old),
         (Value::String(new), Value::String(old)) if new.contains("://") => unmask_url(new, old),
         (Value::Table(new), Value::Table(old)) => unmask_table(new, old),
@@ -46,13 +49,19 @@ fn unmask(key: &str, new: &mut Value, old: &Value) {
 }
 
 /// Pairs entries by their displayed form rather than by position, because entries may have been inserted before them.
-/// Modified entries are matched by their address.
+/// Modified entries are matched by their address. An entry with a secret of its own is what its sender means, although it
+/// is displayed like any other secret.
 fn unmask_list(key: &str, new: &mut [Value], old: &[Value]) {
     let mut left: Vec<_> = old.iter().collect();
     let mut changed = Vec::new();
     for item in new {
         let json = shown(key, item);
-        match left.iter().position(|old| shown(key, old) == json) {
+        let has_no_secret = toml_of(json.clone()).is_ok_and(|displayed| displayed == *item);
+        let is_meant = |old: &&Value| match has_no_secret {
+            true => shown(key, old) == json,
+            false => *old == item,
+        };
+        match left.iter().position(is_meant) {
             Some(at) => item.clone_from(left.remove(at)),
             None => changed.push(item),
         }
@@ -148,6 +157,26 @@ mod tests {
             [0, 1, 2].map(passphrase),
             ["battery staple", "correct horse", "***"]
         );
+    }
+
+    #[test]
+    fn a_new_secret_is_not_taken_for_an_old_one() {
+        for (old, new, wanted) in [
+            (r#"["old"]"#, r#"["new"]"#, r#"["new"]"#),
+            (r#"["old"]"#, r#"["new", "***"]"#, r#"["new", "old"]"#),
+            (r#"["old"]"#, r#"["***", "new"]"#, r#"["old", "new"]"#),
+            (r#"["one", "two"]"#, r#"["***", "***"]"#, r#"["one", "two"]"#),
+            (r#"["one", "two"]"#, r#"["two", "***"]"#, r#"["two", "one"]"#),
+            (r#""old""#, r#"["***", "new"]"#, r#"["old", "new"]"#),
+            (r#"["old"]"#, r#""***""#, r#""old""#),
+            (r#"["one", "two"]"#, r#""***""#, r#""***""#),
+            (r#""old""#, r#""new""#, r#""new""#),
+        ] {
+            let table = |text: &str| format!("passphrase = {text}").parse::<Table>().unwrap();
+            let (mut new_table, wanted) = (table(new), table(wanted));
+            unmask_table(&mut new_table, &table(old));
+            assert_eq!(new_table, wanted, "{new} over {old}");
+        }
     }
 
     #[test]
