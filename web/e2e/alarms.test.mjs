@@ -1,7 +1,7 @@
 /** Alarms: listed, counted in the navigation and the title, acknowledged with a note, and heard by those who want to hear them. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { TOKEN, browser, endAll, gateway, open, overflow, shot, standIn, until } from "./setup.mjs";
+import { TOKEN, api, browser, endAll, gateway, open, overflow, play, publish, shot, standIn, until } from "./setup.mjs";
 
 let chromium;
 let of;
@@ -104,9 +104,55 @@ test("a new alarm is heard where somebody has turned the sound on, and nowhere e
 
 test("a gateway without alarms says so", async () => {
   const { base } = await gateway(`[api]\nlisten = "127.0.0.1:0"\ntoken = "${TOKEN}"\n`);
-  const old = await standIn(base, () => [], 2, { answers: () => undefined });
+  const old = await standIn(base, () => [], 2, { answers: (_method, path) => (path === "alarms" ? null : undefined) });
   const { page, close } = await open(chromium, old.base);
   await page.goto(`${old.base}/#/alarms`);
-  await page.getByText("This gateway has no alarms").or(page.getByText("No active alarms")).waitFor();
+  await page.getByText("This gateway has no alarms").waitFor();
+  await close();
+});
+
+test("a real gateway raises an alarm, keeps the acknowledgement, and raises none where none is wanted", async () => {
+  const own = await gateway(`[srt]\nport = "127.0.0.1:0"\n[api]\nlisten = "127.0.0.1:0"\ntoken = "${TOKEN}"\n[alarms]\nraise_after = "1s"\nclear_after = "1s"\n[streams."live/a"]\n[streams."live/b"]\n`);
+  const port = Number((await api(own.base, "listeners"))[0].address.split(":").at(-1));
+  const live = (name, viewers) =>
+    until(`${name} is live`, async () => {
+      const stream = await api(own.base, `streams/${encodeURIComponent(name)}`);
+      return stream.state === "live" && stream.viewers === viewers;
+    });
+  const { page, close } = await open(chromium, own.base);
+  await page.goto(`${own.base}/#/alarms`);
+  await page.getByText("No active alarms").waitFor();
+  const off = page.getByRole("region", { name: "Expected off" });
+  await off.getByLabel("Stream", { exact: true }).fill("live/b");
+  await off.getByLabel("Note").fill("no show tonight");
+  await off.getByRole("button", { name: "Expect it to be off" }).click();
+  await row(off, "live/b").getByText("no show tonight").waitFor();
+  const maintenance = page.getByRole("region", { name: "Maintenance" });
+  await maintenance.getByLabel("Streams").fill("sport/*");
+  await maintenance.getByRole("button", { name: "Add maintenance" }).click();
+  await row(maintenance, "sport/*").getByText("now").waitFor();
+  await shot(page, "alarms-silences", true);
+
+  let publisher;
+  for (const name of ["live/a", "live/b"]) {
+    publisher = publish(port, `#!::r=${name},m=publish`);
+    await live(name, 0);
+    play(port, `#!::r=${name},m=request`);
+    await live(name, 1);
+    await publisher.end();
+  }
+  await row(page, "source lost").filter({ hasText: "live/a" }).getByRole("button", { name: /^Acknowledge/ }).click();
+  await page.getByRole("dialog").getByLabel("Note").fill("called the venue");
+  await page.getByRole("dialog").getByLabel("Note").press("Enter");
+  await row(page, "source lost").getByText("called the venue").waitFor();
+  assert.equal((await api(own.base, "alarms")).items.filter((one) => one.stream === "live/b" && one.state === "active").length, 0);
+  publish(port, "#!::r=live/a,m=publish");
+  await row(page, "source lost").waitFor({ state: "detached" });
+  await page.getByRole("button", { name: "Cleared" }).click();
+  await row(page, "source lost").getByText("critical, cleared").waitFor();
+  await row(off, "live/b").getByRole("button", { name: "End for live/b" }).click();
+  await row(off, "live/b").waitFor({ state: "detached" });
+  await row(maintenance, "sport/*").getByRole("button", { name: /^End/ }).click();
+  await row(maintenance, "sport/*").waitFor({ state: "detached" });
   await close();
 });

@@ -208,7 +208,7 @@ async function bundled(base) {
 
 /**
  * The gateway's page before figures of our making: hundreds of streams that are live cost more than this machine has. All
- * else is the gateway's own answer, or, as JSON, what `answers(method, path, body)` gives. `streams(n)` and `gateway(n)` make
+ * else is the gateway's own answer, or, as JSON, what `answers(method, path, body)` gives (`null`: 404). `streams(n)` and `gateway(n)` make
  * what the n-th event tells; gives the address, and counts the events.
  */
 export async function standIn(base, streams, perSecond, { answers = () => undefined, gateway = () => ({ draining: false, sessions: 0 }) } = {}) {
@@ -220,8 +220,8 @@ export async function standIn(base, streams, perSecond, { answers = () => undefi
       const body = request.method === "POST" && answers(request.method, path) !== undefined ? await new Response(request).text() : "";
       const said = answers(request.method, path, body);
       if (said === undefined) return pass(base, request, response);
-      response.writeHead(200, { "Content-Type": "application/json" });
-      return response.end(JSON.stringify(said));
+      response.writeHead(said === null ? 404 : 200, { "Content-Type": "application/json" });
+      return response.end(JSON.stringify(said ?? { title: "Not found", status: 404 }));
     }
     response.writeHead(200, { "Content-Type": "text/event-stream" });
     const send = () => {
