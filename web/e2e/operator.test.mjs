@@ -246,6 +246,12 @@ test("what the browser cannot decode is named, and the rest is played", async ()
   const ac3 = send("codec/ac3", ["libx264", "-preset", "ultrafast", "-tune", "zerolatency"], ["ac3"]);
   await live("codec/hevc");
   await live("codec/ac3");
+  // The overview names what each stream carries.
+  const listed = async (name) => (await api(base, "streams")).items.find((stream) => stream.name === name);
+  await until("the picture's size is known", async () => (await listed("codec/hevc")).media?.width > 0);
+  const { media, up_seconds } = await listed("codec/hevc");
+  assert.deepEqual([media.format, media.video, media.audio], ["mpeg_ts", "HEVC", "AAC"]);
+  assert.ok(up_seconds >= 0, `${up_seconds}`);
   const { page, close } = await open(chromium, base);
   const decodes = (type) => page.evaluate((type) => MediaSource.isTypeSupported(type), type);
   await page.goto(`${base}/#/stream/${encoded("codec/hevc")}`);

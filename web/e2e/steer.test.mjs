@@ -348,6 +348,11 @@ test("the gateway is drained, and every page says so until it ends", async () =>
   await page.getByRole("button", { name: "Drain the gateway" }).click();
   assert.equal((await api(base, "gateway")).draining, false, "not before it was confirmed");
   await page.getByRole("button", { name: "Refuse new callers, and end the gateway?" }).click();
+  await page.getByRole("button", { name: "Cancel the drain" }).click();
+  await until("the drain is cancelled", async () => !(await api(base, "gateway")).draining);
+  await page.getByRole("button", { name: "Drain the gateway" }).click();
+  await page.getByRole("button", { name: "Refuse new callers, and end the gateway?" }).click();
+  await until("the gateway drains again", async () => (await api(base, "gateway")).draining);
   await page.getByRole("link", { name: "Streams" }).click();
   await page.getByText("The gateway is draining").waitFor();
   await shot(page, "draining");

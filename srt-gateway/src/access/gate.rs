@@ -134,6 +134,11 @@ impl Drain {
     pub(crate) fn begin(&self) {
         self.0.store(true, Relaxed);
     }
+
+    /// Admits callers again.
+    pub(crate) fn end(&self) {
+        self.0.store(false, Relaxed);
+    }
 }
 
 impl Guards {

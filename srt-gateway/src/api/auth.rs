@@ -386,6 +386,7 @@ mod tests {
             (Method::DELETE, "/api/v1/sessions/4", Some(Scope::Operate)),
             (Method::POST, "/api/v1/bans", Some(Scope::Operate)),
             (Method::POST, "/api/v1/drain", Some(Scope::Admin)),
+            (Method::DELETE, "/api/v1/drain", Some(Scope::Admin)),
             (Method::PUT, "/api/v1/log", Some(Scope::Admin)),
             (Method::GET, "/metrics", Some(Scope::Read)),
             (Method::GET, "/api/v1/audit", Some(Scope::Operate)),

@@ -164,6 +164,8 @@ pub(crate) enum ApiCommand {
     Reload(tokio::sync::oneshot::Sender<ReloadResult>),
     /// New callers are refused: shut down when no session is left, or after this time.
     Drain(Duration),
+    /// Callers are admitted again: continue.
+    CancelDrain,
 }
 
 /// The API of a running gateway. Dropping it ends it.
@@ -293,7 +295,7 @@ fn routes() -> (Router<Arc<App>>, Bytes) {
         .routes(routes!(bans::delete_ban))
         .routes(routes!(write::put_log))
         .routes(routes!(reload::reload, reload::last_reload))
-        .routes(routes!(write::drain))
+        .routes(routes!(write::drain, write::cancel_drain))
         .routes(routes!(media::video))
         .routes(routes!(media::keyframe))
         .routes(routes!(metrics::metrics))

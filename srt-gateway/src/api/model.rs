@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::telemetry::alarms::AlarmCounts;
+use crate::{
+    telemetry::alarms::AlarmCounts,
+    ts::{Payload, StreamKind, TsReport},
+};
 
 /// A part of a list.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -186,10 +189,58 @@ pub(crate) struct StreamSummary {
     pub(crate) inputs: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) source: Option<Source>,
+    /// Time since the source connected, in seconds; absent if it is not SRT.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) up_seconds: Option<u64>,
+    /// What the source sends; absent before it has sent something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) media: Option<Media>,
     pub(crate) figures: StreamFigures,
     /// What is at fault if it stutters: `level`, `fault`, `sentence`, `evidence`, `viewers`.
     #[schema(value_type = Object)]
     pub(crate) verdict: crate::telemetry::health::Verdict,
+}
+
+/// Summary of what a stream carries: its first video and its first audio.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub(crate) struct Media {
+    /// `mpeg_ts`, `mpeg_ts204`, `mpeg_ts_scrambled` or `other`.
+    #[schema(value_type = String)]
+    pub(crate) format: Payload,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) video: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) audio: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) width: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) height: Option<u32>,
+    /// As declared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) frame_rate: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) interlaced: Option<bool>,
+}
+
+impl Media {
+    pub(crate) fn of(report: &TsReport) -> Option<Self> {
+        let format = (report.payload != Payload::Unknown).then_some(report.payload)?;
+        let first = |kind| {
+            let streams = report.programs.iter().flat_map(|program| &program.streams);
+            streams.into_iter().find(|stream| stream.kind == kind)
+        };
+        let (video, audio) = (first(StreamKind::Video), first(StreamKind::Audio));
+        let picture = video.and_then(|stream| stream.video.as_ref());
+        Some(Self {
+            format,
+            video: video.map(|stream| stream.codec.clone()),
+            audio: audio.map(|stream| stream.codec.clone()),
+            width: picture.map(|picture| picture.width),
+            height: picture.map(|picture| picture.height),
+            frame_rate: picture.and_then(|picture| picture.frame_rate),
+            interlaced: picture.map(|picture| picture.interlaced),
+        })
+    }
 }
 
 /// The source of a stream.

@@ -180,7 +180,10 @@ impl Problem {
     pub(super) fn line(&self) -> String {
         let faults = self.errors.iter();
         let faults: String = faults
-            .map(|fault| format!("; {}: {}", fault.key, fault.message))
+            .map(|fault| match fault.key.as_str() {
+                "" => format!("; {}", fault.message),
+                key => format!("; {key}: {}", fault.message),
+            })
             .collect();
         format!("{}{faults}", self.detail)
     }

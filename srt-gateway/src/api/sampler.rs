@@ -19,7 +19,7 @@ use super::{
     events::Watch,
     figures,
     history::History,
-    model::{LinkSummary, StreamFigures},
+    model::{LinkSummary, Media, StreamFigures},
     shape,
     totals::{Ledger, Totals},
 };
@@ -67,6 +67,8 @@ pub(crate) struct StreamSample {
     pub(crate) flows: bool,
     pub(crate) totals: Totals,
     pub(crate) verdict: Verdict,
+    /// What the source sends, if there is one.
+    pub(crate) media: Option<Media>,
 }
 
 /// The roles, in the order of [`Totals`]' links.
@@ -322,6 +324,7 @@ impl SamplerState {
                 viewers: entry.stream.viewers(),
                 totals: Totals::default(),
                 verdict: Verdict::default(),
+                media: None,
                 flows: last.is_some_and(|last| now.duration_since(last) < SILENT),
             };
             samples.insert(name.clone(), sample);
@@ -429,6 +432,7 @@ impl SamplerState {
             };
             if let Some(sample) = streams.get_mut(name) {
                 let report = board.as_ref().map(|board| board.report());
+                sample.media = report.as_ref().and_then(Media::of);
                 let of_stream = of_streams.get(name).map_or(&[][..], Vec::as_slice);
                 sample.verdict = verdict(&entry.stream, report.as_ref(), of_stream, broken, stall);
             }

@@ -73,9 +73,17 @@ impl ResponseContext {
             outputs,
             inputs,
             source: self.source(name, endpoints),
+            up_seconds: self.source_age(name),
+            media: sample.and_then(|sample| sample.media.clone()),
             figures: sample.map_or_else(StreamFigures::default, |sample| sample.figures.clone()),
             verdict: sample.map(|sample| sample.verdict.clone()).unwrap_or_default(),
         }
+    }
+
+    fn source_age(&self, name: &StreamName) -> Option<u64> {
+        let id = self.directory.streams.get(name)?.stream.source()?;
+        let at = self.sessions.binary_search_by_key(&id, |session| session.id).ok()?;
+        Some(self.sessions[at].age.as_secs())
     }
 
     fn source(&self, name: &StreamName, endpoints: &[Endpoint]) -> Option<Source> {

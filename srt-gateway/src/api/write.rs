@@ -521,8 +521,7 @@ impl Default for DrainSettings {
 pub(super) async fn drain(State(app): Ctx, Body(settings): Body<DrainSettings>) -> Answer<StatusCode> {
     let wait = Duration::from_secs(settings.wait_seconds.min(86_400));
     let before = app.draining.swap(true, Relaxed);
-    let told = app.ask(|view| view.ask(Command::Drain)).await?;
-    told.ok_or_else(|| Problem::busy("the gateway is shutting down"))?;
+    set_draining(&app, true).await?;
     app.order(ApiCommand::Drain(wait))?;
     note(Change::new(
         "draining",
@@ -530,4 +529,26 @@ pub(super) async fn drain(State(app): Ctx, Body(settings): Body<DrainSettings>) 
         Some(format!("true, for {} at most", humantime::format_duration(wait))),
     ));
     Ok(StatusCode::ACCEPTED)
+}
+
+async fn set_draining(app: &App, on: bool) -> Answer<()> {
+    let told = app
+        .ask(move |view| view.ask(|reply| Command::Drain(on, reply)))
+        .await?;
+    told.ok_or_else(|| Problem::busy("the gateway is shutting down"))
+}
+
+/// Cancels a drain: the gateway admits callers again and does not stop.
+#[utoipa::path(delete, path = "/api/v1/drain", tag = "gateway",
+    responses((status = 204), (status = 409, body = Problem), (status = 503, body = Problem)))]
+pub(super) async fn cancel_drain(State(app): Ctx) -> Answer<StatusCode> {
+    if !app.draining.load(Relaxed) {
+        return Err(Problem::conflict("the gateway is not draining"));
+    }
+    // First, so that the gateway does not stop meanwhile.
+    app.order(ApiCommand::CancelDrain)?;
+    set_draining(&app, false).await?;
+    app.draining.store(false, Relaxed);
+    note(Change::new("draining", Some("true".to_owned()), Some("false".to_owned())));
+    Ok(StatusCode::NO_CONTENT)
 }

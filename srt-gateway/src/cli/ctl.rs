@@ -221,6 +221,9 @@ enum CtlCommand {
         /// Return only when the gateway has exited.
         #[arg(long)]
         block: bool,
+        /// Cancel a drain: admit callers again, and do not stop.
+        #[arg(long, conflicts_with_all = ["wait", "block"])]
+        cancel: bool,
     },
 }
 
@@ -431,6 +434,7 @@ impl CtlCommand {
             Self::Unban { address } => change(Method::DELETE, format!("bans/{}", part(address)), None),
             Self::Log { level } => change(Method::PUT, "log".to_owned(), Some(json!({ "level": level }))),
             Self::Reload => change(Method::POST, "reload".to_owned(), None),
+            Self::Drain { cancel: true, .. } => change(Method::DELETE, "drain".to_owned(), None),
             Self::Drain { wait, .. } => {
                 let body = json!({ "wait_seconds": wait.as_secs() });
                 change(Method::POST, "drain".to_owned(), Some(body))
@@ -489,7 +493,7 @@ pub(super) fn ctl(args: &Ctl) -> anyhow::Result<ExitCode> {
         (status, text) = ask(&next)?;
     }
     if status.is_success() {
-        if let CtlCommand::Drain { block: true, wait } = &args.command {
+        if let CtlCommand::Drain { block: true, wait, .. } = &args.command {
             runtime.block_on(ended(&client, &api, *wait));
         }
         show(args, &call, &text);

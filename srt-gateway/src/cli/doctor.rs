@@ -3,6 +3,7 @@
 //! Read-only: sockets that it binds are closed at once, and it changes no settings. It cannot measure the network.
 
 use std::{
+    collections::HashSet,
     fmt, fs, io,
     net::{Ipv6Addr, SocketAddr, UdpSocket},
     process::ExitCode,
@@ -18,7 +19,7 @@ use super::{ConfigFile, load, say, status::say_json};
 use crate::{
     config::{Config, ListenAddr, OptionValue, SrtSettings},
     interface_check::interface_warnings,
-    local::{self, Answer, Client, Request},
+    local::{self, Answer, Client, Request, Status},
 };
 
 /// The kernel buffer that libsrt requests for a port by default (socketconfig.h).
@@ -109,9 +110,11 @@ pub(super) fn doctor(args: &DoctorArgs) -> ExitCode {
     ];
     let warnings = config.warnings().into_iter().chain(interface_warnings(&config));
     findings.extend(warnings.map(|warning| Finding::new(Level::Warn, "config", warning)));
-    findings.extend(ports(&config));
-    findings.extend(api_ports(&config));
-    findings.extend(running(&config));
+    let running = running(&config);
+    let own = OwnPorts::of(running.as_ref());
+    findings.extend(ports(&config, &own));
+    findings.extend(api_ports(&config, &own));
+    findings.extend(running.as_ref().map(run_state));
     let fit = findings.iter().all(|finding| finding.level != Level::Fail);
     if args.json {
         say_json(&Report {
@@ -126,16 +129,23 @@ pub(super) fn doctor(args: &DoctorArgs) -> ExitCode {
     if fit { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The state of the running gateway with this configuration; None if none runs, or this user may not query it.
-fn running(config: &Config) -> Option<Finding> {
+/// What the running gateway with this configuration answers: None if none runs, or this user may not query it.
+fn running(config: &Config) -> Option<Result<Box<Status>, ()>> {
     let mut client = Client::connect(&local::find(config.gateway.control_socket.as_deref())).ok()?;
     Some(match client.ask(&Request::Status) {
-        Ok(Answer::Status(status)) if status.stuck_threads.is_empty() => Finding::new(
+        Ok(Answer::Status(status)) => Ok(Box::new(status)),
+        _ => Err(()),
+    })
+}
+
+fn run_state(running: &Result<Box<Status>, ()>) -> Finding {
+    match running {
+        Ok(status) if status.stuck_threads.is_empty() => Finding::new(
             Level::Ok,
             "running",
             "a gateway is running, and all its threads make progress",
         ),
-        Ok(Answer::Status(status)) => Finding::new(
+        Ok(status) => Finding::new(
             Level::Fail,
             "running",
             format!(
@@ -143,12 +153,40 @@ fn running(config: &Config) -> Option<Finding> {
                 status.stuck_threads.join("; ")
             ),
         ),
-        _ => Finding::new(
+        Err(()) => Finding::new(
             Level::Warn,
             "running",
             "a gateway is running, but does not answer on its control socket",
         ),
-    })
+    }
+}
+
+/// The ports of the running gateway, which are in use for a good reason.
+#[derive(Debug, Default)]
+struct OwnPorts {
+    srt: HashSet<u16>,
+    /// A gateway with a configured API does not start without the API's port.
+    api: bool,
+}
+
+impl OwnPorts {
+    fn of(running: Option<&Result<Box<Status>, ()>>) -> Self {
+        let Some(Ok(status)) = running else {
+            return Self::default();
+        };
+        let port = |port: &local::Port| Some(port.address.parse::<SocketAddr>().ok()?.port());
+        Self {
+            srt: status.ports.iter().filter_map(port).collect(),
+            api: true,
+        }
+    }
+}
+
+/// Whether an address is in use by the running gateway.
+fn is_own(bound: &io::Result<()>, own: bool) -> bool {
+    own && bound
+        .as_ref()
+        .is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
 }
 
 fn library(config: &Config) -> Finding {
@@ -336,12 +374,18 @@ fn ipv6() -> Finding {
     }
 }
 
-fn ports(config: &Config) -> Vec<Finding> {
+fn ports(config: &Config, own: &OwnPorts) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (owner, port) in config.srt_ports() {
         let of = format!("({} of {})", port.kind.key(), crate::control::scope(owner));
         for (addr, bound) in try_all(port.listen, Type::DGRAM) {
+            let own = own.srt.contains(&port.listen.port());
             findings.push(match bound {
+                bound if is_own(&bound, own) => Finding::new(
+                    Level::Ok,
+                    "port",
+                    format!("{addr} {of} is in use by the running gateway"),
+                ),
                 Ok(()) => Finding::new(Level::Ok, "port", format!("{addr} {of} is free")),
                 Err(error) => {
                     let advice = port_advice(&error, Type::DGRAM);
@@ -371,7 +415,7 @@ fn try_all(listen: ListenAddr, of: Type) -> Vec<(String, io::Result<()>)> {
 }
 
 /// The HTTP API's port. Without `[api]`, the gateway starts even if another program has the default port.
-fn api_ports(config: &Config) -> Vec<Finding> {
+fn api_ports(config: &Config, own: &OwnPorts) -> Vec<Finding> {
     let Some(listen) = config.api.listen else {
         return Vec::new();
     };
@@ -383,6 +427,11 @@ fn api_ports(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (addr, bound) in try_all(listen, Type::STREAM) {
         match bound {
+            bound if is_own(&bound, own.api) => findings.push(Finding::new(
+                Level::Ok,
+                "api",
+                format!("{addr} (TCP) is in use by the running gateway"),
+            )),
             Ok(()) => findings.push(Finding::new(Level::Ok, "api", format!("{addr} (TCP) is free"))),
             Err(error) => {
                 let advice = port_advice(&error, Type::STREAM);
@@ -441,12 +490,19 @@ mod tests {
         let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
         let addr = taken.local_addr().unwrap();
         let config = config(&format!("[srt]\nport = \"{addr}\""));
-        let found = ports(&config);
+        let found = ports(&config, &OwnPorts::default());
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].level, Level::Fail, "{found:?}");
         assert!(found[0].text.contains("is in use"), "{found:?}");
+        let own = OwnPorts {
+            srt: HashSet::from([addr.port()]),
+            api: true,
+        };
+        let found = ports(&config, &own);
+        assert_eq!(found[0].level, Level::Ok, "{found:?}");
+        assert!(found[0].text.contains("by the running gateway"), "{found:?}");
         drop(taken);
-        assert_eq!(ports(&config)[0].level, Level::Ok);
+        assert_eq!(ports(&config, &OwnPorts::default())[0].level, Level::Ok);
     }
 
     #[test]
@@ -454,17 +510,17 @@ mod tests {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = taken.local_addr().unwrap();
         let mut config = config(&format!("[api]\nlisten = \"{addr}\""));
-        let found = api_ports(&config);
+        let found = api_ports(&config, &OwnPorts::default());
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].level, Level::Fail);
         assert!(found[0].text.contains("is in use"), "{found:?}");
         assert!(found[0].text.contains("ss -tlpn"), "{found:?}");
         config.api.configured = false;
-        assert_eq!(api_ports(&config)[0].level, Level::Warn);
+        assert_eq!(api_ports(&config, &OwnPorts::default())[0].level, Level::Warn);
         drop(taken);
-        assert_eq!(api_ports(&config)[0].level, Level::Ok);
+        assert_eq!(api_ports(&config, &OwnPorts::default())[0].level, Level::Ok);
         config.api.listen = None;
-        assert!(api_ports(&config).is_empty());
+        assert!(api_ports(&config, &OwnPorts::default()).is_empty());
     }
 
     #[test]

@@ -140,6 +140,7 @@ impl Loop {
                 },
                 recv(orders) -> order => match order {
                     Ok(ApiCommand::Drain(wait)) => self.drained_by = Some(Instant::now() + wait),
+                    Ok(ApiCommand::CancelDrain) => self.drained_by = None,
                     Ok(ApiCommand::Reload(reply)) => match &self.reloader {
                         Some(reloader) => reloader.ask(ReloadRequest::Caller(reply)),
                         // The client may have left.

@@ -37,7 +37,8 @@ pub(super) fn man(directory: Option<&Path>) -> anyhow::Result<ExitCode> {
             Man::new(Cli::command()).render(&mut page)?;
             drop(io::Write::write_all(&mut io::stdout(), &page));
         }
-        Some(directory) => clap_mangen::generate_to(Cli::command(), directory)
+        Some(directory) => std::fs::create_dir_all(directory)
+            .and_then(|()| clap_mangen::generate_to(Cli::command(), directory))
             .with_context(|| format!("cannot write manual pages to {}", directory.display()))?,
     }
     Ok(ExitCode::SUCCESS)

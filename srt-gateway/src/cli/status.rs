@@ -180,7 +180,7 @@ impl fmt::Display for Shown<'_, Status> {
         for stream in streams {
             writeln!(f, "  {}", Shown(stream))?;
         }
-        writeln!(f, "\n{} inputs and outputs", endpoints.len())?;
+        writeln!(f, "\ninputs and outputs: {}", endpoints.len())?;
         for endpoint in endpoints {
             writeln!(f, "  {}", Shown(endpoint))?;
         }

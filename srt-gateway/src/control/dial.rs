@@ -578,7 +578,7 @@ impl Control {
             state.link.listens_again();
             waiting.held = HeldSlots::default();
         }
-        if never && state.membership == Membership::ConfigureOutcome {
+        if never && state.membership == Membership::Configured {
             state.link.give_up();
         }
         if let Some(inputs) = self.endpoints.inputs.get_mut(&name)
@@ -604,8 +604,8 @@ impl Control {
         state.is_stalled = false;
         if let Some(live) = &state.live {
             let reason = match state.membership {
-                Membership::ConfigureOutcome => CloseReason::NotNeeded,
-                Membership::Retired => CloseReason::Unconfigured,
+                Membership::Configured => CloseReason::NotNeeded,
+                Membership::Retired => CloseReason::Retired,
             };
             live.close(&self.pool, reason);
         }

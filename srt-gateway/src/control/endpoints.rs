@@ -88,7 +88,7 @@ impl EndpointRuntime {
 /// Whether an endpoint is in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Membership {
-    ConfigureOutcome,
+    Configured,
     /// No longer: the endpoint is removed when its connection has ended.
     Retired,
 }
@@ -381,7 +381,7 @@ impl Endpoints {
         let mut old: Vec<_> = self
             .all
             .iter()
-            .filter(|(_, state)| state.stream == *name && state.membership == Membership::ConfigureOutcome)
+            .filter(|(_, state)| state.stream == *name && state.membership == Membership::Configured)
             .map(|(id, _)| *id)
             .collect();
         let order = self.keep_or_add(name, Role::Publisher, &stream.inputs, &mut old);
@@ -463,7 +463,7 @@ impl Endpoints {
             failures: Failures::default(),
             streamid: None,
             is_stalled: false,
-            membership: Membership::ConfigureOutcome,
+            membership: Membership::Configured,
         };
         self.all.insert(id, state);
         id
@@ -483,7 +483,7 @@ impl Endpoints {
         let configured = || {
             self.all
                 .iter()
-                .filter(|(_, state)| state.membership == Membership::ConfigureOutcome)
+                .filter(|(_, state)| state.membership == Membership::Configured)
         };
         let status: Vec<_> = configured()
             .map(|(id, state)| EndpointStatus {

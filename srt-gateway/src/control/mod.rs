@@ -90,7 +90,7 @@ pub(crate) enum Command {
     /// such input.
     Switch(EndpointId, Sender<bool>),
     /// Refuse new callers. Connected sessions continue.
-    Drain(Sender<()>),
+    Drain(bool, Sender<()>),
 }
 
 impl Command {
@@ -267,8 +267,8 @@ impl Control {
             Command::Sessions(reply) => drop(reply.try_send(self.registry.session_statuses(now))),
             Command::Kick(session, reply) => drop(reply.try_send(self.kick(session))),
             Command::Switch(endpoint, reply) => drop(reply.try_send(self.switch(endpoint, now))),
-            Command::Drain(reply) => {
-                self.drain();
+            Command::Drain(on, reply) => {
+                self.drain(on);
                 reply.try_send(()).unwrap_or_default();
             }
         }
@@ -283,11 +283,16 @@ impl Control {
         true
     }
 
-    /// Refuses new callers from now on, for good. Listeners stay open, because callers of a closed port would get no
+    /// Refuses new callers, or admits them again. Listeners stay open, because callers of a closed port would get no
     /// answer; a caller that receives a code can go elsewhere at once.
-    fn drain(&self) {
-        info!("draining: new callers are refused");
-        self.opener.guards.drain.begin();
+    fn drain(&self, on: bool) {
+        if on {
+            info!("draining: new callers are refused");
+            self.opener.guards.drain.begin();
+        } else {
+            info!("no longer draining: callers are admitted again");
+            self.opener.guards.drain.end();
+        }
     }
 
     fn io_event(&mut self, event: IoEvent) -> Next {

@@ -202,6 +202,8 @@ pub(crate) enum CloseReason {
     Failed(srt_safe::Error),
     /// A reload removed its port or stream.
     Unconfigured,
+    /// The input or output was removed or stopped.
+    Retired,
     /// The system reported an error that ends the session; its number.
     System(i32),
     /// A file is not in the expected format.
@@ -269,6 +271,7 @@ impl fmt::Display for CloseReason {
             Self::TakenOver => f.write_str("another publisher replaced it (duplicate_publisher)"),
             Self::Failed(error) => write!(f, "{error}"),
             Self::Unconfigured => f.write_str("its port or stream was removed from the configuration"),
+            Self::Retired => f.write_str("the input or output was removed or stopped"),
             Self::System(errno) => io::Error::from_raw_os_error(*errno).fmt(f),
             // `confined` uses this error kind for refused paths.
             Self::Unreadable(io::ErrorKind::Unsupported) => f.write_str(

@@ -248,6 +248,25 @@ fn a_drained_gateway_takes_in_nobody_and_ends_with_its_last_session() {
 }
 
 #[test]
+fn a_drain_can_be_cancelled() {
+    let gateway = Running::start("", "[streams.a]");
+    gateway.ask("DELETE", "/api/v1/drain").is_problem(409);
+    let publisher = gateway.call("#!::r=a,m=publish").unwrap();
+    gateway
+        .json("POST", "/api/v1/drain", r#"{"wait_seconds": 600}"#)
+        .is(202);
+    assert!(gateway.call("#!::r=a,m=request").is_err());
+    let cancelled = gateway.ctl_command(&["drain", "--cancel"]).output().unwrap();
+    assert!(cancelled.status.success(), "{cancelled:?}");
+    gateway.ask("GET", "/readyz").is(200);
+    // The end of the last session does not end the gateway any more.
+    drop(publisher);
+    gateway.wait_sessions(0);
+    drop(gateway.call("#!::r=a,m=publish").unwrap());
+    gateway.ask("GET", "/readyz").is(200);
+}
+
+#[test]
 fn who_drains_can_wait_for_the_end() {
     let mut gateway = Running::start("", "[streams.a]");
     let publisher = gateway.call("#!::r=a,m=publish").unwrap();

@@ -274,5 +274,6 @@ export const addMaintenance = (streams: string, from: Date | null, seconds: numb
 export const endMaintenance = (id: string) => ask(`maintenance/${part(id)}`, { method: "DELETE" });
 export const acknowledge = (alarm: string, note: string) => ask(`alarms/${part(alarm)}/ack`, { method: "POST", body: note ? { note } : {} });
 export const drain = (seconds: number) => ask("drain", { method: "POST", body: { wait_seconds: seconds } });
+export const cancelDrain = () => ask("drain", { method: "DELETE" });
 export const logLevel = (level: string) => ask("log", { method: "PUT", body: { level } });
 export const reload = () => json<Changes>("reload", { method: "POST" });

@@ -150,7 +150,14 @@ function Drain({ now, again }: { now: Gateway; again: () => void }) {
   const sessions = pulse.value?.sessions ?? 0;
   const word = WAITS.find(([seconds]) => seconds === wait)?.[1];
   const consequence = sessions === 0 ? "Nobody is connected: the gateway ends at once." : `Ends ${plural(sessions, "session")} after ${word} at the latest, and all ${plural(streams.value.length, "stream")}.`;
-  if (draining) return <p class="problem">The gateway is draining: it refuses new callers and ends with its last session. Only a restart cancels this.</p>;
+  if (draining) {
+    return (
+      <div class="steer">
+        <p class="problem">The gateway is draining: it refuses new callers and ends with its last session.</p>
+        <Act run={() => api.cancelDrain().finally(again)} done="The gateway admits callers again" needs="admin">Cancel the drain</Act>
+      </div>
+    );
+  }
   return (
     <div class="steer">
       <label>
@@ -162,7 +169,7 @@ function Drain({ now, again }: { now: Gateway; again: () => void }) {
       <Act run={() => api.drain(wait).finally(again)} done="The gateway refuses new callers" confirm="Refuse new callers, and end the gateway?" consequence={consequence} danger needs="admin">
         Drain the gateway
       </Act>
-      <p class="muted">New callers are refused and sessions continue; the program ends with its last session or when the time is over. You cannot undo this.</p>
+      <p class="muted">New callers are refused and sessions continue; the program ends with its last session or when the time is over. You can cancel this until then.</p>
     </div>
   );
 }

@@ -160,6 +160,7 @@ impl Fingerprints {
         let nothing = (&Table::new(), &Vec::new());
         match (before, after) {
             (before, after) if before == after => {}
+            (None, Some(Value::Array(list))) | (Some(Value::Array(list)), None) if list.is_empty() => {}
             (Some(Value::Table(before)), Some(Value::Table(after))) => {
                 self.tables(path, before, after, changes);
             }

@@ -267,7 +267,10 @@ impl AuditLog {
             };
             record
         };
-        info!(by = %record.entry.by, "{}", record.entry.line());
+        match record.entry.result {
+            Outcome::Ok => info!(by = %record.entry.by, "{}", record.entry.line()),
+            Outcome::Failed | Outcome::Refused => warn!(by = %record.entry.by, "{}", record.entry.line()),
+        }
         self.report(record, events);
     }
 
