@@ -37,6 +37,7 @@ use super::hook::{HookQuestion, HookVerdict};
 use crate::{
     config::Secret,
     rate_limit::{Rate, TokenBucket, client_of},
+    recent::Recent,
 };
 use worker::Worker;
 
@@ -222,7 +223,7 @@ impl Checks {
 
     /// A caller from this address has connected with the right passphrase.
     pub(crate) fn proved(&self, peer: IpAddr) {
-        self.unproved().refund(client_of(peer));
+        self.unproved().prove(client_of(peer), Instant::now());
     }
 
     fn unproved(&self) -> std::sync::MutexGuard<'_, Unproved> {
@@ -253,6 +254,9 @@ impl Checks {
 struct Unproved {
     all: TokenBucket,
     clients: HashMap<IpAddr, TokenBucket>,
+    /// Clients that have connected with the right passphrase. The total budget does not apply to them, so that a flood of wrong
+    /// passphrases does not delay callers that come back.
+    proved: Recent<TokenBucket>,
 }
 
 impl Unproved {
@@ -260,10 +264,14 @@ impl Unproved {
         Self {
             all: TokenBucket::full(UNPROVED, now),
             clients: HashMap::new(),
+            proved: Recent::new(MAX_CLIENTS),
         }
     }
 
     fn take(&mut self, client: IpAddr, now: Instant) -> bool {
+        if let Some(bucket) = self.proved.get_mut(&client) {
+            return bucket.take(UNPROVED_PER_CLIENT, now).is_ok();
+        }
         if self.clients.len() >= MAX_CLIENTS && !self.clients.contains_key(&client) {
             // Once the total budget is used up, no client needs an entry.
             if self.all.take(UNPROVED, now).is_err() {
@@ -288,11 +296,15 @@ impl Unproved {
         true
     }
 
-    fn refund(&mut self, client: IpAddr) {
-        if let Some(bucket) = self.clients.get_mut(&client) {
+    fn prove(&mut self, client: IpAddr, now: Instant) {
+        if let Some(bucket) = self.proved.get_mut(&client) {
+            bucket.refund(UNPROVED_PER_CLIENT);
+        } else if let Some(bucket) = self.clients.get_mut(&client) {
             bucket.refund(UNPROVED_PER_CLIENT);
             self.all.refund(UNPROVED);
         }
+        let full = || TokenBucket::full(UNPROVED_PER_CLIENT, now);
+        self.proved.get_or(client, now, |_| false, full);
     }
 }
 
@@ -355,16 +367,32 @@ mod tests {
         let client = |number: u32| IpAddr::from(std::net::Ipv4Addr::from_bits(number));
         for _ in 0..1000 {
             assert!(unproved.take(client(1), now), "right ones never run out");
-            unproved.refund(client(1));
+            unproved.prove(client(1), now);
         }
         let admitted =
             |unproved: &mut Unproved, of: u32| (0..1000).filter(|_| unproved.take(client(of), now)).count();
         assert_eq!(admitted(&mut unproved, 1), 8);
         let others: usize = (2..100).map(|of| admitted(&mut unproved, of)).sum();
-        assert_eq!(others, 92);
+        assert_eq!(others, 100);
         assert!(
             unproved.take(client(200), now + Duration::from_secs(1)),
             "it fills again"
         );
+    }
+
+    #[test]
+    fn wrong_passphrases_of_others_do_not_delay_clients_that_have_proved_right() {
+        let now = Instant::now();
+        let mut unproved = Unproved::new(now);
+        let client = |number: u32| IpAddr::from(std::net::Ipv4Addr::from_bits(number));
+        assert!(unproved.take(client(1), now));
+        unproved.prove(client(1), now);
+        let flood = (2..10_000).filter(|of| unproved.take(client(*of), now)).count();
+        assert_eq!(flood, 100);
+        assert!(!unproved.take(client(20_000), now), "nothing is left for a stranger");
+        assert!(unproved.take(client(1), now));
+        // It may be somebody else at this address by now.
+        let wrong = (0..100).filter(|_| unproved.take(client(1), now)).count();
+        assert_eq!(wrong, 7);
     }
 }
