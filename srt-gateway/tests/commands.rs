@@ -246,14 +246,12 @@ fn completions_and_manual_know_the_commands() {
     let page = run(&["man"], None);
     assert!(stdout(&page).starts_with(".ie"), "{}", stdout(&page));
     let folder = tempfile::tempdir().unwrap();
-    let output = run(&["man", folder.path().to_str().unwrap()], None);
+    let pages = folder.path().join("new/man1");
+    let output = run(&["man", pages.to_str().unwrap()], None);
     assert!(output.status.success(), "{output:?}");
-    assert!(folder.path().join("srt-gateway.1").exists());
-    assert!(folder.path().join("srt-gateway-doctor.1").exists());
-    assert_eq!(
-        run(&["man", "/nonexistent/directory"], None).status.code(),
-        Some(1)
-    );
+    assert!(pages.join("srt-gateway.1").exists());
+    assert!(pages.join("srt-gateway-doctor.1").exists());
+    assert_eq!(run(&["man", "/dev/null/directory"], None).status.code(), Some(1));
 }
 
 /// bash's completions for the last of these words.

@@ -389,7 +389,10 @@ mod tests {
         unproved.prove(client(1), now);
         let flood = (2..10_000).filter(|of| unproved.take(client(*of), now)).count();
         assert_eq!(flood, 100);
-        assert!(!unproved.take(client(20_000), now), "nothing is left for a stranger");
+        assert!(
+            !unproved.take(client(20_000), now),
+            "nothing is left for a stranger"
+        );
         assert!(unproved.take(client(1), now));
         // It may be somebody else at this address by now.
         let wrong = (0..100).filter(|_| unproved.take(client(1), now)).count();

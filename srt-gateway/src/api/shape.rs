@@ -82,7 +82,10 @@ impl ResponseContext {
 
     fn source_age(&self, name: &StreamName) -> Option<u64> {
         let id = self.directory.streams.get(name)?.stream.source()?;
-        let at = self.sessions.binary_search_by_key(&id, |session| session.id).ok()?;
+        let at = self
+            .sessions
+            .binary_search_by_key(&id, |session| session.id)
+            .ok()?;
         Some(self.sessions[at].age.as_secs())
     }
 

@@ -549,6 +549,10 @@ pub(super) async fn cancel_drain(State(app): Ctx) -> Answer<StatusCode> {
     app.order(ApiCommand::CancelDrain)?;
     set_draining(&app, false).await?;
     app.draining.store(false, Relaxed);
-    note(Change::new("draining", Some("true".to_owned()), Some("false".to_owned())));
+    note(Change::new(
+        "draining",
+        Some("true".to_owned()),
+        Some("false".to_owned()),
+    ));
     Ok(StatusCode::NO_CONTENT)
 }

@@ -493,7 +493,10 @@ pub(super) fn ctl(args: &Ctl) -> anyhow::Result<ExitCode> {
         (status, text) = ask(&next)?;
     }
     if status.is_success() {
-        if let CtlCommand::Drain { block: true, wait, .. } = &args.command {
+        if let CtlCommand::Drain {
+            block: true, wait, ..
+        } = &args.command
+        {
             runtime.block_on(ended(&client, &api, *wait));
         }
         show(args, &call, &text);

@@ -542,7 +542,7 @@ mod tests {
 
     #[test]
     fn address_of_another_machine_is_told_from_a_port_in_use() {
-        let found = ports(&config("[srt]\nport = \"192.0.2.1:9000\""));
+        let found = ports(&config("[srt]\nport = \"192.0.2.1:9000\""), &OwnPorts::default());
         assert_eq!(found[0].level, Level::Fail);
         assert!(
             found[0].text.contains("not an address of this machine"),
