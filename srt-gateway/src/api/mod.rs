@@ -98,6 +98,8 @@ struct App {
     log: Arc<LogControl>,
     orders: Sender<ApiCommand>,
     draining: AtomicBool,
+    /// Held while a drain begins or is cancelled: each of them has several steps.
+    drain_turn: tokio::sync::Mutex<()>,
     live_places: Arc<Semaphore>,
     video_places: Arc<Semaphore>,
     /// Metrics are written for one request at a time: concurrent ones would keep all cores from answering probes.
@@ -209,6 +211,7 @@ impl Api {
             video_places: Arc::new(Semaphore::new(media::VIEWERS)),
             metrics_turn: Arc::new(Semaphore::new(1)),
             draining: AtomicBool::new(false),
+            drain_turn: tokio::sync::Mutex::default(),
             live_places: Arc::new(Semaphore::new(live::READERS)),
             stopped,
             openapi,

@@ -520,6 +520,7 @@ impl Default for DrainSettings {
     responses((status = 202), (status = 503, body = Problem)))]
 pub(super) async fn drain(State(app): Ctx, Body(settings): Body<DrainSettings>) -> Answer<StatusCode> {
     let wait = Duration::from_secs(settings.wait_seconds.min(86_400));
+    let _turn = app.drain_turn.lock().await;
     let before = app.draining.swap(true, Relaxed);
     set_draining(&app, true).await?;
     app.order(ApiCommand::Drain(wait))?;
@@ -542,6 +543,7 @@ async fn set_draining(app: &App, on: bool) -> Answer<()> {
 #[utoipa::path(delete, path = "/api/v1/drain", tag = "gateway",
     responses((status = 204), (status = 409, body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn cancel_drain(State(app): Ctx) -> Answer<StatusCode> {
+    let _turn = app.drain_turn.lock().await;
     if !app.draining.load(Relaxed) {
         return Err(Problem::conflict("the gateway is not draining"));
     }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   libsrt ──events, time──▶ worker 0..n ──Closed──▶ control ◀──Ready── srt_poll ◀──events── libsrt
-//!   control ──Start, Feed, StandBy, Close──▶ worker      worker ──Fanout──▶ worker, outlets, recorder
+//!   control ──Start, Feed, StandBy, Pause, Close──▶ worker      worker ──Fanout──▶ worker, outlets, recorder
 //! ```
 //!
 //! Depends on data, ts, telemetry and srt_safe. Control and access decide who may connect and what happens when a

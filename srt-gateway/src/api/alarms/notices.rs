@@ -169,7 +169,11 @@ fn start(counts: &Arc<NoticeCounts>) -> Option<Sender<Notice>> {
 
 fn run(notices: &Receiver<Notice>, counts: &NoticeCounts) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let http = reqwest::Client::builder().timeout(TIMEOUT).build();
+    // The URL is a secret and says where alarms may go.
+    let http = reqwest::Client::builder()
+        .timeout(TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .build();
     let (runtime, http) = match (runtime, http) {
         (Ok(runtime), Ok(http)) => (runtime, http),
         (Err(error), _) => return warn!("messages about alarms cannot be sent: {error}"),
