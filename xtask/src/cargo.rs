@@ -8,6 +8,7 @@ use serde_json::Value;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// Every optional feature but two of libsrt-sys: `system` links another library, `bindgen` needs libclang.
 const FEATURES: &str = "srt-safe/async,srt-safe/tracing";
@@ -41,6 +42,18 @@ pub(crate) fn plain(subcommand: &str) -> Command {
 pub(crate) fn workspace(subcommand: &str) -> Command {
     let mut command = cargo(subcommand);
     command.args(["--workspace", "--features", FEATURES]);
+    command
+}
+
+/// `cargo test` on the whole workspace. A test program that runs for longer than `limit` is ended and counts as failed,
+/// so that a test that hangs is named within the time that CI allows for everything.
+pub(crate) fn tests(limit: Duration) -> Command {
+    let mut command = workspace("test");
+    let seconds = limit.as_secs();
+    // In the foreground, so that Ctrl-C reaches the tests as well.
+    command.arg("--config").arg(format!(
+        "target.'cfg(unix)'.runner=['timeout','--foreground','--verbose','--kill-after=10','{seconds}']"
+    ));
     command
 }
 

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: all tests of the workspace, the end-to-end ones last.
 
 use crate::bench;
-use crate::cargo::{integration_tests, workspace};
+use crate::cargo::{integration_tests, tests, workspace};
 use crate::checked::{asan_edits, tsan_edits};
 use crate::install::{CHROMIUM, Install, NODE, NPM, PROMETHEUS, ensure, from_pypi};
 use crate::interop;
@@ -10,6 +10,12 @@ use crate::soak;
 use crate::steps::{Steps, run};
 use crate::web;
 use anyhow::Result;
+use std::time::Duration;
+
+/// The time that one test program may take: several times what the slowest takes on two cores.
+const TEST_PROGRAM_LIMIT: Duration = Duration::from_secs(10 * 60);
+/// The same for the end-to-end tests.
+const END_TO_END_LIMIT: Duration = Duration::from_secs(20 * 60);
 
 /// Runs all tests. On success the last line printed is cargo's summary of the end-to-end tests.
 pub(crate) fn all(install: Install) -> Result<()> {
@@ -27,7 +33,7 @@ pub(crate) fn all(install: Install) -> Result<()> {
         package::debian(package::Build::Debug, install)
     });
     steps.run("unit and integration tests", || {
-        let mut command = workspace("test");
+        let mut command = tests(TEST_PROGRAM_LIMIT);
         command.args(["--no-fail-fast", "--lib", "--bins"]);
         for test in integration_tests()? {
             command.args(["--test", &test]);
@@ -36,7 +42,7 @@ pub(crate) fn all(install: Install) -> Result<()> {
     });
     steps.run("clients of other projects", interop::short);
     steps.run("documentation tests", || {
-        run(workspace("test").args(["--no-fail-fast", "--doc"]))
+        run(tests(TEST_PROGRAM_LIMIT).args(["--no-fail-fast", "--doc"]))
     });
     steps.run("tests of libsrt's edits under AddressSanitizer", asan_edits);
     steps.run("tests of libsrt's edits under ThreadSanitizer", tsan_edits);
@@ -45,7 +51,7 @@ pub(crate) fn all(install: Install) -> Result<()> {
     steps.run("the console in a browser", web::in_a_browser);
     // Not a step of the list, because a step ends with a line of its own, and the summary should be the last line.
     eprintln!("\n=== end-to-end tests");
-    let last = run(workspace("test").args(["--test", "e2e"]));
+    let last = run(tests(END_TO_END_LIMIT).args(["--test", "e2e"]));
     if last.is_err() {
         steps.run("end-to-end tests", || last);
     }

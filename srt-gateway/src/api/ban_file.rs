@@ -215,10 +215,10 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_written_is_named() {
-        let file = BanFile::beside(Some(Path::new("/nowhere/state.toml")));
+        let file = BanFile::beside(Some(Path::new("/dev/null/state.toml")));
         let error = file.write(&limiter_with(Vec::new())).unwrap_err();
         assert!(
-            error.starts_with("/nowhere/state.bans.toml cannot be written"),
+            error.starts_with("/dev/null/state.bans.toml cannot be written"),
             "{error}"
         );
         assert_eq!(BanFile::beside(None).write(&limiter_with(Vec::new())), Ok(()));
